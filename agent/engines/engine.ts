@@ -1,0 +1,183 @@
+import type { Failure } from '../../shared/domain/errors.ts';
+import type { Mark, MemberDescription } from '../../shared/domain/grid.ts';
+import type { MemberManifest } from '../../shared/domain/manifest.ts';
+import type { ThawProof } from '../../shared/domain/messages.ts';
+import type { Token } from '../../shared/domain/token.ts';
+
+/**
+ * The contract between the agent and the software a member runs. One folder under agent/engines/ is one
+ * implementation; all pass the shared suite in test/engines/engine-suite.ts.
+ *
+ * The life of a checkpoint: `describe`, then on one `Capture`: prepare → (arm → freeze → thaw)+ → collect,
+ * and `abort` or `close` at the end, always. The member machine calls them in that order, one at a time;
+ * only `abort` may come while another call is under way, which must then end soon (rejecting is right).
+ *
+ * While frozen (between the start of `freeze` and the end of `thaw`) a call must not wait for anything but
+ * the engine itself: no disk of ours, no other member, no lock.
+ *
+ * Every rejection is a StillpointError whose failure says the fact and the remedy; it needs no host,
+ * member or phase: the caller adds them.
+ */
+export interface Engine {
+  /** Looks, changes nothing, never rejects for a server that is down: `running: false` says so. */
+  describe(signal: AbortSignal): Promise<MemberDescription>;
+
+  /** Deeper checks for `grid doctor`: privileges, settings, directories. Empty when all is well. */
+  diagnose(signal: AbortSignal): Promise<Finding[]>;
+
+  /** Begins a capture. Touches nothing yet. */
+  capture(context: CaptureContext): Capture;
+
+  /**
+   * Puts back what a killed agent left, from the undo it had saved. Called at agent start before it
+   * listens, and by the guard. Idempotent; durable on return. Rejects when the member could not be asked,
+   * and then it is called again later.
+   */
+  undo(undo: Undo): Promise<void>;
+
+  /**
+   * For the guard process: opens and holds what `undo` will need, so that nothing has to be set up in the
+   * bad moment. Undos of one operation arrive one after another and replace each other.
+   */
+  standGuard(): Promise<Guardian>;
+
+  /** Builds, starts, proves and switches a restored member. */
+  restoration(context: RestoreContext): Restoration;
+
+  /**
+   * Puts a member back whose restore was cut short by the death of the agent: rolls back, or finishes, from
+   * what is on disk alone. Idempotent.
+   */
+  recoverRestore(outcome: 'restored' | 'rolledBack'): Promise<void>;
+
+  /** Ends a prepared transaction of a restored member. Rejects with the command to do it by hand. */
+  decidePrepared(gid: string, database: string, outcome: 'commit' | 'rollback'): Promise<void>;
+
+  /** Stops the member's process, cleanly where it can. Idempotent. Resolves when it is gone. */
+  stop(signal: AbortSignal): Promise<void>;
+
+  /** Is a process of this member alive on this host, whoever started it? Never a guess: throws if unsure. */
+  isRunning(): Promise<boolean>;
+}
+
+/** JSON that `undo` understands. Saved durably before anything is changed on the member. */
+export type Undo = Readonly<Record<string, unknown>>;
+
+export interface Guardian {
+  undo(undo: Undo): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Finding {
+  readonly level: 'problem' | 'warning';
+  readonly failure: Failure;
+}
+
+export interface CaptureContext {
+  readonly checkpoint: string;
+  /** A private, empty directory for this capture (journal spool); removed by the agent afterwards. */
+  readonly spoolDirectory: string;
+  /** Stores artifacts in the repository. Usable from `prepare` to the end of `collect`. */
+  readonly artifacts: ArtifactSink;
+  readonly progress: (bytesDone: number, bytesTotal: number) => void;
+  /**
+   * Makes the undo durable in the freeze record and known to the guard; resolves when both hold. Must be
+   * awaited before the first change that the undo takes back. `null`: nothing is left to undo.
+   */
+  saveUndo(undo: Undo | null): Promise<void>;
+}
+
+export interface Capture {
+  /** The long part: base copy, opening the journal receiver. Blocks no client. Stops on `abort`. */
+  prepare(): Promise<void>;
+
+  /**
+   * Brings the fence within one message of closing. Costs clients little; called as late as can be.
+   * Called again with a newer token after a broken attempt. Resolves to the incarnation of the process.
+   */
+  arm(token: Token): Promise<{ incarnation: string }>;
+
+  /**
+   * Closes the fence, waits until it holds, marks. Stays fenced. Resolves with the monotonic times
+   * (performance.now()) at which the fence held and the mark stood. An observer's mark is null.
+   * When it rejects, the caller aborts: the implementation need not open the fence itself.
+   */
+  freeze(
+    token: Token,
+  ): Promise<{ incarnation: string; mark: Mark | null; fencedAt: number; markedAt: number }>;
+
+  /**
+   * Opens the fence and disarms. `released` is called at the moment the fence is known to be open; the
+   * promise resolves with the proof, which may take longer. Never resolves to `held` unless the same
+   * process held from fence to now and nothing that was logged after the mark became visible before the
+   * thaw came. After it resolves the member is as it was before `arm`. May be called when never frozen.
+   */
+  thaw(token: Token, released: () => void): Promise<ThawProof>;
+
+  /** Stores everything up to the mark of this token. Returns what the member manifest needs to know. */
+  collect(token: Token): Promise<{ mark: Mark | null; engineFacts: unknown }>;
+
+  /** Opens, disarms, closes, drops. Right in any state, any number of times. Resolves when the member runs. */
+  abort(): Promise<void>;
+
+  /** The checkpoint's end after collect: closes connections, drops the temporary slot. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Where an engine puts what it captures. Paths as in shared/domain/manifest.ts. */
+export interface ArtifactSink {
+  /** Stores a file from its bytes. Resolves when all its chunks are durable. Concurrent calls are fine. */
+  file(
+    entry: { path: string; mode: number; mtimeMs: number },
+    content: AsyncIterable<Uint8Array>,
+  ): Promise<{ sizeBytes: number; digest: string }>;
+  directory(entry: { path: string; mode: number }): void;
+  symlink(entry: { path: string; target: string }): void;
+}
+
+/** Reads a checkpoint's artifacts back. Every byte is verified before it is handed out. */
+export interface ArtifactSource {
+  readonly manifest: MemberManifest;
+  /** Throws `chunk-damaged` with file and member where a digest does not fit. */
+  read(path: string): AsyncIterable<Uint8Array>;
+}
+
+export interface RestoreContext {
+  readonly checkpoint: string;
+  /** The member whose artifacts build this one: its own, or its copyset's primary's for an observer. */
+  readonly source: ArtifactSource;
+  /** This member's own artifacts, where it had any (a standby's configuration). */
+  readonly own: ArtifactSource | null;
+  /** What this member is to be: a primary, or a standby that follows `follow`. */
+  readonly follow: string | null;
+  readonly progress: (bytesDone: number, bytesTotal: number) => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * A restore of one member. Order: stage → switchIn → start → verify → finish; `rollBack` is right at any
+ * time before `finish` and any number of times, also in a new process after a crash (it works from what
+ * is on disk, not from memory).
+ */
+export interface Restoration {
+  /** Builds the new data directory beside the old one. The old one is not touched. */
+  stage(): Promise<void>;
+  /** Renames old aside and new in. Durable on return. The member does not run. */
+  switchIn(): Promise<void>;
+  /** Starts the member; resolves when it is healthy (a primary: out of recovery at the mark). */
+  start(): Promise<void>;
+  /** Proves the restored member; rejects when anything is not as the manifest says. */
+  verify(): Promise<VerifiedMember>;
+  /** Drops the old directory. */
+  finish(): Promise<void>;
+  /** Stops what was started, puts the old directory back byte for byte, drops the new one. */
+  rollBack(): Promise<void>;
+}
+
+export interface VerifiedMember {
+  /** What was looked at, in words: `amcheck: 12 indexes`. */
+  readonly checks: readonly string[];
+  readonly warnings: readonly string[];
+  /** Prepared transactions found after the restore, still undecided. */
+  readonly prepared: readonly { readonly gid: string; readonly database: string }[];
+}

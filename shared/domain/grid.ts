@@ -1,0 +1,68 @@
+import type { Failure } from './errors.ts';
+
+/** The words for what a grid is made of (design: "Words"). */
+export type Role = 'realm-service' | 'state-keeper' | 'node' | 'proxy';
+
+export type EngineName =
+  'native' | 'postgres' | 'redis' | 'etcd' | 'infinispan' | 'iris' | 'activespaces' | 'process';
+
+/**
+ * How a member is held still.
+ * `fenced`: nothing new becomes visible or acknowledged while it is frozen, and it has a mark.
+ * `observer`: stores nothing of its own but shows another member's data; fenced in a round before, no mark.
+ * `instant`: its mark is one atomic moment, taken while every fenced member is held.
+ */
+export type FreezeKind = 'fenced' | 'observer' | 'instant';
+
+/** Where a member's state is cut. */
+export interface Mark {
+  /** The journal file that ends here. */
+  readonly journalFile: string;
+  /** The engine's own position, e.g. a PostgreSQL LSN `0/A3000188`. */
+  readonly position: string;
+  /** The engine's own name of the mark, e.g. the PostgreSQL restore point. */
+  readonly name: string;
+}
+
+/** What an agent says of one member in preflight and `grid status`. */
+export interface MemberDescription {
+  readonly name: string;
+  readonly role: Role;
+  readonly copyset: string | null;
+  readonly engine: EngineName;
+  /** `hostname:port`, the key of the journal map. */
+  readonly address: string;
+  readonly running: boolean;
+  /** Primary of its copyset (or lead of its kind). */
+  readonly primary: boolean;
+  readonly frozen: boolean;
+  readonly freezeKind: FreezeKind;
+  /** Changes with every start of the process. Empty when it does not run. */
+  readonly incarnation: string;
+  /** The engine's version, e.g. `18.4`. Empty when unknown. */
+  readonly version: string;
+  /** The identity of the data itself, equal on all nodes of a copyset (PostgreSQL: system identifier). */
+  readonly dataIdentity: string;
+  /** Estimate of the bytes that a checkpoint must read. */
+  readonly sizeBytes: number;
+  /** Fit for a checkpoint? What is wrong otherwise; each refuses in preflight. */
+  readonly problems: readonly Failure[];
+  /** What an operator should know, but nothing that stops a checkpoint. */
+  readonly warnings: readonly string[];
+}
+
+/** One agent and its members. */
+export interface HostDescription {
+  readonly host: string;
+  readonly grid: string;
+  readonly agentVersion: string;
+  /** The highest counter and epoch this agent has ever seen in a token. */
+  readonly highestEpoch: number;
+  readonly highestCounter: number;
+  /** Free bytes where this agent keeps its state (the journal spool). */
+  readonly stateFreeBytes: number;
+  readonly members: readonly MemberDescription[];
+}
+
+/** `hostname:port` of each data-storing member → the journal file that ends at the checkpoint. */
+export type JournalMap = Readonly<Record<string, string>>;

@@ -1,0 +1,97 @@
+import type { EngineName, FreezeKind, JournalMap, Mark, Role } from './grid.ts';
+import type { Token } from './token.ts';
+
+/** One chunk of a file: up to 4 MiB of it. */
+export interface ChunkReference {
+  /** The chunk's name in the repository; begins with the plain digest. */
+  readonly key: string;
+  /** SHA-256 of the plain bytes, hex. */
+  readonly digest: string;
+  readonly sizeBytes: number;
+  /** SHA-256 of the bytes as stored, hex. */
+  readonly storedDigest: string;
+  readonly storedBytes: number;
+  readonly codec: 'zstd' | 'none';
+}
+
+/**
+ * One artifact of a member: a file, directory or symbolic link. `path` is relative, with `/`, never
+ * absolute and never with `..`; its first part is a room the engine names (`base/`, `journal/`, `config/`).
+ */
+export type Artifact =
+  | {
+      readonly kind: 'file';
+      readonly path: string;
+      readonly mode: number;
+      readonly mtimeMs: number;
+      readonly sizeBytes: number;
+      /** SHA-256 of the whole file, hex. */
+      readonly digest: string;
+      readonly chunks: readonly ChunkReference[];
+    }
+  | { readonly kind: 'directory'; readonly path: string; readonly mode: number }
+  | { readonly kind: 'symlink'; readonly path: string; readonly target: string };
+
+/** All artifacts of one member in one checkpoint, stored as members/<member>.json. */
+export interface MemberManifest {
+  readonly format: 1;
+  readonly grid: string;
+  readonly checkpoint: string;
+  readonly token: Token;
+  readonly member: {
+    readonly name: string;
+    readonly host: string;
+    readonly role: Role;
+    readonly copyset: string | null;
+    readonly engine: EngineName;
+    readonly address: string;
+    readonly version: string;
+    readonly dataIdentity: string;
+    readonly primary: boolean;
+    readonly freezeKind: FreezeKind;
+  };
+  readonly mark: Mark | null;
+  /** The engine's own facts, needed by its restore; documented with the engine. JSON. */
+  readonly engineFacts: unknown;
+  readonly artifacts: readonly Artifact[];
+}
+
+/** One member as the grid manifest names it. */
+export interface GridManifestMember {
+  readonly name: string;
+  readonly host: string;
+  readonly role: Role;
+  readonly copyset: string | null;
+  readonly engine: EngineName;
+  readonly address: string;
+  readonly primary: boolean;
+  readonly manifestDigest: string;
+  readonly mark: Mark | null;
+  readonly incarnation: string;
+  readonly fenceMs: number;
+  readonly markMs: number;
+  readonly thawMs: number;
+  readonly sizeBytes: number;
+  readonly storedBytes: number;
+}
+
+/** The commit object, grid.json. Writing it, exclusively, commits the checkpoint. */
+export interface GridManifest {
+  readonly format: 1;
+  readonly grid: string;
+  readonly checkpoint: string;
+  readonly epoch: number;
+  readonly counter: number;
+  /** ISO 8601 UTC. For people; order is by epoch and counter. */
+  readonly createdAt: string;
+  readonly token: Token;
+  readonly windowMs: number;
+  readonly durationMs: number;
+  readonly sizeBytes: number;
+  readonly storedBytes: number;
+  readonly journalMap: JournalMap;
+  readonly copysets: readonly string[];
+  readonly members: readonly GridManifestMember[];
+  readonly absent: readonly string[];
+  readonly warnings: readonly string[];
+}

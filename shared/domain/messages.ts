@@ -1,0 +1,76 @@
+import type { Failure, MemberState } from './errors.ts';
+import type { Mark } from './grid.ts';
+import type { Token } from './token.ts';
+
+/**
+ * What the coordinator and one member say to each other during a checkpoint. These are the protocol's
+ * words; shared/protocol holds the two machines that speak them, shared/rpc carries them.
+ *
+ * Order in one attempt: prepare (once per operation) → arm → freeze → thaw → collect.
+ * `abort` is right at any time and is answered until the member is known to run.
+ */
+export type MemberCommand =
+  /** All that takes long and blocks nobody: the base copy. Not repeated for a new attempt. */
+  | { readonly type: 'prepare'; readonly checkpoint: string }
+  /** Make the token durable, then bring the fence within one message of closing. */
+  | { readonly type: 'arm'; readonly token: Token; readonly leaseMs: number }
+  /** Fence, then mark. The lease counts from receipt. */
+  | { readonly type: 'freeze'; readonly token: Token; readonly leaseMs: number }
+  /** Sent only when every member has marked. Let go, prove that it held, disarm. */
+  | { readonly type: 'thaw'; readonly token: Token }
+  /** Word from the coordinator: the lease of this token starts anew. */
+  | { readonly type: 'renew'; readonly token: Token }
+  /** Finish copying up to the mark of this token, store, write the member manifest. */
+  | { readonly type: 'collect'; readonly token: Token }
+  /** Thaw, disarm, remove what was prepared. Token null: nothing was armed yet. */
+  | { readonly type: 'abort'; readonly token: Token | null };
+
+/** How a member held between its fence and the thaw. */
+export type ThawProof =
+  /** Held without a break from fence to thaw, nothing leaked. The only proof that a commit accepts. */
+  | { readonly type: 'held'; readonly incarnation: string }
+  /** It had let go already when the thaw came: lease, closed stream, guard. */
+  | { readonly type: 'alreadyResumed'; readonly incarnation: string; readonly cause: string }
+  /** It was held, but something became visible in between, or the process was restarted. */
+  | { readonly type: 'broken'; readonly incarnation: string; readonly cause: string };
+
+export type MemberAnswer =
+  | { readonly type: 'prepared' }
+  | { readonly type: 'armed'; readonly token: Token; readonly incarnation: string }
+  | {
+      readonly type: 'marked';
+      readonly token: Token;
+      readonly incarnation: string;
+      /** Null for an observer. */
+      readonly mark: Mark | null;
+      /** From receipt of the freeze to the fence holding, by the agent's monotonic clock. */
+      readonly fenceMs: number;
+      /** From the fence holding to the mark. */
+      readonly markMs: number;
+    }
+  /** The fence is open again; the proof follows in `thawed`. */
+  | { readonly type: 'released'; readonly token: Token; readonly thawMs: number }
+  | { readonly type: 'thawed'; readonly token: Token; readonly proof: ThawProof }
+  | {
+      readonly type: 'collected';
+      readonly token: Token;
+      /** SHA-256 of the stored member manifest. */
+      readonly manifestDigest: string;
+      readonly sizeBytes: number;
+      /** New bytes this member added to the repository. */
+      readonly storedBytes: number;
+    }
+  /** Nothing of this operation is left on the member. `running`, or `stopped` where the process is gone. */
+  | { readonly type: 'aborted'; readonly state: MemberState }
+  /** The command could not be done. The coordinator aborts everywhere. */
+  | { readonly type: 'failed'; readonly failure: Failure; readonly state: MemberState }
+  /** The command is not for now: an older token, a freeze after its thaw. Nothing was done. */
+  | { readonly type: 'refused'; readonly failure: Failure };
+
+/** Live progress of a member, for people; no decision rests on it. */
+export interface MemberProgress {
+  readonly member: string;
+  readonly phase: string;
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+}

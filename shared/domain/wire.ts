@@ -1,0 +1,103 @@
+import type { Failure } from './errors.ts';
+import type { HostDescription } from './grid.ts';
+import type { MemberAnswer, MemberCommand, MemberProgress } from './messages.ts';
+
+/** Raised with every change that an older peer would misread. A mismatch is refused in preflight. */
+export const PROTOCOL_VERSION = 1;
+
+/**
+ * What goes over the one stream between a coordinator and an agent, as the rest of the code sees it.
+ * shared/rpc turns it into protobuf messages (proto/agent.proto) and back.
+ *
+ * The first request is `hello`, answered by `welcome`. An operation then claims the host: the agent lets
+ * one operation at a time work on its grid. When the stream ends, the agent aborts what it carried.
+ * Requests with an `id` are answered once, with the same id.
+ */
+export type AgentRequest =
+  | {
+      readonly type: 'hello';
+      readonly protocolVersion: number;
+      readonly grid: string;
+      /** Who asks, for logs and for the other coordinator that is refused: `user@host pid 4711`. */
+      readonly holder: string;
+    }
+  | { readonly type: 'describe'; readonly id: number }
+  | { readonly type: 'diagnose'; readonly id: number }
+  | {
+      readonly type: 'claim';
+      readonly id: number;
+      readonly operation: string;
+      readonly purpose: 'checkpoint' | 'restore';
+      /** With no word for this long, another coordinator may take the grid over. */
+      readonly leaseMs: number;
+    }
+  /** Word from the coordinator while nothing else is said. */
+  | { readonly type: 'keepAlive' }
+  /** Ends the claim; nothing of the operation is left. */
+  | { readonly type: 'release'; readonly id: number }
+  | { readonly type: 'member'; readonly member: string; readonly command: MemberCommand }
+  | { readonly type: 'restore'; readonly id: number; readonly member: string; readonly step: RestoreStep };
+
+export type RestoreStep =
+  | { readonly type: 'isRunning' }
+  | { readonly type: 'stop' }
+  | {
+      readonly type: 'stage';
+      readonly restoreId: string;
+      readonly grid: string;
+      readonly checkpoint: string;
+      /** Member manifest that the data comes from, by name and digest. */
+      readonly source: { readonly member: string; readonly digest: string };
+      /** This member's own manifest, where it had one besides. */
+      readonly own: { readonly member: string; readonly digest: string } | null;
+      /** Connection target of the primary to follow, `host:port`; null for a primary. */
+      readonly follow: string | null;
+    }
+  | { readonly type: 'switchIn' }
+  | { readonly type: 'start' }
+  | { readonly type: 'verify' }
+  | {
+      readonly type: 'decide';
+      readonly gid: string;
+      readonly database: string;
+      readonly outcome: 'commit' | 'rollback';
+    }
+  | { readonly type: 'finish' }
+  | { readonly type: 'rollBack' };
+
+export type RestoreStepResult =
+  | { readonly type: 'done'; readonly bytes: number }
+  | { readonly type: 'running'; readonly running: boolean }
+  | {
+      readonly type: 'verified';
+      readonly checks: readonly string[];
+      readonly warnings: readonly string[];
+      readonly prepared: readonly { readonly gid: string; readonly database: string }[];
+    };
+
+export type AgentResponse =
+  | {
+      readonly type: 'welcome';
+      readonly protocolVersion: number;
+      readonly agentVersion: string;
+      readonly host: string;
+      readonly grid: string;
+    }
+  | {
+      readonly type: 'described';
+      readonly id: number;
+      readonly host: HostDescription;
+      readonly repositoryId: string;
+    }
+  | {
+      readonly type: 'diagnosed';
+      readonly id: number;
+      readonly findings: readonly { readonly level: 'problem' | 'warning'; readonly failure: Failure }[];
+    }
+  | { readonly type: 'done'; readonly id: number }
+  | { readonly type: 'failed'; readonly id: number; readonly failure: Failure }
+  | { readonly type: 'memberAnswer'; readonly member: string; readonly answer: MemberAnswer }
+  | { readonly type: 'restored'; readonly id: number; readonly result: RestoreStepResult }
+  | { readonly type: 'progress'; readonly progress: MemberProgress }
+  /** The stream as a whole is refused (version, role, grid); the agent closes it. */
+  | { readonly type: 'rejected'; readonly failure: Failure };

@@ -1,0 +1,103 @@
+import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
+
+/**
+ * Where artifacts and manifests live. A directory now; the contract is what another place must promise too.
+ *
+ * Durable on return: every method that writes resolves only when the bytes survive a power cut (file and
+ * directory synced). Write once: nothing is ever overwritten. Nothing refers to what is not yet durable.
+ * All methods may be called by several processes on several hosts at once.
+ * Rejections are StillpointErrors: `repository-full`, `repository-read-only`, `repository-missing`,
+ * `repository-format`, `chunk-damaged`, `manifest-damaged`, `checkpoint-missing`, `checkpoint-exists`.
+ */
+export interface Repository {
+  /** The repository's identity, equal for every agent and coordinator that uses the same one. */
+  readonly id: string;
+  readonly location: string;
+
+  freeBytes(): Promise<number>;
+  /** Writes and removes a small file, so that a read-only or full repository is known in preflight. */
+  probe(): Promise<void>;
+
+  /** Announces a running operation: garbage collection keeps off until it ends or is long silent. */
+  beginOperation(operation: { grid: string; id: string; holder: string }): Promise<OperationLease>;
+
+  /** Begins storing one member of one checkpoint. */
+  beginMember(grid: string, checkpoint: string): MemberWriter;
+
+  /** Commits: checks that every manifest and chunk named is stored, then writes grid.json exclusively. */
+  commit(manifest: GridManifest): Promise<void>;
+
+  /** Newest first (by epoch and counter). Damaged or half-deleted ones are listed as what they are. */
+  list(grid?: string): Promise<CatalogueEntry[]>;
+  /** Rejects `checkpoint-missing` / `manifest-damaged`. */
+  readCheckpoint(grid: string, checkpoint: string): Promise<GridManifest>;
+  /** Verified against the digest that the grid manifest names. */
+  readMember(grid: string, checkpoint: string, member: string, digest: string): Promise<MemberManifest>;
+  /** The verified bytes of one file artifact, in order. */
+  readFile(manifest: MemberManifest, path: string): AsyncIterable<Uint8Array>;
+
+  /** Re-reads every byte. Resolves with all damage found, empty when there is none. */
+  verify(
+    grid: string,
+    checkpoint: string,
+    progress: (bytesDone: number, bytesTotal: number) => void,
+  ): Promise<Damage[]>;
+
+  /** Commit object first, then manifests, then chunks that nothing refers to. Rerunnable after a crash. */
+  deleteCheckpoint(grid: string, checkpoint: string): Promise<{ removedBytes: number }>;
+  /** Removes an uncommitted checkpoint's leftovers; never touches a committed one. */
+  discard(grid: string, checkpoint: string): Promise<void>;
+  /** Removes chunks that no checkpoint refers to. Does nothing while an operation runs. */
+  collectGarbage(grid: string): Promise<{ removedBytes: number; skipped: boolean }>;
+
+  /** The highest counter and epoch that any checkpoint of this grid, also a damaged one, has had here. */
+  highestNumber(grid: string): Promise<{ epoch: number; counter: number }>;
+
+  /**
+   * Write-once decision of a restore: the first writer's outcome stands; everyone gets the one that stands.
+   * This is how a host that lost its coordinator learns whether the grid went forward or back.
+   */
+  decideRestore(grid: string, restoreId: string, outcome: RestoreOutcome): Promise<RestoreOutcome>;
+
+  /** Ends worker threads. Idempotent. */
+  close(): Promise<void>;
+}
+
+export type RestoreOutcome = 'restored' | 'rolledBack';
+
+export interface OperationLease {
+  /** Still ours? False when it was silent for too long and garbage collection took over. */
+  refresh(): Promise<boolean>;
+  end(): Promise<void>;
+}
+
+export interface MemberWriter {
+  /** Resolves when all chunks of the file are durable. Concurrent calls are fine; memory is bounded. */
+  file(
+    entry: { path: string; mode: number; mtimeMs: number },
+    content: AsyncIterable<Uint8Array>,
+  ): Promise<{ sizeBytes: number; digest: string }>;
+  directory(entry: { path: string; mode: number }): void;
+  symlink(entry: { path: string; target: string }): void;
+  /** Writes members/<member>.json. Artifacts are in order of path. */
+  finish(
+    manifest: Omit<MemberManifest, 'artifacts'>,
+  ): Promise<{ manifestDigest: string; sizeBytes: number; storedBytes: number }>;
+}
+
+export interface CatalogueEntry {
+  readonly grid: string;
+  readonly checkpoint: string;
+  /** `valid`: committed and its manifests are readable (bytes are re-read by `verify` only). */
+  readonly state: 'valid' | 'damaged' | 'deleting' | 'uncommitted';
+  readonly manifest: GridManifest | null;
+  /** What is wrong, where it is not valid. */
+  readonly cause: string | null;
+}
+
+export interface Damage {
+  readonly member: string | null;
+  /** The artifact's path, or the manifest's. */
+  readonly file: string;
+  readonly cause: string;
+}
