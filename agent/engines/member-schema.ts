@@ -1,0 +1,31 @@
+import { z } from 'zod';
+
+/** `host:port`; an IPv6 address stands in brackets. */
+export const addressSchema = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):\d{1,5}$/, 'must be host:port')
+  .refine((text) => hostPort(text).port <= 65535, 'port must be at most 65535');
+
+export function hostPort(address: string): { host: string; port: number } {
+  const colon = address.lastIndexOf(':');
+  return { host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(address.slice(colon + 1)) };
+}
+
+/** The keys that every member has, whatever its engine. */
+export const memberShape = {
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be letters, digits, dots, dashes or underscores'),
+  role: z.enum(['realm-service', 'state-keeper', 'node', 'proxy']),
+  copyset: z.string().min(1).optional(),
+  address: addressSchema,
+} as const;
+
+const command = z.array(z.string()).min(1, 'must be a list: the program, then its arguments');
+
+/** How the operator's own commands start and stop a member: argument lists, never a shell's string. */
+export const runShape = z.strictObject({
+  start: command.optional(),
+  stop: command.optional(),
+  user: z.string().min(1).optional(),
+});

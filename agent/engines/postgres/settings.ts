@@ -1,0 +1,26 @@
+import { z } from 'zod';
+import { hostPort, memberShape, runShape } from '../member-schema.ts';
+
+/** The keys of a `postgres` member in the agent's file. Documented in docs/engines/postgres.md. */
+export const postgresMemberSchema = z.strictObject({
+  ...memberShape,
+  engine: z.literal('postgres'),
+  /** The data directory, absolute. */
+  data: z.string().startsWith('/', 'must be an absolute path'),
+  /** Directories with configuration outside the data directory; they travel with the checkpoint. */
+  also: z.array(z.string().startsWith('/', 'must be an absolute path')).default([]),
+  /** How the agent connects; never with a password in it: `passwordFile`, or PGPASSFILE's format. */
+  connection: z.string().regex(/^postgres(ql)?:\/\//, 'must be a postgresql:// URL'),
+  passwordFile: z.string().startsWith('/').optional(),
+  /** The folder with pg_ctl, for members without `run`. */
+  binaries: z.string().startsWith('/').optional(),
+  run: runShape.optional(),
+  /** Where restored tablespaces go: location in the checkpoint → directory here. */
+  tablespaces: z.record(z.string(), z.string().startsWith('/')).default({}),
+});
+
+export type PostgresSettings = z.infer<typeof postgresMemberSchema>;
+
+export function addressOf(settings: PostgresSettings): { host: string; port: number } {
+  return hostPort(settings.address);
+}
