@@ -1,0 +1,138 @@
+import type { Failure } from '../shared/domain/errors.ts';
+import type { MemberDescription } from '../shared/domain/grid.ts';
+import type { MemberAnswer, MemberCommand, MemberProgress } from '../shared/domain/messages.ts';
+import type { Repository } from '../shared/repository/repository.ts';
+import type { Logger } from '../shared/runtime/log.ts';
+import { memberStore } from './collect.ts';
+import type { Engine } from './engines/engine.ts';
+import { Guard } from './guard/guard.ts';
+import { MemberRuntime } from './member-runtime.ts';
+import type { StateDirectory } from './state-directory.ts';
+import type { UndoKeeper } from './undo-keeper.ts';
+
+export interface AgentMember {
+  readonly name: string;
+  readonly engine: Engine;
+}
+
+export interface CheckpointOperationContext {
+  readonly id: string;
+  readonly grid: string;
+  readonly host: string;
+  readonly leaseMs: number;
+  readonly configuration: string;
+  readonly members: ReadonlyMap<string, AgentMember>;
+  readonly descriptions: { get(member: string): MemberDescription | undefined };
+  readonly state: StateDirectory;
+  readonly repository: () => Promise<Repository>;
+  readonly log: Logger;
+  answer(member: string, answer: MemberAnswer): void;
+  progress(progress: MemberProgress): void;
+  readonly undoKeeper: UndoKeeper;
+}
+
+/** No word from the coordinator for this many leases ends the operation, prepared copies and all. */
+const SILENT_LEASES = 6;
+
+/** One checkpoint's work on this host: a runtime for each member that takes part, and one guard for all. */
+export class CheckpointOperation {
+  readonly #context: CheckpointOperationContext;
+  readonly #runtimes = new Map<string, MemberRuntime>();
+  readonly #watched = new Set<string>();
+  #guard: Guard | null = null;
+  #ending: Promise<void> | null = null;
+
+  constructor(context: CheckpointOperationContext) {
+    this.#context = context;
+  }
+
+  get frozenMembers(): ReadonlySet<string> {
+    return new Set([...this.#runtimes].filter(([, runtime]) => runtime.isFrozen).map(([name]) => name));
+  }
+
+  receive(member: string, command: MemberCommand): void {
+    if (this.#ending !== null) return;
+    const runtime = this.#runtimes.get(member) ?? this.#begin(member, command);
+    runtime?.receive(command);
+  }
+
+  wordReceived(): void {
+    for (const runtime of this.#runtimes.values()) runtime.wordReceived();
+  }
+
+  /** Aborts what is under way (what is collected stays). Resolves when every member is done with it. */
+  end(): Promise<void> {
+    this.#ending ??= this.#end();
+    return this.#ending;
+  }
+
+  async #end(): Promise<void> {
+    for (const runtime of this.#runtimes.values()) runtime.streamClosed();
+    await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.closed));
+    if (this.#watched.size === 0) {
+      await this.#guard?.end();
+      return;
+    }
+    // The guard goes on trying too, and ends by itself when it is done: there is no need to wait for it.
+    for (const member of this.#watched) this.#context.undoKeeper.keep(member);
+    void this.#guard?.end();
+  }
+
+  #begin(member: string, command: MemberCommand): MemberRuntime | null {
+    const { members, descriptions, log, leaseMs, id, state, grid, host, repository } = this.#context;
+    const known = members.get(member);
+    const description = descriptions.get(member);
+    if (known === undefined || description === undefined) {
+      this.#context.answer(member, { type: 'refused', failure: unknownMember(member) });
+      return null;
+    }
+    // The guard starts with the first command, long before anything could need it: arming must be quick.
+    this.#guard ??= this.#startGuard();
+    const checkpoint = command.type === 'prepare' ? command.checkpoint : '';
+    const runtime = new MemberRuntime({
+      member,
+      kind: description.freezeKind,
+      engine: known.engine,
+      operation: id,
+      state,
+      log,
+      operationSilenceMs: leaseMs * SILENT_LEASES,
+      store: memberStore({ repository, grid, host, checkpoint: () => checkpoint, describe: () => description }),
+      send: (answer) => this.#context.answer(member, answer),
+      undoLeft: () => this.#context.undoKeeper.undoOnce(member),
+      progress: (bytesDone, bytesTotal) => this.#context.progress({ member, phase: 'copy', bytesDone, bytesTotal }),
+      saveUndo: async (undo, silenceMs) => {
+        if (undo === null) {
+          await state.clearFreeze(member);
+          this.#watched.delete(member);
+          this.#guard?.unwatch(member);
+          return;
+        }
+        await state.saveFreeze({ member, undo });
+        this.#watched.add(member);
+        this.#guard ??= this.#startGuard();
+        await this.#guard.watch(member, undo, silenceMs);
+      },
+    });
+    this.#runtimes.set(member, runtime);
+    return runtime;
+  }
+
+  #startGuard(): Guard {
+    return new Guard({
+      configuration: this.#context.configuration,
+      log: this.#context.log,
+      undone: (member) => this.#runtimes.get(member)?.guardThawed(),
+      // Without a guard nobody may stay frozen: end the operation as if the coordinator had gone.
+      lost: () => void this.end(),
+    });
+  }
+}
+
+function unknownMember(member: string): Failure {
+  return {
+    code: 'unknown-member',
+    message: `this agent has no member ${member}, or it was not described in this operation`,
+    hint: "compare the agent's file with what `stillpoint grid status` prints",
+  };
+}

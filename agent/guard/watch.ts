@@ -1,0 +1,64 @@
+import type { Logger } from '../../shared/runtime/log.ts';
+import type { Guardian, Undo } from '../engines/engine.ts';
+
+const RETRY_MS = 100;
+
+/** One member that the guard watches: what to undo, and until when the agent may be silent. */
+export class Watch {
+  readonly member: string;
+  readonly #guardian: Guardian;
+  readonly #log: Logger;
+  #undo: Undo | null = null;
+  #silenceMs = 0;
+  #heardAt = 0;
+  #undoing: Promise<void> | null = null;
+  #closed = false;
+
+  constructor(member: string, guardian: Guardian, log: Logger) {
+    this.member = member;
+    this.#guardian = guardian;
+    this.#log = log;
+  }
+
+  expect(undo: Undo, silenceMs: number, now: number): void {
+    this.#undo = undo;
+    this.#silenceMs = silenceMs;
+    this.#heardAt = now;
+  }
+
+  heard(now: number): void {
+    this.#heardAt = now;
+  }
+
+  isOverdue(now: number): boolean {
+    return this.#undo !== null && this.#undoing === null && now - this.#heardAt > this.#silenceMs;
+  }
+
+  /** Resolves when the member runs again. Tries for as long as it takes: a server may be restarting. */
+  undoNow(): Promise<void> {
+    this.#undoing ??= this.#undoUntilDone().finally(() => {
+      this.#undoing = null;
+    });
+    return this.#undoing;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#undo = null;
+    await this.#guardian.close();
+  }
+
+  async #undoUntilDone(): Promise<void> {
+    for (let failures = 0; this.#undo !== null && !this.#closed; failures += 1) {
+      const undo = this.#undo;
+      try {
+        await this.#guardian.undo(undo);
+        if (this.#undo === undo) this.#undo = null;
+        this.#log.warn({ event: 'undone', member: this.member }, 'undone by the guard');
+      } catch (error) {
+        if (failures === 0) this.#log.error({ event: 'undoFailed', member: this.member, err: error }, 'cannot undo yet');
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+  }
+}

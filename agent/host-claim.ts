@@ -1,0 +1,86 @@
+import { EXIT, StillpointError } from '../shared/domain/errors.ts';
+import type { Logger } from '../shared/runtime/log.ts';
+
+export interface ClaimRequest {
+  readonly operation: string;
+  readonly holder: string;
+  readonly leaseMs: number;
+}
+
+export interface ClaimedWork {
+  frozenMembers(): ReadonlySet<string>;
+  /** Ends the work, aborting what is under way. Called once. */
+  end(): Promise<void>;
+}
+
+export interface ClaimedOperation {
+  /** A word from the holder: its lease starts anew. */
+  heard(): void;
+  end(): Promise<void>;
+}
+
+interface Held extends ClaimRequest {
+  heardAt: number;
+  readonly work: ClaimedWork;
+  ending: Promise<void> | null;
+}
+
+/**
+ * One operation at a time on this host's part of the grid. A holder that was silent for longer than its
+ * lease may be taken over; its work is aborted first, and the newcomer has the grid when that is done.
+ */
+export class HostClaim {
+  readonly #log: Logger;
+  #held: Held | null = null;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  frozenMembers(): ReadonlySet<string> {
+    return this.#held?.work.frozenMembers() ?? new Set();
+  }
+
+  /** Resolves when this operation has the host. Rejects `grid-busy`, naming the holder. */
+  async claim(request: ClaimRequest, work: ClaimedWork): Promise<ClaimedOperation> {
+    for (let held = this.#held; held !== null; held = this.#held) {
+      const mayTake = held.ending !== null || held.operation === request.operation || performance.now() - held.heardAt > held.leaseMs;
+      if (!mayTake) throw busy(held);
+      if (held.ending === null) this.#log.warn({ event: 'takenOver', from: held.holder, by: request.holder }, 'operation taken over');
+      await this.#end(held);
+    }
+    const held: Held = { ...request, heardAt: performance.now(), work, ending: null };
+    this.#held = held;
+    this.#log.info({ event: 'claimed', operation: request.operation, holder: request.holder }, 'grid claimed');
+    return {
+      heard: () => {
+        held.heardAt = performance.now();
+      },
+      end: () => this.#end(held),
+    };
+  }
+
+  /** Resolves when nothing is held. */
+  async ended(): Promise<void> {
+    if (this.#held !== null) await this.#end(this.#held);
+  }
+
+  #end(held: Held): Promise<void> {
+    held.ending ??= held.work.end().finally(() => {
+      if (this.#held === held) this.#held = null;
+      this.#log.info({ event: 'released', operation: held.operation }, 'grid released');
+    });
+    return held.ending;
+  }
+}
+
+function busy(held: Held): StillpointError {
+  return new StillpointError(
+    {
+      code: 'grid-busy',
+      message: `another operation holds the grid: ${held.holder}`,
+      hint: 'wait until it has ended; the claim of a dead coordinator ends with its lease',
+    },
+    EXIT.refused,
+  );
+}

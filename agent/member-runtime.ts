@@ -1,0 +1,270 @@
+import { failureOf, StillpointError, type MemberState } from '../shared/domain/errors.ts';
+import type { FreezeKind } from '../shared/domain/grid.ts';
+import type { MemberAnswer, MemberCommand } from '../shared/domain/messages.ts';
+import { assertNever } from '../shared/domain/assert-never.ts';
+import { formatToken } from '../shared/domain/token.ts';
+import {
+  initialMember,
+  nextMemberDeadline,
+  stepMember,
+  type EngineCall,
+  type EngineResult,
+  type MemberEffect,
+  type MemberEvent,
+} from '../shared/protocol/member-machine.ts';
+import { reach } from '../shared/runtime/hooks.ts';
+import type { Logger } from '../shared/runtime/log.ts';
+import type { Capture, Engine, Undo } from './engines/engine.ts';
+import type { MemberStore } from './collect.ts';
+import type { StateDirectory } from './state-directory.ts';
+
+/** What the runtime needs of the rest of the agent; each is one room's contract. */
+export interface MemberRuntimeContext {
+  readonly member: string;
+  readonly kind: FreezeKind;
+  readonly engine: Engine;
+  readonly operation: string;
+  readonly state: StateDirectory;
+  readonly store: MemberStore;
+  readonly log: Logger;
+  readonly operationSilenceMs: number;
+  send(answer: MemberAnswer): void;
+  progress(bytesDone: number, bytesTotal: number): void;
+  /** Undoes what an earlier stream of the operation left on this member; false when it cannot be done yet. */
+  undoLeft(): Promise<boolean>;
+  /** Freeze record and guard: durable and watched when it resolves. */
+  saveUndo(undo: Undo | null, silenceMs: number): Promise<void>;
+}
+
+/**
+ * Performs the effects of one member's machine: the machine decides, the runtime acts and tells it what came
+ * of it. Effects are performed in their order, and one that makes something durable is awaited before the
+ * next begins; engine calls are started and answer later, as events.
+ */
+export class MemberRuntime {
+  readonly closed: Promise<void>;
+  readonly #context: MemberRuntimeContext;
+  #state: ReturnType<typeof initialMember>;
+  #capture: Capture | null = null;
+  #spool: string | null = null;
+  #effects: MemberEffect[] = [];
+  #performing = false;
+  #timer: NodeJS.Timeout | null = null;
+  #resolveClosed: () => void = () => undefined;
+  #leaseMs = 10_000;
+  #frozen = false;
+  /** Set when the guard thawed this member behind our back. */
+  #guardThawed = false;
+
+  constructor(context: MemberRuntimeContext) {
+    this.#context = context;
+    this.#state = initialMember(
+      { member: context.member, kind: context.kind, operationSilenceMs: context.operationSilenceMs },
+      context.state.highestToken(),
+    );
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+  }
+
+  get isFrozen(): boolean {
+    return this.#frozen;
+  }
+
+  receive(command: MemberCommand): void {
+    if (command.type === 'arm') this.#leaseMs = command.leaseMs;
+    if (command.type !== 'renew') {
+      const token = 'token' in command && command.token !== null ? formatToken(command.token) : null;
+      this.#context.log.info({ event: command.type, member: this.#context.member, token }, `${command.type} received`);
+    }
+    this.#dispatch({ type: 'commandReceived', now: performance.now(), command });
+  }
+
+  wordReceived(): void {
+    this.#dispatch({ type: 'wordReceived', now: performance.now() });
+  }
+
+  streamClosed(): void {
+    this.#dispatch({ type: 'streamClosed', now: performance.now() });
+  }
+
+  guardThawed(): void {
+    this.#guardThawed = true;
+  }
+
+  #dispatch(event: MemberEvent): void {
+    const stepped = stepMember(this.#state, event);
+    this.#state = stepped.state;
+    this.#effects.push(...stepped.effects);
+    this.#schedule();
+    if (!this.#performing) void this.#perform();
+  }
+
+  #schedule(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    const deadline = nextMemberDeadline(this.#state);
+    if (deadline === null) return;
+    const waitMs = Math.max(0, Math.ceil(deadline - performance.now()));
+    this.#timer = setTimeout(() => this.#dispatch({ type: 'timePassed', now: performance.now() }), waitMs);
+  }
+
+  async #perform(): Promise<void> {
+    this.#performing = true;
+    for (let effect = this.#effects.shift(); effect !== undefined; effect = this.#effects.shift()) {
+      switch (effect.type) {
+        case 'record':
+          try {
+            await this.#context.state.recordToken(effect.token);
+          } catch (error) {
+            this.#recordFailed(error);
+          }
+          break;
+        case 'engine':
+          void this.#call(effect.call, effect.action);
+          break;
+        case 'answer':
+          this.#context.send(effect.answer);
+          break;
+        case 'closed':
+          this.#end();
+          break;
+        default:
+          assertNever(effect);
+      }
+    }
+    this.#performing = false;
+  }
+
+  /** A token that is not on disk must not close a fence: drop the engine call that relied on it. */
+  #recordFailed(error: unknown): void {
+    const failure = failureOf(error, { code: 'agent-disk', hint: "look at the disk of the agent's state directory" });
+    const relying = this.#effects.filter((effect) => effect.type === 'engine');
+    this.#effects = this.#effects.filter((effect) => effect.type !== 'engine');
+    for (const effect of relying) {
+      this.#dispatch({ type: 'engineAnswered', now: performance.now(), call: effect.call, result: { type: 'failed', failure } });
+    }
+  }
+
+  #end(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#resolveClosed();
+  }
+
+  async #call(call: number, action: EngineCall): Promise<void> {
+    const answer = (result: EngineResult): void => {
+      this.#dispatch({ type: 'engineAnswered', now: performance.now(), call, result });
+    };
+    try {
+      await this.#act(action, answer);
+    } catch (error) {
+      const failure = failureOf(error, { code: `engine-${action.type}`, hint: "see the agent's log" });
+      this.#context.log.error({ event: 'engineFailed', member: this.#context.member, call: action.type, err: error }, failure.message);
+      answer({ type: 'failed', failure });
+    }
+  }
+
+  async #act(action: EngineCall, answer: (result: EngineResult) => void): Promise<void> {
+    const { member, engine } = this.#context;
+    switch (action.type) {
+      case 'prepare':
+        await this.#openCapture(action.checkpoint);
+        await this.#opened().prepare();
+        await reach('prepared', member);
+        return answer({ type: 'prepared' });
+      case 'arm': {
+        this.#guardThawed = false;
+        const { incarnation } = await this.#opened().arm(action.token);
+        await reach('armed', member);
+        return answer({ type: 'armed', incarnation });
+      }
+      case 'freeze': {
+        const receivedAt = performance.now();
+        this.#frozen = true;
+        const held = await this.#opened().freeze(action.token);
+        await reach('marked', member);
+        const { incarnation, mark, fencedAt, markedAt } = held;
+        return answer({ type: 'marked', incarnation, mark, fenceMs: fencedAt - receivedAt, markMs: markedAt - fencedAt });
+      }
+      case 'thaw': {
+        await reach('thawing', member);
+        const receivedAt = performance.now();
+        const proof = await this.#opened().thaw(action.token, () => {
+          this.#frozen = false;
+          answer({ type: 'released', thawMs: performance.now() - receivedAt });
+        });
+        this.#frozen = false;
+        await reach('released', member);
+        if (proof.type === 'held' && this.#guardThawed) {
+          const cause = 'the guard thawed it: the agent was silent for too long';
+          return answer({ type: 'thawed', proof: { type: 'broken', incarnation: proof.incarnation, cause } });
+        }
+        return answer({ type: 'thawed', proof });
+      }
+      case 'collect': {
+        const { mark, engineFacts } = await this.#opened().collect(action.token);
+        const stored = await this.#context.store.finish(action.token, mark, engineFacts);
+        await this.#opened().close();
+        await this.#dropSpool();
+        await reach('collected', member);
+        return answer({ type: 'collected', ...stored });
+      }
+      case 'abort':
+        return answer({ type: 'aborted', state: await this.#abort(engine) });
+      default:
+        return assertNever(action);
+    }
+  }
+
+  #opened(): Capture {
+    if (this.#capture !== null) return this.#capture;
+    throw new StillpointError({ code: 'not-prepared', message: 'nothing was prepared on this member', hint: 'start the checkpoint anew' });
+  }
+
+  async #openCapture(checkpoint: string): Promise<void> {
+    const { member, engine, operation, state, store, progress } = this.#context;
+    this.#spool = await state.makeSpool(operation, member);
+    this.#capture = engine.capture({
+      checkpoint,
+      spoolDirectory: this.#spool,
+      artifacts: store,
+      progress,
+      // The guard waits a little longer than the lease, so that the agent's own thaw comes first.
+      saveUndo: (undo) => this.#context.saveUndo(undo, this.#leaseMs + 1000),
+    });
+  }
+
+  /** Resolves when the member runs or is known to be down; keeps trying while it can be neither. */
+  async #abort(engine: Engine): Promise<MemberState> {
+    const { log, member } = this.#context;
+    for (let failures = 0; ; failures += 1) {
+      try {
+        await this.#capture?.abort();
+        if (this.#capture !== null || (await this.#context.undoLeft())) break;
+      } catch (error) {
+        if (failures === 0) log.error({ event: 'abortFailed', member, err: error }, 'abort failed, trying again');
+      }
+      if (await isDown(engine)) break;
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+    this.#frozen = false;
+    await this.#dropSpool().catch((error: unknown) => log.warn({ event: 'spoolLeft', member, err: error }, 'spool not removed'));
+    log.info({ event: 'aborted', member }, 'nothing of the operation is left');
+    return (await isDown(engine)) ? 'stopped' : 'running';
+  }
+
+  async #dropSpool(): Promise<void> {
+    if (this.#spool !== null) await this.#context.state.dropSpool(this.#context.operation, this.#context.member);
+    this.#spool = null;
+  }
+}
+
+async function isDown(engine: Engine): Promise<boolean> {
+  try {
+    return !(await engine.isRunning());
+  } catch {
+    return false;
+  }
+}
+

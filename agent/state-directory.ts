@@ -1,0 +1,141 @@
+import { mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StillpointError } from '../shared/domain/errors.ts';
+import { compareTokens, type Token } from '../shared/domain/token.ts';
+import type { Undo } from './engines/engine.ts';
+
+/**
+ * What the agent must remember across its own death, each in a file of its own:
+ *
+ *   token.json             the highest token ever recorded; older ones are refused
+ *   freezes/<member>.json  the freeze record: what must be undone on this member
+ *   restores/<member>.json a restore that has not ended on this member
+ *   spool/                 journals received for a checkpoint under way; emptied at start
+ *
+ * Every write is durable on return: a new file is synced, renamed over the old one, and the directory synced.
+ */
+export interface FreezeRecord {
+  readonly member: string;
+  readonly undo: Undo;
+}
+
+export interface RestoreRecord {
+  readonly member: string;
+  readonly grid: string;
+  readonly restoreId: string;
+}
+
+export interface StateDirectory {
+  highestToken(): Token | null;
+  /** Resolves at once where this token, or a newer one, is on disk already. */
+  recordToken(token: Token): Promise<void>;
+  freezeRecords(): Promise<FreezeRecord[]>;
+  saveFreeze(record: FreezeRecord): Promise<void>;
+  clearFreeze(member: string): Promise<void>;
+  restoreRecords(): Promise<RestoreRecord[]>;
+  saveRestore(record: RestoreRecord): Promise<void>;
+  clearRestore(member: string): Promise<void>;
+  /** A new, empty, private directory for one member of one operation. */
+  makeSpool(operation: string, member: string): Promise<string>;
+  dropSpool(operation: string, member: string): Promise<void>;
+  readonly path: string;
+}
+
+export async function openStateDirectory(path: string): Promise<StateDirectory> {
+  for (const room of ['freezes', 'restores']) await mkdir(join(path, room), { recursive: true, mode: 0o700 });
+  await rm(join(path, 'spool'), { recursive: true, force: true });
+  await mkdir(join(path, 'spool'), { mode: 0o700 });
+
+  let highest = await readJson<Token>(join(path, 'token.json'));
+  let writing: Promise<void> = Promise.resolve();
+
+  return {
+    path,
+    highestToken: () => highest,
+    recordToken(token) {
+      const record = async (): Promise<void> => {
+        if (highest !== null && compareTokens(token, highest) <= 0) return;
+        await writeJsonDurably(path, 'token.json', token);
+        highest = token;
+      };
+      // One write at a time: members of one host record the same token at once.
+      const written = writing.then(record);
+      writing = written.catch(() => undefined);
+      return written;
+    },
+    freezeRecords: () => readRoom<FreezeRecord>(join(path, 'freezes')),
+    saveFreeze: (record) => writeJsonDurably(join(path, 'freezes'), `${record.member}.json`, record),
+    clearFreeze: (member) => removeDurably(join(path, 'freezes'), `${member}.json`),
+    restoreRecords: () => readRoom<RestoreRecord>(join(path, 'restores')),
+    saveRestore: (record) => writeJsonDurably(join(path, 'restores'), `${record.member}.json`, record),
+    clearRestore: (member) => removeDurably(join(path, 'restores'), `${member}.json`),
+    async makeSpool(operation, member) {
+      const spool = join(path, 'spool', `${operation}-${member}`);
+      await rm(spool, { recursive: true, force: true });
+      await mkdir(spool, { recursive: true, mode: 0o700 });
+      return spool;
+    },
+    dropSpool: (operation, member) =>
+      rm(join(path, 'spool', `${operation}-${member}`), { recursive: true, force: true }),
+  };
+}
+
+async function readRoom<T>(directory: string): Promise<T[]> {
+  const records: T[] = [];
+  for (const name of (await readdir(directory)).sort()) {
+    if (!name.endsWith('.json')) continue;
+    const record = await readJson<T>(join(directory, name));
+    if (record !== null) records.push(record);
+  }
+  return records;
+}
+
+async function readJson<T>(file: string): Promise<T | null> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+  try {
+    return JSON.parse(text) as T;
+  } catch (error) {
+    throw new StillpointError(
+      {
+        code: 'agent-state-damaged',
+        message: `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+        hint: 'look at the member it names by hand (postgres: synchronous_standby_names, paused replay), then remove the file',
+      },
+      2,
+      { cause: error },
+    );
+  }
+}
+
+async function writeJsonDurably(directory: string, name: string, value: unknown): Promise<void> {
+  const temporary = join(directory, `.${name}.new`);
+  const file = await open(temporary, 'w', 0o600);
+  try {
+    await file.writeFile(JSON.stringify(value));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, join(directory, name));
+  await syncDirectory(directory);
+}
+
+async function removeDurably(directory: string, name: string): Promise<void> {
+  await rm(join(directory, name), { force: true });
+  await syncDirectory(directory);
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,263 @@
+import { hostname } from 'node:os';
+import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
+import type { HostDescription } from '../shared/domain/grid.ts';
+import type { MemberAnswer, MemberCommand, MemberProgress } from '../shared/domain/messages.ts';
+import {
+  PROTOCOL_VERSION,
+  type AgentRequest,
+  type AgentResponse,
+  type RestoreStep,
+  type RestoreStepResult,
+} from '../shared/domain/wire.ts';
+import { connectAgent, type ClientStream } from '../shared/rpc/agent-client.ts';
+import type { GridFile } from './grid-file.ts';
+
+type Numbered = Extract<AgentRequest, { id: number }>;
+type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
+
+/** What a connection tells while an operation is under way. */
+export interface AgentEvents {
+  memberAnswered?(member: string, answer: MemberAnswer): void;
+  progressed?(progress: MemberProgress): void;
+  closed?(failure: Failure): void;
+}
+
+/**
+ * One stream to one agent, after hello and welcome. `request` answers a numbered request; member answers and
+ * progress come through `events`. When the stream ends, every request under way rejects.
+ */
+export class AgentConnection {
+  readonly address: string;
+  readonly host: string;
+  events: AgentEvents = {};
+  readonly #stream: ClientStream;
+  readonly #waiting = new Map<number, { resolve(response: AgentResponse): void; reject(error: Error): void }>();
+  #nextId = 1;
+  #closed: Failure | null = null;
+
+  private constructor(address: string, stream: ClientStream) {
+    this.address = address;
+    this.host = hostOf(address);
+    this.#stream = stream;
+  }
+
+  static async open(gridFile: GridFile, address: string, timeoutMs: number, signal?: AbortSignal): Promise<AgentConnection> {
+    const stream = await connectAgent({ address, tls: gridFile.tls, timeoutMs, ...(signal && { signal }) });
+    const connection = new AgentConnection(address, stream);
+    try {
+      await connection.#greet(gridFile.grid, timeoutMs);
+    } catch (error) {
+      stream.close();
+      throw error;
+    }
+    return connection;
+  }
+
+  async #greet(grid: string, timeoutMs: number): Promise<void> {
+    const welcomed = new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => reject(silent(this.host, timeoutMs)), timeoutMs);
+      const settle = (then: () => void): void => {
+        clearTimeout(timer);
+        this.#waiting.delete(0);
+        then();
+      };
+      this.#waiting.set(0, { resolve: () => settle(resolve), reject: (error) => settle(() => reject(error)) });
+    });
+    void this.#listen();
+    this.#stream.send({ type: 'hello', protocolVersion: PROTOCOL_VERSION, grid, holder: holderName() });
+    await welcomed;
+  }
+
+  async describe(): Promise<{ host: HostDescription; repositoryId: string }> {
+    const response = await this.#request({ type: 'describe' });
+    if (response.type !== 'described') throw unexpected(response, this.host);
+    return { host: response.host, repositoryId: response.repositoryId };
+  }
+
+  async diagnose(): Promise<Extract<AgentResponse, { type: 'diagnosed' }>['findings']> {
+    const response = await this.#request({ type: 'diagnose' });
+    if (response.type !== 'diagnosed') throw unexpected(response, this.host);
+    return response.findings;
+  }
+
+  async claim(operation: string, purpose: 'checkpoint' | 'restore', leaseMs: number): Promise<void> {
+    await this.#request({ type: 'claim', operation, purpose, leaseMs });
+  }
+
+  async release(): Promise<void> {
+    await this.#request({ type: 'release' });
+  }
+
+  async restore(member: string, step: RestoreStep): Promise<RestoreStepResult> {
+    const response = await this.#request({ type: 'restore', member, step });
+    if (response.type !== 'restored') throw unexpected(response, this.host);
+    return response.result;
+  }
+
+  command(member: string, command: MemberCommand): void {
+    this.#stream.send({ type: 'member', member, command });
+  }
+
+  keepAlive(): void {
+    this.#stream.send({ type: 'keepAlive' });
+  }
+
+  get isClosed(): boolean {
+    return this.#closed !== null;
+  }
+
+  close(): void {
+    this.#stream.close();
+  }
+
+  #request(request: WithoutId<Numbered>): Promise<AgentResponse> {
+    if (this.#closed !== null) return Promise.reject(this.#error(this.#closed));
+    const id = this.#nextId;
+    this.#nextId += 1;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#stream.send({ ...request, id } as Numbered);
+    });
+  }
+
+  async #listen(): Promise<void> {
+    try {
+      for await (const response of this.#stream.responses) this.#receive(response);
+    } catch {
+      // The reason is what `closed` tells below.
+    }
+    this.#becomeClosed((await this.#stream.closed) ?? streamEnded(this.host));
+  }
+
+  #receive(response: AgentResponse): void {
+    switch (response.type) {
+      case 'memberAnswer':
+        this.events.memberAnswered?.(response.member, response.answer);
+        return;
+      case 'progress':
+        this.events.progressed?.(response.progress);
+        return;
+      case 'rejected':
+        this.#becomeClosed(response.failure);
+        this.#stream.close();
+        return;
+      case 'welcome':
+        this.#settle(0, response);
+        return;
+      default:
+        this.#settle(response.id, response);
+    }
+  }
+
+  #settle(id: number, response: AgentResponse): void {
+    const waiting = this.#waiting.get(id);
+    this.#waiting.delete(id);
+    if (response.type === 'failed') waiting?.reject(this.#error(response.failure));
+    else waiting?.resolve(response);
+  }
+
+  #becomeClosed(failure: Failure): void {
+    if (this.#closed !== null) return;
+    this.#closed = failure;
+    for (const waiting of this.#waiting.values()) waiting.reject(this.#error(failure));
+    this.#waiting.clear();
+    this.events.closed?.({ ...failure, host: this.host });
+  }
+
+  #error(failure: Failure): StillpointError {
+    return new StillpointError({ host: this.host, ...failure }, EXIT.refused);
+  }
+}
+
+/** Opens every agent of the grid, or none: the first that fails closes the others and is the failure. */
+export async function openAgents(gridFile: GridFile, timeoutMs: number, signal?: AbortSignal): Promise<AgentConnection[]> {
+  const opened = await Promise.allSettled(
+    gridFile.agents.map((address) => AgentConnection.open(gridFile, address, timeoutMs, signal)),
+  );
+  const failed = opened.find((result) => result.status === 'rejected');
+  const connections = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  if (failed === undefined) return connections;
+  for (const connection of connections) connection.close();
+  throw refused(failed.reason);
+}
+
+/**
+ * Claims the grid at every agent. The first in the order of addresses decides between two coordinators that
+ * come at the same moment: who has it, has the grid.
+ */
+export async function claimAll(
+  connections: readonly AgentConnection[],
+  operation: string,
+  purpose: 'checkpoint' | 'restore',
+  leaseMs: number,
+): Promise<void> {
+  const [first, ...others] = [...connections].sort((a, b) => (a.address < b.address ? -1 : 1));
+  await first?.claim(operation, purpose, leaseMs);
+  await Promise.all(others.map((connection) => connection.claim(operation, purpose, leaseMs)));
+}
+
+/** Ends the claims and the streams. A stream that is gone already needs no release. */
+export async function closeAll(connections: Iterable<AgentConnection>, release: boolean): Promise<void> {
+  await Promise.all(
+    [...connections].map(async (connection) => {
+      if (release && !connection.isClosed) {
+        const patience = new Promise<void>((resolve) => setTimeout(resolve, 5000).unref());
+        await Promise.race([connection.release().catch(() => undefined), patience]);
+      }
+      connection.close();
+    }),
+  );
+}
+
+/** Says a word to every agent often enough that no lease runs out while the coordinator lives. */
+export function keepAlive(connections: () => Iterable<AgentConnection>, leaseMs: number): { stop(): void } {
+  const timer = setInterval(
+    () => {
+      for (const connection of connections()) if (!connection.isClosed) connection.keepAlive();
+    },
+    Math.max(50, leaseMs / 4),
+  );
+  return { stop: () => clearInterval(timer) };
+}
+
+export function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+}
+
+/** The same failure, as one of preflight: nothing was touched. */
+export function refused(error: unknown): StillpointError {
+  if (!(error instanceof StillpointError)) throw error;
+  return new StillpointError({ phase: 'preflight', ...error.failure }, EXIT.refused, { cause: error });
+}
+
+function holderName(): string {
+  const user = process.env['USER'] ?? process.env['LOGNAME'] ?? `uid ${process.getuid?.() ?? '?'}`;
+  return `${user}@${hostname()} pid ${process.pid}`;
+}
+
+function silent(host: string, timeoutMs: number): StillpointError {
+  return new StillpointError({
+    code: 'agent-silent',
+    message: `the agent on ${host} accepted the connection but said nothing for ${timeoutMs} ms`,
+    hint: `look at the agent's log on ${host}: journalctl -u stillpoint-agent`,
+    host,
+  });
+}
+
+function streamEnded(host: string): Failure {
+  return {
+    code: 'agent-lost',
+    message: `the connection to the agent on ${host} ended`,
+    hint: `look at the agent's log on ${host}: journalctl -u stillpoint-agent`,
+    host,
+  };
+}
+
+function unexpected(response: AgentResponse, host: string): StillpointError {
+  return new StillpointError({
+    code: 'bad-message',
+    message: `the agent on ${host} answered with '${response.type}', which was not asked for`,
+    hint: 'run the same version of stillpoint everywhere',
+    host,
+  });
+}

@@ -1,0 +1,168 @@
+import { assertNever } from '../shared/domain/assert-never.ts';
+import type { Failure } from '../shared/domain/errors.ts';
+import { failureOf } from '../shared/domain/errors.ts';
+import {
+  initialCoordinator,
+  nextDeadline,
+  stepCoordinator,
+  type CommitProof,
+  type CoordinatorConfig,
+  type CoordinatorEffect,
+  type CoordinatorEvent,
+  type Outcome,
+} from '../shared/protocol/coordinator-machine.ts';
+import { reach } from '../shared/runtime/hooks.ts';
+import type { Logger } from '../shared/runtime/log.ts';
+import type { AgentConnection } from './agents.ts';
+import type { Cancellation } from './cancellation.ts';
+import type { ProgressView } from './progress.ts';
+
+export interface CheckpointRunInput {
+  readonly config: CoordinatorConfig;
+  /** The connection of every host, by its address; replaced when one is opened anew. */
+  readonly connections: Map<string, AgentConnection>;
+  /** The address of the agent that has the member. */
+  readonly addressOf: ReadonlyMap<string, string>;
+  readonly cancellation: Cancellation;
+  readonly progress: ProgressView;
+  readonly log: Logger;
+  reconnect(address: string): Promise<AgentConnection>;
+  commit(proof: CommitProof): Promise<void>;
+}
+
+const RECONNECT_EVERY_MS = 250;
+
+/**
+ * Drives the coordinator's machine for one checkpoint: what agents say and what time it is become events,
+ * the machine's effects become messages. All decisions are the machine's.
+ */
+export function runCheckpoint(input: CheckpointRunInput): Promise<Outcome> {
+  return new Promise((resolve) => new CheckpointRun(input, resolve).start());
+}
+
+class CheckpointRun {
+  readonly #input: CheckpointRunInput;
+  readonly #finished: (outcome: Outcome) => void;
+  #state: ReturnType<typeof initialCoordinator>;
+  #timer: NodeJS.Timeout | null = null;
+  readonly #reconnecting = new Set<string>();
+  #over = false;
+
+  constructor(input: CheckpointRunInput, finished: (outcome: Outcome) => void) {
+    this.#input = input;
+    this.#finished = finished;
+    this.#state = initialCoordinator(input.config);
+  }
+
+  start(): void {
+    for (const [address, connection] of this.#input.connections) this.#listenTo(address, connection);
+    const { signal, second } = this.#input.cancellation;
+    const cancel = (): void => this.#dispatch({ type: 'cancelled', now: performance.now(), failure: cancelled(signal) });
+    signal.addEventListener('abort', cancel, { once: true });
+    second.addEventListener('abort', cancel, { once: true });
+    this.#dispatch({ type: 'started', now: performance.now() });
+    if (signal.aborted) cancel();
+  }
+
+  #listenTo(address: string, connection: AgentConnection): void {
+    connection.events = {
+      memberAnswered: (member, answer) => {
+        if (answer.type === 'failed') this.#input.progress.note(`${member}: ${answer.failure.message}`);
+        this.#dispatch({ type: 'answerReceived', now: performance.now(), member, answer });
+      },
+      progressed: ({ member, bytesDone, bytesTotal }) => this.#input.progress.bytes(member, bytesDone, bytesTotal),
+      closed: (failure) => {
+        for (const member of this.#membersOf(address)) {
+          this.#dispatch({ type: 'memberLost', now: performance.now(), member, failure });
+        }
+      },
+    };
+    if (connection.isClosed) connection.events.closed?.(lost(address));
+  }
+
+  #membersOf(address: string): string[] {
+    return [...this.#input.addressOf].filter(([, of]) => of === address).map(([member]) => member);
+  }
+
+  #dispatch(event: CoordinatorEvent): void {
+    if (this.#over) return;
+    const stepped = stepCoordinator(this.#state, event);
+    this.#state = stepped.state;
+    for (const effect of stepped.effects) this.#perform(effect);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    const deadline = this.#over ? null : nextDeadline(this.#state);
+    if (deadline === null) return;
+    const waitMs = Math.max(0, Math.ceil(deadline - performance.now()));
+    this.#timer = setTimeout(() => this.#dispatch({ type: 'timePassed', now: performance.now() }), waitMs);
+  }
+
+  #perform(effect: CoordinatorEffect): void {
+    const { progress, log, connections, addressOf } = this.#input;
+    switch (effect.type) {
+      case 'send':
+        connections.get(addressOf.get(effect.member) ?? '')?.command(effect.member, effect.command);
+        return;
+      case 'reconnect':
+        void this.#reconnect(addressOf.get(effect.member) ?? '');
+        return;
+      case 'commit':
+        void this.#commit(effect.proof);
+        return;
+      case 'enter':
+        log.info({ event: 'phase', phase: effect.phase, attempt: effect.attempt }, effect.phase);
+        progress.phase(null, effect.phase, effect.attempt > 1 ? `attempt ${effect.attempt}` : undefined);
+        return;
+      case 'finish':
+        this.#over = true;
+        this.#finished(effect.outcome);
+        return;
+      default:
+        assertNever(effect);
+    }
+  }
+
+  async #commit(proof: CommitProof): Promise<void> {
+    try {
+      await reach('committing', 'coordinator');
+      await this.#input.commit(proof);
+      this.#dispatch({ type: 'committed', now: performance.now() });
+    } catch (error) {
+      const failure = failureOf(error, { code: 'commit-failed', hint: 'look at the repository' });
+      this.#dispatch({ type: 'commitFailed', now: performance.now(), failure });
+    }
+  }
+
+  /** Until the agent answers or the run is over: a member that may be frozen is not given up in silence. */
+  async #reconnect(address: string): Promise<void> {
+    if (this.#reconnecting.has(address)) return;
+    this.#reconnecting.add(address);
+    while (!this.#over) {
+      try {
+        const connection = await this.#input.reconnect(address);
+        this.#input.connections.set(address, connection);
+        this.#reconnecting.delete(address);
+        this.#listenTo(address, connection);
+        for (const member of this.#membersOf(address)) {
+          this.#dispatch({ type: 'memberReconnected', now: performance.now(), member });
+        }
+        return;
+      } catch (error) {
+        this.#input.log.debug({ event: 'reconnectFailed', address, err: error }, 'agent not reached yet');
+        await new Promise((resolve) => setTimeout(resolve, RECONNECT_EVERY_MS));
+      }
+    }
+  }
+}
+
+function cancelled(signal: AbortSignal): Failure {
+  return failureOf(signal.reason, { code: 'interrupted', hint: 'start it again when you are ready' });
+}
+
+function lost(address: string): Failure {
+  return { code: 'agent-lost', message: `the connection to the agent at ${address} ended`, hint: "look at the agent's log" };
+}

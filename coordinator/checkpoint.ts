@@ -1,0 +1,295 @@
+import { checkCheckpointName, formatCheckpointId } from '../shared/domain/checkpoint-id.ts';
+import { EXIT, StillpointError } from '../shared/domain/errors.ts';
+import type { GridManifest } from '../shared/domain/manifest.ts';
+import type { CommitProof, Outcome } from '../shared/protocol/coordinator-machine.ts';
+import { openRepository } from '../shared/repository/open.ts';
+import type { Repository } from '../shared/repository/repository.ts';
+import type { Logger } from '../shared/runtime/log.ts';
+import { AgentConnection, claimAll, closeAll, hostOf, keepAlive, openAgents, refused } from './agents.ts';
+import type { Cancellation } from './cancellation.ts';
+import { runCheckpoint } from './checkpoint-run.ts';
+import type { GridFile } from './grid-file.ts';
+import { preflight, type PreflightReport } from './preflight.ts';
+import type { ProgressView } from './progress.ts';
+import type { CheckpointReport } from './reports.ts';
+
+export interface CreateCheckpointInput {
+  readonly gridFile: GridFile;
+  readonly name: string;
+  readonly cancellation: Cancellation;
+  readonly progress: ProgressView;
+  readonly log: Logger;
+}
+
+const CONNECT_TIMEOUT_MS = 5000;
+const MAX_ATTEMPTS = 3;
+/** After this many leases nobody can be frozen by design; what could not be confirmed is then reported. */
+const GIVE_UP_LEASES = 3;
+
+/**
+ * Takes one checkpoint of the whole grid. Resolves only when its commit object is durable in the repository.
+ * Every rejection is a StillpointError with the exit code of the interface, and says every member's state.
+ */
+export async function createCheckpoint(input: CreateCheckpointInput): Promise<CheckpointReport> {
+  const { gridFile, cancellation, progress } = input;
+  checkCheckpointName(input.name);
+  const startedAt = performance.now();
+  progress.phase(null, 'preflight');
+  const repository = await openRepository(gridFile.repository, { create: true }).catch(refusedInPreflight);
+  const connections = new Map<string, AgentConnection>();
+  try {
+    await repository.probe().catch(refusedInPreflight);
+    for (const connection of await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal)) {
+      connections.set(connection.address, connection);
+    }
+    return await new CheckpointCreation(input, repository, connections, startedAt).run();
+  } finally {
+    await closeAll(connections.values(), true);
+    await repository.close();
+  }
+}
+
+class CheckpointCreation {
+  readonly #input: CreateCheckpointInput;
+  readonly #repository: Repository;
+  readonly #connections: Map<string, AgentConnection>;
+  readonly #startedAt: number;
+  readonly #leaseMs: number;
+  readonly #operation = crypto.randomUUID();
+
+  constructor(
+    input: CreateCheckpointInput,
+    repository: Repository,
+    connections: Map<string, AgentConnection>,
+    startedAt: number,
+  ) {
+    this.#input = input;
+    this.#repository = repository;
+    this.#connections = connections;
+    this.#startedAt = startedAt;
+    this.#leaseMs = input.gridFile.leaseSeconds * 1000;
+  }
+
+  async run(): Promise<CheckpointReport> {
+    const { gridFile } = this.#input;
+    const alive = keepAlive(() => this.#connections.values(), this.#leaseMs);
+    try {
+      await claimAll([...this.#connections.values()], this.#operation, 'checkpoint', this.#leaseMs).catch(refusedInPreflight);
+      const { report, epoch, counter, addressOf } = await this.#preflight();
+      for (const warning of report.warnings) this.#input.progress.note(`warning: ${warning}`);
+      const checkpoint = formatCheckpointId({ at: new Date(), epoch, counter, name: this.#input.name });
+      const lease = await this.#repository
+        .beginOperation({ grid: gridFile.grid, id: this.#operation, holder: `checkpoint ${checkpoint}` })
+        .catch(refusedInPreflight);
+      const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), 30_000);
+      let committed = false;
+      try {
+        await this.#sweep();
+        const created = await this.#create(checkpoint, epoch, counter, report, addressOf);
+        committed = true;
+        return created;
+      } finally {
+        clearInterval(refreshing);
+        await lease.end().catch(() => undefined);
+        if (!committed) await this.#bestEffort(() => this.#repository.collectGarbage(gridFile.grid));
+      }
+    } finally {
+      alive.stop();
+    }
+  }
+
+  async #preflight(): Promise<{ report: PreflightReport; epoch: number; counter: number; addressOf: Map<string, string> }> {
+    const { gridFile, cancellation } = this.#input;
+    const repository = this.#repository;
+    const connections = [...this.#connections.values()];
+    const described = await Promise.all(connections.map((connection) => connection.describe())).catch(refusedInPreflight);
+    const highest = await repository.highestNumber(gridFile.grid);
+    const report = preflight({
+      grid: gridFile.grid,
+      copysets: gridFile.copysets ?? null,
+      hosts: described,
+      repositoryId: repository.id,
+      repositoryFreeBytes: await repository.freeBytes(),
+      hasEarlierCheckpoint: highest.counter > 0,
+    });
+    cancellation.signal.throwIfAborted();
+    const epoch = Math.max(highest.epoch, ...described.map(({ host }) => host.highestEpoch));
+    const counter = 1 + Math.max(highest.counter, ...described.map(({ host }) => host.highestCounter));
+    const addressOf = new Map<string, string>();
+    described.forEach(({ host }, index) => {
+      for (const member of host.members) addressOf.set(member.name, connections[index]?.address ?? '');
+    });
+    return { report, epoch, counter, addressOf };
+  }
+
+  async #create(
+    checkpoint: string,
+    epoch: number,
+    counter: number,
+    report: PreflightReport,
+    addressOf: Map<string, string>,
+  ): Promise<CheckpointReport> {
+    const { gridFile, cancellation, progress, log } = this.#input;
+    let manifest: GridManifest | null = null;
+    const outcome = await runCheckpoint({
+      config: {
+        members: report.members.map(({ description, kind }) => ({ name: description.name, kind })),
+        checkpoint,
+        epoch,
+        counter,
+        leaseMs: this.#leaseMs,
+        maxAttempts: MAX_ATTEMPTS,
+        deadlines: {
+          prepareMs: null,
+          armMs: 15_000,
+          freezeMs: Math.min(5000, this.#leaseMs),
+          thawMs: this.#leaseMs + 2000,
+          collectMs: null,
+          abortRetryMs: 1000,
+          abortGiveUpMs: Math.max(30_000, GIVE_UP_LEASES * this.#leaseMs),
+        },
+      },
+      connections: this.#connections,
+      addressOf,
+      cancellation,
+      progress,
+      log: log.child({ checkpoint }),
+      reconnect: (address) => this.#reconnect(address),
+      commit: async (proof) => {
+        manifest = gridManifest(gridFile, checkpoint, proof, report, performance.now() - this.#startedAt);
+        await this.#repository.commit(manifest);
+      },
+    });
+    if (outcome.kind === 'committed' && manifest !== null) return checkpointReport(manifest);
+    await this.#bestEffort(() => this.#repository.discard(gridFile.grid, checkpoint));
+    throw failed(outcome, addressOf);
+  }
+
+  /** What a killed coordinator left: we hold the grid, so no other checkpoint of it is being made. */
+  async #sweep(): Promise<void> {
+    const { grid } = this.#input.gridFile;
+    for (const entry of await this.#repository.list(grid)) {
+      if (entry.state === 'uncommitted') await this.#bestEffort(() => this.#repository.discard(grid, entry.checkpoint));
+    }
+  }
+
+  /** Sweeping must not turn an outcome into another: what stays is listed, and the next run sweeps it. */
+  async #bestEffort(sweep: () => Promise<unknown>): Promise<void> {
+    try {
+      await sweep();
+    } catch (error) {
+      this.#input.log.warn({ event: 'leftoversStay', err: error }, 'leftovers stay until the next run');
+    }
+  }
+
+  async #reconnect(address: string): Promise<AgentConnection> {
+    const connection = await AgentConnection.open(this.#input.gridFile, address, 2000, this.#input.cancellation.second);
+    try {
+      // The same operation: the agent ends what its broken stream had left before it answers.
+      await connection.claim(this.#operation, 'checkpoint', this.#leaseMs);
+      await connection.describe();
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+    return connection;
+  }
+}
+
+function gridManifest(
+  gridFile: GridFile,
+  checkpoint: string,
+  proof: CommitProof,
+  report: PreflightReport,
+  durationMs: number,
+): GridManifest {
+  const members = proof.members.map((proven) => {
+    const found = report.members.find(({ description }) => description.name === proven.name);
+    if (found === undefined) throw new Error(`no description of ${proven.name}`);
+    const { description, host } = found;
+    return {
+      name: description.name,
+      host,
+      role: description.role,
+      copyset: description.copyset,
+      engine: description.engine,
+      address: description.address,
+      primary: description.primary,
+      manifestDigest: proven.manifestDigest,
+      mark: proven.mark,
+      incarnation: proven.incarnation,
+      fenceMs: proven.fenceMs,
+      markMs: proven.markMs,
+      thawMs: proven.thawMs,
+      sizeBytes: proven.sizeBytes,
+      storedBytes: proven.storedBytes,
+    };
+  });
+  const sum = (of: (member: (typeof members)[number]) => number): number => members.reduce((all, one) => all + of(one), 0);
+  return {
+    format: 1,
+    grid: gridFile.grid,
+    checkpoint,
+    epoch: proof.token.epoch,
+    counter: proof.token.counter,
+    createdAt: new Date().toISOString(),
+    token: proof.token,
+    windowMs: proof.windowMs,
+    durationMs,
+    sizeBytes: sum((member) => member.sizeBytes),
+    storedBytes: sum((member) => member.storedBytes),
+    journalMap: Object.fromEntries(
+      members.flatMap((member) => (member.mark === null ? [] : [[member.address, member.mark.journalFile]])),
+    ),
+    copysets: gridFile.copysets ?? [...new Set(members.flatMap((member) => member.copyset ?? []))],
+    members,
+    absent: report.absent.map(({ name }) => name),
+    warnings: report.warnings,
+  };
+}
+
+function checkpointReport(manifest: GridManifest): CheckpointReport {
+  return {
+    checkpoint: manifest.checkpoint,
+    grid: manifest.grid,
+    epoch: manifest.epoch,
+    counter: manifest.counter,
+    journalMap: manifest.journalMap,
+    windowMs: rounded(manifest.windowMs),
+    durationMs: Math.round(manifest.durationMs),
+    sizeBytes: manifest.sizeBytes,
+    storedBytes: manifest.storedBytes,
+    members: manifest.members.map((member) => ({
+      name: member.name,
+      host: member.host,
+      role: member.role,
+      engine: member.engine,
+      address: member.address,
+      state: 'captured',
+      mark: member.mark?.position ?? null,
+      fenceMs: rounded(member.fenceMs),
+      markMs: rounded(member.markMs),
+      thawMs: rounded(member.thawMs),
+      sizeBytes: member.sizeBytes,
+      storedBytes: member.storedBytes,
+    })),
+    absent: manifest.absent,
+    warnings: manifest.warnings,
+  };
+}
+
+function failed(outcome: Outcome, addressOf: ReadonlyMap<string, string>): StillpointError {
+  if (outcome.kind === 'committed') throw new Error('committed without a manifest');
+  const exit = { aborted: EXIT.aborted, invalid: EXIT.invalid, maybeFrozen: EXIT.maybeFrozen }[outcome.kind];
+  const { failure } = outcome;
+  const address = failure.member === undefined ? undefined : addressOf.get(failure.member);
+  return new StillpointError({ ...(address !== undefined && { host: hostOf(address) }), ...failure }, exit);
+}
+
+function refusedInPreflight(error: unknown): never {
+  throw refused(error);
+}
+
+function rounded(ms: number): number {
+  return Math.round(ms * 100) / 100;
+}

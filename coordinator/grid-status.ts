@@ -1,0 +1,82 @@
+import type { Logger } from '../shared/runtime/log.ts';
+import { failureOf, type Failure } from '../shared/domain/errors.ts';
+import { AgentConnection, hostOf } from './agents.ts';
+import type { GridFile } from './grid-file.ts';
+import type { DoctorReport, StatusReport } from './reports.ts';
+
+const CONNECT_TIMEOUT_MS = 5000;
+
+export interface GridLookInput {
+  readonly gridFile: GridFile;
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
+
+/** Every member of the grid as its agent sees it now. A host that does not answer is listed as such. */
+export async function gridStatus(input: GridLookInput): Promise<StatusReport> {
+  const looked = await eachAgent(input, (connection) => connection.describe());
+  return {
+    grid: input.gridFile.grid,
+    hosts: looked.map(({ address, failure }) => ({ host: hostOf(address), agent: address, reachable: failure === null, ...(failure && { error: failure }) })),
+    members: looked.flatMap(({ result }) =>
+      (result?.host.members ?? []).map((member) => ({
+        name: member.name,
+        host: result?.host.host ?? '',
+        role: member.role,
+        copyset: member.copyset,
+        engine: member.engine,
+        version: member.version,
+        address: member.address,
+        running: member.running,
+        primary: member.primary,
+        frozen: member.frozen,
+        problems: member.problems,
+        warnings: member.warnings,
+      })),
+    ),
+  };
+}
+
+/** Everything that would stop a checkpoint or should be known before one. */
+export async function gridDoctor(input: GridLookInput): Promise<DoctorReport> {
+  const looked = await eachAgent(input, async (connection) => {
+    const described = await connection.describe();
+    return { described, findings: await connection.diagnose() };
+  });
+  const findings = looked.flatMap(({ address, failure, result }) => {
+    if (failure !== null) return [{ level: 'problem' as const, failure: { ...failure, host: hostOf(address) } }];
+    if (result === null) return [];
+    const { host } = result.described;
+    return [
+      ...host.members.flatMap((member) => [
+        ...member.problems.map((problem) => ({ level: 'problem' as const, failure: { ...problem, host: host.host, member: member.name } })),
+        ...member.warnings.map((warning) => ({ level: 'warning' as const, failure: warningOf(warning, host.host, member.name) })),
+      ]),
+      ...result.findings,
+    ];
+  });
+  return { grid: input.gridFile.grid, findings, healthy: findings.every(({ level }) => level !== 'problem') };
+}
+
+async function eachAgent<T>(
+  input: GridLookInput,
+  look: (connection: AgentConnection) => Promise<T>,
+): Promise<{ address: string; failure: Failure | null; result: T | null }[]> {
+  return Promise.all(
+    input.gridFile.agents.map(async (address) => {
+      let connection: AgentConnection | null = null;
+      try {
+        connection = await AgentConnection.open(input.gridFile, address, CONNECT_TIMEOUT_MS, input.signal);
+        return { address, failure: null, result: await look(connection) };
+      } catch (error) {
+        return { address, failure: failureOf(error, { code: 'agent-failed', hint: "see the agent's log" }), result: null };
+      } finally {
+        connection?.close();
+      }
+    }),
+  );
+}
+
+function warningOf(warning: string, host: string, member: string): Failure {
+  return { code: 'warning', message: warning, hint: 'docs/engines names what it means', host, member };
+}

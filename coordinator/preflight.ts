@@ -1,0 +1,235 @@
+import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
+import type { FreezeKind, HostDescription, MemberDescription } from '../shared/domain/grid.ts';
+
+export interface DescribedHost {
+  readonly host: HostDescription;
+  readonly repositoryId: string;
+}
+
+/** A member as preflight let it through: it runs, and takes part. */
+export interface TakingPart {
+  readonly host: string;
+  readonly description: MemberDescription;
+  readonly kind: FreezeKind;
+}
+
+export interface PreflightReport {
+  readonly members: readonly TakingPart[];
+  /** Nodes that are down; their copyset has another that runs. */
+  readonly absent: readonly { readonly host: string; readonly name: string }[];
+  readonly warnings: readonly string[];
+  readonly sizeBytes: number;
+}
+
+export interface PreflightInput {
+  readonly grid: string;
+  /** Definition order; null where the grid file names none. */
+  readonly copysets: readonly string[] | null;
+  readonly hosts: readonly DescribedHost[];
+  readonly repositoryId: string;
+  readonly repositoryFreeBytes: number;
+  /** Whether the repository holds an earlier checkpoint, whose chunks will be used again. */
+  readonly hasEarlierCheckpoint: boolean;
+}
+
+/** Room that every agent needs for the journals that it receives meanwhile. */
+const SPOOL_BYTES = 64 * 1024 * 1024;
+/** What a checkpoint is taken to add, as a share of the members' size, when an earlier one is there. */
+const SHARE_ADDED = 0.25;
+const MAX_NODES_IN_COPYSET = 3;
+
+/**
+ * Looks at everything before anything is touched. Throws the first reason against a checkpoint, exit code 3.
+ * A pure function of what the agents described.
+ */
+export function preflight(input: PreflightInput): PreflightReport {
+  const all = input.hosts.flatMap(({ host }) =>
+    host.members.map((description) => ({ host: host.host, description })),
+  );
+  checkHosts(input);
+  checkNames(all);
+  checkCopysets(input.copysets, all);
+  checkSupported(all);
+  const running = all.filter(({ description }) => description.running);
+  for (const { host, description } of running) {
+    const problem = description.problems[0];
+    if (problem !== undefined) throw refuse({ ...problem, host, member: description.name });
+  }
+  const sizeBytes = running
+    .filter(({ description }) => description.freezeKind !== 'observer')
+    .reduce((sum, { description }) => sum + description.sizeBytes, 0);
+  checkSpace(input, sizeBytes);
+  return {
+    members: running.map(({ host, description }) => ({ host, description, kind: description.freezeKind })),
+    absent: all.filter(({ description }) => !description.running).map(({ host, description }) => ({ host, name: description.name })),
+    warnings: [
+      ...all.flatMap(({ description }) => description.warnings.map((warning) => `${description.name}: ${warning}`)),
+      ...sameHostWarnings(all),
+    ],
+    sizeBytes,
+  };
+}
+
+type Placed = { readonly host: string; readonly description: MemberDescription };
+
+function checkHosts(input: PreflightInput): void {
+  for (const { host, repositoryId } of input.hosts) {
+    if (host.grid !== input.grid) {
+      throw refuse({
+        code: 'wrong-grid',
+        message: `the agent on ${host.host} belongs to grid ${host.grid}, not to ${input.grid}`,
+        hint: 'take its address out of the grid file, or correct `grid` in one of the two files',
+        host: host.host,
+      });
+    }
+    if (repositoryId !== input.repositoryId) {
+      throw refuse({
+        code: 'repository-differs',
+        message: `the agent on ${host.host} stores in another repository than the one of the grid file`,
+        hint: 'let `repository` in grid file and agent files name the same directory, mounted on every host',
+        host: host.host,
+      });
+    }
+    if (host.stateFreeBytes < SPOOL_BYTES) {
+      throw refuse({
+        code: 'agent-disk-full',
+        message: `the agent on ${host.host} has ${megabytes(host.stateFreeBytes)} free for received journals; it needs ${megabytes(SPOOL_BYTES)}`,
+        hint: "make room on the disk of the agent's state directory",
+        host: host.host,
+      });
+    }
+  }
+}
+
+function checkNames(all: readonly Placed[]): void {
+  if (all.length === 0) {
+    throw refuse({
+      code: 'no-members',
+      message: 'no agent of this grid has a member',
+      hint: "name the members in each host's agent file",
+    });
+  }
+  for (const key of ['name', 'address'] as const) {
+    const seen = new Map<string, string>();
+    for (const { host, description } of all) {
+      const other = seen.get(description[key]);
+      if (other !== undefined) {
+        throw refuse({
+          code: 'duplicate-member',
+          message: `two members have the ${key} ${description[key]}, on ${other} and on ${host}`,
+          hint: `give each member of the grid a ${key} of its own in the agent files`,
+          member: description.name,
+        });
+      }
+      seen.set(description[key], host);
+    }
+  }
+}
+
+function checkCopysets(named: readonly string[] | null, all: readonly Placed[]): void {
+  const nodes = all.filter(({ description }) => description.role === 'node');
+  for (const { host, description } of nodes) {
+    if (named === null || description.copyset === null || named.includes(description.copyset)) continue;
+    throw refuse({
+      code: 'foreign-copyset',
+      message: `${description.name} on ${host} is of copyset ${description.copyset}, which the grid file does not name`,
+      hint: 'add it to `copysets` of the grid file, or take the member out of the agent file',
+      host,
+      member: description.name,
+    });
+  }
+  const copysets = named ?? [...new Set(nodes.flatMap(({ description }) => description.copyset ?? []))];
+  for (const copyset of copysets) {
+    checkCopyset(
+      copyset,
+      nodes.filter(({ description }) => description.copyset === copyset),
+    );
+  }
+  for (const { host, description } of nodes) {
+    if (description.copyset === null && !description.running) throw refuse(notRunning(description.name, host));
+  }
+}
+
+function checkCopyset(copyset: string, nodes: readonly Placed[]): void {
+  const running = nodes.filter(({ description }) => description.running);
+  const primaries = running.filter(({ description }) => description.primary);
+  const fail = (code: string, message: string, hint: string): never => {
+    throw refuse({ code, message, hint });
+  };
+  if (nodes.length === 0) {
+    fail('copyset-missing', `no agent has a node of copyset ${copyset}`, 'name its nodes in the agent files, or take it out of the grid file');
+  }
+  if (nodes.length > MAX_NODES_IN_COPYSET) {
+    fail('copyset-too-large', `copyset ${copyset} has ${nodes.length} nodes; at most ${MAX_NODES_IN_COPYSET} are allowed`, 'take a node out of the agent files');
+  }
+  if (running.length === 0) {
+    fail('copyset-down', `no node of copyset ${copyset} is running`, `start one of ${nodes.map(({ description }) => description.name).join(', ')}`);
+  }
+  if (primaries.length === 0) {
+    fail('copyset-without-primary', `no running node of copyset ${copyset} is its primary`, 'start or promote its primary');
+  }
+  if (primaries.length > 1) {
+    const names = primaries.map(({ description }) => description.name).join(' and ');
+    fail('copyset-split', `copyset ${copyset} has two primaries: ${names}`, 'stop the one that must not be, and rebuild it as a standby');
+  }
+  const identities = new Set(running.map(({ description }) => description.dataIdentity));
+  if (identities.size > 1) {
+    fail('copyset-differs', `the nodes of copyset ${copyset} are not copies of the same data`, 'compare their system identifiers; one of them belongs to another copyset');
+  }
+  const majors = new Set(running.map(({ description }) => description.version.split('.')[0]));
+  if (majors.size > 1) {
+    fail('version-mismatch', `the nodes of copyset ${copyset} run versions ${[...majors].join(' and ')}`, 'bring them to one version');
+  }
+}
+
+function checkSupported(all: readonly Placed[]): void {
+  const instants = all.filter(({ description }) => description.freezeKind === 'instant');
+  const domains = new Set(instants.map(({ description }) => description.dataIdentity));
+  if (domains.size <= 1) return;
+  throw refuse({
+    code: 'two-instant-domains',
+    message: `${instants.map(({ description }) => description.name).join(' and ')} can only be marked at an instant, and belong to different clusters`,
+    hint: 'a grid may have one such cluster: no order holds between two instants',
+  });
+}
+
+function checkSpace(input: PreflightInput, sizeBytes: number): void {
+  const needed = input.hasEarlierCheckpoint ? sizeBytes * SHARE_ADDED : sizeBytes;
+  if (input.repositoryFreeBytes >= needed) return;
+  throw refuse({
+    code: 'repository-full',
+    message: `the repository has ${megabytes(input.repositoryFreeBytes)} free; this checkpoint may need ${megabytes(needed)}`,
+    hint: 'delete old checkpoints (stillpoint checkpoint delete), or make room',
+  });
+}
+
+function sameHostWarnings(all: readonly Placed[]): string[] {
+  const places = new Map<string, string[]>();
+  for (const { host, description } of all) {
+    if (description.copyset === null) continue;
+    const key = `${description.copyset}\n${host}`;
+    places.set(key, [...(places.get(key) ?? []), description.name]);
+  }
+  return [...places].flatMap(([key, names]) => {
+    const [copyset, host] = key.split('\n');
+    return names.length < 2 ? [] : [`copyset ${copyset}: ${names.join(' and ')} are on the same host ${host}; one loss takes both`];
+  });
+}
+
+function notRunning(member: string, host: string): Failure {
+  return {
+    code: 'member-down',
+    message: `${member} on ${host} is not running, and no other member holds its data`,
+    hint: `start it, or see why it is down: its server's log on ${host}`,
+    host,
+    member,
+  };
+}
+
+function refuse(failure: Failure): StillpointError {
+  return new StillpointError({ ...failure, phase: 'preflight' }, EXIT.refused);
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1024 / 1024)} MB`;
+}

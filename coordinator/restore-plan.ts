@@ -1,0 +1,192 @@
+import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
+import type { HostDescription, MemberDescription } from '../shared/domain/grid.ts';
+import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
+
+/** One member of the target grid and where its data comes from. */
+export interface PlannedMember {
+  readonly name: string;
+  readonly role: GridManifestMember['role'];
+  readonly copyset: string | null;
+  readonly engine: GridManifestMember['engine'];
+  readonly from: { readonly member: string; readonly host: string; readonly address: string };
+  readonly to: { readonly member: string; readonly host: string; readonly agent: string; readonly address: string };
+  /** Whose artifacts build it: its own, or its copyset's primary's. */
+  readonly source: GridManifestMember;
+  /** Its own artifacts besides, where it stood as an observer in the checkpoint. */
+  readonly own: GridManifestMember | null;
+  /** The address of the primary that it follows; null for a primary. */
+  readonly follow: string | null;
+}
+
+export interface RestorePlan {
+  readonly members: readonly PlannedMember[];
+  readonly warnings: readonly string[];
+}
+
+export interface RestorePlanInput {
+  readonly manifest: GridManifest;
+  /** Every host of the target grid, with the address of its agent. */
+  readonly hosts: readonly { readonly agent: string; readonly host: HostDescription }[];
+  /** Host in the checkpoint → host of the target. */
+  readonly maps: ReadonlyMap<string, string>;
+}
+
+interface Target {
+  readonly agent: string;
+  readonly host: string;
+  readonly description: MemberDescription;
+}
+
+/**
+ * Finds a place for every member of the checkpoint and data for every member of the target. A pure function;
+ * throws, exit code 3, unless all of the grid has its place: a restore is of the whole grid.
+ */
+export function planRestore(input: RestorePlanInput): RestorePlan {
+  const { manifest, hosts, maps } = input;
+  const targets: Target[] = hosts.flatMap(({ agent, host }) =>
+    host.members.map((description) => ({ agent, host: host.host, description })),
+  );
+  checkMaps(maps, manifest, hosts);
+  const placed = new Map<string, GridManifestMember>();
+  for (const member of manifest.members) {
+    const target = targetOf(member, targets, maps);
+    const other = placed.get(target.description.name);
+    if (other !== undefined) {
+      throw refuse({
+        code: 'plan-conflict',
+        message: `${other.name} and ${member.name} both have ${target.description.name} on ${target.host} as their target`,
+        hint: 'give the target a member for each, with the same names, or map their hosts to different ones (--map OLD=NEW)',
+        member: member.name,
+      });
+    }
+    placed.set(target.description.name, member);
+  }
+  const primaryTargets = primaries(placed, targets);
+  const warnings: string[] = [];
+  const members = targets.map((target) => planned(target, placed, primaryTargets, manifest, warnings));
+  return { members: inStartOrder(members), warnings: [...warnings, ...sameHost(members)] };
+}
+
+function checkMaps(
+  maps: ReadonlyMap<string, string>,
+  manifest: GridManifest,
+  hosts: RestorePlanInput['hosts'],
+): void {
+  for (const [from, to] of maps) {
+    if (!manifest.members.some((member) => member.host === from)) {
+      throw refuse({
+        code: 'map-unknown',
+        message: `--map ${from}=${to}: the checkpoint has no host ${from}`,
+        hint: `its hosts are ${[...new Set(manifest.members.map((member) => member.host))].join(', ')}`,
+      });
+    }
+    if (!hosts.some(({ host }) => host.host === to)) {
+      throw refuse({
+        code: 'map-unknown',
+        message: `--map ${from}=${to}: the target grid has no host ${to}`,
+        hint: `its hosts are ${hosts.map(({ host }) => host.host).join(', ')}`,
+      });
+    }
+  }
+}
+
+/** By name, on the host that --map gives (or on any); else the only one of its copyset and engine there. */
+function targetOf(member: GridManifestMember, targets: readonly Target[], maps: ReadonlyMap<string, string>): Target {
+  const host = maps.get(member.host);
+  const there = host === undefined ? targets : targets.filter((target) => target.host === host);
+  const fits = (target: Target): boolean =>
+    target.description.engine === member.engine && target.description.role === member.role;
+  const named = there.find((target) => target.description.name === member.name && fits(target));
+  if (named !== undefined) return named;
+  const alike = there.filter((target) => fits(target) && target.description.copyset === member.copyset && member.copyset !== null);
+  const [only] = alike;
+  if (only !== undefined && alike.length === 1) return only;
+  throw refuse({
+    code: 'plan-no-target',
+    message: `${member.name} (${member.engine}, copyset ${member.copyset ?? 'none'}) has no target${host === undefined ? '' : ` on ${host}`}`,
+    hint: `name a member ${member.name} in an agent file of the target grid, or map its host ${member.host} (--map ${member.host}=NEW)`,
+    member: member.name,
+  });
+}
+
+/** Copyset → the target that becomes its primary: where the checkpoint's primary goes. */
+function primaries(placed: ReadonlyMap<string, GridManifestMember>, targets: readonly Target[]): Map<string, Target> {
+  const found = new Map<string, Target>();
+  for (const target of targets) {
+    const member = placed.get(target.description.name);
+    if (member?.primary === true && member.copyset !== null) found.set(member.copyset, target);
+  }
+  return found;
+}
+
+function planned(
+  target: Target,
+  placed: ReadonlyMap<string, GridManifestMember>,
+  primaryTargets: ReadonlyMap<string, Target>,
+  manifest: GridManifest,
+  warnings: string[],
+): PlannedMember {
+  const { description } = target;
+  const own = placed.get(description.name) ?? null;
+  const copyset = own?.copyset ?? description.copyset;
+  const primary = manifest.members.find((member) => member.primary && member.copyset === copyset);
+  const source = own?.primary === true ? own : (primary ?? own);
+  if (source === null || (own === null && copyset === null)) {
+    throw refuse({
+      code: 'plan-no-source',
+      message: `${description.name} on ${target.host} is not in the checkpoint, and neither is its copyset`,
+      hint: 'take it out of the agent file, or restore a checkpoint that has it',
+      host: target.host,
+      member: description.name,
+    });
+  }
+  if (own === null) {
+    const absent = manifest.absent.includes(description.name);
+    warnings.push(
+      `${description.name} was ${absent ? 'down and is absent from' : 'not in'} the checkpoint: it is rebuilt from ${source.name} of its copyset`,
+    );
+  }
+  const follows = source !== own ? primaryTargets.get(source.copyset ?? '') : undefined;
+  return {
+    name: description.name,
+    role: description.role,
+    copyset,
+    engine: description.engine,
+    from: { member: (own ?? source).name, host: (own ?? source).host, address: (own ?? source).address },
+    to: { member: description.name, host: target.host, agent: target.agent, address: description.address },
+    source,
+    own: own !== null && own !== source ? own : null,
+    follow: follows === undefined ? null : follows.description.address,
+  };
+}
+
+const START_ORDER = ['realm-service', 'state-keeper', 'node', 'proxy'] as const;
+
+/** Realm services, state keepers, nodes, proxies; a primary before the standbys that follow it. */
+function inStartOrder(members: readonly PlannedMember[]): PlannedMember[] {
+  const rank = (member: PlannedMember): number => START_ORDER.indexOf(member.role) * 2 + (member.follow === null ? 0 : 1);
+  return [...members].sort((a, b) => rank(a) - rank(b) || (a.name < b.name ? -1 : 1));
+}
+
+/** The steps of the start: members of one wave start together, the next when all are healthy. */
+export function startWaves(members: readonly PlannedMember[]): PlannedMember[][] {
+  const waves = new Map<string, PlannedMember[]>();
+  for (const member of members) {
+    const key = `${member.role} ${member.follow === null ? 'primary' : 'standby'}`;
+    waves.set(key, [...(waves.get(key) ?? []), member]);
+  }
+  return [...waves.values()];
+}
+
+function sameHost(members: readonly PlannedMember[]): string[] {
+  return members.flatMap((member, index) =>
+    members
+      .slice(index + 1)
+      .filter((other) => member.copyset !== null && other.copyset === member.copyset && other.to.host === member.to.host)
+      .map((other) => `copyset ${member.copyset}: ${member.name} and ${other.name} would be on the same host ${member.to.host}`),
+  );
+}
+
+function refuse(failure: Failure): StillpointError {
+  return new StillpointError({ ...failure, phase: 'plan' }, EXIT.refused);
+}

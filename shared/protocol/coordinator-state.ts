@@ -1,0 +1,131 @@
+import type { Failure, MemberState, Phase } from '../domain/errors.ts';
+import type { FreezeKind, Mark } from '../domain/grid.ts';
+import type { MemberAnswer, MemberCommand, ThawProof } from '../domain/messages.ts';
+import type { Token } from '../domain/token.ts';
+
+/** What the coordinator's machine is told once, at the start of a checkpoint. Times in milliseconds. */
+export interface CoordinatorConfig {
+  readonly members: readonly { readonly name: string; readonly kind: FreezeKind }[];
+  readonly checkpoint: string;
+  readonly epoch: number;
+  readonly counter: number;
+  readonly leaseMs: number;
+  readonly maxAttempts: number;
+  readonly deadlines: {
+    /** Null: as long as it takes; progress is shown and the person decides. */
+    readonly prepareMs: number | null;
+    readonly armMs: number;
+    readonly freezeMs: number;
+    readonly thawMs: number;
+    readonly collectMs: number | null;
+    readonly abortRetryMs: number;
+    /** After this long an unconfirmed abort is reported as it is: members may still be frozen. */
+    readonly abortGiveUpMs: number;
+  };
+}
+
+/** Everything happens to the machine as an event; `now` is one monotonic clock, in milliseconds. */
+export type CoordinatorEvent =
+  | { readonly type: 'started'; readonly now: number }
+  | {
+      readonly type: 'answerReceived';
+      readonly now: number;
+      readonly member: string;
+      readonly answer: MemberAnswer;
+    }
+  | { readonly type: 'memberLost'; readonly now: number; readonly member: string; readonly failure: Failure }
+  | { readonly type: 'memberReconnected'; readonly now: number; readonly member: string }
+  | { readonly type: 'cancelled'; readonly now: number; readonly failure: Failure }
+  | { readonly type: 'committed'; readonly now: number }
+  | { readonly type: 'commitFailed'; readonly now: number; readonly failure: Failure }
+  | { readonly type: 'timePassed'; readonly now: number };
+
+/** Performed in the order of the list. */
+export type CoordinatorEffect =
+  | { readonly type: 'send'; readonly member: string; readonly command: MemberCommand }
+  /** The member's abort must be confirmed and its stream is gone: open it anew, then say `memberReconnected`. */
+  | { readonly type: 'reconnect'; readonly member: string }
+  /** Write the grid manifest, exclusively; then say `committed` or `commitFailed`. */
+  | { readonly type: 'commit'; readonly proof: CommitProof }
+  | { readonly type: 'enter'; readonly phase: Phase; readonly attempt: number }
+  | { readonly type: 'finish'; readonly outcome: Outcome };
+
+/** All that the protocol knows of a valid cut; the grid manifest is made of it. */
+export interface CommitProof {
+  readonly token: Token;
+  /** From the first fence being asked for to the last being known open, by the coordinator's clock. */
+  readonly windowMs: number;
+  readonly members: readonly {
+    readonly name: string;
+    readonly kind: FreezeKind;
+    readonly incarnation: string;
+    readonly mark: Mark | null;
+    readonly fenceMs: number;
+    readonly markMs: number;
+    readonly thawMs: number;
+    readonly manifestDigest: string;
+    readonly sizeBytes: number;
+    readonly storedBytes: number;
+  }[];
+}
+
+export type Outcome =
+  | { readonly kind: 'committed'; readonly proof: CommitProof }
+  /** Every member that could have been touched is confirmed thawed; nothing was committed. */
+  | { readonly kind: 'aborted'; readonly failure: Failure }
+  /** The cut could not be proven in any attempt; thawed and uncommitted like `aborted`. */
+  | { readonly kind: 'invalid'; readonly failure: Failure }
+  | { readonly kind: 'maybeFrozen'; readonly failure: Failure };
+
+export type MarkedAnswer = Extract<MemberAnswer, { type: 'marked' }>;
+export type CollectedAnswer = Extract<MemberAnswer, { type: 'collected' }>;
+export type Round = 'observer' | 'fenced' | 'instant';
+
+/** One attempt: what is known of it so far. */
+export interface Attempt {
+  readonly token: Token;
+  readonly armed: ReadonlyMap<string, string>;
+  readonly marked: ReadonlyMap<string, MarkedAnswer>;
+  /** When the first fenced member was asked to freeze; null before. */
+  readonly fencedFrom: number | null;
+  readonly released: ReadonlyMap<string, { readonly at: number; readonly thawMs: number }>;
+  readonly proofs: ReadonlyMap<string, ThawProof>;
+}
+
+export type CoordinatorPhase =
+  | { readonly name: 'idle' }
+  | { readonly name: 'preparing'; readonly prepared: ReadonlySet<string>; readonly deadline: number | null }
+  | { readonly name: 'arming'; readonly attempt: Attempt; readonly deadline: number }
+  | { readonly name: 'freezing'; readonly round: Round; readonly attempt: Attempt; readonly deadline: number }
+  | { readonly name: 'thawing'; readonly attempt: Attempt; readonly deadline: number }
+  | {
+      readonly name: 'collecting';
+      readonly attempt: Attempt;
+      readonly collected: ReadonlyMap<string, CollectedAnswer>;
+      readonly deadline: number | null;
+    }
+  | { readonly name: 'committing'; readonly proof: CommitProof }
+  | {
+      readonly name: 'aborting';
+      readonly kind: 'aborted' | 'invalid';
+      readonly failure: Failure;
+      readonly token: Token | null;
+      readonly confirmed: ReadonlyMap<string, MemberState>;
+      readonly retryAt: number;
+      readonly giveUpAt: number;
+    }
+  | { readonly name: 'over' };
+
+export interface CoordinatorState {
+  readonly config: CoordinatorConfig;
+  readonly phase: CoordinatorPhase;
+  /** Members whose stream is gone. */
+  readonly lost: ReadonlySet<string>;
+  /** Whether any arm was sent in this operation: before that nobody can be frozen. */
+  readonly armSent: boolean;
+}
+
+export interface CoordinatorStep {
+  readonly state: CoordinatorState;
+  readonly effects: readonly CoordinatorEffect[];
+}

@@ -1,0 +1,115 @@
+import type { Failure, MemberState as StateInWords } from '../domain/errors.ts';
+import type { FreezeKind, Mark } from '../domain/grid.ts';
+import type { MemberAnswer, MemberCommand, ThawProof } from '../domain/messages.ts';
+import type { Token } from '../domain/token.ts';
+import type { Lease } from './lease.ts';
+
+export interface MemberConfig {
+  readonly member: string;
+  readonly kind: FreezeKind;
+  /** With no word at all from the coordinator for this long the operation is aborted. */
+  readonly operationSilenceMs: number;
+}
+
+export type MemberEvent =
+  | { readonly type: 'commandReceived'; readonly now: number; readonly command: MemberCommand }
+  /** The coordinator's stream ended, the grid was taken over, or the agent ends. */
+  | { readonly type: 'streamClosed'; readonly now: number }
+  /** Any message of the coordinator. */
+  | { readonly type: 'wordReceived'; readonly now: number }
+  | {
+      readonly type: 'engineAnswered';
+      readonly now: number;
+      readonly call: number;
+      readonly result: EngineResult;
+    }
+  | { readonly type: 'timePassed'; readonly now: number };
+
+export type EngineCall =
+  | { readonly type: 'prepare'; readonly checkpoint: string }
+  | { readonly type: 'arm'; readonly token: Token }
+  | { readonly type: 'freeze'; readonly token: Token }
+  | { readonly type: 'thaw'; readonly token: Token }
+  | { readonly type: 'collect'; readonly token: Token }
+  /** Never fails: performed until the member runs, or is known to be down. */
+  | { readonly type: 'abort' };
+
+export type EngineResult =
+  | { readonly type: 'prepared' }
+  | { readonly type: 'armed'; readonly incarnation: string }
+  | {
+      readonly type: 'marked';
+      readonly incarnation: string;
+      readonly mark: Mark | null;
+      readonly fenceMs: number;
+      readonly markMs: number;
+    }
+  | { readonly type: 'released'; readonly thawMs: number }
+  | { readonly type: 'thawed'; readonly proof: ThawProof }
+  | {
+      readonly type: 'collected';
+      readonly manifestDigest: string;
+      readonly sizeBytes: number;
+      readonly storedBytes: number;
+    }
+  | { readonly type: 'aborted'; readonly state: StateInWords }
+  | { readonly type: 'failed'; readonly failure: Failure };
+
+/** Performed in the order of the list: a `record` is durable before any effect after it begins. */
+export type MemberEffect =
+  | { readonly type: 'record'; readonly token: Token }
+  /** Started, not waited for; its results come as `engineAnswered` with this call's number. */
+  | { readonly type: 'engine'; readonly call: number; readonly action: EngineCall }
+  | { readonly type: 'answer'; readonly answer: MemberAnswer }
+  /** The operation is over on this member, and its coordinator gone. */
+  | { readonly type: 'closed' };
+
+export type MemberPhase =
+  | { readonly name: 'idle' }
+  | { readonly name: 'preparing'; readonly call: number }
+  | { readonly name: 'prepared' }
+  | { readonly name: 'arming'; readonly call: number; readonly token: Token; readonly lease: Lease }
+  | { readonly name: 'armed'; readonly token: Token; readonly incarnation: string; readonly lease: Lease }
+  | {
+      readonly name: 'freezing';
+      readonly call: number;
+      readonly token: Token;
+      readonly incarnation: string;
+      readonly lease: Lease;
+    }
+  | { readonly name: 'frozen'; readonly token: Token; readonly incarnation: string; readonly lease: Lease }
+  | { readonly name: 'thawing'; readonly call: number; readonly token: Token; readonly lease: Lease }
+  /** The lease ran out: the member lets go by itself. `asked`: a thaw came meanwhile and waits for the answer. */
+  | {
+      readonly name: 'lettingGo';
+      readonly call: number;
+      readonly token: Token;
+      readonly incarnation: string;
+      readonly cause: string;
+      readonly asked: boolean;
+      readonly lease: Lease;
+    }
+  | { readonly name: 'letGo'; readonly token: Token; readonly incarnation: string; readonly cause: string }
+  | { readonly name: 'thawed'; readonly token: Token; readonly held: boolean }
+  | { readonly name: 'collecting'; readonly call: number; readonly token: Token }
+  | { readonly name: 'collected'; readonly token: Token }
+  /** `asked`: the coordinator wants to hear that it is done. `closing`: the stream is gone. */
+  | { readonly name: 'aborting'; readonly call: number; readonly asked: boolean; readonly closing: boolean }
+  | { readonly name: 'aborted'; readonly state: StateInWords }
+  | { readonly name: 'closed' };
+
+export interface MemberMachineState {
+  readonly config: MemberConfig;
+  readonly phase: MemberPhase;
+  /** The highest token ever recorded here. */
+  readonly highest: Token | null;
+  readonly heardAt: number;
+  readonly nextCall: number;
+  /** First answers, by command and token: a repeated command gets the same again. */
+  readonly answers: ReadonlyMap<string, MemberAnswer>;
+}
+
+export interface MemberStep {
+  readonly state: MemberMachineState;
+  readonly effects: readonly MemberEffect[];
+}

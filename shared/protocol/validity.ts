@@ -1,0 +1,38 @@
+import type { ThawProof } from '../domain/messages.ts';
+
+/**
+ * Why a cut that was taken may still be no cut.
+ *
+ * Every member marked while its fence held, and the thaw went out after the last mark: if each fence held
+ * from its mark until that member's thaw came, nothing logged after one member's mark was visible before
+ * every other had marked, and the cut is consistent. The coordinator cannot see the fences. So each member
+ * proves its own, and the checkpoint is committed only when all proofs are there, all say "held", and all
+ * come from the very process that was armed and marked. Anything less is no success with a warning: it is
+ * no checkpoint.
+ */
+export interface InvalidCut {
+  readonly member: string;
+  readonly cause: string;
+}
+
+export interface HeldMember {
+  readonly name: string;
+  /** The process that was armed, that marked, and that the proof is from. */
+  readonly armed: string | undefined;
+  readonly marked: string | undefined;
+  readonly proof: ThawProof | undefined;
+}
+
+/** The first reason against the cut, null when the proof is complete. */
+export function findInvalid(members: readonly HeldMember[]): InvalidCut | null {
+  for (const { name, armed, marked, proof } of members) {
+    if (proof === undefined) return { member: name, cause: 'it gave no proof that it held' };
+    if (proof.type === 'alreadyResumed')
+      return { member: name, cause: `it had resumed before the thaw: ${proof.cause}` };
+    if (proof.type === 'broken') return { member: name, cause: proof.cause };
+    if (armed !== proof.incarnation || marked !== proof.incarnation) {
+      return { member: name, cause: 'its process was restarted in between' };
+    }
+  }
+  return null;
+}

@@ -1,0 +1,35 @@
+import { existsSync, watch, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/**
+ * Named moments of an operation, so that a test can pull the plug at exactly one of them. Off unless the
+ * environment names a directory in STILLPOINT_HOOKS: then a process that comes to a moment writes
+ * `<moment>.<pid>.reached` there and, while a file `<moment>.hold` (or `<moment>.<who>.hold`) stands there,
+ * waits. The event loop goes on meanwhile: leases and closed streams act as they always do.
+ */
+const directory = process.env['STILLPOINT_HOOKS'];
+
+export const hooksAreOn = directory !== undefined && directory !== '';
+
+export async function reach(moment: string, who: string): Promise<void> {
+  if (directory === undefined || directory === '') return;
+  writeFileSync(join(directory, `${moment}.${process.pid}.reached`), who);
+  await Promise.all([released(`${moment}.hold`), released(`${moment}.${who}.hold`)]);
+}
+
+function released(name: string): Promise<void> {
+  const file = join(directory ?? '', name);
+  return new Promise((resolve) => {
+    if (!existsSync(file)) return resolve();
+    const watcher = watch(directory ?? '', () => {
+      if (existsSync(file)) return;
+      watcher.close();
+      resolve();
+    });
+    // The file may have gone between the look and the watch.
+    if (!existsSync(file)) {
+      watcher.close();
+      resolve();
+    }
+  });
+}
