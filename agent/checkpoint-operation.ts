@@ -97,10 +97,17 @@ export class CheckpointOperation {
       state,
       log,
       operationSilenceMs: leaseMs * SILENT_LEASES,
-      store: memberStore({ repository, grid, host, checkpoint: () => checkpoint, describe: () => description }),
+      store: memberStore({
+        repository,
+        grid,
+        host,
+        checkpoint: () => checkpoint,
+        describe: () => description,
+      }),
       send: (answer) => this.#context.answer(member, answer),
       undoLeft: () => this.#context.undoKeeper.undoOnce(member),
-      progress: (bytesDone, bytesTotal) => this.#context.progress({ member, phase: 'copy', bytesDone, bytesTotal }),
+      progress: (bytesDone, bytesTotal) =>
+        this.#context.progress({ member, phase: 'copy', bytesDone, bytesTotal }),
       saveUndo: async (undo, silenceMs) => {
         if (undo === null) {
           await state.clearFreeze(member);

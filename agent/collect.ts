@@ -26,7 +26,9 @@ export function memberStore(input: {
   let opened: Promise<MemberWriter> | null = null;
   const entries: ((writer: MemberWriter) => void)[] = [];
   const writer = (): Promise<MemberWriter> => {
-    opened ??= input.repository().then((repository) => repository.beginMember(input.grid, input.checkpoint()));
+    opened ??= input
+      .repository()
+      .then((repository) => repository.beginMember(input.grid, input.checkpoint()));
     return opened;
   };
 

@@ -26,7 +26,11 @@ export async function describeHost(
   const [disk, repository, members, unfinished] = await Promise.all([
     statfs(context.state.path),
     context.repository(),
-    Promise.all([...context.members.values()].map((member) => member.engine.describe(AbortSignal.timeout(DESCRIBE_TIMEOUT_MS)))),
+    Promise.all(
+      [...context.members.values()].map((member) =>
+        member.engine.describe(AbortSignal.timeout(DESCRIBE_TIMEOUT_MS)),
+      ),
+    ),
     context.state.restoreRecords(),
   ]);
   const cut = new Set(unfinished.map((record) => record.member));
@@ -48,7 +52,11 @@ export async function describeHost(
   };
 }
 
-function problemsOfAgent(member: MemberDescription, undoKeeper: UndoKeeper, cut: ReadonlySet<string>): MemberDescription['problems'] {
+function problemsOfAgent(
+  member: MemberDescription,
+  undoKeeper: UndoKeeper,
+  cut: ReadonlySet<string>,
+): MemberDescription['problems'] {
   const problems = [];
   if (undoKeeper.isLeft(member.name)) {
     problems.push({

@@ -44,14 +44,21 @@ export class HostClaim {
   /** Resolves when this operation has the host. Rejects `grid-busy`, naming the holder. */
   async claim(request: ClaimRequest, work: ClaimedWork): Promise<ClaimedOperation> {
     for (let held = this.#held; held !== null; held = this.#held) {
-      const mayTake = held.ending !== null || held.operation === request.operation || performance.now() - held.heardAt > held.leaseMs;
+      const mayTake =
+        held.ending !== null ||
+        held.operation === request.operation ||
+        performance.now() - held.heardAt > held.leaseMs;
       if (!mayTake) throw busy(held);
-      if (held.ending === null) this.#log.warn({ event: 'takenOver', from: held.holder, by: request.holder }, 'operation taken over');
+      if (held.ending === null)
+        this.#log.warn({ event: 'takenOver', from: held.holder, by: request.holder }, 'operation taken over');
       await this.#end(held);
     }
     const held: Held = { ...request, heardAt: performance.now(), work, ending: null };
     this.#held = held;
-    this.#log.info({ event: 'claimed', operation: request.operation, holder: request.holder }, 'grid claimed');
+    this.#log.info(
+      { event: 'claimed', operation: request.operation, holder: request.holder },
+      'grid claimed',
+    );
     return {
       heard: () => {
         held.heardAt = performance.now();

@@ -50,8 +50,15 @@ async function main(): Promise<void> {
     repository,
     log,
   });
-  const server = await serveAgents({ listen: file.listen, tls: file.tls, onStream: (stream) => service.serve(stream) });
-  log.info({ event: 'listening', address: file.listen, grid: file.grid, members: [...members.keys()] }, `listening on ${file.listen}`);
+  const server = await serveAgents({
+    listen: file.listen,
+    tls: file.tls,
+    onStream: (stream) => service.serve(stream),
+  });
+  log.info(
+    { event: 'listening', address: file.listen, grid: file.grid, members: [...members.keys()] },
+    `listening on ${file.listen}`,
+  );
   endOnSignal(log, async () => {
     await service.end();
     await server.close();
@@ -102,7 +109,9 @@ try {
   await main();
 } catch (error) {
   const { message, hint } =
-    error instanceof StillpointError ? error.failure : { message: error instanceof Error ? error.message : String(error), hint: 'stillpoint-agent --help' };
+    error instanceof StillpointError
+      ? error.failure
+      : { message: error instanceof Error ? error.message : String(error), hint: 'stillpoint-agent --help' };
   process.stderr.write(`stillpoint-agent: ${message}\nhint: ${hint}\n`);
   process.exit(2);
 }

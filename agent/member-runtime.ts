@@ -75,7 +75,10 @@ export class MemberRuntime {
     if (command.type === 'arm') this.#leaseMs = command.leaseMs;
     if (command.type !== 'renew') {
       const token = 'token' in command && command.token !== null ? formatToken(command.token) : null;
-      this.#context.log.info({ event: command.type, member: this.#context.member, token }, `${command.type} received`);
+      this.#context.log.info(
+        { event: command.type, member: this.#context.member, token },
+        `${command.type} received`,
+      );
     }
     this.#dispatch({ type: 'commandReceived', now: performance.now(), command });
   }
@@ -138,11 +141,19 @@ export class MemberRuntime {
 
   /** A token that is not on disk must not close a fence: drop the engine call that relied on it. */
   #recordFailed(error: unknown): void {
-    const failure = failureOf(error, { code: 'agent-disk', hint: "look at the disk of the agent's state directory" });
+    const failure = failureOf(error, {
+      code: 'agent-disk',
+      hint: "look at the disk of the agent's state directory",
+    });
     const relying = this.#effects.filter((effect) => effect.type === 'engine');
     this.#effects = this.#effects.filter((effect) => effect.type !== 'engine');
     for (const effect of relying) {
-      this.#dispatch({ type: 'engineAnswered', now: performance.now(), call: effect.call, result: { type: 'failed', failure } });
+      this.#dispatch({
+        type: 'engineAnswered',
+        now: performance.now(),
+        call: effect.call,
+        result: { type: 'failed', failure },
+      });
     }
   }
 
@@ -160,7 +171,10 @@ export class MemberRuntime {
       await this.#act(action, answer);
     } catch (error) {
       const failure = failureOf(error, { code: `engine-${action.type}`, hint: "see the agent's log" });
-      this.#context.log.error({ event: 'engineFailed', member: this.#context.member, call: action.type, err: error }, failure.message);
+      this.#context.log.error(
+        { event: 'engineFailed', member: this.#context.member, call: action.type, err: error },
+        failure.message,
+      );
       answer({ type: 'failed', failure });
     }
   }
@@ -185,7 +199,13 @@ export class MemberRuntime {
         const held = await this.#opened().freeze(action.token);
         await reach('marked', member);
         const { incarnation, mark, fencedAt, markedAt } = held;
-        return answer({ type: 'marked', incarnation, mark, fenceMs: fencedAt - receivedAt, markMs: markedAt - fencedAt });
+        return answer({
+          type: 'marked',
+          incarnation,
+          mark,
+          fenceMs: fencedAt - receivedAt,
+          markMs: markedAt - fencedAt,
+        });
       }
       case 'thaw': {
         await reach('thawing', member);
@@ -219,7 +239,11 @@ export class MemberRuntime {
 
   #opened(): Capture {
     if (this.#capture !== null) return this.#capture;
-    throw new StillpointError({ code: 'not-prepared', message: 'nothing was prepared on this member', hint: 'start the checkpoint anew' });
+    throw new StillpointError({
+      code: 'not-prepared',
+      message: 'nothing was prepared on this member',
+      hint: 'start the checkpoint anew',
+    });
   }
 
   async #openCapture(checkpoint: string): Promise<void> {
@@ -243,19 +267,23 @@ export class MemberRuntime {
         await this.#capture?.abort();
         if (this.#capture !== null || (await this.#context.undoLeft())) break;
       } catch (error) {
-        if (failures === 0) log.error({ event: 'abortFailed', member, err: error }, 'abort failed, trying again');
+        if (failures === 0)
+          log.error({ event: 'abortFailed', member, err: error }, 'abort failed, trying again');
       }
       if (await isDown(engine)) break;
       await new Promise((resolve) => setTimeout(resolve, 250));
     }
     this.#frozen = false;
-    await this.#dropSpool().catch((error: unknown) => log.warn({ event: 'spoolLeft', member, err: error }, 'spool not removed'));
+    await this.#dropSpool().catch((error: unknown) =>
+      log.warn({ event: 'spoolLeft', member, err: error }, 'spool not removed'),
+    );
     log.info({ event: 'aborted', member }, 'nothing of the operation is left');
     return (await isDown(engine)) ? 'stopped' : 'running';
   }
 
   async #dropSpool(): Promise<void> {
-    if (this.#spool !== null) await this.#context.state.dropSpool(this.#context.operation, this.#context.member);
+    if (this.#spool !== null)
+      await this.#context.state.dropSpool(this.#context.operation, this.#context.member);
     this.#spool = null;
   }
 }
@@ -267,4 +295,3 @@ async function isDown(engine: Engine): Promise<boolean> {
     return false;
   }
 }
-

@@ -22,9 +22,15 @@ export async function recoverRestores(context: {
       const outcome = await repository.decideRestore(record.grid, record.restoreId, 'rolledBack');
       await member.engine.recoverRestore(outcome);
       await context.state.clearRestore(record.member);
-      context.log.warn({ event: 'restoreRecovered', member: record.member, outcome }, `restore ended: ${outcome}`);
+      context.log.warn(
+        { event: 'restoreRecovered', member: record.member, outcome },
+        `restore ended: ${outcome}`,
+      );
     } catch (error) {
-      context.log.error({ event: 'restoreLeft', member: record.member, err: error }, 'restore not ended; restart the agent to try again');
+      context.log.error(
+        { event: 'restoreLeft', member: record.member, err: error },
+        'restore not ended; restart the agent to try again',
+      );
     }
   }
 }

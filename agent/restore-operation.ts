@@ -76,7 +76,10 @@ export class RestoreOperation {
         await this.#context.state.clearRestore(name);
         this.#context.log.warn({ event: 'restoreEnded', member: name, outcome }, 'the coordinator is gone');
       } catch (error) {
-        this.#context.log.error({ event: 'restoreLeft', member: name, err: error }, 'left for the next start of the agent');
+        this.#context.log.error(
+          { event: 'restoreLeft', member: name, err: error },
+          'left for the next start of the agent',
+        );
       }
     }
     this.#sessions.clear();
@@ -122,11 +125,17 @@ export class RestoreOperation {
     }
   }
 
-  async #stage(member: AgentMember, step: Extract<RestoreStep, { type: 'stage' }>): Promise<RestoreStepResult> {
+  async #stage(
+    member: AgentMember,
+    step: Extract<RestoreStep, { type: 'stage' }>,
+  ): Promise<RestoreStepResult> {
     if (this.#sessions.has(member.name)) throw alreadyStaged(member.name);
     const repository = await this.#context.repository();
     const read = async (of: { member: string; digest: string }): Promise<ArtifactSource> =>
-      artifactSource(repository, await repository.readMember(step.grid, step.checkpoint, of.member, of.digest));
+      artifactSource(
+        repository,
+        await repository.readMember(step.grid, step.checkpoint, of.member, of.digest),
+      );
     const source = await read(step.source);
     const own = step.own === null ? null : await read(step.own);
     let bytes = 0;
@@ -142,7 +151,11 @@ export class RestoreOperation {
       },
     });
     // On disk before the first file: a killed agent finds it at its next start and rolls back.
-    await this.#context.state.saveRestore({ member: member.name, grid: step.grid, restoreId: step.restoreId });
+    await this.#context.state.saveRestore({
+      member: member.name,
+      grid: step.grid,
+      restoreId: step.restoreId,
+    });
     this.#sessions.set(member.name, { member, grid: step.grid, restoreId: step.restoreId, restoration });
     await restoration.stage();
     await reach('staged', member.name);

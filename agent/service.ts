@@ -100,7 +100,11 @@ class Session {
         return;
       case 'member':
         if (this.#checkpoint === null) {
-          this.#send({ type: 'memberAnswer', member: request.member, answer: { type: 'refused', failure: notClaimed() } });
+          this.#send({
+            type: 'memberAnswer',
+            member: request.member,
+            answer: { type: 'refused', failure: notClaimed() },
+          });
           return;
         }
         this.#checkpoint.wordReceived();
@@ -121,7 +125,8 @@ class Session {
   #greet(hello: Extract<AgentRequest, { type: 'hello' }>): void {
     this.#holder = hello.holder;
     const { file, host } = this.#context;
-    if (hello.protocolVersion !== PROTOCOL_VERSION) return this.#reject(versionMismatch(host, hello.protocolVersion));
+    if (hello.protocolVersion !== PROTOCOL_VERSION)
+      return this.#reject(versionMismatch(host, hello.protocolVersion));
     if (hello.grid !== file.grid) return this.#reject(wrongGrid(host, file.grid, hello.grid));
     if (this.#stream.peer.grid !== null && this.#stream.peer.grid !== file.grid) {
       return this.#reject(wrongGrid(host, file.grid, this.#stream.peer.grid));
@@ -234,11 +239,19 @@ class Session {
 }
 
 function helloMissing(): Failure {
-  return { code: 'bad-message', message: 'the first request was not hello', hint: 'use the stillpoint command' };
+  return {
+    code: 'bad-message',
+    message: 'the first request was not hello',
+    hint: 'use the stillpoint command',
+  };
 }
 
 function notClaimed(): Failure {
-  return { code: 'not-claimed', message: 'this stream does not hold the grid', hint: 'claim it first; another coordinator may have taken it over' };
+  return {
+    code: 'not-claimed',
+    message: 'this stream does not hold the grid',
+    hint: 'claim it first; another coordinator may have taken it over',
+  };
 }
 
 function versionMismatch(host: string, theirs: number): Failure {

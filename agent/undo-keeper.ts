@@ -45,7 +45,10 @@ export class UndoKeeper {
     if (record === undefined) return true;
     const known = this.#members.get(member);
     if (known === undefined) {
-      this.#log.error({ event: 'undoImpossible', member }, 'a freeze record names a member that the agent file does not');
+      this.#log.error(
+        { event: 'undoImpossible', member },
+        'a freeze record names a member that the agent file does not',
+      );
       return false;
     }
     try {

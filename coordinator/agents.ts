@@ -31,7 +31,10 @@ export class AgentConnection {
   readonly host: string;
   events: AgentEvents = {};
   readonly #stream: ClientStream;
-  readonly #waiting = new Map<number, { resolve(response: AgentResponse): void; reject(error: Error): void }>();
+  readonly #waiting = new Map<
+    number,
+    { resolve(response: AgentResponse): void; reject(error: Error): void }
+  >();
   #nextId = 1;
   #closed: Failure | null = null;
 
@@ -41,7 +44,12 @@ export class AgentConnection {
     this.#stream = stream;
   }
 
-  static async open(gridFile: GridFile, address: string, timeoutMs: number, signal?: AbortSignal): Promise<AgentConnection> {
+  static async open(
+    gridFile: GridFile,
+    address: string,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<AgentConnection> {
     const stream = await connectAgent({ address, tls: gridFile.tls, timeoutMs, ...(signal && { signal }) });
     const connection = new AgentConnection(address, stream);
     try {
@@ -61,7 +69,10 @@ export class AgentConnection {
         this.#waiting.delete(0);
         then();
       };
-      this.#waiting.set(0, { resolve: () => settle(resolve), reject: (error) => settle(() => reject(error)) });
+      this.#waiting.set(0, {
+        resolve: () => settle(resolve),
+        reject: (error) => settle(() => reject(error)),
+      });
     });
     void this.#listen();
     this.#stream.send({ type: 'hello', protocolVersion: PROTOCOL_VERSION, grid, holder: holderName() });
@@ -170,7 +181,11 @@ export class AgentConnection {
 }
 
 /** Opens every agent of the grid, or none: the first that fails closes the others and is the failure. */
-export async function openAgents(gridFile: GridFile, timeoutMs: number, signal?: AbortSignal): Promise<AgentConnection[]> {
+export async function openAgents(
+  gridFile: GridFile,
+  timeoutMs: number,
+  signal?: AbortSignal,
+): Promise<AgentConnection[]> {
   const opened = await Promise.allSettled(
     gridFile.agents.map((address) => AgentConnection.open(gridFile, address, timeoutMs, signal)),
   );

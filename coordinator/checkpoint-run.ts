@@ -57,7 +57,8 @@ class CheckpointRun {
   start(): void {
     for (const [address, connection] of this.#input.connections) this.#listenTo(address, connection);
     const { signal, second } = this.#input.cancellation;
-    const cancel = (): void => this.#dispatch({ type: 'cancelled', now: performance.now(), failure: cancelled(signal) });
+    const cancel = (): void =>
+      this.#dispatch({ type: 'cancelled', now: performance.now(), failure: cancelled(signal) });
     signal.addEventListener('abort', cancel, { once: true });
     second.addEventListener('abort', cancel, { once: true });
     this.#dispatch({ type: 'started', now: performance.now() });
@@ -70,7 +71,8 @@ class CheckpointRun {
         if (answer.type === 'failed') this.#input.progress.note(`${member}: ${answer.failure.message}`);
         this.#dispatch({ type: 'answerReceived', now: performance.now(), member, answer });
       },
-      progressed: ({ member, bytesDone, bytesTotal }) => this.#input.progress.bytes(member, bytesDone, bytesTotal),
+      progressed: ({ member, bytesDone, bytesTotal }) =>
+        this.#input.progress.bytes(member, bytesDone, bytesTotal),
       closed: (failure) => {
         for (const member of this.#membersOf(address)) {
           this.#dispatch({ type: 'memberLost', now: performance.now(), member, failure });
@@ -164,5 +166,9 @@ function cancelled(signal: AbortSignal): Failure {
 }
 
 function lost(address: string): Failure {
-  return { code: 'agent-lost', message: `the connection to the agent at ${address} ended`, hint: "look at the agent's log" };
+  return {
+    code: 'agent-lost',
+    message: `the connection to the agent at ${address} ended`,
+    hint: "look at the agent's log",
+  };
 }

@@ -74,7 +74,9 @@ class CheckpointCreation {
     const { gridFile } = this.#input;
     const alive = keepAlive(() => this.#connections.values(), this.#leaseMs);
     try {
-      await claimAll([...this.#connections.values()], this.#operation, 'checkpoint', this.#leaseMs).catch(refusedInPreflight);
+      await claimAll([...this.#connections.values()], this.#operation, 'checkpoint', this.#leaseMs).catch(
+        refusedInPreflight,
+      );
       const { report, epoch, counter, addressOf } = await this.#preflight();
       for (const warning of report.warnings) this.#input.progress.note(`warning: ${warning}`);
       const checkpoint = formatCheckpointId({ at: new Date(), epoch, counter, name: this.#input.name });
@@ -98,11 +100,18 @@ class CheckpointCreation {
     }
   }
 
-  async #preflight(): Promise<{ report: PreflightReport; epoch: number; counter: number; addressOf: Map<string, string> }> {
+  async #preflight(): Promise<{
+    report: PreflightReport;
+    epoch: number;
+    counter: number;
+    addressOf: Map<string, string>;
+  }> {
     const { gridFile, cancellation } = this.#input;
     const repository = this.#repository;
     const connections = [...this.#connections.values()];
-    const described = await Promise.all(connections.map((connection) => connection.describe())).catch(refusedInPreflight);
+    const described = await Promise.all(connections.map((connection) => connection.describe())).catch(
+      refusedInPreflight,
+    );
     const highest = await repository.highestNumber(gridFile.grid);
     const report = preflight({
       grid: gridFile.grid,
@@ -169,7 +178,8 @@ class CheckpointCreation {
   async #sweep(): Promise<void> {
     const { grid } = this.#input.gridFile;
     for (const entry of await this.#repository.list(grid)) {
-      if (entry.state === 'uncommitted') await this.#bestEffort(() => this.#repository.discard(grid, entry.checkpoint));
+      if (entry.state === 'uncommitted')
+        await this.#bestEffort(() => this.#repository.discard(grid, entry.checkpoint));
     }
   }
 
@@ -183,7 +193,12 @@ class CheckpointCreation {
   }
 
   async #reconnect(address: string): Promise<AgentConnection> {
-    const connection = await AgentConnection.open(this.#input.gridFile, address, 2000, this.#input.cancellation.second);
+    const connection = await AgentConnection.open(
+      this.#input.gridFile,
+      address,
+      2000,
+      this.#input.cancellation.second,
+    );
     try {
       // The same operation: the agent ends what its broken stream had left before it answers.
       await connection.claim(this.#operation, 'checkpoint', this.#leaseMs);
@@ -225,7 +240,8 @@ function gridManifest(
       storedBytes: proven.storedBytes,
     };
   });
-  const sum = (of: (member: (typeof members)[number]) => number): number => members.reduce((all, one) => all + of(one), 0);
+  const sum = (of: (member: (typeof members)[number]) => number): number =>
+    members.reduce((all, one) => all + of(one), 0);
   return {
     format: 1,
     grid: gridFile.grid,

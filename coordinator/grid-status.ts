@@ -17,7 +17,12 @@ export async function gridStatus(input: GridLookInput): Promise<StatusReport> {
   const looked = await eachAgent(input, (connection) => connection.describe());
   return {
     grid: input.gridFile.grid,
-    hosts: looked.map(({ address, failure }) => ({ host: hostOf(address), agent: address, reachable: failure === null, ...(failure && { error: failure }) })),
+    hosts: looked.map(({ address, failure }) => ({
+      host: hostOf(address),
+      agent: address,
+      reachable: failure === null,
+      ...(failure && { error: failure }),
+    })),
     members: looked.flatMap(({ result }) =>
       (result?.host.members ?? []).map((member) => ({
         name: member.name,
@@ -44,13 +49,20 @@ export async function gridDoctor(input: GridLookInput): Promise<DoctorReport> {
     return { described, findings: await connection.diagnose() };
   });
   const findings = looked.flatMap(({ address, failure, result }) => {
-    if (failure !== null) return [{ level: 'problem' as const, failure: { ...failure, host: hostOf(address) } }];
+    if (failure !== null)
+      return [{ level: 'problem' as const, failure: { ...failure, host: hostOf(address) } }];
     if (result === null) return [];
     const { host } = result.described;
     return [
       ...host.members.flatMap((member) => [
-        ...member.problems.map((problem) => ({ level: 'problem' as const, failure: { ...problem, host: host.host, member: member.name } })),
-        ...member.warnings.map((warning) => ({ level: 'warning' as const, failure: warningOf(warning, host.host, member.name) })),
+        ...member.problems.map((problem) => ({
+          level: 'problem' as const,
+          failure: { ...problem, host: host.host, member: member.name },
+        })),
+        ...member.warnings.map((warning) => ({
+          level: 'warning' as const,
+          failure: warningOf(warning, host.host, member.name),
+        })),
       ]),
       ...result.findings,
     ];
@@ -69,7 +81,11 @@ async function eachAgent<T>(
         connection = await AgentConnection.open(input.gridFile, address, CONNECT_TIMEOUT_MS, input.signal);
         return { address, failure: null, result: await look(connection) };
       } catch (error) {
-        return { address, failure: failureOf(error, { code: 'agent-failed', hint: "see the agent's log" }), result: null };
+        return {
+          address,
+          failure: failureOf(error, { code: 'agent-failed', hint: "see the agent's log" }),
+          result: null,
+        };
       } finally {
         connection?.close();
       }

@@ -61,9 +61,13 @@ export function preflight(input: PreflightInput): PreflightReport {
   checkSpace(input, sizeBytes);
   return {
     members: running.map(({ host, description }) => ({ host, description, kind: description.freezeKind })),
-    absent: all.filter(({ description }) => !description.running).map(({ host, description }) => ({ host, name: description.name })),
+    absent: all
+      .filter(({ description }) => !description.running)
+      .map(({ host, description }) => ({ host, name: description.name })),
     warnings: [
-      ...all.flatMap(({ description }) => description.warnings.map((warning) => `${description.name}: ${warning}`)),
+      ...all.flatMap(({ description }) =>
+        description.warnings.map((warning) => `${description.name}: ${warning}`),
+      ),
       ...sameHostWarnings(all),
     ],
     sizeBytes,
@@ -146,7 +150,8 @@ function checkCopysets(named: readonly string[] | null, all: readonly Placed[]):
     );
   }
   for (const { host, description } of nodes) {
-    if (description.copyset === null && !description.running) throw refuse(notRunning(description.name, host));
+    if (description.copyset === null && !description.running)
+      throw refuse(notRunning(description.name, host));
   }
 }
 
@@ -157,28 +162,56 @@ function checkCopyset(copyset: string, nodes: readonly Placed[]): void {
     throw refuse({ code, message, hint });
   };
   if (nodes.length === 0) {
-    fail('copyset-missing', `no agent has a node of copyset ${copyset}`, 'name its nodes in the agent files, or take it out of the grid file');
+    fail(
+      'copyset-missing',
+      `no agent has a node of copyset ${copyset}`,
+      'name its nodes in the agent files, or take it out of the grid file',
+    );
   }
   if (nodes.length > MAX_NODES_IN_COPYSET) {
-    fail('copyset-too-large', `copyset ${copyset} has ${nodes.length} nodes; at most ${MAX_NODES_IN_COPYSET} are allowed`, 'take a node out of the agent files');
+    fail(
+      'copyset-too-large',
+      `copyset ${copyset} has ${nodes.length} nodes; at most ${MAX_NODES_IN_COPYSET} are allowed`,
+      'take a node out of the agent files',
+    );
   }
   if (running.length === 0) {
-    fail('copyset-down', `no node of copyset ${copyset} is running`, `start one of ${nodes.map(({ description }) => description.name).join(', ')}`);
+    fail(
+      'copyset-down',
+      `no node of copyset ${copyset} is running`,
+      `start one of ${nodes.map(({ description }) => description.name).join(', ')}`,
+    );
   }
   if (primaries.length === 0) {
-    fail('copyset-without-primary', `no running node of copyset ${copyset} is its primary`, 'start or promote its primary');
+    fail(
+      'copyset-without-primary',
+      `no running node of copyset ${copyset} is its primary`,
+      'start or promote its primary',
+    );
   }
   if (primaries.length > 1) {
     const names = primaries.map(({ description }) => description.name).join(' and ');
-    fail('copyset-split', `copyset ${copyset} has two primaries: ${names}`, 'stop the one that must not be, and rebuild it as a standby');
+    fail(
+      'copyset-split',
+      `copyset ${copyset} has two primaries: ${names}`,
+      'stop the one that must not be, and rebuild it as a standby',
+    );
   }
   const identities = new Set(running.map(({ description }) => description.dataIdentity));
   if (identities.size > 1) {
-    fail('copyset-differs', `the nodes of copyset ${copyset} are not copies of the same data`, 'compare their system identifiers; one of them belongs to another copyset');
+    fail(
+      'copyset-differs',
+      `the nodes of copyset ${copyset} are not copies of the same data`,
+      'compare their system identifiers; one of them belongs to another copyset',
+    );
   }
   const majors = new Set(running.map(({ description }) => description.version.split('.')[0]));
   if (majors.size > 1) {
-    fail('version-mismatch', `the nodes of copyset ${copyset} run versions ${[...majors].join(' and ')}`, 'bring them to one version');
+    fail(
+      'version-mismatch',
+      `the nodes of copyset ${copyset} run versions ${[...majors].join(' and ')}`,
+      'bring them to one version',
+    );
   }
 }
 
@@ -212,7 +245,9 @@ function sameHostWarnings(all: readonly Placed[]): string[] {
   }
   return [...places].flatMap(([key, names]) => {
     const [copyset, host] = key.split('\n');
-    return names.length < 2 ? [] : [`copyset ${copyset}: ${names.join(' and ')} are on the same host ${host}; one loss takes both`];
+    return names.length < 2
+      ? []
+      : [`copyset ${copyset}: ${names.join(' and ')} are on the same host ${host}; one loss takes both`];
   });
 }
 

@@ -39,7 +39,13 @@ export async function decidePrepared(input: DecisionInput): Promise<PreparedDeci
       decisions.push({ ...base, decided: 'commit', applied: true, command: null });
     } catch (error) {
       const { message } = failureOf(error, { code: 'decide', hint: '' });
-      decisions.push({ ...base, decided: 'commit', applied: false, command: `COMMIT PREPARED ${quoted}; ${where}`, cause: message });
+      decisions.push({
+        ...base,
+        decided: 'commit',
+        applied: false,
+        command: `COMMIT PREPARED ${quoted}; ${where}`,
+        cause: message,
+      });
     }
   }
   return decisions;

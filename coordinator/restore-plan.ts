@@ -9,7 +9,12 @@ export interface PlannedMember {
   readonly copyset: string | null;
   readonly engine: GridManifestMember['engine'];
   readonly from: { readonly member: string; readonly host: string; readonly address: string };
-  readonly to: { readonly member: string; readonly host: string; readonly agent: string; readonly address: string };
+  readonly to: {
+    readonly member: string;
+    readonly host: string;
+    readonly agent: string;
+    readonly address: string;
+  };
   /** Whose artifacts build it: its own, or its copyset's primary's. */
   readonly source: GridManifestMember;
   /** Its own artifacts besides, where it stood as an observer in the checkpoint. */
@@ -91,14 +96,20 @@ function checkMaps(
 }
 
 /** By name, on the host that --map gives (or on any); else the only one of its copyset and engine there. */
-function targetOf(member: GridManifestMember, targets: readonly Target[], maps: ReadonlyMap<string, string>): Target {
+function targetOf(
+  member: GridManifestMember,
+  targets: readonly Target[],
+  maps: ReadonlyMap<string, string>,
+): Target {
   const host = maps.get(member.host);
   const there = host === undefined ? targets : targets.filter((target) => target.host === host);
   const fits = (target: Target): boolean =>
     target.description.engine === member.engine && target.description.role === member.role;
   const named = there.find((target) => target.description.name === member.name && fits(target));
   if (named !== undefined) return named;
-  const alike = there.filter((target) => fits(target) && target.description.copyset === member.copyset && member.copyset !== null);
+  const alike = there.filter(
+    (target) => fits(target) && target.description.copyset === member.copyset && member.copyset !== null,
+  );
   const [only] = alike;
   if (only !== undefined && alike.length === 1) return only;
   throw refuse({
@@ -110,7 +121,10 @@ function targetOf(member: GridManifestMember, targets: readonly Target[], maps: 
 }
 
 /** Copyset → the target that becomes its primary: where the checkpoint's primary goes. */
-function primaries(placed: ReadonlyMap<string, GridManifestMember>, targets: readonly Target[]): Map<string, Target> {
+function primaries(
+  placed: ReadonlyMap<string, GridManifestMember>,
+  targets: readonly Target[],
+): Map<string, Target> {
   const found = new Map<string, Target>();
   for (const target of targets) {
     const member = placed.get(target.description.name);
@@ -164,7 +178,8 @@ const START_ORDER = ['realm-service', 'state-keeper', 'node', 'proxy'] as const;
 
 /** Realm services, state keepers, nodes, proxies; a primary before the standbys that follow it. */
 function inStartOrder(members: readonly PlannedMember[]): PlannedMember[] {
-  const rank = (member: PlannedMember): number => START_ORDER.indexOf(member.role) * 2 + (member.follow === null ? 0 : 1);
+  const rank = (member: PlannedMember): number =>
+    START_ORDER.indexOf(member.role) * 2 + (member.follow === null ? 0 : 1);
   return [...members].sort((a, b) => rank(a) - rank(b) || (a.name < b.name ? -1 : 1));
 }
 
@@ -182,8 +197,14 @@ function sameHost(members: readonly PlannedMember[]): string[] {
   return members.flatMap((member, index) =>
     members
       .slice(index + 1)
-      .filter((other) => member.copyset !== null && other.copyset === member.copyset && other.to.host === member.to.host)
-      .map((other) => `copyset ${member.copyset}: ${member.name} and ${other.name} would be on the same host ${member.to.host}`),
+      .filter(
+        (other) =>
+          member.copyset !== null && other.copyset === member.copyset && other.to.host === member.to.host,
+      )
+      .map(
+        (other) =>
+          `copyset ${member.copyset}: ${member.name} and ${other.name} would be on the same host ${member.to.host}`,
+      ),
   );
 }
 

@@ -1,4 +1,11 @@
-import { EXIT, failureOf, StillpointError, type Failure, type MemberState, type Phase } from '../shared/domain/errors.ts';
+import {
+  EXIT,
+  failureOf,
+  StillpointError,
+  type Failure,
+  type MemberState,
+  type Phase,
+} from '../shared/domain/errors.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { RestoreStep, RestoreStepResult } from '../shared/domain/wire.ts';
 import { openRepository } from '../shared/repository/open.ts';
@@ -55,13 +62,19 @@ class GridRestore {
   readonly #restoreId = crypto.randomUUID();
   #phase: Phase = 'plan';
 
-  constructor(input: RestoreInput, repository: Repository, connections: readonly AgentConnection[], startedAt: number) {
+  constructor(
+    input: RestoreInput,
+    repository: Repository,
+    connections: readonly AgentConnection[],
+    startedAt: number,
+  ) {
     this.#input = input;
     this.#repository = repository;
     this.#connections = new Map(connections.map((connection) => [connection.address, connection]));
     this.#startedAt = startedAt;
     for (const connection of connections) {
-      connection.events.progressed = ({ member, bytesDone, bytesTotal }) => input.progress.bytes(member, bytesDone, bytesTotal);
+      connection.events.progressed = ({ member, bytesDone, bytesTotal }) =>
+        input.progress.bytes(member, bytesDone, bytesTotal);
     }
   }
 
@@ -70,9 +83,18 @@ class GridRestore {
     const leaseMs = gridFile.leaseSeconds * 1000;
     const alive = keepAlive(() => this.#connections.values(), leaseMs);
     try {
-      await claimAll([...this.#connections.values()], this.#restoreId, 'restore', leaseMs).catch(refusedInPlan);
+      await claimAll([...this.#connections.values()], this.#restoreId, 'restore', leaseMs).catch(
+        refusedInPlan,
+      );
       const plan = await this.#plan();
-      if (this.#input.dryRun) return this.#report(plan, { bytes: 0, prepared: [], warnings: [], verified: false, state: 'planned' });
+      if (this.#input.dryRun)
+        return this.#report(plan, {
+          bytes: 0,
+          prepared: [],
+          warnings: [],
+          verified: false,
+          state: 'planned',
+        });
       await this.#stopCheck(plan);
       return await this.#restore(plan);
     } finally {
@@ -82,7 +104,9 @@ class GridRestore {
 
   async #plan(): Promise<RestorePlan> {
     const connections = [...this.#connections.values()];
-    const described = await Promise.all(connections.map((connection) => connection.describe())).catch(refusedInPlan);
+    const described = await Promise.all(connections.map((connection) => connection.describe())).catch(
+      refusedInPlan,
+    );
     for (const { host, repositoryId } of described) {
       if (repositoryId !== this.#repository.id) {
         throw new StillpointError(
@@ -107,7 +131,8 @@ class GridRestore {
   async #stopCheck(plan: RestorePlan): Promise<void> {
     this.#enter('stop check');
     if (this.#input.stop) {
-      for (const wave of startWaves(plan.members).reverse()) await this.#each(wave, { type: 'stop' }).catch(refusedInPlan);
+      for (const wave of startWaves(plan.members).reverse())
+        await this.#each(wave, { type: 'stop' }).catch(refusedInPlan);
     }
     const answers = await this.#each(plan.members, { type: 'isRunning' }).catch(refusedInPlan);
     const running = plan.members.filter((_, index) => {
@@ -124,7 +149,10 @@ class GridRestore {
         host: first.to.host,
         member: first.name,
         phase: 'stop check',
-        members: plan.members.map((member) => ({ name: member.name, state: running.includes(member) ? 'running' : 'stopped' })),
+        members: plan.members.map((member) => ({
+          name: member.name,
+          state: running.includes(member) ? 'running' : 'stopped',
+        })),
       },
       EXIT.refused,
     );
@@ -157,7 +185,8 @@ class GridRestore {
         const member = plan.members[index];
         if (result.type !== 'verified' || member === undefined) return;
         warnings.push(...result.warnings.map((warning) => `${member.name}: ${warning}`));
-        if (member.follow === null) found.push(...result.prepared.map((prepared) => ({ ...prepared, member })));
+        if (member.follow === null)
+          found.push(...result.prepared.map((prepared) => ({ ...prepared, member })));
       });
       await reach('deciding', 'coordinator');
       await this.#decideForward();
@@ -168,7 +197,14 @@ class GridRestore {
       found,
       manifest,
       readFacts: async (member) =>
-        (await this.#repository.readMember(manifest.grid, manifest.checkpoint, member.name, member.manifestDigest)).engineFacts,
+        (
+          await this.#repository.readMember(
+            manifest.grid,
+            manifest.checkpoint,
+            member.name,
+            member.manifestDigest,
+          )
+        ).engineFacts,
       decide: async (member, gid, database, outcome) => {
         await this.#connection(member).restore(member.name, { type: 'decide', gid, database, outcome });
       },
@@ -180,7 +216,11 @@ class GridRestore {
   /** The point of no return: the first decision in the repository stands, and every agent obeys it. */
   async #decideForward(): Promise<void> {
     this.#input.cancellation.signal.throwIfAborted();
-    const outcome = await this.#repository.decideRestore(this.#input.manifest.grid, this.#restoreId, 'restored');
+    const outcome = await this.#repository.decideRestore(
+      this.#input.manifest.grid,
+      this.#restoreId,
+      'restored',
+    );
     if (outcome === 'restored') return;
     throw new StillpointError({
       code: 'restore-decided-back',
@@ -191,12 +231,16 @@ class GridRestore {
 
   /** From here nothing turns back: what cannot be dropped now stays beside the data, and is said. */
   async #finish(plan: RestorePlan): Promise<string[]> {
-    const finished = await Promise.allSettled(plan.members.map((member) => this.#step(member, { type: 'finish' })));
+    const finished = await Promise.allSettled(
+      plan.members.map((member) => this.#step(member, { type: 'finish' })),
+    );
     return finished.flatMap((result, index) => {
       const member = plan.members[index];
       if (result.status === 'fulfilled' || member === undefined) return [];
       const { message } = failureOf(result.reason, { code: 'finish', hint: '' });
-      return [`${member.name}: the old directory is not dropped yet (${message}); its agent does it at its next start`];
+      return [
+        `${member.name}: the old directory is not dropped yet (${message}); its agent does it at its next start`,
+      ];
     });
   }
 
@@ -208,7 +252,9 @@ class GridRestore {
       .decideRestore(this.#input.manifest.grid, this.#restoreId, 'rolledBack')
       .catch(() => 'rolledBack' as const);
     const results = await Promise.allSettled(
-      plan.members.map((member) => this.#step(member, outcome === 'restored' ? { type: 'finish' } : { type: 'rollBack' })),
+      plan.members.map((member) =>
+        this.#step(member, outcome === 'restored' ? { type: 'finish' } : { type: 'rollBack' }),
+      ),
     );
     const members = plan.members.map((member, index) => {
       const state: MemberState = results[index]?.status === 'fulfilled' ? 'stopped' : 'unknown';
@@ -224,7 +270,10 @@ class GridRestore {
 
   #report(
     plan: RestorePlan,
-    result: Pick<RestoreReport, 'bytes' | 'prepared' | 'verified'> & { warnings: readonly string[]; state: string },
+    result: Pick<RestoreReport, 'bytes' | 'prepared' | 'verified'> & {
+      warnings: readonly string[];
+      state: string;
+    },
   ): RestoreReport {
     return {
       checkpoint: this.#input.manifest.checkpoint,
@@ -272,9 +321,13 @@ class GridRestore {
       return await this.#connection(member).restore(member.name, step);
     } catch (error) {
       const failure = failureOf(error, { code: `restore-${step.type}`, hint: "see the agent's log" });
-      throw new StillpointError({ ...failure, member: member.name, host: member.to.host, phase: this.#phase }, EXIT.rolledBack, {
-        cause: error,
-      });
+      throw new StillpointError(
+        { ...failure, member: member.name, host: member.to.host, phase: this.#phase },
+        EXIT.rolledBack,
+        {
+          cause: error,
+        },
+      );
     }
   }
 

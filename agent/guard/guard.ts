@@ -29,7 +29,9 @@ export class Guard {
     undone: (member: string) => void;
     lost: () => void;
   }) {
-    const program = fileURLToPath(new URL(`./main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url));
+    const program = fileURLToPath(
+      new URL(`./main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url),
+    );
     // Detached: a signal to the agent's process group must not take the guard with it.
     this.#child = spawn(process.execPath, [program, input.configuration], {
       stdio: ['pipe', 'pipe', 'inherit'],

@@ -33,7 +33,8 @@ async function main(configuration: string): Promise<void> {
 
   const silent = setInterval(() => {
     for (const watch of watches.values()) {
-      if (watch.isOverdue(performance.now())) void watch.undoNow().then(() => say({ type: 'undone', member: watch.member }));
+      if (watch.isOverdue(performance.now()))
+        void watch.undoNow().then(() => say({ type: 'undone', member: watch.member }));
     }
   }, 200);
 
@@ -56,7 +57,11 @@ async function main(configuration: string): Promise<void> {
       }
       say({ type: 'watching', member: message.member });
     } catch (error) {
-      say({ type: 'refused', member: message.member, cause: error instanceof Error ? error.message : String(error) });
+      say({
+        type: 'refused',
+        member: message.member,
+        cause: error instanceof Error ? error.message : String(error),
+      });
     }
   };
 
@@ -65,7 +70,8 @@ async function main(configuration: string): Promise<void> {
     if (message.type !== 'alive') void handle(message);
   }
   clearInterval(silent);
-  if (watches.size > 0) log.warn({ event: 'agentLost', members: [...watches.keys()] }, 'the agent is gone: undoing');
+  if (watches.size > 0)
+    log.warn({ event: 'agentLost', members: [...watches.keys()] }, 'the agent is gone: undoing');
   await undoAll();
   process.exit(0);
 }

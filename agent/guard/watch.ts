@@ -56,7 +56,8 @@ export class Watch {
         if (this.#undo === undo) this.#undo = null;
         this.#log.warn({ event: 'undone', member: this.member }, 'undone by the guard');
       } catch (error) {
-        if (failures === 0) this.#log.error({ event: 'undoFailed', member: this.member, err: error }, 'cannot undo yet');
+        if (failures === 0)
+          this.#log.error({ event: 'undoFailed', member: this.member, err: error }, 'cannot undo yet');
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       }
     }

@@ -2,7 +2,7 @@ import { assertNever } from '../domain/assert-never.ts';
 import type { Failure, MemberState as StateInWords } from '../domain/errors.ts';
 import type { MemberAnswer, MemberCommand } from '../domain/messages.ts';
 import { compareTokens, formatToken, sameToken, type Token } from '../domain/token.ts';
-import { grantLease, leaseEndsAt, leaseHasEnded, renewLease, type Lease } from './lease.ts';
+import { grantLease, leaseEndsAt, leaseHasEnded, renewLease } from './lease.ts';
 import type {
   EngineCall,
   EngineResult,

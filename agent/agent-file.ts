@@ -1,0 +1,108 @@
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname, resolve, sep } from 'node:path';
+import { z } from 'zod';
+import { StillpointError } from '../shared/domain/errors.ts';
+import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
+import { loadYamlFile } from '../shared/runtime/configuration.ts';
+import { addressSchema } from './engines/member-schema.ts';
+import { postgresMemberSchema } from './engines/postgres/settings.ts';
+
+const memberSchema = z.discriminatedUnion('engine', [postgresMemberSchema]);
+
+const agentFileSchema = z.strictObject({
+  grid: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be letters, digits, dots, dashes or underscores'),
+  listen: addressSchema,
+  tls: z.strictObject({ ca: z.string(), cert: z.string(), key: z.string() }),
+  state: z.string().startsWith('/', 'must be an absolute path'),
+  repository: z.string().min(1),
+  members: z.array(memberSchema).default([]),
+});
+
+export type AgentFile = z.infer<typeof agentFileSchema>;
+export type MemberSettings = z.infer<typeof memberSchema>;
+
+/** Reads the agent's file and refuses what is unsafe to run with. Makes the state directory, mode 0700. */
+export async function loadAgentFile(given: string): Promise<AgentFile> {
+  const path = resolve(given);
+  const file = await loadYamlFile(path, agentFileSchema);
+  const absolute = (relative: string): string => resolve(dirname(path), relative);
+  const loaded: AgentFile = {
+    ...file,
+    repository: /^[a-z0-9]+:\/\//.test(file.repository) ? file.repository : absolute(file.repository),
+    tls: { ca: absolute(file.tls.ca), cert: absolute(file.tls.cert), key: absolute(file.tls.key) },
+  };
+  checkMembers(loaded);
+  checkDirectories(loaded);
+  await checkPrivateKeyFile(loaded.tls.key);
+  await checkState(loaded.state);
+  return loaded;
+}
+
+function checkMembers(file: AgentFile): void {
+  for (const key of ['name', 'address'] as const) {
+    const seen = new Set<string>();
+    for (const member of file.members) {
+      if (seen.has(member[key]))
+        throw unsafe(
+          'duplicate-member',
+          `two members have the ${key} ${member[key]}`,
+          `give each member a ${key} of its own`,
+        );
+      seen.add(member[key]);
+    }
+  }
+  for (const member of file.members) {
+    if (URL.parse(member.connection)?.password) {
+      throw unsafe(
+        'password-in-file',
+        `the connection of ${member.name} has a password in it`,
+        'put it alone into a file of mode 600 and name that file with passwordFile',
+      );
+    }
+  }
+}
+
+/** A restore replaces whole directories: none may hold another, or the agent's own. */
+function checkDirectories(file: AgentFile): void {
+  const claimed: { owner: string; path: string }[] = [
+    { owner: "the agent's state", path: resolve(file.state) },
+  ];
+  if (!file.repository.includes('://'))
+    claimed.push({ owner: 'the repository', path: resolve(file.repository) });
+  for (const member of file.members) {
+    for (const path of [member.data, ...member.also]) {
+      for (const other of claimed) {
+        if (!isWithin(path, other.path) && !isWithin(other.path, path)) continue;
+        throw unsafe(
+          'unsafe-directories',
+          `${path} of ${member.name} and ${other.path} of ${other.owner} lie in one another`,
+          'give each a directory of its own: a restore replaces the whole data directory',
+        );
+      }
+      claimed.push({ owner: member.name, path: resolve(path) });
+    }
+  }
+}
+
+function isWithin(path: string, folder: string): boolean {
+  const inner = resolve(path);
+  const outer = resolve(folder);
+  return inner === outer || inner.startsWith(outer === sep ? sep : outer + sep);
+}
+
+async function checkState(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  const { mode } = await stat(path);
+  if ((mode & 0o022) === 0) return;
+  throw unsafe(
+    'state-writable',
+    `the state directory ${path} can be written by others (mode ${(mode & 0o777).toString(8)})`,
+    `chmod 700 ${path}`,
+  );
+}
+
+function unsafe(code: string, message: string, hint: string): StillpointError {
+  return new StillpointError({ code, message, hint });
+}

@@ -1,0 +1,99 @@
+import { join } from 'node:path';
+import { StillpointError } from '../domain/errors.ts';
+
+/**
+ * Where everything lies in a repository directory:
+ *
+ *   repository.json                                     format and id
+ *   grids/<grid>/checkpoints/<id>/grid.json             the commit object
+ *   grids/<grid>/checkpoints/<id>/members/<member>.json
+ *   grids/<grid>/chunks/<2 hex>/<key>                   content-addressed
+ *   grids/<grid>/operations/<id>.json                   who works here now; garbage collection keeps off
+ *   grids/<grid>/restores/<id>.json                     the decision of a restore, written once
+ *
+ * Names come from files and from the wire, so each is checked before it becomes part of a path.
+ */
+export class Layout {
+  readonly root: string;
+
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  identity(): string {
+    return join(this.root, 'repository.json');
+  }
+
+  grids(): string {
+    return join(this.root, 'grids');
+  }
+
+  checkpoints(grid: string): string {
+    return join(this.grids(), part(grid), 'checkpoints');
+  }
+
+  checkpoint(grid: string, checkpoint: string): string {
+    return join(this.checkpoints(grid), part(checkpoint));
+  }
+
+  gridManifest(grid: string, checkpoint: string): string {
+    return join(this.checkpoint(grid, checkpoint), 'grid.json');
+  }
+
+  /** The commit object of a checkpoint whose deletion has begun: it is valid no more. */
+  deletedManifest(grid: string, checkpoint: string): string {
+    return join(this.checkpoint(grid, checkpoint), 'grid.json.deleting');
+  }
+
+  members(grid: string, checkpoint: string): string {
+    return join(this.checkpoint(grid, checkpoint), 'members');
+  }
+
+  member(grid: string, checkpoint: string, member: string): string {
+    return join(this.members(grid, checkpoint), `${part(member)}.json`);
+  }
+
+  chunks(grid: string): string {
+    return join(this.grids(), part(grid), 'chunks');
+  }
+
+  chunk(grid: string, key: string): string {
+    if (!/^[0-9a-f]{64}(-\d{1,3})?$/.test(key)) throw badName(key);
+    return join(this.chunks(grid), key.slice(0, 2), key);
+  }
+
+  operations(grid: string): string {
+    return join(this.grids(), part(grid), 'operations');
+  }
+
+  restore(grid: string, restoreId: string): string {
+    return join(this.grids(), part(grid), 'restores', `${part(restoreId)}.json`);
+  }
+}
+
+/** A single part of a path: nothing that could lead elsewhere. */
+export function part(name: string): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/.test(name)) throw badName(name);
+  return name;
+}
+
+/** An artifact's path stays inside the member: relative, no `..`, no empty part, no NUL. */
+export function checkArtifactPath(path: string): void {
+  const parts = path.split('/');
+  const bad = path.includes('\0') || parts.some((one) => one === '' || one === '.' || one === '..');
+  if (bad || path.length > 4096) {
+    throw new StillpointError({
+      code: 'manifest-damaged',
+      message: `the artifact path ${JSON.stringify(path.slice(0, 200))} leads out of its member`,
+      hint: 'do not restore from this checkpoint; find out who wrote it',
+    });
+  }
+}
+
+function badName(name: string): StillpointError {
+  return new StillpointError({
+    code: 'bad-name',
+    message: `${JSON.stringify(name.slice(0, 100))} cannot be a name in a repository`,
+    hint: 'use letters, digits, dots, dashes and underscores',
+  });
+}

@@ -1,0 +1,22 @@
+import { StillpointError } from '../domain/errors.ts';
+import { openDirectoryRepository } from './directory-repository.ts';
+import type { Repository } from './repository.ts';
+
+/**
+ * Opens a repository by its location. With `create`, one is made where there is none: the first checkpoint
+ * does so. Rejects `repository-missing`, `repository-format`, `repository-unsupported`.
+ */
+export async function openRepository(
+  location: string,
+  options: { create?: boolean } = {},
+): Promise<Repository> {
+  const scheme = /^([a-z0-9]+):\/\//.exec(location)?.[1];
+  if (scheme !== undefined) {
+    throw new StillpointError({
+      code: 'repository-unsupported',
+      message: `a repository at ${scheme}:// is not supported by this version`,
+      hint: 'name a directory; it may be mounted from another machine (NFS)',
+    });
+  }
+  return openDirectoryRepository(location, { create: options.create ?? false });
+}

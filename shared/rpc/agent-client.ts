@@ -1,0 +1,204 @@
+import { X509Certificate } from 'node:crypto';
+import { connect, type TLSSocket } from 'node:tls';
+import { isIP } from 'node:net';
+import * as grpc from '@grpc/grpc-js';
+import { StillpointError, type Failure } from '../domain/errors.ts';
+import type { AgentRequest, AgentResponse } from '../domain/wire.ts';
+import { AgentServiceClient, type AgentMessage, type CoordinatorMessage } from './generated/agent.ts';
+import { peerOf } from './peer.ts';
+import { encodeRequest } from './request-codec.ts';
+import { decodeResponse } from './response-codec.ts';
+import { loadTls, type TlsFiles, type TlsMaterial } from './tls-files.ts';
+import { CHANNEL_OPTIONS } from './transport.ts';
+
+/** One agent's stream, as the coordinator sees it. */
+export interface ClientStream {
+  send(request: AgentRequest): void;
+  /** Ends with the stream, for whatever reason; the reason is in `closed`. */
+  readonly responses: AsyncIterable<AgentResponse>;
+  /** Resolves when the stream is gone: why, or null where we closed it. */
+  readonly closed: Promise<Failure | null>;
+  close(): void;
+}
+
+/**
+ * Connects to the agent at `host:port`. Rejects `agent-unreachable`, `agent-certificate` (it is not the
+ * agent of this host, or not of this CA) or `coordinator-certificate` (it does not accept ours).
+ */
+export async function connectAgent(input: {
+  address: string;
+  tls: TlsFiles;
+  timeoutMs: number;
+  signal?: AbortSignal;
+}): Promise<ClientStream> {
+  const { address, timeoutMs } = input;
+  const material = await loadTls(input.tls);
+  const host = hostOf(address);
+  // gRPC says of every failed handshake only that it could not connect: a handshake of our own says why.
+  await shakeHands(address, host, material, timeoutMs);
+  input.signal?.throwIfAborted();
+  const credentials = grpc.credentials.createSsl(material.ca, material.key, material.cert, {
+    checkServerIdentity: (_name, certificate) => wrongPeer(host, certificate.raw) ?? undefined,
+  });
+  // A name is needed for the handshake even where the host is an address; the check above uses the host.
+  const override = isIP(host) === 0 ? {} : { 'grpc.ssl_target_name_override': 'stillpoint-agent' };
+  const client = new AgentServiceClient(address, credentials, { ...CHANNEL_OPTIONS, ...override });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      client.waitForReady(Date.now() + timeoutMs, (error) =>
+        error === undefined ? resolve() : reject(error),
+      );
+    });
+  } catch (error) {
+    client.close();
+    throw unreachable(host, address, error instanceof Error ? error.message : String(error));
+  }
+  return clientStream(client, client.operate(), host);
+}
+
+function clientStream(
+  client: AgentServiceClient,
+  call: grpc.ClientDuplexStream<CoordinatorMessage, AgentMessage>,
+  host: string,
+): ClientStream {
+  let ours = false;
+  const closed = new Promise<Failure | null>((resolve) => {
+    // Without a listener of its own an error would end the process.
+    call.on('error', () => undefined);
+    call.on('status', (status) => {
+      resolve(ours ? null : streamFailure(host, status));
+      client.close();
+    });
+  });
+  return {
+    closed,
+    responses: decoded(call),
+    send(request) {
+      if (call.writable) call.write(encodeRequest(request));
+    },
+    close() {
+      ours = true;
+      call.end();
+      call.cancel();
+    },
+  };
+}
+
+async function* decoded(call: AsyncIterable<AgentMessage>): AsyncIterable<AgentResponse> {
+  for await (const message of call) yield decodeResponse(message);
+}
+
+function streamFailure(host: string, status: grpc.StatusObject): Failure {
+  if (status.code === grpc.status.PERMISSION_DENIED || status.code === grpc.status.UNAUTHENTICATED) {
+    return coordinatorRefused(host, status.details);
+  }
+  if (status.code === grpc.status.OK) {
+    return {
+      code: 'agent-lost',
+      message: `the agent on ${host} ended the connection`,
+      hint: `look at the agent's log on ${host}: journalctl -u stillpoint-agent`,
+      host,
+    };
+  }
+  return {
+    code: 'agent-lost',
+    message: `the connection to the agent on ${host} broke: ${status.details}`,
+    hint: `does the host run, and its agent? journalctl -u stillpoint-agent on ${host}`,
+    host,
+  };
+}
+
+async function shakeHands(
+  address: string,
+  host: string,
+  material: TlsMaterial,
+  timeoutMs: number,
+): Promise<void> {
+  const failure = await new Promise<Failure | null>((resolve) => {
+    const socket: TLSSocket = connect({
+      host,
+      port: Number(address.slice(address.lastIndexOf(':') + 1)),
+      ca: material.ca,
+      cert: material.cert,
+      key: material.key,
+      ALPNProtocols: ['h2'],
+      ...(isIP(host) === 0 && { servername: host }),
+      checkServerIdentity: () => undefined,
+      timeout: timeoutMs,
+    });
+    const settle = (result: Failure | null): void => {
+      socket.destroy();
+      resolve(result);
+    };
+    const timer = setTimeout(
+      () => settle(unreachable(host, address, `no answer in ${timeoutMs} ms`).failure),
+      timeoutMs,
+    );
+    timer.unref();
+    socket.once('error', (error: NodeJS.ErrnoException) => settle(handshakeFailure(host, address, error)));
+    socket.once('secureConnect', () => {
+      const error = wrongPeer(host, socket.getPeerCertificate().raw);
+      if (error !== null) return settle(agentCertificate(host, error.message));
+      // With TLS 1.3 the server judges our certificate after the handshake: its first bytes tell.
+      socket.once('data', () => settle(null));
+    });
+    socket.once('close', () => settle(unreachable(host, address, 'the connection was closed').failure));
+  });
+  if (failure !== null) throw new StillpointError(failure, 3);
+}
+
+function handshakeFailure(host: string, address: string, error: NodeJS.ErrnoException): Failure {
+  const code = error.code ?? '';
+  if (/ALERT|SSLV3|TLSV1|DECRYPT_ERROR/.test(code)) return coordinatorRefused(host, alertOf(error));
+  if (/CERT|SELF_SIGNED|ISSUER|SIGNATURE/.test(code)) return agentCertificate(host, error.message);
+  return unreachable(host, address, error.code ?? error.message).failure;
+}
+
+function alertOf(error: NodeJS.ErrnoException): string {
+  return /(certificate \w+|unknown ca|bad certificate)/i.exec(error.message)?.[0] ?? error.message;
+}
+
+/** The certificate must be an agent's, and name the host that we meant to reach. */
+function wrongPeer(host: string, raw: Buffer | undefined): Error | null {
+  const peer = peerOf(raw);
+  if (raw === undefined || peer.role !== 'agent')
+    return new Error(`it is ${peer.name}'s, and not that of an agent`);
+  const certificate = new X509Certificate(raw);
+  const named = isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host);
+  if (named !== undefined) return null;
+  return new Error(`it is for ${certificate.subjectAltName ?? 'nobody'}, and does not name ${host}`);
+}
+
+function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+}
+
+function unreachable(host: string, address: string, why: string): StillpointError {
+  return new StillpointError(
+    {
+      code: 'agent-unreachable',
+      message: `the agent on ${host} cannot be reached at ${address}: ${why}`,
+      hint: `does it run? systemctl status stillpoint-agent on ${host}; is the port open?`,
+      host,
+    },
+    3,
+  );
+}
+
+function agentCertificate(host: string, why: string): Failure {
+  return {
+    code: 'agent-certificate',
+    message: `the certificate of the agent on ${host} is not accepted: ${why}`,
+    hint: `issue one for it with the CA of this grid: stillpoint pki issue DIR ${host}`,
+    host,
+  };
+}
+
+function coordinatorRefused(host: string, why: string): Failure {
+  return {
+    code: 'coordinator-certificate',
+    message: `the agent on ${host} does not accept our certificate: ${why}`,
+    hint: 'use the coordinator certificate that stillpoint pki init made with the CA of this grid, and see that it has not expired',
+    host,
+  };
+}

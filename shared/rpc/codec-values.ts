@@ -1,0 +1,143 @@
+import { StillpointError, type Failure, type MemberState, type Phase } from '../domain/errors.ts';
+import type { HostDescription, Mark, MemberDescription } from '../domain/grid.ts';
+import type { Token } from '../domain/token.ts';
+import type * as wire from './generated/agent.ts';
+
+/** Values that several messages share, domain ↔ wire. What is not understood is a `bad-message`. */
+
+export function badMessage(what: string): StillpointError {
+  return new StillpointError({
+    code: 'bad-message',
+    message: `a message was not understood: ${what}`,
+    hint: 'run the same version of stillpoint everywhere',
+  });
+}
+
+export function present<T>(value: T | undefined, what: string): T {
+  if (value === undefined) throw badMessage(`${what} is missing`);
+  return value;
+}
+
+export function oneOf<const T extends string>(value: string, allowed: readonly T[], what: string): T {
+  const found = allowed.find((one) => one === value);
+  if (found === undefined) throw badMessage(`${what} is '${value.slice(0, 40)}'`);
+  return found;
+}
+
+export const PHASES: readonly Phase[] = [
+  'preflight',
+  'prepare',
+  'freeze',
+  'thaw',
+  'collect',
+  'commit',
+  'plan',
+  'stop check',
+  'stage',
+  'switch',
+  'start',
+  'verify',
+];
+export const STATES: readonly MemberState[] = ['running', 'frozen', 'stopped', 'unknown'];
+
+export function toToken(token: wire.Token | undefined): Token {
+  const { epoch, counter, attempt } = present(token, 'token');
+  return { epoch, counter, attempt };
+}
+
+export function toFailure(value: wire.Failure | undefined): Failure {
+  const { code, message, hint, host, member, phase, members } = present(value, 'failure');
+  return {
+    code,
+    message,
+    hint,
+    ...(host !== undefined && { host }),
+    ...(member !== undefined && { member }),
+    ...(phase !== undefined && { phase: oneOf(phase, PHASES, 'phase') }),
+    ...(members.length > 0 && {
+      members: members.map((one) => ({ name: one.name, state: oneOf(one.state, STATES, 'state') })),
+    }),
+  };
+}
+
+export function fromFailure(failure: Failure): wire.Failure {
+  return {
+    code: failure.code,
+    message: failure.message,
+    hint: failure.hint,
+    host: failure.host,
+    member: failure.member,
+    phase: failure.phase,
+    members: (failure.members ?? []).map(({ name, state }) => ({ name, state })),
+  };
+}
+
+export function toMark(mark: wire.Mark | undefined): Mark | null {
+  return mark === undefined
+    ? null
+    : { journalFile: mark.journalFile, position: mark.position, name: mark.name };
+}
+
+export function fromMark(mark: Mark | null): wire.Mark | undefined {
+  return mark === null ? undefined : { ...mark };
+}
+
+/** Sizes travel as 64 bits and are numbers here: exact up to 9 petabytes. */
+export function toCount(value: bigint): number {
+  return Number(value);
+}
+
+export function fromCount(value: number): bigint {
+  return BigInt(Math.max(0, Math.round(value)));
+}
+
+function toMember(member: wire.MemberDescription): MemberDescription {
+  return {
+    name: member.name,
+    role: oneOf(member.role, ['realm-service', 'state-keeper', 'node', 'proxy'], 'role'),
+    copyset: member.copyset ?? null,
+    engine: oneOf(
+      member.engine,
+      ['native', 'postgres', 'redis', 'etcd', 'infinispan', 'iris', 'activespaces', 'process'],
+      'engine',
+    ),
+    address: member.address,
+    running: member.running,
+    primary: member.primary,
+    frozen: member.frozen,
+    freezeKind: oneOf(member.freezeKind, ['fenced', 'observer', 'instant'], 'freeze kind'),
+    incarnation: member.incarnation,
+    version: member.version,
+    dataIdentity: member.dataIdentity,
+    sizeBytes: toCount(member.sizeBytes),
+    problems: member.problems.map(toFailure),
+    warnings: member.warnings,
+  };
+}
+
+function fromMember(member: MemberDescription): wire.MemberDescription {
+  return {
+    ...member,
+    copyset: member.copyset ?? undefined,
+    sizeBytes: fromCount(member.sizeBytes),
+    problems: member.problems.map(fromFailure),
+    warnings: [...member.warnings],
+  };
+}
+
+export function toHost(value: wire.HostDescription | undefined): HostDescription {
+  const host = present(value, 'host');
+  return {
+    host: host.host,
+    grid: host.grid,
+    agentVersion: host.agentVersion,
+    highestEpoch: host.highestEpoch,
+    highestCounter: host.highestCounter,
+    stateFreeBytes: toCount(host.stateFreeBytes),
+    members: host.members.map(toMember),
+  };
+}
+
+export function fromHost(host: HostDescription): wire.HostDescription {
+  return { ...host, stateFreeBytes: fromCount(host.stateFreeBytes), members: host.members.map(fromMember) };
+}

@@ -1,0 +1,191 @@
+import { assertNever } from '../domain/assert-never.ts';
+import type { MemberCommand } from '../domain/messages.ts';
+import type { AgentRequest, RestoreStep } from '../domain/wire.ts';
+import { badMessage, oneOf, present, toToken } from './codec-values.ts';
+import type * as wire from './generated/agent.ts';
+
+/** What the coordinator says: domain → wire. */
+export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
+  switch (request.type) {
+    case 'hello':
+      return message({
+        $case: 'hello',
+        value: { protocolVersion: request.protocolVersion, grid: request.grid, holder: request.holder },
+      });
+    case 'describe':
+      return message({ $case: 'describe', value: { id: request.id } });
+    case 'diagnose':
+      return message({ $case: 'diagnose', value: { id: request.id } });
+    case 'claim': {
+      const { id, operation, purpose, leaseMs } = request;
+      return message({ $case: 'claim', value: { id, operation, purpose, leaseMs } });
+    }
+    case 'keepAlive':
+      return message({ $case: 'keepAlive', value: {} });
+    case 'release':
+      return message({ $case: 'release', value: { id: request.id } });
+    case 'member':
+      return message({
+        $case: 'memberCommand',
+        value: { member: request.member, command: encodeCommand(request.command) },
+      });
+    case 'restore':
+      return message({
+        $case: 'restoreRequest',
+        value: { id: request.id, member: request.member, step: encodeStep(request.step) },
+      });
+    default:
+      return assertNever(request);
+  }
+}
+
+/** Wire → domain; throws `bad-message`. */
+export function decodeRequest({ message: received }: wire.CoordinatorMessage): AgentRequest {
+  const { $case, value } = present(received, 'message');
+  switch ($case) {
+    case 'hello':
+      return {
+        type: 'hello',
+        protocolVersion: value.protocolVersion,
+        grid: value.grid,
+        holder: value.holder,
+      };
+    case 'describe':
+      return { type: 'describe', id: value.id };
+    case 'diagnose':
+      return { type: 'diagnose', id: value.id };
+    case 'claim':
+      return {
+        type: 'claim',
+        id: value.id,
+        operation: value.operation,
+        purpose: oneOf(value.purpose, ['checkpoint', 'restore'], 'purpose'),
+        leaseMs: positive(value.leaseMs, 'lease'),
+      };
+    case 'keepAlive':
+      return { type: 'keepAlive' };
+    case 'release':
+      return { type: 'release', id: value.id };
+    case 'memberCommand':
+      return { type: 'member', member: value.member, command: decodeCommand(value.command) };
+    case 'restoreRequest':
+      return { type: 'restore', id: value.id, member: value.member, step: decodeStep(value.step) };
+    default:
+      throw badMessage('an unknown request');
+  }
+}
+
+function message(value: NonNullable<wire.CoordinatorMessage['message']>): wire.CoordinatorMessage {
+  return { message: value };
+}
+
+type WireCommand = NonNullable<wire.MemberCommand['command']>;
+
+function encodeCommand(command: MemberCommand): WireCommand {
+  switch (command.type) {
+    case 'prepare':
+      return { $case: 'prepare', value: { checkpoint: command.checkpoint } };
+    case 'arm':
+      return { $case: 'arm', value: { token: command.token, leaseMs: command.leaseMs } };
+    case 'freeze':
+      return { $case: 'freeze', value: { token: command.token, leaseMs: command.leaseMs } };
+    case 'thaw':
+      return { $case: 'thaw', value: { token: command.token } };
+    case 'renew':
+      return { $case: 'renew', value: { token: command.token } };
+    case 'collect':
+      return { $case: 'collect', value: { token: command.token } };
+    case 'abort':
+      return { $case: 'abort', value: { token: command.token ?? undefined } };
+    default:
+      return assertNever(command);
+  }
+}
+
+function decodeCommand(received: WireCommand | undefined): MemberCommand {
+  const { $case, value } = present(received, 'command');
+  switch ($case) {
+    case 'prepare':
+      return { type: 'prepare', checkpoint: value.checkpoint };
+    case 'arm':
+      return { type: 'arm', token: toToken(value.token), leaseMs: positive(value.leaseMs, 'lease') };
+    case 'freeze':
+      return { type: 'freeze', token: toToken(value.token), leaseMs: positive(value.leaseMs, 'lease') };
+    case 'thaw':
+      return { type: 'thaw', token: toToken(value.token) };
+    case 'renew':
+      return { type: 'renew', token: toToken(value.token) };
+    case 'collect':
+      return { type: 'collect', token: toToken(value.token) };
+    case 'abort':
+      return { type: 'abort', token: value.token === undefined ? null : toToken(value.token) };
+    default:
+      throw badMessage('an unknown command');
+  }
+}
+
+type WireStep = NonNullable<wire.RestoreRequest['step']>;
+
+function encodeStep(step: RestoreStep): WireStep {
+  switch (step.type) {
+    case 'isRunning':
+    case 'stop':
+    case 'switchIn':
+    case 'start':
+    case 'verify':
+    case 'finish':
+    case 'rollBack':
+      return { $case: step.type, value: {} };
+    case 'stage': {
+      const { restoreId, grid, checkpoint, source, own, follow } = step;
+      return {
+        $case: 'stage',
+        value: { restoreId, grid, checkpoint, source, own: own ?? undefined, follow: follow ?? undefined },
+      };
+    }
+    case 'decide':
+      return { $case: 'decide', value: { gid: step.gid, database: step.database, outcome: step.outcome } };
+    default:
+      return assertNever(step);
+  }
+}
+
+function decodeStep(received: WireStep | undefined): RestoreStep {
+  const { $case, value } = present(received, 'step');
+  switch ($case) {
+    case 'isRunning':
+    case 'stop':
+    case 'switchIn':
+    case 'start':
+    case 'verify':
+    case 'finish':
+    case 'rollBack':
+      return { type: $case };
+    case 'stage': {
+      const { member, digest } = present(value.source, 'source');
+      return {
+        type: 'stage',
+        restoreId: value.restoreId,
+        grid: value.grid,
+        checkpoint: value.checkpoint,
+        source: { member, digest },
+        own: value.own === undefined ? null : { member: value.own.member, digest: value.own.digest },
+        follow: value.follow ?? null,
+      };
+    }
+    case 'decide':
+      return {
+        type: 'decide',
+        gid: value.gid,
+        database: value.database,
+        outcome: oneOf(value.outcome, ['commit', 'rollback'], 'outcome'),
+      };
+    default:
+      throw badMessage('an unknown step');
+  }
+}
+
+function positive(value: number, what: string): number {
+  if (value > 0 && Number.isFinite(value)) return value;
+  throw badMessage(`${what} is ${value}`);
+}

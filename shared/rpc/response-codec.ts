@@ -1,0 +1,242 @@
+import { assertNever } from '../domain/assert-never.ts';
+import type { MemberAnswer, ThawProof } from '../domain/messages.ts';
+import type { AgentResponse, RestoreStepResult } from '../domain/wire.ts';
+import {
+  badMessage,
+  fromCount,
+  fromFailure,
+  fromHost,
+  fromMark,
+  oneOf,
+  present,
+  STATES,
+  toCount,
+  toFailure,
+  toHost,
+  toMark,
+  toToken,
+} from './codec-values.ts';
+import type * as wire from './generated/agent.ts';
+
+/** What the agent says: domain → wire. */
+export function encodeResponse(response: AgentResponse): wire.AgentMessage {
+  switch (response.type) {
+    case 'welcome': {
+      const { protocolVersion, agentVersion, host, grid } = response;
+      return message({ $case: 'welcome', value: { protocolVersion, agentVersion, host, grid } });
+    }
+    case 'described':
+      return message({
+        $case: 'described',
+        value: { id: response.id, host: fromHost(response.host), repositoryId: response.repositoryId },
+      });
+    case 'diagnosed':
+      return message({
+        $case: 'diagnosed',
+        value: {
+          id: response.id,
+          findings: response.findings.map(({ level, failure }) => ({ level, failure: fromFailure(failure) })),
+        },
+      });
+    case 'done':
+      return message({ $case: 'done', value: { id: response.id } });
+    case 'failed':
+      return message({ $case: 'failed', value: { id: response.id, failure: fromFailure(response.failure) } });
+    case 'memberAnswer':
+      return message({
+        $case: 'memberAnswer',
+        value: { member: response.member, answer: encodeAnswer(response.answer) },
+      });
+    case 'restored':
+      return message({
+        $case: 'restored',
+        value: { id: response.id, result: encodeResult(response.result) },
+      });
+    case 'progress': {
+      const { member, phase, bytesDone, bytesTotal } = response.progress;
+      return message({
+        $case: 'progress',
+        value: { member, phase, bytesDone: fromCount(bytesDone), bytesTotal: fromCount(bytesTotal) },
+      });
+    }
+    case 'rejected':
+      return message({ $case: 'rejected', value: { failure: fromFailure(response.failure) } });
+    default:
+      return assertNever(response);
+  }
+}
+
+/** Wire → domain; throws `bad-message`. */
+export function decodeResponse({ message: received }: wire.AgentMessage): AgentResponse {
+  const { $case, value } = present(received, 'message');
+  switch ($case) {
+    case 'welcome': {
+      const { protocolVersion, agentVersion, host, grid } = value;
+      return { type: 'welcome', protocolVersion, agentVersion, host, grid };
+    }
+    case 'described':
+      return { type: 'described', id: value.id, host: toHost(value.host), repositoryId: value.repositoryId };
+    case 'diagnosed':
+      return {
+        type: 'diagnosed',
+        id: value.id,
+        findings: value.findings.map(({ level, failure }) => ({
+          level: oneOf(level, ['problem', 'warning'], 'level'),
+          failure: toFailure(failure),
+        })),
+      };
+    case 'done':
+      return { type: 'done', id: value.id };
+    case 'failed':
+      return { type: 'failed', id: value.id, failure: toFailure(value.failure) };
+    case 'memberAnswer':
+      return { type: 'memberAnswer', member: value.member, answer: decodeAnswer(value.answer) };
+    case 'restored':
+      return { type: 'restored', id: value.id, result: decodeResult(value.result) };
+    case 'progress': {
+      const { member, phase, bytesDone, bytesTotal } = value;
+      return {
+        type: 'progress',
+        progress: { member, phase, bytesDone: toCount(bytesDone), bytesTotal: toCount(bytesTotal) },
+      };
+    }
+    case 'rejected':
+      return { type: 'rejected', failure: toFailure(value.failure) };
+    default:
+      throw badMessage('an unknown response');
+  }
+}
+
+function message(value: NonNullable<wire.AgentMessage['message']>): wire.AgentMessage {
+  return { message: value };
+}
+
+type WireAnswer = NonNullable<wire.MemberAnswer['answer']>;
+
+function encodeAnswer(answer: MemberAnswer): WireAnswer {
+  switch (answer.type) {
+    case 'prepared':
+      return { $case: 'prepared', value: {} };
+    case 'armed':
+      return { $case: 'armed', value: { token: answer.token, incarnation: answer.incarnation } };
+    case 'marked': {
+      const { token, incarnation, mark, fenceMs, markMs } = answer;
+      return { $case: 'marked', value: { token, incarnation, mark: fromMark(mark), fenceMs, markMs } };
+    }
+    case 'released':
+      return { $case: 'released', value: { token: answer.token, thawMs: answer.thawMs } };
+    case 'thawed': {
+      const { token, proof } = answer;
+      const cause = proof.type === 'held' ? '' : proof.cause;
+      return { $case: 'thawed', value: { token, proof: proof.type, incarnation: proof.incarnation, cause } };
+    }
+    case 'collected': {
+      const { token, manifestDigest, sizeBytes, storedBytes } = answer;
+      const value = {
+        token,
+        manifestDigest,
+        sizeBytes: fromCount(sizeBytes),
+        storedBytes: fromCount(storedBytes),
+      };
+      return { $case: 'collected', value };
+    }
+    case 'aborted':
+      return { $case: 'aborted', value: { state: answer.state } };
+    case 'failed':
+      return { $case: 'failed', value: { failure: fromFailure(answer.failure), state: answer.state } };
+    case 'refused':
+      return { $case: 'refused', value: { failure: fromFailure(answer.failure) } };
+    default:
+      return assertNever(answer);
+  }
+}
+
+function decodeAnswer(received: WireAnswer | undefined): MemberAnswer {
+  const { $case, value } = present(received, 'answer');
+  switch ($case) {
+    case 'prepared':
+      return { type: 'prepared' };
+    case 'armed':
+      return { type: 'armed', token: toToken(value.token), incarnation: value.incarnation };
+    case 'marked': {
+      const { incarnation, fenceMs, markMs } = value;
+      return {
+        type: 'marked',
+        token: toToken(value.token),
+        incarnation,
+        mark: toMark(value.mark),
+        fenceMs,
+        markMs,
+      };
+    }
+    case 'released':
+      return { type: 'released', token: toToken(value.token), thawMs: value.thawMs };
+    case 'thawed':
+      return { type: 'thawed', token: toToken(value.token), proof: decodeProof(value) };
+    case 'collected':
+      return {
+        type: 'collected',
+        token: toToken(value.token),
+        manifestDigest: value.manifestDigest,
+        sizeBytes: toCount(value.sizeBytes),
+        storedBytes: toCount(value.storedBytes),
+      };
+    case 'aborted':
+      return { type: 'aborted', state: oneOf(value.state, STATES, 'state') };
+    case 'failed':
+      return {
+        type: 'failed',
+        failure: toFailure(value.failure),
+        state: oneOf(value.state, STATES, 'state'),
+      };
+    case 'refused':
+      return { type: 'refused', failure: toFailure(value.failure) };
+    default:
+      throw badMessage('an unknown answer');
+  }
+}
+
+function decodeProof({ proof, incarnation, cause }: wire.Thawed): ThawProof {
+  const type = oneOf(proof, ['held', 'alreadyResumed', 'broken'], 'proof');
+  return type === 'held' ? { type, incarnation } : { type, incarnation, cause };
+}
+
+type WireResult = NonNullable<wire.Restored['result']>;
+
+function encodeResult(result: RestoreStepResult): WireResult {
+  switch (result.type) {
+    case 'done':
+      return { $case: 'done', value: { bytes: fromCount(result.bytes) } };
+    case 'running':
+      return { $case: 'running', value: { running: result.running } };
+    case 'verified': {
+      const { checks, warnings, prepared } = result;
+      const transactions = prepared.map(({ gid, database }) => ({ gid, database }));
+      return {
+        $case: 'verified',
+        value: { checks: [...checks], warnings: [...warnings], prepared: transactions },
+      };
+    }
+    default:
+      return assertNever(result);
+  }
+}
+
+function decodeResult(received: WireResult | undefined): RestoreStepResult {
+  const { $case, value } = present(received, 'result');
+  switch ($case) {
+    case 'done':
+      return { type: 'done', bytes: toCount(value.bytes) };
+    case 'running':
+      return { type: 'running', running: value.running };
+    case 'verified':
+      return {
+        type: 'verified',
+        checks: value.checks,
+        warnings: value.warnings,
+        prepared: value.prepared.map(({ gid, database }) => ({ gid, database })),
+      };
+    default:
+      throw badMessage('an unknown result');
+  }
+}

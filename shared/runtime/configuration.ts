@@ -1,0 +1,100 @@
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { LineCounter, isScalar, parseDocument, visit, type Document } from 'yaml';
+import type { z } from 'zod';
+import { StillpointError } from '../domain/errors.ts';
+
+/**
+ * Reads a YAML file into what its schema says. `${NAME}` in a value is the environment variable NAME
+ * (`$${` stands for `${`). Every error names the file, the line and the key; unknown keys are errors.
+ */
+export async function loadYamlFile<T>(path: string, schema: z.ZodType<T>): Promise<T> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw bad(
+      `${path} cannot be read (${code ?? String(error)})`,
+      'name the file with --grid (stillpoint) or --config (stillpoint-agent)',
+    );
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines });
+  const [syntax] = document.errors;
+  const file = basename(path);
+  if (syntax !== undefined) {
+    throw bad(
+      `${file}:${lines.linePos(syntax.pos[0]).line}: ${syntax.message.split('\n')[0] ?? 'not YAML'}`,
+      'mend the YAML there',
+    );
+  }
+  expandEnvironment(document, file, lines);
+  const parsed = schema.safeParse(document.toJS());
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.flatMap((issue) => inWords(issue, document, lines, file));
+  const [first = `${file}: does not fit`, ...others] = problems;
+  throw bad(first, others.length === 0 ? 'see the documentation of this file' : `also: ${others.join('; ')}`);
+}
+
+function expandEnvironment(document: Document, file: string, lines: LineCounter): void {
+  visit(document, {
+    Scalar(key, node) {
+      if (key === 'key' || typeof node.value !== 'string') return;
+      node.value = node.value.replace(
+        /\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g,
+        (found: string, name: string | undefined) => {
+          if (name === undefined) return '${';
+          const value = process.env[name];
+          if (value !== undefined) return value;
+          const line = lines.linePos(node.range?.[0] ?? 0).line;
+          throw bad(
+            `${file}:${line}: the environment has no variable ${name}`,
+            `set ${name}, or write the value itself instead of ${found}`,
+          );
+        },
+      );
+    },
+  });
+}
+
+function inWords(issue: z.core.$ZodIssue, document: Document, lines: LineCounter, file: string): string[] {
+  const where = issue.path.map(String).join('.');
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => {
+      const line = lineOf(document, lines, [...issue.path, key]);
+      return `${file}:${line}: unknown key '${key}'${where === '' ? '' : ` in ${where}`}`;
+    });
+  }
+  const line = lineOf(document, lines, issue.path);
+  return [`${file}:${line}: ${where === '' ? 'the file' : `'${where}'`}: ${lowerFirst(issue.message)}`];
+}
+
+/** The line of the key at this path, or of what is nearest above it. */
+function lineOf(document: Document, lines: LineCounter, path: readonly PropertyKey[]): number {
+  for (let length = path.length; length > 0; length -= 1) {
+    const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true);
+    const last = path[length - 1];
+    const items = (parent as { items?: unknown[] } | null)?.items ?? [];
+    for (const [index, item] of items.entries()) {
+      const pair = item as { key?: unknown; range?: [number, number, number] };
+      const range = isScalar(pair.key)
+        ? pair.key.value === last
+          ? pair.key.range
+          : null
+        : index === last
+          ? pair.range
+          : null;
+      if (range !== null && range !== undefined) return lines.linePos(range[0]).line;
+    }
+  }
+  return 1;
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
+
+function bad(message: string, hint: string): StillpointError {
+  return new StillpointError({ code: 'bad-configuration', message, hint });
+}

@@ -1,0 +1,31 @@
+import { pino, type Logger } from 'pino';
+import { StillpointError } from '../domain/errors.ts';
+
+export type { Logger };
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
+
+/**
+ * One line an event, as JSON on stderr. Connection strings and passwords are never given to it; what an
+ * error carries of them is cut out all the same.
+ */
+export function createLog(options: { name: string; level: string }): Logger {
+  if (!LEVELS.includes(options.level)) {
+    throw new StillpointError({
+      code: 'bad-log-level',
+      message: `'${options.level}' is not a log level`,
+      hint: `use one of ${LEVELS.join(', ')}`,
+    });
+  }
+  return pino(
+    {
+      name: options.name,
+      level: options.level,
+      redact: { paths: ['password', '*.password', 'err.connection', 'connection'], censor: '[hidden]' },
+      hooks: {
+        streamWrite: (line) => line.replace(/(postgres(?:ql)?:\/\/[^:@/\s"]+):[^@\s"]+@/g, '$1:[hidden]@'),
+      },
+    },
+    pino.destination({ dest: 2, sync: true }),
+  );
+}
