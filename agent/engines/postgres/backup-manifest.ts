@@ -1,0 +1,51 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { StillpointError } from '../../../shared/domain/errors.ts';
+
+export interface StoredFile {
+  readonly sizeBytes: number;
+  readonly digest: string;
+}
+
+const manifestSchema = z.object({
+  Files: z.array(
+    z.object({
+      Path: z.string().optional(),
+      'Encoded-Path': z.string().optional(),
+      Size: z.number(),
+      'Checksum-Algorithm': z.string().optional(),
+      Checksum: z.string().optional(),
+    }),
+  ),
+  'Manifest-Checksum': z.string(),
+});
+
+/**
+ * Holds the server's own list of what it sent (https://www.postgresql.org/docs/current/backup-manifest-format.html)
+ * against what was stored: every file there, with its size and SHA-256. Throws `base-copy-damaged`.
+ */
+export function checkBackupManifest(text: string, stored: ReadonlyMap<string, StoredFile>): void {
+  const manifest = manifestSchema.parse(JSON.parse(text));
+  const sealed = text.slice(0, text.lastIndexOf('"Manifest-Checksum"'));
+  if (createHash('sha256').update(sealed).digest('hex') !== manifest['Manifest-Checksum']) {
+    throw damaged('the backup manifest does not have its own checksum');
+  }
+  for (const file of manifest.Files) {
+    const path = file.Path ?? Buffer.from(file['Encoded-Path'] ?? '', 'hex').toString('utf8');
+    const found = stored.get(path);
+    if (found === undefined) throw damaged(`${path} is in the backup manifest and was not received`);
+    if (found.sizeBytes !== file.Size)
+      throw damaged(`${path} has ${found.sizeBytes} bytes, the backup manifest says ${file.Size}`);
+    if (file['Checksum-Algorithm'] === 'SHA256' && file.Checksum !== found.digest) {
+      throw damaged(`${path} does not have the checksum of the backup manifest`);
+    }
+  }
+}
+
+function damaged(message: string): StillpointError {
+  return new StillpointError({
+    code: 'base-copy-damaged',
+    message,
+    hint: "the copy was changed on its way: look at the network and at the server's memory, then try again",
+  });
+}

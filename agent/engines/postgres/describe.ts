@@ -1,0 +1,200 @@
+import type { Client } from 'pg';
+import type { Failure } from '../../../shared/domain/errors.ts';
+import type { MemberDescription } from '../../../shared/domain/grid.ts';
+import { StillpointError } from '../../../shared/domain/errors.ts';
+import { STANDBY_NAME } from './acknowledger.ts';
+import { connect } from './connection.ts';
+import { ABSENT_STANDBY } from './fence.ts';
+import { ReplicationConnection } from './replication-connection.ts';
+import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
+import type { PostgresSettings } from './settings.ts';
+import { mentionsStandby } from './standby-names.ts';
+
+const OLDEST = 15;
+const NEWEST = 18;
+/** Acknowledgement, journal and base copy. */
+const SENDERS_NEEDED = 3;
+
+/** Looks at the server, changes nothing. A server that is down is described as such. */
+export async function describePostgres(settings: PostgresSettings): Promise<MemberDescription> {
+  let client: Client;
+  try {
+    client = await connect(settings, { applicationName: 'stillpoint-look', queryTimeoutMs: 8000 });
+  } catch (error) {
+    if (!(error instanceof StillpointError)) throw error;
+    const down = { ...unknown(settings), warnings: [error.message] };
+    // It answers, and turns us away: that is no server that is down.
+    return error.failure.code === 'postgres-unreachable'
+      ? down
+      : { ...down, running: true, problems: [error.failure] };
+  }
+  try {
+    const facts = await readServerFacts(client);
+    return {
+      ...unknown(settings),
+      running: true,
+      primary: !facts.inRecovery,
+      freezeKind: facts.inRecovery ? 'observer' : 'fenced',
+      incarnation: incarnationOf(facts),
+      version: facts.version,
+      dataIdentity: facts.systemIdentifier,
+      sizeBytes: facts.inRecovery ? 0 : facts.sizeBytes,
+      problems: await findProblems(client, settings, facts),
+      warnings: await findWarnings(client, facts),
+    };
+  } catch (error) {
+    const failure = error instanceof StillpointError ? error.failure : lookFailed(settings, error);
+    return { ...unknown(settings), running: true, problems: [failure] };
+  } finally {
+    client.end().catch(() => undefined);
+  }
+}
+
+function unknown(settings: PostgresSettings): MemberDescription {
+  return {
+    name: settings.name,
+    role: settings.role,
+    copyset: settings.copyset ?? null,
+    engine: 'postgres',
+    address: settings.address,
+    running: false,
+    primary: false,
+    frozen: false,
+    freezeKind: 'fenced',
+    incarnation: '',
+    version: '',
+    dataIdentity: '',
+    sizeBytes: 0,
+    problems: [],
+    warnings: [],
+  };
+}
+
+async function findProblems(
+  client: Client,
+  settings: PostgresSettings,
+  facts: ServerFacts,
+): Promise<Failure[]> {
+  const problems: Failure[] = [];
+  const problem = (code: string, message: string, hint: string): void => {
+    problems.push({ code, message: `${settings.name}: ${message}`, hint });
+  };
+  const major = Math.floor(facts.serverVersion / 10_000);
+  if (major < OLDEST || major > NEWEST) {
+    problem(
+      'postgres-version',
+      `PostgreSQL ${facts.version} is not supported`,
+      `versions ${OLDEST} to ${NEWEST} are`,
+    );
+  }
+  if (facts.inRecovery) return problems;
+  if (facts.walLevel === 'minimal') {
+    problem(
+      'postgres-wal-level',
+      'wal_level is minimal',
+      'set wal_level = replica in postgresql.conf and restart the server',
+    );
+  }
+  if (facts.standbyNamesSource === 'command line') {
+    problem(
+      'postgres-standby-names',
+      'synchronous_standby_names is given on the command line, where nobody can change it',
+      'move it to postgresql.conf',
+    );
+  }
+  if (
+    mentionsStandby(facts.standbyNames, STANDBY_NAME) ||
+    mentionsStandby(facts.standbyNames, ABSENT_STANDBY)
+  ) {
+    problem(
+      'postgres-armed',
+      `synchronous_standby_names is ${facts.standbyNames}: a freeze was not undone`,
+      'start the agent that froze it, or put your own value back with ALTER SYSTEM and reload',
+    );
+  }
+  await findLackOfRoom(client, problem);
+  if (problems.length === 0) await tryReplication(settings, problem);
+  return problems;
+}
+
+async function findLackOfRoom(
+  client: Client,
+  problem: (code: string, message: string, hint: string) => void,
+): Promise<void> {
+  const { rows } = await client.query<{ senders: number; slots: number; named: boolean }>(
+    `SELECT current_setting('max_wal_senders')::int - (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'walsender') AS senders,
+            current_setting('max_replication_slots')::int - (SELECT count(*)::int FROM pg_replication_slots) AS slots,
+            EXISTS (SELECT FROM pg_stat_replication WHERE application_name = $1) AS named`,
+    [STANDBY_NAME],
+  );
+  const [room] = rows;
+  if (room === undefined) return;
+  if (room.senders < SENDERS_NEEDED) {
+    problem(
+      'postgres-wal-senders',
+      `${room.senders} of its wal senders are free; a checkpoint needs ${SENDERS_NEEDED}`,
+      'raise max_wal_senders and restart the server',
+    );
+  }
+  if (room.slots < 1)
+    problem(
+      'postgres-slots',
+      'no replication slot is free',
+      'raise max_replication_slots, or drop a slot that nobody uses',
+    );
+  if (room.named) {
+    problem(
+      'postgres-standby-named',
+      `another standby calls itself ${STANDBY_NAME}`,
+      'is another checkpoint running? Else give that standby another application_name',
+    );
+  }
+}
+
+/** The right to replicate shows only when it is used: role, pg_hba.conf and a free connection at once. */
+async function tryReplication(
+  settings: PostgresSettings,
+  problem: (code: string, message: string, hint: string) => void,
+): Promise<void> {
+  try {
+    const connection = await ReplicationConnection.open(settings, 'stillpoint-look');
+    await connection.identify();
+    connection.close();
+  } catch (error) {
+    if (!(error instanceof StillpointError)) throw error;
+    problem(error.failure.code, `no replication connection: ${error.message}`, error.failure.hint);
+  }
+}
+
+async function findWarnings(client: Client, facts: ServerFacts): Promise<string[]> {
+  const { rows } = await client.query<{ warning: string }>(
+    `SELECT 'logical slot ' || slot_name || ' is in use: its consumers see a commit before the fence lets clients see it' AS warning
+       FROM pg_replication_slots WHERE slot_type = 'logical' AND active
+     UNION ALL
+     SELECT 'standby ' || application_name || coalesce(' at ' || client_addr::text, '') || ' replays its journal: if it serves reads, it must be a member of the grid'
+       FROM pg_stat_replication WHERE state = 'streaming' AND application_name NOT LIKE 'stillpoint%' AND NOT EXISTS (
+         SELECT FROM pg_replication_slots WHERE active_pid = pg_stat_replication.pid AND slot_type = 'logical')
+     UNION ALL
+     SELECT 'synchronous_commit is off or local by default: such commits make a checkpoint invalid'
+      WHERE current_setting('synchronous_commit') IN ('off', 'local')
+     UNION ALL
+     SELECT 'synchronous_commit is set to off or local for a role or database: such commits make a checkpoint invalid'
+      WHERE EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS line WHERE line ~ '^synchronous_commit=(off|local|false|no|0)')
+     UNION ALL
+     SELECT 'fsync is off: a crash of its host may damage it' WHERE current_setting('fsync') = 'off'
+     UNION ALL
+     SELECT 'full_page_writes is off: a base copy may be torn' WHERE current_setting('full_page_writes') = 'off'`,
+  );
+  const outside = facts.outsideFiles.map(
+    (file) => `${file} lies outside the data directory: name its directory in 'also' to take it along`,
+  );
+  return [...rows.map(({ warning }) => warning), ...outside];
+}
+
+function lookFailed(settings: PostgresSettings, error: unknown): Failure {
+  return {
+    code: 'postgres-look',
+    message: `${settings.name}: ${error instanceof Error ? error.message : String(error)}`,
+    hint: 'grant the role what docs/engines/postgres.md lists; stillpoint grid doctor names what is missing',
+  };
+}

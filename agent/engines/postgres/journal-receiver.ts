@@ -1,0 +1,203 @@
+import { open, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StillpointError } from '../../../shared/domain/errors.ts';
+import type { ConnectionSettings } from './connection.ts';
+import { formatLsn, parseLsn, segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
+import { parseStreamMessage, ReplicationConnection, standbyStatus } from './replication-connection.ts';
+
+const STATUS_EVERY_MS = 1000;
+/** More than this received and not yet written: the server is asked to wait. */
+const MAX_UNWRITTEN_BYTES = 8 * 1024 * 1024;
+
+/**
+ * Receives the journal into files of the spool, from before the base copy starts until the mark. A temporary
+ * slot keeps the server from removing what is still needed; it is gone with the connection. The status says
+ * "written" and never "flushed", so that no `synchronous_standby_names` takes this receiver for a standby
+ * whose word counts.
+ */
+export class JournalReceiver {
+  readonly timeline: number;
+  readonly segmentBytes: number;
+  readonly directory: string;
+  /** History files of earlier timelines: name and content. */
+  readonly histories: readonly { readonly name: string; readonly content: string }[];
+  readonly #connection: ReplicationConnection;
+  #received: Lsn;
+  #written: Lsn;
+  #file: { segment: bigint; handle: FileHandle } | null = null;
+  #writing: Promise<void> = Promise.resolve();
+  #failure: Error | null = null;
+  #waiting: { position: Lsn; resolve(): void; reject(error: Error): void }[] = [];
+  readonly #status: NodeJS.Timeout;
+  #paused = false;
+
+  private constructor(
+    connection: ReplicationConnection,
+    start: Lsn,
+    identity: {
+      timeline: number;
+      segmentBytes: number;
+      directory: string;
+      histories: JournalReceiver['histories'];
+    },
+  ) {
+    this.#connection = connection;
+    this.timeline = identity.timeline;
+    this.segmentBytes = identity.segmentBytes;
+    this.directory = identity.directory;
+    this.histories = identity.histories;
+    this.#received = start;
+    this.#written = start;
+    this.#status = setInterval(() => this.#sendStatus(), STATUS_EVERY_MS);
+  }
+
+  /** Resolves when the server streams, from the beginning of its current file. */
+  static async start(input: {
+    settings: ConnectionSettings;
+    directory: string;
+    segmentBytes: number;
+    slot: string;
+  }): Promise<JournalReceiver> {
+    const { settings, directory, segmentBytes, slot } = input;
+    const connection = await ReplicationConnection.open(settings, 'stillpoint-journal');
+    try {
+      await connection.query(`CREATE_REPLICATION_SLOT ${slot} TEMPORARY PHYSICAL (RESERVE_WAL)`);
+      const { timeline, position } = await connection.identify();
+      const histories = timeline === 1 ? [] : await readHistories(connection, timeline);
+      const start = segmentStart(segmentOf(parseLsn(position), segmentBytes), segmentBytes);
+      const receiver = new JournalReceiver(connection, start, {
+        timeline,
+        segmentBytes,
+        directory,
+        histories,
+      });
+      await connection.startStreaming(
+        `START_REPLICATION SLOT ${slot} PHYSICAL ${formatLsn(start)} TIMELINE ${timeline}`,
+        (bytes) => receiver.#receive(bytes),
+        (error) => receiver.#fail(streamLost(settings.name, error)),
+      );
+      return receiver;
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  /** Resolves when everything before this position is in the files; rejects when the stream was lost. */
+  reached(position: Lsn): Promise<void> {
+    if (this.#failure !== null) return Promise.reject(this.#failure);
+    if (this.#written >= position) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ position, resolve, reject });
+    });
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#status);
+    this.#connection.close();
+    this.#fail(new Error('the journal receiver was stopped'));
+    await this.#writing;
+    await this.#file?.handle.close();
+    this.#file = null;
+  }
+
+  #receive(bytes: Buffer): void {
+    const message = parseStreamMessage(bytes);
+    if (message.type === 'keepalive') {
+      if (message.replyWanted) this.#sendStatus();
+      return;
+    }
+    this.#received = message.start + BigInt(message.bytes.length);
+    this.#writing = this.#writing
+      .then(() => this.#write(message.start, message.bytes))
+      .catch((error: unknown) => this.#fail(diskError(error)));
+    if (!this.#paused && this.#received - this.#written > MAX_UNWRITTEN_BYTES) {
+      this.#paused = true;
+      this.#connection.pause();
+    }
+  }
+
+  async #write(start: Lsn, bytes: Buffer): Promise<void> {
+    if (this.#failure !== null) return;
+    let at = start;
+    let rest = bytes;
+    while (rest.length > 0) {
+      const segment = segmentOf(at, this.segmentBytes);
+      const offset = Number(at - segmentStart(segment, this.segmentBytes));
+      const part = rest.subarray(0, this.segmentBytes - offset);
+      const handle = await this.#fileOf(segment);
+      await handle.write(part, 0, part.length, offset);
+      rest = rest.subarray(part.length);
+      at += BigInt(part.length);
+    }
+    this.#written = at;
+    if (this.#paused && this.#received - this.#written < MAX_UNWRITTEN_BYTES / 2) {
+      this.#paused = false;
+      this.#connection.resume();
+    }
+    this.#waiting = this.#waiting.filter((waiting) => {
+      if (waiting.position > at) return true;
+      waiting.resolve();
+      return false;
+    });
+  }
+
+  async #fileOf(segment: bigint): Promise<FileHandle> {
+    if (this.#file?.segment === segment) return this.#file.handle;
+    await this.#file?.handle.close();
+    this.#file = null;
+    const handle = await open(
+      join(this.directory, segmentName(segment, this.timeline, this.segmentBytes)),
+      'w',
+      0o600,
+    );
+    this.#file = { segment, handle };
+    return handle;
+  }
+
+  #sendStatus(): void {
+    if (this.#failure === null) this.#connection.send(standbyStatus(this.#received, 0n, 0n));
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure !== null) return;
+    this.#failure = error;
+    clearInterval(this.#status);
+    this.#connection.close();
+    for (const waiting of this.#waiting) waiting.reject(error);
+    this.#waiting = [];
+  }
+}
+
+async function readHistories(
+  connection: ReplicationConnection,
+  timeline: number,
+): Promise<{ name: string; content: string }[]> {
+  const [row] = await connection.query<{ filename: string; content: string | Buffer }>(
+    `TIMELINE_HISTORY ${timeline}`,
+  );
+  return row === undefined ? [] : [{ name: row.filename, content: row.content.toString() }];
+}
+
+function streamLost(member: string, error: Error): StillpointError {
+  return new StillpointError({
+    code: 'journal-lost',
+    message: `the journal of ${member} is not received any more: ${error.message}`,
+    hint: "see the server's log; was it restarted, or its walsender ended?",
+  });
+}
+
+function diskError(error: unknown): Error {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG')
+    return error instanceof Error ? error : new Error(String(error));
+  return new StillpointError(
+    {
+      code: 'agent-disk-full',
+      message: `the agent's disk is full (${code}): the journal cannot be received`,
+      hint: "make room on the disk of the agent's state directory; a busy server writes much journal during a base copy",
+    },
+    4,
+    { cause: error },
+  );
+}

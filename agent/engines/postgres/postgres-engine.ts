@@ -1,0 +1,43 @@
+import type { Capture, CaptureContext, Engine } from '../engine.ts';
+import { describePostgres } from './describe.ts';
+import { diagnosePostgres } from './diagnose.ts';
+import { ObserverCapture } from './observer-capture.ts';
+import { PrimaryCapture } from './primary-capture.ts';
+import {
+  decidePreparedTransaction,
+  isPostgresRunning,
+  postgresRestoration,
+  recoverPostgresRestore,
+  stopPostgres,
+} from './restore/restore.ts';
+import type { PostgresSettings } from './settings.ts';
+import { PostgresGuardian } from './undo.ts';
+
+/** PostgreSQL 15 to 18: a primary is fenced, a hot standby is an observer. */
+export function createPostgresEngine(settings: PostgresSettings): Engine {
+  let isObserver = false;
+  return {
+    async describe() {
+      const description = await describePostgres(settings);
+      isObserver = description.freezeKind === 'observer';
+      return description;
+    },
+    diagnose: () => diagnosePostgres(settings),
+    capture: (context: CaptureContext): Capture =>
+      isObserver ? new ObserverCapture(settings, context) : new PrimaryCapture(settings, context),
+    async undo(undo) {
+      const guardian = new PostgresGuardian(settings);
+      try {
+        await guardian.undo(undo);
+      } finally {
+        await guardian.close();
+      }
+    },
+    standGuard: () => new PostgresGuardian(settings).open(),
+    restoration: (context) => postgresRestoration(settings, context),
+    recoverRestore: (outcome) => recoverPostgresRestore(settings, outcome),
+    decidePrepared: (gid, database, outcome) => decidePreparedTransaction(settings, gid, database, outcome),
+    stop: (signal) => stopPostgres(settings, signal),
+    isRunning: () => isPostgresRunning(settings),
+  };
+}

@@ -1,0 +1,194 @@
+import type { Duplex } from 'node:stream';
+import type { Client, QueryResultRow } from 'pg';
+import { connect, connectionError, type ConnectionSettings } from './connection.ts';
+
+/** What we use of pg's connection besides its documented part. */
+interface RawConnection {
+  readonly stream: Duplex;
+  query(text: string): void;
+  sendCopyFromChunk(chunk: Uint8Array): void;
+  once(event: 'replicationStart', listener: () => void): void;
+}
+
+/**
+ * A connection that speaks the streaming replication protocol
+ * (https://www.postgresql.org/docs/current/protocol-replication.html): simple queries, and streams that the
+ * pg library leaves to its users.
+ */
+export class ReplicationConnection {
+  readonly #client: Client;
+  readonly #raw: RawConnection;
+  readonly #settings: ConnectionSettings;
+
+  private constructor(client: Client, settings: ConnectionSettings) {
+    this.#client = client;
+    this.#raw = (client as unknown as { connection: RawConnection }).connection;
+    this.#settings = settings;
+  }
+
+  static async open(settings: ConnectionSettings, applicationName: string): Promise<ReplicationConnection> {
+    return new ReplicationConnection(
+      await connect(settings, { applicationName, replication: true }),
+      settings,
+    );
+  }
+
+  /** The server process behind this connection, as in pg_stat_replication.pid. */
+  get processId(): number {
+    return (this.#client as unknown as { processID: number }).processID;
+  }
+
+  async query<T extends QueryResultRow>(command: string): Promise<T[]> {
+    try {
+      return (await this.#client.query<T>(command)).rows;
+    } catch (error) {
+      throw connectionError(this.#settings, error);
+    }
+  }
+
+  async identify(): Promise<{ systemIdentifier: string; timeline: number; position: string }> {
+    const [row] = await this.query<{ systemid: string; timeline: number; xlogpos: string }>(
+      'IDENTIFY_SYSTEM',
+    );
+    if (row === undefined) throw new Error('IDENTIFY_SYSTEM gave no row');
+    return { systemIdentifier: row.systemid, timeline: row.timeline, position: row.xlogpos };
+  }
+
+  /**
+   * START_REPLICATION: resolves when the server streams. `received` is called with each message, whose bytes
+   * are the caller's; `ended` once, with the reason.
+   */
+  startStreaming(
+    command: string,
+    received: (bytes: Buffer) => void,
+    ended: (error: Error) => void,
+  ): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let streaming = false;
+      const end = (error: Error): void => {
+        if (streaming) ended(error);
+        else reject(connectionError(this.#settings, error));
+      };
+      this.#raw.once('replicationStart', () => {
+        streaming = true;
+        resolve();
+      });
+      this.#client.once('end', () => end(new Error('the server closed the connection')));
+      this.#submit(command, {
+        copyData: received,
+        failed: end,
+        ready: () => end(new Error('the server ended the stream')),
+      });
+    });
+  }
+
+  /** Bytes to the server while it streams. */
+  send(bytes: Uint8Array): void {
+    this.#raw.sendCopyFromChunk(bytes);
+  }
+
+  /** Runs a command that answers with rows, then a stream, then rows (BASE_BACKUP). */
+  async *copyOut(command: string): AsyncGenerator<Buffer, string[][]> {
+    const rows: string[][] = [];
+    const queue: Buffer[] = [];
+    let over = false;
+    let failure: Error | null = null;
+    let wake: () => void = () => undefined;
+    const end = (error: Error | null): void => {
+      over = true;
+      failure ??= error;
+      wake();
+    };
+    this.#client.once('end', () => end(over ? null : new Error('the server closed the connection')));
+    this.#submit(command, {
+      copyData: (bytes) => {
+        queue.push(bytes);
+        if (queue.length > 64) this.#raw.stream.pause();
+        wake();
+      },
+      row: (fields) => rows.push(fields),
+      failed: end,
+      ready: () => end(null),
+    });
+    for (;;) {
+      const next = queue.shift();
+      if (next !== undefined) {
+        if (queue.length < 16) this.#raw.stream.resume();
+        yield next;
+        continue;
+      }
+      if (failure !== null) throw connectionError(this.#settings, failure);
+      if (over) return rows;
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
+  }
+
+  pause(): void {
+    this.#raw.stream.pause();
+  }
+
+  resume(): void {
+    this.#raw.stream.resume();
+  }
+
+  /** Closes at once: the server ends what the connection held (a temporary slot, a stream). */
+  close(): void {
+    this.#raw.stream.destroy();
+  }
+
+  /** Hands a command to pg with our own handlers for what comes back. */
+  #submit(
+    command: string,
+    handlers: {
+      copyData(bytes: Buffer): void;
+      row?(fields: string[]): void;
+      failed(error: Error): void;
+      ready(): void;
+    },
+  ): void {
+    const ignore = (): void => undefined;
+    const submittable = {
+      submit: (connection: RawConnection) => connection.query(command),
+      // The parser reuses its buffer: what is kept must be copied.
+      handleCopyData: ({ chunk }: { chunk: Buffer }) => handlers.copyData(Buffer.from(chunk)),
+      handleDataRow: ({ fields }: { fields: (string | Buffer | null)[] }) =>
+        handlers.row?.(fields.map((field) => field?.toString() ?? '')),
+      handleError: (error: Error) => handlers.failed(error),
+      handleReadyForQuery: () => handlers.ready(),
+      handleRowDescription: ignore,
+      handleCommandComplete: ignore,
+      handleEmptyQuery: ignore,
+      handlePortalSuspended: ignore,
+      handleCopyInResponse: ignore,
+    };
+    this.#client.query(submittable as unknown as string).catch?.(() => undefined);
+  }
+}
+
+/** A standby's status: positions written, flushed and applied (0 where we do not promise it). */
+export function standbyStatus(written: bigint, flushed: bigint, applied: bigint): Buffer {
+  const message = Buffer.alloc(34);
+  message.write('r', 0, 'latin1');
+  message.writeBigUInt64BE(written, 1);
+  message.writeBigUInt64BE(flushed, 9);
+  message.writeBigUInt64BE(applied, 17);
+  message.writeBigInt64BE((BigInt(Date.now()) - POSTGRES_EPOCH_MS) * 1000n, 25);
+  return message;
+}
+
+/** 2000-01-01, from which PostgreSQL counts. */
+const POSTGRES_EPOCH_MS = 946_684_800_000n;
+
+export type StreamMessage =
+  | { readonly type: 'data'; readonly start: bigint; readonly bytes: Buffer }
+  | { readonly type: 'keepalive'; readonly position: bigint; readonly replyWanted: boolean };
+
+export function parseStreamMessage(bytes: Buffer): StreamMessage {
+  const kind = bytes.toString('latin1', 0, 1);
+  if (kind === 'w') return { type: 'data', start: bytes.readBigUInt64BE(1), bytes: bytes.subarray(25) };
+  if (kind === 'k')
+    return { type: 'keepalive', position: bytes.readBigUInt64BE(1), replyWanted: bytes[17] === 1 };
+  throw new Error(`unknown message '${kind}' in the replication stream`);
+}

@@ -1,0 +1,56 @@
+import type { Client } from 'pg';
+
+/** What is asked of a server when it is described or prepared: one statement, no lock. */
+export interface ServerFacts {
+  readonly serverVersion: number;
+  readonly version: string;
+  readonly inRecovery: boolean;
+  readonly startedAt: string;
+  readonly systemIdentifier: string;
+  readonly walSegmentSizeBytes: number;
+  readonly walLevel: string;
+  readonly standbyNames: string;
+  readonly standbyNamesSource: string;
+  /** The file that sets it; null where the role may not see it, or none does. */
+  readonly standbyNamesFile: string | null;
+  readonly port: number;
+  readonly listenAddresses: string;
+  readonly archiving: boolean;
+  readonly maxPrepared: number;
+  readonly outsideFiles: readonly string[];
+  readonly sizeBytes: number;
+}
+
+const STATEMENT = `
+  select current_setting('server_version_num')::int as "serverVersion",
+         split_part(current_setting('server_version'), ' ', 1) as version,
+         pg_is_in_recovery() as "inRecovery",
+         to_char(pg_postmaster_start_time() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') as "startedAt",
+         (select system_identifier::text from pg_control_system()) as "systemIdentifier",
+         (select setting::bigint::int from pg_settings where name = 'wal_segment_size') as "walSegmentSizeBytes",
+         current_setting('wal_level') as "walLevel",
+         current_setting('synchronous_standby_names') as "standbyNames",
+         (select source from pg_settings where name = 'synchronous_standby_names') as "standbyNamesSource",
+         (select sourcefile from pg_settings where name = 'synchronous_standby_names') as "standbyNamesFile",
+         current_setting('port')::int as port,
+         current_setting('listen_addresses') as "listenAddresses",
+         current_setting('archive_mode') <> 'off' as archiving,
+         current_setting('max_prepared_transactions')::int as "maxPrepared",
+         (select coalesce(sum(pg_database_size(oid)), 0)::text from pg_database
+           where has_database_privilege(oid, 'connect') or pg_has_role('pg_read_all_stats', 'member')) as "sizeText",
+         array(select setting from pg_settings
+                where name in ('config_file', 'hba_file', 'ident_file') and setting is not null
+                  and setting not like current_setting('data_directory', true) || '/%') as "outsideFiles"`;
+
+export async function readServerFacts(client: Client): Promise<ServerFacts> {
+  const { rows } = await client.query<ServerFacts & { sizeText: string }>(STATEMENT);
+  const [row] = rows;
+  if (row === undefined) throw new Error('the server said nothing of itself');
+  const { sizeText, ...facts } = row;
+  return { ...facts, sizeBytes: Number(sizeText) };
+}
+
+/** Changes with every start of the server, and is of this very copy of the data. */
+export function incarnationOf(facts: Pick<ServerFacts, 'startedAt' | 'systemIdentifier'>): string {
+  return `${facts.systemIdentifier}@${facts.startedAt}`;
+}

@@ -1,0 +1,201 @@
+import { open, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
+
+/**
+ * Walks the records of received journal files. Layout: src/include/access/xlog_internal.h and xlogrecord.h
+ * of PostgreSQL 15 to 18: pages of 8 KiB, each with a header of 24 bytes (40 on the first page of a file);
+ * records begin at multiples of 8 with a header of 24 bytes (total length, transaction, previous record,
+ * info, resource manager, checksum) and go on over page and file boundaries behind the page headers.
+ */
+export interface TransactionRecord {
+  readonly type: 'commit' | 'abort' | 'prepare' | 'commitPrepared' | 'abortPrepared';
+  /** Low 32 bits of the transaction; for the ends of a prepared one, that one's. */
+  readonly xid: number;
+  /** Of a `prepare`. */
+  readonly gid: string | null;
+  readonly start: Lsn;
+}
+
+const PAGE = 8192n;
+const RECORD_HEADER = 24;
+const XACT_RESOURCE_MANAGER = 1;
+const XACT_OPERATIONS: Readonly<Record<number, TransactionRecord['type']>> = {
+  0x00: 'commit',
+  0x10: 'prepare',
+  0x20: 'abort',
+  0x30: 'commitPrepared',
+  0x40: 'abortPrepared',
+};
+
+/** All commits, aborts and prepares that begin in [from, to). `from` is where a record begins or ends. */
+export async function* transactionRecords(input: {
+  directory: string;
+  timeline: number;
+  segmentBytes: number;
+  /** `server_version_num`. */
+  serverVersion: number;
+  from: Lsn;
+  to: Lsn;
+}): AsyncGenerator<TransactionRecord> {
+  const journal = new Journal(input.directory, input.timeline, input.segmentBytes);
+  try {
+    let at = journal.skipPageHeader(aligned(input.from));
+    while (at + BigInt(RECORD_HEADER) <= input.to) {
+      const start = at;
+      const header = await journal.read(at, RECORD_HEADER);
+      const length = header.bytes.readUInt32LE(0);
+      // Zeros: nothing was written here, the rest of the file is empty.
+      if (length < RECORD_HEADER) return;
+      const info = header.bytes[16] ?? 0;
+      if (header.bytes[17] === XACT_RESOURCE_MANAGER) {
+        const record = await journal.read(at, length);
+        const found = parseTransaction(
+          record.bytes,
+          info,
+          header.bytes.readUInt32LE(4),
+          start,
+          input.serverVersion,
+        );
+        if (found !== null) yield found;
+        at = record.end;
+      } else {
+        at = journal.advance(at, length);
+      }
+      at = journal.skipPageHeader(aligned(at));
+    }
+  } finally {
+    await journal.close();
+  }
+}
+
+function aligned(lsn: Lsn): Lsn {
+  return (lsn + 7n) & ~7n;
+}
+
+function parseTransaction(
+  record: Buffer,
+  info: number,
+  xid: number,
+  start: Lsn,
+  serverVersion: number,
+): TransactionRecord | null {
+  const type = XACT_OPERATIONS[info & 0x70];
+  if (type === undefined) return null;
+  const main = mainData(record);
+  if (main === null) return null;
+  if (type === 'prepare') return { type, xid, gid: gidOfPrepare(main), start };
+  if (type === 'commit' || type === 'abort') return { type, xid, gid: null, start };
+  return { type, xid: preparedXid(main, (info & 0x80) !== 0, serverVersion) ?? xid, gid: null, start };
+}
+
+/** Transaction records refer to no pages: after the header comes one block of main data. */
+function mainData(record: Buffer): Buffer | null {
+  let at = RECORD_HEADER;
+  for (;;) {
+    const id = record[at];
+    if (id === 255) return record.subarray(at + 2, at + 2 + (record[at + 1] ?? 0));
+    if (id === 254) return record.subarray(at + 5, at + 5 + record.readUInt32LE(at + 1));
+    // An origin (253: 2 bytes) or a top-level transaction (252: 4 bytes) may come first.
+    if (id === 253) at += 3;
+    else if (id === 252) at += 5;
+    else return null;
+  }
+}
+
+/**
+ * xl_xact_prepare, 72 bytes: magic, total length, xid, database, time, owner, six counts, a flag, then at 54
+ * the length of the gid with its closing zero; the gid follows the structure.
+ */
+function gidOfPrepare(main: Buffer): string | null {
+  const gidLength = main.length > 72 ? main.readUInt16LE(54) : 0;
+  return gidLength > 0 ? main.toString('utf8', 72, 72 + gidLength - 1) : null;
+}
+
+/**
+ * xl_xact_commit / xl_xact_abort: the time, then, where the info says so, flags and the parts they announce:
+ * database, subtransactions, relations, statistics, invalidations, and the prepared transaction itself.
+ */
+function preparedXid(main: Buffer, hasFlags: boolean, serverVersion: number): number | null {
+  if (!hasFlags) return null;
+  const flags = main.readUInt32LE(8);
+  let at = 12;
+  if (flags & 0x01) at += 8;
+  if (flags & 0x02) at += 4 + 4 * main.readInt32LE(at);
+  if (flags & 0x04) at += 4 + 12 * main.readInt32LE(at);
+  if (flags & 0x100) at += 4 + (serverVersion >= 180_000 ? 16 : 12) * main.readInt32LE(at);
+  if (flags & 0x08) at += 4 + 16 * main.readInt32LE(at);
+  return flags & 0x10 ? main.readUInt32LE(at) : null;
+}
+
+/** The received files as one run of bytes without page headers. */
+class Journal {
+  readonly #directory: string;
+  readonly #timeline: number;
+  readonly #segmentBytes: number;
+  #file: { segment: bigint; handle: FileHandle } | null = null;
+  #page: { start: Lsn; bytes: Buffer } | null = null;
+
+  constructor(directory: string, timeline: number, segmentBytes: number) {
+    this.#directory = directory;
+    this.#timeline = timeline;
+    this.#segmentBytes = segmentBytes;
+  }
+
+  /** The position itself, or behind the header of the page that begins there. */
+  skipPageHeader(at: Lsn): Lsn {
+    if (at % PAGE !== 0n) return at;
+    return at + BigInt(at % BigInt(this.#segmentBytes) === 0n ? 40 : 24);
+  }
+
+  /** The position after so many bytes of record, page headers skipped. */
+  advance(from: Lsn, length: number): Lsn {
+    let at = from;
+    let rest = BigInt(length);
+    for (;;) {
+      const here = PAGE - (at % PAGE);
+      if (rest <= here) return at + rest;
+      rest -= here;
+      at = this.skipPageHeader(at + here);
+    }
+  }
+
+  async read(from: Lsn, length: number): Promise<{ bytes: Buffer; end: Lsn }> {
+    const bytes = Buffer.alloc(length);
+    let at = from;
+    let done = 0;
+    while (done < length) {
+      if (done > 0) at = this.skipPageHeader(at);
+      const page = await this.#pageAt(at - (at % PAGE));
+      const offset = Number(at % PAGE);
+      const taken = page.copy(bytes, done, offset, Math.min(offset + length - done, Number(PAGE)));
+      done += taken;
+      at += BigInt(taken);
+    }
+    return { bytes, end: at };
+  }
+
+  async close(): Promise<void> {
+    await this.#file?.handle.close();
+    this.#file = null;
+  }
+
+  async #pageAt(start: Lsn): Promise<Buffer> {
+    if (this.#page?.start === start) return this.#page.bytes;
+    const segment = segmentOf(start, this.#segmentBytes);
+    if (this.#file?.segment !== segment) {
+      await this.close();
+      const path = join(this.#directory, segmentName(segment, this.#timeline, this.#segmentBytes));
+      this.#file = { segment, handle: await open(path, 'r') };
+    }
+    const bytes = Buffer.alloc(Number(PAGE));
+    await this.#file.handle.read(
+      bytes,
+      0,
+      bytes.length,
+      Number(start - segmentStart(segment, this.#segmentBytes)),
+    );
+    this.#page = { start, bytes };
+    return bytes;
+  }
+}
