@@ -127,7 +127,7 @@ export class AgentConnection {
     this.#nextId += 1;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#stream.send({ ...request, id } as Numbered);
+      this.#stream.send({ ...request, id });
     });
   }
 

@@ -12,7 +12,7 @@ import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import { AgentConnection, claimAll, closeAll, keepAlive, openAgents, refused } from './agents.ts';
+import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents, refused } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { GridFile } from './grid-file.ts';
 import { decidePrepared, type FoundPrepared } from './prepared-decisions.ts';

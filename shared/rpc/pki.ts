@@ -155,7 +155,7 @@ async function readAuthority(directory: string): Promise<{ authority: x509.X509C
 }
 
 function generateKeys(): Promise<Keys> {
-  return webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']) as Promise<Keys>;
+  return webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
 }
 
 async function privatePem(keys: Keys): Promise<string> {

@@ -11,7 +11,7 @@ export interface BaseCopy {
 }
 
 /** One entry of a tar: its header, and its bytes as they come. */
-type Entry = AsyncIterable<Uint8Array> & { readonly header: Header; resume(): void };
+type Entry = AsyncIterable<Uint8Array> & { readonly header: Header };
 
 /** Small files are stored side by side; a large one alone, as it arrives. */
 const SMALL_BYTES = 4 * 1024 * 1024;
@@ -139,7 +139,7 @@ class ArchiveReceiver {
     if (this.#archive === null) return;
     const { stream, done } = this.#archive;
     this.#archive = null;
-    stream.end();
+    (stream as unknown as { end(): void }).end();
     await done;
   }
 
@@ -161,7 +161,7 @@ class ArchiveReceiver {
         await this.#store(entry, room, oid, name, entry);
       } else {
         this.#keepEntry(entry, room, name);
-        entry.resume();
+        await collected(entry);
       }
       if (failure !== null) throw failure;
     }

@@ -1,0 +1,54 @@
+import { EXIT, StillpointError } from '../shared/domain/errors.ts';
+
+/** What ends an operation from outside: a person, a script, a time limit. */
+export interface Cancellation {
+  /** The first word: abort everywhere. */
+  readonly signal: AbortSignal;
+  /** The second: stop waiting for members that cannot confirm. */
+  readonly second: AbortSignal;
+}
+
+/** Ctrl-C and SIGTERM: once to abort, twice to stop waiting. A time-out counts as the first word. */
+export function listenForCancellation(timeoutMs: number | null): Cancellation & { stop(): void } {
+  const first = new AbortController();
+  const second = new AbortController();
+  const hear = (signal: NodeJS.Signals): void => {
+    if (first.signal.aborted) second.abort(interrupted(signal));
+    else first.abort(interrupted(signal));
+  };
+  process.on('SIGINT', hear);
+  process.on('SIGTERM', hear);
+  const timer = timeoutMs === null ? null : setTimeout(() => first.abort(timedOut(timeoutMs)), timeoutMs);
+  timer?.unref();
+  return {
+    signal: first.signal,
+    second: second.signal,
+    stop() {
+      process.off('SIGINT', hear);
+      process.off('SIGTERM', hear);
+      if (timer !== null) clearTimeout(timer);
+    },
+  };
+}
+
+function interrupted(signal: NodeJS.Signals): StillpointError {
+  return new StillpointError(
+    {
+      code: 'interrupted',
+      message: `interrupted by ${signal}`,
+      hint: 'nothing was committed; start it again when you are ready',
+    },
+    EXIT.aborted,
+  );
+}
+
+function timedOut(timeoutMs: number): StillpointError {
+  return new StillpointError(
+    {
+      code: 'timed-out',
+      message: `not done after ${timeoutMs / 1000} s`,
+      hint: 'nothing was committed; give it more time with --timeout, or look at what is slow with --log-level info',
+    },
+    EXIT.aborted,
+  );
+}

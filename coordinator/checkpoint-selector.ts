@@ -1,0 +1,55 @@
+import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
+import { EXIT, StillpointError } from '../shared/domain/errors.ts';
+import type { CatalogueEntry, Repository } from '../shared/repository/repository.ts';
+
+/**
+ * The checkpoint that a person means: the full id, its name where only one has it, or `latest`, the newest
+ * valid one. Entries that are no valid checkpoint are found by their full id only.
+ */
+export async function selectCheckpoint(
+  repository: Repository,
+  grid: string | null,
+  selector: string,
+): Promise<CatalogueEntry> {
+  const entries = await repository.list(grid ?? undefined);
+  const grids = [...new Set(entries.map((entry) => entry.grid))];
+  if (grids.length > 1) {
+    throw fail(
+      'several-grids',
+      `the repository holds the grids ${grids.join(', ')}`,
+      'say which with --grid FILE',
+    );
+  }
+  const exact = entries.find((entry) => entry.checkpoint === selector);
+  if (exact !== undefined) return exact;
+  const valid = entries.filter((entry) => entry.state === 'valid');
+  if (selector === 'latest') {
+    const [newest] = valid;
+    if (newest !== undefined) return newest;
+    throw fail(
+      'checkpoint-missing',
+      'the repository has no valid checkpoint',
+      'create one: stillpoint checkpoint create NAME',
+    );
+  }
+  const named = valid.filter((entry) => parseCheckpointId(entry.checkpoint)?.name === selector);
+  const [only] = named;
+  if (only !== undefined && named.length === 1) return only;
+  if (named.length > 1) {
+    const ids = named.map((entry) => entry.checkpoint).join(', ');
+    throw fail(
+      'checkpoint-ambiguous',
+      `${named.length} checkpoints are named ${selector}`,
+      `name one by its id: ${ids}`,
+    );
+  }
+  throw fail(
+    'checkpoint-missing',
+    `the repository has no checkpoint ${selector}`,
+    'stillpoint checkpoint list shows what it has',
+  );
+}
+
+function fail(code: string, message: string, hint: string): StillpointError {
+  return new StillpointError({ code, message, hint }, EXIT.usage);
+}

@@ -1,0 +1,167 @@
+import type { Command } from 'commander';
+import { parseCheckpointId } from '../../shared/domain/checkpoint-id.ts';
+import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
+import type { GridManifest } from '../../shared/domain/manifest.ts';
+import type { CatalogueEntry } from '../../shared/repository/repository.ts';
+import { selectCheckpoint } from '../checkpoint-selector.ts';
+import { confirm } from '../confirm.ts';
+import { table } from '../output.ts';
+import { inMegabytes } from '../progress.ts';
+import { withSession } from '../session.ts';
+
+/** The commands that read and change the repository alone; no agent is asked, no grid need live. */
+export function registerCatalogue(checkpoint: Command): Command[] {
+  return [
+    registerList(checkpoint),
+    registerDescribe(checkpoint),
+    registerVerify(checkpoint),
+    registerDelete(checkpoint),
+  ];
+}
+
+function registerList(checkpoint: Command): Command {
+  return checkpoint
+    .command('list')
+    .description('the checkpoints in the repository, newest first')
+    .addHelpText('after', '\nExample: stillpoint checkpoint list --repository /srv/stillpoint')
+    .action((_options: unknown, command: Command) =>
+      withSession(command, async ({ repository: open, printer }) => {
+        const { repository, grid } = await open();
+        const entries = await repository.list(grid ?? undefined);
+        printer.result({ checkpoints: entries.map(listed) }, listInWords(entries));
+      }),
+    );
+}
+
+function registerDescribe(checkpoint: Command): Command {
+  return checkpoint
+    .command('describe <id>')
+    .description('everything that is recorded of one checkpoint (ID, NAME or latest)')
+    .addHelpText('after', '\nExample: stillpoint checkpoint describe latest --repository /srv/stillpoint')
+    .action((id: string, _options: unknown, command: Command) =>
+      withSession(command, async ({ repository: open, printer }) => {
+        const { repository, grid } = await open();
+        const entry = await selectCheckpoint(repository, grid, id);
+        const manifest = entry.manifest ?? (await repository.readCheckpoint(entry.grid, entry.checkpoint));
+        printer.result(
+          { ...manifest, state: entry.state, ...(entry.cause !== null && { cause: entry.cause }) },
+          describeInWords(manifest, entry),
+        );
+      }),
+    );
+}
+
+function registerVerify(checkpoint: Command): Command {
+  return checkpoint
+    .command('verify <id>')
+    .description('re-read every byte of a checkpoint and name each damaged file')
+    .addHelpText('after', '\nExample: stillpoint checkpoint verify latest --repository /srv/stillpoint')
+    .action((id: string, _options: unknown, command: Command) =>
+      withSession(command, async ({ repository: open, printer, progress }) => {
+        const { repository, grid } = await open();
+        const entry = await selectCheckpoint(repository, grid, id);
+        progress.phase(null, 'verify', entry.checkpoint);
+        const damage = await repository.verify(entry.grid, entry.checkpoint, (done, total) =>
+          progress.bytes('bytes read', done, total),
+        );
+        progress.finish();
+        if (damage.length > 0) {
+          const named = damage.map(({ member, file, cause }) => `${member ?? 'grid'}: ${file}: ${cause}`);
+          for (const line of named) process.stderr.write(`${line}\n`);
+          throw new StillpointError(
+            {
+              code: 'checkpoint-damaged',
+              message: `${entry.checkpoint} is damaged in ${damage.length} ${damage.length === 1 ? 'place' : 'places'}: ${named.slice(0, 20).join('; ')}`,
+              hint: 'restore another checkpoint, and look at the disk of the repository',
+            },
+            EXIT.invalid,
+          );
+        }
+        const sizeBytes = entry.manifest?.sizeBytes ?? 0;
+        printer.result(
+          { checkpoint: entry.checkpoint, verified: true, sizeBytes, damage: [] },
+          `${entry.checkpoint}: ${inMegabytes(sizeBytes)} read, no damage`,
+        );
+      }),
+    );
+}
+
+function registerDelete(checkpoint: Command): Command {
+  return checkpoint
+    .command('delete <id>')
+    .description('delete one checkpoint and what only it needs')
+    .option('--yes', 'do not ask')
+    .addHelpText(
+      'after',
+      '\nExample: stillpoint checkpoint delete nightly --yes --repository /srv/stillpoint',
+    )
+    .action((id: string, options: { yes?: boolean }, command: Command) =>
+      withSession(command, async ({ repository: open, printer }) => {
+        const { repository, grid } = await open();
+        const entry = await selectCheckpoint(repository, grid, id);
+        await confirm(`delete checkpoint ${entry.checkpoint} for good`, { yes: options.yes ?? false });
+        const { removedBytes } = await repository.deleteCheckpoint(entry.grid, entry.checkpoint);
+        printer.result(
+          { checkpoint: entry.checkpoint, deleted: true, removedBytes },
+          `${entry.checkpoint} deleted, ${inMegabytes(removedBytes)} freed`,
+        );
+      }),
+    );
+}
+
+function listed(entry: CatalogueEntry): object {
+  const id = parseCheckpointId(entry.checkpoint);
+  const { manifest } = entry;
+  return {
+    checkpoint: entry.checkpoint,
+    grid: entry.grid,
+    name: id?.name,
+    epoch: id?.epoch,
+    counter: id?.counter,
+    createdAt: manifest?.createdAt ?? id?.at.toISOString(),
+    state: entry.state,
+    ...(entry.cause !== null && { cause: entry.cause }),
+    ...(manifest !== null && {
+      windowMs: manifest.windowMs,
+      durationMs: manifest.durationMs,
+      sizeBytes: manifest.sizeBytes,
+      storedBytes: manifest.storedBytes,
+      members: manifest.members.length,
+      journalMap: manifest.journalMap,
+      absent: manifest.absent,
+    }),
+  };
+}
+
+function listInWords(entries: readonly CatalogueEntry[]): string {
+  if (entries.length === 0) return 'no checkpoints';
+  const rows = entries.map(({ checkpoint, state, manifest, cause }) => [
+    checkpoint,
+    state,
+    manifest === null ? '' : inMegabytes(manifest.sizeBytes),
+    manifest === null ? '' : `${manifest.windowMs.toFixed(1)} ms`,
+    cause ?? '',
+  ]);
+  return table([['CHECKPOINT', 'STATE', 'SIZE', 'FROZEN', ''], ...rows]);
+}
+
+function describeInWords(manifest: GridManifest, entry: CatalogueEntry): string {
+  const rows = manifest.members.map((member) => [
+    `  ${member.name}`,
+    member.host,
+    member.role,
+    member.engine,
+    member.copyset ?? '',
+    member.mark?.journalFile ?? '(observer)',
+    member.mark?.position ?? '',
+    inMegabytes(member.sizeBytes),
+  ]);
+  return [
+    `${manifest.checkpoint}: ${entry.state}${entry.cause === null ? '' : ` (${entry.cause})`}`,
+    `  grid ${manifest.grid}, epoch ${manifest.epoch}, counter ${manifest.counter}, attempt ${manifest.token.attempt}, ${manifest.createdAt}`,
+    `  frozen for ${manifest.windowMs.toFixed(2)} ms; ${inMegabytes(manifest.sizeBytes)}, ${inMegabytes(manifest.storedBytes)} of it new`,
+    table([['  MEMBER', 'HOST', 'ROLE', 'ENGINE', 'COPYSET', 'JOURNAL ENDS WITH', 'AT', 'SIZE'], ...rows]),
+    ...manifest.absent.map((member) => `  absent: ${member} was down`),
+    ...manifest.warnings.map((warning) => `  warning: ${warning}`),
+  ].join('\n');
+}

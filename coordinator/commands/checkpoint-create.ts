@@ -1,0 +1,45 @@
+import type { Command } from 'commander';
+import { createCheckpoint } from '../checkpoint.ts';
+import { table } from '../output.ts';
+import { inMegabytes } from '../progress.ts';
+import type { CheckpointReport } from '../reports.ts';
+import { withSession } from '../session.ts';
+
+export function registerCheckpointCreate(checkpoint: Command): Command {
+  return checkpoint
+    .command('create <name>')
+    .description('bring the whole grid to a still point for milliseconds and store it')
+    .addHelpText('after', '\nExample: stillpoint checkpoint create nightly --grid /etc/stillpoint/grid.yaml')
+    .action((name: string, _options: unknown, command: Command) =>
+      withSession(command, async ({ gridFile, cancellation, progress, log, printer }) => {
+        const report = await createCheckpoint({
+          gridFile: await gridFile(),
+          name,
+          cancellation,
+          progress,
+          log,
+        });
+        progress.finish();
+        printer.result(report, inWords(report));
+      }),
+    );
+}
+
+function inWords(report: CheckpointReport): string {
+  const rows = report.members.map((member) => [
+    member.name,
+    member.address,
+    report.journalMap[member.address] ?? '(observer)',
+    member.mark ?? '',
+  ]);
+  return [
+    `checkpoint ${report.checkpoint}`,
+    `  frozen for ${report.windowMs} ms; ${inMegabytes(report.sizeBytes)} in ${(report.durationMs / 1000).toFixed(1)} s, ${inMegabytes(report.storedBytes)} of it new`,
+    table([
+      ['  member', 'address', 'journal ends with', 'at'],
+      ...rows.map(([name = '', ...others]) => [`  ${name}`, ...others]),
+    ]),
+    ...report.absent.map((member) => `  absent: ${member} was down`),
+    ...report.warnings.map((warning) => `  warning: ${warning}`),
+  ].join('\n');
+}

@@ -1,0 +1,67 @@
+import type { Command } from 'commander';
+import { EXIT } from '../../shared/domain/errors.ts';
+import { gridDoctor, gridStatus } from '../grid-status.ts';
+import { table } from '../output.ts';
+import type { DoctorReport, StatusReport } from '../reports.ts';
+import { withSession } from '../session.ts';
+
+export function registerGrid(program: Command): Command[] {
+  const grid = program.command('grid').description('look at the grid');
+  const status = grid
+    .command('status')
+    .description('every member as its agent sees it now')
+    .addHelpText('after', '\nExample: stillpoint grid status --grid /etc/stillpoint/grid.yaml')
+    .action((_options: unknown, command: Command) =>
+      withSession(command, async ({ gridFile, cancellation, log, printer }) => {
+        const report = await gridStatus({ gridFile: await gridFile(), signal: cancellation.signal, log });
+        printer.result(report, statusInWords(report));
+      }),
+    );
+  const doctor = grid
+    .command('doctor')
+    .description('everything that would stop a checkpoint, and what to know before one')
+    .addHelpText('after', '\nExample: stillpoint grid doctor --grid /etc/stillpoint/grid.yaml')
+    .action((_options: unknown, command: Command) =>
+      withSession(command, async ({ gridFile, cancellation, log, printer }) => {
+        const report = await gridDoctor({ gridFile: await gridFile(), signal: cancellation.signal, log });
+        printer.result(report, doctorInWords(report));
+        if (!report.healthy) process.exitCode = EXIT.refused;
+      }),
+    );
+  return [grid, status, doctor];
+}
+
+function statusInWords(report: StatusReport): string {
+  const rows = report.members.map((member) => [
+    member.name,
+    member.host,
+    member.role,
+    `${member.engine} ${member.version}`.trim(),
+    member.address,
+    member.running ? 'running' : 'down',
+    member.running ? (member.primary ? 'primary' : 'standby') : '',
+    member.frozen ? 'FROZEN' : '',
+  ]);
+  const unreachable = report.hosts
+    .filter(({ reachable }) => !reachable)
+    .map(({ host, error }) => `${host}: ${error?.message ?? 'not reachable'}`);
+  const problems = report.members.flatMap(({ problems: all }) =>
+    all.map(({ message }) => `problem: ${message}`),
+  );
+  return [
+    `grid ${report.grid}`,
+    table([['MEMBER', 'HOST', 'ROLE', 'ENGINE', 'ADDRESS', '', '', ''], ...rows]),
+    ...unreachable,
+    ...problems,
+  ].join('\n');
+}
+
+function doctorInWords(report: DoctorReport): string {
+  if (report.findings.length === 0) return `grid ${report.grid}: all is well`;
+  return report.findings
+    .map(({ level, failure }) => {
+      const where = [failure.member, failure.host].filter((part) => part !== undefined).join(' on ');
+      return `${level}${where === '' ? '' : ` (${where})`}: ${failure.message}\n  hint: ${failure.hint}`;
+    })
+    .join('\n');
+}

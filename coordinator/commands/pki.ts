@@ -1,0 +1,36 @@
+import type { Command } from 'commander';
+import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
+import { withSession } from '../session.ts';
+
+export function registerPki(program: Command): Command[] {
+  const pki = program.command('pki').description("make the grid's certificates");
+  const init = pki
+    .command('init <dir>')
+    .description('make a CA and the certificate of the coordinator')
+    .option('--for <grid>', "bind the coordinator's certificate to this grid")
+    .addHelpText('after', '\nExample: stillpoint pki init /etc/stillpoint/pki --for orders')
+    .action((dir: string, options: { for?: string }, command: Command) =>
+      withSession(command, async ({ printer }) => {
+        const files = await initializePki(dir, options.for === undefined ? {} : { grid: options.for });
+        printer.result({ files }, [...files, 'keep ca-key.pem off the hosts of the grid'].join('\n'));
+      }),
+    );
+  const issue = pki
+    .command('issue <dir> <hosts...>')
+    .description('make the certificate of the agent on each host; a host may be name,address')
+    .option('--force', 'replace certificates that are there')
+    .addHelpText(
+      'after',
+      '\nExample: stillpoint pki issue /etc/stillpoint/pki alpha.example beta.example,10.0.0.7',
+    )
+    .action((dir: string, hosts: string[], options: { force?: boolean }, command: Command) =>
+      withSession(command, async ({ printer }) => {
+        const certificates = await issueAgentCertificates(dir, hosts, { force: options.force ?? false });
+        printer.result(
+          { certificates },
+          certificates.map(({ host, cert, key }) => `${host}: ${cert} ${key}`).join('\n'),
+        );
+      }),
+    );
+  return [pki, init, issue];
+}

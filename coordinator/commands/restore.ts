@@ -1,0 +1,101 @@
+import { InvalidArgumentError, type Command } from 'commander';
+import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
+import { selectCheckpoint } from '../checkpoint-selector.ts';
+import { confirm } from '../confirm.ts';
+import { table } from '../output.ts';
+import { inMegabytes } from '../progress.ts';
+import type { RestoreReport } from '../reports.ts';
+import { restoreGrid } from '../restore.ts';
+import { withSession } from '../session.ts';
+
+interface RestoreOptions {
+  readonly map: ReadonlyMap<string, string>;
+  readonly stop?: boolean;
+  readonly dryRun?: boolean;
+  readonly yes?: boolean;
+}
+
+export function registerRestore(program: Command): Command {
+  return program
+    .command('restore <id>')
+    .description('bring the whole grid back from a checkpoint (ID, NAME or latest), here or on other hosts')
+    .option(
+      '--map <old=new>',
+      'a host of the checkpoint and its new host; repeatable',
+      collectMap,
+      new Map<string, string>(),
+    )
+    .option('--stop', 'stop the processes of the target grid first')
+    .option('--dry-run', 'print the plan and change nothing')
+    .option('--yes', 'do not ask')
+    .addHelpText(
+      'after',
+      '\nExample: stillpoint restore latest --grid /etc/stillpoint/new-grid.yaml --map alpha.example=epsilon.example --yes',
+    )
+    .action((id: string, options: RestoreOptions, command: Command) =>
+      withSession(
+        command,
+        async ({ gridFile: load, cancellation, progress, log, printer, repository: open }) => {
+          const gridFile = await load();
+          const { repository } = await open();
+          const entry = await selectCheckpoint(repository, gridFile.grid, id);
+          if (entry.state !== 'valid' || entry.manifest === null)
+            throw notValid(entry.checkpoint, entry.state, entry.cause);
+          const dryRun = options.dryRun ?? false;
+          if (!dryRun)
+            await confirm(`replace the data of grid ${gridFile.grid} by ${entry.checkpoint}`, {
+              yes: options.yes ?? false,
+            });
+          const report = await restoreGrid({
+            gridFile,
+            repositoryLocation: repository.location,
+            manifest: entry.manifest,
+            maps: options.map,
+            stop: options.stop ?? false,
+            dryRun,
+            cancellation,
+            progress,
+            log,
+          });
+          progress.finish();
+          printer.result(report, inWords(report, dryRun));
+        },
+      ),
+    );
+}
+
+function collectMap(text: string, maps: ReadonlyMap<string, string>): Map<string, string> {
+  const match = /^([^=]+)=([^=]+)$/.exec(text);
+  if (match === null)
+    throw new InvalidArgumentError('write OLD=NEW: a host of the checkpoint, and its new host');
+  return new Map(maps).set(match[1] ?? '', match[2] ?? '');
+}
+
+function notValid(checkpoint: string, state: string, cause: string | null): StillpointError {
+  return new StillpointError(
+    {
+      code: 'checkpoint-not-valid',
+      message: `${checkpoint} is ${state}${cause === null ? '' : `: ${cause}`}`,
+      hint: 'restore another one: stillpoint checkpoint list',
+      phase: 'plan',
+    },
+    EXIT.invalid,
+  );
+}
+
+function inWords(report: RestoreReport, dryRun: boolean): string {
+  const rows = report.members.map(({ name, from, to, state }) => [`  ${name}`, from, to, state]);
+  const heading = dryRun
+    ? `plan to restore ${report.checkpoint} as grid ${report.grid}; nothing was changed`
+    : `restored ${report.checkpoint} as grid ${report.grid}: ${inMegabytes(report.bytes)} in ${(report.durationMs / 1000).toFixed(1)} s, verified`;
+  return [
+    heading,
+    table([['  member', 'from', 'to', 'state'], ...rows]),
+    ...report.prepared.map(({ gid, member, decided, applied, command }) =>
+      applied
+        ? `  prepared transaction ${gid} of ${member}: committed, as elsewhere in the grid`
+        : `  prepared transaction ${gid} of ${member}: ${decided ?? 'left as it is'}; ${command ?? ''}`,
+    ),
+    ...report.warnings.map((warning) => `  warning: ${warning}`),
+  ].join('\n');
+}

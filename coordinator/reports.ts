@@ -1,0 +1,91 @@
+import type { Failure } from '../shared/domain/errors.ts';
+import type { EngineName, JournalMap, Role } from '../shared/domain/grid.ts';
+
+/** What commands print with `--output json`: the shapes that scripts read. Times in ms, sizes in bytes. */
+export interface CheckpointReport {
+  readonly checkpoint: string;
+  readonly grid: string;
+  readonly epoch: number;
+  readonly counter: number;
+  readonly journalMap: JournalMap;
+  readonly windowMs: number;
+  readonly durationMs: number;
+  readonly sizeBytes: number;
+  readonly storedBytes: number;
+  readonly members: readonly {
+    readonly name: string;
+    readonly host: string;
+    readonly role: Role;
+    readonly engine: EngineName;
+    readonly address: string;
+    readonly state: string;
+    readonly mark: string | null;
+    readonly fenceMs: number;
+    readonly markMs: number;
+    readonly thawMs: number;
+    readonly sizeBytes: number;
+    readonly storedBytes: number;
+  }[];
+  readonly absent: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+/** A prepared transaction that a restored member had, and what became of it. */
+export interface PreparedDecision {
+  readonly gid: string;
+  readonly member: string;
+  readonly database: string;
+  readonly found: 'prepared';
+  /** Null: nobody in the grid had committed it; it is left as it is. */
+  readonly decided: 'commit' | null;
+  readonly applied: boolean;
+  /** What to run by hand; null where nothing is left to do. */
+  readonly command: string | null;
+  readonly cause?: string;
+}
+
+export interface RestoreReport {
+  readonly checkpoint: string;
+  readonly grid: string;
+  readonly members: readonly {
+    readonly name: string;
+    readonly from: string;
+    readonly to: string;
+    readonly state: string;
+  }[];
+  readonly durationMs: number;
+  readonly bytes: number;
+  readonly verified: boolean;
+  readonly prepared: readonly PreparedDecision[];
+  readonly warnings: readonly string[];
+}
+
+export interface StatusReport {
+  readonly grid: string;
+  readonly hosts: readonly {
+    readonly host: string;
+    readonly agent: string;
+    readonly reachable: boolean;
+    readonly error?: Failure;
+  }[];
+  readonly members: readonly {
+    readonly name: string;
+    readonly host: string;
+    readonly role: Role;
+    readonly copyset: string | null;
+    readonly engine: EngineName;
+    readonly version: string;
+    readonly address: string;
+    readonly running: boolean;
+    readonly primary: boolean;
+    readonly frozen: boolean;
+    readonly problems: readonly Failure[];
+    readonly warnings: readonly string[];
+  }[];
+}
+
+export interface DoctorReport {
+  readonly grid: string;
+  readonly healthy: boolean;
+  readonly findings: readonly { readonly level: 'problem' | 'warning'; readonly failure: Failure }[];
+}

@@ -1,0 +1,98 @@
+import { InvalidArgumentError, type Command } from 'commander';
+import { openRepository } from '../shared/repository/open.ts';
+import type { Repository } from '../shared/repository/repository.ts';
+import { createLog, type Logger } from '../shared/runtime/log.ts';
+import { listenForCancellation, type Cancellation } from './cancellation.ts';
+import { loadGridFile, type GridFile } from './grid-file.ts';
+import { createPrinter, type ResultPrinter } from './output.ts';
+import { createProgress, type ProgressView } from './progress.ts';
+
+/** The options that every command has. */
+export interface GlobalOptions {
+  readonly grid?: string;
+  readonly repository?: string;
+  readonly output: 'text' | 'json';
+  readonly quiet: boolean;
+  readonly logLevel: string;
+  /** Milliseconds. */
+  readonly timeout?: number;
+}
+
+/** What a command works with; made from the options, ended when the command is. */
+export interface Session {
+  readonly printer: ResultPrinter;
+  readonly progress: ProgressView;
+  readonly cancellation: Cancellation;
+  readonly log: Logger;
+  gridFile(): Promise<GridFile>;
+  /** `--repository`, else that of the grid file. The grid is null where only a repository was named. */
+  repository(): Promise<{ repository: Repository; grid: string | null }>;
+}
+
+/** Adds the options that may stand before or after any command. */
+export function addGlobalOptions(command: Command): Command {
+  return command
+    .option('--grid <file>', 'the grid file (else STILLPOINT_GRID, ./grid.yaml, /etc/stillpoint/grid.yaml)')
+    .option('--repository <location>', 'the repository; commands of the catalogue need only this')
+    .option('--output <format>', 'text or json', oneOf(['text', 'json']))
+    .option('--quiet', 'no progress on stderr')
+    .option(
+      '--log-level <level>',
+      'trace, debug, info, warn, error or silent (default: warn)',
+      oneOf(['trace', 'debug', 'info', 'warn', 'error', 'silent']),
+    )
+    .option('--timeout <duration>', 'abort after this long: 30, 30s, 5m or 2h', parseDuration);
+}
+
+/** Runs a command's action with a session, and ends the session whatever comes. */
+export async function withSession(
+  command: Command,
+  action: (session: Session) => Promise<void>,
+): Promise<void> {
+  const options = {
+    output: 'text',
+    quiet: false,
+    logLevel: 'warn',
+    ...command.optsWithGlobals<Partial<GlobalOptions>>(),
+  } as GlobalOptions;
+  const cancellation = listenForCancellation(options.timeout ?? null);
+  const progress = createProgress({ quiet: options.quiet });
+  let opened: Repository | null = null;
+  const session: Session = {
+    printer: createPrinter(options.output),
+    progress,
+    cancellation,
+    log: createLog({ name: 'stillpoint', level: options.logLevel }),
+    async gridFile() {
+      const file = await loadGridFile(options.grid);
+      return options.repository === undefined ? file : { ...file, repository: options.repository };
+    },
+    async repository() {
+      const named = options.repository !== undefined && options.grid === undefined;
+      const file = named ? null : await session.gridFile();
+      opened = await openRepository(file?.repository ?? options.repository ?? '');
+      return { repository: opened, grid: file?.grid ?? null };
+    },
+  };
+  try {
+    await action(session);
+  } finally {
+    progress.finish();
+    cancellation.stop();
+    await (opened as Repository | null)?.close();
+  }
+}
+
+export function parseDuration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text);
+  if (match === null) throw new InvalidArgumentError('write 30, 30s, 5m or 2h');
+  const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match[2] ?? 's'] ?? 1000;
+  return Number(match[1]) * unit;
+}
+
+function oneOf(allowed: readonly string[]): (text: string) => string {
+  return (text) => {
+    if (allowed.includes(text)) return text;
+    throw new InvalidArgumentError(`use one of ${allowed.join(', ')}`);
+  };
+}
