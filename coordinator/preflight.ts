@@ -236,6 +236,11 @@ function checkSpace(input: PreflightInput, sizeBytes: number): void {
   });
 }
 
+/** An agent names every standby of its server; those that are members of the grid are no news. */
+function namesOurStandby(warning: string, all: readonly Placed[]): boolean {
+  return all.some(({ description }) => warning.startsWith(`standby ${description.name} `));
+}
+
 function sameHostWarnings(all: readonly Placed[]): string[] {
   const places = new Map<string, string[]>();
   for (const { host, description } of all) {

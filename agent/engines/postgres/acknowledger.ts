@@ -39,7 +39,6 @@ export class Acknowledger {
       worker.once('error', (error) => fail(String(error)));
       worker.once('exit', () => fail('its thread ended'));
       worker.once('message', (message: FromAcknowledger) => {
-        worker.removeAllListeners();
         if (message.type === 'streaming') resolve(new Acknowledger(worker, message.processId));
         else fail(message.type === 'lost' ? message.cause : message.type);
       });
@@ -62,7 +61,6 @@ export class Acknowledger {
   }
 
   async stop(): Promise<void> {
-    this.#worker.removeAllListeners();
     this.#becomeLost('it was stopped');
     this.#worker.postMessage('stop' satisfies ToAcknowledger);
     await this.#worker.terminate();

@@ -92,5 +92,6 @@ export function connectionError(settings: ConnectionSettings, error: unknown): S
       'raise max_connections or max_wal_senders: a checkpoint needs three of each',
     );
   if (code === '57P03') return as('postgres-starting', 'wait until it accepts connections');
+  if (error instanceof DatabaseError) return as('postgres-error', 'see the log of its server');
   return as('postgres-unreachable', 'does it run, and listen there? See its log');
 }

@@ -47,11 +47,11 @@ export class ReplicationConnection {
   }
 
   async identify(): Promise<{ systemIdentifier: string; timeline: number; position: string }> {
-    const [row] = await this.query<{ systemid: string; timeline: number; xlogpos: string }>(
+    const [row] = await this.query<{ systemid: string; timeline: string | number; xlogpos: string }>(
       'IDENTIFY_SYSTEM',
     );
     if (row === undefined) throw new Error('IDENTIFY_SYSTEM gave no row');
-    return { systemIdentifier: row.systemid, timeline: row.timeline, position: row.xlogpos };
+    return { systemIdentifier: row.systemid, timeline: Number(row.timeline), position: row.xlogpos };
   }
 
   /**

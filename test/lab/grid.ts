@@ -1,0 +1,431 @@
+import { spawnSync } from 'node:child_process';
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { freePort } from './ports.ts';
+import {
+  postgresBinaries,
+  postgresServer,
+  serverUser,
+  type PostgresServer,
+  type PostgresVersion,
+} from './postgres.ts';
+import {
+  startAgent,
+  startProgram,
+  stillpoint,
+  until,
+  type Daemon,
+  type Finished,
+  type RunningCommand,
+} from './processes.ts';
+import { temporaryFolder } from './temporary.ts';
+
+/**
+ * A whole grid of real processes: hosts are directories with an address of 127.0.0.0/8 and an agent each,
+ * members are PostgreSQL servers, the repository is a directory, and the command is the real one.
+ */
+export interface GridOptions {
+  readonly name?: string;
+  /** One address for each host. */
+  readonly hosts: readonly string[];
+  /** Copysets, in definition order; each names the host of its primary, then those of its standbys. */
+  readonly copysets: readonly { readonly name: string; readonly hosts: readonly number[] }[];
+  readonly version?: PostgresVersion;
+  readonly settings?: readonly string[];
+  readonly leaseSeconds?: number;
+  /** Servers are not made and not started: a place to restore to. */
+  readonly empty?: boolean;
+  /** Share folder, CA and repository of another grid. */
+  readonly beside?: TestGrid;
+  /** Extra lines of every member in the agent files. */
+  readonly memberLines?: (member: string) => readonly string[];
+  /** Connect as superuser instead of the least-privileged role. */
+  readonly superuser?: boolean;
+  readonly repository?: string;
+  readonly stateOf?: (host: number) => string;
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+export interface TestMember {
+  readonly name: string;
+  readonly copyset: string;
+  readonly host: number;
+  readonly standby: boolean;
+  readonly server: PostgresServer;
+}
+
+export interface TestHost {
+  readonly address: string;
+  readonly agentAddress: string;
+  readonly folder: string;
+  readonly state: string;
+  readonly configuration: string;
+  readonly log: string;
+}
+
+/** What docs/engines/postgres.md tells an operator to grant; read from there, so that it is tested. */
+export function leastPrivilegeSql(): string {
+  const text = readFileSync(new URL('../../docs/engines/postgres.md', import.meta.url), 'utf8');
+  const block = /```sql\n([\s\S]*?)```/.exec(text)?.[1];
+  if (block === undefined) throw new Error('docs/engines/postgres.md has no SQL of the role');
+  return block;
+}
+
+export class TestGrid {
+  readonly name: string;
+  readonly root: string;
+  readonly pki: string;
+  readonly repository: string;
+  readonly gridFile: string;
+  readonly hosts: readonly TestHost[];
+  readonly members: readonly TestMember[];
+  readonly agents: (Daemon | null)[] = [];
+  readonly #options: GridOptions;
+  readonly #remove: () => void;
+
+  constructor(parts: {
+    name: string;
+    root: string;
+    pki: string;
+    repository: string;
+    gridFile: string;
+    hosts: readonly TestHost[];
+    members: readonly TestMember[];
+    options: GridOptions;
+    remove: () => void;
+  }) {
+    this.name = parts.name;
+    this.root = parts.root;
+    this.pki = parts.pki;
+    this.repository = parts.repository;
+    this.gridFile = parts.gridFile;
+    this.hosts = parts.hosts;
+    this.members = parts.members;
+    this.#options = parts.options;
+    this.#remove = parts.remove;
+  }
+
+  get primaries(): readonly TestMember[] {
+    return this.members.filter((member) => !member.standby);
+  }
+
+  member(name: string): TestMember {
+    const found = this.members.find((member) => member.name === name);
+    if (found === undefined) throw new Error(`no member ${name}`);
+    return found;
+  }
+
+  async startAgent(host: number, env: NodeJS.ProcessEnv = {}): Promise<Daemon> {
+    const { configuration, log } = this.hosts[host] ?? missing(host);
+    const agent = await startAgent(configuration, log, { ...this.#options.env, ...env });
+    this.agents[host] = agent;
+    return agent;
+  }
+
+  async killAgent(host: number): Promise<void> {
+    const agent = this.agents[host];
+    this.agents[host] = null;
+    agent?.signal('SIGKILL');
+    await agent?.gone;
+  }
+
+  /** SIGKILL to everything at once: the building lost power. */
+  async killEverything(): Promise<void> {
+    for (const { server } of this.members) server.kill();
+    for (const host of this.hosts.keys()) await this.killAgent(host);
+  }
+
+  /** The command with this grid's file. */
+  run(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Finished> {
+    return stillpoint([...args, '--grid', this.gridFile], { ...this.#options.env, ...env });
+  }
+
+  begin(args: readonly string[], env: NodeJS.ProcessEnv = {}): RunningCommand {
+    return startProgram('coordinator/main.ts', [...args, '--grid', this.gridFile], {
+      ...this.#options.env,
+      ...env,
+    });
+  }
+
+  /**
+   * After whatever happened: every server commits again, its setting is what it was, replay goes on, and no
+   * slot, connection or file of ours is left.
+   */
+  async expectUntouched(standbyNames = '', limitMs = 15_000): Promise<void> {
+    for (const { name, server, standby } of this.members) {
+      if (server.postmasterPid() === null) continue;
+      await until(
+        `${name} to be as it was`,
+        async () => (await leftOn(server, standby, standbyNames)) === null,
+        limitMs,
+      ).catch(async (error: unknown) => {
+        throw new Error(
+          `${name}: ${(await leftOn(server, standby, standbyNames)) ?? 'it settled too late'}`,
+          { cause: error },
+        );
+      });
+      if (!standby) await commitsAgain(name, server);
+    }
+    for (const host of this.hosts) {
+      for (const room of ['freezes', 'spool', 'restores']) {
+        const path = join(host.state, room);
+        if (!existsSync(path)) continue;
+        await until(`${room} of ${host.address} to be empty`, () => readdirSync(path).length === 0, limitMs);
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const agent of this.agents) agent?.signal('SIGCONT');
+    for (const agent of this.agents) agent?.signal('SIGKILL');
+    await Promise.all(this.agents.map((agent) => agent?.gone));
+    for (const { server } of this.members) killAll(server.data);
+    this.#remove();
+  }
+}
+
+async function leftOn(
+  server: PostgresServer,
+  standby: boolean,
+  standbyNames: string,
+): Promise<string | null> {
+  const [row] = await server.query<{ names: string; slots: number; ours: string | null; paused: boolean }>(
+    `SELECT current_setting('synchronous_standby_names') AS names,
+            (SELECT count(*)::int FROM pg_replication_slots WHERE slot_name LIKE 'stillpoint%') AS slots,
+            (SELECT string_agg(application_name, ', ') FROM pg_stat_activity WHERE application_name LIKE 'stillpoint%') AS ours,
+            CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS paused`,
+  );
+  if (row === undefined) return 'it does not answer';
+  if (!standby && row.names !== standbyNames) return `synchronous_standby_names is '${row.names}'`;
+  if (row.slots > 0) return `${row.slots} replication slots are left`;
+  if (row.ours !== null) return `connections are left: ${row.ours}`;
+  if (row.paused) return 'its replay is paused';
+  return null;
+}
+
+async function commitsAgain(name: string, server: PostgresServer): Promise<void> {
+  const client = await server.connect();
+  const timer = setTimeout(() => void client.end(), 10_000);
+  try {
+    await client.query("SELECT pg_logical_emit_message(true, 'test', name) FROM (VALUES ('x')) AS v(name)");
+  } catch (error) {
+    throw new Error(`${name} does not commit`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** Kills every process whose working directory is this data directory, and waits until none is left. */
+export function killAll(data: string): void {
+  spawnSync('pkill', ['-KILL', '-f', `-D ${data}`]);
+  const pids = (): string[] =>
+    readdirSync('/proc').filter((pid) => {
+      if (!/^\d+$/.test(pid)) return false;
+      return spawnSync('readlink', [`/proc/${pid}/cwd`], { encoding: 'utf8' }).stdout.trim() === data;
+    });
+  for (const pid of pids()) {
+    try {
+      process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      // Gone already.
+    }
+  }
+}
+
+export async function createGrid(options: GridOptions): Promise<TestGrid> {
+  const name = options.name ?? 'orders';
+  const folder = options.beside === undefined ? temporaryFolder('grid') : null;
+  const root = options.beside?.root ?? folder?.path ?? '';
+  const base = join(root, options.beside === undefined ? 'first' : `beside-${options.hosts[0] ?? ''}`);
+  const pki = options.beside?.pki ?? join(root, 'pki');
+  const repository = options.repository ?? options.beside?.repository ?? join(root, 'repository');
+  mkdirSync(base, { recursive: true, mode: 0o755 });
+  if (options.beside === undefined) await mustSucceed(stillpoint(['pki', 'init', pki]));
+  await mustSucceed(stillpoint(['pki', 'issue', pki, '--force', ...options.hosts]));
+
+  const hosts: TestHost[] = [];
+  for (const [index, address] of options.hosts.entries()) {
+    const place = join(base, `host-${index + 1}`);
+    mkdirSync(place, { recursive: true, mode: 0o755 });
+    hosts.push({
+      address,
+      agentAddress: `${address}:${await freePort(address)}`,
+      folder: place,
+      state: options.stateOf?.(index) ?? join(place, 'state'),
+      configuration: join(place, 'agent.yaml'),
+      log: join(place, 'agent.log'),
+    });
+  }
+  const members: TestMember[] = [];
+  for (const copyset of options.copysets) {
+    for (const [index, host] of copyset.hosts.entries()) {
+      members.push(await makeMember(options, copyset.name, host, index, hosts));
+    }
+  }
+  for (const [index, host] of hosts.entries()) {
+    writeFileSync(host.log, '', { flag: 'a' });
+    writeFileSync(
+      host.configuration,
+      agentYaml({
+        options,
+        name,
+        pki,
+        repository,
+        host,
+        members: members.filter((one) => one.host === index),
+      }),
+    );
+  }
+  const gridFile = join(base, 'grid.yaml');
+  writeFileSync(gridFile, gridYaml({ options, name, pki, repository, hosts }));
+  const grid = new TestGrid({
+    name,
+    root,
+    pki,
+    repository,
+    gridFile,
+    hosts,
+    members,
+    options,
+    remove: () => folder?.remove(),
+  });
+  try {
+    if (options.empty !== true) await startServers(grid, options);
+    for (const host of hosts.keys()) await grid.startAgent(host);
+    return grid;
+  } catch (error) {
+    await grid.close();
+    throw error;
+  }
+}
+
+async function makeMember(
+  options: GridOptions,
+  copyset: string,
+  host: number,
+  index: number,
+  hosts: readonly TestHost[],
+): Promise<TestMember> {
+  const place = hosts[host] ?? missing(host);
+  const name = `${copyset}${'abcdefgh'[index] ?? index}`;
+  const data = join(place.folder, name, 'data');
+  mkdirSync(join(place.folder, name), { recursive: true, mode: 0o755 });
+  if (serverUser !== null) chownSync(join(place.folder, name), serverUser.uid, serverUser.gid);
+  const server = await postgresServer({
+    data,
+    host: place.address,
+    ...(options.version !== undefined && { version: options.version }),
+    ...(options.settings !== undefined && { settings: options.settings }),
+    // A standby is a copy of its primary, made when that runs.
+    existing: options.empty === true || index > 0,
+  });
+  return { name, copyset, host, standby: index > 0, server };
+}
+
+async function startServers(grid: TestGrid, options: GridOptions): Promise<void> {
+  for (const { server, copyset } of grid.primaries) {
+    await server.start();
+    if (options.superuser !== true) await server.query(leastPrivilegeSql());
+    for (const { server: standby, name } of grid.members.filter(
+      (one) => one.standby && one.copyset === copyset,
+    )) {
+      await makeStandby(server, standby, name, options);
+    }
+  }
+}
+
+/** A cold copy of the running primary between pg_backup_start and pg_backup_stop, started as a hot standby. */
+async function makeStandby(
+  primary: PostgresServer,
+  standby: PostgresServer,
+  name: string,
+  options: GridOptions,
+): Promise<void> {
+  const client = await primary.connect();
+  try {
+    await client.query("SELECT pg_backup_start('standby', true)");
+    const copied = spawnSync('cp', ['-a', primary.data, standby.data], { encoding: 'utf8' });
+    if (copied.status !== 0) throw new Error(copied.stderr);
+    const { rows } = await client.query<{ labelfile: string }>('SELECT labelfile FROM pg_backup_stop(false)');
+    rmSync(join(standby.data, 'postmaster.pid'), { force: true });
+    writeFileSync(join(standby.data, 'backup_label'), rows[0]?.labelfile ?? '');
+  } finally {
+    await client.end();
+  }
+  standby.configure([
+    `port = ${standby.port}`,
+    `listen_addresses = '${standby.host}'`,
+    `primary_conninfo = 'host=${primary.host} port=${primary.port} user=postgres application_name=${name}'`,
+  ]);
+  writeFileSync(join(standby.data, 'standby.signal'), '');
+  if (serverUser !== null) {
+    for (const file of ['backup_label', 'standby.signal'])
+      chownSync(join(standby.data, file), serverUser.uid, serverUser.gid);
+  }
+  void options;
+  await standby.start();
+}
+
+function agentYaml(input: {
+  options: GridOptions;
+  name: string;
+  pki: string;
+  repository: string;
+  host: TestHost;
+  members: readonly TestMember[];
+}): string {
+  const { options, name, pki, repository, host, members } = input;
+  const role = options.superuser === true ? 'postgres' : 'stillpoint';
+  const lines = [
+    `grid: ${name}`,
+    `listen: ${host.agentAddress}`,
+    `tls: { ca: ${pki}/ca.pem, cert: ${pki}/${host.address}.pem, key: ${pki}/${host.address}-key.pem }`,
+    `state: ${host.state}`,
+    `repository: ${repository}`,
+    members.length === 0 ? 'members: []' : 'members:',
+  ];
+  for (const { name: member, copyset, server } of members) {
+    lines.push(
+      `  - name: ${member}`,
+      `    role: node`,
+      `    copyset: ${copyset}`,
+      `    engine: postgres`,
+      `    address: ${server.host}:${server.port}`,
+      `    data: ${server.data}`,
+      `    connection: postgresql://${role}@${server.host}:${server.port}/postgres`,
+      `    binaries: ${postgresBinaries(server.version)}`,
+      ...(serverUser === null ? [] : [`    run: { user: ${serverUser.name} }`]),
+      ...(options.memberLines?.(member) ?? []).map((line) => `    ${line}`),
+    );
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function gridYaml(input: {
+  options: GridOptions;
+  name: string;
+  pki: string;
+  repository: string;
+  hosts: readonly TestHost[];
+}): string {
+  const { options, name, pki, repository, hosts } = input;
+  return [
+    `grid: ${name}`,
+    `agents: [${hosts.map((host) => `"${host.agentAddress}"`).join(', ')}]`,
+    `repository: ${repository}`,
+    `tls: { ca: ${pki}/ca.pem, cert: ${pki}/coordinator.pem, key: ${pki}/coordinator-key.pem }`,
+    `copysets: [${options.copysets.map((copyset) => copyset.name).join(', ')}]`,
+    `leaseSeconds: ${options.leaseSeconds ?? 10}`,
+    '',
+  ].join('\n');
+}
+
+async function mustSucceed(command: Promise<Finished>): Promise<void> {
+  const { code, stdout, stderr } = await command;
+  if (code !== 0) throw new Error(`exit ${code ?? 'by signal'}: ${stderr}${stdout}`);
+}
+
+function missing(host: number): never {
+  throw new Error(`there is no host ${host}`);
+}

@@ -1,0 +1,114 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { openSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** Every process that the lab started and that may still live; ended when this process ends. */
+const alive = new Set<ChildProcess>();
+
+process.once('exit', () => {
+  for (const child of alive) child.kill('SIGKILL');
+});
+
+export interface Finished {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** stdout as JSON; throws where it is none. */
+  readonly json: unknown;
+}
+
+export interface RunningCommand {
+  readonly pid: number;
+  readonly finished: Promise<Finished>;
+  signal(signal: NodeJS.Signals): void;
+  /** What it wrote to stderr so far. */
+  stderr(): string;
+}
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Starts a program of the project with the Node that runs us. */
+export function startProgram(
+  program: 'coordinator/main.ts' | 'agent/main.ts',
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+): RunningCommand {
+  const child = spawn(process.execPath, [`${ROOT}${program}`, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
+  alive.add(child);
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (bytes: Buffer) => (stdout += bytes.toString()));
+  child.stderr.on('data', (bytes: Buffer) => (stderr += bytes.toString()));
+  const finished = new Promise<Finished>((resolve) => {
+    child.once('close', (code) => {
+      alive.delete(child);
+      resolve({
+        code,
+        stdout,
+        stderr,
+        get json() {
+          return JSON.parse(stdout) as unknown;
+        },
+      });
+    });
+  });
+  return { pid: child.pid ?? 0, finished, signal: (signal) => void child.kill(signal), stderr: () => stderr };
+}
+
+/** Runs the `stillpoint` command to its end. */
+export function stillpoint(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Finished> {
+  return startProgram('coordinator/main.ts', args, env).finished;
+}
+
+export interface Daemon {
+  readonly pid: number;
+  readonly log: string;
+  signal(signal: NodeJS.Signals): void;
+  /** Resolves when the process is gone. */
+  readonly gone: Promise<void>;
+}
+
+/** Starts an agent; resolves when it listens. Its log goes to a file. */
+export async function startAgent(
+  configuration: string,
+  log: string,
+  env: NodeJS.ProcessEnv = {},
+): Promise<Daemon> {
+  const out = openSync(log, 'a');
+  const from = readFileSync(log, 'utf8').length;
+  const child = spawn(process.execPath, [`${ROOT}agent/main.ts`, '--config', configuration], {
+    stdio: ['ignore', out, out],
+    env: { ...process.env, ...env },
+  });
+  alive.add(child);
+  const gone = new Promise<void>((resolve) => {
+    child.once('exit', () => {
+      alive.delete(child);
+      resolve();
+    });
+  });
+  let ended = false;
+  void gone.then(() => (ended = true));
+  await until('the agent to listen', () => {
+    const said = readFileSync(log, 'utf8').slice(from);
+    if (ended) throw new Error(`the agent ended:\n${said}`);
+    return said.includes('"event":"listening"');
+  });
+  return { pid: child.pid ?? 0, log, signal: (signal) => void child.kill(signal), gone };
+}
+
+/** Waits for a condition, by asking again. Fails with what was waited for. */
+export async function until(
+  what: string,
+  isTrue: () => boolean | Promise<boolean>,
+  limitMs = 30_000,
+): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (!(await isTrue())) {
+    if (performance.now() > deadline) throw new Error(`waited ${limitMs} ms in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
