@@ -66,7 +66,9 @@ export function preflight(input: PreflightInput): PreflightReport {
       .map(({ host, description }) => ({ host, name: description.name })),
     warnings: [
       ...all.flatMap(({ description }) =>
-        description.warnings.map((warning) => `${description.name}: ${warning}`),
+        description.warnings
+          .filter((warning) => !namesOurStandby(warning, all))
+          .map((warning) => `${description.name}: ${warning}`),
       ),
       ...sameHostWarnings(all),
     ],

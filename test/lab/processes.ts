@@ -23,6 +23,8 @@ export interface RunningCommand {
   signal(signal: NodeJS.Signals): void;
   /** What it wrote to stderr so far. */
   stderr(): string;
+  /** Called with all of stderr whenever there is more of it. */
+  onStderr(listener: (all: string) => void): void;
 }
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -41,7 +43,11 @@ export function startProgram(
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (bytes: Buffer) => (stdout += bytes.toString()));
-  child.stderr.on('data', (bytes: Buffer) => (stderr += bytes.toString()));
+  const listeners: ((all: string) => void)[] = [];
+  child.stderr.on('data', (bytes: Buffer) => {
+    stderr += bytes.toString();
+    for (const listener of listeners) listener(stderr);
+  });
   const finished = new Promise<Finished>((resolve) => {
     child.once('close', (code) => {
       alive.delete(child);
@@ -55,7 +61,13 @@ export function startProgram(
       });
     });
   });
-  return { pid: child.pid ?? 0, finished, signal: (signal) => void child.kill(signal), stderr: () => stderr };
+  return {
+    pid: child.pid ?? 0,
+    finished,
+    signal: (signal) => void child.kill(signal),
+    stderr: () => stderr,
+    onStderr: (listener) => void listeners.push(listener),
+  };
 }
 
 /** Runs the `stillpoint` command to its end. */

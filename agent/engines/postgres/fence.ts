@@ -74,10 +74,11 @@ class AcknowledgementFence implements Fence {
   async close(): Promise<void> {
     const position = formatLsn(await this.#present().freeze());
     await waitUntil('the last acknowledgement to be processed', async () => {
-      const { rows } = await this.#control.query<{ holds: boolean }>(
-        'SELECT flush_lsn = $1::pg_lsn AS holds FROM pg_stat_replication WHERE pid = $2',
-        [position, this.#present().processId],
-      );
+      const { rows } = await this.#control.query<{ holds: boolean }>({
+        name: 'stillpoint_holds',
+        text: 'SELECT flush_lsn = $1::pg_lsn AS holds FROM pg_stat_replication WHERE pid = $2',
+        values: [position, this.#present().processId],
+      });
       return rows[0]?.holds ?? false;
     });
   }
@@ -85,10 +86,11 @@ class AcknowledgementFence implements Fence {
   async open(): Promise<void> {
     const position = formatLsn(await this.#present().thaw());
     await waitUntil('the thaw to be processed', async () => {
-      const { rows } = await this.#control.query<{ released: boolean }>(
-        'SELECT flush_lsn >= $1::pg_lsn AS released FROM pg_stat_replication WHERE pid = $2',
-        [position, this.#present().processId],
-      );
+      const { rows } = await this.#control.query<{ released: boolean }>({
+        name: 'stillpoint_released',
+        text: 'SELECT flush_lsn >= $1::pg_lsn AS released FROM pg_stat_replication WHERE pid = $2',
+        values: [position, this.#present().processId],
+      });
       return rows[0]?.released ?? false;
     });
   }
@@ -124,21 +126,21 @@ class AcknowledgementFence implements Fence {
 
   /**
    * The setting reaches the server's processes one by one. A commit of our own shows that the last of them
-   * has it: it must wait while we are silent.
+   * has it: it must wait while we are silent. The rehearsal also warms every statement of the freeze.
    */
   async #proveThatCommitsWait(): Promise<void> {
     const canary = this.#canary;
     if (canary === null) return;
     await waitUntil('commits to wait for us', async () => {
       let returned = false;
-      await this.#present().freeze();
+      await this.close();
       const commit = canary.commit().finally(() => {
         returned = true;
       });
       commit.catch(() => undefined);
       let waits = false;
       while (!returned && !waits) waits = await canary.isWaiting(this.#control);
-      await this.#present().thaw();
+      await this.open();
       await commit;
       return waits;
     });

@@ -36,10 +36,13 @@ const MARK_STATEMENT = `
          (SELECT coalesce(json_agg(json_build_object('gid', gid, 'database', database, 'owner', owner::text)), '[]')
             FROM pg_prepared_xacts) AS prepared`;
 
-const THAW_STATEMENT = `
+const THAW = {
+  name: 'stillpoint_thaw',
+  text: `
   SELECT pg_current_snapshot()::text AS snapshot,
          pg_current_wal_insert_lsn()::text AS position,
-         to_char(pg_postmaster_start_time() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt"`;
+         to_char(pg_postmaster_start_time() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt"`,
+};
 
 /** Captures a primary: base copy and journal, and the fence between. */
 export class PrimaryCapture implements Capture {
@@ -106,6 +109,9 @@ export class PrimaryCapture implements Capture {
     this.#cancelled.signal.throwIfAborted();
     this.#fence ??= createFence(this.#settings, control, undo);
     await this.#fence.arm();
+    // Planned and run once now, so that the freeze finds every catalogue page in memory.
+    await control.query(`EXPLAIN ${MARK_STATEMENT.replace('$1', "''")}`);
+    await control.query(THAW);
     this.#cancelled.signal.throwIfAborted();
     return { incarnation: incarnationOf(facts) };
   }
@@ -168,7 +174,7 @@ export class PrimaryCapture implements Capture {
     fence: Fence,
   ): Promise<{ snapshot: Snapshot; position: Lsn; incarnation: string; broken: string | null }> {
     const { rows } = await this.#connected().query<{ snapshot: string; position: string; startedAt: string }>(
-      THAW_STATEMENT,
+      THAW,
     );
     const [row] = rows;
     if (row === undefined) throw new Error('the thaw statement gave no row');

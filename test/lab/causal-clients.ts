@@ -1,0 +1,128 @@
+import { Client } from 'pg';
+
+/**
+ * Clients whose acts have causes: each writes on one shard and, after that was acknowledged, on the next.
+ * If a restore shows a write, it must show every earlier write of the same client, wherever it went.
+ */
+export interface Write {
+  readonly client: number;
+  readonly sequence: number;
+  readonly shard: number;
+  /** By performance.now(): when it was sent, and when it was acknowledged. */
+  readonly sentAt: number;
+  readonly acknowledgedAt: number;
+}
+
+export const TABLE_SQL =
+  'CREATE TABLE IF NOT EXISTS causal (client int, sequence int, PRIMARY KEY (client, sequence))';
+
+export class CausalClients {
+  readonly writes: Write[] = [];
+  readonly #running: Promise<void>[] = [];
+  #stopped = false;
+
+  /** Starts writing to these servers; resolves when every client has a connection to each. */
+  static async start(urls: readonly string[], clients: number): Promise<CausalClients> {
+    const workload = new CausalClients();
+    const opened = await Promise.all(
+      Array.from({ length: clients }, () =>
+        Promise.all(
+          urls.map(async (connectionString) => {
+            const client = new Client({ connectionString, application_name: 'causal' });
+            client.on('error', () => undefined);
+            await client.connect();
+            return client;
+          }),
+        ),
+      ),
+    );
+    workload.#running.push(...opened.map((connections, client) => workload.#write(client, connections)));
+    return workload;
+  }
+
+  /** Ends when the write under way is acknowledged, or its server is gone. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#running);
+  }
+
+  async #write(client: number, connections: readonly Client[]): Promise<void> {
+    try {
+      for (let sequence = 0; !this.#stopped; sequence += 1) {
+        const shard = (client + sequence) % connections.length;
+        const sentAt = performance.now();
+        await connections[shard]?.query({
+          name: 'causal',
+          text: 'INSERT INTO causal VALUES ($1, $2)',
+          values: [client, sequence],
+        });
+        this.writes.push({ client, sequence, shard, sentAt, acknowledgedAt: performance.now() });
+      }
+    } catch {
+      // Its server is gone: what was not acknowledged is nobody's.
+    } finally {
+      for (const connection of connections) void connection.end().catch(() => undefined);
+    }
+  }
+}
+
+export interface OrderReport {
+  /** Writes that were acknowledged before the checkpoint began, and are not there. */
+  readonly missing: number;
+  /** Writes that are there while an earlier one of the same client is not. */
+  readonly withoutCause: number;
+  readonly found: number;
+}
+
+/** Holds what the restored servers show against what the clients saw. */
+export async function checkOrder(
+  urls: readonly string[],
+  writes: readonly Write[],
+  acknowledgedBefore: number,
+): Promise<OrderReport> {
+  const found = new Map<number, Set<number>>();
+  for (const connectionString of urls) {
+    const client = new Client({ connectionString });
+    await client.connect();
+    try {
+      const { rows } = await client.query<{ client: number; sequence: number }>(
+        'SELECT client, sequence FROM causal',
+      );
+      for (const row of rows) {
+        const set = found.get(row.client) ?? new Set();
+        set.add(row.sequence);
+        found.set(row.client, set);
+      }
+    } finally {
+      await client.end();
+    }
+  }
+  let withoutCause = 0;
+  for (const sequences of found.values()) {
+    const highest = Math.max(...sequences);
+    withoutCause += highest + 1 - sequences.size;
+  }
+  const missing = writes.filter(
+    ({ client, sequence, acknowledgedAt }) =>
+      acknowledgedAt < acknowledgedBefore && found.get(client)?.has(sequence) !== true,
+  ).length;
+  return { missing, withoutCause, found: [...found.values()].reduce((sum, set) => sum + set.size, 0) };
+}
+
+export interface Felt {
+  /** The longest write of those that were under way between the two times. */
+  readonly worstMs: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+}
+
+/** What clients felt in a stretch of time. */
+export function latencies(writes: readonly Write[], from: number, to: number): Felt {
+  const touched = writes
+    .filter(({ sentAt, acknowledgedAt }) => acknowledgedAt >= from && sentAt <= to)
+    .map(({ sentAt, acknowledgedAt }) => acknowledgedAt - sentAt)
+    .sort((a, b) => a - b);
+  const at = (share: number): number =>
+    touched[Math.min(touched.length - 1, Math.floor(touched.length * share))] ?? 0;
+  return { worstMs: touched.at(-1) ?? 0, p50Ms: at(0.5), p99Ms: at(0.99) };
+}

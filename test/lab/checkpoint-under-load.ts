@@ -1,0 +1,26 @@
+import type { TestGrid } from './grid.ts';
+import type { Finished } from './processes.ts';
+
+/** A checkpoint as seen from outside, by performance.now() of this process. */
+export interface LoadedCheckpoint {
+  readonly finished: Finished;
+  readonly beganAt: number;
+  /** Not later than the first fence, and not earlier than the last thaw, but for a process switch. */
+  readonly frozenAt: number;
+  readonly thawedAt: number;
+  readonly endedAt: number;
+}
+
+/** Takes a checkpoint and notes when its progress says that it froze and that it collects. */
+export async function checkpointUnderLoad(grid: TestGrid, name: string): Promise<LoadedCheckpoint> {
+  const beganAt = performance.now();
+  const command = grid.begin(['checkpoint', 'create', name, '--output', 'json']);
+  let frozenAt = 0;
+  let thawedAt = 0;
+  command.onStderr((text) => {
+    if (frozenAt === 0 && /^freeze/m.test(text)) frozenAt = performance.now();
+    if (thawedAt === 0 && /^collect/m.test(text)) thawedAt = performance.now();
+  });
+  const finished = await command.finished;
+  return { finished, beganAt, frozenAt, thawedAt, endedAt: performance.now() };
+}
