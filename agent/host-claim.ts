@@ -1,4 +1,6 @@
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
+import { decideClaim, type Claim } from '../shared/protocol/claim.ts';
+import { grantLease, renewLease } from '../shared/protocol/lease.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 
 export interface ClaimRequest {
@@ -19,8 +21,8 @@ export interface ClaimedOperation {
   end(): Promise<void>;
 }
 
-interface Held extends ClaimRequest {
-  heardAt: number;
+interface Held {
+  claim: Claim;
   readonly work: ClaimedWork;
   ending: Promise<void> | null;
 }
@@ -44,16 +46,20 @@ export class HostClaim {
   /** Resolves when this operation has the host. Rejects `grid-busy`, naming the holder. */
   async claim(request: ClaimRequest, work: ClaimedWork): Promise<ClaimedOperation> {
     for (let held = this.#held; held !== null; held = this.#held) {
-      const mayTake =
-        held.ending !== null ||
-        held.operation === request.operation ||
-        performance.now() - held.heardAt > held.leaseMs;
-      if (!mayTake) throw busy(held);
-      if (held.ending === null)
-        this.#log.warn({ event: 'takenOver', from: held.holder, by: request.holder }, 'operation taken over');
+      const decision =
+        held.ending === null ? decideClaim(held.claim, request.operation, performance.now()) : null;
+      if (decision?.type === 'refuse') throw busy(decision.holder);
+      if (decision !== null) {
+        this.#log.warn(
+          { event: 'takenOver', from: held.claim.holder, by: request.holder },
+          'operation taken over',
+        );
+      }
       await this.#end(held);
     }
-    const held: Held = { ...request, heardAt: performance.now(), work, ending: null };
+    const { operation, holder, leaseMs } = request;
+    const claim: Claim = { operation, holder, lease: grantLease(leaseMs, performance.now()) };
+    const held: Held = { claim, work, ending: null };
     this.#held = held;
     this.#log.info(
       { event: 'claimed', operation: request.operation, holder: request.holder },
@@ -61,7 +67,7 @@ export class HostClaim {
     );
     return {
       heard: () => {
-        held.heardAt = performance.now();
+        held.claim = { ...held.claim, lease: renewLease(held.claim.lease, performance.now()) };
       },
       end: () => this.#end(held),
     };
@@ -75,17 +81,17 @@ export class HostClaim {
   #end(held: Held): Promise<void> {
     held.ending ??= held.work.end().finally(() => {
       if (this.#held === held) this.#held = null;
-      this.#log.info({ event: 'released', operation: held.operation }, 'grid released');
+      this.#log.info({ event: 'released', operation: held.claim.operation }, 'grid released');
     });
     return held.ending;
   }
 }
 
-function busy(held: Held): StillpointError {
+function busy(holder: string): StillpointError {
   return new StillpointError(
     {
       code: 'grid-busy',
-      message: `another operation holds the grid: ${held.holder}`,
+      message: `another operation holds the grid: ${holder}`,
       hint: 'wait until it has ended; the claim of a dead coordinator ends with its lease',
     },
     EXIT.refused,

@@ -14,12 +14,12 @@ import type { Undo } from './engines/engine.ts';
  *
  * Every write is durable on return: a new file is synced, renamed over the old one, and the directory synced.
  */
-export interface FreezeRecord {
+interface FreezeRecord {
   readonly member: string;
   readonly undo: Undo;
 }
 
-export interface RestoreRecord {
+interface RestoreRecord {
   readonly member: string;
   readonly grid: string;
   readonly restoreId: string;

@@ -1,13 +1,13 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import type { FreezeKind, HostDescription, MemberDescription } from '../shared/domain/grid.ts';
 
-export interface DescribedHost {
+interface DescribedHost {
   readonly host: HostDescription;
   readonly repositoryId: string;
 }
 
 /** A member as preflight let it through: it runs, and takes part. */
-export interface TakingPart {
+interface TakingPart {
   readonly host: string;
   readonly description: MemberDescription;
   readonly kind: FreezeKind;

@@ -8,7 +8,7 @@ import { createPrinter, type ResultPrinter } from './output.ts';
 import { createProgress, type ProgressView } from './progress.ts';
 
 /** The options that every command has. */
-export interface GlobalOptions {
+interface GlobalOptions {
   readonly grid?: string;
   readonly repository?: string;
   readonly output: 'text' | 'json';
@@ -83,7 +83,7 @@ export async function withSession(
   }
 }
 
-export function parseDuration(text: string): number {
+function parseDuration(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text);
   if (match === null) throw new InvalidArgumentError('write 30, 30s, 5m or 2h');
   const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match[2] ?? 's'] ?? 1000;

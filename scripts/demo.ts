@@ -52,7 +52,7 @@ async function main(): Promise<boolean> {
 
     tell('3. stillpoint checkpoint create demo');
     const load = await checkpointUnderLoad(grid, 'demo');
-    const report = expectDone<CheckpointReport>(load.finished);
+    const report = expectDone(load.finished) as CheckpointReport;
     tell(`     ${report.checkpoint}`);
     tell(`     every member held still for ${report.windowMs} ms; the journal files that end there:`);
     for (const [address, file] of Object.entries(report.journalMap))
@@ -68,9 +68,9 @@ async function main(): Promise<boolean> {
     tell('5. stillpoint restore demo --map …: four other hosts, other ports and directories.');
     other = await createGrid({ beside: grid, empty: true, hosts: OTHER_HOSTS, copysets: COPYSETS });
     const maps = FIRST_HOSTS.flatMap((host, index) => ['--map', `${host}=${OTHER_HOSTS[index] ?? ''}`]);
-    const restored = expectDone<RestoreReport>(
+    const restored = expectDone(
       await other.run(['restore', 'demo', ...maps, '--yes', '--output', 'json', '--quiet']),
-    );
+    ) as RestoreReport;
     for (const { name, from, to } of restored.members)
       tell(`     ${name.padEnd(10)} ${from.padEnd(18)} -> ${to}`);
 
@@ -132,9 +132,9 @@ async function keep(grid: TestGrid): Promise<void> {
   await new Promise((resolve) => process.once('SIGINT', resolve));
 }
 
-function expectDone<T>({ code, stdout, stderr }: Finished): T {
+function expectDone({ code, stdout, stderr }: Finished): unknown {
   if (code !== 0) throw new Error(`stillpoint ended with ${code ?? 'a signal'}:\n${stderr}${stdout}`);
-  return JSON.parse(stdout) as T;
+  return JSON.parse(stdout) as unknown;
 }
 
 function seconds(ms: number): string {

@@ -24,7 +24,7 @@ export function oneOf<const T extends string>(value: string, allowed: readonly T
   return found;
 }
 
-export const PHASES: readonly Phase[] = [
+const PHASES: readonly Phase[] = [
   'preflight',
   'prepare',
   'freeze',

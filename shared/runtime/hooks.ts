@@ -9,8 +9,6 @@ import { join } from 'node:path';
  */
 const directory = process.env['STILLPOINT_HOOKS'];
 
-export const hooksAreOn = directory !== undefined && directory !== '';
-
 export async function reach(moment: string, who: string): Promise<void> {
   if (directory === undefined || directory === '') return;
   writeFileSync(join(directory, `${moment}.${process.pid}.reached`), who);

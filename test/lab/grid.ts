@@ -64,7 +64,7 @@ export interface TestHost {
 }
 
 /** What docs/engines/postgres.md tells an operator to grant; read from there, so that it is tested. */
-export function leastPrivilegeSql(): string {
+function leastPrivilegeSql(): string {
   const text = readFileSync(new URL('../../docs/engines/postgres.md', import.meta.url), 'utf8');
   const block = /```sql\n([\s\S]*?)```/.exec(text)?.[1];
   if (block === undefined) throw new Error('docs/engines/postgres.md has no SQL of the role');
@@ -178,7 +178,7 @@ export class TestGrid {
   async close(): Promise<void> {
     for (const agent of this.agents) agent?.signal('SIGCONT');
     for (const agent of this.agents) agent?.signal('SIGKILL');
-    await Promise.all(this.agents.map((agent) => agent?.gone));
+    await Promise.all(this.agents.flatMap((agent) => (agent === null ? [] : [agent.gone])));
     for (const { server } of this.members) killAll(server.data);
     this.#remove();
   }
@@ -217,7 +217,7 @@ async function commitsAgain(name: string, server: PostgresServer): Promise<void>
 }
 
 /** Kills every process whose working directory is this data directory, and waits until none is left. */
-export function killAll(data: string): void {
+function killAll(data: string): void {
   spawnSync('pkill', ['-KILL', '-f', `-D ${data}`]);
   const pids = (): string[] =>
     readdirSync('/proc').filter((pid) => {
@@ -330,18 +330,13 @@ async function startServers(grid: TestGrid, options: GridOptions): Promise<void>
     for (const { server: standby, name } of grid.members.filter(
       (one) => one.standby && one.copyset === copyset,
     )) {
-      await makeStandby(server, standby, name, options);
+      await makeStandby(server, standby, name);
     }
   }
 }
 
 /** A cold copy of the running primary between pg_backup_start and pg_backup_stop, started as a hot standby. */
-async function makeStandby(
-  primary: PostgresServer,
-  standby: PostgresServer,
-  name: string,
-  options: GridOptions,
-): Promise<void> {
+async function makeStandby(primary: PostgresServer, standby: PostgresServer, name: string): Promise<void> {
   const client = await primary.connect();
   try {
     await client.query("SELECT pg_backup_start('standby', true)");
@@ -363,7 +358,6 @@ async function makeStandby(
     for (const file of ['backup_label', 'standby.signal'])
       chownSync(join(standby.data, file), serverUser.uid, serverUser.gid);
   }
-  void options;
   await standby.start();
 }
 

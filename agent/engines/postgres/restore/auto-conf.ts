@@ -33,7 +33,7 @@ function unquote(raw: string): string {
 }
 
 /** What a restore sets for the recovery alone; taken out again when it is over. */
-export const RECOVERY_SETTINGS = [
+const RECOVERY_SETTINGS = [
   'restore_command',
   'recovery_target',
   'recovery_target_name',

@@ -1,0 +1,41 @@
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { until } from './processes.ts';
+
+/** The test's side of shared/runtime/hooks.ts: holds processes at named moments of an operation. */
+export class Hooks {
+  readonly #directory: string;
+
+  constructor(directory: string) {
+    this.#directory = directory;
+    mkdirSync(directory, { recursive: true, mode: 0o777 });
+  }
+
+  get env(): NodeJS.ProcessEnv {
+    return { STILLPOINT_HOOKS: this.#directory };
+  }
+
+  /** Whoever comes to this moment waits there; with `who`, only that member. */
+  hold(moment: string, who?: string): void {
+    writeFileSync(join(this.#directory, who === undefined ? `${moment}.hold` : `${moment}.${who}.hold`), '');
+  }
+
+  release(moment: string, who?: string): void {
+    rmSync(join(this.#directory, who === undefined ? `${moment}.hold` : `${moment}.${who}.hold`), {
+      force: true,
+    });
+  }
+
+  /** Resolves when some process has come to the moment. */
+  reached(moment: string): Promise<void> {
+    return until(`the moment '${moment}'`, () =>
+      readdirSync(this.#directory).some((name) => name.startsWith(`${moment}.`) && name.endsWith('.reached')),
+    );
+  }
+
+  /** Nothing is held, nothing was reached. */
+  reset(): void {
+    if (!existsSync(this.#directory)) return;
+    for (const name of readdirSync(this.#directory)) rmSync(join(this.#directory, name), { force: true });
+  }
+}
