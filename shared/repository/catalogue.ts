@@ -1,42 +1,47 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { basename } from 'node:path';
 import { parseCheckpointId } from '../domain/checkpoint-id.ts';
 import { StillpointError } from '../domain/errors.ts';
 import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
+import { forEachConcurrently } from './concurrency.ts';
 import { sha256 } from './digest.ts';
-import type { Layout } from './layout.ts';
+import { isName, type Layout } from './layout.ts';
 import { damaged, parseGridManifest, parseMemberManifest } from './manifest-schema.ts';
 import type { CatalogueEntry } from './repository.ts';
+import { readError } from './storage-error.ts';
+
+const LOOKS_AT_ONCE = 16;
+
+/**
+ * Stands in the place of a commit object where there will never be one: the checkpoint was given up. Being
+ * written exclusively, as every commit object, it and a late commit shut each other out.
+ */
+export const GIVEN_UP = `${JSON.stringify({ givenUp: true })}\n`;
 
 /** Reads what is stored. Needs nothing but the repository: no live grid, no agent. */
 export async function listCheckpoints(layout: Layout, grid?: string): Promise<CatalogueEntry[]> {
-  const grids = grid === undefined ? await names(layout.grids()) : [grid];
+  const grids = grid === undefined ? (await namesIn(layout.grids())).filter(isName) : [grid];
   const entries: CatalogueEntry[] = [];
   for (const one of grids) {
-    for (const checkpoint of await names(layout.checkpoints(one))) {
-      if (parseCheckpointId(checkpoint) !== null) entries.push(await lookAt(layout, one, checkpoint));
-    }
+    await forEachConcurrently(await checkpointsOf(layout, one), LOOKS_AT_ONCE, async (checkpoint) => {
+      entries.push(await lookAt(layout, one, checkpoint));
+    });
   }
   return entries.sort(newestFirst);
 }
 
+/** Rejects `checkpoint-missing` where it was not committed, or was and is being deleted. */
 export async function readCheckpoint(
   layout: Layout,
   grid: string,
   checkpoint: string,
 ): Promise<GridManifest> {
   const path = layout.gridManifest(grid, checkpoint);
-  const text = await readOrNull(path);
-  if (text === null) {
-    throw new StillpointError({
-      code: 'checkpoint-missing',
-      message: `the repository has no checkpoint ${checkpoint} of grid ${grid}`,
-      hint: 'stillpoint checkpoint list shows what it has',
-    });
+  const text = (await readOrNull(path))?.toString();
+  if (text === undefined || text === GIVEN_UP) throw checkpointMissing(grid, checkpoint);
+  const manifest = parseGridManifest(text, path);
+  if (manifest.grid !== grid || manifest.checkpoint !== checkpoint) {
+    throw damaged(path, `it is of ${manifest.checkpoint} of grid ${manifest.grid}`);
   }
-  const manifest = parseGridManifest(text, path, sha256);
-  if (manifest.grid !== grid || manifest.checkpoint !== checkpoint)
-    throw damaged(path, `it is of ${manifest.checkpoint}`);
   return manifest;
 }
 
@@ -48,11 +53,7 @@ export async function readMember(
   digest: string,
 ): Promise<MemberManifest> {
   const path = layout.member(grid, checkpoint, member);
-  const text = await readOrNull(path);
-  if (text === null) throw damaged(path, 'it is missing');
-  if (sha256(text) !== digest)
-    throw damaged(path, 'it does not have the digest that the grid manifest names');
-  const manifest = parseMemberManifest(text, path);
+  const manifest = parseMemberManifest((await readDigested(path, digest)).toString(), path);
   if (manifest.grid !== grid || manifest.checkpoint !== checkpoint || manifest.member.name !== member) {
     throw damaged(path, `it is of ${manifest.member.name} in ${manifest.checkpoint}`);
   }
@@ -65,7 +66,7 @@ export async function highestNumber(
   grid: string,
 ): Promise<{ epoch: number; counter: number }> {
   let highest = { epoch: 0, counter: 0 };
-  for (const checkpoint of await names(layout.checkpoints(grid))) {
+  for (const checkpoint of await checkpointsOf(layout, grid)) {
     const id = parseCheckpointId(checkpoint);
     if (id === null) continue;
     highest = { epoch: Math.max(highest.epoch, id.epoch), counter: Math.max(highest.counter, id.counter) };
@@ -73,28 +74,74 @@ export async function highestNumber(
   return highest;
 }
 
+export function checkpointMissing(grid: string, checkpoint: string): StillpointError {
+  return new StillpointError({
+    code: 'checkpoint-missing',
+    message: `the repository has no checkpoint ${checkpoint} of grid ${grid}`,
+    hint: 'stillpoint checkpoint list shows what it has',
+  });
+}
+
+/** Everything in a directory but hidden entries, sorted; empty when it is not there. */
+export async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return (await readdir(directory)).filter((name) => !name.startsWith('.')).sort();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw readError(error, directory);
+  }
+}
+
+async function checkpointsOf(layout: Layout, grid: string): Promise<string[]> {
+  return (await namesIn(layout.checkpoints(grid))).filter((name) => parseCheckpointId(name) !== null);
+}
+
 async function lookAt(layout: Layout, grid: string, checkpoint: string): Promise<CatalogueEntry> {
-  const entry = { grid, checkpoint, manifest: null, cause: null };
+  const entry = { grid, checkpoint, manifest: null };
   let manifest: GridManifest;
   try {
     manifest = await readCheckpoint(layout, grid, checkpoint);
   } catch (error) {
-    const { failure } = error as StillpointError;
-    if (failure?.code !== 'checkpoint-missing')
-      return { ...entry, state: 'damaged', cause: messageOf(error) };
-    const deleting = (await readOrNull(layout.deletedManifest(grid, checkpoint))) !== null;
-    return deleting
-      ? { ...entry, state: 'deleting', cause: 'its deletion was begun and not ended' }
-      : { ...entry, state: 'uncommitted', cause: 'it was never committed' };
+    if (error instanceof StillpointError && error.failure.code === 'checkpoint-missing') {
+      return (await isBeingDeleted(layout, grid, checkpoint))
+        ? { ...entry, state: 'deleting', cause: 'its deletion was begun and not ended' }
+        : { ...entry, state: 'uncommitted', cause: 'it was not committed' };
+    }
+    return { ...entry, state: 'damaged', cause: messageOf(error) };
   }
-  for (const member of manifest.members) {
+  for (const { name, manifestDigest } of manifest.members) {
     try {
-      await readMember(layout, grid, checkpoint, member.name, member.manifestDigest);
+      // The commit has parsed what has this digest.
+      await readDigested(layout.member(grid, checkpoint, name), manifestDigest);
     } catch (error) {
       return { ...entry, state: 'damaged', manifest, cause: messageOf(error) };
     }
   }
-  return { ...entry, state: 'valid', manifest };
+  return { ...entry, state: 'valid', manifest, cause: null };
+}
+
+async function isBeingDeleted(layout: Layout, grid: string, checkpoint: string): Promise<boolean> {
+  const marks = [layout.gridManifest(grid, checkpoint), layout.deletedManifest(grid, checkpoint)];
+  const found = await Promise.all(marks.map((path) => readOrNull(path)));
+  return found.some((text) => text !== null);
+}
+
+async function readDigested(path: string, digest: string): Promise<Buffer> {
+  const bytes = await readOrNull(path);
+  if (bytes === null) throw damaged(path, 'it is missing');
+  if (sha256(bytes) !== digest) {
+    throw damaged(path, 'it does not have the digest that the grid manifest names');
+  }
+  return bytes;
+}
+
+async function readOrNull(path: string): Promise<Buffer | null> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw readError(error, path);
+  }
 }
 
 function newestFirst(a: CatalogueEntry, b: CatalogueEntry): number {
@@ -103,24 +150,6 @@ function newestFirst(a: CatalogueEntry, b: CatalogueEntry): number {
   return (
     second.epoch - first.epoch || second.counter - first.counter || (a.checkpoint < b.checkpoint ? 1 : -1)
   );
-}
-
-export async function names(directory: string): Promise<string[]> {
-  try {
-    return (await readdir(directory)).filter((name) => !basename(name).startsWith('.')).sort();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
-  }
-}
-
-async function readOrNull(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
 }
 
 function messageOf(error: unknown): string {

@@ -1,21 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import type { ChunkReference } from '../domain/manifest.ts';
-
-export type ChunkTask =
-  | { readonly type: 'encode'; readonly bytes: Uint8Array }
-  | { readonly type: 'decode'; readonly bytes: Uint8Array; readonly reference: Omit<ChunkReference, 'key'> };
-
-export type ChunkTaskResult =
-  | {
-      readonly type: 'encoded';
-      readonly digest: string;
-      readonly stored: Uint8Array;
-      readonly storedDigest: string;
-      readonly codec: 'zstd' | 'none';
-    }
-  | { readonly type: 'decoded'; readonly plain: Uint8Array }
-  | { readonly type: 'damaged'; readonly cause: string };
+import type { ChunkTask, ChunkTaskResult, ResultsOf } from './chunk-tasks.ts';
 
 interface Waiting {
   readonly id: number;
@@ -29,85 +14,132 @@ interface Thread {
   readonly busy: Map<number, Waiting>;
 }
 
+type Answer = { id: number; result: ChunkTaskResult } | { id: number; error: string };
+
 /** Two tasks lie ready in each thread, so that none waits for the event loop between them. */
 const TASKS_PER_THREAD = 2;
+const MOST_THREADS = 8;
+/** Long enough to outlast the pauses of one operation; an idle agent then has no threads. */
+const IDLE_MS = 10_000;
 
-/** Worker threads for hashing and compressing. Started with the first task; an idle pool keeps nothing alive. */
+/**
+ * Worker threads for hashing and compressing. Started with the first task, ended when nothing was asked for
+ * a while; they keep no process alive that has nothing else to do. Callers bound what they ask at once.
+ */
 export class ChunkPool {
   readonly #size: number;
+  readonly #idleMs: number;
+  readonly #onIdle: () => void;
   readonly #threads: Thread[] = [];
   readonly #queue: Waiting[] = [];
   #nextId = 1;
   #closed = false;
+  #idling: NodeJS.Timeout | null = null;
 
-  constructor(threads: number = Math.max(1, Math.min(4, availableParallelism()))) {
-    this.#size = threads;
+  constructor(options: { threads?: number | undefined; idleMs?: number; onIdle?: () => void } = {}) {
+    this.#size = options.threads ?? Math.min(MOST_THREADS, availableParallelism());
+    this.#idleMs = options.idleMs ?? IDLE_MS;
+    this.#onIdle = options.onIdle ?? (() => undefined);
   }
 
-  /** Concurrent tasks that keep all threads busy; callers bound their memory by it. */
-  get width(): number {
-    return this.#size * TASKS_PER_THREAD;
+  get threadCount(): number {
+    return this.#threads.length;
   }
 
-  /** The task's bytes are handed over: the caller must not use them again unless it passed a copy. */
-  run(task: ChunkTask): Promise<ChunkTaskResult> {
-    if (this.#closed) return Promise.reject(new Error('the chunk pool is closed'));
-    return new Promise((resolve, reject) => {
+  /** The task's bytes are handed over: the caller must not use them again. */
+  run<T extends ChunkTask['type']>(task: Extract<ChunkTask, { type: T }>): Promise<ResultsOf[T]> {
+    if (this.#closed) return Promise.reject(closed());
+    if (this.#idling !== null) clearTimeout(this.#idling);
+    this.#idling = null;
+    return new Promise<ChunkTaskResult>((resolve, reject) => {
       this.#queue.push({ id: this.#nextId, task, resolve, reject });
       this.#nextId += 1;
       this.#assign();
-    });
+    }) as Promise<ResultsOf[T]>;
   }
 
+  /** What was asked and not answered is rejected. */
   async close(): Promise<void> {
     this.#closed = true;
+    if (this.#idling !== null) clearTimeout(this.#idling);
+    for (const waiting of this.#queue.splice(0)) waiting.reject(closed());
+    await this.#endThreads();
+  }
+
+  async #endThreads(): Promise<void> {
     await Promise.all(this.#threads.splice(0).map((thread) => thread.worker.terminate()));
   }
 
   #assign(): void {
     while (this.#queue.length > 0) {
       const thread = this.#leastBusy();
-      if (thread === null) return;
-      const waiting = this.#queue.shift();
-      if (waiting === undefined) return;
-      thread.worker.ref();
+      const waiting = thread === null ? undefined : this.#queue.shift();
+      if (thread === null || waiting === undefined) return;
       thread.busy.set(waiting.id, waiting);
-      const { buffer, byteOffset, byteLength } = waiting.task.bytes;
-      const whole = byteOffset === 0 && byteLength === buffer.byteLength && buffer instanceof ArrayBuffer;
-      thread.worker.postMessage({ id: waiting.id, task: waiting.task }, whole ? [buffer] : []);
+      thread.worker.ref();
+      const { buffer, byteLength } = bytesOf(waiting.task);
+      // A part of a larger buffer cannot be moved without its neighbours; it is copied.
+      const transfer = byteLength === buffer.byteLength ? [buffer] : [];
+      thread.worker.postMessage({ id: waiting.id, task: waiting.task }, transfer);
     }
   }
 
   #leastBusy(): Thread | null {
-    const free = this.#threads
-      .filter((thread) => thread.busy.size < TASKS_PER_THREAD)
-      .sort((a, b) => a.busy.size - b.busy.size)[0];
-    if (free !== undefined && (free.busy.size === 0 || this.#threads.length === this.#size)) return free;
+    let best: Thread | null = null;
+    for (const thread of this.#threads) {
+      if (best === null || thread.busy.size < best.busy.size) best = thread;
+    }
+    if (best !== null && best.busy.size === 0) return best;
     if (this.#threads.length < this.#size) return this.#start();
-    return free ?? null;
+    return best !== null && best.busy.size < TASKS_PER_THREAD ? best : null;
   }
 
   #start(): Thread {
+    // Node runs the sources as they are; the package holds compiled JavaScript.
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     const worker = new Worker(new URL(`./chunk-worker.${extension}`, import.meta.url));
     const thread: Thread = { worker, busy: new Map() };
-    worker.on('message', ({ id, result, error }: { id: number; result: ChunkTaskResult; error?: string }) => {
-      const waiting = thread.busy.get(id);
-      thread.busy.delete(id);
-      if (thread.busy.size === 0) worker.unref();
-      if (error === undefined) waiting?.resolve(result);
-      else waiting?.reject(new Error(error));
-      this.#assign();
-    });
-    const fail = (error: Error): void => {
-      for (const waiting of thread.busy.values()) waiting.reject(error);
-      thread.busy.clear();
-      const index = this.#threads.indexOf(thread);
-      if (index >= 0) this.#threads.splice(index, 1);
-    };
-    worker.on('error', (error) => fail(error instanceof Error ? error : new Error(String(error))));
-    worker.on('exit', () => fail(new Error('a chunk thread ended')));
+    worker.on('message', (answer: Answer) => this.#answered(thread, answer));
+    worker.on('error', (error) =>
+      this.#ended(thread, error instanceof Error ? error : new Error(String(error))),
+    );
+    worker.on('exit', () => this.#ended(thread, closed()));
     this.#threads.push(thread);
     return thread;
   }
+
+  #answered(thread: Thread, answer: Answer): void {
+    const waiting = thread.busy.get(answer.id);
+    thread.busy.delete(answer.id);
+    if (thread.busy.size === 0) thread.worker.unref();
+    if ('error' in answer) waiting?.reject(new Error(answer.error));
+    else waiting?.resolve(answer.result);
+    this.#assign();
+    if (this.#threads.every((one) => one.busy.size === 0)) this.#startIdling();
+  }
+
+  #startIdling(): void {
+    if (this.#idling !== null || this.#closed) return;
+    this.#idling = setTimeout(() => {
+      this.#idling = null;
+      this.#onIdle();
+      void this.#endThreads();
+    }, this.#idleMs).unref();
+  }
+
+  #ended(thread: Thread, error: Error): void {
+    const index = this.#threads.indexOf(thread);
+    if (index >= 0) this.#threads.splice(index, 1);
+    for (const waiting of thread.busy.values()) waiting.reject(error);
+    thread.busy.clear();
+    this.#assign();
+  }
+}
+
+function bytesOf(task: ChunkTask): Uint8Array<ArrayBuffer> {
+  return 'plain' in task ? task.plain : task.stored;
+}
+
+function closed(): Error {
+  return new Error('the repository was closed while it was in use');
 }

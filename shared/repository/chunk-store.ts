@@ -1,15 +1,28 @@
-import { readFile, stat } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { StillpointError } from '../domain/errors.ts';
+import { EXIT, StillpointError } from '../domain/errors.ts';
 import type { ChunkReference } from '../domain/manifest.ts';
+import type { BlockBuffers } from './block-buffers.ts';
 import type { ChunkPool } from './chunk-pool.ts';
-import { sha256 } from './digest.ts';
-import { createExclusively, makeDirectory, syncDirectory } from './durable-files.ts';
+import type { ResultsOf } from './chunk-tasks.ts';
+import { createExclusively } from './durable-files.ts';
 import type { Layout } from './layout.ts';
+import { readError, storageError } from './storage-error.ts';
 
 /** Fixed size: journals only append and page files change in place, so boundaries stay where they are. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
-const MAX_COPIES = 999;
+const MOST_COPIES = 999;
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** A chunk that can be relied on, and where. */
+export interface StoredChunk {
+  readonly reference: ChunkReference;
+  /** New bytes in the repository; 0 when the chunk was there. */
+  readonly addedBytes: number;
+  /** The directory that holds it: its entry is durable when the caller has synced it. */
+  readonly directory: string;
+}
 
 /**
  * The chunks of a repository's grids. A chunk is written once, under its content's digest. One that is there
@@ -17,108 +30,138 @@ const MAX_COPIES = 999;
  * under the next key, and the damaged one is left for `verify` to name.
  */
 export class ChunkStore {
+  /** Where blocks for `put` come from, and go back to. */
+  readonly buffers: BlockBuffers;
   readonly #layout: Layout;
   readonly #pool: ChunkPool;
-  /** Chunks known good in this process, or being stored by it now. */
-  readonly #known = new Map<string, Promise<{ reference: ChunkReference; added: boolean }>>();
-  readonly #directories = new Map<string, Promise<void>>();
-  /** Directories with entries that a power cut could still take. */
-  readonly #unsynced = new Set<string>();
+  /** Chunks known good through this handle, or being stored through it now, by grid and digest. */
+  readonly #known = new Map<string, Promise<StoredChunk>>();
+  readonly #rooms = new Map<string, Promise<unknown>>();
 
-  constructor(layout: Layout, pool: ChunkPool) {
+  constructor(layout: Layout, pool: ChunkPool, buffers: BlockBuffers) {
+    this.buffers = buffers;
     this.#layout = layout;
     this.#pool = pool;
   }
 
   /**
-   * Stores one chunk; takes the bytes over. `added` is the number of new bytes, 0 when it was there. The
-   * content is durable on return, its directory entry after `sync`.
+   * Stores one chunk; takes the bytes over. Its content is durable on return, its name when the caller has
+   * synced `directory` and what leads to it: many chunks share one such sync.
    */
-  async put(grid: string, bytes: Uint8Array): Promise<{ reference: ChunkReference; addedBytes: number }> {
-    const sizeBytes = bytes.byteLength;
-    const encoded = await this.#pool.run({ type: 'encode', bytes });
-    if (encoded.type !== 'encoded') throw new Error('a chunk thread answered with something else');
-    const { digest, stored, storedDigest, codec } = encoded;
-    const content = { digest, sizeBytes, storedDigest, storedBytes: stored.byteLength, codec };
+  async put(grid: string, bytes: Bytes): Promise<StoredChunk> {
+    const { digest, plain } = await this.#pool.run<'digest'>({ type: 'digest', plain: bytes });
     const name = `${grid}/${digest}`;
     const known = this.#known.get(name);
-    if (known !== undefined) return { reference: (await known).reference, addedBytes: 0 };
-    const storing = this.#store(grid, content, stored);
+    if (known !== undefined) {
+      this.buffers.giveBack(plain);
+      return { ...(await known), addedBytes: 0 };
+    }
+    const storing = this.#store(grid, digest, plain);
     this.#known.set(name, storing);
+    // The caller is told of a failure below; the next one shall try anew.
     storing.catch(() => this.#known.delete(name));
-    const { reference, added } = await storing;
-    return { reference, addedBytes: added ? reference.storedBytes : 0 };
+    return storing;
   }
 
-  async #store(
-    grid: string,
-    content: Omit<ChunkReference, 'key'>,
-    stored: Uint8Array,
-  ): Promise<{ reference: ChunkReference; added: boolean }> {
-    for (let copy = 0; copy <= MAX_COPIES; copy += 1) {
-      const reference = { key: copy === 0 ? content.digest : `${content.digest}-${copy}`, ...content };
-      const path = this.#layout.chunk(grid, reference.key);
-      await this.#makeDirectory(dirname(path));
-      // Looking first saves writing what is there already; who wins a race is told by the exclusive create.
-      if (!(await exists(path)) && (await createExclusively(path, stored, false))) {
-        this.#unsynced.add(dirname(path));
-        return { reference, added: true };
+  async #store(grid: string, digest: string, plain: Bytes): Promise<StoredChunk> {
+    const sizeBytes = plain.byteLength;
+    let compressed: ResultsOf['compress'] | null = null;
+    for (let copy = 0; copy <= MOST_COPIES; copy += 1) {
+      const key = copy === 0 ? digest : `${digest}-${copy}`;
+      const path = this.#layout.chunk(grid, key);
+      const directory = dirname(path);
+      let found = await this.#find(path, key, digest, sizeBytes);
+      if (found === 'missing') {
+        compressed ??= await this.#pool.run<'compress'>({ type: 'compress', plain, digest });
+        const reference = await this.#create(path, key, compressed);
+        if (reference !== null) {
+          this.buffers.giveBack(compressed.plain);
+          return { reference, addedBytes: reference.storedBytes, directory };
+        }
+        // Another writer was faster. What it wrote is as good as what was there before: to be verified.
+        found = await this.#find(path, key, digest, sizeBytes);
       }
-      const found = await this.#goodCopy(grid, reference);
-      if (found !== null) return { reference: found, added: false };
+      if (typeof found === 'object') {
+        this.buffers.giveBack(compressed?.plain ?? plain);
+        return { reference: found, addedBytes: 0, directory };
+      }
     }
-    throw new StillpointError({
-      code: 'chunk-damaged',
-      message: `every stored copy of chunk ${content.digest} is damaged`,
-      hint: 'look at the disk of the repository: stillpoint checkpoint verify names what is damaged',
-    });
+    throw new StillpointError(
+      {
+        code: 'chunk-damaged',
+        message: `every stored copy of chunk ${digest} is damaged`,
+        hint: 'look at the disk of the repository: stillpoint checkpoint verify names what is damaged',
+      },
+      EXIT.aborted,
+    );
   }
 
-  /** Makes the directory entries of all chunks put before this call durable. */
-  async sync(): Promise<void> {
-    const directories = [...this.#unsynced];
-    this.#unsynced.clear();
-    await Promise.all(directories.map((directory) => syncDirectory(directory)));
+  /** Null when the key is taken. */
+  async #create(
+    path: string,
+    key: string,
+    { plain, packed, storedDigest }: ResultsOf['compress'],
+  ): Promise<ChunkReference | null> {
+    const stored = packed ?? plain;
+    await this.#makeRoom(dirname(path));
+    if (!(await createExclusively(path, stored, false))) return null;
+    return {
+      key,
+      digest: key.slice(0, 64),
+      sizeBytes: plain.byteLength,
+      storedDigest,
+      storedBytes: stored.byteLength,
+      codec: packed === null ? 'none' : 'zstd',
+    };
   }
 
-  /** The reference under which the chunk found at this key can be relied on; null when it is damaged. */
-  async #goodCopy(grid: string, wanted: ChunkReference): Promise<ChunkReference | null> {
-    // Another version may have compressed it to other bytes: what counts is the content.
-    for (const codec of ['zstd', 'none'] as const) {
-      const bytes = await readFile(this.#layout.chunk(grid, wanted.key));
-      const storedBytes = bytes.byteLength;
-      const reference = { ...wanted, codec, storedBytes, storedDigest: sha256(bytes) };
-      const decoded = await this.#pool.run({ type: 'decode', bytes: new Uint8Array(bytes), reference });
-      if (decoded.type !== 'decoded') continue;
-      // Whoever wrote it may not have synced its directory yet.
-      this.#unsynced.add(dirname(this.#layout.chunk(grid, wanted.key)));
-      return reference;
+  /** The reference under which what is stored there can be relied on. */
+  async #find(
+    path: string,
+    key: string,
+    digest: string,
+    sizeBytes: number,
+  ): Promise<ChunkReference | 'missing' | 'damaged'> {
+    let stored: Bytes;
+    try {
+      stored = await readFile(path);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT') return 'missing';
+      // Bytes that the disk does not give back are damaged bytes; what we may not read is another matter.
+      if (code === 'EIO') return 'damaged';
+      throw readError(error, path);
     }
-    return null;
+    const storedBytes = stored.byteLength;
+    const examined = await this.#pool.run<'examine'>({ type: 'examine', stored, digest, sizeBytes });
+    if (examined.type === 'damaged') return 'damaged';
+    const { storedDigest, codec } = examined;
+    return { key, digest, sizeBytes, storedDigest, storedBytes, codec };
   }
 
   /** The plain bytes, verified; a string says what is wrong. */
-  async read(grid: string, reference: ChunkReference): Promise<Uint8Array | string> {
-    let bytes: Buffer;
+  async read(grid: string, reference: ChunkReference): Promise<Bytes | string> {
+    let stored: Bytes;
     try {
-      bytes = await readFile(this.#layout.chunk(grid, reference.key));
+      stored = await readFile(this.#layout.chunk(grid, reference.key));
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       return code === 'ENOENT'
         ? `chunk ${reference.key} is missing`
         : `chunk ${reference.key} cannot be read (${code ?? String(error)})`;
     }
-    const decoded = await this.#pool.run({ type: 'decode', bytes: new Uint8Array(bytes), reference });
-    if (decoded.type === 'decoded') return decoded.plain;
-    return `chunk ${reference.key} ${decoded.type === 'damaged' ? decoded.cause : 'cannot be read'}`;
+    const decoded = await this.#pool.run<'decode'>({ type: 'decode', stored, reference });
+    return decoded.type === 'decoded' ? decoded.plain : `chunk ${reference.key} ${decoded.cause}`;
   }
 
   /** Is the chunk there with its stored size? A look at the directory, not at the bytes. */
   async isStored(grid: string, reference: ChunkReference): Promise<boolean> {
+    const path = this.#layout.chunk(grid, reference.key);
     try {
-      return (await stat(this.#layout.chunk(grid, reference.key))).size === reference.storedBytes;
-    } catch {
-      return false;
+      return (await stat(path)).size === reference.storedBytes;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+      throw readError(error, path);
     }
   }
 
@@ -127,22 +170,14 @@ export class ChunkStore {
     this.#known.clear();
   }
 
-  #makeDirectory(path: string): Promise<void> {
-    let made = this.#directories.get(path);
-    if (made === undefined) {
-      made = makeDirectory(path);
-      this.#directories.set(path, made);
-      made.catch(() => this.#directories.delete(path));
-    }
-    return made;
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch {
-    return false;
+  #makeRoom(directory: string): Promise<unknown> {
+    const made = this.#rooms.get(directory);
+    if (made !== undefined) return made;
+    const making = mkdir(directory, { recursive: true }).catch((error: unknown) => {
+      this.#rooms.delete(directory);
+      throw storageError(error, directory);
+    });
+    this.#rooms.set(directory, making);
+    return making;
   }
 }

@@ -1,48 +1,91 @@
 import { createHash } from 'node:crypto';
 import { parentPort } from 'node:worker_threads';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import type { ChunkTask, ChunkTaskResult } from './chunk-pool.ts';
+import { assertNever } from '../domain/assert-never.ts';
+import type { ChunkTask, ChunkTaskResult } from './chunk-tasks.ts';
 
 /** Hashes and compresses in a thread of its own, so that the event loop is free for the grid. */
-const LEVEL = 1;
+const ZSTD_OPTIONS = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
-function perform(task: ChunkTask): { result: ChunkTaskResult; transfer: ArrayBuffer[] } {
-  const bytes = Buffer.from(task.bytes.buffer, task.bytes.byteOffset, task.bytes.byteLength);
-  if (task.type === 'encode') {
-    const digest = sha256(bytes);
-    const packed = zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: LEVEL } });
-    const smaller = packed.byteLength < bytes.byteLength;
-    const stored = smaller ? packed : bytes;
-    const storedDigest = smaller ? sha256(packed) : digest;
-    // A buffer of its own: pooled memory cannot be transferred.
-    const out = new Uint8Array(stored);
-    return {
-      result: { type: 'encoded', digest, stored: out, storedDigest, codec: smaller ? 'zstd' : 'none' },
-      transfer: [out.buffer],
-    };
-  }
-  const { reference } = task;
-  if (bytes.byteLength !== reference.storedBytes)
-    return damaged(`is ${bytes.byteLength} bytes long, not ${reference.storedBytes}`);
-  if (sha256(bytes) !== reference.storedDigest)
-    return damaged('does not have the digest of its stored bytes');
-  let plain: Buffer;
-  try {
-    plain =
-      reference.codec === 'zstd'
-        ? zstdDecompressSync(bytes, { maxOutputLength: reference.sizeBytes })
-        : bytes;
-  } catch (error) {
-    return damaged(`cannot be decompressed: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  if (plain.byteLength !== reference.sizeBytes || sha256(plain) !== reference.digest)
-    return damaged('does not have the digest of its content');
-  const out = new Uint8Array(plain);
-  return { result: { type: 'decoded', plain: out }, transfer: [out.buffer] };
+interface Performed {
+  readonly result: ChunkTaskResult;
+  readonly transfer: readonly Uint8Array<ArrayBuffer>[];
 }
 
-function damaged(cause: string): { result: ChunkTaskResult; transfer: ArrayBuffer[] } {
+function perform(task: ChunkTask): Performed {
+  switch (task.type) {
+    case 'digest':
+      return moved({ type: 'digested', digest: sha256(task.plain), plain: task.plain }, task.plain);
+    case 'compress':
+      return compress(task);
+    case 'examine':
+      return examine(task);
+    case 'decode':
+      return decode(task);
+    default:
+      return assertNever(task);
+  }
+}
+
+function compress({ plain, digest }: Extract<ChunkTask, { type: 'compress' }>): Performed {
+  const zstd = zstdCompressSync(plain, ZSTD_OPTIONS);
+  if (zstd.byteLength >= plain.byteLength) {
+    return moved({ type: 'compressed', plain, packed: null, storedDigest: digest }, plain);
+  }
+  const packed = ownBuffer(zstd);
+  return moved({ type: 'compressed', plain, packed, storedDigest: sha256(packed) }, plain, packed);
+}
+
+/** What is stored may come from another version that compressed it differently: what counts is the content. */
+function examine({ stored, digest, sizeBytes }: Extract<ChunkTask, { type: 'examine' }>): Performed {
+  const storedDigest = sha256(stored);
+  if (storedDigest === digest && stored.byteLength === sizeBytes) {
+    return moved({ type: 'examined', storedDigest, codec: 'none' });
+  }
+  const plain = decompress(stored, sizeBytes);
+  if (typeof plain === 'string') return damaged(plain);
+  if (plain.byteLength !== sizeBytes || sha256(plain) !== digest) return damaged('holds other content');
+  return moved({ type: 'examined', storedDigest, codec: 'zstd' });
+}
+
+function decode({ stored, reference }: Extract<ChunkTask, { type: 'decode' }>): Performed {
+  if (stored.byteLength !== reference.storedBytes) {
+    return damaged(`is ${stored.byteLength} bytes long, not ${reference.storedBytes}`);
+  }
+  const storedDigest = sha256(stored);
+  if (storedDigest !== reference.storedDigest) return damaged('does not have the digest of its stored bytes');
+  const plain = reference.codec === 'zstd' ? decompress(stored, reference.sizeBytes) : stored;
+  if (typeof plain === 'string') return damaged(plain);
+  const digest = plain === stored ? storedDigest : sha256(plain);
+  if (plain.byteLength !== reference.sizeBytes || digest !== reference.digest) {
+    return damaged('does not have the digest of its content');
+  }
+  const own = ownBuffer(plain);
+  return moved({ type: 'decoded', plain: own }, own);
+}
+
+/** A text says what is wrong. */
+function decompress(stored: Uint8Array, sizeBytes: number): Uint8Array<ArrayBuffer> | string {
+  try {
+    // The limit keeps a damaged frame from filling the memory; zlib does not accept a limit of zero.
+    return zstdDecompressSync(stored, { maxOutputLength: Math.max(1, sizeBytes) });
+  } catch (error) {
+    return `cannot be decompressed: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+function moved(result: ChunkTaskResult, ...transfer: Uint8Array<ArrayBuffer>[]): Performed {
+  return { result, transfer };
+}
+
+function damaged(cause: string): Performed {
   return { result: { type: 'damaged', cause }, transfer: [] };
+}
+
+/** Memory that is shared with other buffers (Node's pool) cannot be handed to another thread. */
+function ownBuffer(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const whole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength;
+  return whole ? bytes : new Uint8Array(bytes);
 }
 
 function sha256(bytes: Uint8Array): string {
@@ -52,7 +95,10 @@ function sha256(bytes: Uint8Array): string {
 parentPort?.on('message', ({ id, task }: { id: number; task: ChunkTask }) => {
   try {
     const { result, transfer } = perform(task);
-    parentPort?.postMessage({ id, result }, transfer);
+    parentPort?.postMessage(
+      { id, result },
+      transfer.map((bytes) => bytes.buffer),
+    );
   } catch (error) {
     parentPort?.postMessage({ id, error: error instanceof Error ? error.message : String(error) });
   }

@@ -1,30 +1,49 @@
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, open, rename, rm, unlink } from 'node:fs/promises';
+import { link, mkdir, open, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { StillpointError } from '../domain/errors.ts';
+import { storageError } from './storage-error.ts';
 
 /** Marks files that are being written; garbage collection removes those that a dead writer left. */
 export const TEMPORARY_PREFIX = '.writing-';
 
-/** Makes a directory and the entries that lead to it durable. */
-export async function makeDirectory(path: string): Promise<void> {
-  const made = await mkdir(path, { recursive: true });
-  if (made === undefined) return;
-  for (let at = path; at.length >= made.length; at = dirname(at)) await syncDirectory(dirname(at));
+/**
+ * Makes a directory below `root`. Durable on return, with every directory that leads to it: also those that
+ * were there already, because whoever made them may not have come to the sync yet.
+ */
+export async function ensureDirectory(root: string, path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+    await syncUpTo(root, [dirname(path)]);
+  } catch (error) {
+    throw storageError(error, path);
+  }
+}
+
+/** Makes the entries in these directories durable, and the directories themselves, up to the root. */
+export async function syncUpTo(root: string, directories: Iterable<string>): Promise<void> {
+  const all = new Set([root]);
+  for (const directory of directories) {
+    for (let at = directory; at.length > root.length; at = dirname(at)) all.add(at);
+  }
+  await Promise.all([...all].map((directory) => syncDirectory(directory)));
 }
 
 export async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, 'r');
   try {
-    await handle.sync();
-  } finally {
-    await handle.close();
+    const handle = await open(path, 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw storageError(error, path);
   }
 }
 
 /**
- * Writes a file that must not be there yet. False when it is; then nothing was changed. Durable on return,
- * the directory entry only with `syncEntry`.
+ * Writes a file that must not be there yet: false when it is, and then nothing was changed. The content is
+ * durable before the name exists. With `syncEntry` the name is durable on return too, whoever made it.
  */
 export async function createExclusively(
   path: string,
@@ -34,32 +53,26 @@ export async function createExclusively(
   const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${randomUUID()}`);
   try {
     await writeSynced(temporary, bytes);
-    try {
-      // A link fails where the name exists; a rename would overwrite.
-      await link(temporary, path);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-      throw error;
-    }
+    const created = await linkExclusively(temporary, path);
     if (syncEntry) await syncDirectory(dirname(path));
-    return true;
+    return created;
   } catch (error) {
     throw storageError(error, path);
   } finally {
+    // What cannot be removed now is removed by the next garbage collection.
     await rm(temporary, { force: true }).catch(() => undefined);
   }
 }
 
-/** For what may be written anew (an operation's marker): the new content replaces the old at once. */
-export async function replaceFile(path: string, text: string): Promise<void> {
-  const temporary = join(dirname(path), `${TEMPORARY_PREFIX}${randomUUID()}`);
+/** A link fails where the name exists; a rename would overwrite. */
+async function linkExclusively(temporary: string, path: string): Promise<boolean> {
   try {
-    await writeSynced(temporary, text);
-    await rename(temporary, path);
-    await syncDirectory(dirname(path));
+    await link(temporary, path);
+    return true;
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined);
-    throw storageError(error, path);
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    // An NFS client that lost the answer asks again and is told EEXIST of its own link: two names tell.
+    return (await stat(temporary)).nlink > 1;
   }
 }
 
@@ -67,10 +80,11 @@ export async function replaceFile(path: string, text: string): Promise<void> {
 export async function removeDurably(path: string): Promise<void> {
   try {
     await unlink(path);
-    await syncDirectory(dirname(path));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw storageError(error, path);
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw storageError(error, path);
   }
+  await syncDirectory(dirname(path));
 }
 
 async function writeSynced(path: string, bytes: Uint8Array | string): Promise<void> {
@@ -81,32 +95,4 @@ async function writeSynced(path: string, bytes: Uint8Array | string): Promise<vo
   } finally {
     await file.close();
   }
-}
-
-/** What the operating system says about the repository's disk, in words that help. */
-export function storageError(error: unknown, path: string): unknown {
-  const code = (error as NodeJS.ErrnoException | null)?.code;
-  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG') {
-    return new StillpointError(
-      {
-        code: 'repository-full',
-        message: `the repository is full (${code} at ${path})`,
-        hint: 'make room or delete old checkpoints (stillpoint checkpoint delete), then try again',
-      },
-      4,
-      { cause: error },
-    );
-  }
-  if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM') {
-    return new StillpointError(
-      {
-        code: 'repository-read-only',
-        message: `the repository cannot be written (${code} at ${path})`,
-        hint: 'look at its mount options and at the owner of its directory',
-      },
-      4,
-      { cause: error },
-    );
-  }
-  return error;
 }

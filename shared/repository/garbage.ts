@@ -1,106 +1,178 @@
-import { readdir, rename, rm, stat } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { StillpointError } from '../domain/errors.ts';
-import { listCheckpoints, names, readMember } from './catalogue.ts';
-import { removeDurably, storageError, syncDirectory, TEMPORARY_PREFIX } from './durable-files.ts';
+import { EXIT, StillpointError } from '../domain/errors.ts';
+import { checkpointMissing, listCheckpoints, namesIn, readMember } from './catalogue.ts';
+import { giveUp, isThere, removeManifests, removeRemains, retire } from './deletion.ts';
+import { TEMPORARY_PREFIX } from './durable-files.ts';
 import type { Layout } from './layout.ts';
-import { beginCollection } from './operations.ts';
+import { beginCollection, COLLECTION_REFRESH_MS } from './operations.ts';
+import type { CatalogueEntry, OperationLease } from './repository.ts';
+import { storageError } from './storage-error.ts';
 
-/** A temporary file older than this has no writer any more. */
+/** A temporary file outside the chunks that is older has no writer any more: each is written in one go. */
 const STALE_MS = 60 * 60 * 1000;
+/** How long a collection removes without asking whether it was taken for dead: far below that silence. */
+const ASK_AGAIN_MS = 2000;
 
-/**
- * Deletes in reverse order of writing, so that a crash at any step leaves something that says what it is:
- * the commit object goes first (renamed: the checkpoint is valid no more, and listed as being deleted), then
- * the member manifests, then the directory. Its chunks are garbage from then on.
- */
-export async function removeCheckpoint(layout: Layout, grid: string, checkpoint: string): Promise<void> {
+/** Rerunnable: what a crash left of the deletion is ended by the next, or by the next garbage collection. */
+export async function deleteCheckpoint(
+  layout: Layout,
+  grid: string,
+  checkpoint: string,
+  holder: string,
+): Promise<{ removedBytes: number }> {
   const directory = layout.checkpoint(grid, checkpoint);
-  if (!(await isThere(directory))) {
-    throw new StillpointError({
-      code: 'checkpoint-missing',
-      message: `the repository has no checkpoint ${checkpoint} of grid ${grid}`,
-      hint: 'stillpoint checkpoint list shows what it has',
-    });
-  }
-  try {
-    if (await isThere(layout.gridManifest(grid, checkpoint))) {
-      await rename(layout.gridManifest(grid, checkpoint), layout.deletedManifest(grid, checkpoint));
-      await syncDirectory(directory);
-    }
-    await rm(layout.members(grid, checkpoint), { recursive: true, force: true });
-    await syncDirectory(directory);
-    await removeDurably(layout.deletedManifest(grid, checkpoint));
-    await rm(directory, { recursive: true, force: true });
-    await syncDirectory(layout.checkpoints(grid));
-  } catch (error) {
-    throw storageError(error, directory);
-  }
+  if (!(await isThere(directory))) throw checkpointMissing(grid, checkpoint);
+  await retire(layout, grid, checkpoint);
+  await removeManifests(layout, grid, checkpoint);
+  const { removedBytes, skipped } = await collectGarbage(layout, grid, holder);
+  // An operation runs: the checkpoint goes now, its chunks with the next collection.
+  if (skipped) await removeRemains(layout, grid, checkpoint);
+  return { removedBytes };
+}
+
+/** Does nothing to a checkpoint that is committed, or that is not there. */
+export async function discardCheckpoint(layout: Layout, grid: string, checkpoint: string): Promise<void> {
+  if (!(await isThere(layout.checkpoint(grid, checkpoint)))) return;
+  if (!(await giveUp(layout, grid, checkpoint))) return;
+  await removeManifests(layout, grid, checkpoint);
+  await removeRemains(layout, grid, checkpoint);
 }
 
 /**
- * Removes every chunk that no checkpoint of the grid names. Does nothing while an operation runs; stops
- * before it removes anything when a manifest cannot be read, for then it cannot know what is needed.
+ * Removes every chunk that no committed checkpoint of the grid names, and ends deletions that were begun.
+ * Does nothing while an operation runs; rejects `manifest-damaged`, with nothing removed, when a committed
+ * checkpoint cannot be read, for then it cannot know what is needed.
  */
 export async function collectGarbage(
   layout: Layout,
   grid: string,
   holder: string,
 ): Promise<{ removedBytes: number; skipped: boolean }> {
+  if (!(await isThere(layout.checkpoints(grid))) && !(await isThere(layout.chunks(grid)))) {
+    return { removedBytes: 0, skipped: false };
+  }
   const lease = await beginCollection(layout, grid, holder);
   if (lease === null) return { removedBytes: 0, skipped: true };
-  const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), 60_000);
+  const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), COLLECTION_REFRESH_MS);
   try {
-    const needed = await neededChunks(layout, grid);
-    return { removedBytes: await sweep(layout, grid, needed), skipped: false };
+    const entries = await listCheckpoints(layout, grid);
+    const needed = await neededChunks(layout, grid, entries);
+    const dead = entries.filter(({ state }) => state === 'uncommitted' || state === 'deleting');
+    // Nobody works here, so nobody will commit these; whoever tries late is shut out, then loses the chunks.
+    for (const { checkpoint } of dead) {
+      await retire(layout, grid, checkpoint);
+      await removeManifests(layout, grid, checkpoint);
+    }
+    const removedBytes = await sweepChunks(layout, grid, needed, lease);
+    for (const { checkpoint } of dead) await removeRemains(layout, grid, checkpoint);
+    await sweepTemporaries(layout, grid);
+    return { removedBytes, skipped: false };
   } finally {
     clearInterval(refreshing);
     await lease.end();
   }
 }
 
-async function neededChunks(layout: Layout, grid: string): Promise<Set<string>> {
+async function neededChunks(
+  layout: Layout,
+  grid: string,
+  entries: readonly CatalogueEntry[],
+): Promise<Set<string>> {
   const needed = new Set<string>();
-  for (const { state, checkpoint, manifest, cause } of await listCheckpoints(layout, grid)) {
+  for (const { state, checkpoint, manifest, cause } of entries) {
     if (state === 'uncommitted' || state === 'deleting') continue;
-    if (state !== 'valid' || manifest === null) {
-      throw new StillpointError({
-        code: 'manifest-damaged',
-        message: `no chunk was removed: ${checkpoint} is damaged, and what it needs is not known (${cause ?? ''})`,
-        hint: `delete it (stillpoint checkpoint delete ${checkpoint}), then delete again to free the space`,
-      });
-    }
-    for (const member of manifest.members) {
-      const stored = await readMember(layout, grid, checkpoint, member.name, member.manifestDigest);
-      for (const artifact of stored.artifacts) {
-        if (artifact.kind === 'file') for (const chunk of artifact.chunks) needed.add(chunk.key);
+    if (state === 'damaged' || manifest === null) throw unknownNeeds(checkpoint, cause);
+    for (const { name, manifestDigest } of manifest.members) {
+      const member = await readMember(layout, grid, checkpoint, name, manifestDigest);
+      for (const artifact of member.artifacts) {
+        if (artifact.kind === 'file') for (const { key } of artifact.chunks) needed.add(key);
       }
     }
   }
   return needed;
 }
 
-async function sweep(layout: Layout, grid: string, needed: ReadonlySet<string>): Promise<number> {
+/**
+ * The lease is asked in between: a collection that was stopped, and was taken for dead, must not go on. What
+ * remains is the one removal that was on its way when it was stopped; a commit finds it (it looks at every
+ * chunk), unless it had looked before.
+ */
+async function sweepChunks(
+  layout: Layout,
+  grid: string,
+  needed: ReadonlySet<string>,
+  lease: OperationLease,
+): Promise<number> {
   let removedBytes = 0;
-  for (const room of await names(layout.chunks(grid))) {
+  let askedAt = performance.now();
+  for (const room of await namesIn(layout.chunks(grid))) {
     const directory = join(layout.chunks(grid), room);
-    for (const key of await readdir(directory)) {
-      const path = join(directory, key);
+    for (const key of await entriesOf(directory)) {
       if (needed.has(key)) continue;
-      const { size, mtimeMs } = await stat(path);
-      if (key.startsWith(TEMPORARY_PREFIX) && Date.now() - mtimeMs < STALE_MS) continue;
-      await rm(path, { force: true });
-      removedBytes += size;
+      if (performance.now() - askedAt > ASK_AGAIN_MS) {
+        if (!(await lease.refresh())) throw takenForDead();
+        askedAt = performance.now();
+      }
+      removedBytes += await removeFile(join(directory, key));
     }
   }
   return removedBytes;
 }
 
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch {
-    return false;
+/** Those beside the chunks belong to nobody, as no operation runs; the others may be somebody's marker. */
+async function sweepTemporaries(layout: Layout, grid: string): Promise<void> {
+  const now = Date.now();
+  for (const directory of [layout.root, layout.operations(grid), layout.restores(grid)]) {
+    for (const name of await entriesOf(directory)) {
+      if (!name.startsWith(TEMPORARY_PREFIX)) continue;
+      const path = join(directory, name);
+      const writtenAt = await stat(path).then(
+        ({ mtimeMs }) => mtimeMs,
+        () => now,
+      );
+      if (now - writtenAt > STALE_MS) await removeFile(path);
+    }
   }
+}
+
+async function entriesOf(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    throw storageError(error, directory);
+  }
+}
+
+/** Resolves to the bytes that it gave back; 0 when it was gone. */
+async function removeFile(path: string): Promise<number> {
+  try {
+    const { size } = await stat(path);
+    await rm(path);
+    return size;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    throw storageError(error, path);
+  }
+}
+
+function unknownNeeds(checkpoint: string, cause: string | null): StillpointError {
+  return new StillpointError(
+    {
+      code: 'manifest-damaged',
+      message: `no chunk was removed: what ${checkpoint} needs is not known (${cause ?? 'it cannot be read'})`,
+      hint: `delete it too (stillpoint checkpoint delete ${checkpoint}), or bring its files back from a copy`,
+    },
+    EXIT.invalid,
+  );
+}
+
+function takenForDead(): StillpointError {
+  return new StillpointError({
+    code: 'repository-busy',
+    message: 'the garbage collection was silent for so long that another operation took it for dead',
+    hint: 'what was removed was garbage; collect again when no operation runs',
+  });
 }

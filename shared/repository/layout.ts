@@ -1,11 +1,13 @@
 import { join } from 'node:path';
-import { StillpointError } from '../domain/errors.ts';
+import { parseCheckpointId } from '../domain/checkpoint-id.ts';
+import { EXIT, StillpointError } from '../domain/errors.ts';
 
 /**
  * Where everything lies in a repository directory:
  *
  *   repository.json                                     format and id
- *   grids/<grid>/checkpoints/<id>/grid.json             the commit object
+ *   grids/<grid>/checkpoints/<id>/grid.json             the commit object, or the word that there will be none
+ *   grids/<grid>/checkpoints/<id>/grid.json.deleting    the commit object once its deletion has begun
  *   grids/<grid>/checkpoints/<id>/members/<member>.json
  *   grids/<grid>/chunks/<2 hex>/<key>                   content-addressed
  *   grids/<grid>/operations/<id>.json                   who works here now; garbage collection keeps off
@@ -33,7 +35,8 @@ export class Layout {
   }
 
   checkpoint(grid: string, checkpoint: string): string {
-    return join(this.checkpoints(grid), part(checkpoint));
+    if (parseCheckpointId(checkpoint) === null) throw badName(checkpoint);
+    return join(this.checkpoints(grid), checkpoint);
   }
 
   gridManifest(grid: string, checkpoint: string): string {
@@ -58,7 +61,7 @@ export class Layout {
   }
 
   chunk(grid: string, key: string): string {
-    if (!/^[0-9a-f]{64}(-\d{1,3})?$/.test(key)) throw badName(key);
+    if (!isChunkKey(key)) throw badName(key);
     return join(this.chunks(grid), key.slice(0, 2), key);
   }
 
@@ -66,14 +69,31 @@ export class Layout {
     return join(this.grids(), part(grid), 'operations');
   }
 
+  operation(grid: string, id: string): string {
+    return join(this.operations(grid), `${part(id)}.json`);
+  }
+
+  restores(grid: string): string {
+    return join(this.grids(), part(grid), 'restores');
+  }
+
   restore(grid: string, restoreId: string): string {
-    return join(this.grids(), part(grid), 'restores', `${part(restoreId)}.json`);
+    return join(this.restores(grid), `${part(restoreId)}.json`);
   }
 }
 
-/** A single part of a path: nothing that could lead elsewhere. */
-export function part(name: string): string {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/.test(name)) throw badName(name);
+/** The digest of the content; a number behind it where earlier copies were found damaged. */
+export function isChunkKey(key: string): boolean {
+  return /^[0-9a-f]{64}(-[1-9]\d{0,2})?$/.test(key);
+}
+
+/** Can this be a single part of a path, that leads nowhere else? */
+export function isName(name: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$/.test(name);
+}
+
+function part(name: string): string {
+  if (!isName(name)) throw badName(name);
   return name;
 }
 
@@ -82,11 +102,14 @@ export function checkArtifactPath(path: string): void {
   const parts = path.split('/');
   const bad = path.includes('\0') || parts.some((one) => one === '' || one === '.' || one === '..');
   if (bad || path.length > 4096) {
-    throw new StillpointError({
-      code: 'manifest-damaged',
-      message: `the artifact path ${JSON.stringify(path.slice(0, 200))} leads out of its member`,
-      hint: 'do not restore from this checkpoint; find out who wrote it',
-    });
+    throw new StillpointError(
+      {
+        code: 'manifest-damaged',
+        message: `the artifact path ${JSON.stringify(path.slice(0, 200))} leads out of its member`,
+        hint: 'do not restore from this checkpoint; find out who wrote it',
+      },
+      EXIT.invalid,
+    );
   }
 }
 

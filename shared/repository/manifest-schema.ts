@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { StillpointError } from '../domain/errors.ts';
+import { EXIT, StillpointError } from '../domain/errors.ts';
 import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
-import { checkArtifactPath } from './layout.ts';
+import { sha256 } from './digest.ts';
+import { checkArtifactPath, isChunkKey } from './layout.ts';
 
 /** What is read back from a repository is not trusted to be what was written: each manifest is parsed. */
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
@@ -29,30 +30,54 @@ const path = z.string().refine((text) => {
   }
 }, 'leads out of its member');
 
-const chunk = z.object({
-  key: z.string().regex(/^[0-9a-f]{64}(-\d{1,3})?$/),
-  digest,
-  sizeBytes: count.max(64 * 1024 * 1024),
-  storedDigest: digest,
-  storedBytes: count,
-  codec: z.enum(['zstd', 'none']),
-});
+const chunk = z
+  .object({
+    key: z.string(),
+    digest,
+    sizeBytes: count.max(64 * 1024 * 1024),
+    storedDigest: digest,
+    storedBytes: count,
+    codec: z.enum(['zstd', 'none']),
+  })
+  .refine(({ key, digest: content }) => isChunkKey(key) && key.startsWith(content), 'is not named by digest');
 
 const artifact = z.discriminatedUnion('kind', [
-  z.object({
-    kind: z.literal('file'),
-    path,
-    mode: count,
-    mtimeMs: z.number(),
-    sizeBytes: count,
-    digest,
-    chunks: z.array(chunk),
-  }),
+  z
+    .object({
+      kind: z.literal('file'),
+      path,
+      mode: count,
+      mtimeMs: z.number(),
+      sizeBytes: count,
+      digest,
+      chunks: z.array(chunk),
+    })
+    .refine(
+      ({ sizeBytes, chunks }) => sizeBytes === chunks.reduce((sum, one) => sum + one.sizeBytes, 0),
+      'is not as long as its chunks',
+    ),
   z.object({ kind: z.literal('directory'), path, mode: count }),
   z.object({ kind: z.literal('symlink'), path, target: z.string().min(1) }),
 ]);
 
-const memberManifest = z.object({
+/**
+ * A tree: every path once, and nothing below a file or a symbolic link. A restore that wrote below a link
+ * would write wherever the link points.
+ */
+const artifacts = z.array(artifact).superRefine((all, context) => {
+  const kinds = new Map(all.map((one) => [one.path, one.kind]));
+  if (kinds.size !== all.length) context.addIssue('names a path twice');
+  for (const { path: whole } of all) {
+    for (let end = whole.lastIndexOf('/'); end > 0; end = whole.lastIndexOf('/', end - 1)) {
+      const above = kinds.get(whole.slice(0, end));
+      if (above !== undefined && above !== 'directory') {
+        context.addIssue(`has ${JSON.stringify(whole)} below a ${above}`);
+      }
+    }
+  }
+});
+
+export const memberManifestSchema = z.object({
   format: z.literal(1),
   grid: z.string(),
   checkpoint: z.string(),
@@ -71,10 +96,10 @@ const memberManifest = z.object({
   }),
   mark,
   engineFacts: z.unknown(),
-  artifacts: z.array(artifact),
+  artifacts,
 });
 
-const gridManifest = z.object({
+const gridManifestSchema = z.object({
   format: z.literal(1),
   grid: z.string(),
   checkpoint: z.string(),
@@ -111,26 +136,46 @@ const gridManifest = z.object({
   warnings: z.array(z.string()),
 });
 
-/** Grid manifests carry a digest of themselves, so that a flipped bit in the commit object is seen. */
+export function parseMemberManifest(text: string, file: string): MemberManifest {
+  return parse(memberManifestSchema, parseJson(text, file), file) as MemberManifest;
+}
+
+/**
+ * The commit object has nothing above it that names its digest, so it carries its own. Comparing the whole
+ * text, and not only the manifest in it, finds every flipped bit.
+ */
 const sealed = z.object({ digest, manifest: z.unknown() });
 
-export function parseMemberManifest(text: string, file: string): MemberManifest {
-  return parse(memberManifest, parseJson(text, file), file) as MemberManifest;
+export function sealGridManifest(manifest: GridManifest): string {
+  return seal(manifest);
 }
 
-export function parseGridManifest(
-  text: string,
-  file: string,
-  digestOf: (text: string) => string,
-): GridManifest {
-  const outer = parse(sealed, parseJson(text, file), file);
-  if (digestOf(JSON.stringify(outer.manifest)) !== outer.digest)
-    throw damaged(file, 'it does not have its own digest');
-  return parse(gridManifest, outer.manifest, file) as GridManifest;
+export function parseGridManifest(text: string, file: string): GridManifest {
+  const { manifest } = parse(sealed, parseJson(text, file), file);
+  if (seal(manifest) !== text) throw damaged(file, 'it does not have its own digest');
+  return parse(gridManifestSchema, manifest, file) as GridManifest;
 }
 
-export function sealGridManifest(manifest: GridManifest, digestOf: (text: string) => string): string {
-  return `${JSON.stringify({ digest: digestOf(JSON.stringify(manifest)), manifest })}\n`;
+function seal(manifest: unknown): string {
+  return `${JSON.stringify({ digest: sha256(JSON.stringify(manifest)), manifest })}\n`;
+}
+
+/** Nothing is written that could not be read back. */
+export function checkWritable(schema: z.ZodType, text: string, file: string): void {
+  const parsed = schema.safeParse(JSON.parse(text));
+  if (parsed.success) return;
+  throw new StillpointError(
+    {
+      code: 'bad-manifest',
+      message: `${file} is not written: ${issueOf(parsed.error)}`,
+      hint: 'this is a fault of stillpoint: report it with this line and the log of the agent',
+    },
+    EXIT.aborted,
+  );
+}
+
+export function checkGridManifest(manifest: GridManifest, file: string): void {
+  checkWritable(gridManifestSchema, JSON.stringify(manifest), file);
 }
 
 export function damaged(file: string, cause: string): StillpointError {
@@ -140,7 +185,7 @@ export function damaged(file: string, cause: string): StillpointError {
       message: `${file} is damaged: ${cause}`,
       hint: 'use another checkpoint (stillpoint checkpoint list), and look at the disk of the repository',
     },
-    6,
+    EXIT.invalid,
   );
 }
 
@@ -155,6 +200,10 @@ function parseJson(text: string, file: string): unknown {
 function parse<T>(schema: z.ZodType<T>, value: unknown, file: string): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw damaged(file, `${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.trim());
+  throw damaged(file, issueOf(parsed.error));
+}
+
+function issueOf(error: z.ZodError): string {
+  const issue = error.issues[0];
+  return `${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`.trim();
 }

@@ -1,29 +1,35 @@
 import { createHash } from 'node:crypto';
 import { dirname } from 'node:path';
-import { StillpointError } from '../domain/errors.ts';
+import { EXIT, StillpointError } from '../domain/errors.ts';
 import type { Artifact, ChunkReference, MemberManifest } from '../domain/manifest.ts';
-import { CHUNK_BYTES, type ChunkStore } from './chunk-store.ts';
-import { sha256 } from './digest.ts';
-import { createExclusively, makeDirectory } from './durable-files.ts';
+import { blocksOf } from './blocks.ts';
+import type { ChunkStore } from './chunk-store.ts';
+import type { ByteBudget } from './concurrency.ts';
+import { EMPTY_DIGEST, sha256 } from './digest.ts';
+import { createExclusively, ensureDirectory, syncUpTo } from './durable-files.ts';
 import { checkArtifactPath, type Layout } from './layout.ts';
+import { checkWritable, memberManifestSchema } from './manifest-schema.ts';
 import type { MemberWriter } from './repository.ts';
 
-/** Chunks of all files of a member that may be under way at once: the bound of its memory. */
-const CHUNKS_UNDER_WAY = 8;
+/** What the smallest chunk counts in the budget: it bounds how many tiny files are open at once. */
+const LEAST_CHARGE_BYTES = 512 * 1024;
 
 /** Stores one member: files chunk by chunk as their bytes arrive, then the manifest that names them. */
 export class DirectoryMemberWriter implements MemberWriter {
   readonly #layout: Layout;
   readonly #chunks: ChunkStore;
+  readonly #budget: ByteBudget;
   readonly #grid: string;
   readonly #checkpoint: string;
-  readonly #artifacts = new Map<string, Artifact>();
-  readonly #places = new Places(CHUNKS_UNDER_WAY);
+  readonly #artifacts = new Map<string, Artifact | null>();
+  /** Directories with chunks that this member relies on, to be synced before the manifest is written. */
+  readonly #directories = new Set<string>();
   #storedBytes = 0;
 
-  constructor(layout: Layout, chunks: ChunkStore, grid: string, checkpoint: string) {
+  constructor(layout: Layout, chunks: ChunkStore, budget: ByteBudget, grid: string, checkpoint: string) {
     this.#layout = layout;
     this.#chunks = chunks;
+    this.#budget = budget;
     this.#grid = grid;
     this.#checkpoint = checkpoint;
   }
@@ -32,129 +38,103 @@ export class DirectoryMemberWriter implements MemberWriter {
     entry: { path: string; mode: number; mtimeMs: number },
     content: AsyncIterable<Uint8Array>,
   ): Promise<{ sizeBytes: number; digest: string }> {
-    checkArtifactPath(entry.path);
+    this.#claim(entry.path);
+    try {
+      const { sizeBytes, digest, chunks } = await this.#store(content);
+      const { path, mode, mtimeMs } = entry;
+      this.#artifacts.set(path, { kind: 'file', path, mode, mtimeMs, sizeBytes, digest, chunks });
+      return { sizeBytes, digest };
+    } catch (error) {
+      this.#artifacts.delete(entry.path);
+      throw error;
+    }
+  }
+
+  directory(entry: { path: string; mode: number }): void {
+    this.#claim(entry.path);
+    this.#artifacts.set(entry.path, { kind: 'directory', path: entry.path, mode: entry.mode });
+  }
+
+  symlink(entry: { path: string; target: string }): void {
+    this.#claim(entry.path);
+    this.#artifacts.set(entry.path, { kind: 'symlink', path: entry.path, target: entry.target });
+  }
+
+  async finish(
+    manifest: Omit<MemberManifest, 'artifacts'>,
+  ): Promise<{ manifestDigest: string; sizeBytes: number; storedBytes: number }> {
+    const artifacts = this.#sortedArtifacts();
+    const path = this.#layout.member(this.#grid, this.#checkpoint, manifest.member.name);
+    const text = `${JSON.stringify({ ...manifest, artifacts })}\n`;
+    checkWritable(memberManifestSchema, text, path);
+    // Chunks first: a manifest never names what a power cut could still take.
+    await syncUpTo(this.#layout.root, this.#directories);
+    await ensureDirectory(this.#layout.root, dirname(path));
+    if (!(await createExclusively(path, text, true))) {
+      throw new StillpointError(
+        {
+          code: 'checkpoint-exists',
+          message: `${manifest.member.name} was stored in ${this.#checkpoint} before`,
+          hint: 'start the checkpoint again: it gets a number of its own',
+        },
+        EXIT.aborted,
+      );
+    }
+    let sizeBytes = 0;
+    for (const artifact of artifacts) if (artifact.kind === 'file') sizeBytes += artifact.sizeBytes;
+    return { manifestDigest: sha256(text), sizeBytes, storedBytes: this.#storedBytes };
+  }
+
+  async #store(
+    content: AsyncIterable<Uint8Array>,
+  ): Promise<{ sizeBytes: number; digest: string; chunks: ChunkReference[] }> {
     const whole = createHash('sha256');
     const storing: Promise<ChunkReference>[] = [];
+    const failures: unknown[] = [];
     let sizeBytes = 0;
+    let isOneChunk = false;
     try {
-      for await (const block of blocksOf(content)) {
-        sizeBytes += block.byteLength;
-        whole.update(block);
-        const leave = await this.#places.enter();
-        const stored = this.#put(block).finally(leave);
-        // Its rejection is met below; until then it must not count as unhandled.
-        stored.catch(() => undefined);
+      for await (const block of blocksOf(content, this.#chunks.buffers)) {
+        // No use in reading on: the file cannot be stored any more. What was thrown is thrown below.
+        if (failures.length > 0) break;
+        isOneChunk = block.isLast && sizeBytes === 0;
+        sizeBytes += block.bytes.byteLength;
+        // The digest of a file of one chunk is the chunk's, which a chunk thread computes.
+        if (!isOneChunk) whole.update(block.bytes);
+        const giveBack = await this.#budget.take(Math.max(block.bytes.byteLength, LEAST_CHARGE_BYTES));
+        const stored = this.#put(block.bytes).finally(giveBack);
+        stored.catch((error: unknown) => failures.push(error));
         storing.push(stored);
       }
     } finally {
       await Promise.allSettled(storing);
     }
     const chunks = await Promise.all(storing);
-    const digest = whole.digest('hex');
-    this.#add({
-      kind: 'file',
-      path: entry.path,
-      mode: entry.mode,
-      mtimeMs: entry.mtimeMs,
-      sizeBytes,
-      digest,
-      chunks,
-    });
-    return { sizeBytes, digest };
+    const [only] = chunks;
+    if (only === undefined) return { sizeBytes: 0, digest: EMPTY_DIGEST, chunks };
+    return { sizeBytes, digest: isOneChunk ? only.digest : whole.digest('hex'), chunks };
   }
 
-  directory(entry: { path: string; mode: number }): void {
-    this.#add({ kind: 'directory', ...entry });
-  }
-
-  symlink(entry: { path: string; target: string }): void {
-    this.#add({ kind: 'symlink', ...entry });
-  }
-
-  async finish(
-    manifest: Omit<MemberManifest, 'artifacts'>,
-  ): Promise<{ manifestDigest: string; sizeBytes: number; storedBytes: number }> {
-    const artifacts = [...this.#artifacts.values()].sort((a, b) => (a.path < b.path ? -1 : 1));
-    const text = `${JSON.stringify({ ...manifest, artifacts })}\n`;
-    // Chunks first: a manifest never names what a power cut could still take.
-    await this.#chunks.sync();
-    const path = this.#layout.member(this.#grid, this.#checkpoint, manifest.member.name);
-    await makeDirectory(dirname(path));
-    if (!(await createExclusively(path, text, true))) {
-      throw new StillpointError({
-        code: 'checkpoint-exists',
-        message: `${manifest.member.name} was stored in ${this.#checkpoint} before`,
-        hint: 'start the checkpoint again: it gets a number of its own',
-      });
-    }
-    const sizeBytes = artifacts.reduce(
-      (sum, artifact) => sum + (artifact.kind === 'file' ? artifact.sizeBytes : 0),
-      0,
-    );
-    return { manifestDigest: sha256(text), sizeBytes, storedBytes: this.#storedBytes };
-  }
-
-  async #put(block: Uint8Array): Promise<ChunkReference> {
-    const { reference, addedBytes } = await this.#chunks.put(this.#grid, block);
+  async #put(bytes: Uint8Array<ArrayBuffer>): Promise<ChunkReference> {
+    const { reference, addedBytes, directory } = await this.#chunks.put(this.#grid, bytes);
     this.#storedBytes += addedBytes;
+    this.#directories.add(directory);
     return reference;
   }
 
-  #add(artifact: Artifact): void {
-    checkArtifactPath(artifact.path);
-    if (this.#artifacts.has(artifact.path)) throw new Error(`artifact ${artifact.path} was stored twice`);
-    this.#artifacts.set(artifact.path, artifact);
+  /** Takes the path before any byte is stored, so that a second artifact of this name fails at once. */
+  #claim(path: string): void {
+    checkArtifactPath(path);
+    if (this.#artifacts.has(path)) throw new Error(`artifact ${path} was stored twice`);
+    this.#artifacts.set(path, null);
   }
-}
 
-/** Cuts a stream into blocks of the chunk size, each in a buffer of its own. */
-async function* blocksOf(content: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  let parts: Uint8Array[] = [];
-  let held = 0;
-  for await (const piece of content) {
-    let rest = piece;
-    while (held + rest.byteLength >= CHUNK_BYTES) {
-      const taken = rest.subarray(0, CHUNK_BYTES - held);
-      parts.push(taken);
-      yield joined(parts, CHUNK_BYTES);
-      parts = [];
-      held = 0;
-      rest = rest.subarray(taken.byteLength);
+  #sortedArtifacts(): Artifact[] {
+    const artifacts: Artifact[] = [];
+    for (const [path, artifact] of this.#artifacts) {
+      if (artifact === null) throw new Error(`artifact ${path} is not stored yet`);
+      artifacts.push(artifact);
     }
-    if (rest.byteLength > 0) {
-      parts.push(rest);
-      held += rest.byteLength;
-    }
-  }
-  if (held > 0) yield joined(parts, held);
-}
-
-function joined(parts: readonly Uint8Array[], length: number): Uint8Array {
-  const block = new Uint8Array(length);
-  let at = 0;
-  for (const one of parts) {
-    block.set(one, at);
-    at += one.byteLength;
-  }
-  return block;
-}
-
-/** A bounded number of places; who enters leaves again. */
-class Places {
-  #free: number;
-  readonly #waiting: (() => void)[] = [];
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async enter(): Promise<() => void> {
-    if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    return () => {
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#free += 1;
-      else next();
-    };
+    return artifacts.sort((a, b) => (a.path < b.path ? -1 : 1));
   }
 }

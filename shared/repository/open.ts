@@ -1,5 +1,5 @@
 import { StillpointError } from '../domain/errors.ts';
-import { openDirectoryRepository } from './directory-repository.ts';
+import { type DirectoryRepositoryOptions, openDirectoryRepository } from './directory-repository.ts';
 import type { Repository } from './repository.ts';
 
 /**
@@ -8,15 +8,13 @@ import type { Repository } from './repository.ts';
  */
 export async function openRepository(
   location: string,
-  options: { create?: boolean } = {},
+  options: DirectoryRepositoryOptions = {},
 ): Promise<Repository> {
-  const scheme = /^([a-z0-9]+):\/\//.exec(location)?.[1];
-  if (scheme !== undefined) {
-    throw new StillpointError({
-      code: 'repository-unsupported',
-      message: `a repository at ${scheme}:// is not supported by this version`,
-      hint: 'name a directory; it may be mounted from another machine (NFS)',
-    });
-  }
-  return openDirectoryRepository(location, { create: options.create ?? false });
+  const scheme = /^([a-z0-9]+):\/\//i.exec(location)?.[1];
+  if (scheme === undefined) return openDirectoryRepository(location, options);
+  throw new StillpointError({
+    code: 'repository-unsupported',
+    message: `a repository at ${scheme}:// is not supported by this version`,
+    hint: 'name a directory; it may be mounted from another machine (NFS)',
+  });
 }

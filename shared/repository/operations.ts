@@ -1,49 +1,63 @@
 import { randomUUID } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { StillpointError } from '../domain/errors.ts';
-import { makeDirectory, removeDurably, replaceFile } from './durable-files.ts';
-import { part, type Layout } from './layout.ts';
+import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { z } from 'zod';
+import { EXIT, StillpointError } from '../domain/errors.ts';
+import { createExclusively, ensureDirectory, removeDurably } from './durable-files.ts';
+import type { Layout } from './layout.ts';
 import type { OperationLease } from './repository.ts';
+import { storageError } from './storage-error.ts';
 
 /**
- * Who works in a grid's part of the repository. A running checkpoint may rely on a chunk that no committed
- * checkpoint names, so garbage collection must not run beside it.
+ * Who works in a grid's part of the repository. A running checkpoint relies on chunks that no committed
+ * checkpoint names yet, so garbage collection must not run beside it.
  *
- * Both sides announce themselves first and look for the other afterwards. Whichever announcement is durable
- * second sees the first: a collection that sees an operation does nothing, an operation that sees a
- * collection waits for it. Neither can miss the other. A marker that was not refreshed for ten minutes is
- * that of a dead process.
+ * Both sides announce themselves first, by a marker in one directory, and look for the other afterwards.
+ * Of two announcements one is second, and whoever made it sees the first: a collection that sees an
+ * operation does nothing, an operation that sees a collection waits for it or gives up. If each sees the
+ * other, the collection yields. Neither can miss the other. Over NFS this holds too: the look follows a
+ * change of our own in the same directory, which makes the client drop what it had cached of it.
+ *
+ * A marker is refreshed by writing it again. One that was silent for too long is that of a dead process and
+ * is removed by the other side. Its age is the difference between its time and that of a marker just
+ * written by ourselves: both come from the file system, so hosts' clocks take no part.
+ *
+ * A process may only have been stopped, and go on. Removal of its marker is how it learns that it lost its
+ * right: `refresh` finds that the file it wrote has its name no more. A commit asks after its commit object
+ * stands, and takes it back if it must; a collection asks again and again while it removes.
  */
-const SILENT_MS = 10 * 60 * 1000;
-const PATIENCE_MS = 30_000;
+const SILENT_MS = {
+  /** Its coordinator refreshes it every half minute, and a checkpoint that loses it is lost. */
+  operation: 10 * 60 * 1000,
+  /** Refreshed every few seconds; operations wait for it, so a killed one must not hold them up for long. */
+  collection: 20_000,
+} as const;
+export const COLLECTION_REFRESH_MS = 4000;
+const LOOK_AGAIN_MS = 200;
 
-interface Marker {
-  readonly kind: 'operation' | 'collection';
-  readonly holder: string;
-  readonly refreshedAt: number;
-}
+const markerSchema = z.object({ kind: z.enum(['operation', 'collection']), holder: z.string() });
+type Marker = z.infer<typeof markerSchema>;
 
+/** Rejects `repository-busy` when garbage is collected for longer than the patience. */
 export async function beginOperation(
   layout: Layout,
-  grid: string,
-  id: string,
-  holder: string,
+  operation: { grid: string; id: string; holder: string },
+  patienceMs: number,
 ): Promise<OperationLease> {
-  const lease = await announce(layout, grid, `${part(id)}.json`, 'operation', holder);
-  const until = Date.now() + PATIENCE_MS;
-  for (;;) {
-    const collecting = (await othersOf(layout, grid, 'collection'))[0];
-    if (collecting === undefined) return lease;
-    if (Date.now() > until) {
-      await lease.end();
-      throw new StillpointError({
-        code: 'repository-busy',
-        message: `garbage is being collected in the repository by ${collecting}`,
-        hint: 'try again when it is done; a killed one ends ten minutes after its last word',
-      });
+  const path = layout.operation(operation.grid, operation.id);
+  const lease = await announce(layout, path, { kind: 'operation', holder: operation.holder });
+  const until = performance.now() + patienceMs;
+  try {
+    for (;;) {
+      if (!(await lease.refresh())) throw busy('another process, which took this operation for dead');
+      const [collecting] = await othersOf(layout, operation.grid, 'collection', path);
+      if (collecting === undefined) return lease;
+      if (performance.now() > until) throw busy(collecting);
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
     }
-    await new Promise((resolve) => setTimeout(resolve, 200));
+  } catch (error) {
+    await lease.end();
+    throw error;
   }
 }
 
@@ -53,55 +67,97 @@ export async function beginCollection(
   grid: string,
   holder: string,
 ): Promise<OperationLease | null> {
-  const lease = await announce(layout, grid, `collection-${randomUUID()}.json`, 'collection', holder);
-  if ((await othersOf(layout, grid, 'operation')).length === 0) return lease;
+  const path = layout.operation(grid, `collection-${randomUUID()}`);
+  const lease = await announce(layout, path, { kind: 'collection', holder });
+  try {
+    if ((await othersOf(layout, grid, 'operation', path)).length === 0) return lease;
+  } catch (error) {
+    await lease.end();
+    throw error;
+  }
   await lease.end();
   return null;
 }
 
-async function announce(
-  layout: Layout,
-  grid: string,
-  name: string,
-  kind: Marker['kind'],
-  holder: string,
-): Promise<OperationLease> {
-  const directory = layout.operations(grid);
-  const path = join(directory, name);
-  await makeDirectory(directory);
-  const write = (): Promise<void> =>
-    replaceFile(path, JSON.stringify({ kind, holder, refreshedAt: Date.now() } satisfies Marker));
-  await write();
+async function announce(layout: Layout, path: string, marker: Marker): Promise<OperationLease> {
+  const text = JSON.stringify(marker);
+  await ensureDirectory(layout.root, dirname(path));
+  if (!(await createExclusively(path, text, true))) throw busy(`an operation of the same name at ${path}`);
   return {
-    async refresh() {
-      const still = (await readMarker(path)) !== null;
-      if (still) await write();
-      return still;
-    },
+    refresh: () => rewrite(path, text),
     end: () => removeDurably(path),
   };
 }
 
-/** The holders of live markers of this kind. Removes those of dead processes. */
-async function othersOf(layout: Layout, grid: string, kind: Marker['kind']): Promise<string[]> {
+/** False when the file lost its name meanwhile. It is never created anew: that would undo its removal. */
+async function rewrite(path: string, text: string): Promise<boolean> {
+  try {
+    const file = await open(path, 'r+');
+    try {
+      await file.write(text, 0);
+      await file.datasync();
+      return (await file.stat()).ino === (await stat(path)).ino;
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw storageError(error, path);
+  }
+}
+
+/** The holders of the live markers of one kind. Removes those of dead processes. */
+async function othersOf(
+  layout: Layout,
+  grid: string,
+  kind: Marker['kind'],
+  ownPath: string,
+): Promise<string[]> {
   const directory = layout.operations(grid);
   const holders: string[] = [];
-  for (const name of await readdir(directory)) {
-    if (!name.endsWith('.json') || name.startsWith('.')) continue;
-    const marker = await readMarker(join(directory, name));
-    if (marker === null || marker.kind !== kind) continue;
-    if (Date.now() - marker.refreshedAt > SILENT_MS) await removeDurably(join(directory, name));
-    else holders.push(marker.holder);
+  try {
+    const now = (await stat(ownPath)).mtimeMs;
+    for (const name of await readdir(directory)) {
+      const path = join(directory, name);
+      if (!name.endsWith('.json') || name.startsWith('.') || name === basename(ownPath)) continue;
+      const found = await look(path);
+      if (found === null || found.marker.kind !== kind) continue;
+      if (now - found.writtenAt > SILENT_MS[kind]) await removeDurably(path);
+      else holders.push(found.marker.holder);
+    }
+  } catch (error) {
+    throw storageError(error, directory);
   }
   return holders;
 }
 
-async function readMarker(path: string): Promise<Marker | null> {
+async function look(path: string): Promise<{ marker: Marker; writtenAt: number } | null> {
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as Marker;
+    const writtenAt = (await stat(path)).mtimeMs;
+    const parsed = markerSchema.safeParse(parseJson(await readFile(path, 'utf8')));
+    // What cannot be read is taken for the kind that keeps every chunk.
+    return { marker: parsed.data ?? { kind: 'operation', holder: basename(path) }, writtenAt };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    // Half a marker is somebody's who is there.
-    return { kind: 'operation', holder: 'unknown', refreshedAt: Date.now() };
+    throw error;
   }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function busy(holder: string): StillpointError {
+  return new StillpointError(
+    {
+      code: 'repository-busy',
+      message: `the repository is in use by ${holder}`,
+      hint: 'try again when it is done; a killed one is forgotten ten minutes after its last word',
+    },
+    EXIT.refused,
+  );
 }

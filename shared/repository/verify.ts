@@ -1,11 +1,22 @@
 import { createHash } from 'node:crypto';
-import type { Artifact, GridManifest, MemberManifest } from '../domain/manifest.ts';
+import { StillpointError } from '../domain/errors.ts';
+import type { Artifact, ChunkReference, GridManifest, MemberManifest } from '../domain/manifest.ts';
 import { readCheckpoint, readMember } from './catalogue.ts';
 import type { ChunkStore } from './chunk-store.ts';
+import { forEachConcurrently, readAhead } from './concurrency.ts';
+import { EMPTY_DIGEST } from './digest.ts';
 import type { Layout } from './layout.ts';
 import type { Damage } from './repository.ts';
 
-/** Re-reads every byte that a restore would need, and names all damage, file by file. */
+type FileArtifact = Extract<Artifact, { kind: 'file' }>;
+
+const FILES_AT_ONCE = 4;
+const READ_AHEAD_CHUNKS = 4;
+
+/**
+ * Re-reads every byte that a restore would need, and names all damage, file by file. A damaged manifest is
+ * damage; a checkpoint that was never committed rejects `checkpoint-missing`.
+ */
 export async function verifyCheckpoint(
   layout: Layout,
   chunks: ChunkStore,
@@ -17,55 +28,88 @@ export async function verifyCheckpoint(
   try {
     manifest = await readCheckpoint(layout, grid, checkpoint);
   } catch (error) {
-    return [{ member: null, file: 'grid.json', cause: messageOf(error) }];
+    if (!isManifestDamage(error)) throw error;
+    return [{ member: null, file: 'grid.json', cause: error.message }];
   }
   const damage: Damage[] = [];
-  let done = 0;
-  for (const member of manifest.members) {
-    let stored: MemberManifest;
+  let bytesDone = 0;
+  for (const { name, manifestDigest, sizeBytes } of manifest.members) {
+    const before = bytesDone;
+    let member: MemberManifest;
     try {
-      stored = await readMember(layout, grid, checkpoint, member.name, member.manifestDigest);
+      member = await readMember(layout, grid, checkpoint, name, manifestDigest);
     } catch (error) {
-      damage.push({ member: member.name, file: `members/${member.name}.json`, cause: messageOf(error) });
+      if (!isManifestDamage(error)) throw error;
+      damage.push({ member: name, file: `members/${name}.json`, cause: error.message });
+      bytesDone += sizeBytes;
       continue;
     }
-    for (const artifact of stored.artifacts) {
-      if (artifact.kind !== 'file') continue;
-      const cause = await damageOf(chunks, grid, artifact);
-      if (cause !== null) damage.push({ member: member.name, file: artifact.path, cause });
-      done += artifact.sizeBytes;
-      progress(done, manifest.sizeBytes);
+    const files = member.artifacts.filter((artifact) => artifact.kind === 'file');
+    const found = new Map<string, string>();
+    await forEachConcurrently(files, FILES_AT_ONCE, async (file) => {
+      const cause = await damageOf(chunks, grid, file, (bytes) => {
+        bytesDone += bytes;
+        progress(bytesDone, manifest.sizeBytes);
+      });
+      if (cause !== null) found.set(file.path, cause);
+    });
+    for (const { path } of files) {
+      const cause = found.get(path);
+      if (cause !== undefined) damage.push({ member: name, file: path, cause });
     }
+    // Also when reading stopped at damage: progress ends where it said it would.
+    bytesDone = before + sizeBytes;
+    progress(bytesDone, manifest.sizeBytes);
   }
   return damage;
+}
+
+/**
+ * The bytes of a file, chunk by chunk, each verified before it is given out. Throws what `fail` makes of the
+ * first damage; that the chunks make the whole file is known only at the end.
+ */
+export async function* verifiedBytes(
+  chunks: ChunkStore,
+  grid: string,
+  file: FileArtifact,
+  fail: (cause: string) => Error,
+): AsyncGenerator<Uint8Array, void, void> {
+  const { chunks: references } = file;
+  const whole = references.length > 1 ? createHash('sha256') : null;
+  const read = (index: number): Promise<Uint8Array | string> =>
+    chunks.read(grid, references[index] as ChunkReference);
+  let sizeBytes = 0;
+  for await (const bytes of readAhead(references.length, READ_AHEAD_CHUNKS, read)) {
+    if (typeof bytes === 'string') throw fail(bytes);
+    whole?.update(bytes);
+    sizeBytes += bytes.byteLength;
+    yield bytes;
+  }
+  const digest = whole?.digest('hex') ?? references[0]?.digest ?? EMPTY_DIGEST;
+  if (digest !== file.digest || sizeBytes !== file.sizeBytes) {
+    throw fail('its chunks do not make the file with its digest');
+  }
 }
 
 async function damageOf(
   chunks: ChunkStore,
   grid: string,
-  file: Extract<Artifact, { kind: 'file' }>,
+  file: FileArtifact,
+  readBytes: (bytes: number) => void,
 ): Promise<string | null> {
-  const whole = createHash('sha256');
-  let sizeBytes = 0;
-  // The next chunk is read while this one is hashed.
-  const reads = file.chunks.map((reference) => () => chunks.read(grid, reference));
-  let next = reads[0]?.();
-  for (let index = 0; index < reads.length; index += 1) {
-    const current = next;
-    next = reads[index + 1]?.();
-    next?.catch(() => undefined);
-    const bytes = await current;
-    if (bytes === undefined || typeof bytes === 'string') {
-      await next;
-      return bytes ?? 'it has no bytes';
+  try {
+    for await (const bytes of verifiedBytes(chunks, grid, file, (cause) => new DamageFound(cause))) {
+      readBytes(bytes.byteLength);
     }
-    whole.update(bytes);
-    sizeBytes += bytes.byteLength;
+    return null;
+  } catch (error) {
+    if (error instanceof DamageFound) return error.message;
+    throw error;
   }
-  if (sizeBytes !== file.sizeBytes) return `its chunks make ${sizeBytes} bytes, not ${file.sizeBytes}`;
-  return whole.digest('hex') === file.digest ? null : 'its chunks do not make the file with its digest';
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+class DamageFound extends Error {}
+
+function isManifestDamage(error: unknown): error is StillpointError {
+  return error instanceof StillpointError && error.failure.code === 'manifest-damaged';
 }

@@ -1,0 +1,80 @@
+import { dirname } from 'node:path';
+import { EXIT, StillpointError } from '../domain/errors.ts';
+import type { ChunkReference, GridManifest } from '../domain/manifest.ts';
+import { readMember } from './catalogue.ts';
+import type { ChunkStore } from './chunk-store.ts';
+import { forEachConcurrently } from './concurrency.ts';
+import { retire } from './deletion.ts';
+import { createExclusively, ensureDirectory } from './durable-files.ts';
+import type { Layout } from './layout.ts';
+import { checkGridManifest, sealGridManifest } from './manifest-schema.ts';
+import type { OperationLease } from './repository.ts';
+
+const LOOKS_AT_ONCE = 32;
+
+/**
+ * Writes the commit object, when everything that it needs is stored. The lease keeps garbage collection off
+ * from before the first look until after the object stands. Were this process stopped for so long that a
+ * collection took it for dead, that collection may have removed what was looked at: then the lease is found
+ * lost, and the object is taken back.
+ */
+export async function commitCheckpoint(
+  layout: Layout,
+  chunks: ChunkStore,
+  manifest: GridManifest,
+  lease: OperationLease,
+): Promise<void> {
+  const { grid, checkpoint } = manifest;
+  const path = layout.gridManifest(grid, checkpoint);
+  checkGridManifest(manifest, path);
+  await checkStored(layout, chunks, manifest);
+  await ensureDirectory(layout.root, dirname(path));
+  if (!(await createExclusively(path, sealGridManifest(manifest), true))) {
+    throw new StillpointError(
+      {
+        code: 'checkpoint-exists',
+        message: `${checkpoint} was committed or given up already`,
+        hint: 'start the checkpoint again: it gets a number of its own',
+      },
+      EXIT.aborted,
+    );
+  }
+  if (await lease.refresh()) return;
+  await retire(layout, grid, checkpoint);
+  throw new StillpointError(
+    {
+      code: 'repository-busy',
+      message: `${checkpoint} is not committed: this process was silent for so long that it was taken for dead`,
+      hint: 'create the checkpoint again, on a machine that does not stop its processes',
+    },
+    EXIT.aborted,
+  );
+}
+
+async function checkStored(layout: Layout, chunks: ChunkStore, manifest: GridManifest): Promise<void> {
+  const { grid, checkpoint } = manifest;
+  const looked = new Set<string>();
+  for (const { name, manifestDigest } of manifest.members) {
+    const member = await readMember(layout, grid, checkpoint, name, manifestDigest);
+    for (const artifact of member.artifacts) {
+      if (artifact.kind !== 'file') continue;
+      const fresh = artifact.chunks.filter(({ key }) => !looked.has(key));
+      for (const { key } of fresh) looked.add(key);
+      await forEachConcurrently(fresh, LOOKS_AT_ONCE, async (chunk) => {
+        if (!(await chunks.isStored(grid, chunk))) throw notStored(name, artifact.path, chunk);
+      });
+    }
+  }
+}
+
+function notStored(member: string, path: string, chunk: ChunkReference): StillpointError {
+  return new StillpointError(
+    {
+      code: 'chunk-damaged',
+      message: `${member}: ${path}: chunk ${chunk.key} is not stored as its manifest says`,
+      hint: 'look at the disk of the repository, then create the checkpoint again',
+      member,
+    },
+    EXIT.aborted,
+  );
+}

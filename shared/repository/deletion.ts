@@ -1,0 +1,67 @@
+import { readFile, rename, rm, stat } from 'node:fs/promises';
+import { GIVEN_UP } from './catalogue.ts';
+import { createExclusively, syncDirectory } from './durable-files.ts';
+import type { Layout } from './layout.ts';
+import { readError, storageError } from './storage-error.ts';
+
+/**
+ * A checkpoint goes in the reverse order of its making, in three steps, each durable before the next and
+ * each without harm when done again. A crash between any two leaves something that says what it is:
+ *
+ *   retire           the commit object loses its name, so the checkpoint is valid no more
+ *   removeManifests  nothing names its chunks any more
+ *   (garbage collection removes the chunks that nothing else names)
+ *   removeRemains    the mark of the deletion, and the directory
+ */
+export async function retire(layout: Layout, grid: string, checkpoint: string): Promise<void> {
+  if (await giveUp(layout, grid, checkpoint)) return;
+  const directory = layout.checkpoint(grid, checkpoint);
+  try {
+    await rename(layout.gridManifest(grid, checkpoint), layout.deletedManifest(grid, checkpoint));
+    await syncDirectory(directory);
+  } catch (error) {
+    throw storageError(error, directory);
+  }
+}
+
+/**
+ * Makes sure that a checkpoint that was not committed never will be. False, with nothing changed, when it is
+ * committed. A late commit and this exclude each other, because both create the same file exclusively.
+ */
+export async function giveUp(layout: Layout, grid: string, checkpoint: string): Promise<boolean> {
+  if (await isThere(layout.deletedManifest(grid, checkpoint))) return true;
+  const path = layout.gridManifest(grid, checkpoint);
+  if (await createExclusively(path, GIVEN_UP, true)) return true;
+  try {
+    return (await readFile(path, 'utf8')) === GIVEN_UP;
+  } catch (error) {
+    throw readError(error, path);
+  }
+}
+
+export async function removeManifests(layout: Layout, grid: string, checkpoint: string): Promise<void> {
+  await removeTree(layout.members(grid, checkpoint), layout.checkpoint(grid, checkpoint));
+}
+
+export async function removeRemains(layout: Layout, grid: string, checkpoint: string): Promise<void> {
+  await removeTree(layout.checkpoint(grid, checkpoint), layout.checkpoints(grid));
+}
+
+export async function isThere(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw storageError(error, path);
+  }
+}
+
+async function removeTree(path: string, parent: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true });
+    await syncDirectory(parent);
+  } catch (error) {
+    throw storageError(error, path);
+  }
+}

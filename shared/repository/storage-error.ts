@@ -1,0 +1,57 @@
+import { EXIT, StillpointError } from '../domain/errors.ts';
+
+const FULL = new Set(['ENOSPC', 'EDQUOT']);
+const READ_ONLY = new Set(['EROFS', 'EACCES', 'EPERM']);
+
+/** What the operating system says when the repository is written, in words that help. */
+export function storageError(error: unknown, path: string): unknown {
+  const code = errnoOf(error);
+  if (code === null) return error;
+  if (FULL.has(code)) {
+    return new StillpointError(
+      {
+        code: 'repository-full',
+        message: `the repository is full (${code} at ${path})`,
+        hint: 'make room or delete old checkpoints (stillpoint checkpoint delete), then try again',
+      },
+      EXIT.aborted,
+      { cause: error },
+    );
+  }
+  if (READ_ONLY.has(code)) {
+    return new StillpointError(
+      {
+        code: 'repository-read-only',
+        message: `the repository cannot be written (${code} at ${path})`,
+        hint: 'look at its mount options and at the owner of its directory',
+      },
+      EXIT.aborted,
+      { cause: error },
+    );
+  }
+  return repositoryFailed(error, code, path);
+}
+
+/** The same when it is read. */
+export function readError(error: unknown, path: string): unknown {
+  const code = errnoOf(error);
+  return code === null ? error : repositoryFailed(error, code, path);
+}
+
+function repositoryFailed(error: unknown, code: string, path: string): StillpointError {
+  return new StillpointError(
+    {
+      code: 'repository-failed',
+      message: `the repository cannot be used (${code} at ${path})`,
+      hint: 'is it mounted, may this user read it, and is its disk sound?',
+    },
+    EXIT.aborted,
+    { cause: error },
+  );
+}
+
+function errnoOf(error: unknown): string | null {
+  if (!(error instanceof Error) || error instanceof StillpointError) return null;
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return typeof code === 'string' && syscall !== undefined ? code : null;
+}
