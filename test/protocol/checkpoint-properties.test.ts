@@ -122,6 +122,7 @@ function checkOrder(grid: SimulatedGrid, proof: CommitProof): void {
     ) {
       throw new Error(`${member.name} did not take part in what was committed`);
     }
+    expect(found.spoiled, `${member.name} was spoiled`).to.equal(false);
     return {
       kind: member.kind,
       fencedAt: found.fencedAt,

@@ -9,6 +9,8 @@ export interface Attempted {
   fencedAt: number | null;
   markedAt: number | null;
   openedAt: number | null;
+  /** Something got past the fence, or the process was restarted: no cut can be made of it. */
+  spoiled: boolean;
 }
 
 export interface EngineFaults {
@@ -90,15 +92,15 @@ export class ModelledEngine {
         return this.#later(action, () => answer({ type: 'prepared' }));
       case 'arm':
         return this.#later(action, () => {
-          const incarnation = String(this.#incarnation);
-          if (this.faults.restarts === true) this.#incarnation += 1;
-          answer({ type: 'armed', incarnation });
+          answer({ type: 'armed', incarnation: String(this.#incarnation) });
         });
       case 'freeze':
         return this.#freeze(action, answer);
       case 'thaw':
         return this.#later(action, () => {
           const last = this.history.at(-1);
+          if (last !== undefined && (this.faults.leaks === true || this.faults.restarts === true))
+            last.spoiled = true;
           const held = last !== undefined && last.markedAt !== null && last.openedAt === null;
           this.open();
           answer({ type: 'released', thawMs: 1 });
@@ -125,12 +127,17 @@ export class ModelledEngine {
       fencedAt: null,
       markedAt: null,
       openedAt: null,
+      spoiled: false,
     };
     this.history.push(attempted);
     this.#later(action, () => {
       attempted.fencedAt = this.#timeline.now;
       this.#later({ type: 'collect', token: action.token }, () => {
         attempted.markedAt = this.#timeline.now;
+        if (this.faults.restarts === true) {
+          this.#incarnation += 1;
+          attempted.spoiled = true;
+        }
         const mark =
           this.#kind === 'observer' ? null : { journalFile: 'f', position: 'p', name: attempted.token };
         answer({ type: 'marked', incarnation: String(this.#incarnation), mark, fenceMs: 1, markMs: 1 });
