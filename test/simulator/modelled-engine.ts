@@ -99,8 +99,7 @@ export class ModelledEngine {
       case 'thaw':
         return this.#later(action, () => {
           const last = this.history.at(-1);
-          if (last !== undefined && (this.faults.leaks === true || this.faults.restarts === true))
-            last.spoiled = true;
+          if (last !== undefined && this.faults.leaks === true) last.spoiled = true;
           const held = last !== undefined && last.markedAt !== null && last.openedAt === null;
           this.open();
           answer({ type: 'released', thawMs: 1 });

@@ -52,6 +52,7 @@ class AcknowledgementFence implements Fence {
   readonly #connectLate: boolean;
   #acknowledger: Acknowledger | null = null;
   #canary: Canary | null = null;
+  #dropped = false;
 
   constructor(settings: ConnectionSettings, control: Client, undo: PrimaryUndo, names: string) {
     this.#settings = settings;
@@ -62,13 +63,27 @@ class AcknowledgementFence implements Fence {
   }
 
   async arm(): Promise<void> {
-    this.#canary ??= await Canary.open(this.#settings);
-    if (this.#acknowledger?.lost !== null) this.#acknowledger = null;
-    if (!this.#connectLate) this.#acknowledger ??= await Acknowledger.start(this.#settings);
+    this.#canary ??= this.#kept(await Canary.open(this.#settings), (canary) => canary.close());
+    if (this.#acknowledger !== null && this.#acknowledger.lost !== null) this.#acknowledger = null;
+    if (!this.#connectLate) await this.#connect();
     await setStandbyNames(this.#control, this.#names);
-    this.#acknowledger ??= await Acknowledger.start(this.#settings);
+    await this.#connect();
     await waitUntil('the server to take us for a synchronous standby', () => this.#isSynchronous());
     await this.#proveThatCommitsWait();
+  }
+
+  async #connect(): Promise<void> {
+    this.#acknowledger ??= this.#kept(
+      await Acknowledger.start(this.#settings),
+      (acknowledger) => void acknowledger.stop(),
+    );
+  }
+
+  /** What was opened while an abort came must not outlive it. */
+  #kept<T>(opened: T, close: (opened: T) => void): T {
+    if (!this.#dropped) return opened;
+    close(opened);
+    throw dropped();
   }
 
   async close(): Promise<void> {
@@ -105,6 +120,7 @@ class AcknowledgementFence implements Fence {
   }
 
   async drop(): Promise<void> {
+    this.#dropped = true;
     this.#canary?.close();
     this.#canary = null;
     await this.#dropAcknowledger();
@@ -166,6 +182,7 @@ class AbsentStandbyFence implements Fence {
   readonly #undo: PrimaryUndo;
   #canary: Canary | null = null;
   #waiting: Promise<void> | null = null;
+  #dropped = false;
 
   constructor(settings: ConnectionSettings, control: Client, undo: PrimaryUndo) {
     this.#settings = settings;
@@ -174,7 +191,10 @@ class AbsentStandbyFence implements Fence {
   }
 
   async arm(): Promise<void> {
-    this.#canary ??= await Canary.open(this.#settings);
+    const canary = (this.#canary ??= await Canary.open(this.#settings));
+    if (!this.#dropped) return;
+    canary.close();
+    throw dropped();
   }
 
   async close(): Promise<void> {
@@ -211,10 +231,19 @@ class AbsentStandbyFence implements Fence {
   }
 
   async drop(): Promise<void> {
+    this.#dropped = true;
     this.#canary?.close();
     this.#canary = null;
     this.#waiting?.catch(() => undefined);
   }
+}
+
+function dropped(): StillpointError {
+  return new StillpointError({
+    code: 'aborted',
+    message: 'the checkpoint was aborted',
+    hint: 'see its first failure',
+  });
 }
 
 /** Asks the server again and again; each question is a round trip, so there is no need to sleep long. */

@@ -44,6 +44,9 @@ const THAW = {
          to_char(pg_postmaster_start_time() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt"`,
 };
 
+/** Its connections are gone by then, and every wait of it has a bound. */
+const OVERTAKEN_ENDS_MS = 12_000;
+
 /** Captures a primary: base copy and journal, and the fence between. */
 export class PrimaryCapture implements Capture {
   readonly #settings: PostgresSettings;
@@ -58,6 +61,8 @@ export class PrimaryCapture implements Capture {
   #undo: PrimaryUndo | null = null;
   #fence: Fence | null = null;
   #held: Held | null = null;
+  /** A call that an abort may overtake: it may be about to open or to change what the abort takes back. */
+  #underWay: Promise<void> = Promise.resolve();
 
   constructor(settings: PostgresSettings, context: CaptureContext) {
     this.#settings = settings;
@@ -65,7 +70,19 @@ export class PrimaryCapture implements Capture {
     this.#guardian = new PostgresGuardian(settings);
   }
 
-  async prepare(): Promise<void> {
+  prepare(): Promise<void> {
+    return this.#tracked(this.#prepare());
+  }
+
+  #tracked<T>(call: Promise<T>): Promise<T> {
+    this.#underWay = call.then(
+      () => undefined,
+      () => undefined,
+    );
+    return call;
+  }
+
+  async #prepare(): Promise<void> {
     const { checkpoint, spoolDirectory, artifacts, progress } = this.#context;
     const control = await connect(this.#settings, { applicationName: 'stillpoint-control' });
     this.#control = control;
@@ -92,7 +109,11 @@ export class PrimaryCapture implements Capture {
     });
   }
 
-  async arm(): Promise<{ incarnation: string }> {
+  arm(): Promise<{ incarnation: string }> {
+    return this.#tracked(this.#arm());
+  }
+
+  async #arm(): Promise<{ incarnation: string }> {
     const control = this.#connected();
     const facts = await readServerFacts(control);
     const undo: PrimaryUndo = {
@@ -263,6 +284,9 @@ export class PrimaryCapture implements Capture {
     // Our standby goes first: whoever else is in the list then decides alone again, once the setting is back.
     await this.#fence?.drop();
     if (this.#undo !== null) await this.#guardian.undo(this.#undo);
+    this.#control?.end().catch(() => undefined);
+    await Promise.race([this.#underWay, patience(OVERTAKEN_ENDS_MS)]);
+    if (this.#undo !== null) await this.#guardian.undo(this.#undo);
     await this.#context.saveUndo(null);
     this.#undo = null;
     await this.close();
@@ -317,4 +341,8 @@ export class PrimaryCapture implements Capture {
     if (this.#fence === null) throw new Error('not armed');
     return this.#fence;
   }
+}
+
+function patience(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }

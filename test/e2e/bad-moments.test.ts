@@ -1,0 +1,194 @@
+import { expect } from 'chai';
+import { createGrid, type TestGrid } from '../lab/grid.ts';
+import { Hooks } from '../lab/hooks.ts';
+import { until, type RunningCommand } from '../lab/processes.ts';
+import { temporaryFolder } from '../lab/temporary.ts';
+
+// Goal: whoever is killed, stopped or cut off at the worst moment, every server commits again within the
+// lease, nothing of ours is left, and no checkpoint is listed that cannot be restored.
+// Method: real processes, held at a named moment of the protocol, then SIGKILL or SIGSTOP.
+
+const LEASE_SECONDS = 2;
+const CREATE = ['checkpoint', 'create', 'bad', '--output', 'json', '--quiet'];
+
+describe('a checkpoint in which something dies', () => {
+  const folder = temporaryFolder('hooks');
+  const hooks = new Hooks(`${folder.path}/hooks`);
+  let grid: TestGrid;
+
+  before(async () => {
+    grid = await createGrid({
+      hosts: ['127.0.13.1', '127.0.13.2'],
+      copysets: [
+        { name: 'a', hosts: [0] },
+        { name: 'b', hosts: [1, 0] },
+      ],
+      leaseSeconds: LEASE_SECONDS,
+      env: hooks.env,
+    });
+    for (const { server } of grid.primaries) await server.query('CREATE TABLE t (x int)');
+  });
+
+  beforeEach(() => hooks.reset());
+
+  afterEach(async () => {
+    hooks.reset();
+    for (const [host, agent] of grid.agents.entries()) if (agent === null) await grid.startAgent(host);
+  });
+
+  after(async () => {
+    await grid?.close();
+    folder.remove();
+  });
+
+  async function heldAt(moment: string, member?: string): Promise<RunningCommand> {
+    hooks.hold(moment, member);
+    const command = grid.begin(CREATE);
+    await hooks.reached(moment);
+    return command;
+  }
+
+  /** The next checkpoint works, verifies, and is the only kind that is listed as valid. */
+  async function expectWorkingGrid(): Promise<void> {
+    hooks.reset();
+    await grid.expectUntouched();
+    const next = await grid.run(['checkpoint', 'create', 'good', '--output', 'json', '--quiet']);
+    expect(next.code, next.stderr + next.stdout).to.equal(0);
+    const verified = await grid.run([
+      'checkpoint',
+      'verify',
+      (next.json as { checkpoint: string }).checkpoint,
+      '--quiet',
+    ]);
+    expect(verified.code, verified.stderr).to.equal(0);
+    const { checkpoints } = (await grid.run(['checkpoint', 'list', '--output', 'json'])).json as {
+      checkpoints: { name: string; state: string }[];
+    };
+    for (const { name, state } of checkpoints) expect(`${name} ${state}`).to.equal('good valid');
+  }
+
+  for (const moment of ['prepared', 'armed', 'marked', 'thawing', 'released', 'collected']) {
+    it(`aborts everywhere when an agent is killed at '${moment}'`, async () => {
+      const command = await heldAt(moment, 'aa');
+      await grid.killAgent(0);
+      // Its guard, and not its successor, is what thaws.
+      await until('the servers to be as they were', () => commitsOnAll(grid), 4000);
+      hooks.reset();
+      await grid.startAgent(0);
+      const { code, stdout } = await command.finished;
+      expect(code, stdout).to.equal(4);
+      expect(stdout).to.match(/"code":"agent-lost"/);
+      await expectWorkingGrid();
+    });
+  }
+
+  for (const moment of ['prepared', 'armed', 'marked', 'released', 'collected']) {
+    it(`leaves no one frozen when the coordinator is killed while members are at '${moment}'`, async () => {
+      const command = await heldAt(moment, 'aa');
+      command.signal('SIGKILL');
+      await command.finished;
+      hooks.reset();
+      await until('the servers to be as they were', () => commitsOnAll(grid), 4000);
+      await expectWorkingGrid();
+    });
+  }
+
+  it('is aborted by one Ctrl-C in the window: exit 4, everything thawed [S71]', async () => {
+    const command = await heldAt('marked', 'aa');
+    command.signal('SIGINT');
+    hooks.reset();
+    const { code, stdout } = await command.finished;
+    expect(code, stdout).to.equal(4);
+    expect(stdout).to.match(/"code":"interrupted"/);
+    await expectWorkingGrid();
+  });
+
+  it('never commits the cut of a coordinator that was stopped past the lease', async () => {
+    const command = await heldAt('marked', 'aa');
+    command.signal('SIGSTOP');
+    hooks.reset();
+    // The agents thaw by their own clocks.
+    await until('the lease to run out', () => commitsOnAll(grid), (LEASE_SECONDS + 4) * 1000);
+    command.signal('SIGCONT');
+    const { code, stdout } = await command.finished;
+    // A new attempt may have made a valid cut; the one that was stopped is not it.
+    if (code === 0) {
+      const listed = await grid.run(['checkpoint', 'describe', 'bad', '--output', 'json']);
+      expect((listed.json as { token: { attempt: number } }).token.attempt).to.be.greaterThan(1);
+      await grid.run(['checkpoint', 'delete', 'bad', '--yes']);
+    } else expect(code, stdout).to.be.oneOf([4, 6]);
+    await expectWorkingGrid();
+  });
+
+  it('thaws when an agent is stopped in the window and never answers again', async () => {
+    const command = await heldAt('marked', 'aa');
+    grid.agents[0]?.signal('SIGSTOP');
+    await until('the servers to be as they were', () => commitsOnAll(grid), (LEASE_SECONDS + 8) * 1000);
+    grid.agents[0]?.signal('SIGCONT');
+    hooks.reset();
+    const { code, stdout } = await command.finished;
+    expect(code, stdout).to.equal(4);
+    await expectWorkingGrid();
+  });
+
+  for (const moment of ['prepared', 'armed', 'marked', 'released']) {
+    it(`aborts when a server is killed at '${moment}', and undoes when it is back`, async () => {
+      const command = await heldAt(moment, 'aa');
+      const { server } = grid.member('aa');
+      server.kill();
+      await until('the server to be gone', () => server.postmasterPid() === null);
+      hooks.reset();
+      const { code, stdout } = await command.finished;
+      expect(code, stdout).to.be.oneOf([4, 6]);
+      await server.start();
+      await expectWorkingGrid();
+    });
+  }
+
+  it('aborts when a server was restarted between prepare and freeze', async () => {
+    const command = await heldAt('prepared', 'aa');
+    const { server } = grid.member('aa');
+    server.stop();
+    await server.start();
+    hooks.reset();
+    const { code, stdout } = await command.finished;
+    expect(code, stdout).to.equal(4);
+    await expectWorkingGrid();
+  });
+
+  it('lets one of two coordinators work, and refuses the other with the name of the holder', async () => {
+    const first = await heldAt('prepared', 'aa');
+    const second = await grid.run(CREATE);
+    expect(second.code).to.equal(3);
+    expect(second.stdout).to.match(/"code":"grid-busy".*pid \d+/);
+    hooks.reset();
+    expect((await first.finished).code).to.equal(0);
+    await grid.run(['checkpoint', 'delete', 'bad', '--yes']);
+    await expectWorkingGrid();
+  });
+});
+
+/** Whether a commit returns on every primary now. */
+async function commitsOnAll(grid: TestGrid): Promise<boolean> {
+  const results = await Promise.all(
+    grid.primaries.map(async ({ server }) => {
+      const client = await server.connect();
+      try {
+        await client.query("SET statement_timeout = '300ms'");
+        const inTime = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 500));
+        const committed = client.query('INSERT INTO t VALUES (1)').then(
+          () => true,
+          () => false,
+        );
+        if (!(await Promise.race([committed, inTime]))) return false;
+        const { rows } = await client.query<{ names: string }>(
+          "SELECT current_setting('synchronous_standby_names') AS names",
+        );
+        return rows[0]?.names === '';
+      } finally {
+        await client.end().catch(() => undefined);
+      }
+    }),
+  );
+  return results.every((result) => result);
+}
