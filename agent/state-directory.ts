@@ -2,6 +2,7 @@ import { mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StillpointError } from '../shared/domain/errors.ts';
 import { compareTokens, type Token } from '../shared/domain/token.ts';
+import { agentDiskError } from './disk-error.ts';
 import type { Undo } from './engines/engine.ts';
 
 /**
@@ -115,15 +116,19 @@ async function readJson<T>(file: string): Promise<T | null> {
 
 async function writeJsonDurably(directory: string, name: string, value: unknown): Promise<void> {
   const temporary = join(directory, `.${name}.new`);
-  const file = await open(temporary, 'w', 0o600);
   try {
-    await file.writeFile(JSON.stringify(value));
-    await file.sync();
-  } finally {
-    await file.close();
+    const file = await open(temporary, 'w', 0o600);
+    try {
+      await file.writeFile(JSON.stringify(value));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, join(directory, name));
+    await syncDirectory(directory);
+  } catch (error) {
+    throw agentDiskError(error, `${name} cannot be written`);
   }
-  await rename(temporary, join(directory, name));
-  await syncDirectory(directory);
 }
 
 async function removeDurably(directory: string, name: string): Promise<void> {

@@ -48,13 +48,13 @@ export function preflight(input: PreflightInput): PreflightReport {
   );
   checkHosts(input);
   checkNames(all);
-  checkCopysets(input.copysets, all);
-  checkSupported(all);
   const running = all.filter(({ description }) => description.running);
   for (const { host, description } of running) {
     const problem = description.problems[0];
     if (problem !== undefined) throw refuse({ ...problem, host, member: description.name });
   }
+  checkCopysets(input.copysets, all);
+  checkSupported(all);
   const sizeBytes = running
     .filter(({ description }) => description.freezeKind !== 'observer')
     .reduce((sum, { description }) => sum + description.sizeBytes, 0);

@@ -136,13 +136,18 @@ async function shakeHands(
     );
     timer.unref();
     socket.once('error', (error: NodeJS.ErrnoException) => settle(handshakeFailure(host, address, error)));
+    let shaken = false;
     socket.once('secureConnect', () => {
+      shaken = true;
       const error = wrongPeer(host, socket.getPeerCertificate().raw);
       if (error !== null) return settle(agentCertificate(host, error.message));
       // With TLS 1.3 the server judges our certificate after the handshake: its first bytes tell.
       socket.once('data', () => settle(null));
     });
-    socket.once('close', () => settle(unreachable(host, address, 'the connection was closed').failure));
+    socket.once('close', () => {
+      if (shaken) return settle(coordinatorRefused(host, 'it closed the connection when it had seen it'));
+      return settle(unreachable(host, address, 'the connection was closed').failure);
+    });
   });
   if (failure !== null) throw new StillpointError(failure, 3);
 }

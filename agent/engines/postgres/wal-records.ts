@@ -45,8 +45,11 @@ export async function* transactionRecords(input: {
       const start = at;
       const header = await journal.read(at, RECORD_HEADER);
       const length = header.bytes.readUInt32LE(0);
-      // Zeros: nothing was written here, the rest of the file is empty.
-      if (length < RECORD_HEADER) return;
+      // Zeros: a switch left the rest of this file empty, and the journal goes on in the next.
+      if (length < RECORD_HEADER) {
+        at = journal.skipPageHeader(segmentStart(segmentOf(at, input.segmentBytes) + 1n, input.segmentBytes));
+        continue;
+      }
       const info = header.bytes[16] ?? 0;
       if (header.bytes[17] === XACT_RESOURCE_MANAGER) {
         const record = await journal.read(at, length);

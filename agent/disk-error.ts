@@ -1,0 +1,16 @@
+import { EXIT, StillpointError } from '../shared/domain/errors.ts';
+
+/** The agent's own disk is full: says so in words that help. Other errors stay what they are. */
+export function agentDiskError(error: unknown, what: string): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG') return error;
+  return new StillpointError(
+    {
+      code: 'agent-disk-full',
+      message: `the agent's disk is full (${code}): ${what}`,
+      hint: "make room on the disk of the agent's state directory; a busy server writes much journal during a base copy",
+    },
+    EXIT.aborted,
+    { cause: error },
+  );
+}
