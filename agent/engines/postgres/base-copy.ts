@@ -40,6 +40,8 @@ export async function copyBase(input: {
       `LABEL '${label.replaceAll("'", "''")}'`,
       'PROGRESS',
       "CHECKPOINT 'fast'",
+      // The journal comes over a stream of its own: an archive that is behind, or broken, must not hold us up.
+      'WAIT false',
       'TABLESPACE_MAP',
       "MANIFEST 'yes'",
       "MANIFEST_CHECKSUMS 'SHA256'",

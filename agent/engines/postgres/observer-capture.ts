@@ -18,6 +18,7 @@ const PAUSE_TIMEOUT_MS = 5000;
  * data nothing is stored, for its primary's is; of its configuration everything.
  */
 export class ObserverCapture implements Capture {
+  readonly #closed: () => void;
   readonly #settings: PostgresSettings;
   readonly #context: CaptureContext;
   readonly #guardian: PostgresGuardian;
@@ -26,7 +27,8 @@ export class ObserverCapture implements Capture {
   #undo: ObserverUndo | null = null;
   #frozen: string | null = null;
 
-  constructor(settings: PostgresSettings, context: CaptureContext) {
+  constructor(settings: PostgresSettings, context: CaptureContext, closed: () => void) {
+    this.#closed = closed;
     this.#settings = settings;
     this.#context = context;
     this.#guardian = new PostgresGuardian(settings);
@@ -138,6 +140,7 @@ export class ObserverCapture implements Capture {
   async close(): Promise<void> {
     await this.#guardian.close();
     this.#control?.end().catch(() => undefined);
+    this.#closed();
   }
 
   #connected(): Client {
