@@ -83,7 +83,10 @@ export class AcknowledgementFence implements Fence {
   }
 
   release(): void {
-    this.#acknowledger?.release();
+    // Where it counts anyway its word must not outlive the list that asks for it besides the owner's: the
+    // undo that follows lets go.
+    if (this.#countsAnyway) void this.#dropAcknowledger();
+    else this.#acknowledger?.release();
   }
 
   async disarm(): Promise<void> {
