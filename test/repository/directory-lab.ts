@@ -18,6 +18,8 @@ export interface DirectoryLab {
   chunkFiles(): string[];
   /** Every file of the repository, relative to it, sorted. */
   allFiles(): string[];
+  /** As if the processes that work here had been dead for an hour. */
+  ageOperations(): void;
   close(): Promise<void>;
 }
 
@@ -47,6 +49,9 @@ export async function directoryLab(): Promise<DirectoryLab> {
     chunkFile: (key) => grid('chunks', key.slice(0, 2), key),
     chunkFiles: () => listed(grid('chunks')).map((file) => file.slice(3)),
     allFiles: () => listed(path),
+    ageOperations() {
+      for (const name of readdirSync(grid('operations'))) age(grid('operations', name), 3_600_000);
+    },
     async close() {
       await Promise.all(opened.map((one) => one.close()));
       folder.remove();

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createCipheriv, createHash } from 'node:crypto';
 import { formatCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import type { GridManifest, GridManifestMember, MemberManifest } from '../../shared/domain/manifest.ts';
@@ -22,11 +22,7 @@ export function sha256(bytes: Uint8Array): string {
 /** Bytes that cannot be compressed, the same for the same seed. */
 export function noise(length: number, seed: string): Buffer {
   const key = createHash('sha256').update(seed).digest();
-  const blocks: Buffer[] = [];
-  for (let at = 0; at < length; at += 32) {
-    blocks.push(createHash('sha256').update(key).update(String(at)).digest());
-  }
-  return Buffer.concat(blocks).subarray(0, length);
+  return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(length));
 }
 
 /** Bytes that can be compressed. */
