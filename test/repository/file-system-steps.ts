@@ -13,6 +13,8 @@ export interface Step {
   readonly path: string;
   /** The other path of a link or rename. */
   readonly from: string | null;
+  /** What is to be written. */
+  readonly sizeBytes: number;
 }
 
 /** Called before each step; what it throws the step throws, and while it waits the step waits. */
@@ -21,23 +23,23 @@ export type Watcher = (step: Step) => Promise<void> | void;
 export function watchSteps(watcher: Watcher): { restore(): void } {
   const original = { ...files };
   files.mkdir = (async (path: string, options: object) => {
-    await watcher({ call: 'mkdir', path, from: null });
+    await watcher({ call: 'mkdir', path, from: null, sizeBytes: 0 });
     return original.mkdir(path, options);
   }) as typeof files.mkdir;
   for (const call of ['link', 'rename'] as const) {
     files[call] = async (from, to) => {
-      await watcher({ call, path: String(to), from: String(from) });
+      await watcher({ call, path: String(to), from: String(from), sizeBytes: 0 });
       return original[call](from, to);
     };
   }
   for (const call of ['unlink', 'rm'] as const) {
     files[call] = async (path: unknown, options?: object) => {
-      await watcher({ call, path: String(path), from: null });
+      await watcher({ call, path: String(path), from: null, sizeBytes: 0 });
       return original[call](path as string, options);
     };
   }
   files.open = async (path, flags, mode) => {
-    if (flags !== 'r') await watcher({ call: 'open', path: String(path), from: null });
+    if (flags !== 'r') await watcher({ call: 'open', path: String(path), from: null, sizeBytes: 0 });
     const handle = await original.open(path, flags, mode);
     watchHandle(handle, String(path), watcher);
     return handle;
@@ -54,13 +56,15 @@ export function watchSteps(watcher: Watcher): { restore(): void } {
 function watchHandle(handle: files.FileHandle, path: string, watcher: Watcher): void {
   const writeFile = handle.writeFile.bind(handle);
   handle.writeFile = async (...content) => {
-    await watcher({ call: 'write', path, from: null });
+    const [data] = content;
+    const sizeBytes = typeof data === 'string' || data instanceof Uint8Array ? Buffer.byteLength(data) : 0;
+    await watcher({ call: 'write', path, from: null, sizeBytes });
     return writeFile(...content);
   };
   for (const call of ['sync', 'datasync'] as const) {
     const sync = handle[call].bind(handle);
     handle[call] = async () => {
-      await watcher({ call: 'sync', path, from: null });
+      await watcher({ call: 'sync', path, from: null, sizeBytes: 0 });
       return sync();
     };
   }
