@@ -83,11 +83,15 @@ export function makeReadOnly(path: string): { undo(): void } {
 }
 
 function mount(...words: string[]): boolean {
-  return process.getuid?.() === 0 && spawnSync('mount', words, { stdio: 'ignore' }).status === 0;
+  return process.getuid?.() === 0 && run('mount', words).status === 0;
+}
+
+function run(program: string, words: readonly string[]): { status: number | null; stderr: string } {
+  return spawnSync(program, words, { encoding: 'utf8' });
 }
 
 function umount(path: string): void {
-  const { status, stderr } = spawnSync('umount', [path], { encoding: 'utf8' });
+  const { status, stderr } = run('umount', [path]);
   if (status !== 0) throw new Error(`cannot unmount ${path}: ${stderr}`);
 }
 
