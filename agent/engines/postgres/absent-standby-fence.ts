@@ -23,9 +23,10 @@ export class AbsentStandbyFence implements Fence {
   }
 
   async arm(): Promise<void> {
-    this.#canary ??= await Canary.open(this.#context.settings);
-    await whenCheckpointerListens(this.#context.control, this.#context.signal, LISTEN_MS);
-    this.#context.signal.throwIfAborted();
+    const { settings, control, signal } = this.#context;
+    this.#canary ??= await Canary.open(settings, signal);
+    await whenCheckpointerListens(control, signal, LISTEN_MS);
+    signal.throwIfAborted();
   }
 
   async close(): Promise<void> {

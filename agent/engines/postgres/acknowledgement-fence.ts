@@ -40,7 +40,7 @@ export class AcknowledgementFence implements Fence {
       this.#acknowledger = new Acknowledger(settings);
     }
     const acknowledger = this.#acknowledger;
-    this.#canary ??= await Canary.open(settings);
+    this.#canary ??= await Canary.open(settings, signal);
     if (!this.#countsAnyway && acknowledger.processId === 0) await acknowledger.connect();
     // An answer shows that the thread is up: from the change of the list until it connects commits wait.
     if (this.#countsAnyway) await acknowledger.thaw();

@@ -36,6 +36,8 @@ export async function copyBase(input: {
   const abort = (): void => connection.close();
   signal.addEventListener('abort', abort, { once: true });
   try {
+    // It may have come while the connection was opened.
+    signal.throwIfAborted();
     const options = [
       `LABEL '${label.replaceAll("'", "''")}'`,
       'PROGRESS',

@@ -53,11 +53,13 @@ export async function describePostgres(
       warnings: await findWarnings(client, settings, facts),
     };
   } catch (error) {
+    // Where the role may not even look, what it lacks says more than what failed.
+    const missing = await missingPrivileges(client).catch(() => []);
     const failure = failureOf(serverError(settings, error), {
       code: 'postgres-look',
       hint: "see the agent's log",
     });
-    return { ...unknown(settings), running: true, problems: [failure] };
+    return { ...unknown(settings), running: true, problems: missing.length > 0 ? missing : [failure] };
   } finally {
     signal.removeEventListener('abort', abort);
     client.end().catch(() => undefined);
