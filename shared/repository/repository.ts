@@ -52,7 +52,8 @@ export interface Repository {
   /**
    * Commit object first, then manifests, then chunks that nothing refers to. Rerunnable after a crash. While
    * an operation runs the chunks stay, to a later collection. Rejects `manifest-damaged` when another
-   * checkpoint cannot be read, so that nobody knows which chunks it needs: it is then listed as `deleting`.
+   * checkpoint cannot be read, so that nobody knows which chunks that one needs; what was to be deleted is then
+   * listed as `deleting`.
    */
   deleteCheckpoint(grid: string, checkpoint: string): Promise<{ removedBytes: number }>;
   /** Removes an uncommitted checkpoint's leftovers; never touches a committed one. */

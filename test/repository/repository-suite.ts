@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { openRepository } from '../../shared/repository/open.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import {
+  breakingOff,
   checkpointId,
   CHUNK_BYTES,
   collect,
@@ -171,7 +172,9 @@ export function repositorySuite(kind: string, emptyPlace: () => Place): void {
       const writer = repository.beginMember(GRID, checkpointId(1));
       const entry = { path: 'base/1', mode: 0o600, mtimeMs: 0 };
 
-      const broken = await writer.file(entry, breaking()).catch((error: unknown) => error);
+      const broken = await writer
+        .file(entry, breakingOff(noise(100, 'x'), 'the server went away'))
+        .catch((error: unknown) => error);
       await writer.file(entry, inPieces(rows(50, 'y')));
 
       expect(broken).to.be.instanceOf(Error).with.property('message', 'the server went away');
@@ -396,9 +399,4 @@ export function repositorySuite(kind: string, emptyPlace: () => Place): void {
       expect(late).to.be.instanceOf(Error).with.property('message').that.includes('was closed');
     });
   });
-}
-
-async function* breaking(): AsyncGenerator<Uint8Array> {
-  yield noise(100, 'x');
-  throw new Error('the server went away');
 }

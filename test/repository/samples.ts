@@ -37,6 +37,12 @@ export async function* inPieces(bytes: Uint8Array, pieceBytes = 64 * 1024): Asyn
   for (let at = 0; at < bytes.byteLength; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
 }
 
+/** A stream that fails after these bytes. */
+export async function* breakingOff(bytes: Uint8Array, message: string): AsyncGenerator<Uint8Array> {
+  yield bytes;
+  throw new Error(message);
+}
+
 export async function collect(content: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const pieces: Uint8Array[] = [];
   for await (const piece of content) pieces.push(piece);
