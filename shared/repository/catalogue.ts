@@ -12,10 +12,12 @@ import { readError } from './storage-error.ts';
 const LOOKS_AT_ONCE = 16;
 
 /**
- * Stands in the place of a commit object where there will never be one: the checkpoint was given up. Being
- * written exclusively, as every commit object, it and a late commit shut each other out.
+ * Where there will never be a commit object, because the checkpoint was given up, its place is taken by
+ * another name of repository.json. No damage makes a commit object look like that.
  */
-export const GIVEN_UP = `${JSON.stringify({ givenUp: true })}\n`;
+export function isGivenUp(text: string): boolean {
+  return /^\{"format":\d+,"id":"[0-9a-f-]{36}"\}\n$/.test(text);
+}
 
 /** Reads what is stored. Needs nothing but the repository: no live grid, no agent. */
 export async function listCheckpoints(layout: Layout, grid?: string): Promise<CatalogueEntry[]> {
@@ -37,7 +39,7 @@ export async function readCheckpoint(
 ): Promise<GridManifest> {
   const path = layout.gridManifest(grid, checkpoint);
   const text = (await readOrNull(path))?.toString();
-  if (text === undefined || text === GIVEN_UP) throw checkpointMissing(grid, checkpoint);
+  if (text === undefined || isGivenUp(text)) throw checkpointMissing(grid, checkpoint);
   const manifest = parseGridManifest(text, path);
   if (manifest.grid !== grid || manifest.checkpoint !== checkpoint) {
     throw damaged(path, `it is of ${manifest.checkpoint} of grid ${manifest.grid}`);

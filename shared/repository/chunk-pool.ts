@@ -97,7 +97,10 @@ export class ChunkPool {
   #start(): Thread {
     // Node runs the sources as they are; the package holds compiled JavaScript.
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    const worker = new Worker(new URL(`./chunk-worker.${extension}`, import.meta.url));
+    const worker = new Worker(new URL(`./chunk-worker.${extension}`, import.meta.url), {
+      // Flags of the main thread are not for this one: some make it end at once.
+      execArgv: [],
+    });
     const thread: Thread = { worker, busy: new Map() };
     worker.on('message', (answer: Answer) => this.#answered(thread, answer));
     worker.on('error', (error) =>

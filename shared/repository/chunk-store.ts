@@ -1,11 +1,11 @@
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import type { ChunkReference } from '../domain/manifest.ts';
 import type { BlockBuffers } from './block-buffers.ts';
 import type { ChunkPool } from './chunk-pool.ts';
 import type { ResultsOf } from './chunk-tasks.ts';
-import { createExclusively } from './durable-files.ts';
+import { createExclusively, makeDirectories } from './durable-files.ts';
 import type { Layout } from './layout.ts';
 import { readError, storageError } from './storage-error.ts';
 
@@ -173,7 +173,7 @@ export class ChunkStore {
   #makeRoom(directory: string): Promise<unknown> {
     const made = this.#rooms.get(directory);
     if (made !== undefined) return made;
-    const making = mkdir(directory, { recursive: true }).catch((error: unknown) => {
+    const making = makeDirectories(directory).catch((error: unknown) => {
       this.#rooms.delete(directory);
       throw storageError(error, directory);
     });

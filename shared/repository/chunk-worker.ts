@@ -5,7 +5,9 @@ import { assertNever } from '../domain/assert-never.ts';
 import type { ChunkTask, ChunkTaskResult } from './chunk-tasks.ts';
 
 /** Hashes and compresses in a thread of its own, so that the event loop is free for the grid. */
-const ZSTD_OPTIONS = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+const LEVEL = 1;
+/** The default is a quarter of this, and costs a quarter more for what does not compress. */
+const OUTPUT_STEP_BYTES = 256 * 1024;
 
 interface Performed {
   readonly result: ChunkTaskResult;
@@ -28,12 +30,24 @@ function perform(task: ChunkTask): Performed {
 }
 
 function compress({ plain, digest }: Extract<ChunkTask, { type: 'compress' }>): Performed {
-  const zstd = zstdCompressSync(plain, ZSTD_OPTIONS);
-  if (zstd.byteLength >= plain.byteLength) {
-    return moved({ type: 'compressed', plain, packed: null, storedDigest: digest }, plain);
-  }
-  const packed = ownBuffer(zstd);
+  const packed = smallerOrNull(plain);
+  if (packed === null) return moved({ type: 'compressed', plain, packed, storedDigest: digest }, plain);
   return moved({ type: 'compressed', plain, packed, storedDigest: sha256(packed) }, plain, packed);
+}
+
+function smallerOrNull(plain: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | null {
+  try {
+    const packed = zstdCompressSync(plain, {
+      params: { [constants.ZSTD_c_compressionLevel]: LEVEL },
+      chunkSize: Math.min(OUTPUT_STEP_BYTES, Math.max(1024, plain.byteLength)),
+      // As soon as it would not be smaller there is no use in going on.
+      maxOutputLength: Math.max(1, plain.byteLength - 1),
+    });
+    return ownBuffer(packed);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') return null;
+    throw error;
+  }
 }
 
 /** What is stored may come from another version that compressed it differently: what counts is the content. */
@@ -67,7 +81,7 @@ function decode({ stored, reference }: Extract<ChunkTask, { type: 'decode' }>): 
 /** A text says what is wrong. */
 function decompress(stored: Uint8Array, sizeBytes: number): Uint8Array<ArrayBuffer> | string {
   try {
-    // The limit keeps a damaged frame from filling the memory; zlib does not accept a limit of zero.
+    // The limit keeps a damaged frame from filling the memory; zlib takes no limit of zero.
     return zstdDecompressSync(stored, { maxOutputLength: Math.max(1, sizeBytes) });
   } catch (error) {
     return `cannot be decompressed: ${error instanceof Error ? error.message : String(error)}`;

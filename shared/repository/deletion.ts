@@ -1,6 +1,6 @@
-import { readFile, rename, rm, stat } from 'node:fs/promises';
-import { GIVEN_UP } from './catalogue.ts';
-import { createExclusively, syncDirectory } from './durable-files.ts';
+import { link, readFile, rename, rm, stat } from 'node:fs/promises';
+import { isGivenUp } from './catalogue.ts';
+import { syncDirectory } from './durable-files.ts';
 import type { Layout } from './layout.ts';
 import { readError, storageError } from './storage-error.ts';
 
@@ -27,13 +27,25 @@ export async function retire(layout: Layout, grid: string, checkpoint: string): 
 /**
  * Makes sure that a checkpoint that was not committed never will be. False, with nothing changed, when it is
  * committed. A late commit and this exclude each other, because both create the same file exclusively.
+ *
+ * The file is a link to repository.json: it takes no room, so that what filled the disk can be discarded.
  */
 export async function giveUp(layout: Layout, grid: string, checkpoint: string): Promise<boolean> {
   if (await isThere(layout.deletedManifest(grid, checkpoint))) return true;
   const path = layout.gridManifest(grid, checkpoint);
-  if (await createExclusively(path, GIVEN_UP, true)) return true;
   try {
-    return (await readFile(path, 'utf8')) === GIVEN_UP;
+    await link(layout.identity(), path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw storageError(error, path);
+    return isGivenUp(await readText(path));
+  }
+  await syncDirectory(layout.checkpoint(grid, checkpoint));
+  return true;
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
   } catch (error) {
     throw readError(error, path);
   }

@@ -7,12 +7,29 @@ import { storageError } from './storage-error.ts';
 export const TEMPORARY_PREFIX = '.writing-';
 
 /**
+ * Makes a directory and those that lead to it; resolves to the first one made. Node reports ENOENT where a
+ * read-only file system refused a directory in the middle; asked for that one alone, it tells the truth.
+ */
+export async function makeDirectories(path: string): Promise<string | undefined> {
+  try {
+    return await mkdir(path, { recursive: true });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(path) === path) throw error;
+    const first = await makeDirectories(dirname(path));
+    await mkdir(path).catch((refusal: NodeJS.ErrnoException) => {
+      if (refusal.code !== 'EEXIST') throw refusal;
+    });
+    return first ?? path;
+  }
+}
+
+/**
  * Makes a directory below `root`. Durable on return, with every directory that leads to it: also those that
  * were there already, because whoever made them may not have come to the sync yet.
  */
 export async function ensureDirectory(root: string, path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true });
+    await makeDirectories(path);
     await syncUpTo(root, [dirname(path)]);
   } catch (error) {
     throw storageError(error, path);

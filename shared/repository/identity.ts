@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { EXIT, StillpointError } from '../domain/errors.ts';
-import { createExclusively, syncDirectory } from './durable-files.ts';
+import { createExclusively, makeDirectories, syncDirectory } from './durable-files.ts';
 import type { Layout } from './layout.ts';
 import { readError, storageError } from './storage-error.ts';
 
@@ -31,7 +31,7 @@ export async function openIdentity(layout: Layout, create: boolean): Promise<str
 
 async function makeRoot(root: string): Promise<void> {
   try {
-    const made = await mkdir(root, { recursive: true });
+    const made = await makeDirectories(root);
     if (made === undefined) return;
     for (let at = root; at.length >= made.length; at = dirname(at)) await syncDirectory(dirname(at));
   } catch (error) {

@@ -73,6 +73,12 @@ export class Layout {
     return join(this.operations(grid), `${part(id)}.json`);
   }
 
+  /** The marker of a garbage collection; who collects stands in its name. */
+  collection(grid: string, holder: string, id: string): string {
+    const collector = holder.replace(/[^A-Za-z0-9._-]+/g, '-').slice(0, 100);
+    return join(this.operations(grid), `collection-${collector}~${id}.json`);
+  }
+
   restores(grid: string): string {
     return join(this.grids(), part(grid), 'restores');
   }

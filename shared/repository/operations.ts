@@ -18,9 +18,13 @@ import { storageError } from './storage-error.ts';
  * other, the collection yields. Neither can miss the other. Over NFS this holds too: the look follows a
  * change of our own in the same directory, which makes the client drop what it had cached of it.
  *
+ * The marker of a collection has its kind and its holder in its name and no content: it takes no room, so
+ * that a full disk can be cleared. That of an operation has them in its content.
+ *
  * A marker is refreshed by writing it again. One that was silent for too long is that of a dead process and
  * is removed by the other side. Its age is the difference between its time and that of a marker just
- * written by ourselves: both come from the file system, so hosts' clocks take no part.
+ * written by ourselves. Clocks that differ between hosts can make it look dead too early; that costs an
+ * abort, and no chunk, by what follows.
  *
  * A process may only have been stopped, and go on. Removal of its marker is how it learns that it lost its
  * right: `refresh` finds that the file it wrote has its name no more. A commit asks after its commit object
@@ -35,8 +39,10 @@ const SILENT_MS = {
 export const COLLECTION_REFRESH_MS = 4000;
 const LOOK_AGAIN_MS = 200;
 
-const markerSchema = z.object({ kind: z.enum(['operation', 'collection']), holder: z.string() });
-type Marker = z.infer<typeof markerSchema>;
+const markerSchema = z.object({ holder: z.string() });
+const COLLECTION = /^collection-([^~]*)~[0-9a-f-]{36}\.json$/;
+
+type Kind = keyof typeof SILENT_MS;
 
 /** Rejects `repository-busy` when garbage is collected for longer than the patience. */
 export async function beginOperation(
@@ -45,7 +51,7 @@ export async function beginOperation(
   patienceMs: number,
 ): Promise<OperationLease> {
   const path = layout.operation(operation.grid, operation.id);
-  const lease = await announce(layout, path, { kind: 'operation', holder: operation.holder });
+  const lease = await announce(layout, path, JSON.stringify({ holder: operation.holder }));
   const until = performance.now() + patienceMs;
   try {
     for (;;) {
@@ -67,8 +73,8 @@ export async function beginCollection(
   grid: string,
   holder: string,
 ): Promise<OperationLease | null> {
-  const path = layout.operation(grid, `collection-${randomUUID()}`);
-  const lease = await announce(layout, path, { kind: 'collection', holder });
+  const path = layout.collection(grid, holder, randomUUID());
+  const lease = await announce(layout, path, '');
   try {
     if ((await othersOf(layout, grid, 'operation', path)).length === 0) return lease;
   } catch (error) {
@@ -79,8 +85,7 @@ export async function beginCollection(
   return null;
 }
 
-async function announce(layout: Layout, path: string, marker: Marker): Promise<OperationLease> {
-  const text = JSON.stringify(marker);
+async function announce(layout: Layout, path: string, text: string): Promise<OperationLease> {
   await ensureDirectory(layout.root, dirname(path));
   if (!(await createExclusively(path, text, true))) throw busy(`an operation of the same name at ${path}`);
   return {
@@ -94,7 +99,9 @@ async function rewrite(path: string, text: string): Promise<boolean> {
   try {
     const file = await open(path, 'r+');
     try {
-      await file.write(text, 0);
+      const now = new Date();
+      if (text === '') await file.utimes(now, now);
+      else await file.write(text, 0);
       await file.datasync();
       return (await file.stat()).ino === (await stat(path)).ino;
     } finally {
@@ -107,12 +114,7 @@ async function rewrite(path: string, text: string): Promise<boolean> {
 }
 
 /** The holders of the live markers of one kind. Removes those of dead processes. */
-async function othersOf(
-  layout: Layout,
-  grid: string,
-  kind: Marker['kind'],
-  ownPath: string,
-): Promise<string[]> {
+async function othersOf(layout: Layout, grid: string, kind: Kind, ownPath: string): Promise<string[]> {
   const directory = layout.operations(grid);
   const holders: string[] = [];
   try {
@@ -120,10 +122,13 @@ async function othersOf(
     for (const name of await readdir(directory)) {
       const path = join(directory, name);
       if (!name.endsWith('.json') || name.startsWith('.') || name === basename(ownPath)) continue;
+      // What is named in no way that we know is taken for the kind that keeps every chunk.
+      const collector = COLLECTION.exec(name)?.[1];
+      if (kind !== (collector === undefined ? 'operation' : 'collection')) continue;
       const found = await look(path);
-      if (found === null || found.marker.kind !== kind) continue;
+      if (found === null) continue;
       if (now - found.writtenAt > SILENT_MS[kind]) await removeDurably(path);
-      else holders.push(found.marker.holder);
+      else holders.push(collector ?? found.holder);
     }
   } catch (error) {
     throw storageError(error, directory);
@@ -131,12 +136,11 @@ async function othersOf(
   return holders;
 }
 
-async function look(path: string): Promise<{ marker: Marker; writtenAt: number } | null> {
+async function look(path: string): Promise<{ holder: string; writtenAt: number } | null> {
   try {
     const writtenAt = (await stat(path)).mtimeMs;
     const parsed = markerSchema.safeParse(parseJson(await readFile(path, 'utf8')));
-    // What cannot be read is taken for the kind that keeps every chunk.
-    return { marker: parsed.data ?? { kind: 'operation', holder: basename(path) }, writtenAt };
+    return { holder: parsed.data?.holder ?? basename(path), writtenAt };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;

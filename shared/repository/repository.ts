@@ -6,8 +6,10 @@ import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
  * Durable on return: every method that writes resolves only when the bytes survive a power cut (file and
  * directory synced). Write once: nothing is ever overwritten. Nothing refers to what is not yet durable.
  * All methods may be called by several processes on several hosts at once.
- * Rejections are StillpointErrors: `repository-full`, `repository-read-only`, `repository-missing`,
- * `repository-format`, `chunk-damaged`, `manifest-damaged`, `checkpoint-missing`, `checkpoint-exists`.
+ * Rejections are StillpointErrors: `repository-full`, `repository-read-only`, `repository-failed` (anything
+ * else the disk says), `repository-missing`, `repository-format`, `repository-busy` (garbage is collected, or
+ * this process was taken for dead), `chunk-damaged`, `manifest-damaged`, `bad-manifest` (what is to be written
+ * could not be read back), `bad-name`, `checkpoint-missing`, `checkpoint-exists`.
  */
 export interface Repository {
   /** The repository's identity, equal for every agent and coordinator that uses the same one. */
@@ -24,7 +26,11 @@ export interface Repository {
   /** Begins storing one member of one checkpoint. */
   beginMember(grid: string, checkpoint: string): MemberWriter;
 
-  /** Commits: checks that every manifest and chunk named is stored, then writes grid.json exclusively. */
+  /**
+   * Commits: checks that every manifest and chunk named is stored, then writes grid.json exclusively. Keeps
+   * garbage collection off by itself meanwhile. Rejects `repository-busy` and takes grid.json back when it
+   * finds that it was silent for so long that a collection may have removed what it had looked at.
+   */
   commit(manifest: GridManifest): Promise<void>;
 
   /** Newest first (by epoch and counter). Damaged or half-deleted ones are listed as what they are. */
@@ -43,11 +49,19 @@ export interface Repository {
     progress: (bytesDone: number, bytesTotal: number) => void,
   ): Promise<Damage[]>;
 
-  /** Commit object first, then manifests, then chunks that nothing refers to. Rerunnable after a crash. */
+  /**
+   * Commit object first, then manifests, then chunks that nothing refers to. Rerunnable after a crash. While
+   * an operation runs the chunks stay, to a later collection. Rejects `manifest-damaged` when another
+   * checkpoint cannot be read, so that nobody knows which chunks that one needs; what was to be deleted is then
+   * listed as `deleting`.
+   */
   deleteCheckpoint(grid: string, checkpoint: string): Promise<{ removedBytes: number }>;
   /** Removes an uncommitted checkpoint's leftovers; never touches a committed one. */
   discard(grid: string, checkpoint: string): Promise<void>;
-  /** Removes chunks that no checkpoint refers to. Does nothing while an operation runs. */
+  /**
+   * Removes chunks that no checkpoint refers to, uncommitted checkpoints, and what is left of deletions. Does
+   * nothing while an operation runs. Rejects `manifest-damaged`, with nothing removed, as above.
+   */
   collectGarbage(grid: string): Promise<{ removedBytes: number; skipped: boolean }>;
 
   /** The highest counter and epoch that any checkpoint of this grid, also a damaged one, has had here. */

@@ -1,4 +1,4 @@
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import type { ConnectionSettings } from './connection.ts';
 import { parseLsn } from './lsn.ts';
 import { parseStreamMessage, ReplicationConnection, standbyStatus } from './replication-connection.ts';
@@ -8,7 +8,7 @@ import { parseStreamMessage, ReplicationConnection, standbyStatus } from './repl
  * of this thread, so it does nothing else: it receives the journal, throws it away, and acknowledges. Frozen,
  * it repeats its last acknowledgement and nothing newer; thawed, it acknowledges the latest at once.
  */
-export type ToAcknowledger = 'freeze' | 'thaw' | 'stop';
+export type ToAcknowledger = 'connect' | 'freeze' | 'thaw';
 
 export type FromAcknowledger =
   | { readonly type: 'streaming'; readonly processId: number }
@@ -17,59 +17,72 @@ export type FromAcknowledger =
   | { readonly type: 'thawed'; readonly position: bigint }
   | { readonly type: 'lost'; readonly cause: string };
 
+/** The server drops a standby that says nothing for wal_sender_timeout. */
 const STATUS_EVERY_MS = 1000;
 
-async function main(settings: ConnectionSettings, applicationName: string): Promise<void> {
-  const port = parentPort;
-  if (port === null) throw new Error('the acknowledging thread needs its parent');
-  const say = (message: FromAcknowledger): void => port.postMessage(message);
+class Standby {
+  readonly #port: MessagePort;
+  readonly #settings: ConnectionSettings;
+  readonly #applicationName: string;
+  #connection: ReplicationConnection | null = null;
+  #received = 0n;
+  #acknowledged = 0n;
+  #frozen = false;
 
-  const connection = await ReplicationConnection.open(settings, applicationName);
-  const { position } = await connection.identify();
-  let received = parseLsn(position);
-  let acknowledged = received;
-  let frozen = false;
+  constructor(port: MessagePort, settings: ConnectionSettings, applicationName: string) {
+    this.#port = port;
+    this.#settings = settings;
+    this.#applicationName = applicationName;
+    port.on('message', (order: ToAcknowledger) => this.#obey(order));
+  }
 
-  const acknowledge = (): void => {
-    if (!frozen) acknowledged = received;
-    connection.send(standbyStatus(acknowledged, acknowledged, acknowledged));
-  };
-  const receive = (bytes: Buffer): void => {
+  #obey(order: ToAcknowledger): void {
+    if (order === 'connect') {
+      this.#connect().catch((error: unknown) =>
+        this.#say({ type: 'lost', cause: error instanceof Error ? error.message : String(error) }),
+      );
+      return;
+    }
+    this.#frozen = order === 'freeze';
+    if (order === 'thaw') this.#acknowledge();
+    this.#say({ type: order === 'freeze' ? 'frozen' : 'thawed', position: this.#acknowledged });
+  }
+
+  async #connect(): Promise<void> {
+    const connection = await ReplicationConnection.open(this.#settings, this.#applicationName);
+    const { position } = await connection.identify();
+    this.#received = parseLsn(position);
+    this.#connection = connection;
+    await connection.startStreaming(
+      `START_REPLICATION PHYSICAL ${position}`,
+      (bytes) => this.#receive(bytes),
+      (error) => this.#say({ type: 'lost', cause: error.message }),
+    );
+    this.#acknowledge();
+    setInterval(() => this.#acknowledge(), STATUS_EVERY_MS);
+    this.#say({ type: 'streaming', processId: connection.processId });
+  }
+
+  #receive(bytes: Buffer): void {
     const message = parseStreamMessage(bytes);
     if (message.type === 'data') {
       const end = message.start + BigInt(message.bytes.length);
-      if (end > received) received = end;
-      if (!frozen) acknowledge();
-    } else if (message.replyWanted) acknowledge();
-  };
-  port.on('message', (order: ToAcknowledger) => {
-    if (order === 'stop') {
-      connection.close();
-      process.exit(0);
+      if (end > this.#received) this.#received = end;
+      if (!this.#frozen) this.#acknowledge();
+    } else if (message.replyWanted) {
+      this.#acknowledge();
     }
-    frozen = order === 'freeze';
-    if (frozen) return say({ type: 'frozen', position: acknowledged });
-    acknowledge();
-    return say({ type: 'thawed', position: acknowledged });
-  });
+  }
 
-  await connection.startStreaming(`START_REPLICATION PHYSICAL ${position}`, receive, (error) => {
-    say({ type: 'lost', cause: error.message });
-    process.exit(0);
-  });
-  acknowledge();
-  // The server drops a standby that says nothing for wal_sender_timeout.
-  setInterval(acknowledge, STATUS_EVERY_MS);
-  say({ type: 'streaming', processId: connection.processId });
+  #acknowledge(): void {
+    if (!this.#frozen) this.#acknowledged = this.#received;
+    this.#connection?.send(standbyStatus(this.#acknowledged, this.#acknowledged, this.#acknowledged));
+  }
+
+  #say(message: FromAcknowledger): void {
+    this.#port.postMessage(message);
+  }
 }
 
 const { settings, applicationName } = workerData as { settings: ConnectionSettings; applicationName: string };
-try {
-  await main(settings, applicationName);
-} catch (error) {
-  parentPort?.postMessage({
-    type: 'lost',
-    cause: error instanceof Error ? error.message : String(error),
-  } satisfies FromAcknowledger);
-  process.exit(0);
-}
+if (parentPort !== null) void new Standby(parentPort, settings, applicationName);

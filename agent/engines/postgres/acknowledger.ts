@@ -6,25 +6,29 @@ import type { ConnectionSettings } from './connection.ts';
 /** The name by which the server knows our standby. */
 export const STANDBY_NAME = 'stillpoint';
 
-/** The agent's side of the acknowledging thread. */
+type Answer = Exclude<FromAcknowledger, { type: 'lost' }>;
+
+const ANSWERS = { connect: 'streaming', freeze: 'frozen', thaw: 'thawed' } as const;
+
+interface Waiting {
+  readonly for: Answer['type'];
+  resolve(answer: Answer): void;
+  reject(error: Error): void;
+}
+
+/**
+ * The agent's side of the acknowledging thread. The thread starts at once; it becomes a standby of the server
+ * with `connect`. One order at a time is under way.
+ */
 export class Acknowledger {
-  readonly processId: number;
   readonly #worker: Worker;
-  #waiting: { resolve(position: bigint): void; reject(error: Error): void } | null = null;
+  #processId = 0;
+  #waiting: Waiting | null = null;
   #lost: string | null = null;
 
-  private constructor(worker: Worker, processId: number) {
-    this.#worker = worker;
-    this.processId = processId;
-    worker.on('message', (message: FromAcknowledger) => this.#receive(message));
-    worker.on('error', (error) => this.#becomeLost(error instanceof Error ? error.message : String(error)));
-    worker.on('exit', () => this.#becomeLost('its thread ended'));
-  }
-
-  /** Resolves when the server streams to it. */
-  static start(settings: ConnectionSettings): Promise<Acknowledger> {
+  constructor(settings: ConnectionSettings) {
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    const worker = new Worker(new URL(`./acknowledge-thread.${extension}`, import.meta.url), {
+    this.#worker = new Worker(new URL(`./acknowledge-thread.${extension}`, import.meta.url), {
       workerData: {
         settings: {
           name: settings.name,
@@ -34,15 +38,16 @@ export class Acknowledger {
         applicationName: STANDBY_NAME,
       },
     });
-    return new Promise((resolve, reject) => {
-      const fail = (cause: string): void => reject(lost(cause));
-      worker.once('error', (error) => fail(String(error)));
-      worker.once('exit', () => fail('its thread ended'));
-      worker.once('message', (message: FromAcknowledger) => {
-        if (message.type === 'streaming') resolve(new Acknowledger(worker, message.processId));
-        else fail(message.type === 'lost' ? message.cause : message.type);
-      });
-    });
+    this.#worker.on('message', (message: FromAcknowledger) => this.#receive(message));
+    this.#worker.on('error', (error) =>
+      this.#becomeLost(error instanceof Error ? error.message : String(error)),
+    );
+    this.#worker.on('exit', () => this.#becomeLost('its thread ended'));
+  }
+
+  /** The server's process for our stream, as in pg_stat_replication.pid; 0 before `connect`. */
+  get processId(): number {
+    return this.#processId;
   }
 
   /** Why the stream is gone; null while it is there. */
@@ -50,45 +55,62 @@ export class Acknowledger {
     return this.#lost;
   }
 
+  /** Resolves when the server streams to us. From then on everything is acknowledged as it comes. */
+  async connect(): Promise<void> {
+    const answer = await this.#order('connect');
+    if (answer.type === 'streaming') this.#processId = answer.processId;
+  }
+
   /** Resolves with the last position acknowledged; nothing newer is acknowledged from then on. */
   freeze(): Promise<bigint> {
-    return this.#order('freeze');
+    return this.#position('freeze');
   }
 
   /** Acknowledges the latest position; resolves with it. */
   thaw(): Promise<bigint> {
-    return this.#order('thaw');
+    return this.#position('thaw');
   }
 
+  /** Acknowledges everything from now on, whatever else is under way; waits for no answer. */
+  release(): void {
+    if (this.#lost === null) this.#worker.postMessage('thaw' satisfies ToAcknowledger);
+  }
+
+  /** Ends the stream and the thread. Idempotent. */
   async stop(): Promise<void> {
     this.#becomeLost('it was stopped');
-    this.#worker.postMessage('stop' satisfies ToAcknowledger);
     await this.#worker.terminate();
   }
 
-  #order(order: ToAcknowledger): Promise<bigint> {
-    if (this.#lost !== null) return Promise.reject(lost(this.#lost));
+  async #position(order: 'freeze' | 'thaw'): Promise<bigint> {
+    const answer = await this.#order(order);
+    return answer.type === 'streaming' ? 0n : answer.position;
+  }
+
+  #order(order: ToAcknowledger): Promise<Answer> {
+    if (this.#lost !== null) return Promise.reject(fenceLost(this.#lost));
     return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject };
+      this.#waiting = { for: ANSWERS[order], resolve, reject };
       this.#worker.postMessage(order);
     });
   }
 
   #receive(message: FromAcknowledger): void {
     if (message.type === 'lost') return this.#becomeLost(message.cause);
-    if (message.type === 'streaming') return;
-    this.#waiting?.resolve(message.position);
+    // The answer to a `release` is nobody's.
+    if (this.#waiting?.for !== message.type) return;
+    this.#waiting.resolve(message);
     this.#waiting = null;
   }
 
   #becomeLost(cause: string): void {
     this.#lost ??= cause;
-    this.#waiting?.reject(lost(cause));
+    this.#waiting?.reject(fenceLost(this.#lost));
     this.#waiting = null;
   }
 }
 
-function lost(cause: string): StillpointError {
+export function fenceLost(cause: string): StillpointError {
   return new StillpointError({
     code: 'fence-lost',
     message: `the replication stream that is the fence was lost: ${cause}`,

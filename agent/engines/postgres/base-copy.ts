@@ -36,10 +36,14 @@ export async function copyBase(input: {
   const abort = (): void => connection.close();
   signal.addEventListener('abort', abort, { once: true });
   try {
+    // It may have come while the connection was opened.
+    signal.throwIfAborted();
     const options = [
       `LABEL '${label.replaceAll("'", "''")}'`,
       'PROGRESS',
       "CHECKPOINT 'fast'",
+      // The journal comes over a stream of its own: an archive that is behind, or broken, must not hold us up.
+      'WAIT false',
       'TABLESPACE_MAP',
       "MANIFEST 'yes'",
       "MANIFEST_CHECKSUMS 'SHA256'",

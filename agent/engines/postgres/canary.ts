@@ -13,10 +13,17 @@ export class Canary {
     this.#processId = (client as unknown as { processID: number }).processID;
   }
 
-  static async open(settings: ConnectionSettings): Promise<Canary> {
-    const client = await connect(settings, { applicationName: 'stillpoint-canary' });
-    await client.query('SET synchronous_commit = on');
-    return new Canary(client);
+  /** Rejects, with nothing left open, where the signal was aborted meanwhile. */
+  static async open(settings: ConnectionSettings, signal: AbortSignal): Promise<Canary> {
+    const canary = new Canary(await connect(settings, { applicationName: 'stillpoint-canary' }));
+    try {
+      await canary.#client.query('SET synchronous_commit = on');
+      signal.throwIfAborted();
+      return canary;
+    } catch (error) {
+      canary.close();
+      throw error;
+    }
   }
 
   /** Resolves when the commit has returned. */

@@ -19,16 +19,18 @@ export interface ConnectOptions {
 }
 
 const CONNECT_TIMEOUT_MS = 5000;
+const LOST = /terminated|ECONNRESET|EPIPE|not queryable|closed the connection|Query read timeout/;
 
 /** Connects, with errors that say what to do. A lost connection shows as the rejection of the next query. */
 export async function connect(settings: ConnectionSettings, options: ConnectOptions): Promise<Client> {
   const url = new URL(settings.connection);
   if (options.database !== undefined) url.pathname = `/${encodeURIComponent(options.database)}`;
-  const password =
-    settings.passwordFile === undefined ? undefined : (await readPassword(settings.passwordFile)).trim();
+  // What stands in the URL would win over ours, and the fence is known by its name.
+  url.searchParams.delete('application_name');
+  if (settings.passwordFile !== undefined)
+    url.searchParams.set('password', await readPassword(settings.passwordFile));
   const client = new Client({
     connectionString: url.toString(),
-    ...(password !== undefined && { password }),
     application_name: options.applicationName,
     connectionTimeoutMillis: options.timeoutMs ?? CONNECT_TIMEOUT_MS,
     query_timeout: options.queryTimeoutMs ?? 0,
@@ -46,7 +48,7 @@ export async function connect(settings: ConnectionSettings, options: ConnectOpti
 
 async function readPassword(path: string): Promise<string> {
   try {
-    return await readFile(path, 'utf8');
+    return (await readFile(path, 'utf8')).replace(/\r?\n$/, '');
   } catch (error) {
     throw new StillpointError(
       {
@@ -89,9 +91,17 @@ export function connectionError(settings: ConnectionSettings, error: unknown): S
   if (code === '53300')
     return as(
       'postgres-connections',
-      'raise max_connections or max_wal_senders: a checkpoint needs three of each',
+      'raise max_connections or max_wal_senders: a checkpoint needs four connections and three wal senders',
     );
   if (code === '57P03') return as('postgres-starting', 'wait until it accepts connections');
-  if (error instanceof DatabaseError) return as('postgres-error', 'see the log of its server');
+  if (code.startsWith('57P') || LOST.test(message))
+    return as('postgres-connection-lost', 'was it restarted, or the session ended? See its log');
+  if (error instanceof DatabaseError) return as('postgres-error', `see its log (SQLSTATE ${code})`);
   return as('postgres-unreachable', 'does it run, and listen there? See its log');
+}
+
+/** The failure behind a rejected query; anything that is not the server's doing stays what it is. */
+export function serverError(settings: ConnectionSettings, error: unknown): unknown {
+  const isServers = error instanceof DatabaseError || (error instanceof Error && LOST.test(error.message));
+  return isServers ? connectionError(settings, error) : error;
 }

@@ -1,33 +1,43 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Client } from 'pg';
-import type { Failure } from '../../../shared/domain/errors.ts';
+import { failureOf, type Failure } from '../../../shared/domain/errors.ts';
 import type { MemberDescription } from '../../../shared/domain/grid.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { STANDBY_NAME } from './acknowledger.ts';
-import { connect } from './connection.ts';
+import { connect, serverError } from './connection.ts';
 import { ABSENT_STANDBY } from './fence.ts';
+import { missingPrivileges } from './privileges.ts';
 import { ReplicationConnection } from './replication-connection.ts';
+import { isPostgresRunning } from './restore/restore.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
-import { mentionsStandby } from './standby-names.ts';
+import { namesStandby } from './standby-names.ts';
 
 const OLDEST = 15;
 const NEWEST = 18;
 /** Acknowledgement, journal and base copy. */
 const SENDERS_NEEDED = 3;
 
-/** Looks at the server, changes nothing. A server that is down is described as such. */
-export async function describePostgres(settings: PostgresSettings): Promise<MemberDescription> {
+/**
+ * Looks at the server, changes nothing. A server that is down is described as such, with what its files say;
+ * one that runs and cannot be asked has that for a problem. `busy`: a capture of ours is under way, and its
+ * connections and settings are no problem.
+ */
+export async function describePostgres(
+  settings: PostgresSettings,
+  signal: AbortSignal,
+  busy: boolean,
+): Promise<MemberDescription> {
   let client: Client;
   try {
     client = await connect(settings, { applicationName: 'stillpoint-look', queryTimeoutMs: 8000 });
   } catch (error) {
     if (!(error instanceof StillpointError)) throw error;
-    const down = { ...unknown(settings), warnings: [error.message] };
-    // It answers, and turns us away: that is no server that is down.
-    return error.failure.code === 'postgres-unreachable'
-      ? down
-      : { ...down, running: true, problems: [error.failure] };
+    return describeSilent(settings, error.failure);
   }
+  const abort = (): void => void client.end().catch(() => undefined);
+  signal.addEventListener('abort', abort, { once: true });
   try {
     const facts = await readServerFacts(client);
     return {
@@ -39,14 +49,49 @@ export async function describePostgres(settings: PostgresSettings): Promise<Memb
       version: facts.version,
       dataIdentity: facts.systemIdentifier,
       sizeBytes: facts.inRecovery ? 0 : facts.sizeBytes,
-      problems: await findProblems(client, settings, facts),
-      warnings: await findWarnings(client, facts),
+      problems: await findProblems(client, settings, facts, busy),
+      warnings: await findWarnings(client, settings, facts),
     };
   } catch (error) {
-    const failure = error instanceof StillpointError ? error.failure : lookFailed(settings, error);
-    return { ...unknown(settings), running: true, problems: [failure] };
+    // Where the role may not even look, what it lacks says more than what failed.
+    const missing = await missingPrivileges(client).catch(() => []);
+    const failure = failureOf(serverError(settings, error), {
+      code: 'postgres-look',
+      hint: "see the agent's log",
+    });
+    return { ...unknown(settings), running: true, problems: missing.length > 0 ? missing : [failure] };
   } finally {
+    signal.removeEventListener('abort', abort);
     client.end().catch(() => undefined);
+  }
+}
+
+/** No connection: is it down, or does it only not talk to us? */
+async function describeSilent(settings: PostgresSettings, failure: Failure): Promise<MemberDescription> {
+  const known = { ...unknown(settings), ...(await readFiles(settings.data)) };
+  if (await isPostgresRunning(settings)) return { ...known, running: true, problems: [failure] };
+  // Without its address answering or a process on its files; a password was never asked for.
+  return failure.code === 'postgres-unreachable' || failure.code === 'postgres-connection-lost'
+    ? { ...known, warnings: [failure.message] }
+    : { ...known, problems: [failure] };
+}
+
+/** What the files of a server that does not run say of it, where the agent may read them. */
+async function readFiles(
+  data: string,
+): Promise<Partial<Pick<MemberDescription, 'version' | 'dataIdentity' | 'freezeKind'>>> {
+  try {
+    const version = (await readFile(join(data, 'PG_VERSION'), 'utf8')).trim();
+    // The first eight bytes of pg_control, in the byte order of the server's machine: this one.
+    const control = await readFile(join(data, 'global', 'pg_control'));
+    const names = await readdir(data);
+    return {
+      version,
+      dataIdentity: control.readBigUInt64LE(0).toString(),
+      freezeKind: names.includes('standby.signal') ? 'observer' : 'fenced',
+    };
+  } catch {
+    return {};
   }
 }
 
@@ -74,6 +119,7 @@ async function findProblems(
   client: Client,
   settings: PostgresSettings,
   facts: ServerFacts,
+  busy: boolean,
 ): Promise<Failure[]> {
   const problems: Failure[] = [];
   const problem = (code: string, message: string, hint: string): void => {
@@ -87,7 +133,8 @@ async function findProblems(
       `versions ${OLDEST} to ${NEWEST} are`,
     );
   }
-  if (facts.inRecovery) return problems;
+  problems.push(...(await missingPrivileges(client)));
+  if (facts.inRecovery || busy) return problems;
   if (facts.walLevel === 'minimal') {
     problem(
       'postgres-wal-level',
@@ -102,10 +149,7 @@ async function findProblems(
       'move it to postgresql.conf',
     );
   }
-  if (
-    mentionsStandby(facts.standbyNames, STANDBY_NAME) ||
-    mentionsStandby(facts.standbyNames, ABSENT_STANDBY)
-  ) {
+  if (namesStandby(facts.standbyNames, STANDBY_NAME) || namesStandby(facts.standbyNames, ABSENT_STANDBY)) {
     problem(
       'postgres-armed',
       `synchronous_standby_names is ${facts.standbyNames}: a freeze was not undone`,
@@ -166,9 +210,13 @@ async function tryReplication(
   }
 }
 
-async function findWarnings(client: Client, facts: ServerFacts): Promise<string[]> {
+async function findWarnings(
+  client: Client,
+  settings: PostgresSettings,
+  facts: ServerFacts,
+): Promise<string[]> {
   const { rows } = await client.query<{ warning: string }>(
-    `SELECT 'logical slot ' || slot_name || ' is in use: its consumers see a commit before the fence lets clients see it' AS warning
+    `SELECT 'logical slot ' || slot_name || coalesce(' of ' || (SELECT nullif(application_name, '') FROM pg_stat_activity WHERE pid = active_pid), '') || ' is in use: its consumers see a commit before the fence lets clients see it' AS warning
        FROM pg_replication_slots WHERE slot_type = 'logical' AND active
      UNION ALL
      SELECT 'standby ' || application_name || coalesce(' at ' || client_addr::text, '') || ' replays its journal: if it serves reads, it must be a member of the grid'
@@ -181,20 +229,16 @@ async function findWarnings(client: Client, facts: ServerFacts): Promise<string[
      SELECT 'synchronous_commit is set to off or local for a role or database: such commits make a checkpoint invalid'
       WHERE EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS line WHERE line ~ '^synchronous_commit=(off|local|false|no|0)')
      UNION ALL
+     SELECT 'data checksums are off: damage on its disk goes unnoticed into a checkpoint' WHERE current_setting('data_checksums') = 'off'
+     UNION ALL
      SELECT 'fsync is off: a crash of its host may damage it' WHERE current_setting('fsync') = 'off'
      UNION ALL
      SELECT 'full_page_writes is off: a base copy may be torn' WHERE current_setting('full_page_writes') = 'off'`,
   );
-  const outside = facts.outsideFiles.map(
-    (file) => `${file} lies outside the data directory: name its directory in 'also' to take it along`,
-  );
+  const outside = facts.outsideFiles
+    .filter(
+      (file) => !settings.also.some((directory) => file.startsWith(`${directory.replace(/\/+$/, '')}/`)),
+    )
+    .map((file) => `${file} lies outside the data directory: name its directory in 'also' to take it along`);
   return [...rows.map(({ warning }) => warning), ...outside];
-}
-
-function lookFailed(settings: PostgresSettings, error: unknown): Failure {
-  return {
-    code: 'postgres-look',
-    message: `${settings.name}: ${error instanceof Error ? error.message : String(error)}`,
-    hint: 'grant the role what docs/engines/postgres.md lists; stillpoint grid doctor names what is missing',
-  };
 }

@@ -1,44 +1,19 @@
-import { access, constants, stat } from 'node:fs/promises';
+import { access, constants, readdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Client } from 'pg';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Finding } from '../engine.ts';
-import { connect } from './connection.ts';
+import { connect, serverError } from './connection.ts';
+import { missingPrivileges } from './privileges.ts';
 import type { PostgresSettings } from './settings.ts';
-
-/** Every privilege that a checkpoint uses, each with the statement that grants it. */
-const PRIVILEGES: readonly { readonly name: string; readonly test: string; readonly grant: string }[] = [
-  {
-    name: 'REPLICATION',
-    test: '(SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user)',
-    grant: 'ALTER ROLE %s REPLICATION',
-  },
-  {
-    name: 'ALTER SYSTEM on synchronous_standby_names',
-    test: "has_parameter_privilege('synchronous_standby_names', 'alter system')",
-    grant: 'GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO %s',
-  },
-  ...['pg_read_all_stats', 'pg_read_all_settings', 'pg_checkpoint'].map((role) => ({
-    name: role,
-    test: `pg_has_role('${role}', 'usage')`,
-    grant: `GRANT ${role} TO %s`,
-  })),
-  ...[
-    'pg_reload_conf()',
-    'pg_create_restore_point(text)',
-    'pg_switch_wal()',
-    'pg_wal_replay_pause()',
-    'pg_wal_replay_resume()',
-  ].map((name) => ({
-    name: `EXECUTE on ${name}`,
-    test: `has_function_privilege('${name}', 'execute')`,
-    grant: `GRANT EXECUTE ON FUNCTION ${name} TO %s`,
-  })),
-];
 
 /** What `grid doctor` asks of a member beyond what preflight looks at. */
 export async function diagnosePostgres(settings: PostgresSettings): Promise<Finding[]> {
-  const findings: Finding[] = await diagnoseDirectories(settings);
+  const findings: Finding[] = [
+    ...(await diagnoseDirectories(settings)),
+    ...(await diagnoseOutside(settings)),
+    ...(await diagnosePasswordFile(settings)),
+  ];
   let client: Client;
   try {
     client = await connect(settings, { applicationName: 'stillpoint-look', queryTimeoutMs: 8000 });
@@ -47,28 +22,13 @@ export async function diagnosePostgres(settings: PostgresSettings): Promise<Find
     return [...findings, { level: 'problem', failure: error.failure }];
   }
   try {
-    return [...findings, ...(await diagnosePrivileges(client))];
+    const missing = await missingPrivileges(client);
+    return [...findings, ...missing.map((failure): Finding => ({ level: 'problem', failure }))];
+  } catch (error) {
+    throw serverError(settings, error);
   } finally {
     client.end().catch(() => undefined);
   }
-}
-
-async function diagnosePrivileges(client: Client): Promise<Finding[]> {
-  const list = PRIVILEGES.map(({ test }) => test).join(', ');
-  const { rows } = await client.query<{ role: string; held: boolean[] }>(
-    `SELECT quote_ident(current_user) AS role, ARRAY[${list}] AS held`,
-  );
-  const [row] = rows;
-  return PRIVILEGES.flatMap(({ name, grant }, index): Finding[] => {
-    if (row?.held[index] === true) return [];
-    const role = row?.role ?? 'stillpoint';
-    const failure = {
-      code: 'postgres-privilege',
-      message: `role ${role} lacks ${name}`,
-      hint: `as superuser, on the primary: ${grant.replace('%s', role)};`,
-    };
-    return [{ level: 'problem', failure }];
-  });
 }
 
 /** A restore renames the data directory: its parent must be writable, and it must be no mount point. */
@@ -93,4 +53,34 @@ async function diagnoseDirectories({ data, name }: PostgresSettings): Promise<Fi
     };
     return [{ level: 'warning', failure }];
   }
+}
+
+/** Directories of `also` are read while a checkpoint is collected: better to know now. */
+async function diagnoseOutside({ also, name }: PostgresSettings): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const directory of also) {
+    try {
+      await readdir(directory);
+    } catch (error) {
+      const failure = {
+        code: 'also-unreadable',
+        message: `${directory} of ${name} cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`,
+        hint: "correct 'also' in the agent's file, or let the agent read the directory",
+      };
+      findings.push({ level: 'problem', failure });
+    }
+  }
+  return findings;
+}
+
+async function diagnosePasswordFile({ passwordFile, name }: PostgresSettings): Promise<Finding[]> {
+  if (passwordFile === undefined) return [];
+  const found = await stat(passwordFile).catch(() => null);
+  if (found === null || (found.mode & 0o077) === 0) return [];
+  const failure = {
+    code: 'password-file-open',
+    message: `others can read the password file ${passwordFile} of ${name}`,
+    hint: `chmod 600 ${passwordFile}`,
+  };
+  return [{ level: 'warning', failure }];
 }

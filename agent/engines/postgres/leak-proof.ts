@@ -1,11 +1,16 @@
+import type { Client } from 'pg';
+import type { JournalReceiver } from './journal-receiver.ts';
+import type { Lsn } from './lsn.ts';
+import { transactionRecords } from './wal-records.ts';
+
 /**
  * Did anything that was logged after the mark become visible before the thaw came?
  *
  * Two snapshots stand around the freeze: one in the statement that marks, one when the thaw command arrives.
  * A transaction that was running in the first and is finished in the second, and committed, got past the
  * fence: it was committed with synchronous_commit off or local, or somebody cancelled its wait. (Snapshots
- * show top-level transactions only; a subtransaction of one that still waits is "in progress" to
- * pg_xact_status, so it is no suspect.)
+ * name top-level transactions only, so a subtransaction looks finished from the start. The journal sorts that
+ * out: its commit records carry the number of the top-level transaction.)
  *
  * One kind of suspect is innocent: a commit that was acknowledged before the fence closed, whose process had
  * not yet woken up when the first snapshot was taken. Its record lies before the mark, so it is in the cut,
@@ -40,4 +45,52 @@ export function finishedBetween(first: Snapshot, second: Snapshot): bigint[] {
 /** Journal records carry the low 32 bits of a transaction's number. */
 export function leaksAmong(suspects: readonly bigint[], committedAfterMark: ReadonlySet<number>): bigint[] {
   return suspects.filter((xid) => committedAfterMark.has(Number(xid & 0xffffffffn)));
+}
+
+/** What is seen of the server when the thaw comes, or when the mark is made. */
+export interface Sight {
+  readonly snapshot: Snapshot;
+  readonly position: Lsn;
+}
+
+/**
+ * Null where nothing leaked between the two, else what did. The journal is read only where there are suspects:
+ * the common case costs one query.
+ */
+export async function findLeak(input: {
+  control: Client;
+  receiver: JournalReceiver;
+  serverVersion: number;
+  atMark: Sight;
+  atThaw: Sight;
+}): Promise<string | null> {
+  const { control, receiver, serverVersion, atMark, atThaw } = input;
+  const finished = finishedBetween(atMark.snapshot, atThaw.snapshot);
+  if (finished.length === 0) return null;
+  const { rows } = await control.query<{ xid: string }>(
+    `SELECT xid FROM unnest($1::text[]) AS xid WHERE pg_xact_status(xid::xid8) = 'committed'`,
+    [finished.map(String)],
+  );
+  const suspects = rows.map(({ xid }) => BigInt(xid));
+  if (suspects.length === 0) return null;
+  // Asynchronous commits are flushed when their turn comes; a switch makes it come now.
+  await control.query('SELECT pg_switch_wal()');
+  await receiver.reached(atThaw.position);
+  const committed = new Set<number>();
+  const { directory, timeline, segmentBytes } = receiver;
+  const span = { from: atMark.position, to: atThaw.position };
+  for await (const record of transactionRecords({
+    directory,
+    timeline,
+    segmentBytes,
+    serverVersion,
+    ...span,
+  })) {
+    if (record.type === 'commit' || record.type === 'commitPrepared') committed.add(record.xid);
+  }
+  const leaks = leaksAmong(suspects, committed);
+  if (leaks.length === 0) return null;
+  const [one] = leaks;
+  const others = leaks.length === 1 ? '' : ` and ${leaks.length - 1} more`;
+  return `transaction ${one}${others} passed the fence: its synchronous_commit was off or local, or its wait was cancelled`;
 }

@@ -2,15 +2,23 @@ import type { Client } from 'pg';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
-import type { Capture, CaptureContext } from '../engine.ts';
+import type { Capture, CaptureContext, Undo } from '../engine.ts';
 import { storeConfiguration, storeDirectories } from './collect.ts';
-import { connect } from './connection.ts';
+import { connect, serverError } from './connection.ts';
 import type { PostgresFacts } from './facts.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
-import { PostgresGuardian, resumeReplay, type ObserverUndo } from './undo.ts';
+import { CONTROL_NAME, PostgresGuardian, resumeReplay, type ObserverUndo } from './undo.ts';
+import { waitUntil } from './wait-until.ts';
 
-const PAUSE_TIMEOUT_MS = 5000;
+const LOOK = `
+  SELECT CASE WHEN pg_is_in_recovery() THEN pg_get_wal_replay_pause_state() ELSE 'promoted' END AS state,
+         to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt"`;
+
+interface Look {
+  readonly state: 'paused' | 'pause requested' | 'not paused' | 'promoted';
+  readonly incarnation: string;
+}
 
 /**
  * Captures a hot standby. It shows a commit as soon as it has replayed it, before the fence on its primary
@@ -18,119 +26,102 @@ const PAUSE_TIMEOUT_MS = 5000;
  * data nothing is stored, for its primary's is; of its configuration everything.
  */
 export class ObserverCapture implements Capture {
+  readonly #closed: () => void;
   readonly #settings: PostgresSettings;
   readonly #context: CaptureContext;
+  readonly #cancelled = new AbortController();
   readonly #guardian: PostgresGuardian;
   #control: Client | null = null;
   #facts: ServerFacts | null = null;
   #undo: ObserverUndo | null = null;
+  #saving: Promise<void> = Promise.resolve();
   #frozen: string | null = null;
 
-  constructor(settings: PostgresSettings, context: CaptureContext) {
+  constructor(settings: PostgresSettings, context: CaptureContext, closed: () => void) {
+    this.#closed = closed;
     this.#settings = settings;
     this.#context = context;
     this.#guardian = new PostgresGuardian(settings);
   }
 
-  async prepare(): Promise<void> {
-    this.#control = await connect(this.#settings, { applicationName: 'stillpoint-control' });
-    await this.#guardian.open();
-    this.#facts = await readServerFacts(this.#control);
+  prepare(): Promise<void> {
+    return this.#working(async () => {
+      const control = await connect(this.#settings, { applicationName: CONTROL_NAME });
+      this.#control = control;
+      await control.query('SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0');
+      await this.#guardian.open();
+      this.#facts = await readServerFacts(control);
+    });
   }
 
-  async arm(): Promise<{ incarnation: string }> {
-    const control = this.#connected();
-    this.#frozen = null;
-    const { rows } = await control.query<{ paused: boolean }>('SELECT pg_is_wal_replay_paused() AS paused');
-    const undo: ObserverUndo = { kind: 'observer', wasPaused: rows[0]?.paused ?? false };
-    await this.#context.saveUndo(undo);
-    this.#undo = undo;
-    return { incarnation: incarnationOf(await readServerFacts(control)) };
+  arm(): Promise<{ incarnation: string }> {
+    return this.#working(async () => {
+      this.#frozen = null;
+      const { state, incarnation } = await this.#look();
+      const undo: ObserverUndo = { kind: 'observer', wasPaused: state !== 'not paused' };
+      this.#cancelled.signal.throwIfAborted();
+      this.#undo = undo;
+      await this.#save(undo);
+      return { incarnation };
+    });
   }
 
-  async freeze(_token: Token): ReturnType<Capture['freeze']> {
-    const control = this.#connected();
-    await control.query('SELECT pg_wal_replay_pause()');
-    const until = performance.now() + PAUSE_TIMEOUT_MS;
-    for (;;) {
-      const look = await this.#look();
-      if (look.paused) {
-        this.#frozen = look.incarnation;
-        return {
-          incarnation: look.incarnation,
-          mark: null,
-          fencedAt: performance.now(),
-          markedAt: performance.now(),
-        };
-      }
-      if (performance.now() > until) throw notPaused(this.#settings.name);
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
+  freeze(_token: Token): ReturnType<Capture['freeze']> {
+    return this.#working(async () => {
+      const { signal } = this.#cancelled;
+      await this.#connected().query('SELECT pg_wal_replay_pause()');
+      let seen = await this.#look();
+      await waitUntil(`replay of ${this.#settings.name} to pause`, signal, async () => {
+        if (seen.state !== 'paused') seen = await this.#look();
+        return seen.state === 'paused';
+      });
+      const { incarnation } = seen;
+      this.#frozen = incarnation;
+      const now = performance.now();
+      return { incarnation, mark: null, fencedAt: now, markedAt: now };
+    });
   }
 
-  async thaw(_token: Token, released: () => void): Promise<ThawProof> {
-    const look = await this.#look();
-    if (this.#undo?.wasPaused === false) await resumeReplay(this.#connected());
-    released();
-    await this.#context.saveUndo(null);
-    this.#undo = null;
-    const { incarnation } = look;
-    if (this.#frozen === null)
-      return { type: 'broken', incarnation, cause: 'it was thawed before it was frozen' };
-    if (!look.paused)
-      return {
-        type: 'broken',
-        incarnation,
-        cause: 'somebody resumed its replay, or promoted it, while it was frozen',
-      };
-    return { type: 'held', incarnation };
+  thaw(_token: Token, released: () => void): Promise<ThawProof> {
+    return this.#working(async () => {
+      const { state, incarnation } = await this.#look();
+      const frozen = this.#frozen;
+      const undo = this.#undo;
+      if (undo?.wasPaused === false) await this.#resume();
+      released();
+      await this.#save(null);
+      this.#undo = null;
+      this.#frozen = null;
+      if (frozen === null || undo === null)
+        return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
+      if (state === 'promoted')
+        return { type: 'broken', incarnation, cause: 'it was promoted while it was frozen' };
+      if (state !== 'paused')
+        return { type: 'broken', incarnation, cause: 'somebody resumed its replay while it was frozen' };
+      return { type: 'held', incarnation };
+    });
   }
 
-  async #look(): Promise<{ paused: boolean; incarnation: string }> {
-    const { rows } = await this.#connected().query<{ paused: boolean; startedAt: string }>(
-      `SELECT CASE WHEN pg_is_in_recovery() THEN pg_get_wal_replay_pause_state() = 'paused' ELSE false END AS paused,
-              to_char(pg_postmaster_start_time() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt"`,
-    );
-    const [row] = rows;
-    if (row === undefined) throw new Error('the standby said nothing of itself');
-    const systemIdentifier = this.#facts?.systemIdentifier ?? '';
-    return { paused: row.paused, incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }) };
-  }
-
-  async collect(): Promise<{ mark: null; engineFacts: PostgresFacts }> {
-    const facts = this.#facts;
-    if (facts === null) throw new Error('collect before prepare');
-    await storeConfiguration(this.#context.artifacts, this.#settings.data);
-    await storeDirectories(this.#context.artifacts, this.#settings.also);
-    return {
-      mark: null,
-      engineFacts: {
-        kind: 'observer',
-        serverVersion: facts.serverVersion,
-        systemIdentifier: facts.systemIdentifier,
-        timeline: 0,
-        walSegmentSizeBytes: facts.walSegmentSizeBytes,
-        startPosition: null,
-        markPosition: null,
-        restorePoint: null,
-        synchronousStandbyNames: facts.standbyNames,
-        synchronousStandbyNamesInAutoConf: facts.standbyNamesFile?.endsWith('postgresql.auto.conf') ?? false,
-        port: facts.port,
-        listenAddresses: facts.listenAddresses,
-        archiving: facts.archiving,
-        subscriptions: [],
-        tablespaces: [],
-        outsideFiles: facts.outsideFiles,
-        also: this.#settings.also,
-        preparedAtMark: [],
-        preparedEnded: [],
-      },
-    };
+  collect(): Promise<{ mark: null; engineFacts: PostgresFacts }> {
+    return this.#working(async () => {
+      const facts = this.#known();
+      await storeConfiguration(this.#context.artifacts, this.#settings.data);
+      await storeDirectories(this.#context.artifacts, this.#settings.also);
+      return { mark: null, engineFacts: observerFacts(facts, this.#settings) };
+    });
   }
 
   async abort(): Promise<void> {
+    this.#cancelled.abort(
+      new StillpointError({
+        code: 'aborted',
+        message: 'the checkpoint was aborted',
+        hint: 'see its first failure',
+      }),
+    );
+    await this.#saving.catch(() => undefined);
     if (this.#undo !== null) await this.#guardian.undo(this.#undo);
-    await this.#context.saveUndo(null);
+    await this.#save(null);
     this.#undo = null;
     await this.close();
   }
@@ -138,18 +129,76 @@ export class ObserverCapture implements Capture {
   async close(): Promise<void> {
     await this.#guardian.close();
     this.#control?.end().catch(() => undefined);
+    this.#closed();
+  }
+
+  async #resume(): Promise<void> {
+    await resumeReplay(this.#connected());
+    await waitUntil(
+      `replay of ${this.#settings.name} to go on`,
+      this.#cancelled.signal,
+      async () => (await this.#look()).state !== 'paused',
+    );
+  }
+
+  #save(undo: Undo | null): Promise<void> {
+    this.#saving = this.#context.saveUndo(undo);
+    return this.#saving;
+  }
+
+  async #look(): Promise<Look> {
+    const { rows } = await this.#connected().query<{ state: Look['state']; startedAt: string }>(LOOK);
+    const [row] = rows;
+    if (row === undefined) throw new Error('the standby said nothing of itself');
+    const { systemIdentifier } = this.#known();
+    return { state: row.state, incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }) };
+  }
+
+  #known(): ServerFacts {
+    if (this.#facts === null) throw new Error('a call out of order: not prepared');
+    return this.#facts;
   }
 
   #connected(): Client {
-    if (this.#control === null) throw new Error('not prepared');
+    if (this.#control === null) throw new Error('a call out of order: not prepared');
     return this.#control;
+  }
+
+  /** One call of the contract: what the server says becomes a failure, and after an abort only that counts. */
+  async #working<T>(work: () => Promise<T>): Promise<T> {
+    const { signal } = this.#cancelled;
+    signal.throwIfAborted();
+    try {
+      return await work();
+    } catch (error) {
+      // What an abort interrupted may have opened something after the abort had closed everything.
+      if (signal.aborted) await this.close();
+      signal.throwIfAborted();
+      throw serverError(this.#settings, error);
+    }
   }
 }
 
-function notPaused(member: string): StillpointError {
-  return new StillpointError({
-    code: 'fence-not-reached',
-    message: `replay of ${member} did not pause in ${PAUSE_TIMEOUT_MS} ms`,
-    hint: 'a query on the standby may conflict with recovery: see pg_stat_activity there',
-  });
+function observerFacts(facts: ServerFacts, settings: PostgresSettings): PostgresFacts {
+  return {
+    kind: 'observer',
+    serverVersion: facts.serverVersion,
+    systemIdentifier: facts.systemIdentifier,
+    timeline: 0,
+    walSegmentSizeBytes: facts.walSegmentSizeBytes,
+    startPosition: null,
+    markPosition: null,
+    restorePoint: null,
+    synchronousStandbyNames: facts.standbyNames,
+    synchronousStandbyNamesInAutoConf: facts.standbyNamesFile?.endsWith('postgresql.auto.conf') ?? false,
+    port: facts.port,
+    listenAddresses: facts.listenAddresses,
+    archiving: facts.archiving,
+    subscriptions: [],
+    tablespaces: [],
+    outsideFiles: facts.outsideFiles,
+    also: settings.also,
+    preparedAtMark: [],
+    preparedEnded: [],
+  };
 }

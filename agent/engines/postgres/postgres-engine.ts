@@ -16,15 +16,22 @@ import { PostgresGuardian } from './undo.ts';
 /** PostgreSQL 15 to 18: a primary is fenced, a hot standby is an observer. */
 export function createPostgresEngine(settings: PostgresSettings): Engine {
   let isObserver = false;
+  /** Captures that may have connections and settings of ours on the server. */
+  const underWay = new Set<CaptureContext>();
   return {
-    async describe() {
-      const description = await describePostgres(settings);
+    async describe(signal) {
+      const description = await describePostgres(settings, signal, underWay.size > 0);
       isObserver = description.freezeKind === 'observer';
       return description;
     },
     diagnose: () => diagnosePostgres(settings),
-    capture: (context: CaptureContext): Capture =>
-      isObserver ? new ObserverCapture(settings, context) : new PrimaryCapture(settings, context),
+    capture(context: CaptureContext): Capture {
+      const closed = (): void => void underWay.delete(context);
+      underWay.add(context);
+      return isObserver
+        ? new ObserverCapture(settings, context, closed)
+        : new PrimaryCapture(settings, context, closed);
+    },
     async undo(undo) {
       const guardian = new PostgresGuardian(settings);
       try {

@@ -1,276 +1,233 @@
-import type { Client } from 'pg';
+import { escapeLiteral, type Client } from 'pg';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Mark } from '../../../shared/domain/grid.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
-import type { Capture, CaptureContext } from '../engine.ts';
+import type { Capture, CaptureContext, Undo } from '../engine.ts';
 import { copyBase, type BaseCopy } from './base-copy.ts';
-import { connect } from './connection.ts';
-import { ABSENT_STANDBY, armedNames, createFence, type Fence } from './fence.ts';
-import { readSubscriptions, storeDirectories, storeJournal } from './collect.ts';
+import { storeDirectories, storeJournal } from './collect.ts';
+import { connect, serverError } from './connection.ts';
 import type { PostgresFacts } from './facts.ts';
+import { armedNames, createFence, type Fence } from './fence.ts';
 import { JournalReceiver } from './journal-receiver.ts';
-import { finishedBetween, leaksAmong, parseSnapshot, type Snapshot } from './leak-proof.ts';
-import { fileEndingAt, formatLsn, parseLsn, type Lsn } from './lsn.ts';
-import { preparedEnded, readPrepared, type Prepared } from './prepared-transactions.ts';
+import { findLeak, parseSnapshot, type Sight } from './leak-proof.ts';
+import { fileEndingAt, formatLsn, parseLsn } from './lsn.ts';
+import { readPrepared, type Prepared } from './prepared-transactions.ts';
+import { primaryFacts } from './primary-facts.ts';
 import { restorePointName } from './restore-point.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
 import type { PrimaryUndo } from './standby-setting.ts';
-import { PostgresGuardian } from './undo.ts';
-import { transactionRecords } from './wal-records.ts';
+import { CONTROL_NAME, PostgresGuardian } from './undo.ts';
 
-interface Held {
-  readonly token: Token;
-  readonly incarnation: string;
-  readonly snapshot: Snapshot;
-  readonly position: Lsn;
-  readonly restorePoint: string;
-  readonly prepared: readonly Prepared[];
+/** What prepare leaves for the rest. */
+interface Capturing {
+  readonly control: Client;
+  readonly facts: ServerFacts;
+  readonly receiver: JournalReceiver;
+  readonly base: BaseCopy;
+  readonly preparedBefore: readonly Prepared[];
+  readonly preparedAfter: readonly Prepared[];
 }
 
-const MARK_STATEMENT = `
-  SELECT pg_current_snapshot()::text AS snapshot,
-         pg_create_restore_point($1)::text AS position,
-         to_char(pg_postmaster_start_time() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt",
-         (SELECT coalesce(json_agg(json_build_object('gid', gid, 'database', database, 'owner', owner::text)), '[]')
-            FROM pg_prepared_xacts) AS prepared`;
+interface Held {
+  readonly sight: Sight;
+  readonly mark: Mark;
+  readonly incarnation: string;
+}
 
-const THAW = {
-  name: 'stillpoint_thaw',
-  text: `
-  SELECT pg_current_snapshot()::text AS snapshot,
-         pg_current_wal_insert_lsn()::text AS position,
-         to_char(pg_postmaster_start_time() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt"`,
-};
+const STARTED_AT = `to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt"`;
+
+/** Parsed long before, so that nothing is looked up in catalogues while clients wait. */
+const PREPARE_STATEMENTS = `
+  PREPARE stillpoint_mark(text) AS
+    SELECT pg_current_snapshot()::text AS snapshot, pg_create_restore_point($1)::text AS position, ${STARTED_AT};
+  PREPARE stillpoint_look AS
+    SELECT pg_current_snapshot()::text AS snapshot, pg_current_wal_insert_lsn()::text AS position, ${STARTED_AT},
+           current_setting('synchronous_standby_names') AS names`;
+
+interface LookRow {
+  snapshot: string;
+  position: string;
+  startedAt: string;
+  names: string;
+}
 
 /** Its connections are gone by then, and every wait of it has a bound. */
 const OVERTAKEN_ENDS_MS = 12_000;
 
 /** Captures a primary: base copy and journal, and the fence between. */
 export class PrimaryCapture implements Capture {
+  readonly #closed: () => void;
   readonly #settings: PostgresSettings;
   readonly #context: CaptureContext;
   readonly #cancelled = new AbortController();
   readonly #guardian: PostgresGuardian;
   #control: Client | null = null;
-  #facts: ServerFacts | null = null;
   #receiver: JournalReceiver | null = null;
-  #base: BaseCopy | null = null;
-  #preparedBefore: readonly Prepared[] = [];
+  #prepared: Capturing | null = null;
   #undo: PrimaryUndo | null = null;
+  #saving: Promise<void> = Promise.resolve();
   #fence: Fence | null = null;
+  /** The setting that the fence was made for. */
+  #fenceUndo: PrimaryUndo | null = null;
   #held: Held | null = null;
   /** A call that an abort may overtake: it may be about to open or to change what the abort takes back. */
   #underWay: Promise<void> = Promise.resolve();
 
-  constructor(settings: PostgresSettings, context: CaptureContext) {
+  constructor(settings: PostgresSettings, context: CaptureContext, closed: () => void) {
+    this.#closed = closed;
     this.#settings = settings;
     this.#context = context;
     this.#guardian = new PostgresGuardian(settings);
   }
 
   prepare(): Promise<void> {
-    return this.#tracked(this.#prepare());
-  }
-
-  #tracked<T>(call: Promise<T>): Promise<T> {
-    this.#underWay = call.then(
-      () => undefined,
-      () => undefined,
-    );
-    return call;
-  }
-
-  async #prepare(): Promise<void> {
-    const { checkpoint, spoolDirectory, artifacts, progress } = this.#context;
-    const control = await connect(this.#settings, { applicationName: 'stillpoint-control' });
-    this.#control = control;
-    await control.query('SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0');
-    await this.#guardian.open();
-    const facts = await readServerFacts(control);
-    this.#facts = facts;
-    this.#preparedBefore = await readPrepared(control);
-    // The journal first: all of it from the start of the base copy belongs to the checkpoint.
-    this.#receiver = await JournalReceiver.start({
-      settings: this.#settings,
-      directory: spoolDirectory,
-      segmentBytes: facts.walSegmentSizeBytes,
-      slot: `stillpoint_${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`,
-    });
-    this.#cancelled.signal.throwIfAborted();
-    this.#base = await copyBase({
-      settings: this.#settings,
-      label: `stillpoint ${checkpoint}`.slice(0, 200),
-      artifacts,
-      signal: this.#cancelled.signal,
-      progress,
-      totalBytes: facts.sizeBytes,
+    return this.#working(async () => {
+      const { checkpoint, spoolDirectory, artifacts, progress } = this.#context;
+      const { signal } = this.#cancelled;
+      const control = await connect(this.#settings, { applicationName: CONTROL_NAME });
+      this.#control = control;
+      // Nothing of this session waits for a synchronous standby, and nothing ends it while it waits for us.
+      await control.query(
+        'SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0; SET synchronous_commit = local',
+      );
+      await control.query(PREPARE_STATEMENTS);
+      signal.throwIfAborted();
+      await this.#guardian.open();
+      const facts = await readServerFacts(control);
+      // The journal first: all of it from the start of the base copy belongs to the checkpoint.
+      const receiver = await JournalReceiver.start({
+        settings: this.#settings,
+        directory: spoolDirectory,
+        segmentBytes: facts.walSegmentSizeBytes,
+        slot: `stillpoint_${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`,
+      });
+      this.#receiver = receiver;
+      signal.throwIfAborted();
+      const preparedBefore = await readPrepared(control);
+      const base = await copyBase({
+        settings: this.#settings,
+        label: `stillpoint ${checkpoint}`.slice(0, 200),
+        artifacts,
+        signal,
+        progress,
+        totalBytes: facts.sizeBytes,
+      });
+      const preparedAfter = await readPrepared(control);
+      this.#prepared = { control, facts, receiver, base, preparedBefore, preparedAfter };
     });
   }
 
   arm(): Promise<{ incarnation: string }> {
-    return this.#tracked(this.#arm());
-  }
-
-  async #arm(): Promise<{ incarnation: string }> {
-    const control = this.#connected();
-    const facts = await readServerFacts(control);
-    const undo: PrimaryUndo = {
-      kind: 'primary',
-      original: facts.standbyNames,
-      inAutoConf: facts.standbyNamesFile?.endsWith('postgresql.auto.conf') ?? false,
-      armed: [armedNames(facts.standbyNames), `FIRST 1 (${ABSENT_STANDBY})`].filter(
-        (names) => names !== null,
-      ),
-    };
-    this.#held = null;
-    await this.#context.saveUndo(undo);
-    this.#undo = undo;
-    this.#cancelled.signal.throwIfAborted();
-    this.#fence ??= createFence(this.#settings, control, undo);
-    await this.#fence.arm();
-    // Planned and run once now, so that the freeze finds every catalogue page in memory.
-    await control.query(`EXPLAIN ${MARK_STATEMENT.replace('$1', "''")}`);
-    await control.query(THAW);
-    this.#cancelled.signal.throwIfAborted();
-    return { incarnation: incarnationOf(facts) };
-  }
-
-  async freeze(token: Token): ReturnType<Capture['freeze']> {
-    const fence = this.#armed();
-    const control = this.#connected();
-    const restorePoint = restorePointName(this.#context.checkpoint, token.attempt);
-    await fence.close();
-    const fencedAt = performance.now();
-    const { rows } = await control.query<{
-      snapshot: string;
-      position: string;
-      startedAt: string;
-      prepared: Prepared[];
-    }>(MARK_STATEMENT, [restorePoint]);
-    const markedAt = performance.now();
-    const [row] = rows;
-    if (row === undefined) throw new Error('the restore point gave no row');
-    const position = parseLsn(row.position);
-    const incarnation = incarnationOf({
-      startedAt: row.startedAt,
-      systemIdentifier: this.#known().systemIdentifier,
-    });
-    this.#held = {
-      token,
-      incarnation,
-      snapshot: parseSnapshot(row.snapshot),
-      position,
-      restorePoint,
-      prepared: row.prepared,
-    };
-    return { incarnation, mark: this.#mark(), fencedAt, markedAt };
-  }
-
-  async thaw(_token: Token, released: () => void): Promise<ThawProof> {
-    const fence = this.#armed();
-    const held = this.#held;
-    const end = await this.#lookBeforeOpening(fence);
-    await fence.open();
-    released();
-    await fence.disarm();
-    await this.#context.saveUndo(null);
-    this.#undo = null;
-    if (held === null)
-      return { type: 'broken', incarnation: end.incarnation, cause: 'it was thawed before it had marked' };
-    if (end.broken !== null) {
-      return {
-        type: 'broken',
-        incarnation: end.incarnation,
-        cause: `its fence was lost while it was closed: ${end.broken}`,
+    return this.#working(async () => {
+      const { control } = this.#ready();
+      const { signal } = this.#cancelled;
+      this.#held = null;
+      const facts = await readServerFacts(control);
+      const undo: PrimaryUndo = {
+        kind: 'primary',
+        original: facts.standbyNames,
+        inAutoConf: facts.standbyNamesFile?.endsWith('postgresql.auto.conf') ?? false,
+        armed: armedNames(facts.standbyNames),
       };
-    }
-    const leak = await this.#findLeak(held, end);
-    if (leak !== null) return { type: 'broken', incarnation: end.incarnation, cause: leak };
-    return { type: 'held', incarnation: end.incarnation };
-  }
-
-  async #lookBeforeOpening(
-    fence: Fence,
-  ): Promise<{ snapshot: Snapshot; position: Lsn; incarnation: string; broken: string | null }> {
-    const { rows } = await this.#connected().query<{ snapshot: string; position: string; startedAt: string }>(
-      THAW,
-    );
-    const [row] = rows;
-    if (row === undefined) throw new Error('the thaw statement gave no row');
-    const { systemIdentifier } = this.#known();
-    return {
-      snapshot: parseSnapshot(row.snapshot),
-      position: parseLsn(row.position),
-      incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }),
-      broken: fence.broken(),
-    };
-  }
-
-  /** See leak-proof.ts. The journal is read only where there are suspects: the common case costs one query. */
-  async #findLeak(held: Held, end: { snapshot: Snapshot; position: Lsn }): Promise<string | null> {
-    const finished = finishedBetween(held.snapshot, end.snapshot);
-    if (finished.length === 0) return null;
-    const control = this.#connected();
-    const { rows } = await control.query<{ xid: string }>(
-      `SELECT xid::text FROM unnest($1::text[]) AS xid WHERE pg_xact_status(xid::xid8) = 'committed'`,
-      [finished.map(String)],
-    );
-    const suspects = rows.map(({ xid }) => BigInt(xid));
-    if (suspects.length === 0) return null;
-    // Asynchronous commits are flushed when their turn comes; a switch makes it come now.
-    await control.query('SELECT pg_switch_wal()');
-    const receiver = this.#receiving();
-    await receiver.reached(end.position);
-    const committed = new Set<number>();
-    for await (const record of this.#records(held.position, end.position)) {
-      if (record.type === 'commit' || record.type === 'commitPrepared') committed.add(record.xid);
-    }
-    const [leak] = leaksAmong(suspects, committed);
-    if (leak === undefined) return null;
-    return `transaction ${leak} was committed past the fence: synchronous_commit is off or local there, or its wait was cancelled`;
-  }
-
-  async collect(): Promise<{ mark: Mark | null; engineFacts: PostgresFacts }> {
-    const held = this.#held;
-    const base = this.#base;
-    const facts = this.#known();
-    if (held === null || base === null) throw new Error('collect before the mark');
-    const receiver = this.#receiving();
-    // The file really ends there, and everything before the switch is flushed and sent.
-    await this.#connected().query('SELECT pg_switch_wal()');
-    await receiver.reached(held.position);
-    await storeJournal(this.#context.artifacts, receiver, base.start, held.position);
-    await storeDirectories(this.#context.artifacts, this.#settings.also);
-    const ended = await preparedEnded({
-      enabled: facts.maxPrepared > 0,
-      before: this.#preparedBefore,
-      atMark: held.prepared,
-      records: this.#records(base.start, held.position),
+      // Its owner may have changed the setting since an earlier attempt.
+      if (!sameSetting(this.#fenceUndo, undo)) await this.#dropFence();
+      signal.throwIfAborted();
+      this.#undo = undo;
+      await this.#save(undo);
+      signal.throwIfAborted();
+      this.#fence ??= createFence({ settings: this.#settings, control, undo, signal });
+      this.#fenceUndo = undo;
+      await this.#fence.arm();
+      // Planned once now, so that the freeze finds every catalogue page in memory.
+      await control.query("EXPLAIN EXECUTE stillpoint_mark(''); EXECUTE stillpoint_look");
+      signal.throwIfAborted();
+      return { incarnation: incarnationOf(facts) };
     });
-    const engineFacts: PostgresFacts = {
-      kind: 'primary',
-      serverVersion: facts.serverVersion,
-      systemIdentifier: facts.systemIdentifier,
-      timeline: receiver.timeline,
-      walSegmentSizeBytes: facts.walSegmentSizeBytes,
-      startPosition: formatLsn(base.start),
-      markPosition: this.#mark().position,
-      restorePoint: held.restorePoint,
-      synchronousStandbyNames: facts.standbyNames,
-      synchronousStandbyNamesInAutoConf: facts.standbyNamesFile?.endsWith('postgresql.auto.conf') ?? false,
-      port: facts.port,
-      listenAddresses: facts.listenAddresses,
-      archiving: facts.archiving,
-      subscriptions: await readSubscriptions(this.#connected()),
-      tablespaces: base.tablespaces,
-      outsideFiles: facts.outsideFiles,
-      also: this.#settings.also,
-      preparedAtMark: ended.atMark,
-      preparedEnded: ended.ended,
-    };
-    return { mark: this.#mark(), engineFacts };
+  }
+
+  freeze(token: Token): ReturnType<Capture['freeze']> {
+    return this.#working(async () => {
+      const { control, receiver } = this.#ready();
+      const fence = this.#fence;
+      if (fence === null) throw outOfOrder('freeze before arm');
+      const name = restorePointName(this.#context.checkpoint, token.attempt);
+      await fence.close();
+      const fencedAt = performance.now();
+      const { rows } = await control.query<LookRow>(`EXECUTE stillpoint_mark(${escapeLiteral(name)})`);
+      const markedAt = performance.now();
+      const { sight, incarnation } = this.#seen(rows[0]);
+      const mark: Mark = {
+        journalFile: fileEndingAt(sight.position, receiver.timeline, receiver.segmentBytes),
+        position: formatLsn(sight.position),
+        name,
+      };
+      this.#held = { sight, mark, incarnation };
+      return { incarnation, mark, fencedAt, markedAt };
+    });
+  }
+
+  thaw(_token: Token, released: () => void): Promise<ThawProof> {
+    return this.#working(async () => {
+      const { control, receiver, facts } = this.#ready();
+      const held = this.#held;
+      const fence = this.#fence;
+      if (fence === null || this.#undo === null) {
+        released();
+        return { type: 'alreadyResumed', incarnation: incarnationOf(facts), cause: 'it was not frozen' };
+      }
+      const { rows } = await control.query<LookRow>('EXECUTE stillpoint_look');
+      const { sight, incarnation } = this.#seen(rows[0]);
+      const changed = !this.#undo.armed.includes(rows[0]?.names ?? '');
+      const lost = await this.#open(fence, changed, released);
+      await this.#save(null);
+      this.#undo = null;
+      if (held === null) return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
+      if (lost !== null) return { type: 'broken', incarnation, cause: lost };
+      const { serverVersion } = facts;
+      const leak = await findLeak({ control, receiver, serverVersion, atMark: held.sight, atThaw: sight });
+      return leak === null ? { type: 'held', incarnation } : { type: 'broken', incarnation, cause: leak };
+    });
+  }
+
+  /** Opens and disarms. Resolves to what speaks against the fence having held; null where nothing does. */
+  async #open(fence: Fence, changed: boolean, released: () => void): Promise<string | null> {
+    let cause = changed ? 'somebody changed synchronous_standby_names while it was frozen' : fence.broken();
+    let isOpen = false;
+    if (fence.broken() === null) {
+      try {
+        await fence.open();
+        isOpen = true;
+        released();
+      } catch (error) {
+        cause ??= fence.broken();
+        if (fence.broken() === null) throw error;
+      }
+    }
+    await fence.disarm();
+    if (!isOpen) released();
+    return cause;
+  }
+
+  collect(): Promise<{ mark: Mark | null; engineFacts: PostgresFacts }> {
+    return this.#working(async () => {
+      const { control, receiver, base } = this.#ready();
+      const held = this.#held;
+      if (held === null) throw outOfOrder('collect before the mark');
+      // The file really ends there, and everything before the switch is flushed and sent.
+      await control.query('SELECT pg_switch_wal()');
+      await receiver.reached(held.sight.position);
+      await storeJournal(this.#context.artifacts, receiver, base.start, held.sight.position);
+      await storeDirectories(this.#context.artifacts, this.#settings.also);
+      const engineFacts = await primaryFacts({
+        ...this.#ready(),
+        settings: this.#settings,
+        mark: held.mark,
+        markPosition: held.sight.position,
+      });
+      return { mark: held.mark, engineFacts };
+    });
   }
 
   async abort(): Promise<void> {
@@ -281,66 +238,68 @@ export class PrimaryCapture implements Capture {
         hint: 'see its first failure',
       }),
     );
-    // Our standby goes first: whoever else is in the list then decides alone again, once the setting is back.
-    await this.#fence?.drop();
+    this.#fence?.release();
+    await this.#saving.catch(() => undefined);
     if (this.#undo !== null) await this.#guardian.undo(this.#undo);
-    this.#control?.end().catch(() => undefined);
-    await Promise.race([this.#underWay, patience(OVERTAKEN_ENDS_MS)]);
-    if (this.#undo !== null) await this.#guardian.undo(this.#undo);
-    await this.#context.saveUndo(null);
+    await this.#save(null);
     this.#undo = null;
     await this.close();
   }
 
   async close(): Promise<void> {
-    await this.#fence?.drop();
+    await this.#dropFence();
     await this.#receiver?.stop();
     await this.#guardian.close();
     this.#control?.end().catch(() => undefined);
+    this.#closed();
   }
 
-  #records(from: Lsn, to: Lsn): ReturnType<typeof transactionRecords> {
-    const { directory, timeline, segmentBytes } = this.#receiving();
-    return transactionRecords({
-      directory,
-      timeline,
-      segmentBytes,
-      serverVersion: this.#known().serverVersion,
-      from,
-      to,
-    });
+  async #dropFence(): Promise<void> {
+    const fence = this.#fence;
+    this.#fence = null;
+    await fence?.drop();
   }
 
-  #mark(): Mark {
-    const held = this.#held;
-    if (held === null) throw new Error('no mark yet');
-    const { timeline, segmentBytes } = this.#receiving();
+  #save(undo: Undo | null): Promise<void> {
+    this.#saving = this.#context.saveUndo(undo);
+    return this.#saving;
+  }
+
+  #seen(row: LookRow | undefined): { sight: Sight; incarnation: string } {
+    if (row === undefined) throw new Error('the server said nothing of itself');
+    const { systemIdentifier } = this.#ready().facts;
     return {
-      journalFile: fileEndingAt(held.position, timeline, segmentBytes),
-      position: formatLsn(held.position),
-      name: held.restorePoint,
+      sight: { snapshot: parseSnapshot(row.snapshot), position: parseLsn(row.position) },
+      incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }),
     };
   }
 
-  #connected(): Client {
-    if (this.#control === null) throw new Error('not prepared');
-    return this.#control;
+  #ready(): Capturing {
+    if (this.#prepared === null) throw outOfOrder('not prepared');
+    return this.#prepared;
   }
 
-  #known(): ServerFacts {
-    if (this.#facts === null) throw new Error('not prepared');
-    return this.#facts;
+  /** One call of the contract: what the server says becomes a failure, and after an abort only that counts. */
+  async #working<T>(work: () => Promise<T>): Promise<T> {
+    const { signal } = this.#cancelled;
+    signal.throwIfAborted();
+    try {
+      return await work();
+    } catch (error) {
+      // What an abort interrupted may have opened something after the abort had closed everything.
+      if (signal.aborted) await this.close();
+      signal.throwIfAborted();
+      throw serverError(this.#settings, error);
+    }
   }
+}
 
-  #receiving(): JournalReceiver {
-    if (this.#receiver === null) throw new Error('not prepared');
-    return this.#receiver;
-  }
+function sameSetting(a: PrimaryUndo | null, b: PrimaryUndo): boolean {
+  return a !== null && a.original === b.original && a.inAutoConf === b.inAutoConf;
+}
 
-  #armed(): Fence {
-    if (this.#fence === null) throw new Error('not armed');
-    return this.#fence;
-  }
+function outOfOrder(message: string): Error {
+  return new Error(`a call out of order: ${message}`);
 }
 
 function patience(ms: number): Promise<void> {

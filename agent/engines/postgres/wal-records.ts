@@ -1,6 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
+import { StillpointError } from '../../../shared/domain/errors.ts';
+import { formatLsn, segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
 
 /**
  * Walks the records of received journal files. Layout: src/include/access/xlog_internal.h and xlogrecord.h
@@ -13,12 +14,20 @@ export interface TransactionRecord {
   /** Low 32 bits of the transaction; for the ends of a prepared one, that one's. */
   readonly xid: number;
   /** Of a `prepare`. */
-  readonly gid: string | null;
+  readonly prepared: PreparedRecord | null;
   readonly start: Lsn;
+}
+
+export interface PreparedRecord {
+  readonly gid: string;
+  readonly databaseOid: number;
+  readonly ownerOid: number;
 }
 
 const PAGE = 8192n;
 const RECORD_HEADER = 24;
+const XLOG_RESOURCE_MANAGER = 0;
+const XLOG_SWITCH = 0x40;
 const XACT_RESOURCE_MANAGER = 1;
 const XACT_OPERATIONS: Readonly<Record<number, TransactionRecord['type']>> = {
   0x00: 'commit',
@@ -43,23 +52,18 @@ export async function* transactionRecords(input: {
     let at = journal.skipPageHeader(aligned(input.from));
     while (at + BigInt(RECORD_HEADER) <= input.to) {
       const start = at;
-      const header = await journal.read(at, RECORD_HEADER);
-      const length = header.bytes.readUInt32LE(0);
-      // Zeros: a switch left the rest of this file empty, and the journal goes on in the next.
-      if (length < RECORD_HEADER) {
-        at = journal.skipPageHeader(segmentStart(segmentOf(at, input.segmentBytes) + 1n, input.segmentBytes));
-        continue;
-      }
-      const info = header.bytes[16] ?? 0;
-      if (header.bytes[17] === XACT_RESOURCE_MANAGER) {
+      const { bytes: header } = await journal.read(at, RECORD_HEADER);
+      const length = header.readUInt32LE(0);
+      if (length < RECORD_HEADER) throw damaged(start, length);
+      const info = header[16] ?? 0;
+      const manager = header[17];
+      if (manager === XLOG_RESOURCE_MANAGER && (info & 0xf0) === XLOG_SWITCH) {
+        // The rest of this file is empty.
+        at = segmentStart(segmentOf(start, input.segmentBytes) + 1n, input.segmentBytes);
+      } else if (manager === XACT_RESOURCE_MANAGER) {
         const record = await journal.read(at, length);
-        const found = parseTransaction(
-          record.bytes,
-          info,
-          header.bytes.readUInt32LE(4),
-          start,
-          input.serverVersion,
-        );
+        const xid = header.readUInt32LE(4);
+        const found = parseTransaction(record.bytes, info, xid, start, input.serverVersion);
         if (found !== null) yield found;
         at = record.end;
       } else {
@@ -70,6 +74,15 @@ export async function* transactionRecords(input: {
   } finally {
     await journal.close();
   }
+}
+
+/** Not "the end": everything up to the end that is asked for was received, so here something is wrong. */
+function damaged(at: Lsn, length: number): StillpointError {
+  return new StillpointError({
+    code: 'journal-damaged',
+    message: `the received journal has a record of ${length} bytes at ${formatLsn(at)}`,
+    hint: 'create the checkpoint again; if it comes back, look at the disk of the agent and of the server',
+  });
 }
 
 function aligned(lsn: Lsn): Lsn {
@@ -87,9 +100,9 @@ function parseTransaction(
   if (type === undefined) return null;
   const main = mainData(record);
   if (main === null) return null;
-  if (type === 'prepare') return { type, xid, gid: gidOfPrepare(main), start };
-  if (type === 'commit' || type === 'abort') return { type, xid, gid: null, start };
-  return { type, xid: preparedXid(main, (info & 0x80) !== 0, serverVersion) ?? xid, gid: null, start };
+  if (type === 'prepare') return { type, xid, prepared: preparedRecord(main), start };
+  if (type === 'commit' || type === 'abort') return { type, xid, prepared: null, start };
+  return { type, xid: preparedXid(main, (info & 0x80) !== 0, serverVersion) ?? xid, prepared: null, start };
 }
 
 /** Transaction records refer to no pages: after the header comes one block of main data. */
@@ -107,12 +120,17 @@ function mainData(record: Buffer): Buffer | null {
 }
 
 /**
- * xl_xact_prepare, 72 bytes: magic, total length, xid, database, time, owner, six counts, a flag, then at 54
- * the length of the gid with its closing zero; the gid follows the structure.
+ * xl_xact_prepare, 72 bytes: at 12 the database, at 24 the owner, at 54 the length of the gid with its
+ * closing zero; the gid follows the structure.
  */
-function gidOfPrepare(main: Buffer): string | null {
+function preparedRecord(main: Buffer): PreparedRecord | null {
   const gidLength = main.length > 72 ? main.readUInt16LE(54) : 0;
-  return gidLength > 0 ? main.toString('utf8', 72, 72 + gidLength - 1) : null;
+  if (gidLength === 0) return null;
+  return {
+    gid: main.toString('utf8', 72, 72 + gidLength - 1),
+    databaseOid: main.readUInt32LE(12),
+    ownerOid: main.readUInt32LE(24),
+  };
 }
 
 /**

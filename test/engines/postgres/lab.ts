@@ -1,0 +1,155 @@
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CaptureContext, Engine, Undo } from '../../../agent/engines/engine.ts';
+import { createPostgresEngine } from '../../../agent/engines/postgres/postgres-engine.ts';
+import type { PostgresSettings } from '../../../agent/engines/postgres/settings.ts';
+import type { Token } from '../../../shared/domain/token.ts';
+import { postgresServer, type PostgresServer, type PostgresVersion } from '../../lab/postgres.ts';
+import { temporaryFolder } from '../../lab/temporary.ts';
+import { MemorySink } from '../memory-sink.ts';
+
+/** The oldest and the newest that npm has. */
+export const versions: readonly PostgresVersion[] = ['15', '18'];
+
+export const CHECKPOINT = '20261120T120000.123Z_00000000_00000007_nightly';
+
+export function token(attempt = 1): Token {
+  return { epoch: 0, counter: 7, attempt };
+}
+
+/** The statements that docs/engines/postgres.md tells a superuser to run. */
+export function documentedRole(): string {
+  const page = readFileSync(new URL('../../../docs/engines/postgres.md', import.meta.url), 'utf8');
+  const sql = /```sql\n([\s\S]*?)```/.exec(page)?.[1];
+  if (sql === undefined) throw new Error('docs/engines/postgres.md has no sql block');
+  return sql;
+}
+
+export function settingsFor(
+  server: Pick<PostgresServer, 'data' | 'host' | 'port' | 'binaries'>,
+  change: Partial<PostgresSettings> = {},
+): PostgresSettings {
+  return {
+    name: 'orders-1a',
+    role: 'node',
+    copyset: 'orders-1',
+    engine: 'postgres',
+    address: `${server.host}:${server.port}`,
+    data: server.data,
+    also: [],
+    connection: `postgresql://stillpoint@${server.host}:${server.port}/postgres`,
+    binaries: server.binaries,
+    tablespaces: {},
+    ...change,
+  };
+}
+
+/** One running server with the documented role, and an engine for it. */
+export interface PostgresLab {
+  readonly server: PostgresServer;
+  readonly folder: string;
+  readonly settings: PostgresSettings;
+  readonly engine: Engine;
+  remove(): void;
+}
+
+export async function postgresLab(
+  version: PostgresVersion,
+  options: { settings?: readonly string[]; initialize?: boolean; hba?: readonly string[] } = {},
+): Promise<PostgresLab> {
+  const folder = temporaryFolder(`engine-${version}`);
+  const data = join(folder.path, 'data');
+  const server = await postgresServer({
+    version,
+    data,
+    host: '127.0.0.1',
+    settings: ['fsync = off', 'max_prepared_transactions = 10', ...(options.settings ?? [])],
+    ...(options.hba !== undefined && { hba: options.hba }),
+  });
+  await server.start();
+  await server.query(documentedRole());
+  await server.query('CREATE TABLE entry (id bigint PRIMARY KEY, note text)');
+  const settings = settingsFor(server);
+  return {
+    server,
+    folder: folder.path,
+    settings,
+    engine: createPostgresEngine(settings),
+    remove() {
+      server.stop('immediate');
+      folder.remove();
+    },
+  };
+}
+
+/** A capture with a spool and a sink of its own, and the undos that it saved. */
+export interface TestedCapture {
+  readonly capture: ReturnType<Engine['capture']>;
+  readonly artifacts: MemorySink;
+  /** What is on disk, so to speak, when the agent is killed now. */
+  undo(): Undo | null;
+}
+
+let spools = 0;
+
+export async function beginCapture(
+  engine: Engine,
+  folder: string,
+  change: Partial<CaptureContext> = {},
+): Promise<TestedCapture> {
+  await engine.describe(AbortSignal.timeout(10_000));
+  spools += 1;
+  const spoolDirectory = join(folder, `spool-${spools}`);
+  mkdirSync(spoolDirectory);
+  const artifacts = new MemorySink();
+  let saved: Undo | null = null;
+  const capture = engine.capture({
+    checkpoint: CHECKPOINT,
+    spoolDirectory,
+    artifacts,
+    progress: () => undefined,
+    saveUndo: (undo) => {
+      // As it is read from disk by another process.
+      saved = undo === null ? null : (JSON.parse(JSON.stringify(undo)) as Undo);
+      return Promise.resolve();
+    },
+    ...change,
+  });
+  return { capture, artifacts, undo: () => saved };
+}
+
+/** Asks until the answer is yes; a question may be a query. */
+export async function until(
+  what: string,
+  isTrue: () => Promise<boolean> | boolean,
+  timeoutMs = 10_000,
+): Promise<void> {
+  const end = performance.now() + timeoutMs;
+  while (!(await isTrue())) {
+    if (performance.now() > end) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** What a checkpoint must leave as it found it. */
+export async function footprint(server: PostgresServer): Promise<{
+  names: string;
+  inFile: string[];
+  slots: string[];
+  connections: string[];
+}> {
+  const [row] = await server.query<{ names: string; slots: string[]; connections: string[] }>(
+    `SELECT current_setting('synchronous_standby_names') AS names,
+            ARRAY(SELECT slot_name::text FROM pg_replication_slots ORDER BY 1) AS slots,
+            ARRAY(SELECT application_name FROM pg_stat_activity WHERE usename = 'stillpoint' ORDER BY 1) AS connections`,
+  );
+  if (row === undefined) throw new Error('no answer');
+  return { ...row, inFile: autoConf(server) };
+}
+
+/** The lines of postgresql.auto.conf that set something. */
+export function autoConf(server: PostgresServer): string[] {
+  return readFileSync(join(server.data, 'postgresql.auto.conf'), 'utf8')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'));
+}
