@@ -20,7 +20,7 @@ export interface EngineSubject {
   remove(): Promise<void>;
 }
 
-export const first: Token = { epoch: 0, counter: 7, attempt: 1 };
+const first: Token = { epoch: 0, counter: 7, attempt: 1 };
 const second: Token = { ...first, attempt: 2 };
 
 const states = ['begun', 'prepared', 'armed', 'frozen', 'thawed', 'collected'] as const;

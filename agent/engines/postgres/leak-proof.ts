@@ -43,7 +43,7 @@ export function finishedBetween(first: Snapshot, second: Snapshot): bigint[] {
 }
 
 /** Journal records carry the low 32 bits of a transaction's number. */
-export function leaksAmong(suspects: readonly bigint[], committedAfterMark: ReadonlySet<number>): bigint[] {
+function leaksAmong(suspects: readonly bigint[], committedAfterMark: ReadonlySet<number>): bigint[] {
   return suspects.filter((xid) => committedAfterMark.has(Number(xid & 0xffffffffn)));
 }
 

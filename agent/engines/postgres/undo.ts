@@ -18,7 +18,7 @@ export type ObserverUndo = z.infer<typeof observerUndoSchema>;
 const undoSchema = z.discriminatedUnion('kind', [primaryUndoSchema, observerUndoSchema]);
 
 /** Takes back whatever a freeze changed. Idempotent; rejects where the server cannot be asked. */
-export async function performUndo(client: Client, given: Undo): Promise<void> {
+async function performUndo(client: Client, given: Undo): Promise<void> {
   const undo = undoSchema.parse(given);
   await endControl(client);
   if (undo.kind === 'primary') await restoreStandbyNames(client, undo);

@@ -18,7 +18,7 @@ export interface TransactionRecord {
   readonly start: Lsn;
 }
 
-export interface PreparedRecord {
+interface PreparedRecord {
   readonly gid: string;
   readonly databaseOid: number;
   readonly ownerOid: number;

@@ -18,7 +18,7 @@ export function token(attempt = 1): Token {
 }
 
 /** The statements that docs/engines/postgres.md tells a superuser to run. */
-export function documentedRole(): string {
+function documentedRole(): string {
   const page = readFileSync(new URL('../../../docs/engines/postgres.md', import.meta.url), 'utf8');
   const sql = /```sql\n([\s\S]*?)```/.exec(page)?.[1];
   if (sql === undefined) throw new Error('docs/engines/postgres.md has no sql block');
@@ -148,7 +148,7 @@ export async function footprint(server: PostgresServer): Promise<{
 }
 
 /** The lines of postgresql.auto.conf that set something. */
-export function autoConf(server: PostgresServer): string[] {
+function autoConf(server: PostgresServer): string[] {
   return readFileSync(join(server.data, 'postgresql.auto.conf'), 'utf8')
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'));

@@ -41,7 +41,7 @@ export async function postgresSubject(
 }
 
 /** A real process that dies of SIGKILL in this state. */
-export async function killedAgent(
+async function killedAgent(
   settings: PostgresSettings,
   folder: string,
   state: 'armed' | 'frozen',
