@@ -53,9 +53,6 @@ interface LookRow {
   names: string;
 }
 
-/** Its connections are gone by then, and every wait of it has a bound. */
-const OVERTAKEN_ENDS_MS = 12_000;
-
 /** Captures a primary: base copy and journal, and the fence between. */
 export class PrimaryCapture implements Capture {
   readonly #closed: () => void;
@@ -72,8 +69,6 @@ export class PrimaryCapture implements Capture {
   /** The setting that the fence was made for. */
   #fenceUndo: PrimaryUndo | null = null;
   #held: Held | null = null;
-  /** A call that an abort may overtake: it may be about to open or to change what the abort takes back. */
-  #underWay: Promise<void> = Promise.resolve();
 
   constructor(settings: PostgresSettings, context: CaptureContext, closed: () => void) {
     this.#closed = closed;
@@ -300,8 +295,4 @@ function sameSetting(a: PrimaryUndo | null, b: PrimaryUndo): boolean {
 
 function outOfOrder(message: string): Error {
   return new Error(`a call out of order: ${message}`);
-}
-
-function patience(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }
