@@ -1,6 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
+import { agentDiskError } from '../../disk-error.ts';
 import type { ConnectionSettings } from './connection.ts';
 import { formatLsn, parseLsn, segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
 import { parseStreamMessage, ReplicationConnection, standbyStatus } from './replication-connection.ts';
@@ -110,7 +111,9 @@ export class JournalReceiver {
     this.#received = message.start + BigInt(message.bytes.length);
     this.#writing = this.#writing
       .then(() => this.#write(message.start, message.bytes))
-      .catch((error: unknown) => this.#fail(diskError(error)));
+      .catch((error: unknown) =>
+        this.#fail(asError(agentDiskError(error, 'the journal cannot be received'))),
+      );
     if (!this.#paused && this.#received - this.#written > MAX_UNWRITTEN_BYTES) {
       this.#paused = true;
       this.#connection.pause();
@@ -187,17 +190,6 @@ function streamLost(member: string, error: Error): StillpointError {
   });
 }
 
-function diskError(error: unknown): Error {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG')
-    return error instanceof Error ? error : new Error(String(error));
-  return new StillpointError(
-    {
-      code: 'agent-disk-full',
-      message: `the agent's disk is full (${code}): the journal cannot be received`,
-      hint: "make room on the disk of the agent's state directory; a busy server writes much journal during a base copy",
-    },
-    4,
-    { cause: error },
-  );
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
