@@ -1,0 +1,215 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
+import type { AgentRequest, AgentResponse, RestoreStep } from '../../shared/domain/wire.ts';
+import { AgentMessage, CoordinatorMessage } from '../../shared/rpc/generated/agent.ts';
+import { decodeRequest, encodeRequest } from '../../shared/rpc/request-codec.ts';
+import { decodeResponse, encodeResponse } from '../../shared/rpc/response-codec.ts';
+
+// Goal: what is said on one side is heard on the other, to the letter. Method: any value, there and back,
+// through the very bytes.
+
+const text = fc.string({ maxLength: 30 });
+const id = fc.nat();
+const ms = fc.double({ min: 0.1, max: 1e6, noNaN: true });
+const count = fc.nat();
+const token = fc.record({ epoch: fc.nat(), counter: fc.nat(), attempt: fc.nat() });
+const failure = fc
+  .record({ code: text, message: text, hint: text, host: fc.option(text), member: fc.option(text) })
+  .map(({ host, member, ...rest }) => ({
+    ...rest,
+    ...(host !== null && { host }),
+    ...(member !== null && { member }),
+  }));
+
+const commands: fc.Arbitrary<MemberCommand> = fc.oneof(
+  fc.record({ type: fc.constant('prepare' as const), checkpoint: text }),
+  fc.record({ type: fc.constantFrom('arm' as const, 'freeze' as const), token, leaseMs: ms }),
+  fc.record({ type: fc.constantFrom('thaw' as const, 'renew' as const, 'collect' as const), token }),
+  fc.record({ type: fc.constant('abort' as const), token: fc.option(token) }),
+);
+
+const steps: fc.Arbitrary<RestoreStep> = fc.oneof(
+  fc.record({
+    type: fc.constantFrom('isRunning', 'stop', 'switchIn', 'start', 'verify', 'finish', 'rollBack'),
+  }) as fc.Arbitrary<RestoreStep>,
+  fc.record({
+    type: fc.constant('stage' as const),
+    restoreId: text,
+    grid: text,
+    checkpoint: text,
+    source: fc.record({ member: text, digest: text }),
+    own: fc.option(fc.record({ member: text, digest: text })),
+    follow: fc.option(text),
+  }),
+  fc.record({
+    type: fc.constant('decide' as const),
+    gid: text,
+    database: text,
+    outcome: fc.constantFrom('commit' as const, 'rollback' as const),
+  }),
+);
+
+const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
+  fc.record({ type: fc.constant('hello' as const), protocolVersion: count, grid: text, holder: text }),
+  fc.record({ type: fc.constantFrom('describe' as const, 'diagnose' as const, 'release' as const), id }),
+  fc.record({
+    type: fc.constant('claim' as const),
+    id,
+    operation: text,
+    purpose: fc.constantFrom('checkpoint' as const, 'restore' as const),
+    leaseMs: ms,
+  }),
+  fc.constant({ type: 'keepAlive' as const }),
+  fc.record({ type: fc.constant('member' as const), member: text, command: commands }),
+  fc.record({ type: fc.constant('restore' as const), id, member: text, step: steps }),
+);
+
+const mark = fc.option(fc.record({ journalFile: text, position: text, name: text }));
+const proofs = fc.oneof(
+  fc.record({ type: fc.constant('held' as const), incarnation: text }),
+  fc.record({
+    type: fc.constantFrom('alreadyResumed' as const, 'broken' as const),
+    incarnation: text,
+    cause: text,
+  }),
+);
+const state = fc.constantFrom('running' as const, 'frozen' as const, 'stopped' as const, 'unknown' as const);
+
+const answers: fc.Arbitrary<MemberAnswer> = fc.oneof(
+  fc.constant({ type: 'prepared' as const }),
+  fc.record({ type: fc.constant('armed' as const), token, incarnation: text }),
+  fc.record({
+    type: fc.constant('marked' as const),
+    token,
+    incarnation: text,
+    mark,
+    fenceMs: ms,
+    markMs: ms,
+  }),
+  fc.record({ type: fc.constant('released' as const), token, thawMs: ms }),
+  fc.record({ type: fc.constant('thawed' as const), token, proof: proofs }),
+  fc.record({
+    type: fc.constant('collected' as const),
+    token,
+    manifestDigest: text,
+    sizeBytes: count,
+    storedBytes: count,
+  }),
+  fc.record({ type: fc.constant('aborted' as const), state }),
+  fc.record({ type: fc.constant('failed' as const), failure, state }),
+  fc.record({ type: fc.constant('refused' as const), failure }),
+);
+
+const member = fc.record({
+  name: text,
+  role: fc.constantFrom('realm-service' as const, 'state-keeper' as const, 'node' as const, 'proxy' as const),
+  copyset: fc.option(text),
+  engine: fc.constantFrom('postgres' as const, 'redis' as const, 'native' as const),
+  address: text,
+  running: fc.boolean(),
+  primary: fc.boolean(),
+  frozen: fc.boolean(),
+  freezeKind: fc.constantFrom('fenced' as const, 'observer' as const, 'instant' as const),
+  incarnation: text,
+  version: text,
+  dataIdentity: text,
+  sizeBytes: count,
+  problems: fc.array(failure, { maxLength: 2 }),
+  warnings: fc.array(text, { maxLength: 2 }),
+});
+
+const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
+  fc.record({
+    type: fc.constant('welcome' as const),
+    protocolVersion: count,
+    agentVersion: text,
+    host: text,
+    grid: text,
+  }),
+  fc.record({
+    type: fc.constant('described' as const),
+    id,
+    repositoryId: text,
+    host: fc.record({
+      host: text,
+      grid: text,
+      agentVersion: text,
+      highestEpoch: count,
+      highestCounter: count,
+      stateFreeBytes: count,
+      members: fc.array(member, { maxLength: 2 }),
+    }),
+  }),
+  fc.record({
+    type: fc.constant('diagnosed' as const),
+    id,
+    findings: fc.array(
+      fc.record({ level: fc.constantFrom('problem' as const, 'warning' as const), failure }),
+      { maxLength: 2 },
+    ),
+  }),
+  fc.record({ type: fc.constant('done' as const), id }),
+  fc.record({ type: fc.constant('failed' as const), id, failure }),
+  fc.record({ type: fc.constant('memberAnswer' as const), member: text, answer: answers }),
+  fc.record({
+    type: fc.constant('restored' as const),
+    id,
+    result: fc.oneof(
+      fc.record({ type: fc.constant('done' as const), bytes: count }),
+      fc.record({ type: fc.constant('running' as const), running: fc.boolean() }),
+      fc.record({
+        type: fc.constant('verified' as const),
+        checks: fc.array(text),
+        warnings: fc.array(text),
+        prepared: fc.array(fc.record({ gid: text, database: text })),
+      }),
+    ),
+  }),
+  fc.record({
+    type: fc.constant('progress' as const),
+    progress: fc.record({ member: text, phase: text, bytesDone: count, bytesTotal: count }),
+  }),
+  fc.record({ type: fc.constant('rejected' as const), failure }),
+);
+
+describe('a message on the wire', () => {
+  it('of the coordinator is heard as it was said', () => {
+    fc.assert(
+      fc.property(requests, (request) => {
+        const bytes = CoordinatorMessage.encode(encodeRequest(request)).finish();
+        expect(decodeRequest(CoordinatorMessage.decode(bytes))).to.deep.equal(request);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('of an agent is heard as it was said', () => {
+    fc.assert(
+      fc.property(responses, (response) => {
+        const bytes = AgentMessage.encode(encodeResponse(response)).finish();
+        expect(decodeResponse(AgentMessage.decode(bytes))).to.deep.equal(response);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('that nobody understands is an error, never a crash of another kind', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        let message: CoordinatorMessage;
+        try {
+          message = CoordinatorMessage.decode(bytes);
+        } catch {
+          return;
+        }
+        try {
+          decodeRequest(message);
+        } catch (error) {
+          expect((error as { failure?: { code: string } }).failure?.code).to.equal('bad-message');
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});

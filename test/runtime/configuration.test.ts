@@ -1,0 +1,127 @@
+import { expect } from 'chai';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { loadAgentFile } from '../../agent/agent-file.ts';
+import { loadGridFile } from '../../coordinator/grid-file.ts';
+import type { StillpointError } from '../../shared/domain/errors.ts';
+import { temporaryFolder } from '../lab/temporary.ts';
+
+// Goal: a mistake in a file is named with its line and key, and nothing is done.
+
+describe('a configuration file', () => {
+  const folder = temporaryFolder('files');
+  after(() => folder.remove());
+
+  function file(name: string, text: string): string {
+    const path = join(folder.path, name);
+    writeFileSync(path, text);
+    return path;
+  }
+
+  async function failureOf(
+    loading: Promise<unknown>,
+  ): Promise<{ code: string; message: string; hint: string }> {
+    try {
+      await loading;
+    } catch (error) {
+      return (error as StillpointError).failure;
+    }
+    throw new Error('it was accepted');
+  }
+
+  const GRID =
+    'grid: orders\nagents: [alpha:1]\nrepository: repo\ntls: { ca: ca.pem, cert: c.pem, key: k.pem }\n';
+
+  it('of a grid has its paths relative to itself, and defaults', async () => {
+    const grid = await loadGridFile(file('grid.yaml', GRID));
+    expect(grid.repository).to.equal(join(folder.path, 'repo'));
+    expect(grid.tls.key).to.equal(join(folder.path, 'k.pem'));
+    expect(grid.leaseSeconds).to.equal(10);
+  });
+
+  it('with an unknown key is refused with the key and its line', async () => {
+    const failure = await failureOf(loadGridFile(file('grid.yaml', `${GRID}agnets: [beta:2]\n`)));
+    expect(failure).to.include({ code: 'bad-configuration', message: "grid.yaml:5: unknown key 'agnets'" });
+  });
+
+  it('with a wrong value is refused with the key and its line', async () => {
+    const failure = await failureOf(loadGridFile(file('grid.yaml', GRID.replace('[alpha:1]', '[alpha]'))));
+    expect(failure.message).to.match(/^grid\.yaml:2: 'agents\.0': must be host:port/);
+  });
+
+  it('that is not YAML is refused with the line', async () => {
+    const failure = await failureOf(loadGridFile(file('grid.yaml', 'grid: [orders\n')));
+    expect(failure.message).to.match(/^grid\.yaml:\d+: /);
+  });
+
+  it('takes values from the environment, and names a variable that is not there', async () => {
+    process.env['STILLPOINT_TEST_GRID'] = 'payroll';
+    const grid = await loadGridFile(file('grid.yaml', GRID.replace('orders', '${STILLPOINT_TEST_GRID}')));
+    expect(grid.grid).to.equal('payroll');
+    const failure = await failureOf(
+      loadGridFile(file('grid.yaml', GRID.replace('orders', '${STILLPOINT_NOWHERE}'))),
+    );
+    expect(failure.message).to.equal('grid.yaml:1: the environment has no variable STILLPOINT_NOWHERE');
+  });
+
+  function agent(change: (text: string) => string): string {
+    mkdirSync(join(folder.path, 'state'), { recursive: true, mode: 0o700 });
+    writeFileSync(join(folder.path, 'key.pem'), 'key', { mode: 0o600 });
+    chmodSync(join(folder.path, 'key.pem'), 0o600);
+    return file(
+      'agent.yaml',
+      change(
+        [
+          'grid: orders',
+          'listen: alpha:7411',
+          'tls: { ca: ca.pem, cert: c.pem, key: key.pem }',
+          `state: ${folder.path}/state`,
+          `repository: ${folder.path}/repository`,
+          'members:',
+          '  - { name: one, role: node, copyset: a, engine: postgres, address: "alpha:5432", data: /data/one, connection: "postgresql://x@alpha:5432/postgres" }',
+          '  - { name: two, role: node, copyset: b, engine: postgres, address: "alpha:5433", data: /data/two, connection: "postgresql://x@alpha:5433/postgres" }',
+          '',
+        ].join('\n'),
+      ),
+    );
+  }
+
+  it('of an agent is read', async () => {
+    const loaded = await loadAgentFile(agent((text) => text));
+    expect(loaded.members.map(({ name }) => name)).to.deep.equal(['one', 'two']);
+  });
+
+  const unsafe: Record<string, [string, (text: string) => string]> = {
+    'a data directory inside another': [
+      'unsafe-directories',
+      (text) => text.replace('/data/two', '/data/one/two'),
+    ],
+    'the state inside a data directory': [
+      'unsafe-directories',
+      (text) => text.replace('/data/two', folder.path),
+    ],
+    'a password in a connection': [
+      'password-in-file',
+      (text) => text.replace('//x@alpha:5432', '//x:secret@alpha:5432'),
+    ],
+    'two members of one name': ['duplicate-member', (text) => text.replace('name: two', 'name: one')],
+    'two members of one address': ['duplicate-member', (text) => text.replaceAll('5433', '5432')],
+    'an engine that this version does not know': [
+      'bad-configuration',
+      (text) => text.replace('engine: postgres', 'engine: oracle'),
+    ],
+  };
+  for (const [what, [code, change]] of Object.entries(unsafe)) {
+    it(`of an agent with ${what} is refused`, async () => {
+      const failure = await failureOf(loadAgentFile(agent(change)));
+      expect(failure.code).to.equal(code);
+      expect(JSON.stringify(failure)).not.to.contain('secret');
+    });
+  }
+
+  it('of an agent whose key others may read is refused', async () => {
+    const path = agent((text) => text);
+    chmodSync(join(folder.path, 'key.pem'), 0o644);
+    expect(await failureOf(loadAgentFile(path))).to.include({ code: 'key-readable' });
+  });
+});
