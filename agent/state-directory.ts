@@ -1,5 +1,6 @@
-import { mkdir, open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { open, readFile, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { emptyDir, ensureDir, remove } from 'fs-extra/esm';
 import { StillpointError } from '../shared/domain/errors.ts';
 import { compareTokens, type Token } from '../shared/domain/token.ts';
 import { agentDiskError } from './disk-error.ts';
@@ -42,10 +43,12 @@ export interface StateDirectory {
   readonly path: string;
 }
 
+const PRIVATE = { mode: 0o700 };
+
 export async function openStateDirectory(path: string): Promise<StateDirectory> {
-  for (const room of ['freezes', 'restores']) await mkdir(join(path, room), { recursive: true, mode: 0o700 });
-  await rm(join(path, 'spool'), { recursive: true, force: true });
-  await mkdir(join(path, 'spool'), { mode: 0o700 });
+  for (const room of ['freezes', 'restores']) await ensureDir(join(path, room), PRIVATE);
+  await ensureDir(join(path, 'spool'), PRIVATE);
+  await emptyDir(join(path, 'spool'));
 
   let highest = await readJson<Token>(join(path, 'token.json'));
   let writing: Promise<void> = Promise.resolve();
@@ -72,12 +75,11 @@ export async function openStateDirectory(path: string): Promise<StateDirectory> 
     clearRestore: (member) => removeDurably(join(path, 'restores'), `${member}.json`),
     async makeSpool(operation, member) {
       const spool = join(path, 'spool', `${operation}-${member}`);
-      await rm(spool, { recursive: true, force: true });
-      await mkdir(spool, { recursive: true, mode: 0o700 });
+      await ensureDir(spool, PRIVATE);
+      await emptyDir(spool);
       return spool;
     },
-    dropSpool: (operation, member) =>
-      rm(join(path, 'spool', `${operation}-${member}`), { recursive: true, force: true }),
+    dropSpool: (operation, member) => remove(join(path, 'spool', `${operation}-${member}`)),
   };
 }
 

@@ -1,5 +1,6 @@
-import { existsSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { watch } from 'chokidar';
 
 /**
  * Named moments of an operation, so that a test can pull the plug at exactly one of them. Off unless the
@@ -17,17 +18,16 @@ export async function reach(moment: string, who: string): Promise<void> {
 
 function released(name: string): Promise<void> {
   const file = join(directory ?? '', name);
+  if (!existsSync(file)) return Promise.resolve();
   return new Promise((resolve) => {
-    if (!existsSync(file)) return resolve();
-    const watcher = watch(directory ?? '', () => {
+    const watcher = watch(file, { ignoreInitial: true });
+    const look = (): void => {
       if (existsSync(file)) return;
-      watcher.close();
+      void watcher.close();
       resolve();
-    });
-    // The file may have gone between the look and the watch.
-    if (!existsSync(file)) {
-      watcher.close();
-      resolve();
-    }
+    };
+    // The file may have gone before the watch began.
+    watcher.on('ready', look);
+    watcher.on('unlink', look);
   });
 }

@@ -1,0 +1,36 @@
+import { expect } from 'chai';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Codes that are data of the code's own and never reach a person as they are. */
+const INTERNAL = new Set(['decide', 'finish']);
+
+function sources(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { withFileTypes: true, recursive: true })
+    .filter(
+      (entry) => entry.isFile() && entry.name.endsWith('.ts') && !entry.parentPath.includes('generated'),
+    )
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8'));
+}
+
+describe('the documentation of errors', () => {
+  const code = ['agent', 'coordinator', 'shared'].flatMap(sources).join('\n');
+  const documented = readFileSync(join(ROOT, 'docs/errors.md'), 'utf8');
+
+  it('has every code that the sources give', () => {
+    const given = [...code.matchAll(/\bcode: '([a-z]+(?:-[a-z]+)*)'/g)].map(([, name]) => name ?? '');
+    const missing = [...new Set(given)].filter(
+      (name) => !INTERNAL.has(name) && !documented.includes(`\`${name}\``),
+    );
+    expect(missing).to.deep.equal([]);
+    expect(given.length).to.be.greaterThan(50);
+  });
+
+  it('has no code that the sources do not give', () => {
+    const named = [...documented.matchAll(/`([a-z]+(?:-[a-z]+)+)`/g)].map(([, name]) => name ?? '');
+    expect(named.filter((name) => !code.includes(`'${name}'`))).to.deep.equal([]);
+  });
+});
