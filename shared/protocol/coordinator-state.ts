@@ -77,8 +77,8 @@ export type Outcome =
   | { readonly kind: 'invalid'; readonly failure: Failure }
   | { readonly kind: 'maybeFrozen'; readonly failure: Failure };
 
-export type MarkedAnswer = Extract<MemberAnswer, { type: 'marked' }>;
-export type CollectedAnswer = Extract<MemberAnswer, { type: 'collected' }>;
+type MarkedAnswer = Extract<MemberAnswer, { type: 'marked' }>;
+type CollectedAnswer = Extract<MemberAnswer, { type: 'collected' }>;
 export type Round = 'observer' | 'fenced' | 'instant';
 
 /** One attempt: what is known of it so far. */
