@@ -11,8 +11,7 @@ describe('the page of requirements', () => {
     .filter((entry) => entry.isFile() && /(\.test|-suite)\.ts$/.test(entry.name))
     .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8'))
     .join('\n');
-  const lines = page.split('
-');
+  const lines = page.split('\n');
   const row = (id: string): string => lines.find((line) => line.split('|')[1]?.trim() === id) ?? '';
 
   it('has a row for each of S1 to S117', () => {
