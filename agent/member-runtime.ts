@@ -14,6 +14,7 @@ import {
 } from '../shared/protocol/member-machine.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import { beUrgent } from '../shared/runtime/urgency.ts';
 import type { Capture, Engine, Undo } from './engines/engine.ts';
 import type { MemberStore } from './collect.ts';
 import type { StateDirectory } from './state-directory.ts';
@@ -55,6 +56,7 @@ export class MemberRuntime {
   #frozen = false;
   /** Set when the guard thawed this member behind our back. */
   #guardThawed = false;
+  #calmDown: () => void = () => undefined;
 
   constructor(context: MemberRuntimeContext) {
     this.#context = context;
@@ -189,6 +191,8 @@ export class MemberRuntime {
         return answer({ type: 'prepared' });
       case 'arm': {
         this.#guardThawed = false;
+        this.#calmDown();
+        this.#calmDown = beUrgent();
         const { incarnation } = await this.#opened().arm(action.token);
         await reach('armed', member);
         return answer({ type: 'armed', incarnation });
@@ -212,6 +216,7 @@ export class MemberRuntime {
         const receivedAt = performance.now();
         const proof = await this.#opened().thaw(action.token, () => {
           this.#frozen = false;
+          this.#calmDown();
           answer({ type: 'released', thawMs: performance.now() - receivedAt });
         });
         this.#frozen = false;
@@ -274,6 +279,7 @@ export class MemberRuntime {
       await new Promise((resolve) => setTimeout(resolve, 250));
     }
     this.#frozen = false;
+    this.#calmDown();
     await this.#dropSpool().catch((error: unknown) =>
       log.warn({ event: 'spoolLeft', member, err: error }, 'spool not removed'),
     );

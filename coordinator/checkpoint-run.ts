@@ -13,6 +13,7 @@ import {
 } from '../shared/protocol/coordinator-machine.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import { beUrgent } from '../shared/runtime/urgency.ts';
 import type { AgentConnection } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { ProgressView } from './progress.ts';
@@ -47,6 +48,7 @@ class CheckpointRun {
   #timer: NodeJS.Timeout | null = null;
   readonly #reconnecting = new Set<string>();
   #over = false;
+  #calmDown: (() => void) | null = null;
 
   constructor(input: CheckpointRunInput, finished: (outcome: Outcome) => void) {
     this.#input = input;
@@ -107,6 +109,7 @@ class CheckpointRun {
     const { progress, log, connections, addressOf } = this.#input;
     switch (effect.type) {
       case 'send':
+        if (effect.command.type === 'arm') this.#calmDown ??= beUrgent();
         connections.get(addressOf.get(effect.member) ?? '')?.command(effect.member, effect.command);
         return;
       case 'reconnect':
@@ -116,6 +119,7 @@ class CheckpointRun {
         void this.#commit(effect.proof);
         return;
       case 'enter':
+        if (effect.phase === 'collect') this.#calmDown?.();
         log.info({ event: 'phase', phase: effect.phase, attempt: effect.attempt }, effect.phase);
         progress.phase(null, effect.phase, effect.attempt > 1 ? `attempt ${effect.attempt}` : undefined);
         return;
