@@ -54,7 +54,7 @@ export function planRestore(input: RestorePlanInput): RestorePlan {
   checkMaps(maps, manifest, hosts);
   const placed = new Map<string, GridManifestMember>();
   for (const member of manifest.members) {
-    const target = targetOf(member, targets, maps);
+    const target = targetOf(member, targets, maps, manifest);
     const other = placed.get(target.description.name);
     if (other !== undefined) {
       throw refuse({
@@ -100,7 +100,11 @@ function targetOf(
   member: GridManifestMember,
   targets: readonly Target[],
   maps: ReadonlyMap<string, string>,
+  manifest: GridManifest,
 ): Target {
+  // A target that bears another member's name is that one's.
+  const isTaken = ({ description }: Target): boolean =>
+    manifest.members.some(({ name }) => name === description.name);
   const host = maps.get(member.host);
   const there = host === undefined ? targets : targets.filter((target) => target.host === host);
   const fits = (target: Target): boolean =>
@@ -108,7 +112,11 @@ function targetOf(
   const named = there.find((target) => target.description.name === member.name && fits(target));
   if (named !== undefined) return named;
   const alike = there.filter(
-    (target) => fits(target) && target.description.copyset === member.copyset && member.copyset !== null,
+    (target) =>
+      fits(target) &&
+      !isTaken(target) &&
+      target.description.copyset === member.copyset &&
+      member.copyset !== null,
   );
   const [only] = alike;
   if (only !== undefined && alike.length === 1) return only;

@@ -54,7 +54,7 @@ async function main(): Promise<boolean> {
     const load = await checkpointUnderLoad(grid, 'demo');
     const report = expectDone(load.finished) as CheckpointReport;
     tell(`     ${report.checkpoint}`);
-    tell(`     every member held still for ${report.windowMs} ms; the journal files that end there:`);
+    tell(`     held still, all members together, for ${report.windowMs} ms; journal files that end there:`);
     for (const [address, file] of Object.entries(report.journalMap))
       tell(`     ${address.padEnd(18)} ${file}`);
     await until('writes after it', () => (clients.writes.at(-1)?.sentAt ?? 0) > load.endedAt + 100);

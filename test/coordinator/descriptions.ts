@@ -1,0 +1,80 @@
+import type { HostDescription, MemberDescription } from '../../shared/domain/grid.ts';
+import type { GridManifest, GridManifestMember } from '../../shared/domain/manifest.ts';
+
+/** A healthy member, as an agent would describe it; tests change what they are about. */
+export function describedMember(name: string, changes: Partial<MemberDescription> = {}): MemberDescription {
+  return {
+    name,
+    role: 'node',
+    copyset: name.slice(0, -1),
+    engine: 'postgres',
+    address: `${name}.example:5432`,
+    running: true,
+    primary: true,
+    frozen: false,
+    freezeKind: 'fenced',
+    incarnation: 'i',
+    version: '18.4',
+    dataIdentity: name.slice(0, -1),
+    sizeBytes: 1000,
+    problems: [],
+    warnings: [],
+    ...changes,
+  };
+}
+
+export function standby(name: string, changes: Partial<MemberDescription> = {}): MemberDescription {
+  return describedMember(name, { primary: false, freezeKind: 'observer', sizeBytes: 0, ...changes });
+}
+
+export function describedHost(host: string, members: readonly MemberDescription[]): HostDescription {
+  return {
+    host,
+    grid: 'orders',
+    agentVersion: '0.1.0',
+    highestEpoch: 0,
+    highestCounter: 0,
+    stateFreeBytes: 1e9,
+    members,
+  };
+}
+
+export function manifestOf(
+  members: readonly { host: string; member: MemberDescription }[],
+  absent: readonly string[] = [],
+): GridManifest {
+  return {
+    format: 1,
+    grid: 'orders',
+    checkpoint: '20261120T120000.123Z_00000000_00000007_nightly',
+    epoch: 0,
+    counter: 7,
+    createdAt: '2026-11-20T12:00:00.123Z',
+    token: { epoch: 0, counter: 7, attempt: 1 },
+    windowMs: 1,
+    durationMs: 1,
+    sizeBytes: 1,
+    storedBytes: 1,
+    journalMap: {},
+    copysets: [],
+    absent,
+    warnings: [],
+    members: members.map(({ host, member }): GridManifestMember => ({
+      name: member.name,
+      host,
+      role: member.role,
+      copyset: member.copyset,
+      engine: member.engine,
+      address: member.address,
+      primary: member.primary,
+      manifestDigest: 'd',
+      mark: null,
+      incarnation: 'i',
+      fenceMs: 1,
+      markMs: 1,
+      thawMs: 1,
+      sizeBytes: 1,
+      storedBytes: 1,
+    })),
+  };
+}

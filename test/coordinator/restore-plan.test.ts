@@ -1,0 +1,148 @@
+import { expect } from 'chai';
+import { planRestore, startWaves, type RestorePlan } from '../../coordinator/restore-plan.ts';
+import type { StillpointError } from '../../shared/domain/errors.ts';
+import type { GridManifest } from '../../shared/domain/manifest.ts';
+import type { HostDescription } from '../../shared/domain/grid.ts';
+import { describedHost, describedMember, manifestOf, standby } from './descriptions.ts';
+
+// Goal: every member finds its place and its data, or nothing is begun.
+
+const manifest = manifestOf([
+  { host: 'alpha', member: describedMember('aa') },
+  { host: 'beta', member: standby('ab') },
+  { host: 'beta', member: describedMember('ba') },
+]);
+const stopped = { running: false, primary: false } as const;
+const same = [
+  describedHost('alpha', [describedMember('aa', stopped)]),
+  describedHost('beta', [describedMember('ab', stopped), describedMember('ba', stopped)]),
+];
+
+function plan(
+  hosts: readonly HostDescription[],
+  maps: Record<string, string> = {},
+  of: GridManifest = manifest,
+): RestorePlan {
+  return planRestore({
+    manifest: of,
+    hosts: hosts.map((host) => ({ agent: `${host.host}:7411`, host })),
+    maps: new Map(Object.entries(maps)),
+  });
+}
+
+function refusal(...args: Parameters<typeof plan>): string {
+  try {
+    plan(...args);
+  } catch (error) {
+    return (error as StillpointError).failure.code;
+  }
+  return 'accepted';
+}
+
+function inShort({ members }: RestorePlan): string[] {
+  return members.map(
+    ({ name, source, to, follow }) =>
+      `${name} on ${to.host} from ${source.name}${follow === null ? '' : ` following ${follow}`}`,
+  );
+}
+
+describe('the plan of a restore', () => {
+  it('puts every member in its place, and lets standbys follow the new primary', () => {
+    expect(inShort(plan(same))).to.deep.equal([
+      'aa on alpha from aa',
+      'ba on beta from ba',
+      'ab on beta from aa following aa.example:5432',
+    ]);
+  });
+
+  it('starts primaries before the standbys that follow them', () => {
+    expect(startWaves(plan(same).members).map((wave) => wave.map(({ name }) => name))).to.deep.equal([
+      ['aa', 'ba'],
+      ['ab'],
+    ]);
+  });
+
+  it('moves what was on a host to where --map says [S5]', () => {
+    const moved = [
+      describedHost('gamma', [describedMember('aa', stopped)]),
+      describedHost('delta', [describedMember('ab', stopped), describedMember('ba', stopped)]),
+    ];
+    expect(inShort(plan(moved, { alpha: 'gamma', beta: 'delta' }))).to.deep.equal([
+      'aa on gamma from aa',
+      'ba on delta from ba',
+      'ab on delta from aa following aa.example:5432',
+    ]);
+  });
+
+  it('finds the only member of the copyset where the name is another', () => {
+    const renamed = [
+      describedHost('gamma', [
+        describedMember('a9', { ...stopped, copyset: 'a' }),
+        describedMember('b9', { ...stopped, copyset: 'b' }),
+      ]),
+    ];
+    const small = manifestOf([
+      { host: 'alpha', member: describedMember('aa') },
+      { host: 'beta', member: describedMember('ba') },
+    ]);
+    expect(inShort(plan(renamed, { alpha: 'gamma', beta: 'gamma' }, small))).to.deep.equal([
+      'a9 on gamma from aa',
+      'b9 on gamma from ba',
+    ]);
+  });
+
+  it('refuses to leave a member of the checkpoint out: a restore is of the whole grid [S10]', () => {
+    expect(refusal([describedHost('alpha', [describedMember('aa', stopped)])])).to.equal('plan-no-target');
+  });
+
+  it('refuses two members of the checkpoint in one place', () => {
+    const one = [
+      describedHost('gamma', [
+        describedMember('a9', { ...stopped, copyset: 'a' }),
+        describedMember('ba', stopped),
+      ]),
+    ];
+    expect(refusal(one)).to.equal('plan-conflict');
+  });
+
+  it('refuses a member of the target for which there is no data', () => {
+    expect(
+      refusal([...same, describedHost('gamma', [describedMember('zz', { ...stopped, copyset: 'z' })])]),
+    ).to.equal('plan-no-source');
+  });
+
+  it('refuses a map of hosts that are not there', () => {
+    expect(refusal(same, { nowhere: 'alpha' })).to.equal('map-unknown');
+    expect(refusal(same, { alpha: 'nowhere' })).to.equal('map-unknown');
+  });
+
+  it('rebuilds a node that was absent from its copyset, and says so [S39]', () => {
+    const without = manifestOf([{ host: 'alpha', member: describedMember('aa') }], ['ab']);
+    const made = plan(
+      [
+        describedHost('alpha', [describedMember('aa', stopped)]),
+        describedHost('beta', [describedMember('ab', stopped)]),
+      ],
+      {},
+      without,
+    );
+    expect(inShort(made)).to.deep.equal([
+      'aa on alpha from aa',
+      'ab on beta from aa following aa.example:5432',
+    ]);
+    expect(made.warnings).to.deep.equal([
+      'ab was down and is absent from the checkpoint: it is rebuilt from aa of its copyset',
+    ]);
+  });
+
+  it('flags two nodes of a copyset on one host [S41]', () => {
+    const together = [
+      describedHost('gamma', [
+        describedMember('aa', stopped),
+        describedMember('ab', stopped),
+        describedMember('ba', stopped),
+      ]),
+    ];
+    expect(plan(together).warnings).to.deep.equal(['copyset a: aa and ab would be on the same host gamma']);
+  });
+});
