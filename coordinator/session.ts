@@ -29,6 +29,13 @@ export interface Session {
   repository(): Promise<{ repository: Repository; grid: string | null }>;
 }
 
+/** Rejects when the signal comes. */
+function ended(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+}
+
 /** Adds the options that may stand before or after any command. */
 export function addGlobalOptions(command: Command): Command {
   return command
@@ -44,38 +51,44 @@ export function addGlobalOptions(command: Command): Command {
     .option('--timeout <duration>', 'abort after this long: 30, 30s, 5m or 2h', parseDuration);
 }
 
-/** Runs a command's action with a session, and ends the session whatever comes. */
+/**
+ * Runs a command's action with a session, and ends the session whatever comes. Ctrl-C ends it at once, but
+ * for an operation on the grid (`abortsItself`), which must thaw or roll back first.
+ */
 export async function withSession(
   command: Command,
   action: (session: Session) => Promise<void>,
+  options: { abortsItself: boolean } = { abortsItself: false },
 ): Promise<void> {
-  const options = {
+  const given = {
     output: 'text',
     quiet: false,
     logLevel: 'warn',
     ...command.optsWithGlobals<Partial<GlobalOptions>>(),
   } as GlobalOptions;
-  const cancellation = listenForCancellation(options.timeout ?? null);
-  const progress = createProgress({ quiet: options.quiet });
+  const cancellation = listenForCancellation(given.timeout ?? null);
+  const progress = createProgress({ quiet: given.quiet });
   let opened: Repository | null = null;
   const session: Session = {
-    printer: createPrinter(options.output),
+    printer: createPrinter(given.output),
     progress,
     cancellation,
-    log: createLog({ name: 'stillpoint', level: options.logLevel }),
+    log: createLog({ name: 'stillpoint', level: given.logLevel }),
     async gridFile() {
-      const file = await loadGridFile(options.grid);
-      return options.repository === undefined ? file : { ...file, repository: options.repository };
+      const file = await loadGridFile(given.grid);
+      return given.repository === undefined ? file : { ...file, repository: given.repository };
     },
     async repository() {
-      const named = options.repository !== undefined && options.grid === undefined;
+      const named = given.repository !== undefined && given.grid === undefined;
       const file = named ? null : await session.gridFile();
-      opened = await openRepository(file?.repository ?? options.repository ?? '');
+      opened = await openRepository(file?.repository ?? given.repository ?? '');
       return { repository: opened, grid: file?.grid ?? null };
     },
   };
   try {
-    await action(session);
+    await (options.abortsItself
+      ? action(session)
+      : Promise.race([action(session), ended(cancellation.signal)]));
   } finally {
     progress.finish();
     cancellation.stop();

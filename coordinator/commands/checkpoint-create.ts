@@ -11,17 +11,21 @@ export function registerCheckpointCreate(checkpoint: Command): Command {
     .description('bring the whole grid to a still point for milliseconds and store it')
     .addHelpText('after', '\nExample: stillpoint checkpoint create nightly --grid /etc/stillpoint/grid.yaml')
     .action((name: string, _options: unknown, command: Command) =>
-      withSession(command, async ({ gridFile, cancellation, progress, log, printer }) => {
-        const report = await createCheckpoint({
-          gridFile: await gridFile(),
-          name,
-          cancellation,
-          progress,
-          log,
-        });
-        progress.finish();
-        printer.result(report, inWords(report));
-      }),
+      withSession(
+        command,
+        async ({ gridFile, cancellation, progress, log, printer }) => {
+          const report = await createCheckpoint({
+            gridFile: await gridFile(),
+            name,
+            cancellation,
+            progress,
+            log,
+          });
+          progress.finish();
+          printer.result(report, inWords(report));
+        },
+        { abortsItself: true },
+      ),
     );
 }
 

@@ -60,6 +60,7 @@ export function registerRestore(program: Command): Command {
           progress.finish();
           printer.result(report, inWords(report, dryRun));
         },
+        { abortsItself: true },
       ),
     );
 }
