@@ -24,6 +24,8 @@ export interface ServiceContext {
   readonly log: Logger;
 }
 
+type Answered = Exclude<Extract<AgentRequest, { id: number }>, { type: 'rehearse' }>;
+
 /** What the agent does for coordinators: one Session for each stream, one claim for the host. */
 export class Service {
   readonly #context: ServiceContext;
@@ -110,6 +112,9 @@ class Session {
         this.#checkpoint.wordReceived();
         this.#checkpoint.receive(request.member, request.command);
         return;
+      case 'rehearse':
+        this.#send({ type: 'done', id: request.id });
+        return;
       case 'describe':
       case 'diagnose':
       case 'claim':
@@ -135,7 +140,7 @@ class Session {
     this.#send({ type: 'welcome', protocolVersion: PROTOCOL_VERSION, agentVersion, host, grid: file.grid });
   }
 
-  async #answer(request: Extract<AgentRequest, { id: number }>): Promise<void> {
+  async #answer(request: Answered): Promise<void> {
     try {
       this.#send(await this.#perform(request));
     } catch (error) {
@@ -145,7 +150,7 @@ class Session {
     }
   }
 
-  async #perform(request: Extract<AgentRequest, { id: number }>): Promise<AgentResponse> {
+  async #perform(request: Answered): Promise<AgentResponse> {
     const { id } = request;
     switch (request.type) {
       case 'describe': {

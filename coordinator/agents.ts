@@ -99,6 +99,12 @@ export class AgentConnection {
     await this.#request({ type: 'release' });
   }
 
+  /** Walks the way of the freeze again and again, so that both sides have it compiled when members are held. */
+  async rehearse(rounds: number): Promise<void> {
+    for (let round = 0; round < rounds && this.#closed === null; round += 1)
+      await this.#request({ type: 'rehearse' });
+  }
+
   async restore(member: string, step: RestoreStep): Promise<RestoreStepResult> {
     const response = await this.#request({ type: 'restore', member, step });
     if (response.type !== 'restored') throw unexpected(response, this.host);

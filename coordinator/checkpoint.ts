@@ -25,6 +25,8 @@ const CONNECT_TIMEOUT_MS = 5000;
 const MAX_ATTEMPTS = 3;
 /** After this many leases nobody can be frozen by design; what could not be confirmed is then reported. */
 const GIVE_UP_LEASES = 3;
+/** Round trips before the window: for each agent, and for all together. A few hundred make a path warm. */
+const REHEARSALS = { each: 300, all: 30_000 };
 
 /**
  * Takes one checkpoint of the whole grid. Resolves only when its commit object is durable in the repository.
@@ -140,6 +142,7 @@ class CheckpointCreation {
   ): Promise<CheckpointReport> {
     const { gridFile, cancellation, progress, log } = this.#input;
     let manifest: GridManifest | null = null;
+    this.#rehearse();
     const outcome = await runCheckpoint({
       config: {
         members: report.members.map(({ description, kind }) => ({ name: description.name, kind })),
@@ -172,6 +175,13 @@ class CheckpointCreation {
     if (outcome.kind === 'committed' && manifest !== null) return checkpointReport(manifest);
     await this.#bestEffort(() => this.#repository.discard(gridFile.grid, checkpoint));
     throw failed(outcome, addressOf);
+  }
+
+  /** While members prepare. A connection that breaks meanwhile is the run's affair, not the rehearsal's. */
+  #rehearse(): void {
+    const connections = [...this.#connections.values()];
+    const rounds = Math.min(REHEARSALS.each, Math.ceil(REHEARSALS.all / connections.length));
+    for (const connection of connections) connection.rehearse(rounds).catch(() => undefined);
   }
 
   /** What a killed coordinator left: we hold the grid, so no other checkpoint of it is being made. */

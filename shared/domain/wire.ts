@@ -35,6 +35,8 @@ export type AgentRequest =
   | { readonly type: 'keepAlive' }
   /** Ends the claim; nothing of the operation is left. */
   | { readonly type: 'release'; readonly id: number }
+  /** Answered at once: both sides walk the way that the freeze will take. */
+  | { readonly type: 'rehearse'; readonly id: number }
   | { readonly type: 'member'; readonly member: string; readonly command: MemberCommand }
   | { readonly type: 'restore'; readonly id: number; readonly member: string; readonly step: RestoreStep };
 

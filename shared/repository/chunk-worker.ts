@@ -1,10 +1,16 @@
 import { createHash } from 'node:crypto';
+import { constants as os, setPriority } from 'node:os';
 import { parentPort } from 'node:worker_threads';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { assertNever } from '../domain/assert-never.ts';
 import type { ChunkTask, ChunkTaskResult } from './chunk-tasks.ts';
 
-/** Hashes and compresses in a thread of its own, so that the event loop is free for the grid. */
+/**
+ * Hashes and compresses in a thread of its own, so that the event loop is free for the grid, and at a low priority,
+ * so that on a busy host the grid's own work goes before.
+ */
+setPriority(os.priority.PRIORITY_BELOW_NORMAL);
+
 const LEVEL = 1;
 /** The default is a quarter of this, and costs a quarter more for what does not compress. */
 const OUTPUT_STEP_BYTES = 256 * 1024;

@@ -24,6 +24,8 @@ export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
       return message({ $case: 'keepAlive', value: {} });
     case 'release':
       return message({ $case: 'release', value: { id: request.id } });
+    case 'rehearse':
+      return message({ $case: 'rehearse', value: { id: request.id } });
     case 'member':
       return message({
         $case: 'memberCommand',
@@ -66,6 +68,8 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
       return { type: 'keepAlive' };
     case 'release':
       return { type: 'release', id: value.id };
+    case 'rehearse':
+      return { type: 'rehearse', id: value.id };
     case 'memberCommand':
       return { type: 'member', member: value.member, command: decodeCommand(value.command) };
     case 'restoreRequest':

@@ -5,13 +5,14 @@ import type { Finished } from './processes.ts';
 export interface LoadedCheckpoint {
   readonly finished: Finished;
   readonly beganAt: number;
-  /** Not later than the first fence, and not earlier than the last thaw, but for a process switch. */
+  /** When it said that it freezes: before the first fence. */
   readonly frozenAt: number;
+  /** When it said that it thaws: before the first thaw. Every write that a fence held is under way between the two. */
   readonly thawedAt: number;
   readonly endedAt: number;
 }
 
-/** Takes a checkpoint and notes when its progress says that it froze and that it collects. */
+/** Takes a checkpoint and notes when its progress says that it freezes and, for the last time, that it thaws. */
 export async function checkpointUnderLoad(grid: TestGrid, name: string): Promise<LoadedCheckpoint> {
   const beganAt = performance.now();
   const command = grid.begin(['checkpoint', 'create', name, '--output', 'json']);
@@ -19,7 +20,7 @@ export async function checkpointUnderLoad(grid: TestGrid, name: string): Promise
   let thawedAt = 0;
   command.onStderr((text) => {
     if (frozenAt === 0 && /^freeze/m.test(text)) frozenAt = performance.now();
-    if (thawedAt === 0 && /^collect/m.test(text)) thawedAt = performance.now();
+    if (/^thaw/m.test(text)) thawedAt = performance.now();
   });
   const finished = await command.finished;
   return { finished, beganAt, frozenAt, thawedAt, endedAt: performance.now() };

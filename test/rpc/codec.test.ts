@@ -52,7 +52,10 @@ const steps: fc.Arbitrary<RestoreStep> = fc.oneof(
 
 const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
   fc.record({ type: fc.constant('hello' as const), protocolVersion: count, grid: text, holder: text }),
-  fc.record({ type: fc.constantFrom('describe' as const, 'diagnose' as const, 'release' as const), id }),
+  fc.record({
+    type: fc.constantFrom('describe' as const, 'diagnose' as const, 'release' as const, 'rehearse' as const),
+    id,
+  }),
   fc.record({
     type: fc.constant('claim' as const),
     id,

@@ -29,7 +29,7 @@ export class AbsentStandbyFence implements Fence {
     signal.throwIfAborted();
   }
 
-  async close(): Promise<void> {
+  async close(): Promise<null> {
     const { control, signal } = this.#context;
     const canary = this.#canary;
     if (canary === null) throw fenceLost('it is not armed');
@@ -53,6 +53,7 @@ export class AbsentStandbyFence implements Fence {
       }
       return false;
     });
+    return null;
   }
 
   async open(): Promise<void> {

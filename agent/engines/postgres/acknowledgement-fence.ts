@@ -1,6 +1,6 @@
 import { Acknowledger, fenceLost, STANDBY_NAME } from './acknowledger.ts';
 import { Canary } from './canary.ts';
-import type { Fence, FenceContext } from './fence.ts';
+import type { Fence, FenceContext, LastAcknowledgement } from './fence.ts';
 import { formatLsn } from './lsn.ts';
 import { standbysHaveTakenUp } from './standby-priorities.ts';
 import { restoreStandbyNames, setStandbyNames, whenCheckpointerListens } from './standby-setting.ts';
@@ -48,23 +48,17 @@ export class AcknowledgementFence implements Fence {
     signal.throwIfAborted();
     await setStandbyNames(control, this.#names);
     if (this.#countsAnyway) await acknowledger.connect();
-    await waitUntil('the server to take us for a synchronous standby', signal, () => this.#isSynchronous());
+    await waitUntil('the server to take us for a synchronous standby', signal, () => {
+      // A commit that began to wait before that is let go by the next word of ours after it.
+      acknowledger.release();
+      return this.#isSynchronous();
+    });
     await waitUntil('commits to wait for us', signal, () => this.#commitWaits());
   }
 
-  async close(): Promise<void> {
-    const { control, signal } = this.#context;
+  async close(): Promise<LastAcknowledgement> {
     const acknowledger = this.#present();
-    const position = formatLsn(await acknowledger.freeze());
-    await waitUntil('the last acknowledgement to be processed', signal, async () => {
-      const { rows } = await control.query<{ holds: boolean }>({
-        name: 'stillpoint_holds',
-        text: 'SELECT flush_lsn = $1::pg_lsn AS holds FROM pg_stat_replication WHERE pid = $2',
-        values: [position, acknowledger.processId],
-      });
-      this.#mustStream();
-      return rows[0]?.holds ?? false;
-    });
+    return { position: formatLsn(await acknowledger.freeze()), processId: acknowledger.processId };
   }
 
   async open(): Promise<void> {
@@ -74,7 +68,7 @@ export class AcknowledgementFence implements Fence {
     await waitUntil('the thaw to be processed', signal, async () => {
       const { rows } = await control.query<{ released: boolean }>({
         name: 'stillpoint_released',
-        text: 'SELECT flush_lsn >= $1::pg_lsn AS released FROM pg_stat_replication WHERE pid = $2',
+        text: 'SELECT flush_lsn >= $1::pg_lsn AS released FROM pg_stat_get_wal_senders() WHERE pid = $2',
         values: [position, acknowledger.processId],
       });
       this.#mustStream();

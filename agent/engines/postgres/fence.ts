@@ -6,6 +6,12 @@ import type { ConnectionSettings } from './connection.ts';
 import type { PrimaryUndo } from './standby-setting.ts';
 import { withStandby } from './standby-names.ts';
 
+/** Nothing newer than `position` (an LSN) comes from the standby whose walsender is `processId`. */
+export interface LastAcknowledgement {
+  readonly position: string;
+  readonly processId: number;
+}
+
 /**
  * How commits are held back. Armed, the server is one message away from holding every commit; closed, commits
  * are written to the journal, but neither visible nor acknowledged; opened, all that wait return at once.
@@ -13,8 +19,11 @@ import { withStandby } from './standby-names.ts';
 export interface Fence {
   /** Rejects, before it changes anything more, once the signal it was made with is aborted. */
   arm(): Promise<void>;
-  /** Resolves when the fence holds. */
-  close(): Promise<void>;
+  /**
+   * Resolves when the order to hold is given. The fence holds as soon as the server has taken that up, which
+   * the statement that marks sees for itself by the last acknowledgement; null: it holds already.
+   */
+  close(): Promise<LastAcknowledgement | null>;
   /** Resolves when what waited is released. */
   open(): Promise<void>;
   /** Lets go in this moment, whatever else is under way, where that takes no change of the setting. */

@@ -8,7 +8,8 @@ import { copyBase, type BaseCopy } from './base-copy.ts';
 import { storeDirectories, storeJournal } from './collect.ts';
 import { connect, serverError } from './connection.ts';
 import type { PostgresFacts } from './facts.ts';
-import { armedNames, createFence, type Fence } from './fence.ts';
+import { fenceLost } from './acknowledger.ts';
+import { armedNames, createFence, type Fence, type LastAcknowledgement } from './fence.ts';
 import { JournalReceiver } from './journal-receiver.ts';
 import { findLeak, parseSnapshot, type Sight } from './leak-proof.ts';
 import { fileEndingAt, formatLsn, parseLsn } from './lsn.ts';
@@ -19,6 +20,7 @@ import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts
 import type { PostgresSettings } from './settings.ts';
 import type { PrimaryUndo } from './standby-setting.ts';
 import { CONTROL_NAME, PostgresGuardian } from './undo.ts';
+import { waitUntil } from './wait-until.ts';
 
 /** What prepare leaves for the rest. */
 interface Capturing {
@@ -38,17 +40,25 @@ interface Held {
 
 const STARTED_AT = `to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt"`;
 
-/** Parsed long before, so that nothing is looked up in catalogues while clients wait. */
+/**
+ * Parsed and planned long before, so that nothing is looked up in catalogues while clients wait. The mark is made
+ * only where the last acknowledgement has been taken up: then the fence holds. The snapshot is from just before, so
+ * that a commit let go by that acknowledgement may look as if it had passed the fence; its record lies before the mark.
+ */
 const PREPARE_STATEMENTS = `
-  PREPARE stillpoint_mark(text) AS
-    SELECT pg_current_snapshot()::text AS snapshot, pg_create_restore_point($1)::text AS position, ${STARTED_AT};
+  SET plan_cache_mode = force_generic_plan;
+  PREPARE stillpoint_mark(text, pg_lsn, integer) AS
+    SELECT pg_current_snapshot()::text AS snapshot,
+           CASE WHEN $2 IS NULL OR $2 = (SELECT flush_lsn FROM pg_stat_get_wal_senders() WHERE pid = $3)
+                THEN pg_create_restore_point($1)::text END AS position, ${STARTED_AT};
   PREPARE stillpoint_look AS
     SELECT pg_current_snapshot()::text AS snapshot, pg_current_wal_insert_lsn()::text AS position, ${STARTED_AT},
            current_setting('synchronous_standby_names') AS names`;
 
 interface LookRow {
   snapshot: string;
-  position: string;
+  /** Null: no mark was made, the fence did not hold yet. */
+  position: string | null;
   startedAt: string;
   names: string;
 }
@@ -135,8 +145,8 @@ export class PrimaryCapture implements Capture {
       this.#fence ??= createFence({ settings: this.#settings, control, undo, signal });
       this.#fenceUndo = undo;
       await this.#fence.arm();
-      // Planned once now, so that the freeze finds every catalogue page in memory.
-      await control.query("EXPLAIN EXECUTE stillpoint_mark(''); EXECUTE stillpoint_look");
+      // Planned and run once now, behind a fence that is not there, so that the freeze finds everything in memory.
+      await control.query("EXECUTE stillpoint_mark('', '0/0', 0); EXECUTE stillpoint_look");
       signal.throwIfAborted();
       return { incarnation: incarnationOf(facts) };
     });
@@ -144,15 +154,14 @@ export class PrimaryCapture implements Capture {
 
   freeze(token: Token): ReturnType<Capture['freeze']> {
     return this.#working(async () => {
-      const { control, receiver } = this.#ready();
+      const { receiver } = this.#ready();
       const fence = this.#fence;
       if (fence === null) throw outOfOrder('freeze before arm');
       const name = restorePointName(this.#context.checkpoint, token.attempt);
-      await fence.close();
+      const last = await fence.close();
       const fencedAt = performance.now();
-      const { rows } = await control.query<LookRow>(`EXECUTE stillpoint_mark(${escapeLiteral(name)})`);
+      const { sight, incarnation } = await this.#markBehind(fence, last, name);
       const markedAt = performance.now();
-      const { sight, incarnation } = this.#seen(rows[0]);
       const mark: Mark = {
         journalFile: fileEndingAt(sight.position, receiver.timeline, receiver.segmentBytes),
         position: formatLsn(sight.position),
@@ -161,6 +170,27 @@ export class PrimaryCapture implements Capture {
       this.#held = { sight, mark, incarnation };
       return { incarnation, mark, fencedAt, markedAt };
     });
+  }
+
+  /** Asks until the fence holds; in that moment the mark is made. */
+  async #markBehind(
+    fence: Fence,
+    last: LastAcknowledgement | null,
+    name: string,
+  ): Promise<{ sight: Sight; incarnation: string }> {
+    const { control } = this.#ready();
+    const seenBy = last === null ? 'NULL, NULL' : `'${last.position}', ${last.processId}`;
+    let row: LookRow | undefined;
+    await waitUntil('the last acknowledgement to be taken up', this.#cancelled.signal, async () => {
+      const { rows } = await control.query<LookRow>(
+        `EXECUTE stillpoint_mark(${escapeLiteral(name)}, ${seenBy})`,
+      );
+      const cause = fence.broken();
+      if (cause !== null) throw fenceLost(cause);
+      row = rows[0];
+      return row?.position !== null;
+    });
+    return this.#seen(row);
   }
 
   thaw(_token: Token, released: () => void): Promise<ThawProof> {
@@ -261,7 +291,7 @@ export class PrimaryCapture implements Capture {
   }
 
   #seen(row: LookRow | undefined): { sight: Sight; incarnation: string } {
-    if (row === undefined) throw new Error('the server said nothing of itself');
+    if (row === undefined || row.position === null) throw new Error('the server said nothing of itself');
     const { systemIdentifier } = this.#ready().facts;
     return {
       sight: { snapshot: parseSnapshot(row.snapshot), position: parseLsn(row.position) },

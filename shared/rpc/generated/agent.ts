@@ -32,6 +32,7 @@ export interface CoordinatorMessage {
     | { $case: "release"; value: Release }
     | { $case: "memberCommand"; value: MemberCommand }
     | { $case: "restoreRequest"; value: RestoreRequest }
+    | { $case: "rehearse"; value: Rehearse }
     | undefined;
 }
 
@@ -62,6 +63,11 @@ export interface Claim {
 }
 
 export interface KeepAlive {
+}
+
+/** Answered at once, and changes nothing: both sides walk the way that the freeze will take. */
+export interface Rehearse {
+  id: number;
 }
 
 export interface Release {
@@ -423,6 +429,9 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "restoreRequest":
         RestoreRequest.encode(message.message.value, writer.uint32(66).fork()).join();
         break;
+      case "rehearse":
+        Rehearse.encode(message.message.value, writer.uint32(74).fork()).join();
+        break;
     }
     return writer;
   },
@@ -504,6 +513,14 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
             message.message = { $case: "restoreRequest", value: RestoreRequest.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.message = { $case: "rehearse", value: Rehearse.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -540,6 +557,8 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
         ? { $case: "restoreRequest", value: RestoreRequest.fromJSON(object.restoreRequest) }
         : isSet(object.restore_request)
         ? { $case: "restoreRequest", value: RestoreRequest.fromJSON(object.restore_request) }
+        : isSet(object.rehearse)
+        ? { $case: "rehearse", value: Rehearse.fromJSON(object.rehearse) }
         : undefined,
     };
   },
@@ -562,6 +581,8 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       obj.memberCommand = MemberCommand.toJSON(message.message.value);
     } else if (message.message?.$case === "restoreRequest") {
       obj.restoreRequest = RestoreRequest.toJSON(message.message.value);
+    } else if (message.message?.$case === "rehearse") {
+      obj.rehearse = Rehearse.toJSON(message.message.value);
     }
     return obj;
   },
@@ -617,6 +638,12 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "restoreRequest": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "restoreRequest", value: RestoreRequest.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "rehearse": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "rehearse", value: Rehearse.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1033,6 +1060,73 @@ export const KeepAlive: MessageFns<KeepAlive> = {
   },
   fromPartial(_: DeepPartial<KeepAlive>): KeepAlive {
     const message = createBaseKeepAlive();
+    return message;
+  },
+};
+
+function createBaseRehearse(): Rehearse {
+  return { id: 0 };
+}
+
+export const Rehearse: MessageFns<Rehearse> = {
+  encode(message: Rehearse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Rehearse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRehearse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Rehearse {
+    return { id: isSet(object.id) ? globalThis.Number(object.id) : 0 };
+  },
+
+  toJSON(message: Rehearse): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Rehearse>): Rehearse {
+    return Rehearse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Rehearse>): Rehearse {
+    const message = createBaseRehearse();
+    message.id = object.id ?? 0;
     return message;
   },
 };
