@@ -185,7 +185,7 @@ export class MemberRuntime {
     const { member, engine } = this.#context;
     switch (action.type) {
       case 'prepare':
-        await this.#openCapture(action.checkpoint);
+        await this.#openCapture(action.checkpoint, action.maintenance);
         await this.#opened().prepare();
         await reach('prepared', member);
         return answer({ type: 'prepared' });
@@ -251,11 +251,13 @@ export class MemberRuntime {
     });
   }
 
-  async #openCapture(checkpoint: string): Promise<void> {
+  async #openCapture(checkpoint: string, maintenance: boolean): Promise<void> {
     const { member, engine, operation, state, store, progress } = this.#context;
     this.#spool = await state.makeSpool(operation, member);
     this.#capture = engine.capture({
       checkpoint,
+      maintenance,
+      leaseMs: () => this.#leaseMs,
       spoolDirectory: this.#spool,
       artifacts: store,
       progress,

@@ -114,6 +114,9 @@ export class RestoreOperation {
       case 'decide':
         await member.engine.decidePrepared(step.gid, step.database, step.outcome);
         return done;
+      case 'relocate':
+        await member.engine.relocate(step.processes);
+        return done;
       case 'finish':
         await this.#session(memberName).restoration.finish();
         return this.#forget(memberName);

@@ -9,6 +9,7 @@ import type { AgentFile } from './agent-file.ts';
 import { CheckpointOperation, type AgentMember } from './checkpoint-operation.ts';
 import { HostClaim, type ClaimedOperation } from './host-claim.ts';
 import { RestoreOperation } from './restore-operation.ts';
+import { dropLocal, raiseEpoch, settle } from './settle.ts';
 import type { StateDirectory } from './state-directory.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
 import { agentVersion, describeHost } from './describe.ts';
@@ -119,6 +120,9 @@ class Session {
       case 'diagnose':
       case 'claim':
       case 'release':
+      case 'settle':
+      case 'dropLocal':
+      case 'raiseEpoch':
       case 'restore':
         void this.#answer(request);
         return;
@@ -175,6 +179,17 @@ class Session {
       case 'release':
         await this.#endOperation();
         return { type: 'done', id };
+      case 'settle':
+        this.#mustHold();
+        return { type: 'settled', id, warnings: await settle(this.#context, request.checkpoint) };
+      case 'dropLocal':
+        this.#mustHold();
+        await dropLocal(this.#context, request.checkpoints);
+        return { type: 'done', id };
+      case 'raiseEpoch':
+        this.#mustHold();
+        await raiseEpoch(this.#context.state, request.epoch);
+        return { type: 'done', id };
       case 'restore': {
         if (this.#restore === null) throw new StillpointError(notClaimed());
         return { type: 'restored', id, result: await this.#restore.perform(request.member, request.step) };
@@ -182,6 +197,10 @@ class Session {
       default:
         return assertNever(request);
     }
+  }
+
+  #mustHold(): void {
+    if (this.#operation === null) throw new StillpointError(notClaimed());
   }
 
   async #becomeHolder(request: Extract<AgentRequest, { type: 'claim' }>): Promise<void> {

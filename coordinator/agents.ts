@@ -99,6 +99,23 @@ export class AgentConnection {
     await this.#request({ type: 'release' });
   }
 
+  /** Resolves with what of a committed checkpoint could not be finished on that host, one line each. */
+  async settle(checkpoint: string): Promise<readonly string[]> {
+    const response = await this.#request({ type: 'settle', checkpoint });
+    if (response.type !== 'settled') throw unexpected(response, this.host);
+    return response.warnings;
+  }
+
+  /** Removes what lies of these checkpoints on that host. The repository is not touched. */
+  async dropLocal(checkpoints: readonly string[]): Promise<void> {
+    await this.#request({ type: 'dropLocal', checkpoints });
+  }
+
+  /** From then on that host refuses tokens of a lower epoch. */
+  async raiseEpoch(epoch: number): Promise<void> {
+    await this.#request({ type: 'raiseEpoch', epoch });
+  }
+
   /** Walks the way of the freeze again and again, so that both sides have it compiled when members are held. */
   async rehearse(rounds: number): Promise<void> {
     for (let round = 0; round < rounds && this.#closed === null; round += 1)

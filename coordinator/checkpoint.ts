@@ -1,5 +1,5 @@
 import { checkCheckpointName, formatCheckpointId } from '../shared/domain/checkpoint-id.ts';
-import { EXIT, StillpointError } from '../shared/domain/errors.ts';
+import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { CommitProof, Outcome } from '../shared/protocol/coordinator-machine.ts';
 import { openRepository } from '../shared/repository/open.ts';
@@ -16,6 +16,8 @@ import type { CheckpointReport } from './reports.ts';
 export interface CreateCheckpointInput {
   readonly gridFile: GridFile;
   readonly name: string;
+  /** Refuse clients' writes while the checkpoint is made. */
+  readonly maintenance: boolean;
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
@@ -147,6 +149,7 @@ class CheckpointCreation {
       config: {
         members: report.members.map(({ description, kind }) => ({ name: description.name, kind })),
         checkpoint,
+        maintenance: this.#input.maintenance,
         epoch,
         counter,
         leaseMs: this.#leaseMs,
@@ -172,9 +175,25 @@ class CheckpointCreation {
         await this.#repository.commit(manifest);
       },
     });
-    if (outcome.kind === 'committed' && manifest !== null) return checkpointReport(manifest);
+    if (outcome.kind === 'committed' && manifest !== null) {
+      const report = checkpointReport(manifest);
+      return { ...report, warnings: [...report.warnings, ...(await this.#settle(checkpoint))] };
+    }
     await this.#bestEffort(() => this.#repository.discard(gridFile.grid, checkpoint));
     throw failed(outcome, addressOf);
+  }
+
+  /** It is committed: whatever fails from here on takes nothing of it away, and is said. */
+  async #settle(checkpoint: string): Promise<string[]> {
+    const connections = [...this.#connections.values()];
+    const settled = await Promise.allSettled(connections.map((connection) => connection.settle(checkpoint)));
+    const warnings = settled.flatMap((result, index) => {
+      if (result.status === 'fulfilled') return result.value;
+      const { message } = failureOf(result.reason, { code: 'settle', hint: '' });
+      return [`${connections[index]?.host}: the copies of the checkpoint there are not complete: ${message}`];
+    });
+    for (const warning of warnings) this.#input.progress.note(`warning: ${warning}`);
+    return warnings;
   }
 
   /** While members prepare. A connection that breaks meanwhile is the run's affair, not the rehearsal's. */

@@ -1,6 +1,6 @@
-import type { Failure } from '../../shared/domain/errors.ts';
-import type { Mark, MemberDescription } from '../../shared/domain/grid.ts';
-import type { MemberManifest } from '../../shared/domain/manifest.ts';
+import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
+import type { DefinedProcess, Mark, MemberDescription } from '../../shared/domain/grid.ts';
+import type { GridManifest, MemberManifest } from '../../shared/domain/manifest.ts';
 import type { ThawProof } from '../../shared/domain/messages.ts';
 import type { Token } from '../../shared/domain/token.ts';
 
@@ -53,6 +53,21 @@ export interface Engine {
   /** Ends a prepared transaction of a restored member. Rejects with the command to do it by hand. */
   decidePrepared(gid: string, database: string, outcome: 'commit' | 'rollback'): Promise<void>;
 
+  /**
+   * The checkpoint is committed: finishes what lies of it beside the member's live data, so that it can be
+   * restored from there alone. Durable on return, idempotent. Nothing to do where nothing lies there.
+   */
+  settle(context: SettleContext): Promise<void>;
+
+  /** Removes what lies of these checkpoints beside the member's live data. Idempotent. */
+  dropLocal(checkpoints: readonly string[]): Promise<void>;
+
+  /**
+   * Tells a restored primary realm service where every process of the grid is from now on. Idempotent.
+   * Rejects `relocate-unsupported` for every other member.
+   */
+  relocate(processes: readonly DefinedProcess[]): Promise<void>;
+
   /** Stops the member's process, cleanly where it can. Idempotent. Resolves when it is gone. */
   stop(signal: AbortSignal): Promise<void>;
 
@@ -73,8 +88,19 @@ export interface Finding {
   readonly failure: Failure;
 }
 
+/** A committed checkpoint, as the repository has it. */
+export interface SettleContext {
+  readonly manifest: GridManifest;
+  /** The artifacts of any of its members. */
+  source(member: string): Promise<ArtifactSource>;
+}
+
 export interface CaptureContext {
   readonly checkpoint: string;
+  /** Refuse clients' writes from `prepare` to the end, however it comes. */
+  readonly maintenance: boolean;
+  /** How long a freeze may last without word from the coordinator. The engine's own deadline must be longer. */
+  leaseMs(): number;
   /** A private, empty directory for this capture (journal spool); removed by the agent afterwards. */
   readonly spoolDirectory: string;
   /** Stores artifacts in the repository. Usable from `prepare` to the end of `collect`. */
@@ -180,4 +206,12 @@ export interface VerifiedMember {
   readonly warnings: readonly string[];
   /** Prepared transactions found after the restore, still undecided. */
   readonly prepared: readonly { readonly gid: string; readonly database: string }[];
+}
+
+export function relocateUnsupported(member: string): StillpointError {
+  return new StillpointError({
+    code: 'relocate-unsupported',
+    message: `${member} holds no definition of the grid`,
+    hint: 'only a primary realm service is told where processes are',
+  });
 }

@@ -9,14 +9,19 @@ export function registerCheckpointCreate(checkpoint: Command): Command {
   return checkpoint
     .command('create <name>')
     .description('bring the whole grid to a still point for milliseconds and store it')
+    .option(
+      '--maintenance',
+      "refuse clients' writes while the checkpoint is made; they are always allowed again",
+    )
     .addHelpText('after', '\nExample: stillpoint checkpoint create nightly --grid /etc/stillpoint/grid.yaml')
-    .action((name: string, _options: unknown, command: Command) =>
+    .action((name: string, { maintenance = false }: { maintenance?: boolean }, command: Command) =>
       withSession(
         command,
         async ({ gridFile, cancellation, progress, log, printer }) => {
           const report = await createCheckpoint({
             gridFile: await gridFile(),
             name,
+            maintenance,
             cancellation,
             progress,
             log,

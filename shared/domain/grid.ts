@@ -24,6 +24,38 @@ export interface Mark {
   readonly name: string;
 }
 
+/** A process of the grid as its realm defines it. */
+export interface DefinedProcess {
+  readonly name: string;
+  /** `host:port`. */
+  readonly address: string;
+  /** Absolute. */
+  readonly dataDirectory: string;
+  /** As far as the realm service sees it. */
+  readonly running: boolean;
+}
+
+/** The grid as its realm defines it. */
+export interface GridDefinition {
+  readonly grid: string;
+  /** Raised by every change. */
+  readonly version: number;
+  /** In the order of definition: the nodes of the first keep the checkpoint's metadata. */
+  readonly copysets: readonly { readonly name: string; readonly nodes: readonly DefinedProcess[] }[];
+  readonly keepers: readonly DefinedProcess[];
+  readonly proxies: readonly DefinedProcess[];
+  readonly realmServices: readonly DefinedProcess[];
+  /** What is configured in the realm and is no part of this grid. */
+  readonly foreign: readonly string[];
+}
+
+/** What a realm service holds of the grid. */
+export interface Realm extends GridDefinition {
+  /** Of the checkpoints that it has recorded. */
+  readonly highestEpoch: number;
+  readonly highestCounter: number;
+}
+
 /** What an agent says of one member in preflight and `grid status`. */
 export interface MemberDescription {
   readonly name: string;
@@ -49,6 +81,14 @@ export interface MemberDescription {
   readonly problems: readonly Failure[];
   /** What an operator should know, but nothing that stops a checkpoint. */
   readonly warnings: readonly string[];
+  /** Absolute, where the realm's definition names it; else empty. */
+  readonly dataDirectory: string;
+  /** Ids of the checkpoints that lie complete beside the member's live data. */
+  readonly localCheckpoints: readonly string[];
+  /** Null for all but realm services that run. */
+  readonly realm: Realm | null;
+  /** How many state keepers run, of how many, as this one sees it. Null for all but state keepers that run. */
+  readonly quorum: { readonly running: number; readonly configured: number } | null;
 }
 
 /** One agent and its members. */

@@ -11,7 +11,12 @@ import type { Token } from './token.ts';
  */
 export type MemberCommand =
   /** All that takes long and blocks nobody: the base copy. Not repeated for a new attempt. */
-  | { readonly type: 'prepare'; readonly checkpoint: string }
+  | {
+      readonly type: 'prepare';
+      readonly checkpoint: string;
+      /** Clients' writes are refused from now until the member has collected, or the operation ends. */
+      readonly maintenance: boolean;
+    }
   /** Make the token durable, then bring the fence within one message of closing. */
   | { readonly type: 'arm'; readonly token: Token; readonly leaseMs: number }
   /** Fence, then mark. The lease counts from receipt. */

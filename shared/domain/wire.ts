@@ -1,5 +1,5 @@
 import type { Failure } from './errors.ts';
-import type { HostDescription } from './grid.ts';
+import type { DefinedProcess, HostDescription } from './grid.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from './messages.ts';
 
 /** Raised with every change that an older peer would misread. A mismatch is refused in preflight. */
@@ -37,6 +37,12 @@ export type AgentRequest =
   | { readonly type: 'release'; readonly id: number }
   /** Answered at once: both sides walk the way that the freeze will take. */
   | { readonly type: 'rehearse'; readonly id: number }
+  /** The checkpoint is committed: what lies of it on this host is finished. */
+  | { readonly type: 'settle'; readonly id: number; readonly checkpoint: string }
+  /** Removes what lies of these checkpoints on this host; the repository is not touched. */
+  | { readonly type: 'dropLocal'; readonly id: number; readonly checkpoints: readonly string[] }
+  /** Tokens of a lower epoch are refused from now on. */
+  | { readonly type: 'raiseEpoch'; readonly id: number; readonly epoch: number }
   | { readonly type: 'member'; readonly member: string; readonly command: MemberCommand }
   | { readonly type: 'restore'; readonly id: number; readonly member: string; readonly step: RestoreStep };
 
@@ -64,6 +70,8 @@ export type RestoreStep =
       readonly database: string;
       readonly outcome: 'commit' | 'rollback';
     }
+  /** To the primary realm service, when nothing else of the grid runs: where every process is from now on. */
+  | { readonly type: 'relocate'; readonly processes: readonly DefinedProcess[] }
   | { readonly type: 'finish' }
   | { readonly type: 'rollBack' };
 
@@ -97,6 +105,8 @@ export type AgentResponse =
       readonly findings: readonly { readonly level: 'problem' | 'warning'; readonly failure: Failure }[];
     }
   | { readonly type: 'done'; readonly id: number }
+  /** What could not be finished is no harm to the checkpoint in the repository. */
+  | { readonly type: 'settled'; readonly id: number; readonly warnings: readonly string[] }
   | { readonly type: 'failed'; readonly id: number; readonly failure: Failure }
   | { readonly type: 'memberAnswer'; readonly member: string; readonly answer: MemberAnswer }
   | { readonly type: 'restored'; readonly id: number; readonly result: RestoreStepResult }

@@ -118,13 +118,13 @@ function toEach(members: readonly string[], command: MemberCommand): Coordinator
 }
 
 function becomePreparing(state: CoordinatorState, now: number): CoordinatorStep {
-  const { checkpoint, deadlines } = state.config;
+  const { checkpoint, maintenance, deadlines } = state.config;
   const deadline = deadlines.prepareMs === null ? null : now + deadlines.prepareMs;
   return {
     state: { ...state, phase: { name: 'preparing', prepared: new Set(), deadline } },
     effects: [
       { type: 'enter', phase: 'prepare', attempt: 1 },
-      ...toEach(names(state), { type: 'prepare', checkpoint }),
+      ...toEach(names(state), { type: 'prepare', checkpoint, maintenance }),
     ],
   };
 }

@@ -7,6 +7,8 @@ import type { Token } from '../domain/token.ts';
 export interface CoordinatorConfig {
   readonly members: readonly { readonly name: string; readonly kind: FreezeKind }[];
   readonly checkpoint: string;
+  /** Whether clients' writes are refused while the checkpoint is made. */
+  readonly maintenance: boolean;
   readonly epoch: number;
   readonly counter: number;
   readonly leaseMs: number;

@@ -133,7 +133,7 @@ function commandReceived(state: MemberMachineState, command: MemberCommand, now:
     case 'prepare':
       if (phase.name === 'preparing') return stay(state);
       if (phase.name !== 'idle') return refuse(state, 'out-of-order', `prepare while ${phase.name}`);
-      return becomePreparing(state, command.checkpoint);
+      return becomePreparing(state, command);
     case 'arm':
       return armReceived(state, command.token, command.leaseMs, now);
     case 'freeze':
@@ -147,8 +147,14 @@ function commandReceived(state: MemberMachineState, command: MemberCommand, now:
   }
 }
 
-function becomePreparing(state: MemberMachineState, checkpoint: string): MemberStep {
-  return call(state, { type: 'prepare', checkpoint }, (number) => ({ name: 'preparing', call: number }));
+function becomePreparing(
+  state: MemberMachineState,
+  { checkpoint, maintenance }: Extract<MemberCommand, { type: 'prepare' }>,
+): MemberStep {
+  return call(state, { type: 'prepare', checkpoint, maintenance }, (number) => ({
+    name: 'preparing',
+    call: number,
+  }));
 }
 
 function armReceived(state: MemberMachineState, token: Token, leaseMs: number, now: number): MemberStep {

@@ -26,7 +26,7 @@ export type MemberEvent =
   | { readonly type: 'timePassed'; readonly now: number };
 
 export type EngineCall =
-  | { readonly type: 'prepare'; readonly checkpoint: string }
+  | { readonly type: 'prepare'; readonly checkpoint: string; readonly maintenance: boolean }
   | { readonly type: 'arm'; readonly token: Token }
   | { readonly type: 'freeze'; readonly token: Token }
   | { readonly type: 'thaw'; readonly token: Token }

@@ -1,5 +1,5 @@
 import { StillpointError, type Failure, type MemberState, type Phase } from '../domain/errors.ts';
-import type { HostDescription, Mark, MemberDescription } from '../domain/grid.ts';
+import type { HostDescription, Mark, MemberDescription, DefinedProcess, Realm } from '../domain/grid.ts';
 import type { Token } from '../domain/token.ts';
 import type * as wire from './generated/agent.ts';
 
@@ -112,6 +112,10 @@ function toMember(member: wire.MemberDescription): MemberDescription {
     sizeBytes: toCount(member.sizeBytes),
     problems: member.problems.map(toFailure),
     warnings: member.warnings,
+    dataDirectory: member.dataDirectory,
+    localCheckpoints: member.localCheckpoints,
+    realm: member.realm === undefined ? null : toRealm(member.realm),
+    quorum: member.quorum === undefined ? null : toQuorum(member.quorum),
   };
 }
 
@@ -122,7 +126,46 @@ function fromMember(member: MemberDescription): wire.MemberDescription {
     sizeBytes: fromCount(member.sizeBytes),
     problems: member.problems.map(fromFailure),
     warnings: [...member.warnings],
+    localCheckpoints: [...member.localCheckpoints],
+    realm: member.realm === null ? undefined : fromRealm(member.realm),
+    quorum: member.quorum ?? undefined,
   };
+}
+
+export function toProcess({ name, address, dataDirectory, running }: wire.DefinedProcess): DefinedProcess {
+  return { name, address, dataDirectory, running };
+}
+
+function toRealm(realm: wire.Realm): Realm {
+  return {
+    grid: realm.grid,
+    version: toCount(realm.version),
+    copysets: realm.copysets.map(({ name, nodes }) => ({ name, nodes: nodes.map(toProcess) })),
+    keepers: realm.keepers.map(toProcess),
+    proxies: realm.proxies.map(toProcess),
+    realmServices: realm.realmServices.map(toProcess),
+    foreign: realm.foreign,
+    highestEpoch: realm.highestEpoch,
+    highestCounter: realm.highestCounter,
+  };
+}
+
+function fromRealm(realm: Realm): wire.Realm {
+  const all = (processes: readonly DefinedProcess[]): wire.DefinedProcess[] =>
+    processes.map((one) => ({ ...one }));
+  return {
+    ...realm,
+    version: fromCount(realm.version),
+    copysets: realm.copysets.map(({ name, nodes }) => ({ name, nodes: all(nodes) })),
+    keepers: all(realm.keepers),
+    proxies: all(realm.proxies),
+    realmServices: all(realm.realmServices),
+    foreign: [...realm.foreign],
+  };
+}
+
+function toQuorum({ running, configured }: wire.Quorum): { running: number; configured: number } {
+  return { running, configured };
 }
 
 export function toHost(value: wire.HostDescription | undefined): HostDescription {

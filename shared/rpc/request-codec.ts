@@ -1,7 +1,7 @@
 import { assertNever } from '../domain/assert-never.ts';
 import type { MemberCommand } from '../domain/messages.ts';
 import type { AgentRequest, RestoreStep } from '../domain/wire.ts';
-import { badMessage, oneOf, present, toToken } from './codec-values.ts';
+import { badMessage, oneOf, present, toProcess, toToken } from './codec-values.ts';
 import type * as wire from './generated/agent.ts';
 
 /** What the coordinator says: domain → wire. */
@@ -26,6 +26,15 @@ export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
       return message({ $case: 'release', value: { id: request.id } });
     case 'rehearse':
       return message({ $case: 'rehearse', value: { id: request.id } });
+    case 'settle':
+      return message({ $case: 'settle', value: { id: request.id, checkpoint: request.checkpoint } });
+    case 'dropLocal':
+      return message({
+        $case: 'dropLocal',
+        value: { id: request.id, checkpoints: [...request.checkpoints] },
+      });
+    case 'raiseEpoch':
+      return message({ $case: 'raiseEpoch', value: { id: request.id, epoch: request.epoch } });
     case 'member':
       return message({
         $case: 'memberCommand',
@@ -70,6 +79,12 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
       return { type: 'release', id: value.id };
     case 'rehearse':
       return { type: 'rehearse', id: value.id };
+    case 'settle':
+      return { type: 'settle', id: value.id, checkpoint: value.checkpoint };
+    case 'dropLocal':
+      return { type: 'dropLocal', id: value.id, checkpoints: value.checkpoints };
+    case 'raiseEpoch':
+      return { type: 'raiseEpoch', id: value.id, epoch: value.epoch };
     case 'memberCommand':
       return { type: 'member', member: value.member, command: decodeCommand(value.command) };
     case 'restoreRequest':
@@ -88,7 +103,10 @@ type WireCommand = NonNullable<wire.MemberCommand['command']>;
 function encodeCommand(command: MemberCommand): WireCommand {
   switch (command.type) {
     case 'prepare':
-      return { $case: 'prepare', value: { checkpoint: command.checkpoint } };
+      return {
+        $case: 'prepare',
+        value: { checkpoint: command.checkpoint, maintenance: command.maintenance },
+      };
     case 'arm':
       return { $case: 'arm', value: { token: command.token, leaseMs: command.leaseMs } };
     case 'freeze':
@@ -110,7 +128,7 @@ function decodeCommand(received: WireCommand | undefined): MemberCommand {
   const { $case, value } = present(received, 'command');
   switch ($case) {
     case 'prepare':
-      return { type: 'prepare', checkpoint: value.checkpoint };
+      return { type: 'prepare', checkpoint: value.checkpoint, maintenance: value.maintenance };
     case 'arm':
       return { type: 'arm', token: toToken(value.token), leaseMs: positive(value.leaseMs, 'lease') };
     case 'freeze':
@@ -149,6 +167,8 @@ function encodeStep(step: RestoreStep): WireStep {
     }
     case 'decide':
       return { $case: 'decide', value: { gid: step.gid, database: step.database, outcome: step.outcome } };
+    case 'relocate':
+      return { $case: 'relocate', value: { processes: step.processes.map((one) => ({ ...one })) } };
     default:
       return assertNever(step);
   }
@@ -184,6 +204,8 @@ function decodeStep(received: WireStep | undefined): RestoreStep {
         database: value.database,
         outcome: oneOf(value.outcome, ['commit', 'rollback'], 'outcome'),
       };
+    case 'relocate':
+      return { type: 'relocate', processes: value.processes.map(toProcess) };
     default:
       throw badMessage('an unknown step');
   }

@@ -38,6 +38,8 @@ export function encodeResponse(response: AgentResponse): wire.AgentMessage {
           findings: response.findings.map(({ level, failure }) => ({ level, failure: fromFailure(failure) })),
         },
       });
+    case 'settled':
+      return message({ $case: 'settled', value: { id: response.id, warnings: [...response.warnings] } });
     case 'done':
       return message({ $case: 'done', value: { id: response.id } });
     case 'failed':
@@ -85,6 +87,8 @@ export function decodeResponse({ message: received }: wire.AgentMessage): AgentR
           failure: toFailure(failure),
         })),
       };
+    case 'settled':
+      return { type: 'settled', id: value.id, warnings: value.warnings };
     case 'done':
       return { type: 'done', id: value.id };
     case 'failed':

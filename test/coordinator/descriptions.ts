@@ -19,6 +19,10 @@ export function describedMember(name: string, changes: Partial<MemberDescription
     sizeBytes: 1000,
     problems: [],
     warnings: [],
+    dataDirectory: '',
+    localCheckpoints: [],
+    realm: null,
+    quorum: null,
     ...changes,
   };
 }

@@ -21,6 +21,7 @@ class Driven {
   constructor(members: Record<string, FreezeKind>) {
     this.state = initialCoordinator({
       members: Object.entries(members).map(([name, kind]) => ({ name, kind })),
+      maintenance: false,
       checkpoint: 'c',
       epoch: 0,
       counter: 7,

@@ -53,7 +53,7 @@ class Driven {
   }
 
   armed(token = first): this {
-    return this.receives({ type: 'prepare', checkpoint: 'c' })
+    return this.receives({ type: 'prepare', checkpoint: 'c', maintenance: false })
       .engine({ type: 'prepared' })
       .receives({ type: 'arm', token, leaseMs: LEASE })
       .engine({ type: 'armed', incarnation: 'i' });
@@ -69,7 +69,9 @@ const held: EngineResult = { type: 'thawed', proof: { type: 'held', incarnation:
 
 describe('a member during a checkpoint', () => {
   it('records its token before the engine arms', () => {
-    const member = new Driven().receives({ type: 'prepare', checkpoint: 'c' }).engine({ type: 'prepared' });
+    const member = new Driven()
+      .receives({ type: 'prepare', checkpoint: 'c', maintenance: false })
+      .engine({ type: 'prepared' });
     expect(member.receives({ type: 'arm', token: first, leaseMs: LEASE }).did).to.deep.equal([
       'record',
       'engine arm',
@@ -90,7 +92,7 @@ describe('a member during a checkpoint', () => {
 
   it('refuses tokens that are not newer than the highest it has recorded', () => {
     const member = new Driven(second)
-      .receives({ type: 'prepare', checkpoint: 'c' })
+      .receives({ type: 'prepare', checkpoint: 'c', maintenance: false })
       .engine({ type: 'prepared' });
     for (const token of [first, second]) {
       expect(member.receives({ type: 'arm', token, leaseMs: LEASE }).did).to.deep.equal(['answer refused']);
@@ -169,7 +171,7 @@ describe('a member during a checkpoint', () => {
   for (const phase of ['preparing', 'armed', 'frozen', 'thawing'] as const) {
     it(`aborts at once when its stream closes while ${phase}`, () => {
       const member = new Driven();
-      if (phase === 'preparing') member.receives({ type: 'prepare', checkpoint: 'c' });
+      if (phase === 'preparing') member.receives({ type: 'prepare', checkpoint: 'c', maintenance: false });
       else if (phase === 'armed') member.armed();
       else member.frozen();
       if (phase === 'thawing') member.receives({ type: 'thaw', token: first });
@@ -192,7 +194,9 @@ describe('a member during a checkpoint', () => {
   });
 
   it('ends an operation whose coordinator has been silent for too long', () => {
-    const member = new Driven().receives({ type: 'prepare', checkpoint: 'c' }).engine({ type: 'prepared' });
+    const member = new Driven()
+      .receives({ type: 'prepare', checkpoint: 'c', maintenance: false })
+      .engine({ type: 'prepared' });
     expect(member.timeIs(1000).did).to.deep.equal(['engine abort']);
   });
 

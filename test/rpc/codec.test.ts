@@ -22,8 +22,11 @@ const failure = fc
     ...(member !== null && { member }),
   }));
 
+const process = fc.record({ name: text, address: text, dataDirectory: text, running: fc.boolean() });
+const processes = fc.array(process, { maxLength: 2 });
+
 const commands: fc.Arbitrary<MemberCommand> = fc.oneof(
-  fc.record({ type: fc.constant('prepare' as const), checkpoint: text }),
+  fc.record({ type: fc.constant('prepare' as const), checkpoint: text, maintenance: fc.boolean() }),
   fc.record({ type: fc.constantFrom('arm' as const, 'freeze' as const), token, leaseMs: ms }),
   fc.record({ type: fc.constantFrom('thaw' as const, 'renew' as const, 'collect' as const), token }),
   fc.record({ type: fc.constant('abort' as const), token: fc.option(token) }),
@@ -48,6 +51,7 @@ const steps: fc.Arbitrary<RestoreStep> = fc.oneof(
     database: text,
     outcome: fc.constantFrom('commit' as const, 'rollback' as const),
   }),
+  fc.record({ type: fc.constant('relocate' as const), processes }),
 );
 
 const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
@@ -64,6 +68,9 @@ const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
     leaseMs: ms,
   }),
   fc.constant({ type: 'keepAlive' as const }),
+  fc.record({ type: fc.constant('settle' as const), id, checkpoint: text }),
+  fc.record({ type: fc.constant('dropLocal' as const), id, checkpoints: fc.array(text, { maxLength: 3 }) }),
+  fc.record({ type: fc.constant('raiseEpoch' as const), id, epoch: fc.nat() }),
   fc.record({ type: fc.constant('member' as const), member: text, command: commands }),
   fc.record({ type: fc.constant('restore' as const), id, member: text, step: steps }),
 );
@@ -104,6 +111,18 @@ const answers: fc.Arbitrary<MemberAnswer> = fc.oneof(
   fc.record({ type: fc.constant('refused' as const), failure }),
 );
 
+const realm = fc.record({
+  grid: text,
+  version: count,
+  copysets: fc.array(fc.record({ name: text, nodes: processes }), { maxLength: 2 }),
+  keepers: processes,
+  proxies: processes,
+  realmServices: processes,
+  foreign: fc.array(text, { maxLength: 2 }),
+  highestEpoch: fc.nat(),
+  highestCounter: fc.nat(),
+});
+
 const member = fc.record({
   name: text,
   role: fc.constantFrom('realm-service' as const, 'state-keeper' as const, 'node' as const, 'proxy' as const),
@@ -120,6 +139,10 @@ const member = fc.record({
   sizeBytes: count,
   problems: fc.array(failure, { maxLength: 2 }),
   warnings: fc.array(text, { maxLength: 2 }),
+  dataDirectory: text,
+  localCheckpoints: fc.array(text, { maxLength: 2 }),
+  realm: fc.option(realm),
+  quorum: fc.option(fc.record({ running: fc.nat(), configured: fc.nat() })),
 });
 
 const responses: fc.Arbitrary<AgentResponse> = fc.oneof(

@@ -152,6 +152,7 @@ export class SimulatedCheckpoint {
     this.#machine = initialCoordinator({
       members: grid.members.map(({ name, kind }) => ({ name, kind })),
       checkpoint: `checkpoint-${counter}`,
+      maintenance: false,
       epoch: 0,
       counter,
       leaseMs: LEASE_MS,

@@ -112,6 +112,10 @@ function unknown(settings: PostgresSettings): MemberDescription {
     sizeBytes: 0,
     problems: [],
     warnings: [],
+    dataDirectory: '',
+    localCheckpoints: [],
+    realm: null,
+    quorum: null,
   };
 }
 

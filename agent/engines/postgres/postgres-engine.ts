@@ -1,4 +1,4 @@
-import type { Capture, CaptureContext, Engine } from '../engine.ts';
+import { relocateUnsupported, type Capture, type CaptureContext, type Engine } from '../engine.ts';
 import { describePostgres } from './describe.ts';
 import { diagnosePostgres } from './diagnose.ts';
 import { ObserverCapture } from './observer-capture.ts';
@@ -44,6 +44,10 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
     restoration: (context) => postgresRestoration(settings, context),
     recoverRestore: (outcome) => recoverPostgresRestore(settings, outcome),
     decidePrepared: (gid, database, outcome) => decidePreparedTransaction(settings, gid, database, outcome),
+    // All that is captured goes to the repository: nothing lies beside the data directory.
+    settle: () => Promise.resolve(),
+    dropLocal: () => Promise.resolve(),
+    relocate: () => Promise.reject(relocateUnsupported(settings.name)),
     stop: (signal) => stopPostgres(settings, signal),
     isRunning: () => isPostgresRunning(settings),
   };

@@ -33,6 +33,9 @@ export interface CoordinatorMessage {
     | { $case: "memberCommand"; value: MemberCommand }
     | { $case: "restoreRequest"; value: RestoreRequest }
     | { $case: "rehearse"; value: Rehearse }
+    | { $case: "settle"; value: Settle }
+    | { $case: "dropLocal"; value: DropLocal }
+    | { $case: "raiseEpoch"; value: RaiseEpoch }
     | undefined;
 }
 
@@ -70,6 +73,24 @@ export interface Rehearse {
   id: number;
 }
 
+/** The checkpoint is committed: what lies of it on this host is finished and may be restored from. Answered by Settled. */
+export interface Settle {
+  id: number;
+  checkpoint: string;
+}
+
+/** Removes what lies of these checkpoints on this host. The repository is not touched. */
+export interface DropLocal {
+  id: number;
+  checkpoints: string[];
+}
+
+/** Tokens of a lower epoch are refused from now on. */
+export interface RaiseEpoch {
+  id: number;
+  epoch: number;
+}
+
 export interface Release {
   id: number;
 }
@@ -97,6 +118,8 @@ export interface MemberCommand {
 
 export interface Prepare {
   checkpoint: string;
+  /** Refuse clients' writes from now until the member has collected, or the operation ends. */
+  maintenance: boolean;
 }
 
 export interface Arm {
@@ -140,6 +163,7 @@ export interface RestoreRequest {
     | { $case: "decide"; value: Decide }
     | { $case: "finish"; value: Finish }
     | { $case: "rollBack"; value: RollBack }
+    | { $case: "relocate"; value: Relocate }
     | undefined;
 }
 
@@ -192,6 +216,11 @@ export interface Finish {
 export interface RollBack {
 }
 
+/** To the primary realm service, when nothing else of the grid runs: where every process is from now on. */
+export interface Relocate {
+  processes: DefinedProcess[];
+}
+
 export interface AgentMessage {
   message:
     | { $case: "welcome"; value: Welcome }
@@ -203,6 +232,7 @@ export interface AgentMessage {
     | { $case: "restored"; value: Restored }
     | { $case: "progress"; value: Progress }
     | { $case: "rejected"; value: Rejected }
+    | { $case: "settled"; value: Settled }
     | undefined;
 }
 
@@ -245,6 +275,49 @@ export interface MemberDescription {
   sizeBytes: bigint;
   problems: Failure[];
   warnings: string[];
+  /** Absolute, where the realm's definition names it; else empty. */
+  dataDirectory: string;
+  /** Ids of the checkpoints that lie complete beside the member's live data. */
+  localCheckpoints: string[];
+  /** Realm services only. */
+  realm:
+    | Realm
+    | undefined;
+  /** State keepers only. */
+  quorum: Quorum | undefined;
+}
+
+/** What a realm service holds of the grid. */
+export interface Realm {
+  grid: string;
+  version: bigint;
+  /** In the order of definition. */
+  copysets: DefinedCopyset[];
+  keepers: DefinedProcess[];
+  proxies: DefinedProcess[];
+  realmServices: DefinedProcess[];
+  /** What is configured in the realm and is no part of this grid. */
+  foreign: string[];
+  /** Of the checkpoints that it has recorded. */
+  highestEpoch: number;
+  highestCounter: number;
+}
+
+export interface DefinedCopyset {
+  name: string;
+  nodes: DefinedProcess[];
+}
+
+export interface DefinedProcess {
+  name: string;
+  address: string;
+  dataDirectory: string;
+  running: boolean;
+}
+
+export interface Quorum {
+  running: number;
+  configured: number;
 }
 
 export interface Diagnosed {
@@ -256,6 +329,12 @@ export interface Finding {
   /** "problem" or "warning" */
   level: string;
   failure: Failure | undefined;
+}
+
+export interface Settled {
+  id: number;
+  /** What could not be finished on this host; the checkpoint in the repository is not touched by that. */
+  warnings: string[];
 }
 
 export interface Done {
@@ -432,6 +511,15 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "rehearse":
         Rehearse.encode(message.message.value, writer.uint32(74).fork()).join();
         break;
+      case "settle":
+        Settle.encode(message.message.value, writer.uint32(82).fork()).join();
+        break;
+      case "dropLocal":
+        DropLocal.encode(message.message.value, writer.uint32(90).fork()).join();
+        break;
+      case "raiseEpoch":
+        RaiseEpoch.encode(message.message.value, writer.uint32(98).fork()).join();
+        break;
     }
     return writer;
   },
@@ -521,6 +609,30 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
             message.message = { $case: "rehearse", value: Rehearse.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.message = { $case: "settle", value: Settle.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.message = { $case: "dropLocal", value: DropLocal.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.message = { $case: "raiseEpoch", value: RaiseEpoch.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -559,6 +671,16 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
         ? { $case: "restoreRequest", value: RestoreRequest.fromJSON(object.restore_request) }
         : isSet(object.rehearse)
         ? { $case: "rehearse", value: Rehearse.fromJSON(object.rehearse) }
+        : isSet(object.settle)
+        ? { $case: "settle", value: Settle.fromJSON(object.settle) }
+        : isSet(object.dropLocal)
+        ? { $case: "dropLocal", value: DropLocal.fromJSON(object.dropLocal) }
+        : isSet(object.drop_local)
+        ? { $case: "dropLocal", value: DropLocal.fromJSON(object.drop_local) }
+        : isSet(object.raiseEpoch)
+        ? { $case: "raiseEpoch", value: RaiseEpoch.fromJSON(object.raiseEpoch) }
+        : isSet(object.raise_epoch)
+        ? { $case: "raiseEpoch", value: RaiseEpoch.fromJSON(object.raise_epoch) }
         : undefined,
     };
   },
@@ -583,6 +705,12 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       obj.restoreRequest = RestoreRequest.toJSON(message.message.value);
     } else if (message.message?.$case === "rehearse") {
       obj.rehearse = Rehearse.toJSON(message.message.value);
+    } else if (message.message?.$case === "settle") {
+      obj.settle = Settle.toJSON(message.message.value);
+    } else if (message.message?.$case === "dropLocal") {
+      obj.dropLocal = DropLocal.toJSON(message.message.value);
+    } else if (message.message?.$case === "raiseEpoch") {
+      obj.raiseEpoch = RaiseEpoch.toJSON(message.message.value);
     }
     return obj;
   },
@@ -644,6 +772,24 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "rehearse": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "rehearse", value: Rehearse.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "settle": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "settle", value: Settle.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "dropLocal": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "dropLocal", value: DropLocal.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "raiseEpoch": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "raiseEpoch", value: RaiseEpoch.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1131,6 +1277,263 @@ export const Rehearse: MessageFns<Rehearse> = {
   },
 };
 
+function createBaseSettle(): Settle {
+  return { id: 0, checkpoint: "" };
+}
+
+export const Settle: MessageFns<Settle> = {
+  encode(message: Settle, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.checkpoint !== "") {
+      writer.uint32(18).string(message.checkpoint);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Settle {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSettle();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.checkpoint = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Settle {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      checkpoint: isSet(object.checkpoint) ? globalThis.String(object.checkpoint) : "",
+    };
+  },
+
+  toJSON(message: Settle): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.checkpoint !== "") {
+      obj.checkpoint = message.checkpoint;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Settle>): Settle {
+    return Settle.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Settle>): Settle {
+    const message = createBaseSettle();
+    message.id = object.id ?? 0;
+    message.checkpoint = object.checkpoint ?? "";
+    return message;
+  },
+};
+
+function createBaseDropLocal(): DropLocal {
+  return { id: 0, checkpoints: [] };
+}
+
+export const DropLocal: MessageFns<DropLocal> = {
+  encode(message: DropLocal, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    for (const v of message.checkpoints) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DropLocal {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDropLocal();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.checkpoints.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DropLocal {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      checkpoints: globalThis.Array.isArray(object?.checkpoints)
+        ? object.checkpoints.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: DropLocal): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.checkpoints?.length) {
+      obj.checkpoints = message.checkpoints;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DropLocal>): DropLocal {
+    return DropLocal.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DropLocal>): DropLocal {
+    const message = createBaseDropLocal();
+    message.id = object.id ?? 0;
+    message.checkpoints = object.checkpoints?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseRaiseEpoch(): RaiseEpoch {
+  return { id: 0, epoch: 0 };
+}
+
+export const RaiseEpoch: MessageFns<RaiseEpoch> = {
+  encode(message: RaiseEpoch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(16).uint32(message.epoch);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RaiseEpoch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRaiseEpoch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.epoch = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RaiseEpoch {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+    };
+  },
+
+  toJSON(message: RaiseEpoch): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RaiseEpoch>): RaiseEpoch {
+    return RaiseEpoch.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RaiseEpoch>): RaiseEpoch {
+    const message = createBaseRaiseEpoch();
+    message.id = object.id ?? 0;
+    message.epoch = object.epoch ?? 0;
+    return message;
+  },
+};
+
 function createBaseRelease(): Release {
   return { id: 0 };
 }
@@ -1522,13 +1925,16 @@ export const MemberCommand: MessageFns<MemberCommand> = {
 };
 
 function createBasePrepare(): Prepare {
-  return { checkpoint: "" };
+  return { checkpoint: "", maintenance: false };
 }
 
 export const Prepare: MessageFns<Prepare> = {
   encode(message: Prepare, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.checkpoint !== "") {
       writer.uint32(10).string(message.checkpoint);
+    }
+    if (message.maintenance !== false) {
+      writer.uint32(16).bool(message.maintenance);
     }
     return writer;
   },
@@ -1554,6 +1960,14 @@ export const Prepare: MessageFns<Prepare> = {
             message.checkpoint = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.maintenance = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1567,13 +1981,19 @@ export const Prepare: MessageFns<Prepare> = {
   },
 
   fromJSON(object: any): Prepare {
-    return { checkpoint: isSet(object.checkpoint) ? globalThis.String(object.checkpoint) : "" };
+    return {
+      checkpoint: isSet(object.checkpoint) ? globalThis.String(object.checkpoint) : "",
+      maintenance: isSet(object.maintenance) ? globalThis.Boolean(object.maintenance) : false,
+    };
   },
 
   toJSON(message: Prepare): unknown {
     const obj: any = {};
     if (message.checkpoint !== "") {
       obj.checkpoint = message.checkpoint;
+    }
+    if (message.maintenance !== false) {
+      obj.maintenance = message.maintenance;
     }
     return obj;
   },
@@ -1584,6 +2004,7 @@ export const Prepare: MessageFns<Prepare> = {
   fromPartial(object: DeepPartial<Prepare>): Prepare {
     const message = createBasePrepare();
     message.checkpoint = object.checkpoint ?? "";
+    message.maintenance = object.maintenance ?? false;
     return message;
   },
 };
@@ -2074,6 +2495,9 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
       case "rollBack":
         RollBack.encode(message.step.value, writer.uint32(90).fork()).join();
         break;
+      case "relocate":
+        Relocate.encode(message.step.value, writer.uint32(98).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2179,6 +2603,14 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
             message.step = { $case: "rollBack", value: RollBack.decode(reader, reader.uint32()) };
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.step = { $case: "relocate", value: Relocate.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2219,6 +2651,8 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
         ? { $case: "rollBack", value: RollBack.fromJSON(object.rollBack) }
         : isSet(object.roll_back)
         ? { $case: "rollBack", value: RollBack.fromJSON(object.roll_back) }
+        : isSet(object.relocate)
+        ? { $case: "relocate", value: Relocate.fromJSON(object.relocate) }
         : undefined,
     };
   },
@@ -2249,6 +2683,8 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
       obj.finish = Finish.toJSON(message.step.value);
     } else if (message.step?.$case === "rollBack") {
       obj.rollBack = RollBack.toJSON(message.step.value);
+    } else if (message.step?.$case === "relocate") {
+      obj.relocate = Relocate.toJSON(message.step.value);
     }
     return obj;
   },
@@ -2312,6 +2748,12 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
       case "rollBack": {
         if (object.step?.value !== undefined && object.step?.value !== null) {
           message.step = { $case: "rollBack", value: RollBack.fromPartial(object.step.value) };
+        }
+        break;
+      }
+      case "relocate": {
+        if (object.step?.value !== undefined && object.step?.value !== null) {
+          message.step = { $case: "relocate", value: Relocate.fromPartial(object.step.value) };
         }
         break;
       }
@@ -3027,6 +3469,77 @@ export const RollBack: MessageFns<RollBack> = {
   },
 };
 
+function createBaseRelocate(): Relocate {
+  return { processes: [] };
+}
+
+export const Relocate: MessageFns<Relocate> = {
+  encode(message: Relocate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.processes) {
+      DefinedProcess.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Relocate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRelocate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.processes.push(DefinedProcess.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Relocate {
+    return {
+      processes: globalThis.Array.isArray(object?.processes)
+        ? object.processes.map((e: any) => DefinedProcess.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: Relocate): unknown {
+    const obj: any = {};
+    if (message.processes?.length) {
+      obj.processes = message.processes.map((e) => DefinedProcess.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Relocate>): Relocate {
+    return Relocate.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Relocate>): Relocate {
+    const message = createBaseRelocate();
+    message.processes = object.processes?.map((e) => DefinedProcess.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseAgentMessage(): AgentMessage {
   return { message: undefined };
 }
@@ -3060,6 +3573,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         break;
       case "rejected":
         Rejected.encode(message.message.value, writer.uint32(74).fork()).join();
+        break;
+      case "settled":
+        Settled.encode(message.message.value, writer.uint32(82).fork()).join();
         break;
     }
     return writer;
@@ -3150,6 +3666,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "rejected", value: Rejected.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.message = { $case: "settled", value: Settled.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3184,6 +3708,8 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         ? { $case: "progress", value: Progress.fromJSON(object.progress) }
         : isSet(object.rejected)
         ? { $case: "rejected", value: Rejected.fromJSON(object.rejected) }
+        : isSet(object.settled)
+        ? { $case: "settled", value: Settled.fromJSON(object.settled) }
         : undefined,
     };
   },
@@ -3208,6 +3734,8 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       obj.progress = Progress.toJSON(message.message.value);
     } else if (message.message?.$case === "rejected") {
       obj.rejected = Rejected.toJSON(message.message.value);
+    } else if (message.message?.$case === "settled") {
+      obj.settled = Settled.toJSON(message.message.value);
     }
     return obj;
   },
@@ -3269,6 +3797,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "rejected": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "rejected", value: Rejected.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "settled": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "settled", value: Settled.fromPartial(object.message.value) };
         }
         break;
       }
@@ -3714,6 +4248,10 @@ function createBaseMemberDescription(): MemberDescription {
     sizeBytes: 0n,
     problems: [],
     warnings: [],
+    dataDirectory: "",
+    localCheckpoints: [],
+    realm: undefined,
+    quorum: undefined,
   };
 }
 
@@ -3766,6 +4304,18 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     }
     for (const v of message.warnings) {
       writer.uint32(122).string(v!);
+    }
+    if (message.dataDirectory !== "") {
+      writer.uint32(130).string(message.dataDirectory);
+    }
+    for (const v of message.localCheckpoints) {
+      writer.uint32(138).string(v!);
+    }
+    if (message.realm !== undefined) {
+      Realm.encode(message.realm, writer.uint32(146).fork()).join();
+    }
+    if (message.quorum !== undefined) {
+      Quorum.encode(message.quorum, writer.uint32(154).fork()).join();
     }
     return writer;
   },
@@ -3903,6 +4453,38 @@ export const MemberDescription: MessageFns<MemberDescription> = {
             message.warnings.push(reader.string());
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.dataDirectory = reader.string();
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.localCheckpoints.push(reader.string());
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.realm = Realm.decode(reader, reader.uint32());
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.quorum = Quorum.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3948,6 +4530,18 @@ export const MemberDescription: MessageFns<MemberDescription> = {
       warnings: globalThis.Array.isArray(object?.warnings)
         ? object.warnings.map((e: any) => globalThis.String(e))
         : [],
+      dataDirectory: isSet(object.dataDirectory)
+        ? globalThis.String(object.dataDirectory)
+        : isSet(object.data_directory)
+        ? globalThis.String(object.data_directory)
+        : "",
+      localCheckpoints: globalThis.Array.isArray(object?.localCheckpoints)
+        ? object.localCheckpoints.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.local_checkpoints)
+        ? object.local_checkpoints.map((e: any) => globalThis.String(e))
+        : [],
+      realm: isSet(object.realm) ? Realm.fromJSON(object.realm) : undefined,
+      quorum: isSet(object.quorum) ? Quorum.fromJSON(object.quorum) : undefined,
     };
   },
 
@@ -3998,6 +4592,18 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     if (message.warnings?.length) {
       obj.warnings = message.warnings;
     }
+    if (message.dataDirectory !== "") {
+      obj.dataDirectory = message.dataDirectory;
+    }
+    if (message.localCheckpoints?.length) {
+      obj.localCheckpoints = message.localCheckpoints;
+    }
+    if (message.realm !== undefined) {
+      obj.realm = Realm.toJSON(message.realm);
+    }
+    if (message.quorum !== undefined) {
+      obj.quorum = Quorum.toJSON(message.quorum);
+    }
     return obj;
   },
 
@@ -4021,6 +4627,531 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
     message.problems = object.problems?.map((e) => Failure.fromPartial(e)) || [];
     message.warnings = object.warnings?.map((e) => e) || [];
+    message.dataDirectory = object.dataDirectory ?? "";
+    message.localCheckpoints = object.localCheckpoints?.map((e) => e) || [];
+    message.realm = (object.realm !== undefined && object.realm !== null) ? Realm.fromPartial(object.realm) : undefined;
+    message.quorum = (object.quorum !== undefined && object.quorum !== null)
+      ? Quorum.fromPartial(object.quorum)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRealm(): Realm {
+  return {
+    grid: "",
+    version: 0n,
+    copysets: [],
+    keepers: [],
+    proxies: [],
+    realmServices: [],
+    foreign: [],
+    highestEpoch: 0,
+    highestCounter: 0,
+  };
+}
+
+export const Realm: MessageFns<Realm> = {
+  encode(message: Realm, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.grid !== "") {
+      writer.uint32(10).string(message.grid);
+    }
+    if (message.version !== 0n) {
+      if (BigInt.asUintN(64, message.version) !== message.version) {
+        throw new globalThis.Error("value provided for field message.version of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.version);
+    }
+    for (const v of message.copysets) {
+      DefinedCopyset.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.keepers) {
+      DefinedProcess.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.proxies) {
+      DefinedProcess.encode(v!, writer.uint32(42).fork()).join();
+    }
+    for (const v of message.realmServices) {
+      DefinedProcess.encode(v!, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.foreign) {
+      writer.uint32(58).string(v!);
+    }
+    if (message.highestEpoch !== 0) {
+      writer.uint32(64).uint32(message.highestEpoch);
+    }
+    if (message.highestCounter !== 0) {
+      writer.uint32(72).uint32(message.highestCounter);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Realm {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRealm();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.grid = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.version = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.copysets.push(DefinedCopyset.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.keepers.push(DefinedProcess.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.proxies.push(DefinedProcess.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.realmServices.push(DefinedProcess.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.foreign.push(reader.string());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.highestEpoch = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.highestCounter = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Realm {
+    return {
+      grid: isSet(object.grid) ? globalThis.String(object.grid) : "",
+      version: isSet(object.version) ? BigInt(object.version) : 0n,
+      copysets: globalThis.Array.isArray(object?.copysets)
+        ? object.copysets.map((e: any) => DefinedCopyset.fromJSON(e))
+        : [],
+      keepers: globalThis.Array.isArray(object?.keepers)
+        ? object.keepers.map((e: any) => DefinedProcess.fromJSON(e))
+        : [],
+      proxies: globalThis.Array.isArray(object?.proxies)
+        ? object.proxies.map((e: any) => DefinedProcess.fromJSON(e))
+        : [],
+      realmServices: globalThis.Array.isArray(object?.realmServices)
+        ? object.realmServices.map((e: any) => DefinedProcess.fromJSON(e))
+        : globalThis.Array.isArray(object?.realm_services)
+        ? object.realm_services.map((e: any) => DefinedProcess.fromJSON(e))
+        : [],
+      foreign: globalThis.Array.isArray(object?.foreign) ? object.foreign.map((e: any) => globalThis.String(e)) : [],
+      highestEpoch: isSet(object.highestEpoch)
+        ? globalThis.Number(object.highestEpoch)
+        : isSet(object.highest_epoch)
+        ? globalThis.Number(object.highest_epoch)
+        : 0,
+      highestCounter: isSet(object.highestCounter)
+        ? globalThis.Number(object.highestCounter)
+        : isSet(object.highest_counter)
+        ? globalThis.Number(object.highest_counter)
+        : 0,
+    };
+  },
+
+  toJSON(message: Realm): unknown {
+    const obj: any = {};
+    if (message.grid !== "") {
+      obj.grid = message.grid;
+    }
+    if (message.version !== 0n) {
+      obj.version = message.version.toString();
+    }
+    if (message.copysets?.length) {
+      obj.copysets = message.copysets.map((e) => DefinedCopyset.toJSON(e));
+    }
+    if (message.keepers?.length) {
+      obj.keepers = message.keepers.map((e) => DefinedProcess.toJSON(e));
+    }
+    if (message.proxies?.length) {
+      obj.proxies = message.proxies.map((e) => DefinedProcess.toJSON(e));
+    }
+    if (message.realmServices?.length) {
+      obj.realmServices = message.realmServices.map((e) => DefinedProcess.toJSON(e));
+    }
+    if (message.foreign?.length) {
+      obj.foreign = message.foreign;
+    }
+    if (message.highestEpoch !== 0) {
+      obj.highestEpoch = Math.round(message.highestEpoch);
+    }
+    if (message.highestCounter !== 0) {
+      obj.highestCounter = Math.round(message.highestCounter);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Realm>): Realm {
+    return Realm.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Realm>): Realm {
+    const message = createBaseRealm();
+    message.grid = object.grid ?? "";
+    message.version = (object.version !== undefined && object.version !== null) ? BigInt(object.version) : 0n;
+    message.copysets = object.copysets?.map((e) => DefinedCopyset.fromPartial(e)) || [];
+    message.keepers = object.keepers?.map((e) => DefinedProcess.fromPartial(e)) || [];
+    message.proxies = object.proxies?.map((e) => DefinedProcess.fromPartial(e)) || [];
+    message.realmServices = object.realmServices?.map((e) => DefinedProcess.fromPartial(e)) || [];
+    message.foreign = object.foreign?.map((e) => e) || [];
+    message.highestEpoch = object.highestEpoch ?? 0;
+    message.highestCounter = object.highestCounter ?? 0;
+    return message;
+  },
+};
+
+function createBaseDefinedCopyset(): DefinedCopyset {
+  return { name: "", nodes: [] };
+}
+
+export const DefinedCopyset: MessageFns<DefinedCopyset> = {
+  encode(message: DefinedCopyset, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    for (const v of message.nodes) {
+      DefinedProcess.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DefinedCopyset {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDefinedCopyset();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nodes.push(DefinedProcess.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DefinedCopyset {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      nodes: globalThis.Array.isArray(object?.nodes) ? object.nodes.map((e: any) => DefinedProcess.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: DefinedCopyset): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.nodes?.length) {
+      obj.nodes = message.nodes.map((e) => DefinedProcess.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DefinedCopyset>): DefinedCopyset {
+    return DefinedCopyset.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DefinedCopyset>): DefinedCopyset {
+    const message = createBaseDefinedCopyset();
+    message.name = object.name ?? "";
+    message.nodes = object.nodes?.map((e) => DefinedProcess.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseDefinedProcess(): DefinedProcess {
+  return { name: "", address: "", dataDirectory: "", running: false };
+}
+
+export const DefinedProcess: MessageFns<DefinedProcess> = {
+  encode(message: DefinedProcess, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
+    }
+    if (message.dataDirectory !== "") {
+      writer.uint32(26).string(message.dataDirectory);
+    }
+    if (message.running !== false) {
+      writer.uint32(32).bool(message.running);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DefinedProcess {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDefinedProcess();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.dataDirectory = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.running = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DefinedProcess {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+      dataDirectory: isSet(object.dataDirectory)
+        ? globalThis.String(object.dataDirectory)
+        : isSet(object.data_directory)
+        ? globalThis.String(object.data_directory)
+        : "",
+      running: isSet(object.running) ? globalThis.Boolean(object.running) : false,
+    };
+  },
+
+  toJSON(message: DefinedProcess): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    if (message.dataDirectory !== "") {
+      obj.dataDirectory = message.dataDirectory;
+    }
+    if (message.running !== false) {
+      obj.running = message.running;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DefinedProcess>): DefinedProcess {
+    return DefinedProcess.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DefinedProcess>): DefinedProcess {
+    const message = createBaseDefinedProcess();
+    message.name = object.name ?? "";
+    message.address = object.address ?? "";
+    message.dataDirectory = object.dataDirectory ?? "";
+    message.running = object.running ?? false;
+    return message;
+  },
+};
+
+function createBaseQuorum(): Quorum {
+  return { running: 0, configured: 0 };
+}
+
+export const Quorum: MessageFns<Quorum> = {
+  encode(message: Quorum, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.running !== 0) {
+      writer.uint32(8).uint32(message.running);
+    }
+    if (message.configured !== 0) {
+      writer.uint32(16).uint32(message.configured);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Quorum {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQuorum();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.running = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.configured = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Quorum {
+    return {
+      running: isSet(object.running) ? globalThis.Number(object.running) : 0,
+      configured: isSet(object.configured) ? globalThis.Number(object.configured) : 0,
+    };
+  },
+
+  toJSON(message: Quorum): unknown {
+    const obj: any = {};
+    if (message.running !== 0) {
+      obj.running = Math.round(message.running);
+    }
+    if (message.configured !== 0) {
+      obj.configured = Math.round(message.configured);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Quorum>): Quorum {
+    return Quorum.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Quorum>): Quorum {
+    const message = createBaseQuorum();
+    message.running = object.running ?? 0;
+    message.configured = object.configured ?? 0;
     return message;
   },
 };
@@ -4193,6 +5324,91 @@ export const Finding: MessageFns<Finding> = {
     message.failure = (object.failure !== undefined && object.failure !== null)
       ? Failure.fromPartial(object.failure)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseSettled(): Settled {
+  return { id: 0, warnings: [] };
+}
+
+export const Settled: MessageFns<Settled> = {
+  encode(message: Settled, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    for (const v of message.warnings) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Settled {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSettled();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Settled {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: Settled): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.warnings?.length) {
+      obj.warnings = message.warnings;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Settled>): Settled {
+    return Settled.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Settled>): Settled {
+    const message = createBaseSettled();
+    message.id = object.id ?? 0;
+    message.warnings = object.warnings?.map((e) => e) || [];
     return message;
   },
 };

@@ -105,6 +105,8 @@ export async function beginCapture(
   let saved: Undo | null = null;
   const capture = engine.capture({
     checkpoint: CHECKPOINT,
+    maintenance: false,
+    leaseMs: () => 10_000,
     spoolDirectory,
     artifacts,
     progress: () => undefined,

@@ -1,0 +1,62 @@
+import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
+import { failureOf, StillpointError } from '../shared/domain/errors.ts';
+import type { Repository } from '../shared/repository/repository.ts';
+import type { Logger } from '../shared/runtime/log.ts';
+import type { AgentMember } from './checkpoint-operation.ts';
+import type { SettleContext } from './engines/engine.ts';
+import type { StateDirectory } from './state-directory.ts';
+
+/** What follows a commit on this host, and what outlives checkpoints here. */
+interface HostContext {
+  readonly file: { readonly grid: string };
+  readonly members: ReadonlyMap<string, AgentMember>;
+  readonly repository: () => Promise<Repository>;
+  readonly log: Logger;
+}
+
+/**
+ * Finishes what lies of a committed checkpoint on this host. The repository is asked whether it is committed:
+ * the coordinator's word alone does not make it so. Resolves with what could not be finished, one line each.
+ */
+export async function settle(context: HostContext, checkpoint: string): Promise<string[]> {
+  const { file, members, log } = context;
+  const repository = await context.repository();
+  const manifest = await repository.readCheckpoint(file.grid, checkpoint);
+  const source: SettleContext['source'] = async (name) => {
+    const member = manifest.members.find((one) => one.name === name);
+    if (member === undefined) throw new Error(`${checkpoint} has no member ${name}`);
+    const read = await repository.readMember(file.grid, checkpoint, name, member.manifestDigest);
+    return { manifest: read, read: (path) => repository.readFile(read, path) };
+  };
+  const settled = await Promise.all(
+    [...members.values()].map(async ({ name, engine }) => {
+      try {
+        await engine.settle({ manifest, source });
+        return [];
+      } catch (error) {
+        const { message } = failureOf(error, { code: 'settle', hint: '' });
+        log.error({ event: 'settleFailed', member: name, err: error }, message);
+        return [`${name}: the copy of the checkpoint on its host is not complete: ${message}`];
+      }
+    }),
+  );
+  return settled.flat();
+}
+
+/** Only what is named as a checkpoint is: no path comes from the wire. */
+export async function dropLocal(context: HostContext, checkpoints: readonly string[]): Promise<void> {
+  const bad = checkpoints.find((checkpoint) => parseCheckpointId(checkpoint) === null);
+  if (bad !== undefined) {
+    throw new StillpointError({
+      code: 'bad-message',
+      message: `'${bad}' is not the id of a checkpoint`,
+      hint: 'use the stillpoint command',
+    });
+  }
+  for (const { engine } of context.members.values()) await engine.dropLocal(checkpoints);
+}
+
+/** Durable on return. Tokens of an older epoch are refused from then on. */
+export async function raiseEpoch(state: StateDirectory, epoch: number): Promise<void> {
+  await state.recordToken({ epoch, counter: state.highestToken()?.counter ?? 0, attempt: 0 });
+}
