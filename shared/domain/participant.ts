@@ -1,0 +1,115 @@
+import type { Role } from './grid.ts';
+import type { Token } from './token.ts';
+
+/** What a process that implements proto/participant.proto says, in the words of this domain. */
+export interface ParticipantDescription {
+  readonly grid: string;
+  readonly name: string;
+  readonly role: Role;
+  /** Changes with every start of the process, and at no other time. */
+  readonly incarnation: string;
+  readonly version: string;
+  /** `host:port` where the grid reaches it. */
+  readonly address: string;
+  /** Absolute; the files to copy are in `live/` below it. */
+  readonly dataDirectory: string;
+  /** Relative to `live/`. Empty where there is no journal. */
+  readonly journalDirectory: string;
+  readonly copyset: string | null;
+  /** Nodes: of the copyset. State keepers: lead. Realm service: takes updates of the definition. */
+  readonly primary: boolean;
+  readonly dataIdentity: string;
+  readonly sizeBytes: number;
+  readonly clientConnections: number;
+  readonly held: ParticipantHolds;
+  /** State keepers only. */
+  readonly quorum: { readonly running: number; readonly configured: number } | null;
+  /** Realm services only. */
+  readonly definition: GridDefinition | null;
+  /** Realm services: of the checkpoints that are recorded. */
+  readonly highestEpoch: number;
+  readonly highestCounter: number;
+  readonly problems: readonly ParticipantProblem[];
+}
+
+/** What a process holds back now, and for which operation. */
+export interface ParticipantHolds {
+  /** Empty where nothing is held. */
+  readonly operation: string;
+  readonly quiesced: boolean;
+  readonly writingSuspended: boolean;
+  readonly journalRetained: boolean;
+  readonly maintenance: boolean;
+}
+
+export interface ParticipantProblem {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** The realm as a realm service defines it. */
+export interface GridDefinition {
+  readonly grid: string;
+  readonly version: number;
+  /** In the order of definition: the nodes of the first keep the checkpoint's metadata. */
+  readonly copysets: readonly { readonly name: string; readonly nodes: readonly DefinedProcess[] }[];
+  readonly keepers: readonly DefinedProcess[];
+  readonly proxies: readonly DefinedProcess[];
+  readonly realmServices: readonly DefinedProcess[];
+  /** What is configured in the realm and is no part of this grid. */
+  readonly foreign: readonly string[];
+}
+
+export interface DefinedProcess {
+  readonly name: string;
+  readonly address: string;
+  readonly dataDirectory: string;
+  /** As far as the realm service sees it. */
+  readonly running: boolean;
+}
+
+/** One attempt to hold a process still. */
+export interface Attempt {
+  readonly operation: string;
+  readonly token: Token;
+}
+
+export interface Quiescence {
+  readonly incarnation: string;
+  readonly quiesced: boolean;
+  /** What did not come to rest in time; then the process goes on. */
+  readonly notQuiesced: readonly string[];
+}
+
+/** Where a process's journal is cut: the file that ends here, and its length. */
+export interface JournalCut {
+  readonly incarnation: string;
+  readonly journalFile: string;
+  readonly length: number;
+}
+
+/** The end of a hold: whether it had lasted without a break. */
+export interface HoldEnding {
+  readonly incarnation: string;
+  readonly held: boolean;
+  /** Why not, where the process says it. */
+  readonly cause: string;
+}
+
+export interface DatabaseBackup {
+  /** Relative to the data directory: `backups/<name>`. */
+  readonly file: string;
+  /** The definition as text for people. */
+  readonly definition: Uint8Array;
+}
+
+export interface KeeperState {
+  readonly state: Uint8Array;
+  readonly version: number;
+}
+
+export interface Health {
+  readonly healthy: boolean;
+  readonly cause: string;
+}

@@ -1,0 +1,133 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { Unjudged } from './promise.ts';
+
+/** Programs of the implementer, by which the suite is a client of the process: each an argv. */
+export interface Programs {
+  /** Writes numbered rows without end; prints a number when it is acknowledged, `refused` when one is refused. */
+  readonly writer?: readonly string[];
+  /** Prints the numbers that are visible, and ends. */
+  readonly reader?: readonly string[];
+  /** Keeps the process busy with what cannot come to rest; prints a line when it does; until it is ended. */
+  readonly busy?: readonly string[];
+  /** Runs a process on the data directory `{data}`, until it is ended. */
+  readonly start?: readonly string[];
+}
+
+export interface RunningProgram {
+  /** Resolves to the exit code when it is gone. */
+  readonly gone: Promise<number | null>;
+  readonly isGone: () => boolean;
+  /** What it wrote to stderr, shortened. */
+  readonly complaint: () => string;
+  stop(): Promise<void>;
+}
+
+const STOP_MS = 5000;
+const running = new Set<ChildProcess>();
+
+process.once('exit', () => {
+  for (const child of running) signal(child, 'SIGKILL');
+});
+
+/** Starts a program in a process group of its own, so that what it starts ends with it. */
+export function startProgram(
+  argv: readonly string[],
+  placeholders: Readonly<Record<string, string>>,
+  onLine: (line: string) => void,
+): RunningProgram {
+  const [program = '', ...args] = argv.map((word) =>
+    word.replaceAll(/\{(\w+)\}/g, (all, name: string) => placeholders[name] ?? all),
+  );
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  running.add(child);
+  let said = '';
+  let code: number | null | undefined;
+  child.stderr.on('data', (bytes: Buffer) => (said = (said + bytes.toString()).slice(-2000)));
+  let rest = '';
+  child.stdout.on('data', (bytes: Buffer) => {
+    const lines = (rest + bytes.toString()).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line.trim() !== '') onLine(line.trim());
+  });
+  const gone = new Promise<number | null>((resolve) => {
+    const end = (status: number | null): void => {
+      running.delete(child);
+      code = status;
+      resolve(status);
+    };
+    child.once('error', (error) => {
+      said += error.message;
+      end(null);
+    });
+    child.once('close', end);
+  });
+  return {
+    gone,
+    isGone: () => code !== undefined,
+    complaint: () => said.trim().split('\n').slice(-3).join(' '),
+    async stop() {
+      if (code !== undefined) return;
+      signal(child, 'SIGTERM');
+      const timer = setTimeout(() => signal(child, 'SIGKILL'), STOP_MS);
+      await gone;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** One reading of the visible rows, begun. */
+export interface Reading {
+  readonly rows: Promise<ReadonlySet<number>>;
+  readonly program: RunningProgram;
+}
+
+export function startReading(reader: readonly string[], data: string): Reading {
+  const rows = new Set<number>();
+  const program = startProgram(reader, { data }, (line) => rows.add(Number(line)));
+  const finished = program.gone.then((code) => {
+    if (code === 0) return rows;
+    throw new Unjudged(`the reader ended with ${code}: ${program.complaint()}`);
+  });
+  // Who looks at it later must still find the reason; until then it is nobody's failure.
+  finished.catch(() => undefined);
+  return { rows: finished, program };
+}
+
+/** The rows that are visible now. Unjudged when the reader fails or does not end in time. */
+export async function read(
+  reader: readonly string[],
+  data: string,
+  limitMs: number,
+): Promise<ReadonlySet<number>> {
+  const { rows, program } = startReading(reader, data);
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Unjudged(`the reader did not end in ${limitMs} ms`)), limitMs);
+  try {
+    return await Promise.race([rows, late.promise]);
+  } finally {
+    clearTimeout(timer);
+    if (!program.isGone()) await program.stop();
+  }
+}
+
+/** The writer, and what it has told so far. */
+export class Writer {
+  readonly acknowledged = new Set<number>();
+  refused = 0;
+  readonly program: RunningProgram;
+
+  constructor(argv: readonly string[], data: string, from: number) {
+    this.program = startProgram(argv, { data, from: String(from) }, (line) => {
+      if (/^\d+$/.test(line)) this.acknowledged.add(Number(line));
+      else if (line.startsWith('refused')) this.refused += 1;
+    });
+  }
+}
+
+function signal(child: ChildProcess, name: NodeJS.Signals): void {
+  try {
+    if (child.pid !== undefined) process.kill(-child.pid, name);
+  } catch {
+    // It is gone.
+  }
+}
