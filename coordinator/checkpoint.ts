@@ -176,8 +176,8 @@ class CheckpointCreation {
       },
     });
     if (outcome.kind === 'committed' && manifest !== null) {
-      const report = checkpointReport(manifest);
-      return { ...report, warnings: [...report.warnings, ...(await this.#settle(checkpoint))] };
+      const created = checkpointReport(manifest);
+      return { ...created, warnings: [...created.warnings, ...(await this.#settle(checkpoint))] };
     }
     await this.#bestEffort(() => this.#repository.discard(gridFile.grid, checkpoint));
     throw failed(outcome, addressOf);

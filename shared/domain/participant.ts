@@ -1,4 +1,4 @@
-import type { Role } from './grid.ts';
+import type { GridDefinition, Role } from './grid.ts';
 import type { Token } from './token.ts';
 
 /** What a process that implements proto/participant.proto says, in the words of this domain. */
@@ -46,27 +46,6 @@ export interface ParticipantProblem {
   readonly code: string;
   readonly message: string;
   readonly hint: string;
-}
-
-/** The realm as a realm service defines it. */
-export interface GridDefinition {
-  readonly grid: string;
-  readonly version: number;
-  /** In the order of definition: the nodes of the first keep the checkpoint's metadata. */
-  readonly copysets: readonly { readonly name: string; readonly nodes: readonly DefinedProcess[] }[];
-  readonly keepers: readonly DefinedProcess[];
-  readonly proxies: readonly DefinedProcess[];
-  readonly realmServices: readonly DefinedProcess[];
-  /** What is configured in the realm and is no part of this grid. */
-  readonly foreign: readonly string[];
-}
-
-export interface DefinedProcess {
-  readonly name: string;
-  readonly address: string;
-  readonly dataDirectory: string;
-  /** As far as the realm service sees it. */
-  readonly running: boolean;
 }
 
 /** One attempt to hold a process still. */

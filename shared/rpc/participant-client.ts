@@ -4,10 +4,10 @@ import { isIP } from 'node:net';
 import { dirname, isAbsolute } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { StillpointError } from '../domain/errors.ts';
+import type { DefinedProcess } from '../domain/grid.ts';
 import type {
   Attempt,
   DatabaseBackup,
-  DefinedProcess,
   Health,
   HoldEnding,
   JournalCut,

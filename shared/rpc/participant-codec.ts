@@ -1,8 +1,8 @@
 import { isAbsolute } from 'node:path';
 import type { Role } from '../domain/grid.ts';
+import type { GridDefinition } from '../domain/grid.ts';
 import type {
   DatabaseBackup,
-  GridDefinition,
   JournalCut,
   KeeperState,
   ParticipantDescription,
