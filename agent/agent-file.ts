@@ -5,9 +5,10 @@ import { StillpointError } from '../shared/domain/errors.ts';
 import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
 import { loadYamlFile } from '../shared/runtime/configuration.ts';
 import { addressSchema } from './engines/member-schema.ts';
+import { nativeMemberSchema } from './engines/native/settings.ts';
 import { postgresMemberSchema } from './engines/postgres/settings.ts';
 
-const memberSchema = z.discriminatedUnion('engine', [postgresMemberSchema]);
+const memberSchema = z.discriminatedUnion('engine', [postgresMemberSchema, nativeMemberSchema]);
 
 const agentFileSchema = z.strictObject({
   grid: z
@@ -54,7 +55,7 @@ function checkMembers(file: AgentFile): void {
     }
   }
   for (const member of file.members) {
-    if (URL.parse(member.connection)?.password) {
+    if (member.engine === 'postgres' && URL.parse(member.connection)?.password) {
       throw unsafe(
         'password-in-file',
         `the connection of ${member.name} has a password in it`,
@@ -72,7 +73,7 @@ function checkDirectories(file: AgentFile): void {
   if (!file.repository.includes('://'))
     claimed.push({ owner: 'the repository', path: resolve(file.repository) });
   for (const member of file.members) {
-    for (const path of [member.data, ...member.also]) {
+    for (const path of [member.data, ...(member.engine === 'postgres' ? member.also : [])]) {
       for (const other of claimed) {
         if (!isWithin(path, other.path) && !isWithin(other.path, path)) continue;
         throw unsafe(

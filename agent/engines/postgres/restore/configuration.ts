@@ -9,9 +9,9 @@ import {
   restoredSettings,
   settledSettings,
 } from './auto-conf.ts';
-import { ownerOf } from './owner.ts';
-import { isThere } from './places.ts';
-import { readIfThere, rewrite } from './stage.ts';
+import { serverOwner } from './server-owner.ts';
+import { isThere } from '../../restore/places.ts';
+import { readIfThere, rewrite } from '../../restore/stage.ts';
 
 const AUTO_CONF = 'postgresql.auto.conf';
 
@@ -91,5 +91,5 @@ export async function settleConfiguration(settings: PostgresSettings): Promise<v
   const path = join(settings.data, AUTO_CONF);
   if (!(await isThere(path))) return;
   const current = parseSettings(await readFile(path, 'utf8'));
-  await rewrite(path, formatSettings(settledSettings(current)), await ownerOf(settings));
+  await rewrite(path, formatSettings(settledSettings(current)), await serverOwner(settings));
 }

@@ -7,10 +7,9 @@ import type { PostgresFacts } from '../facts.ts';
 import { parseLsn } from '../lsn.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { settleConfiguration, stagedAutoConf } from './configuration.ts';
-import { ownerOf } from './owner.ts';
+import { serverOwner } from './server-owner.ts';
 import {
   dropOld,
-  freeTablespaceDirectory,
   isMountPoint,
   isThere,
   makeParents,
@@ -20,12 +19,13 @@ import {
   stageOf,
   switchBack,
   switchDirectories,
-  tablespaceRoot,
   writeRecord,
   type RestoreRecord,
-} from './places.ts';
+} from '../../restore/places.ts';
 import { hasProcess, logTail, startServer, stopServer } from './server-process.ts';
-import { CONTROL_FILE, finishControlFile, Stage, UNFINISHED_CONTROL_FILE } from './stage.ts';
+import { Stage } from '../../restore/stage.ts';
+import { dropUnlinkedTablespaces, freeTablespaceDirectory, tablespaceRoot } from './tablespaces.ts';
+import { CONTROL_FILE, finishControlFile, UNFINISHED_CONTROL_FILE } from './control-file.ts';
 import { checkCommit, checkMark, checkServer, checkStructures, notAsCaptured } from './verify.ts';
 
 const ROLLBACK_STOP_MS = 120_000;
@@ -59,14 +59,14 @@ export class PostgresRestoration implements Restoration {
       format: 1,
       checkpoint: this.#context.checkpoint,
       directories,
-      tablespaces: [...tablespaces.values()],
+      made: [...tablespaces.values()],
     });
     const { source, own, signal, progress } = this.#context;
     const bytesTotal = source.manifest.artifacts.reduce(
       (sum, artifact) => sum + (artifact.kind === 'file' ? artifact.sizeBytes : 0),
       0,
     );
-    const stage = new Stage({ owner: await ownerOf(this.#settings), signal, bytesTotal, progress });
+    const stage = new Stage({ owner: await serverOwner(this.#settings), signal, bytesTotal, progress });
     const staged = stageOf(data);
     await stage.room(source, 'base', staged, stagedName);
     await stage.room(source, 'journal', join(staged, 'pg_wal'));
@@ -118,6 +118,7 @@ export class PostgresRestoration implements Restoration {
     if (record === null) return;
     await settleConfiguration(this.#settings);
     await dropOld(this.#settings.data, record);
+    await dropUnlinkedTablespaces(this.#settings.data);
   }
 
   async rollBack(): Promise<void> {

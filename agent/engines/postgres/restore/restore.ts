@@ -3,8 +3,9 @@ import type { RestoreContext, Restoration } from '../../engine.ts';
 import { connect } from '../connection.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { settleConfiguration } from './configuration.ts';
-import { dropOld, readRecord, switchBack } from './places.ts';
+import { dropOld, readRecord, switchBack } from '../../restore/places.ts';
 import { PostgresRestoration } from './restoration.ts';
+import { dropUnlinkedTablespaces } from './tablespaces.ts';
 import { isServerRunning, stopServer } from './server-process.ts';
 
 /** What the engine offers of restores; the rooms beside this file do the work. */
@@ -22,6 +23,7 @@ export async function recoverPostgresRestore(
   if (outcome === 'restored') {
     await settleConfiguration(settings);
     await dropOld(settings.data, record);
+    await dropUnlinkedTablespaces(settings.data);
     return;
   }
   await stopServer(settings, AbortSignal.timeout(120_000));

@@ -1,26 +1,24 @@
-import { spawn } from 'node:child_process';
 import { open, readFile, readlink, realpath, stat } from 'node:fs/promises';
-import { connect as connectSocket } from 'node:net';
 import { join } from 'node:path';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import { addressOf, type PostgresSettings } from '../settings.ts';
-import { ownerOf, type Owner } from './owner.ts';
-import { isThere } from './places.ts';
+import { answers, runCommand } from '../../restore/processes.ts';
+import type { PostgresSettings } from '../settings.ts';
+import { serverOwner } from './server-owner.ts';
+import { isThere } from '../../restore/places.ts';
 
 const STOP_SECONDS = 60;
-const PROBE_MS = 1000;
 const LOG_TAIL_BYTES = 2000;
 
 /** Starts the server; resolves when the start was given, not when the server is ready. */
 export async function startServer(settings: PostgresSettings, signal: AbortSignal): Promise<void> {
-  const owner = await ownerOf(settings);
-  if (settings.run?.start !== undefined) return runCommand(settings, settings.run.start, owner, signal);
+  const owner = await serverOwner(settings);
+  if (settings.run?.start !== undefined) return runCommand(settings.name, settings.run.start, owner, signal);
   // The log must be the server's user's before pg_ctl opens it.
   const log = await open(logOf(settings), 'a', 0o600);
   if (owner !== null) await log.chown(owner.uid, owner.gid);
   await log.close();
   await runCommand(
-    settings,
+    settings.name,
     [await pgCtl(settings), '-D', settings.data, '-l', logOf(settings), '-W', 'start'],
     owner,
     signal,
@@ -30,14 +28,14 @@ export async function startServer(settings: PostgresSettings, signal: AbortSigna
 /** Stops the server: cleanly, and at once where it takes too long. Resolves when no process is left. */
 export async function stopServer(settings: PostgresSettings, signal: AbortSignal): Promise<void> {
   if (!(await hasProcess(settings))) return;
-  const owner = await ownerOf(settings);
+  const owner = await serverOwner(settings);
   if (settings.run?.stop !== undefined) {
-    await runCommand(settings, settings.run.stop, owner, signal);
+    await runCommand(settings.name, settings.run.stop, owner, signal);
   } else {
     const program = await pgCtl(settings);
     const stop = (mode: string): Promise<void> =>
       runCommand(
-        settings,
+        settings.name,
         [program, '-D', settings.data, '-m', mode, '-w', '-t', String(STOP_SECONDS), 'stop'],
         owner,
         signal,
@@ -53,7 +51,7 @@ export async function stopServer(settings: PostgresSettings, signal: AbortSignal
 
 /** A process of this data directory, or anything that answers at the member's address. */
 export async function isServerRunning(settings: PostgresSettings): Promise<boolean> {
-  return (await hasProcess(settings)) || (await answers(settings));
+  return (await hasProcess(settings)) || (await answers(settings.address));
 }
 
 /** Whether a live server process works in this data directory. */
@@ -78,20 +76,6 @@ export async function hasProcess(settings: PostgresSettings): Promise<boolean> {
   } catch {
     return isThere(`/proc/${pid}`).then((there) => there || process.platform !== 'linux');
   }
-}
-
-function answers(settings: PostgresSettings): Promise<boolean> {
-  const { host, port } = addressOf(settings);
-  return new Promise((resolve) => {
-    const socket = connectSocket({ host, port, timeout: PROBE_MS });
-    const settle = (result: boolean) => (): void => {
-      socket.destroy();
-      resolve(result);
-    };
-    socket.once('connect', settle(true));
-    socket.once('error', settle(false));
-    socket.once('timeout', settle(false));
-  });
 }
 
 /** The end of the server's log, for the error of a start that failed. */
@@ -130,39 +114,6 @@ async function pgCtl(settings: PostgresSettings): Promise<string> {
     code: 'postgres-binaries',
     message: `it is not known how to start or stop ${settings.name}`,
     hint: 'name its programs in the agent file: binaries: DIR, or run: { start: […], stop: […] }',
-  });
-}
-
-function runCommand(
-  settings: PostgresSettings,
-  command: readonly string[],
-  owner: Owner | null,
-  signal: AbortSignal,
-): Promise<void> {
-  const [program = '', ...args] = command;
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    // Not killed by the signal: a half-done start or stop is worse than a finished one.
-    const child = spawn(program, args, { cwd: '/', stdio: ['ignore', 'ignore', 'pipe'], ...owner });
-    let said = '';
-    child.stderr.on('data', (bytes: Buffer) => {
-      said = (said + bytes.toString()).slice(-1000);
-    });
-    child.once('error', (error) => reject(commandFailed(settings, program, error.message)));
-    child.once('exit', (code) => {
-      // A server that inherited our pipe would keep it open.
-      child.stderr.destroy();
-      if (code === 0) resolve();
-      else reject(commandFailed(settings, program, `it ended with ${code ?? 'a signal'}: ${said.trim()}`));
-    });
-  });
-}
-
-function commandFailed(settings: PostgresSettings, program: string, why: string): StillpointError {
-  return new StillpointError({
-    code: 'command-failed',
-    message: `${program} of ${settings.name} failed: ${why}`,
-    hint: 'try the command by hand, as the user that the agent file names',
   });
 }
 

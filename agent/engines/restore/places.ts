@@ -1,16 +1,5 @@
-import {
-  access,
-  mkdir,
-  open,
-  readdir,
-  readFile,
-  readlink,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { access, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { z } from 'zod';
 
 /**
@@ -19,7 +8,6 @@ import { z } from 'zod';
  *   <dir>.stillpoint-stage   the new one, while it is built
  *   <dir>.stillpoint-old     the old one, from the switch to the end
  *   <data>.stillpoint-restore.json   what there was before: written first, removed last
- *   <data>.tablespaces/<n>/<oid>     new tablespaces, a fresh directory for each restore
  *
  * Forward and back can be taken up again from what lies there, by another process, any number of times.
  */
@@ -27,8 +15,8 @@ const recordSchema = z.object({
   format: z.literal(1),
   checkpoint: z.string(),
   directories: z.array(z.object({ path: z.string(), existed: z.boolean() })),
-  /** Directories made for tablespaces by this restore. */
-  tablespaces: z.array(z.string()),
+  /** Directories that this restore makes elsewhere; a rollback removes them. */
+  made: z.array(z.string()),
 });
 
 export type RestoreRecord = z.infer<typeof recordSchema>;
@@ -75,7 +63,7 @@ export async function switchBack(data: string, record: RestoreRecord): Promise<v
     await rm(stageOf(path), { recursive: true, force: true });
     await syncDirectory(dirname(path));
   }
-  for (const tablespace of record.tablespaces) await rm(tablespace, { recursive: true, force: true });
+  for (const path of record.made) await rm(path, { recursive: true, force: true });
   await forget(data);
 }
 
@@ -86,34 +74,7 @@ export async function dropOld(data: string, record: RestoreRecord): Promise<void
     await rm(stageOf(path), { recursive: true, force: true });
     await syncDirectory(dirname(path));
   }
-  await dropUnlinkedTablespaces(data);
   await forget(data);
-}
-
-export function tablespaceRoot(data: string): string {
-  return `${data}.tablespaces`;
-}
-
-/** A free directory for the tablespaces of one restore. */
-export async function freeTablespaceDirectory(root: string): Promise<string> {
-  for (let number = 1; ; number += 1) {
-    const path = join(root, String(number));
-    if (!(await isThere(path))) return path;
-  }
-}
-
-/** Tablespaces that earlier restores of this member made, and that the server links to no more. */
-async function dropUnlinkedTablespaces(data: string): Promise<void> {
-  const root = tablespaceRoot(data);
-  if (!(await isThere(root))) return;
-  const linked = new Set<string>();
-  for (const oid of await readdir(join(data, 'pg_tblspc'))) {
-    const target = await readlink(join(data, 'pg_tblspc', oid)).catch(() => '');
-    if (dirname(dirname(target)) === root) linked.add(basename(dirname(target)));
-  }
-  for (const name of await readdir(root)) {
-    if (/^\d+$/.test(name) && !linked.has(name)) await rm(join(root, name), { recursive: true, force: true });
-  }
 }
 
 async function forget(data: string): Promise<void> {

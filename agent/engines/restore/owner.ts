@@ -2,8 +2,7 @@ import { execFile } from 'node:child_process';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
-import { StillpointError } from '../../../../shared/domain/errors.ts';
-import type { PostgresSettings } from '../settings.ts';
+import { StillpointError } from '../../../shared/domain/errors.ts';
 import { isThere } from './places.ts';
 
 const run = promisify(execFile);
@@ -14,19 +13,18 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** `run.user`, else the owner of the data directory, else of the folder it will stand in. Never root. */
-export async function ownerOf(settings: PostgresSettings): Promise<Owner | null> {
-  if (process.getuid?.() !== 0) return null;
-  const owner = await findOwner(settings);
-  if (owner.uid !== 0) return owner;
-  throw new StillpointError({
-    code: 'postgres-owner',
-    message: `${settings.name} would belong to root, and PostgreSQL does not run as root`,
-    hint: `name its user in the agent file: run: { user: postgres }`,
-  });
+/** What is asked of a member's settings here. */
+export interface Owned {
+  readonly data: string;
+  readonly run?: { readonly user?: string | undefined } | undefined;
 }
 
-async function findOwner(settings: PostgresSettings): Promise<Owner> {
+/** `run.user`, else the owner of the data directory, else of the folder it will stand in. */
+export async function ownerOf(settings: Owned): Promise<Owner | null> {
+  return process.getuid?.() === 0 ? findOwner(settings) : null;
+}
+
+async function findOwner(settings: Owned): Promise<Owner> {
   const user = settings.run?.user;
   if (user !== undefined) return userNamed(user);
   for (let path = settings.data; ; path = dirname(path)) {
@@ -47,7 +45,7 @@ async function userNamed(user: string): Promise<Owner> {
   } catch (error) {
     throw new StillpointError(
       {
-        code: 'postgres-owner',
+        code: 'unknown-user',
         message: `there is no user ${user} on this host`,
         hint: 'correct run.user in the agent file, or make the user',
       },

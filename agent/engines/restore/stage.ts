@@ -13,17 +13,13 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { StillpointError } from '../../../../shared/domain/errors.ts';
-import type { Artifact } from '../../../../shared/domain/manifest.ts';
-import type { ArtifactSource } from '../../engine.ts';
+import { StillpointError } from '../../../shared/domain/errors.ts';
+import type { Artifact } from '../../../shared/domain/manifest.ts';
+import type { ArtifactSource } from '../engine.ts';
 import type { Owner } from './owner.ts';
 import { isThere, syncDirectory } from './places.ts';
 
 const FILES_AT_ONCE = 8;
-/** Without it the server does not start: it gets its name when everything else is in place. */
-export const CONTROL_FILE = 'global/pg_control';
-export const UNFINISHED_CONTROL_FILE = 'global/pg_control.stillpoint-unfinished';
-
 /** Writes artifacts below a directory that we made: every file new, no link followed, all synced. */
 export class Stage {
   readonly #owner: Owner | null;
@@ -132,12 +128,6 @@ export class Stage {
     for (const { path, mode } of this.#modes) await chmod(path, mode & 0o7777);
     await atMost(FILES_AT_ONCE, [...this.#directories], syncDirectory);
   }
-}
-
-/** The last act of staging: from now on the directory may be started. */
-export async function finishControlFile(directory: string): Promise<void> {
-  await rename(join(directory, UNFINISHED_CONTROL_FILE), join(directory, CONTROL_FILE));
-  await syncDirectory(join(directory, 'global'));
 }
 
 export async function readIfThere(path: string): Promise<string> {

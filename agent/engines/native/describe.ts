@@ -1,0 +1,106 @@
+import { StillpointError, type Failure } from '../../../shared/domain/errors.ts';
+import type { FreezeKind, MemberDescription } from '../../../shared/domain/grid.ts';
+import type { ParticipantDescription } from '../../../shared/domain/participant.ts';
+import { answers } from '../restore/processes.ts';
+import { withParticipant } from './link.ts';
+import { completeCheckpoints } from './local-checkpoint.ts';
+import type { NativeSettings } from './settings.ts';
+
+/** What the process says of itself, held against what the agent's file says of it. `ours`: we hold it now. */
+export async function describeNative(settings: NativeSettings, ours: boolean): Promise<MemberDescription> {
+  const localCheckpoints = settings.role === 'node' ? await completeCheckpoints(settings.data) : [];
+  try {
+    const said = await withParticipant(settings, (participant) => participant.describe());
+    return { ...running(settings, said, ours), localCheckpoints };
+  } catch (error) {
+    if (!(error instanceof StillpointError)) throw error;
+    const down = { ...unknown(settings), localCheckpoints };
+    if (error.failure.code !== 'participant-unreachable')
+      return { ...down, running: true, problems: [error.failure] };
+    if (!(await answers(settings.address))) return down;
+    return { ...down, running: true, problems: [notTakingPart(settings, error.failure)] };
+  }
+}
+
+/** How a member is held still: proxies and satellites only show what others store. */
+export function freezeKindOf(role: NativeSettings['role'], primary: boolean): FreezeKind {
+  return role === 'proxy' || (role === 'realm-service' && !primary) ? 'observer' : 'fenced';
+}
+
+function running(settings: NativeSettings, said: ParticipantDescription, ours: boolean): MemberDescription {
+  const { definition, highestEpoch, highestCounter } = said;
+  return {
+    ...unknown(settings),
+    running: true,
+    primary: said.primary,
+    freezeKind: freezeKindOf(settings.role, said.primary),
+    incarnation: said.incarnation,
+    version: said.version,
+    dataIdentity: said.dataIdentity,
+    sizeBytes: said.sizeBytes,
+    problems: [...differences(settings, said), ...holds(settings, said, ours), ...said.problems],
+    realm: definition === null ? null : { ...definition, highestEpoch, highestCounter },
+    quorum: said.quorum,
+  };
+}
+
+function unknown(settings: NativeSettings): MemberDescription {
+  return {
+    name: settings.name,
+    role: settings.role,
+    copyset: settings.copyset ?? null,
+    engine: 'native',
+    address: settings.address,
+    running: false,
+    primary: false,
+    frozen: false,
+    freezeKind: freezeKindOf(settings.role, true),
+    incarnation: '',
+    version: '',
+    dataIdentity: '',
+    sizeBytes: 0,
+    problems: [],
+    warnings: [],
+    dataDirectory: settings.data,
+    localCheckpoints: [],
+    realm: null,
+    quorum: null,
+  };
+}
+
+/** A socket that leads to another process than the one named would make a checkpoint of the wrong thing. */
+function differences(settings: NativeSettings, said: ParticipantDescription): Failure[] {
+  const pairs: [string, string, string][] = [
+    ['name', settings.name, said.name],
+    ['role', settings.role, said.role],
+    ['copyset', settings.copyset ?? 'none', said.copyset ?? 'none'],
+    ['address', settings.address, said.address],
+    ['data', settings.data, said.dataDirectory],
+  ];
+  return pairs
+    .filter(([, ours, theirs]) => ours !== theirs)
+    .map(([key, ours, theirs]) => ({
+      code: 'participant-differs',
+      message: `the process at ${settings.participant} says that its ${key} is ${theirs}; the agent's file says ${ours}`,
+      hint: `correct ${key} of ${settings.name} in the agent's file, or the process that it names`,
+    }));
+}
+
+function holds(settings: NativeSettings, { held }: ParticipantDescription, ours: boolean): Failure[] {
+  if (held.operation === '' || ours) return [];
+  return [
+    {
+      code: 'participant-held',
+      message: `${settings.name} is held for another operation (${held.operation})`,
+      hint: 'wait: it lets go by itself when nobody renews the hold',
+    },
+  ];
+}
+
+function notTakingPart(settings: NativeSettings, { message }: Failure): Failure {
+  return {
+    code: 'participant-silent',
+    message: `something answers at ${settings.address}, but not at ${settings.participant}: ${message}`,
+    hint: 'let the process serve the participant contract there, or correct `participant` in the agent file',
+  };
+}

@@ -1,0 +1,42 @@
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+import type { Finding } from '../engine.ts';
+import { describeNative } from './describe.ts';
+import { withParticipant } from './link.ts';
+import { liveOf, type NativeSettings } from './settings.ts';
+
+/** What `grid doctor` says of a native member, before a checkpoint or a restore finds it out. */
+export async function diagnoseNative(settings: NativeSettings): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const find = (level: Finding['level'], code: string, message: string, hint: string): void =>
+    void findings.push({ level, failure: { code, message, hint } });
+  const description = await describeNative(settings, false);
+  for (const failure of description.problems) findings.push({ level: 'problem', failure });
+  if (!description.running)
+    find('problem', 'member-down', `${settings.name} does not answer`, 'start it, or see its log');
+  else if (description.problems.length === 0) {
+    const { healthy, cause } = await withParticipant(settings, (participant) => participant.health());
+    if (!healthy)
+      find('warning', 'member-unhealthy', `${settings.name} is not healthy: ${cause}`, 'see its log');
+  }
+  for (const what of ['start', 'stop'] as const) {
+    if (settings.run?.[what] !== undefined) continue;
+    const hint = `run: { ${what}: [program, arguments…] } in the agent file`;
+    find('warning', 'native-run', `a restore does not know how to ${what} ${settings.name}`, hint);
+  }
+  if (settings.role !== 'proxy') {
+    try {
+      await access(settings.data, constants.R_OK | constants.W_OK | constants.X_OK);
+      await access(liveOf(settings), constants.R_OK | constants.X_OK);
+    } catch (error) {
+      const { message } = error as Error;
+      find(
+        'problem',
+        'data-not-readable',
+        message,
+        'let the agent run as root, or as the owner of the directory',
+      );
+    }
+  }
+  return findings;
+}

@@ -1,0 +1,101 @@
+import { StillpointError } from '../../../shared/domain/errors.ts';
+import type { DefinedProcess } from '../../../shared/domain/grid.ts';
+import { relocateUnsupported, type Capture, type CaptureContext, type Engine } from '../engine.ts';
+import { ownerOf } from '../restore/owner.ts';
+import { describeNative, freezeKindOf } from './describe.ts';
+import { diagnoseNative } from './diagnose.ts';
+import { EmptyCapture } from './empty-capture.ts';
+import { withParticipant } from './link.ts';
+import { LocalCheckpoint } from './local-checkpoint.ts';
+import { isProcessRunning, stopProcess } from './native-process.ts';
+import { NativeGuardian } from './native-undo.ts';
+import { NodeCapture } from './node-capture.ts';
+import { finishNativeRestore, NativeRestoration, rollBackNativeRestore } from './restoration.ts';
+import type { NativeSettings } from './settings.ts';
+import { settleNative } from './settle.ts';
+import { StateCapture } from './state-capture.ts';
+
+/** A process that takes part by itself, by the contract in proto/participant.proto. */
+export function createNativeEngine(settings: NativeSettings): Engine {
+  let isObserver = freezeKindOf(settings.role, true) === 'observer';
+  const underWay = new Set<Capture>();
+  const captureOf = (context: CaptureContext): Capture => {
+    if (isObserver) return new EmptyCapture(settings);
+    return settings.role === 'node'
+      ? new NodeCapture(settings, context)
+      : new StateCapture(settings, context);
+  };
+  return {
+    async describe() {
+      const description = await describeNative(settings, underWay.size > 0);
+      isObserver = description.freezeKind === 'observer';
+      return description;
+    },
+    diagnose: () => diagnoseNative(settings),
+    capture(context) {
+      const capture = captureOf(context);
+      underWay.add(capture);
+      return endingWith(capture, () => underWay.delete(capture));
+    },
+    async undo(undo) {
+      const guardian = new NativeGuardian(settings);
+      try {
+        await guardian.undo(undo);
+      } finally {
+        await guardian.close();
+      }
+    },
+    standGuard: () => new NativeGuardian(settings).open(),
+    restoration: (context) => new NativeRestoration(settings, context),
+    recoverRestore: (outcome) =>
+      outcome === 'restored' ? finishNativeRestore(settings) : rollBackNativeRestore(settings),
+    decidePrepared: (gid) =>
+      Promise.reject(
+        new StillpointError({
+          code: 'prepared-unsupported',
+          message: `${settings.name} has no prepared transactions, and so not ${gid}`,
+          hint: 'only engines with two-phase commit have them',
+        }),
+      ),
+    settle: (context) => settleNative(settings, context),
+    async dropLocal(checkpoints) {
+      const owner = await ownerOf(settings);
+      for (const checkpoint of checkpoints)
+        await new LocalCheckpoint(settings.data, checkpoint, owner).remove();
+    },
+    relocate: (processes) => relocate(settings, processes),
+    stop: (signal) => stopProcess(settings, signal),
+    isRunning: () => isProcessRunning(settings),
+  };
+}
+
+/** Only what is elsewhere than the definition says is changed. */
+async function relocate(settings: NativeSettings, processes: readonly DefinedProcess[]): Promise<void> {
+  if (settings.role !== 'realm-service') throw relocateUnsupported(settings.name);
+  await withParticipant(settings, async (participant) => {
+    const { definition } = await participant.describe();
+    if (definition === null) throw relocateUnsupported(settings.name);
+    const { copysets, keepers, proxies, realmServices } = definition;
+    const defined = [...copysets.flatMap(({ nodes }) => nodes), ...keepers, ...proxies, ...realmServices];
+    const moved = processes.filter((process) => {
+      const before = defined.find(({ name }) => name === process.name);
+      return (
+        before !== undefined &&
+        (before.address !== process.address || before.dataDirectory !== process.dataDirectory)
+      );
+    });
+    if (moved.length > 0) await participant.relocate(moved);
+  });
+}
+
+function endingWith(capture: Capture, ended: () => void): Capture {
+  return {
+    prepare: () => capture.prepare(),
+    arm: (token) => capture.arm(token),
+    freeze: (token) => capture.freeze(token),
+    thaw: (token, released) => capture.thaw(token, released),
+    collect: (token) => capture.collect(token),
+    abort: () => capture.abort().finally(ended),
+    close: () => capture.close().finally(ended),
+  };
+}

@@ -1,0 +1,86 @@
+import { readdir, readlink, realpath } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+import { StillpointError } from '../../../shared/domain/errors.ts';
+import { ownerOf } from '../restore/owner.ts';
+import { answers, runCommand } from '../restore/processes.ts';
+import { withParticipant } from './link.ts';
+import { liveOf, type NativeSettings } from './settings.ts';
+
+const STOP_MS = 60_000;
+const LOOK_EVERY_MS = 50;
+
+/** Gives the start; resolves when the operator's command has ended. */
+export async function startProcess(settings: NativeSettings, signal: AbortSignal): Promise<void> {
+  await runCommand(settings.name, commandOf(settings, 'start'), await ownerOf(settings), signal);
+}
+
+/** Stops the process with the operator's command. Resolves when it is gone. Idempotent. */
+export async function stopProcess(settings: NativeSettings, signal: AbortSignal): Promise<void> {
+  if (!(await isProcessRunning(settings))) return;
+  await runCommand(settings.name, commandOf(settings, 'stop'), await ownerOf(settings), signal);
+  const until = performance.now() + STOP_MS;
+  while (await isProcessRunning(settings)) {
+    signal.throwIfAborted();
+    if (performance.now() > until) throw cannotStop(settings);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
+}
+
+/** Throws unless the agent's file says how to start and stop it: known before anything is touched. */
+export function mustBeRunnable(settings: NativeSettings): void {
+  commandOf(settings, 'start');
+  commandOf(settings, 'stop');
+}
+
+/** It answers, something answers at its address, or a process has its files open. */
+export async function isProcessRunning(settings: NativeSettings): Promise<boolean> {
+  return (
+    (await answersItself(settings)) ||
+    (await answers(settings.address)) ||
+    (await hasOpenFiles(liveOf(settings)))
+  );
+}
+
+async function answersItself(settings: NativeSettings): Promise<boolean> {
+  try {
+    await withParticipant(settings, (participant) => participant.describe());
+    return true;
+  } catch (error) {
+    // Whatever else it says, somebody is there.
+    return !(error instanceof StillpointError && error.failure.code === 'participant-unreachable');
+  }
+}
+
+/** Whether any process that we may look into, other than us, has a file below the directory open. */
+async function hasOpenFiles(directory: string): Promise<boolean> {
+  const root = await realpath(directory).catch(() => null);
+  if (root === null) return false;
+  const processes = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+  for (const pid of processes) {
+    if (Number(pid) === process.pid) continue;
+    const descriptors = await readdir(join('/proc', pid, 'fd')).catch(() => []);
+    for (const descriptor of descriptors) {
+      const target = await readlink(join('/proc', pid, 'fd', descriptor)).catch(() => '');
+      if (target.startsWith(root + sep)) return true;
+    }
+  }
+  return false;
+}
+
+function commandOf(settings: NativeSettings, what: 'start' | 'stop'): readonly string[] {
+  const command = settings.run?.[what];
+  if (command !== undefined) return command;
+  throw new StillpointError({
+    code: 'native-run',
+    message: `it is not known how to ${what} ${settings.name}`,
+    hint: 'name its commands in the agent file: run: { start: […], stop: […] }',
+  });
+}
+
+function cannotStop(settings: NativeSettings): StillpointError {
+  return new StillpointError({
+    code: 'cannot-stop',
+    message: `${settings.name} still runs ${STOP_MS / 1000} s after it was told to stop`,
+    hint: 'stop it by hand; does run.stop in the agent file stop this very process?',
+  });
+}

@@ -1,0 +1,190 @@
+import { join } from 'node:path';
+import { StillpointError } from '../../../shared/domain/errors.ts';
+import type { Mark } from '../../../shared/domain/grid.ts';
+import type { ThawProof } from '../../../shared/domain/messages.ts';
+import type { Token } from '../../../shared/domain/token.ts';
+import type { Capture, CaptureContext } from '../engine.ts';
+import { ownerOf } from '../restore/owner.ts';
+import { JournalFiles } from './journal-files.ts';
+import { contentOf, filesBelow, lengthOf, LocalCheckpoint, sweepCheckpoints } from './local-checkpoint.ts';
+import { LongCalls } from './long-calls.ts';
+import { Operation } from './operation.ts';
+import { liveOf, type NativeSettings } from './settings.ts';
+
+/** The room of a node's files among its artifacts: what `live/` is made of. */
+export const DATA_ROOM = 'data';
+
+/** What prepare leaves for the rest. */
+interface Prepared {
+  readonly local: LocalCheckpoint;
+  readonly journal: JournalFiles;
+  readonly journalDirectory: string;
+}
+
+/**
+ * A node. Its database files are copied while its write daemon waits and its clients go on; the journal goes with
+ * them, up to the file that the process closes at the mark. All of it lies beside the live data first, and goes from
+ * there to the repository.
+ */
+export class NodeCapture implements Capture {
+  readonly #settings: NativeSettings;
+  readonly #context: CaptureContext;
+  readonly #operation: Operation;
+  readonly #calls = new LongCalls();
+  #local: LocalCheckpoint | null = null;
+  #journal: JournalFiles | null = null;
+  #prepared: Prepared | null = null;
+  #mark: Mark | null = null;
+  /** How the journal stood right after the mark. */
+  #sight: Promise<string> = Promise.resolve('');
+
+  constructor(settings: NativeSettings, context: CaptureContext) {
+    this.#settings = settings;
+    this.#context = context;
+    this.#operation = new Operation(settings, context);
+  }
+
+  prepare(): Promise<void> {
+    return this.#calls.run(() => this.#prepare());
+  }
+
+  async #prepare(): Promise<void> {
+    const { data } = this.#settings;
+    const owner = await ownerOf(this.#settings);
+    const local = new LocalCheckpoint(data, this.#context.checkpoint, owner);
+    await sweepCheckpoints(data, owner);
+    this.#calls.signal.throwIfAborted();
+    const { journalDirectory } = await this.#operation.begin();
+    const { participant, lease } = this.#operation;
+    if (this.#context.maintenance) await participant.enterMaintenance(lease);
+    this.#calls.signal.throwIfAborted();
+    this.#local = local;
+    await local.begin();
+    const { firstJournalFile } = await participant.suspendWriting(lease);
+    this.#journal = await JournalFiles.watch({
+      directory: join(liveOf(this.#settings), journalDirectory),
+      first: firstJournalFile,
+      local,
+      place: `${DATA_ROOM}/${journalDirectory}`,
+    });
+    this.#calls.signal.throwIfAborted();
+    const files = await this.#copyDatabase(local, journalDirectory);
+    const { held, cause } = await participant.resumeWriting({ ...lease, retainJournal: true });
+    if (!held) throw notHeld(this.#settings.name, 'the suspension of its write daemon', cause);
+    await this.#store(local, files);
+    this.#prepared = { local, journal: this.#journal, journalDirectory };
+  }
+
+  arm(): Promise<{ incarnation: string }> {
+    this.#calls.signal.throwIfAborted();
+    return this.#operation.arm(({ held }) => held.journalRetained);
+  }
+
+  async freeze(token: Token): ReturnType<Capture['freeze']> {
+    this.#calls.signal.throwIfAborted();
+    const { journal } = this.#ready();
+    const frozen = await this.#operation.freeze(token);
+    this.#mark = frozen.mark;
+    // Looked at beside the answer: nobody waits for it while clients do.
+    this.#sight = journal.sight();
+    this.#sight.catch(() => undefined);
+    return frozen;
+  }
+
+  /** Besides what the process says of itself, its journal shows that nothing was written while it was held. */
+  async thaw(token: Token, released: () => void): Promise<ThawProof> {
+    const { journal } = this.#ready();
+    const sights = Promise.all([this.#sight, journal.sight()]);
+    sights.catch(() => undefined);
+    const [before, now] = await sights.catch((): [string, string] => ['', 'unreadable']);
+    const proof = await this.#operation.thaw(token, released);
+    if (proof.type !== 'held' || before === now) return proof;
+    const cause = `its journal grew while it was held: ${before || 'unknown'} became ${now}`;
+    return { type: 'broken', incarnation: proof.incarnation, cause };
+  }
+
+  collect(): Promise<{ mark: Mark | null; engineFacts: unknown }> {
+    return this.#calls.run(() => this.#collect());
+  }
+
+  async #collect(): Promise<{ mark: Mark | null; engineFacts: unknown }> {
+    const { local, journal, journalDirectory } = this.#ready();
+    const { cut, participant, id } = this.#operation;
+    const names = await journal.keepThrough(cut.journalFile);
+    const retained = await participant.releaseJournal({ operation: id });
+    if (!retained.held) throw notHeld(this.#settings.name, 'the retention of its journal', retained.cause);
+    if (this.#context.maintenance) {
+      const { held, cause } = await participant.leaveMaintenance({ operation: id });
+      if (!held) throw notHeld(this.#settings.name, 'its maintenance mode', cause);
+    }
+    const room = join(DATA_ROOM, journalDirectory);
+    const last = join(local.data, journalDirectory, cut.journalFile);
+    const length = await lengthOf(last);
+    if (length !== cut.length)
+      throw differentLength(this.#settings.name, cut.journalFile, cut.length, length);
+    for (const name of names) {
+      this.#calls.signal.throwIfAborted();
+      const path = join(local.data, journalDirectory, name);
+      const entry = { path: `${room}/${name}`, mode: 0o600, mtimeMs: Date.now() };
+      await this.#context.artifacts.file(entry, contentOf(path, await lengthOf(path)));
+    }
+    return { mark: this.#mark, engineFacts: { kind: 'node', journalDirectory, journalFiles: names } };
+  }
+
+  async abort(): Promise<void> {
+    await this.#calls.abort(() => this.#operation.end());
+    await this.#journal?.close();
+    await this.#local?.remove();
+  }
+
+  async close(): Promise<void> {
+    await this.#operation.end();
+    await this.#journal?.close();
+  }
+
+  /** Everything below live/ but the journal. Nothing of it changes meanwhile. */
+  async #copyDatabase(local: LocalCheckpoint, journalDirectory: string): Promise<string[]> {
+    const live = liveOf(this.#settings);
+    const files = (await filesBelow(live)).filter((path) => !path.startsWith(`${journalDirectory}/`));
+    for (const path of files) {
+      this.#calls.signal.throwIfAborted();
+      await local.copy(join(live, path), `${DATA_ROOM}/${path}`);
+    }
+    return files;
+  }
+
+  async #store(local: LocalCheckpoint, files: readonly string[]): Promise<void> {
+    const { artifacts, progress } = this.#context;
+    const sizes = await Promise.all(files.map((path) => lengthOf(join(local.data, path))));
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    let done = 0;
+    for (const [index, path] of files.entries()) {
+      this.#calls.signal.throwIfAborted();
+      const entry = { path: `${DATA_ROOM}/${path}`, mode: 0o600, mtimeMs: Date.now() };
+      await artifacts.file(entry, contentOf(join(local.data, path), sizes[index] ?? 0));
+      done += sizes[index] ?? 0;
+      progress(done, total);
+    }
+  }
+
+  #ready(): Prepared {
+    if (this.#prepared === null) throw new Error('a call out of order: not prepared');
+    return this.#prepared;
+  }
+}
+
+function notHeld(member: string, what: string, cause: string): StillpointError {
+  return new StillpointError({
+    code: 'hold-lost',
+    message: `${what} on ${member} did not last until the checkpoint had it${cause === '' ? '' : `: ${cause}`}`,
+    hint: "see the process's log: was it restarted, or its host stopped for a while? Then create the checkpoint again",
+  });
+}
+
+function differentLength(member: string, file: string, expected: number, found: number): StillpointError {
+  return new StillpointError({
+    code: 'journal-changed',
+    message: `the journal file ${file} of ${member} was ${expected} bytes long at the mark and is ${found} now`,
+    hint: 'a closed journal file must never change: see docs/participant.md',
+  });
+}

@@ -1,0 +1,159 @@
+import { StillpointError } from '../../../shared/domain/errors.ts';
+import type { ParticipantDescription, JournalCut } from '../../../shared/domain/participant.ts';
+import type { Mark } from '../../../shared/domain/grid.ts';
+import type { ThawProof } from '../../../shared/domain/messages.ts';
+import type { Token } from '../../../shared/domain/token.ts';
+import type { Participant } from '../../../shared/rpc/participant-client.ts';
+import type { CaptureContext } from '../engine.ts';
+import { connectTo } from './link.ts';
+import { NativeGuardian, type NativeUndo } from './native-undo.ts';
+import type { NativeSettings } from './settings.ts';
+
+/** What is held for long (writing, journal, maintenance) ends by itself this long after our last word. */
+const HOLD_LEASE_MS = 30_000;
+const RENEW_EVERY_MS = 5000;
+/** How long a process may take to come to rest. */
+const QUIESCE_MS = 3000;
+/** The process's own deadline for a freeze lies this far behind the agent's. */
+const BEHIND_AGENT_MS = 2000;
+
+/**
+ * One checkpoint's hold on one process: what all roles have in common. It quiesces, marks and resumes, renews what
+ * is held for long, and lets go of everything at the end.
+ */
+export class Operation {
+  readonly id = crypto.randomUUID();
+  readonly #settings: NativeSettings;
+  readonly #context: CaptureContext;
+  #participant: Participant | null = null;
+  #incarnation: string | null = null;
+  #renewing: NodeJS.Timeout | null = null;
+  /** While it is quiesced only its own lease counts: no renewal may outlive the agent's word. */
+  #quiesced = false;
+  #cut: JournalCut | null = null;
+
+  constructor(settings: NativeSettings, context: CaptureContext) {
+    this.#settings = settings;
+    this.#context = context;
+  }
+
+  /** The lease for what is held for long, renewed until the end. */
+  readonly lease = { operation: this.id, leaseMs: HOLD_LEASE_MS } as const;
+
+  get participant(): Participant {
+    if (this.#participant === null) throw new Error('a call out of order: the operation is not begun');
+    return this.#participant;
+  }
+
+  get cut(): JournalCut {
+    if (this.#cut === null) throw new Error('a call out of order: nothing is marked');
+    return this.#cut;
+  }
+
+  /** Connects, and makes the way back durable before anything is held. */
+  async begin(): Promise<ParticipantDescription> {
+    this.#participant = await connectTo(this.#settings);
+    const description = await this.#participant.describe();
+    this.#incarnation = description.incarnation;
+    await this.#context.saveUndo({ kind: 'native', operation: this.id } satisfies NativeUndo);
+    this.#renewing = setInterval(() => this.#renew(), RENEW_EVERY_MS);
+    return description;
+  }
+
+  /** The same process as at the beginning, in the same role; else what was prepared of it is worth nothing. */
+  async arm(
+    isAsPrepared: (description: ParticipantDescription) => boolean,
+  ): Promise<{ incarnation: string }> {
+    this.#cut = null;
+    const description = await this.participant.describe();
+    this.#mustBeSame(description.incarnation);
+    if (!isAsPrepared(description)) throw roleChanged(this.#settings.name);
+    return { incarnation: description.incarnation };
+  }
+
+  async freeze(
+    token: Token,
+  ): Promise<{ incarnation: string; mark: Mark; fencedAt: number; markedAt: number }> {
+    const attempt = { operation: this.id, token };
+    const leaseMs = this.#context.leaseMs() + BEHIND_AGENT_MS;
+    this.#quiesced = true;
+    const rest = await this.participant.quiesce({
+      ...attempt,
+      allowReads: true,
+      timeoutMs: QUIESCE_MS,
+      leaseMs,
+    });
+    if (!rest.quiesced) throw notQuiesced(this.#settings.name, rest.notQuiesced);
+    const fencedAt = performance.now();
+    const cut = await this.participant.switchJournal(attempt);
+    const markedAt = performance.now();
+    this.#mustBeSame(rest.incarnation);
+    this.#mustBeSame(cut.incarnation);
+    this.#cut = cut;
+    const mark: Mark = {
+      journalFile: cut.journalFile,
+      position: `${cut.journalFile}:${cut.length}`,
+      name: `${this.#context.checkpoint} ${token.attempt}`,
+    };
+    return { incarnation: cut.incarnation, mark, fencedAt, markedAt };
+  }
+
+  async thaw(token: Token, released: () => void): Promise<ThawProof> {
+    const { incarnation, held, cause } = await this.participant.resume({ operation: this.id, token });
+    released();
+    this.#quiesced = false;
+    if (this.#cut === null) return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
+    return held ? { type: 'held', incarnation } : { type: 'alreadyResumed', incarnation, cause };
+  }
+
+  /** Lets go of everything; resolves when the process holds nothing of ours any more, or is gone. Idempotent. */
+  async end(): Promise<void> {
+    if (this.#renewing !== null) clearInterval(this.#renewing);
+    this.#renewing = null;
+    if (this.#incarnation === null) return this.#close();
+    const guardian = new NativeGuardian(this.#settings);
+    try {
+      await guardian.undo({ kind: 'native', operation: this.id } satisfies NativeUndo);
+    } finally {
+      await guardian.close();
+    }
+    await this.#context.saveUndo(null);
+    this.#incarnation = null;
+    this.#close();
+  }
+
+  #close(): void {
+    this.#participant?.close();
+    this.#participant = null;
+  }
+
+  #renew(): void {
+    // What a lost renewal costs shows when the hold ends: it was not held.
+    if (!this.#quiesced) this.#participant?.renew({ operation: this.id }).catch(() => undefined);
+  }
+
+  #mustBeSame(incarnation: string): void {
+    if (incarnation === this.#incarnation) return;
+    throw new StillpointError({
+      code: 'member-restarted',
+      message: `${this.#settings.name} was restarted during the checkpoint`,
+      hint: 'see why in its log, then create the checkpoint again',
+    });
+  }
+}
+
+function notQuiesced(member: string, activities: readonly string[]): StillpointError {
+  return new StillpointError({
+    code: 'fence-not-reached',
+    message: `${member} did not come to rest in ${QUIESCE_MS} ms: ${activities.join(', ') || 'it did not say what'}`,
+    hint: 'end what it names, or wait for it, then create the checkpoint again',
+  });
+}
+
+function roleChanged(member: string): StillpointError {
+  return new StillpointError({
+    code: 'role-changed',
+    message: `${member} changed its role during the checkpoint`,
+    hint: 'a process took over from another; create the checkpoint again',
+  });
+}

@@ -1,0 +1,185 @@
+import { dirname, join } from 'node:path';
+import { StillpointError } from '../../../shared/domain/errors.ts';
+import type { RestoreContext, Restoration, VerifiedMember } from '../engine.ts';
+import { ownerOf } from '../restore/owner.ts';
+import {
+  dropOld,
+  isMountPoint,
+  isThere,
+  makeParents,
+  oldOf,
+  readRecord,
+  recordOf,
+  stageOf,
+  switchBack,
+  switchDirectories,
+  writeRecord,
+} from '../restore/places.ts';
+import { Stage } from '../restore/stage.ts';
+import { withParticipant } from './link.ts';
+import { isProcessRunning, mustBeRunnable, startProcess, stopProcess } from './native-process.ts';
+import { DATA_ROOM } from './node-capture.ts';
+import { liveOf, type NativeSettings } from './settings.ts';
+import { STATE_FILE } from './state-capture.ts';
+
+const ROLLBACK_STOP_MS = 120_000;
+const LOOK_EVERY_MS = 100;
+
+/**
+ * Builds, starts and proves one restored process. Only `live/` is replaced: checkpoints and backups beside it stay. A
+ * proxy has no data: it is stopped, started and looked at.
+ */
+export class NativeRestoration implements Restoration {
+  readonly #settings: NativeSettings;
+  readonly #context: RestoreContext;
+
+  constructor(settings: NativeSettings, context: RestoreContext) {
+    this.#settings = settings;
+    this.#context = context;
+  }
+
+  async stage(): Promise<void> {
+    mustBeRunnable(this.#settings);
+    if (this.#settings.role === 'proxy') return;
+    const { checkpoint, source, signal, progress } = this.#context;
+    const live = liveOf(this.#settings);
+    await this.#refuseUnsafe(live);
+    await makeParents(live);
+    await writeRecord(live, {
+      format: 1,
+      checkpoint,
+      directories: [{ path: live, existed: await isThere(live) }],
+      made: [],
+    });
+    const bytesTotal = source.manifest.artifacts.reduce(
+      (sum, artifact) => sum + (artifact.kind === 'file' ? artifact.sizeBytes : 0),
+      0,
+    );
+    const stage = new Stage({ owner: await ownerOf(this.#settings), signal, bytesTotal, progress });
+    const staged = stageOf(live);
+    await stage.directory(dirname(live), 0o700);
+    if (this.#settings.role === 'node') await stage.room(source, DATA_ROOM, staged);
+    else await this.#stageState(stage, staged);
+    await stage.seal();
+    signal.throwIfAborted();
+  }
+
+  async switchIn(): Promise<void> {
+    const record = await readRecord(liveOf(this.#settings));
+    if (record !== null) await switchDirectories(record);
+    else if (this.#settings.role !== 'proxy') throw new Error('nothing is staged');
+  }
+
+  async start(): Promise<void> {
+    const { signal } = this.#context;
+    await startProcess(this.#settings, signal);
+    const until = performance.now() + this.#settings.startSeconds * 1000;
+    for (;;) {
+      signal.throwIfAborted();
+      const cause = await this.#unhealthy();
+      if (cause === null) return;
+      if (performance.now() > until) throw notStarted(this.#settings, cause);
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    }
+  }
+
+  async verify(): Promise<VerifiedMember> {
+    const { manifest } = this.#context.source;
+    const { role, name } = this.#settings;
+    const said = await withParticipant(this.#settings, (participant) => participant.describe());
+    const checks = [`answers as ${said.role} ${said.name}`];
+    const must = (holds: boolean, check: string): void => {
+      if (!holds) throw notAsCaptured(name, check);
+      checks.push(check);
+    };
+    must(said.role === role && said.name === name, 'is the process that was asked for');
+    if (role === 'node' || role === 'state-keeper')
+      must(
+        said.dataIdentity === manifest.member.dataIdentity,
+        `holds the data ${manifest.member.dataIdentity}`,
+      );
+    must(said.held.operation === '', 'is held by nobody');
+    const [problem] = said.problems;
+    must(problem === undefined, `has no problem${problem === undefined ? '' : ` (${problem.message})`}`);
+    const cause = await this.#unhealthy();
+    must(cause === null, `is healthy${cause === null ? '' : ` (${cause})`}`);
+    return { checks, warnings: [], prepared: [] };
+  }
+
+  finish(): Promise<void> {
+    return finishNativeRestore(this.#settings);
+  }
+
+  async rollBack(): Promise<void> {
+    await rollBackNativeRestore(this.#settings);
+  }
+
+  /** A realm service or keeper takes `live/recovery` for its state; a satellite is told by its primary. */
+  async #stageState(stage: Stage, staged: string): Promise<void> {
+    const { source, follow } = this.#context;
+    await stage.directory(staged, 0o700);
+    if (this.#settings.role === 'realm-service' && follow !== null) return;
+    const entry = { mode: 0o600, mtimeMs: Date.now() };
+    await stage.file(join(staged, 'recovery'), entry, source.read(STATE_FILE));
+  }
+
+  async #unhealthy(): Promise<string | null> {
+    try {
+      const { healthy, cause } = await withParticipant(this.#settings, (participant) => participant.health());
+      return healthy ? null : cause || 'it does not say why';
+    } catch (error) {
+      if (error instanceof StillpointError) return error.failure.message;
+      throw error;
+    }
+  }
+
+  async #refuseUnsafe(live: string): Promise<void> {
+    const { name } = this.#settings;
+    if (await isMountPoint(live)) {
+      throw new StillpointError({
+        code: 'data-is-mount-point',
+        message: `${name}: ${live} is a mount point and cannot be renamed`,
+        hint: 'put the data directory itself on the mount point',
+      });
+    }
+    if ((await readRecord(live)) === null && !(await isThere(oldOf(live))) && !(await isThere(stageOf(live))))
+      return;
+    throw new StillpointError({
+      code: 'restore-unfinished',
+      message: `${name}: an earlier restore was not ended: see ${recordOf(live)}`,
+      hint: `restart the agent: it ends what it knows of; a ${oldOf(live)} that nothing knows of is for you to look at`,
+    });
+  }
+}
+
+/** The old directory is dropped. Idempotent, also by another process. */
+export async function finishNativeRestore(settings: NativeSettings): Promise<void> {
+  const live = liveOf(settings);
+  const record = await readRecord(live);
+  if (record !== null) await dropOld(live, record);
+}
+
+/** Stopped, and the old directory back as it was. Idempotent, also by another process. */
+export async function rollBackNativeRestore(settings: NativeSettings): Promise<void> {
+  const live = liveOf(settings);
+  const record = await readRecord(live);
+  if (record === null && settings.role !== 'proxy') return;
+  if (await isProcessRunning(settings)) await stopProcess(settings, AbortSignal.timeout(ROLLBACK_STOP_MS));
+  if (record !== null) await switchBack(live, record);
+}
+
+function notStarted(settings: NativeSettings, cause: string): StillpointError {
+  return new StillpointError({
+    code: 'member-not-started',
+    message: `${settings.name} was not healthy ${settings.startSeconds} s after its start: ${cause}`,
+    hint: 'see its log; the old directory is put back, so you can look at it in peace',
+  });
+}
+
+function notAsCaptured(member: string, check: string): StillpointError {
+  return new StillpointError({
+    code: 'restore-differs',
+    message: `${member} was restored, but this does not hold of it: ${check}`,
+    hint: 'the old directory is put back; verify the checkpoint (stillpoint checkpoint verify)',
+  });
+}

@@ -1,0 +1,135 @@
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseCheckpointId } from '../../../shared/domain/checkpoint-id.ts';
+import { StillpointError } from '../../../shared/domain/errors.ts';
+import type { Mark } from '../../../shared/domain/grid.ts';
+import type { ThawProof } from '../../../shared/domain/messages.ts';
+import type { Token } from '../../../shared/domain/token.ts';
+import type { Capture, CaptureContext } from '../engine.ts';
+import { LongCalls } from './long-calls.ts';
+import { Operation } from './operation.ts';
+import type { NativeSettings } from './settings.ts';
+
+/** Where the state of a realm service or state keeper lies among its artifacts: what `live/recovery` is made of. */
+export const STATE_FILE = 'state/recovery';
+/** The realm's definition, for people and for the nodes that keep the metadata. */
+export const DEFINITION_FILE = 'metadata/realm-definition.json';
+
+interface Captured {
+  readonly state: Uint8Array;
+  readonly definition: Uint8Array | null;
+}
+
+/**
+ * A primary realm service or a state keeper: a small state, held still with all others and saved after the thaw. It
+ * is the state of the mark, or there is no checkpoint: what changed in between shows by its version.
+ */
+export class StateCapture implements Capture {
+  readonly #settings: NativeSettings;
+  readonly #context: CaptureContext;
+  readonly #operation: Operation;
+  readonly #calls = new LongCalls();
+  #definitionVersion: number | null = null;
+  /** Written by the realm service for this checkpoint; gone again when there is none. */
+  #backup: string | null = null;
+  #mark: Mark | null = null;
+
+  constructor(settings: NativeSettings, context: CaptureContext) {
+    this.#settings = settings;
+    this.#context = context;
+    this.#operation = new Operation(settings, context);
+  }
+
+  prepare(): Promise<void> {
+    return this.#calls.run(async () => {
+      await this.#operation.begin();
+    });
+  }
+
+  arm(): Promise<{ incarnation: string }> {
+    this.#calls.signal.throwIfAborted();
+    return this.#operation.arm((description) => {
+      this.#definitionVersion = description.definition?.version ?? null;
+      return this.#settings.role !== 'realm-service' || description.primary;
+    });
+  }
+
+  async freeze(token: Token): ReturnType<Capture['freeze']> {
+    this.#calls.signal.throwIfAborted();
+    const frozen = await this.#operation.freeze(token);
+    this.#mark = frozen.mark;
+    return frozen;
+  }
+
+  thaw(token: Token, released: () => void): Promise<ThawProof> {
+    return this.#operation.thaw(token, released);
+  }
+
+  collect(): Promise<{ mark: Mark | null; engineFacts: unknown }> {
+    return this.#calls.run(() => this.#collect());
+  }
+
+  async #collect(): Promise<{ mark: Mark | null; engineFacts: unknown }> {
+    const { state, definition } =
+      this.#settings.role === 'realm-service' ? await this.#realmState() : await this.#keeperState();
+    const { artifacts } = this.#context;
+    const file = { mode: 0o600, mtimeMs: Date.now() };
+    await artifacts.file({ path: STATE_FILE, ...file }, once(state));
+    if (definition !== null) await artifacts.file({ path: DEFINITION_FILE, ...file }, once(definition));
+    return { mark: this.#mark, engineFacts: { kind: this.#settings.role } };
+  }
+
+  async abort(): Promise<void> {
+    await this.#calls.abort(() => this.#operation.end());
+    if (this.#backup !== null) await rm(this.#backup, { force: true });
+    this.#backup = null;
+  }
+
+  close(): Promise<void> {
+    return this.#operation.end();
+  }
+
+  async #realmState(): Promise<Captured> {
+    const { participant, id } = this.#operation;
+    const { checkpoint } = this.#context;
+    const { epoch = 0, counter = 0 } = parseCheckpointId(checkpoint) ?? {};
+    const { file, definition } = await participant.backUpDatabase({
+      operation: id,
+      checkpoint,
+      epoch,
+      counter,
+    });
+    this.#backup = join(this.#settings.data, file);
+    const state = await readFile(this.#backup);
+    const now = await participant.describe();
+    if (now.definition?.version !== this.#definitionVersion)
+      throw this.#changed(
+        "the realm's definition",
+        'leave the definition alone until the checkpoint is there',
+      );
+    return { state, definition };
+  }
+
+  async #keeperState(): Promise<Captured> {
+    const { participant, id, cut } = this.#operation;
+    const { state, version } = await participant.saveKeeperState({ operation: id });
+    if (String(version) !== cut.journalFile)
+      throw this.#changed(
+        "the state keepers' state",
+        'a process of the grid came or went: wait until it is settled',
+      );
+    return { state, definition: null };
+  }
+
+  #changed(what: string, remedy: string): StillpointError {
+    return new StillpointError({
+      code: 'state-changed',
+      message: `${what} changed on ${this.#settings.name} between the mark and its copy`,
+      hint: `${remedy}, then create the checkpoint again`,
+    });
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  if (bytes.byteLength > 0) yield bytes;
+}
