@@ -53,12 +53,9 @@ class Proxy {
   }
 
   readonly serving: Serving<RowCalls> = {
-    put: (request, caller) =>
-      this.#primaryOf(request.copyset, caller).call('put', this.#from(request, caller)),
-    get: (request, caller) =>
-      this.#primaryOf(request.copyset, caller).call('get', this.#from(request, caller)),
-    scan: (request, caller) =>
-      this.#primaryOf(request.copyset, caller).call('scan', this.#from(request, caller)),
+    put: (request, caller) => this.#forward(request, caller, (node, from) => node.call('put', from)),
+    get: (request, caller) => this.#forward(request, caller, (node, from) => node.call('get', from)),
+    scan: (request, caller) => this.#forward(request, caller, (node, from) => node.call('scan', from)),
   };
 
   running(clients: () => number): Omit<Running, 'begun' | 'stop'> {
@@ -87,16 +84,25 @@ class Proxy {
       : undefined;
   }
 
-  #from<Request>(request: Request, caller: Caller): Request & { by: string } {
-    return { ...request, by: `client ${caller.id} of ${this.#options.name}` };
-  }
-
-  #primaryOf(copyset: string, caller: Caller): Remote<NodeCalls> {
+  async #forward<Request extends { readonly copyset: string }, Answer>(
+    request: Request,
+    caller: Caller,
+    call: (node: Remote<NodeCalls>, from: Request & { by: string }) => Promise<Answer>,
+  ): Promise<Answer> {
     caller.isClient = true;
     this.#keepers.mustGovern();
+    const { copyset } = request;
     const address = this.#primaries.get(copyset);
     if (address === undefined) throw new GridError('no-primary', `copyset ${copyset} has no primary`);
-    return this.#remotes.to(address);
+    try {
+      return await call(this.#remotes.to(address), {
+        ...request,
+        by: `client ${caller.id} of ${this.#options.name}`,
+      });
+    } catch (error) {
+      if (!(error instanceof GridError) || error.code !== 'disconnected') throw error;
+      throw new GridError('no-primary', `the primary of copyset ${copyset} is gone`);
+    }
   }
 
   /** Who waits for a node that is primary no more is let go: to try again with the new one. */

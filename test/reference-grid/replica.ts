@@ -28,12 +28,16 @@ export class Replica {
   /** Up to which update it is durable there. */
   acknowledged = -1;
   joined = false;
+  #connected = false;
   #ended = false;
   #more = Promise.withResolvers<void>();
 
   constructor(name: string, address: string, owner: ReplicaOwner) {
     this.name = name;
-    this.#remote = new Remote(address);
+    this.#remote = new Remote(address, () => {
+      this.#connected = false;
+      this.wake();
+    });
     this.#owner = owner;
     this.#attempts = every(
       () => RETRY_MS,
@@ -73,9 +77,10 @@ export class Replica {
   async #replicate(): Promise<void> {
     const { log, term, name } = this.#owner;
     const theirs = await this.#remote.call('follow', { term, primary: name });
+    this.#connected = true;
     const continues = theirs.identity === log.logged.identity && log.termOf(theirs.sequence) === theirs.term;
     let has = continues ? theirs.sequence : await this.#copy();
-    while (!this.#ended) {
+    while (this.#connected && !this.#ended) {
       this.acknowledged = has;
       this.#more = Promise.withResolvers();
       if (has === log.logged.sequence) {

@@ -89,8 +89,11 @@ export class Remote<Calls> {
   #calls = 0;
   readonly #waiting = new Map<number, { done: (answer: never) => void; failed: (error: Error) => void }>();
 
-  constructor(address: string) {
+  readonly #onBroken: () => void;
+
+  constructor(address: string, onBroken: () => void = () => undefined) {
     this.address = address;
+    this.#onBroken = onBroken;
   }
 
   call<Name extends keyof Calls & string>(
@@ -118,6 +121,7 @@ export class Remote<Calls> {
       const broken = new GridError('disconnected', `the connection to ${this.address} broke`);
       for (const { failed } of this.#waiting.values()) failed(broken);
       this.#waiting.clear();
+      this.#onBroken();
     });
     onLine(socket, (line) => {
       const { id, answer, error } = JSON.parse(line) as Answer;
