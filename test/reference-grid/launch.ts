@@ -1,0 +1,256 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdirSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { freePort } from '../lab/ports.ts';
+import { until } from '../lab/processes.ts';
+import type { RealmCalls, RealmStatus } from './calls.ts';
+import { Client } from './client.ts';
+import type { DefinedProcess, GridDefinition } from './definition.ts';
+import { Remote } from './rpc.ts';
+
+const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
+
+export interface LaunchOptions {
+  readonly name?: string;
+  /** Where data directories, sockets and logs go; a short path, for sockets have at most 100 bytes. */
+  readonly folder: string;
+  /** Addresses; the processes are spread over them, those of one kind on different ones. */
+  readonly hosts: readonly string[];
+  /** How many nodes each copyset has, in the order of definition. */
+  readonly copysets: Readonly<Record<string, number>>;
+  readonly keepers: number;
+  readonly proxies: number;
+  readonly satellites: number;
+  /** So many realm services that take updates all, instead of one with satellites. */
+  readonly cluster?: number;
+  readonly foreign?: readonly string[];
+  /** More options for every process, e.g. `--journal-bytes`. */
+  readonly options?: readonly string[];
+}
+
+export type LaunchedRole = 'realm-service' | 'keeper' | 'node' | 'proxy';
+
+export interface GridProcess extends DefinedProcess {
+  readonly role: LaunchedRole;
+  readonly host: string;
+  /** `unix:PATH`, where it serves the contract. */
+  readonly participant: string;
+  readonly running: boolean;
+  readonly pid: number | undefined;
+  /** Resolves when it listens. */
+  start(): Promise<void>;
+  /** Lets it end by itself; resolves when it is gone. */
+  stop(): Promise<void>;
+  /** Resolves when it is gone, where the signal ends it. */
+  kill(signal: NodeJS.Signals): Promise<void>;
+}
+
+export interface ReferenceGrid {
+  readonly definition: GridDefinition;
+  readonly processes: readonly GridProcess[];
+  /** Of the realm services that take updates. */
+  readonly urls: readonly string[];
+  process(name: string): GridProcess;
+  /** Starts all that are not running: realm services first, then the others. */
+  start(): Promise<void>;
+  /** Gives the realm its definition. */
+  define(): Promise<void>;
+  status(): Promise<RealmStatus>;
+  /** Resolves when every running process says in the realm that it is fit. */
+  healthy(): Promise<void>;
+  client(patienceMs?: number): Client;
+  /** Ends all processes, whatever they do. */
+  close(): Promise<void>;
+}
+
+/** Lays out a grid of real processes, all of them described, none started. */
+export async function layOutReferenceGrid(options: LaunchOptions): Promise<ReferenceGrid> {
+  const { folder, hosts, copysets } = options;
+  const args = options.options ?? [];
+  const processes: GridProcess[] = [];
+  const lay = async (role: LaunchedRole, name: string, index: number, realm: () => readonly string[]) => {
+    const host = hosts[index % hosts.length] ?? '127.0.0.1';
+    const address = `${host}:${await freePort(host)}`;
+    processes.push(new Launched({ role, name, host, address, folder, realm, args }));
+  };
+  const of = (role: LaunchedRole) => processes.filter((process) => process.role === role);
+  const primaries = options.cluster ?? 1;
+  const urls = (): string[] => of('realm-service').map(({ address }) => address);
+  const updating = (): string[] => urls().slice(0, primaries);
+  for (let index = 0; index < primaries; index += 1) {
+    const realm = options.cluster === undefined ? () => [] : updating;
+    await lay('realm-service', `realm${index === 0 ? '' : index + 1}`, index, realm);
+  }
+  for (let index = 0; index < options.satellites; index += 1) {
+    await lay('realm-service', `satellite${index === 0 ? '' : index + 1}`, index + 1, updating);
+  }
+  for (let index = 0; index < options.keepers; index += 1) await lay('keeper', `k${index + 1}`, index, urls);
+  for (const [copyset, count] of Object.entries(copysets)) {
+    for (let index = 0; index < count; index += 1) await lay('node', `${copyset}${index + 1}`, index, urls);
+  }
+  for (let index = 0; index < options.proxies; index += 1) await lay('proxy', `p${index + 1}`, index, urls);
+
+  const defined = (all: readonly GridProcess[]): DefinedProcess[] =>
+    all.map(({ name, address, dataDirectory }) => ({ name, address, dataDirectory }));
+  const definition: GridDefinition = {
+    grid: options.name ?? 'reference',
+    version: 0,
+    copysets: Object.entries(copysets).map(([name, count]) => ({
+      name,
+      nodes: defined(of('node').filter((node) => new RegExp(`^${name}[1-${count}]$`, 'u').test(node.name))),
+    })),
+    keepers: defined(of('keeper')),
+    proxies: defined(of('proxy')),
+    realmServices: defined(of('realm-service')),
+    foreign: options.foreign ?? [],
+  };
+  const realm = async <T>(work: (remote: Remote<RealmCalls>) => Promise<T>): Promise<T> => {
+    const remote = new Remote<RealmCalls>(updating()[0] ?? '');
+    try {
+      return await work(remote);
+    } finally {
+      remote.close();
+    }
+  };
+  const startAll = (all: readonly GridProcess[]) =>
+    Promise.all(all.filter((process) => !process.running).map((process) => process.start()));
+  const grid: ReferenceGrid = {
+    definition,
+    processes,
+    urls: updating(),
+    process(name) {
+      const found = processes.find((process) => process.name === name);
+      if (found === undefined) throw new Error(`there is no process ${name}`);
+      return found;
+    },
+    async start() {
+      await startAll(of('realm-service'));
+      await startAll(processes);
+    },
+    async define() {
+      await realm((remote) => remote.call('define', definition));
+    },
+    status: () => realm((remote) => remote.call('status', {})),
+    async healthy() {
+      let last = '';
+      const fit = async (): Promise<boolean> => {
+        const { running } = await grid.status();
+        const said = new Map(running.map((report) => [report.name, report]));
+        const unfit = processes.filter(({ name, running: runs }) => runs && said.get(name)?.healthy !== true);
+        last = unfit
+          .map(({ name }) => `${name}: ${said.get(name)?.problems.join() ?? 'not heard of'}`)
+          .join('; ');
+        return unfit.length === 0;
+      };
+      await until('the grid to be healthy', fit).catch((error: unknown) => {
+        throw new Error(last, { cause: error });
+      });
+    },
+    client: (patienceMs) => new Client(urls(), patienceMs),
+    async close() {
+      await Promise.all(processes.map((process) => process.kill('SIGKILL')));
+    },
+  };
+  return grid;
+}
+
+/** As `layOutReferenceGrid`, and then started, defined and healthy. */
+export async function launchReferenceGrid(options: LaunchOptions): Promise<ReferenceGrid> {
+  const grid = await layOutReferenceGrid(options);
+  try {
+    const realms = grid.processes.filter(({ role }) => role === 'realm-service');
+    await Promise.all(realms.map((process) => process.start()));
+    await grid.define();
+    await grid.start();
+    await grid.healthy();
+    return grid;
+  } catch (error) {
+    await grid.close();
+    throw error;
+  }
+}
+
+const alive = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of alive) child.kill('SIGKILL');
+});
+
+interface Layout {
+  readonly role: LaunchedRole;
+  readonly name: string;
+  readonly host: string;
+  readonly address: string;
+  readonly folder: string;
+  readonly realm: () => readonly string[];
+  readonly args: readonly string[];
+}
+
+class Launched implements GridProcess {
+  readonly role: LaunchedRole;
+  readonly name: string;
+  readonly host: string;
+  readonly address: string;
+  readonly dataDirectory: string;
+  readonly participant: string;
+  readonly #layout: Layout;
+  #child: ChildProcess | undefined;
+  #gone: Promise<void> = Promise.resolve();
+
+  constructor(layout: Layout) {
+    this.#layout = layout;
+    this.role = layout.role;
+    this.name = layout.name;
+    this.host = layout.host;
+    this.address = layout.address;
+    this.dataDirectory = join(layout.folder, layout.host, layout.name);
+    this.participant = `unix:${join(layout.folder, `${layout.name}.sock`)}`;
+  }
+
+  get running(): boolean {
+    return this.#child !== undefined;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  async start(): Promise<void> {
+    const { folder, realm, args, name } = this.#layout;
+    mkdirSync(this.dataDirectory, { recursive: true });
+    const log = join(folder, `${name}.log`);
+    const out = openSync(log, 'a');
+    const from = readFileSync(log, 'utf8').length;
+    const url = realm();
+    const where = { data: this.dataDirectory, name, listen: this.address, participant: this.participant };
+    const options = Object.entries(where).flatMap(([option, value]) => [`--${option}`, value]);
+    if (url.length > 0) options.push('--realm', url.join());
+    if (this.role === 'realm-service' && url.includes(this.address)) options.push('--cluster');
+    const child = spawn(process.execPath, [MAIN, this.role, ...options, ...args], {
+      stdio: ['ignore', out, out],
+    });
+    alive.add(child);
+    this.#child = child;
+    this.#gone = new Promise((resolve) => {
+      child.once('exit', () => {
+        alive.delete(child);
+        if (this.#child === child) this.#child = undefined;
+        resolve();
+      });
+    });
+    await until(`${name} to listen`, () => {
+      const said = readFileSync(log, 'utf8').slice(from);
+      if (!this.running) throw new Error(`${name} ended:\n${said}`);
+      return said.includes(`${name} listens`);
+    });
+  }
+
+  async stop(): Promise<void> {
+    await this.kill('SIGTERM');
+  }
+
+  async kill(signal: NodeJS.Signals): Promise<void> {
+    this.#child?.kill(signal);
+    if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') await this.#gone;
+  }
+}

@@ -1,0 +1,29 @@
+import { startNode } from './node.ts';
+import { readOptions } from './options.ts';
+import { serveParticipant } from './participant.ts';
+import { startProxy } from './proxy.ts';
+import { startRealmService } from './realm-service.ts';
+import { startStateKeeper } from './state-keeper.ts';
+
+/** One process of the grid: `main.ts realm-service|keeper|node|proxy --name … --listen … --realm … --participant …`. */
+
+const roles = {
+  'realm-service': startRealmService,
+  keeper: startStateKeeper,
+  node: startNode,
+  proxy: startProxy,
+};
+
+const options = readOptions(process.argv.slice(2));
+if (!Object.hasOwn(roles, options.role)) throw new Error(`there is no role ${options.role}`);
+const { participation, begun, stop } = await roles[options.role as keyof typeof roles](options);
+const server = await serveParticipant(options.participant, participation);
+
+const end = (): void => {
+  server.forceShutdown();
+  void stop().then(() => process.exit(0));
+};
+process.once('SIGTERM', end);
+process.once('SIGINT', end);
+process.stdout.write(`${options.name} listens\n`);
+await begun;

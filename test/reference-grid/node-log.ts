@@ -1,0 +1,125 @@
+import { join } from 'node:path';
+import type { History, LogEntry, Position } from './calls.ts';
+import { Database, historyAfter, termOf } from './database.ts';
+import { Journal, type Place } from './journal.ts';
+
+type Update = Extract<LogEntry, { kind: 'update' }>;
+
+const MAX_RECENT = 20_000;
+
+/**
+ * What a node has: first it is logged, which is durable, then applied, which is visible. A start applies all that is
+ * logged. One caller at a time logs.
+ */
+export class NodeLog {
+  readonly database: Database;
+  readonly #journal: Journal;
+  #logged: History;
+  readonly #unapplied: { readonly entry: LogEntry; readonly place: Place }[] = [];
+  /** The last of what is logged, for those that follow. */
+  #recent: Update[] = [];
+  #suspended = false;
+  #retained = false;
+
+  constructor(dataDirectory: string, journalBytes: number) {
+    this.database = new Database(dataDirectory);
+    this.#journal = new Journal(join(dataDirectory, 'live', 'journal'), journalBytes);
+    this.#logged = this.database.history;
+  }
+
+  async begin(): Promise<void> {
+    for await (const { entry, end } of this.#journal.read(this.database.place))
+      this.database.apply(entry, end);
+    this.#logged = this.database.history;
+    await this.#journal.begin();
+  }
+
+  get logged(): History {
+    return this.#logged;
+  }
+
+  get position(): Position {
+    const { identity, sequence } = this.#logged;
+    return { identity, sequence, term: this.termOf(sequence) };
+  }
+
+  termOf(sequence: number): number {
+    return termOf(this.#logged, sequence);
+  }
+
+  async log(entries: readonly LogEntry[]): Promise<void> {
+    const places = await this.#journal.append(entries);
+    for (const [index, entry] of entries.entries()) {
+      this.#unapplied.push({ entry, place: places[index] as Place });
+      this.#logged = historyAfter(this.#logged, entry);
+      if (entry.kind === 'update') this.#recent.push(entry);
+      else this.#recent = [];
+    }
+    if (this.#recent.length > MAX_RECENT) this.#recent = this.#recent.slice(-MAX_RECENT / 2);
+  }
+
+  /** Makes visible what is logged, up to and with this update. */
+  apply(sequence = Infinity): void {
+    for (let next = this.#unapplied[0]; next !== undefined; next = this.#unapplied[0]) {
+      if (next.entry.kind === 'update' && next.entry.sequence > sequence) return;
+      this.#unapplied.shift();
+      this.database.apply(next.entry, next.place);
+    }
+  }
+
+  /** The updates after this one, some of them; undefined where the journal does not have them any more. */
+  async after(sequence: number, limit: number): Promise<readonly Update[] | undefined> {
+    const first = this.#recent[0]?.sequence ?? Infinity;
+    if (first <= sequence + 1) return this.#recent.slice(sequence + 1 - first, sequence + 1 - first + limit);
+    try {
+      return await this.#fromFiles(sequence, limit);
+    } catch {
+      return undefined;
+    }
+  }
+
+  async #fromFiles(sequence: number, limit: number): Promise<readonly Update[] | undefined> {
+    const [file = ''] = this.#journal.files();
+    let found: Update[] = [];
+    for await (const { entry } of this.#journal.read({ file, offset: 0 })) {
+      if (entry.kind === 'clear') found = [];
+      if (entry.kind === 'update' && entry.sequence === sequence + 1 + found.length) found.push(entry);
+      if (found.length === limit) break;
+    }
+    return found.length > 0 ? found : undefined;
+  }
+
+  /** The write daemon's visit: after it, journal files that no start would need are gone. */
+  async write(): Promise<void> {
+    await this.database.write();
+    this.#journal.removeBefore(this.database.place.file);
+  }
+
+  switchJournal(): Promise<{ file: string; length: number }> {
+    return this.#journal.switch();
+  }
+
+  async suspend(): Promise<string> {
+    this.#suspended = true;
+    await this.database.suspend();
+    const { file } = this.database.place;
+    this.#journal.retainFrom(file);
+    return file;
+  }
+
+  resume(): void {
+    this.#suspended = false;
+    this.database.resume();
+    this.retain(this.#retained);
+  }
+
+  retain(retained: boolean): void {
+    this.#retained = retained;
+    if (!retained && !this.#suspended) this.#journal.retainFrom(undefined);
+  }
+
+  async close(): Promise<void> {
+    await this.database.close();
+    await this.#journal.close();
+  }
+}
