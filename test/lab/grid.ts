@@ -30,6 +30,8 @@ export interface GridOptions {
   readonly hosts: readonly string[];
   /** Copysets, in definition order; each names the host of its primary, then those of its standbys. */
   readonly copysets: readonly { readonly name: string; readonly hosts: readonly number[] }[];
+  /** Processes that take part by themselves; each belongs to the host of its address. */
+  readonly native?: readonly NativeMember[];
   readonly version?: PostgresVersion;
   readonly settings?: readonly string[];
   readonly leaseSeconds?: number;
@@ -44,6 +46,19 @@ export interface GridOptions {
   readonly repository?: string;
   readonly stateOf?: (host: number) => string;
   readonly env?: NodeJS.ProcessEnv;
+}
+
+/** A process of a grid as an agent file describes it. */
+export interface NativeMember {
+  readonly name: string;
+  readonly role: 'realm-service' | 'state-keeper' | 'node' | 'proxy';
+  readonly copyset: string | null;
+  readonly host: string;
+  readonly address: string;
+  readonly dataDirectory: string;
+  readonly participant: string;
+  readonly startCommand: readonly string[];
+  readonly stopCommand: readonly string[];
 }
 
 export interface TestMember {
@@ -274,6 +289,7 @@ export async function createGrid(options: GridOptions): Promise<TestGrid> {
         repository,
         host,
         members: members.filter((one) => one.host === index),
+        native: (options.native ?? []).filter((one) => one.host === host.address),
       }),
     );
   }
@@ -368,8 +384,9 @@ function agentYaml(input: {
   repository: string;
   host: TestHost;
   members: readonly TestMember[];
+  native: readonly NativeMember[];
 }): string {
-  const { options, name, pki, repository, host, members } = input;
+  const { options, name, pki, repository, host, members, native } = input;
   const role = options.superuser === true ? 'postgres' : 'stillpoint';
   const lines = [
     `grid: ${name}`,
@@ -377,7 +394,7 @@ function agentYaml(input: {
     `tls: { ca: ${pki}/ca.pem, cert: ${pki}/${host.address}.pem, key: ${pki}/${host.address}-key.pem }`,
     `state: ${host.state}`,
     `repository: ${repository}`,
-    members.length === 0 ? 'members: []' : 'members:',
+    members.length + native.length === 0 ? 'members: []' : 'members:',
   ];
   for (const { name: member, copyset, server } of members) {
     lines.push(
@@ -391,6 +408,19 @@ function agentYaml(input: {
       `    binaries: ${postgresBinaries(server.version)}`,
       ...(serverUser === null ? [] : [`    run: { user: ${serverUser.name} }`]),
       ...(options.memberLines?.(member) ?? []).map((line) => `    ${line}`),
+    );
+  }
+  for (const member of native) {
+    lines.push(
+      `  - name: ${member.name}`,
+      `    role: ${member.role}`,
+      ...(member.copyset === null ? [] : [`    copyset: ${member.copyset}`]),
+      `    engine: native`,
+      `    address: ${member.address}`,
+      `    data: ${member.dataDirectory}`,
+      `    participant: ${member.participant}`,
+      `    run: { start: ${JSON.stringify(member.startCommand)}, stop: ${JSON.stringify(member.stopCommand)} }`,
+      ...(options.memberLines?.(member.name) ?? []).map((line) => `    ${line}`),
     );
   }
   return `${lines.join('\n')}\n`;
@@ -409,7 +439,10 @@ function gridYaml(input: {
     `agents: [${hosts.map((host) => `"${host.agentAddress}"`).join(', ')}]`,
     `repository: ${repository}`,
     `tls: { ca: ${pki}/ca.pem, cert: ${pki}/coordinator.pem, key: ${pki}/coordinator-key.pem }`,
-    `copysets: [${options.copysets.map((copyset) => copyset.name).join(', ')}]`,
+    // Where there is a realm its definition gives the order.
+    ...(options.native === undefined
+      ? [`copysets: [${options.copysets.map((copyset) => copyset.name).join(', ')}]`]
+      : []),
     `leaseSeconds: ${options.leaseSeconds ?? 10}`,
     '',
   ].join('\n');

@@ -1,15 +1,17 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, openSync, readFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { freePort } from '../lab/ports.ts';
 import { until } from '../lab/processes.ts';
 import type { RealmCalls, RealmStatus } from './calls.ts';
 import { Client } from './client.ts';
+import { pidOf } from './control.ts';
 import type { DefinedProcess, GridDefinition } from './definition.ts';
 import { Remote } from './rpc.ts';
 
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
+const CONTROL = fileURLToPath(new URL('control.ts', import.meta.url));
 
 export interface LaunchOptions {
   readonly name?: string;
@@ -38,6 +40,11 @@ export interface GridProcess extends DefinedProcess {
   readonly participant: string;
   readonly running: boolean;
   readonly pid: number | undefined;
+  /** What an operator would start and stop it with. */
+  readonly startCommand: readonly string[];
+  readonly stopCommand: readonly string[];
+  /** Makes its data directory, and sees to it that it ends with us, whoever starts it. */
+  prepare(): void;
   /** Resolves when it listens. */
   start(): Promise<void>;
   /** Lets it end by itself; resolves when it is gone. */
@@ -171,10 +178,16 @@ export async function launchReferenceGrid(options: LaunchOptions): Promise<Refer
   }
 }
 
-const alive = new Set<ChildProcess>();
+/** Bases of the processes that may live; ended when this process ends. */
+const begun = new Set<string>();
 process.once('exit', () => {
-  for (const child of alive) child.kill('SIGKILL');
+  for (const base of begun) kill(base, 'SIGKILL');
 });
+
+function kill(base: string, signal: NodeJS.Signals): void {
+  const pid = pidOf(base);
+  if (pid !== null) process.kill(pid, signal);
+}
 
 interface Layout {
   readonly role: LaunchedRole;
@@ -194,8 +207,7 @@ class Launched implements GridProcess {
   readonly dataDirectory: string;
   readonly participant: string;
   readonly #layout: Layout;
-  #child: ChildProcess | undefined;
-  #gone: Promise<void> = Promise.resolve();
+  readonly #base: string;
 
   constructor(layout: Layout) {
     this.#layout = layout;
@@ -204,45 +216,41 @@ class Launched implements GridProcess {
     this.host = layout.host;
     this.address = layout.address;
     this.dataDirectory = join(layout.folder, layout.host, layout.name);
-    this.participant = `unix:${join(layout.folder, `${layout.name}.sock`)}`;
+    this.#base = join(layout.folder, layout.name);
+    this.participant = `unix:${this.#base}.sock`;
   }
 
   get running(): boolean {
-    return this.#child !== undefined;
+    return this.pid !== undefined;
   }
 
   get pid(): number | undefined {
-    return this.#child?.pid;
+    return pidOf(this.#base) ?? undefined;
   }
 
-  async start(): Promise<void> {
-    const { folder, realm, args, name } = this.#layout;
-    mkdirSync(this.dataDirectory, { recursive: true });
-    const log = join(folder, `${name}.log`);
-    const out = openSync(log, 'a');
-    const from = readFileSync(log, 'utf8').length;
+  get startCommand(): readonly string[] {
+    const { realm, args, name } = this.#layout;
     const url = realm();
     const where = { data: this.dataDirectory, name, listen: this.address, participant: this.participant };
     const options = Object.entries(where).flatMap(([option, value]) => [`--${option}`, value]);
     if (url.length > 0) options.push('--realm', url.join());
     if (this.role === 'realm-service' && url.includes(this.address)) options.push('--cluster');
-    const child = spawn(process.execPath, [MAIN, this.role, ...options, ...args], {
-      stdio: ['ignore', out, out],
-    });
-    alive.add(child);
-    this.#child = child;
-    this.#gone = new Promise((resolve) => {
-      child.once('exit', () => {
-        alive.delete(child);
-        if (this.#child === child) this.#child = undefined;
-        resolve();
-      });
-    });
-    await until(`${name} to listen`, () => {
-      const said = readFileSync(log, 'utf8').slice(from);
-      if (!this.running) throw new Error(`${name} ended:\n${said}`);
-      return said.includes(`${name} listens`);
-    });
+    return [process.execPath, CONTROL, 'start', this.#base, this.role, ...options, ...args];
+  }
+
+  get stopCommand(): readonly string[] {
+    return [process.execPath, CONTROL, 'stop', this.#base];
+  }
+
+  prepare(): void {
+    mkdirSync(this.dataDirectory, { recursive: true });
+    begun.add(this.#base);
+  }
+
+  async start(): Promise<void> {
+    this.prepare();
+    const [program = '', ...args] = this.startCommand;
+    await promisify(execFile)(program, args);
   }
 
   async stop(): Promise<void> {
@@ -250,7 +258,8 @@ class Launched implements GridProcess {
   }
 
   async kill(signal: NodeJS.Signals): Promise<void> {
-    this.#child?.kill(signal);
-    if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') await this.#gone;
+    kill(this.#base, signal);
+    if (signal === 'SIGSTOP' || signal === 'SIGCONT') return;
+    await until(`${this.name} to be gone`, () => !this.running);
   }
 }
