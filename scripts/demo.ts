@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { CheckpointReport, RestoreReport } from '../coordinator/reports.ts';
-import { CausalClients, checkOrder, latencies, TABLE_SQL } from '../test/lab/causal-clients.ts';
+import { CausalClients, checkOrder, latencies } from '../test/lab/causal-clients.ts';
+import { postgresShards, TABLE_SQL } from '../test/lab/shards.ts';
 import { checkpointUnderLoad } from '../test/lab/checkpoint-under-load.ts';
 import { createGrid, type TestGrid } from '../test/lab/grid.ts';
 import { until, type Finished } from '../test/lab/processes.ts';
@@ -45,7 +46,7 @@ async function main(): Promise<boolean> {
 
     tell(`2. ${CLIENTS} clients write A on one server and, once it is acknowledged, B on another.`);
     const clients = await CausalClients.start(
-      grid.primaries.map(({ server }) => server.url),
+      postgresShards(grid.primaries.map(({ server }) => server.url)),
       CLIENTS,
     );
     await until('writes', () => clients.writes.length > 2000);
@@ -75,7 +76,7 @@ async function main(): Promise<boolean> {
       tell(`     ${name.padEnd(10)} ${from.padEnd(18)} -> ${to}`);
 
     const urls = other.primaries.map(({ server }) => server.url);
-    const order = await checkOrder(urls, clients.writes, load.beganAt);
+    const order = await checkOrder(postgresShards(urls), clients.writes, load.beganAt);
     const unequal = await standbyDifference(other);
     const good =
       order.missing === 0 &&

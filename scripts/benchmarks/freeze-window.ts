@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { CheckpointReport } from '../../coordinator/reports.ts';
-import { CausalClients, checkOrder, latencies, TABLE_SQL } from '../../test/lab/causal-clients.ts';
+import { CausalClients, checkOrder, latencies } from '../../test/lab/causal-clients.ts';
+import { postgresShards, TABLE_SQL } from '../../test/lab/shards.ts';
 import { checkpointUnderLoad } from '../../test/lab/checkpoint-under-load.ts';
 import { createGrid, type TestGrid } from '../../test/lab/grid.ts';
 import { until } from '../../test/lab/processes.ts';
@@ -47,7 +48,7 @@ async function main(): Promise<void> {
     }
     other = await createGrid({ beside: grid, empty: true, hosts: others, copysets });
     const urls = grid.primaries.map(({ server }) => server.url);
-    const clients = await CausalClients.start(urls, Number(values.writers));
+    const clients = await CausalClients.start(postgresShards(urls), Number(values.writers));
     await until('writes', () => clients.writes.length > 1000);
     const measured: Round[] = [];
     for (let round = 1; round <= rounds; round += 1) {
@@ -99,7 +100,7 @@ async function oneRound(
   ]);
   if (restored.code !== 0) throw new Error(restored.stderr + restored.stdout);
   const order = await checkOrder(
-    other.primaries.map(({ server }) => server.url),
+    postgresShards(other.primaries.map(({ server }) => server.url)),
     clients.writes,
     load.beganAt,
   );

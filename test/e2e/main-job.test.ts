@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CheckpointReport, RestoreReport } from '../../coordinator/reports.ts';
-import { CausalClients, checkOrder, TABLE_SQL } from '../lab/causal-clients.ts';
+import { CausalClients, checkOrder } from '../lab/causal-clients.ts';
+import { postgresShards, TABLE_SQL } from '../lab/shards.ts';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { stillpoint, until } from '../lab/processes.ts';
 import type { PostgresVersion } from '../lab/postgres.ts';
@@ -33,7 +34,7 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
       });
       for (const { server } of grid.primaries) await server.query(TABLE_SQL);
       const urls = grid.primaries.map(({ server }) => server.url);
-      clients = await CausalClients.start(urls, 4);
+      clients = await CausalClients.start(postgresShards(urls), 4);
       await until('writes', () => clients.writes.length > 500);
     });
 
@@ -103,7 +104,7 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
       expect(restored.code, restored.stderr + restored.stdout).to.equal(0);
       expect(restored.json).to.include({ verified: true, checkpoint: report.checkpoint });
       const urls = other.primaries.map(({ server }) => server.url);
-      const order = await checkOrder(urls, clients.writes, began);
+      const order = await checkOrder(postgresShards(urls), clients.writes, began);
       expect(order).to.include({ missing: 0, withoutCause: 0 });
       expect(order.found).to.be.greaterThan(500);
     });

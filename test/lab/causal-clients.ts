@@ -1,5 +1,3 @@
-import { Client } from 'pg';
-
 /**
  * Clients whose acts have causes: each writes on one shard and, after that was acknowledged, on the next.
  * If a restore shows a write, it must show every earlier write of the same client, wherever it went.
@@ -13,28 +11,30 @@ export interface Write {
   readonly acknowledgedAt: number;
 }
 
-export const TABLE_SQL =
-  'CREATE TABLE IF NOT EXISTS causal (client int, sequence int, PRIMARY KEY (client, sequence))';
+/** Something that stores rows: a server, or a copyset of a grid. */
+export interface Shard {
+  /** A connection of one client's own. */
+  connect(): Promise<Connection>;
+  /** Every row that is there, of all clients. */
+  rows(): Promise<readonly { readonly client: number; readonly sequence: number }[]>;
+}
+
+export interface Connection {
+  /** Resolves when it is acknowledged. */
+  write(client: number, sequence: number): Promise<void>;
+  close(): void;
+}
 
 export class CausalClients {
   readonly writes: Write[] = [];
   readonly #running: Promise<void>[] = [];
   #stopped = false;
 
-  /** Starts writing to these servers; resolves when every client has a connection to each. */
-  static async start(urls: readonly string[], clients: number): Promise<CausalClients> {
+  /** Starts writing to these shards; resolves when every client has a connection to each. */
+  static async start(shards: readonly Shard[], clients: number): Promise<CausalClients> {
     const workload = new CausalClients();
     const opened = await Promise.all(
-      Array.from({ length: clients }, () =>
-        Promise.all(
-          urls.map(async (connectionString) => {
-            const client = new Client({ connectionString, application_name: 'causal' });
-            client.on('error', () => undefined);
-            await client.connect();
-            return client;
-          }),
-        ),
-      ),
+      Array.from({ length: clients }, () => Promise.all(shards.map((shard) => shard.connect()))),
     );
     workload.#running.push(...opened.map((connections, client) => workload.#write(client, connections)));
     return workload;
@@ -46,22 +46,18 @@ export class CausalClients {
     await Promise.all(this.#running);
   }
 
-  async #write(client: number, connections: readonly Client[]): Promise<void> {
+  async #write(client: number, connections: readonly Connection[]): Promise<void> {
     try {
       for (let sequence = 0; !this.#stopped; sequence += 1) {
         const shard = (client + sequence) % connections.length;
         const sentAt = performance.now();
-        await connections[shard]?.query({
-          name: 'causal',
-          text: 'INSERT INTO causal VALUES ($1, $2)',
-          values: [client, sequence],
-        });
+        await connections[shard]?.write(client, sequence);
         this.writes.push({ client, sequence, shard, sentAt, acknowledgedAt: performance.now() });
       }
     } catch {
       // Its server is gone: what was not acknowledged is nobody's.
     } finally {
-      for (const connection of connections) void connection.end().catch(() => undefined);
+      for (const connection of connections) connection.close();
     }
   }
 }
@@ -74,27 +70,18 @@ export interface OrderReport {
   readonly found: number;
 }
 
-/** Holds what the restored servers show against what the clients saw. */
+/** Holds what the restored shards show against what the clients saw. */
 export async function checkOrder(
-  urls: readonly string[],
+  shards: readonly Shard[],
   writes: readonly Write[],
   acknowledgedBefore: number,
 ): Promise<OrderReport> {
   const found = new Map<number, Set<number>>();
-  for (const connectionString of urls) {
-    const client = new Client({ connectionString });
-    await client.connect();
-    try {
-      const { rows } = await client.query<{ client: number; sequence: number }>(
-        'SELECT client, sequence FROM causal',
-      );
-      for (const row of rows) {
-        const set = found.get(row.client) ?? new Set();
-        set.add(row.sequence);
-        found.set(row.client, set);
-      }
-    } finally {
-      await client.end();
+  for (const shard of shards) {
+    for (const { client, sequence } of await shard.rows()) {
+      const set = found.get(client) ?? new Set();
+      set.add(sequence);
+      found.set(client, set);
     }
   }
   let withoutCause = 0;

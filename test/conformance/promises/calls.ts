@@ -38,7 +38,11 @@ const CALLS: readonly { name: string; roles: readonly Role[]; call: Call }[] = [
     roles: NODE,
     call: ({ participant }, { operation }) => participant.enterMaintenance({ operation, leaseMs: 1000 }),
   },
-  { name: 'LeaveMaintenance', roles: NODE, call: ({ participant }, one) => participant.leaveMaintenance(one) },
+  {
+    name: 'LeaveMaintenance',
+    roles: NODE,
+    call: ({ participant }, one) => participant.leaveMaintenance(one),
+  },
   {
     name: 'BackUpDatabase',
     roles: ['realm-service'],
@@ -80,7 +84,13 @@ const MALFORMED: readonly { what: string; roles: readonly Role[]; call: Call }[]
     what: 'Quiesce without operation',
     roles: RESTING_ROLES,
     call: ({ participant }, { token }) =>
-      participant.quiesce({ operation: WITHOUT_OPERATION, token, allowReads: true, timeoutMs: 1000, leaseMs: 1000 }),
+      participant.quiesce({
+        operation: WITHOUT_OPERATION,
+        token,
+        allowReads: true,
+        timeoutMs: 1000,
+        leaseMs: 1000,
+      }),
   },
   {
     what: 'Quiesce without token',

@@ -1,0 +1,72 @@
+import { Client } from 'pg';
+import type { ReferenceGrid } from '../reference-grid/launch.ts';
+import type { Shard } from './causal-clients.ts';
+
+export const TABLE_SQL =
+  'CREATE TABLE IF NOT EXISTS causal (client int, sequence int, PRIMARY KEY (client, sequence))';
+
+/** PostgreSQL servers by their URLs; the table is the caller's to make. */
+export function postgresShards(urls: readonly string[]): Shard[] {
+  return urls.map((connectionString) => {
+    const connected = async (): Promise<Client> => {
+      const client = new Client({ connectionString, application_name: 'causal' });
+      client.on('error', () => undefined);
+      await client.connect();
+      return client;
+    };
+    return {
+      async connect() {
+        const connection = await connected();
+        return {
+          async write(client, sequence) {
+            const values = [client, sequence];
+            await connection.query({
+              name: 'causal',
+              text: 'INSERT INTO causal VALUES ($1, $2)',
+              values,
+            });
+          },
+          close: () => void connection.end().catch(() => undefined),
+        };
+      },
+      async rows() {
+        const connection = await connected();
+        try {
+          const { rows } = await connection.query<{ client: number; sequence: number }>(
+            'SELECT client, sequence FROM causal',
+          );
+          return rows;
+        } finally {
+          await connection.end();
+        }
+      },
+    };
+  });
+}
+
+const TABLE = 'causal';
+
+/** Copysets of a reference grid, through its proxies. */
+export function referenceShards(grid: ReferenceGrid, copysets: readonly string[]): Shard[] {
+  return copysets.map((copyset) => ({
+    connect() {
+      const connection = grid.client();
+      return Promise.resolve({
+        write: (client, sequence) => connection.put(TABLE, `${client} ${sequence}`, '', copyset),
+        close: () => connection.close(),
+      });
+    },
+    async rows() {
+      const connection = grid.client();
+      try {
+        const rows = await connection.scan(TABLE, copyset);
+        return rows.map((row) => {
+          const [client, sequence] = row[1].split(' ').map(Number);
+          return { client: client ?? 0, sequence: sequence ?? 0 };
+        });
+      } finally {
+        connection.close();
+      }
+    },
+  }));
+}
