@@ -102,7 +102,8 @@ export class Lab {
     const { allowReads = true, timeoutMs = 5000, leaseMs = LONG_MS } = options;
     const request = { ...attempt, allowReads, timeoutMs, leaseMs };
     const { quiesced, notQuiesced } = await this.participant.quiesce(request);
-    if (!quiesced) throw new Unjudged(`it did not come to rest in ${timeoutMs} ms: ${notQuiesced.join(', ')}`);
+    if (!quiesced)
+      throw new Unjudged(`it did not come to rest in ${timeoutMs} ms: ${notQuiesced.join(', ')}`);
   }
 
   /** What is seen while the process rests counts only if it says, when it is resumed, that it did. */
@@ -173,9 +174,10 @@ export class Lab {
     const { writer } = this;
     if (writer === undefined) return true;
     const goal = writer.acknowledged.size + writes;
-    return await this.becomes(() => writer.acknowledged.size >= goal || writer.program.isGone(), limitMs).then(
-      () => writer.acknowledged.size >= goal,
-    );
+    return await this.becomes(
+      () => writer.acknowledged.size >= goal || writer.program.isGone(),
+      limitMs,
+    ).then(() => writer.acknowledged.size >= goal);
   }
 
   /** The writer, when it gets on. */

@@ -40,7 +40,8 @@ export class LiveFiles {
   }
 
   async copyDatabase(into: string): Promise<void> {
-    for (const name of await this.#databaseNames()) await copy(join(this.live, name), join(into, 'live', name));
+    for (const name of await this.#databaseNames())
+      await copy(join(this.live, name), join(into, 'live', name));
   }
 
   /** Copies the journal from a file on up to the cut. Resolves to the files; the last is cut. */

@@ -101,7 +101,10 @@ export async function read(
 ): Promise<ReadonlySet<number>> {
   const { rows, program } = startReading(reader, data);
   const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Unjudged(`the reader did not end in ${limitMs} ms`)), limitMs);
+  const timer = setTimeout(
+    () => late.reject(new Unjudged(`the reader did not end in ${limitMs} ms`)),
+    limitMs,
+  );
   try {
     return await Promise.race([rows, late.promise]);
   } finally {

@@ -45,7 +45,8 @@ export const leasePromises: readonly ContractPromise[] = [
         await lab.endsByItself(kind.name, leaseMs);
         // The answer left it after we asked for the hold: less than the lease from there to here is too little.
         const lastedMs = performance.now() - from;
-        if (lastedMs < leaseMs) throw new Broken(`${kind.name} ended after ${Math.round(lastedMs)} of ${leaseMs} ms`);
+        if (lastedMs < leaseMs)
+          throw new Broken(`${kind.name} ended after ${Math.round(lastedMs)} of ${leaseMs} ms`);
         await lab.participant.release(short);
       }
       return `${names(lab)}: held for as long as the lease`;
@@ -73,7 +74,8 @@ export const leasePromises: readonly ContractPromise[] = [
         if (await lab.endsByItself(kind.name, leaseMs)) {
           const { held, cause } = await kind.end(lab, attempt);
           if (held) throw new Broken(`${kind.name} had ended by its lease, and ${kind.ending} says held`);
-          if (kind.name === 'quiesced' && cause === '') throw new Broken('Resume says not held, without a cause');
+          if (kind.name === 'quiesced' && cause === '')
+            throw new Broken('Resume says not held, without a cause');
           judged.push(kind.ending);
         }
         await lab.participant.release(attempt);
@@ -92,7 +94,8 @@ export const leasePromises: readonly ContractPromise[] = [
         await kind.take(lab, attempt, LONG_MS);
         const once = await kind.end(lab, attempt);
         const twice = await kind.end(lab, attempt);
-        if (once.held !== twice.held) throw new Broken(`${kind.ending} twice: held ${once.held}, then ${twice.held}`);
+        if (once.held !== twice.held)
+          throw new Broken(`${kind.ending} twice: held ${once.held}, then ${twice.held}`);
         await lab.participant.release(attempt);
       }
       return `${holdKinds(lab)

@@ -15,7 +15,8 @@ export const restPromises: readonly ContractPromise[] = [
       const request = { ...lab.attempt(), allowReads: true, timeoutMs: 5000, leaseMs: LONG_MS };
       const { quiesced, notQuiesced } = await lab.participant.quiesce(request);
       if (quiesced) return 'it came to rest';
-      if (notQuiesced.length === 0) throw new Broken('it did not come to rest, and names nothing in not_quiesced');
+      if (notQuiesced.length === 0)
+        throw new Broken('it did not come to rest, and names nothing in not_quiesced');
       return `it did not come to rest: ${notQuiesced.join(', ')}`;
     },
   },
@@ -55,7 +56,8 @@ export const restPromises: readonly ContractPromise[] = [
         const visible = await lab.rows();
         await lab.hold();
         const since = lacking(writer.acknowledged, visible);
-        if (since !== null) throw new Broken(`writes acknowledged that were not there when it came to rest: ${since}`);
+        if (since !== null)
+          throw new Broken(`writes acknowledged that were not there when it came to rest: ${since}`);
         return `${writer.acknowledged.size} acknowledged, all of them before`;
       });
     },
@@ -176,7 +178,11 @@ export const restPromises: readonly ContractPromise[] = [
     async check(lab) {
       const { participant, description, programs } = lab;
       let isBusy = false;
-      const busy = startProgram(programs.busy ?? [], { data: description.dataDirectory }, () => (isBusy = true));
+      const busy = startProgram(
+        programs.busy ?? [],
+        { data: description.dataDirectory },
+        () => (isBusy = true),
+      );
       try {
         if (!(await lab.becomes(() => isBusy || busy.isGone())) || !isBusy) {
           throw new Unjudged(`the busy program said nothing: ${busy.complaint()}`);

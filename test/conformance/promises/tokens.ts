@@ -9,9 +9,15 @@ export const tokenPromises: readonly ContractPromise[] = [
     roles: RESTING_ROLES,
     async check(lab) {
       const older = lab.attempt();
-      const newer = await lab.whileQuiesced((attempt) => Promise.resolve(attempt), { operation: older.operation });
+      const newer = await lab.whileQuiesced((attempt) => Promise.resolve(attempt), {
+        operation: older.operation,
+      });
       const request = { ...older, allowReads: true, timeoutMs: 1000, leaseMs: LONG_MS };
-      await lab.refusal('Quiesce with an older token', lab.participant.quiesce(request), 'participant-superseded');
+      await lab.refusal(
+        'Quiesce with an older token',
+        lab.participant.quiesce(request),
+        'participant-superseded',
+      );
       const { held } = await lab.participant.describe();
       if (held.quiesced) throw new Broken(`refused, and it holds ${brief(held)}`);
       return `token ${older.token.counter} after ${newer.token.counter}: ABORTED`;
@@ -26,7 +32,10 @@ export const tokenPromises: readonly ContractPromise[] = [
       return await lab.whileQuiesced(async (ours) => {
         const theirs = lab.attempt();
         const calls: [string, () => Promise<unknown>][] = [
-          ['Quiesce', () => participant.quiesce({ ...theirs, allowReads: true, timeoutMs: 500, leaseMs: LONG_MS })],
+          [
+            'Quiesce',
+            () => participant.quiesce({ ...theirs, allowReads: true, timeoutMs: 500, leaseMs: LONG_MS }),
+          ],
         ];
         if (NODE.includes(lab.description.role)) {
           const request = { operation: theirs.operation, leaseMs: LONG_MS };
