@@ -2,6 +2,7 @@ import { assertNever } from '../../shared/domain/assert-never.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { ParticipantDescription } from '../../shared/domain/participant.ts';
 import { connectParticipant, type Participant } from '../../shared/rpc/participant-client.ts';
+import { releaseAll } from './holds.ts';
 import { Lab, type Pace } from './lab.ts';
 import { read, Writer, type Programs } from './programs.ts';
 import { Broken, Unjudged, type ContractPromise, type Need, type Verdict } from './promise.ts';
@@ -68,7 +69,7 @@ export async function runSuite(
       try {
         tell(await judge(lab, promise));
       } finally {
-        await lab.releaseAll();
+        await releaseAll(lab);
       }
     }
     return { description, verdicts };

@@ -61,18 +61,22 @@ export const journalPromises: readonly ContractPromise[] = [
     roles: NODE,
     needs: ['files'],
     async check(lab) {
-      return await lab.whileQuiesced(async (attempt) => {
-        const before = await lab.files.journalNames();
-        const cut = await lab.participant.switchJournal(attempt);
-        const file = (await lab.files.journal()).get(cut.journalFile);
-        if (file === undefined) throw new Broken(`${cut.journalFile} is not in the journal directory`);
-        if (file.sizeBytes < cut.length)
-          throw new Broken(`${place(cut)}, but the file has ${file.sizeBytes}`);
-        const later = before.find((name) => name > cut.journalFile);
-        if (later !== undefined)
-          throw new Broken(`the mark is ${cut.journalFile}, but ${later} was there before`);
-        return place(cut);
-      });
+      return await lab.whileRetained((operation) =>
+        lab.whileQuiesced(
+          async (attempt) => {
+            const before = await lab.files.journalNames();
+            const cut = await lab.participant.switchJournal(attempt);
+            const file = (await lab.files.journal()).get(cut.journalFile);
+            if (file === undefined) throw new Broken(`${cut.journalFile} is not in the journal directory`);
+            if (file.sizeBytes < cut.length)
+              throw new Broken(`${place(cut)}, but the file has ${file.sizeBytes}`);
+            const later = before.find((name) => name > cut.journalFile);
+            if (later === undefined) return place(cut);
+            throw new Broken(`the mark is ${cut.journalFile}, but ${later} was there before`);
+          },
+          { operation },
+        ),
+      );
     },
   },
   {
@@ -81,27 +85,26 @@ export const journalPromises: readonly ContractPromise[] = [
     roles: NODE,
     needs: ['files'],
     async check(lab) {
-      const { operation } = lab.attempt();
-      // It may be removed when it is not needed: so that it can be looked at, it is retained.
-      await lab.participant.suspendWriting({ operation, leaseMs: LONG_MS });
-      await lab.participant.resumeWriting({ operation, retainJournal: true, leaseMs: LONG_MS });
       const look = async (cut: JournalCut) => (await lab.files.journal()).get(cut.journalFile);
-      const { cut, before } = await lab.whileQuiesced(
-        async (attempt) => {
-          const closed = await lab.participant.switchJournal(attempt);
-          const file = await look(closed);
-          await lab.hold();
-          return { cut: closed, before: file };
-        },
-        { operation },
-      );
-      await lab.progress();
-      const after = await look(cut);
-      if (before === undefined || after === undefined) throw new Unjudged(`${cut.journalFile} is not there`);
-      if (before.digest === after.digest) return `${cut.journalFile} is what it was`;
-      throw new Broken(
-        `${cut.journalFile} had ${before.sizeBytes} bytes and has ${after.sizeBytes}, or others`,
-      );
+      return await lab.whileRetained(async (operation) => {
+        const { cut, before } = await lab.whileQuiesced(
+          async (attempt) => {
+            const closed = await lab.participant.switchJournal(attempt);
+            const file = await look(closed);
+            await lab.hold();
+            return { cut: closed, before: file };
+          },
+          { operation },
+        );
+        await lab.progress();
+        const after = await look(cut);
+        if (before === undefined || after === undefined)
+          throw new Unjudged(`${cut.journalFile} is not there`);
+        if (before.digest === after.digest) return `${cut.journalFile} is what it was`;
+        throw new Broken(
+          `${cut.journalFile} had ${before.sizeBytes} bytes and has ${after.sizeBytes}, or others`,
+        );
+      });
     },
   },
   {

@@ -78,12 +78,7 @@ export const writingPromises: readonly ContractPromise[] = [
     needs: ['files'],
     async check(lab) {
       await lab.progress();
-      const { operation } = lab.attempt();
-      const { firstJournalFile } = await lab.participant.suspendWriting({ operation, leaseMs: LONG_MS });
-      await lab.participant.resumeWriting({ operation, retainJournal: true, leaseMs: LONG_MS });
-      const seen = await keepsJournal(lab, operation, firstJournalFile);
-      await lab.participant.releaseJournal({ operation });
-      return seen;
+      return await lab.whileRetained((operation, first) => keepsJournal(lab, operation, first));
     },
   },
 ];
