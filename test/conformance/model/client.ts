@@ -6,8 +6,8 @@ import { createInterface } from 'node:readline';
 
 const [verb = '', data = '', from = '1'] = process.argv.slice(2);
 const IN_FLIGHT = 4;
-/** A refused writer goes on, but need not turn in circles. */
-const REFUSED_PAUSE_MS = 5;
+/** Many processes share the machine that tests this. */
+const PAUSE_MS = 5;
 
 const socket = connect(join(data, 'clients.sock'));
 socket.on('error', (error) => {
@@ -24,8 +24,7 @@ createInterface(socket).on('line', (line) => {
   }
   const [outcome, row] = line.split(' ');
   process.stdout.write(outcome === 'written' ? `${row}\n` : `${outcome}\n`);
-  if (outcome === 'written') write();
-  if (outcome === 'refused') setTimeout(write, REFUSED_PAUSE_MS);
+  if (outcome === 'written' || outcome === 'refused') setTimeout(write, PAUSE_MS);
 });
 
 if (verb === 'write') for (let flight = 0; flight < IN_FLIGHT; flight += 1) write();

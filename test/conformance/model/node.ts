@@ -49,6 +49,7 @@ let newest: Token = { epoch: 0, counter: 0, attempt: 0 };
 let allowReads = true;
 let scans = 0;
 const waiting: (() => void)[] = [];
+const waitingRows: number[] = [];
 
 function take(kind: Kind, hold: Hold): void {
   const other = holds.values().find(({ operation }) => operation !== hold.operation);
@@ -76,7 +77,9 @@ function end(kind: Kind, hold: Hold, held: boolean): boolean {
   endings.set(`${kind} ${hold.operation} ${hold.token}`, held);
   if (kind === 'writingSuspended') store.resume();
   if (kind === 'journalRetained') store.retained = false;
-  if (kind === 'quiesced') for (const go of waiting.splice(0)) go();
+  if (kind !== 'quiesced') return held;
+  waitingRows.length = 0;
+  for (const go of waiting.splice(0)) go();
   return held;
 }
 
@@ -250,7 +253,7 @@ async function rest(): Promise<void> {
 
 async function write(row: number): Promise<string> {
   if (holds.has('quiesced') && has('refuses-in-the-freeze')) return `refused ${row}`;
-  if (holds.has('quiesced') && has('shows-what-waits')) setTimeout(() => store.rows.add(row), EARLY_MS * 10);
+  if (holds.has('quiesced')) waitingRows.push(row);
   if (holds.has('quiesced') && has('acknowledges-in-the-freeze')) {
     void rest().then(() => store.add(row));
     return `written ${row}`;
@@ -270,7 +273,13 @@ async function reply(line: string, socket: Socket): Promise<string> {
     return 'scanning';
   }
   if (!allowReads && !has('answers-reads-that-should-wait')) await rest();
-  return [...store.rows].join(' ');
+  const rows = [...store.rows].join(' ');
+  const [shown] = holds.has('quiesced') ? waitingRows : [];
+  if (shown !== undefined && has('shows-what-waits')) {
+    waitingRows.shift();
+    store.rows.add(shown);
+  }
+  return rows;
 }
 
 const clients = createServer((socket) => {
