@@ -42,7 +42,7 @@ export interface ParticipantHolds {
   readonly maintenance: boolean;
 }
 
-export interface ParticipantProblem {
+interface ParticipantProblem {
   readonly code: string;
   readonly message: string;
   readonly hint: string;

@@ -52,3 +52,29 @@ const KINDS: readonly HoldKind[] = [
 export function holdKinds(lab: Lab): readonly HoldKind[] {
   return KINDS.filter(({ roles }) => roles.includes(lab.description.role));
 }
+
+/** Those of which Describe tells: of the others nobody sees from outside when they end. */
+export async function toldHoldKinds(lab: Lab): Promise<readonly HoldKind[]> {
+  const told: HoldKind[] = [];
+  for (const kind of holdKinds(lab)) {
+    const attempt = lab.attempt();
+    await kind.take(lab, attempt, LONG_MS);
+    const { held } = await lab.participant.describe();
+    await kind.end(lab, attempt);
+    if (held[kind.name]) told.push(kind);
+  }
+  return told;
+}
+
+/** Ends all that attempts may still hold: by Release, and where that does not do it, call by call. */
+export async function releaseAll(lab: Lab): Promise<void> {
+  const attempts = lab.takeAttempts();
+  for (const { operation } of attempts) await lab.participant.release({ operation }).catch(() => undefined);
+  const { operation } = await lab.participant.describe().then(
+    ({ held }) => held,
+    () => ({ operation: '' }),
+  );
+  for (const attempt of attempts.filter((one) => one.operation === operation)) {
+    for (const kind of holdKinds(lab)) await kind.end(lab, attempt).catch(() => undefined);
+  }
+}

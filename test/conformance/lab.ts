@@ -32,7 +32,7 @@ export class Lab {
   readonly writer: Writer | undefined;
   #epoch: number;
   #attempts = 0;
-  #operations = new Set<string>();
+  readonly #open: Attempt[] = [];
 
   constructor(input: {
     target: string;
@@ -58,16 +58,14 @@ export class Lab {
   attempt(operation?: string): Attempt {
     this.#attempts += 1;
     const named = operation ?? `conformance-${this.#epoch}-${this.#attempts}`;
-    this.#operations.add(named);
-    return { operation: named, token: { epoch: this.#epoch, counter: this.#attempts, attempt: 1 } };
+    const token = { epoch: this.#epoch, counter: this.#attempts, attempt: 1 };
+    this.#open.push({ operation: named, token });
+    return { operation: named, token };
   }
 
-  /** Ends what the operations since the last time may still hold. */
-  async releaseAll(): Promise<void> {
-    for (const operation of this.#operations) {
-      await this.participant.release({ operation }).catch(() => undefined);
-    }
-    this.#operations.clear();
+  /** What was attempted since the last time: it may still hold something. */
+  takeAttempts(): Attempt[] {
+    return this.#open.splice(0);
   }
 
   async hold(): Promise<void> {
@@ -134,6 +132,18 @@ export class Lab {
         return held ? null : 'it says that writing was not suspended';
       },
     );
+  }
+
+  /** No journal file is removed meanwhile, so that it can be looked at. */
+  async whileRetained<T>(body: (operation: string, firstJournalFile: string) => Promise<T>): Promise<T> {
+    const { operation } = this.attempt();
+    const { firstJournalFile } = await this.participant.suspendWriting({ operation, leaseMs: LONG_MS });
+    await this.participant.resumeWriting({ operation, retainJournal: true, leaseMs: LONG_MS });
+    try {
+      return await body(operation, firstJournalFile);
+    } finally {
+      await this.participant.releaseJournal({ operation });
+    }
   }
 
   async #judged<T>(body: () => Promise<T>, end: () => Promise<string | null>): Promise<T> {

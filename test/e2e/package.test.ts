@@ -16,7 +16,7 @@ describe('the package', () => {
     return { status, output: stdout + stderr };
   }
 
-  it('gives a stillpoint and a stillpoint-agent that run from node_modules', function () {
+  it('gives a stillpoint, a stillpoint-agent and a stillpoint-conformance that run from node_modules', function () {
     this.timeout(120_000);
     const packed = run('bash', [join(ROOT, 'scripts/package'), folder.path]);
     expect(packed.status, packed.output).to.equal(0);
@@ -33,6 +33,8 @@ describe('the package', () => {
     expect(version.output.trim()).to.match(/^\d+\.\d+\.\d+$/);
     const agent = run(process.execPath, [join(place, 'dist/stillpoint-agent.js'), '--help']);
     expect(agent.output).to.contain('Example: stillpoint-agent --config');
+    const conformance = run(process.execPath, [join(place, 'dist/stillpoint-conformance.js'), '--list']);
+    expect(conformance.output).to.contain('rest-acknowledges-nothing');
     const pki = run(process.execPath, [
       join(place, 'dist/stillpoint.js'),
       'pki',

@@ -3,7 +3,7 @@ import type { Attempt, ParticipantHolds } from '../../../shared/domain/participa
 import type { Token } from '../../../shared/domain/token.ts';
 import { brief, LONG_MS, type Lab } from '../lab.ts';
 import { holdKinds } from '../holds.ts';
-import { Broken, EVERY_ROLE, NODE, RESTING_ROLES, type ContractPromise } from '../promise.ts';
+import { Broken, EVERY_ROLE, NODE, RESTING_ROLES, Unjudged, type ContractPromise } from '../promise.ts';
 
 type Call = (lab: Lab, attempt: Attempt) => Promise<unknown>;
 
@@ -171,7 +171,7 @@ export const callPromises: readonly ContractPromise[] = [
       const error = await lab
         .refusal('SwitchJournal', lab.participant.switchJournal(lab.attempt()), 'participant-wrong-state')
         .catch(() => null);
-      if (error === null) return 'no refusal was seen';
+      if (error === null) throw new Unjudged('no refusal was seen');
       const details = (error.cause as { details?: string } | undefined)?.details ?? '';
       if (!/^\S.*hint:\s*\S/.test(details) || details.includes('\n')) throw new Broken(brief(details));
       return brief(details);

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { brief, LONG_MS, type Lab } from '../lab.ts';
-import { holdKinds, type HoldKind } from '../holds.ts';
+import { holdKinds, toldHoldKinds, type HoldKind } from '../holds.ts';
 import { Broken, RESTING_ROLES, Unjudged, type ContractPromise } from '../promise.ts';
 
 const RENEW_ROUNDS = 5;
@@ -14,7 +14,7 @@ export const leasePromises: readonly ContractPromise[] = [
     roles: RESTING_ROLES,
     async check(lab) {
       const { leaseMs } = lab.pace;
-      for (const kind of holdKinds(lab)) {
+      for (const kind of await toldHoldKinds(lab)) {
         const attempt = lab.attempt();
         await kind.take(lab, attempt, leaseMs);
         if (!(await lab.endsByItself(kind.name, leaseMs))) {
@@ -38,7 +38,8 @@ export const leasePromises: readonly ContractPromise[] = [
         await lab.hold();
         const { held, cause } = await kind.end(lab, long);
         if (!held) throw new Broken(`${kind.name} with a lease of ${LONG_MS} ms was not held: ${cause}`);
-
+      }
+      for (const kind of await toldHoldKinds(lab)) {
         const short = lab.attempt();
         const from = performance.now();
         await kind.take(lab, short, leaseMs);
@@ -57,7 +58,7 @@ export const leasePromises: readonly ContractPromise[] = [
     says: 'Renew counts every lease of this operation anew from now. Answers with what is still held.',
     roles: RESTING_ROLES,
     async check(lab) {
-      for (const kind of holdKinds(lab)) await renewed(lab, kind);
+      for (const kind of await toldHoldKinds(lab)) await renewed(lab, kind);
       return `${names(lab)}: held for longer than the lease, by Renew`;
     },
   },
@@ -68,7 +69,7 @@ export const leasePromises: readonly ContractPromise[] = [
     async check(lab) {
       const { leaseMs } = lab.pace;
       const judged: string[] = [];
-      for (const kind of holdKinds(lab)) {
+      for (const kind of await toldHoldKinds(lab)) {
         const attempt = lab.attempt();
         await kind.take(lab, attempt, leaseMs);
         if (await lab.endsByItself(kind.name, leaseMs)) {
