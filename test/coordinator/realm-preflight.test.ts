@@ -122,10 +122,7 @@ describe('the preflight of a grid with a realm', () => {
       'copyset-undecided',
       () => [realmGrid({ k1: { problems: [{ code: 'copyset-undecided', message: 'm', hint: 'h' }] } })],
     ],
-    'maintenance where a node has none': [
-      'maintenance-unsupported',
-      () => [realmGrid({}, [shard]), true],
-    ],
+    'maintenance where a node has none': ['maintenance-unsupported', () => [realmGrid({}, [shard]), true]],
   };
   for (const [what, [code, input]] of Object.entries(refused)) {
     const [, title = what, id = ''] = /^(.*?)( \[S\d+\])?$/.exec(what) ?? [];
