@@ -7,6 +7,7 @@ import type { Repository } from '../shared/repository/repository.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { AgentConnection, claimAll, closeAll, hostOf, keepAlive, openAgents, refused } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
+import { highestKnown } from './checkpoint-number.ts';
 import { runCheckpoint } from './checkpoint-run.ts';
 import type { GridFile } from './grid-file.ts';
 import { preflight, type PreflightReport } from './preflight.ts';
@@ -120,19 +121,22 @@ class CheckpointCreation {
     const report = preflight({
       grid: gridFile.grid,
       copysets: gridFile.copysets ?? null,
+      maintenance: this.#input.maintenance,
       hosts: described,
       repositoryId: repository.id,
       repositoryFreeBytes: await repository.freeBytes(),
       hasEarlierCheckpoint: highest.counter > 0,
     });
     cancellation.signal.throwIfAborted();
-    const epoch = Math.max(highest.epoch, ...described.map(({ host }) => host.highestEpoch));
-    const counter = 1 + Math.max(highest.counter, ...described.map(({ host }) => host.highestCounter));
+    const known = highestKnown(
+      highest,
+      described.map(({ host }) => host),
+    );
     const addressOf = new Map<string, string>();
     described.forEach(({ host }, index) => {
       for (const member of host.members) addressOf.set(member.name, connections[index]?.address ?? '');
     });
-    return { report, epoch, counter, addressOf };
+    return { report, epoch: known.epoch, counter: known.counter + 1, addressOf };
   }
 
   async #create(
@@ -286,7 +290,7 @@ function gridManifest(
     journalMap: Object.fromEntries(
       members.flatMap((member) => (member.mark === null ? [] : [[member.address, member.mark.journalFile]])),
     ),
-    copysets: gridFile.copysets ?? [...new Set(members.flatMap((member) => member.copyset ?? []))],
+    copysets: report.copysets,
     members,
     absent: report.absent.map(({ name }) => name),
     warnings: report.warnings,

@@ -1,7 +1,8 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import type { FreezeKind, HostDescription, MemberDescription } from '../shared/domain/grid.ts';
+import { checkRealm, type PlacedMember } from './realm-preflight.ts';
 
-interface DescribedHost {
+export interface DescribedHost {
   readonly host: HostDescription;
   readonly repositoryId: string;
 }
@@ -15,8 +16,10 @@ interface TakingPart {
 
 export interface PreflightReport {
   readonly members: readonly TakingPart[];
-  /** Nodes that are down; their copyset has another that runs. */
+  /** Members that are down; another of their copyset or kind runs. */
   readonly absent: readonly { readonly host: string; readonly name: string }[];
+  /** In the order of definition: the realm's first, as it has them, then the others. */
+  readonly copysets: readonly string[];
   readonly warnings: readonly string[];
   readonly sizeBytes: number;
 }
@@ -25,6 +28,8 @@ export interface PreflightInput {
   readonly grid: string;
   /** Definition order; null where the grid file names none. */
   readonly copysets: readonly string[] | null;
+  /** Are clients' writes to be refused meanwhile? */
+  readonly maintenance: boolean;
   readonly hosts: readonly DescribedHost[];
   readonly repositoryId: string;
   readonly repositoryFreeBytes: number;
@@ -46,8 +51,10 @@ export function preflight(input: PreflightInput): PreflightReport {
   const all = input.hosts.flatMap(({ host }) =>
     host.members.map((description) => ({ host: host.host, description })),
   );
-  checkHosts(input);
+  checkBelonging(input);
+  checkSpool(input.hosts);
   checkNames(all);
+  const realm = checkRealm(input.grid, all);
   const running = all.filter(({ description }) => description.running);
   for (const { host, description } of running) {
     const problem = description.problems[0];
@@ -55,6 +62,7 @@ export function preflight(input: PreflightInput): PreflightReport {
   }
   checkCopysets(input.copysets, all);
   checkSupported(all);
+  if (input.maintenance) checkMaintenance(running);
   const sizeBytes = running
     .filter(({ description }) => description.freezeKind !== 'observer')
     .reduce((sum, { description }) => sum + description.sizeBytes, 0);
@@ -64,7 +72,12 @@ export function preflight(input: PreflightInput): PreflightReport {
     absent: all
       .filter(({ description }) => !description.running)
       .map(({ host, description }) => ({ host, name: description.name })),
+    copysets: unique([
+      ...(realm?.realm.copysets.map(({ name }) => name) ?? []),
+      ...(input.copysets ?? running.flatMap(({ description }) => description.copyset ?? [])),
+    ]),
     warnings: [
+      ...(realm?.warnings ?? []),
       ...all.flatMap(({ description }) =>
         description.warnings
           .filter((warning) => !namesOurStandby(warning, all))
@@ -76,9 +89,8 @@ export function preflight(input: PreflightInput): PreflightReport {
   };
 }
 
-type Placed = { readonly host: string; readonly description: MemberDescription };
-
-function checkHosts(input: PreflightInput): void {
+/** Refuses a host of another grid, or one that stores elsewhere. */
+export function checkBelonging(input: Pick<PreflightInput, 'grid' | 'hosts' | 'repositoryId'>): void {
   for (const { host, repositoryId } of input.hosts) {
     if (host.grid !== input.grid) {
       throw refuse({
@@ -96,6 +108,11 @@ function checkHosts(input: PreflightInput): void {
         host: host.host,
       });
     }
+  }
+}
+
+function checkSpool(hosts: readonly DescribedHost[]): void {
+  for (const { host } of hosts) {
     if (host.stateFreeBytes < SPOOL_BYTES) {
       throw refuse({
         code: 'agent-disk-full',
@@ -107,7 +124,7 @@ function checkHosts(input: PreflightInput): void {
   }
 }
 
-function checkNames(all: readonly Placed[]): void {
+function checkNames(all: readonly PlacedMember[]): void {
   if (all.length === 0) {
     throw refuse({
       code: 'no-members',
@@ -132,7 +149,7 @@ function checkNames(all: readonly Placed[]): void {
   }
 }
 
-function checkCopysets(named: readonly string[] | null, all: readonly Placed[]): void {
+function checkCopysets(named: readonly string[] | null, all: readonly PlacedMember[]): void {
   const nodes = all.filter(({ description }) => description.role === 'node');
   for (const { host, description } of nodes) {
     if (named === null || description.copyset === null || named.includes(description.copyset)) continue;
@@ -144,7 +161,7 @@ function checkCopysets(named: readonly string[] | null, all: readonly Placed[]):
       member: description.name,
     });
   }
-  const copysets = named ?? [...new Set(nodes.flatMap(({ description }) => description.copyset ?? []))];
+  const copysets = named ?? unique(nodes.flatMap(({ description }) => description.copyset ?? []));
   for (const copyset of copysets) {
     checkCopyset(
       copyset,
@@ -157,7 +174,7 @@ function checkCopysets(named: readonly string[] | null, all: readonly Placed[]):
   }
 }
 
-function checkCopyset(copyset: string, nodes: readonly Placed[]): void {
+function checkCopyset(copyset: string, nodes: readonly PlacedMember[]): void {
   const running = nodes.filter(({ description }) => description.running);
   const primaries = running.filter(({ description }) => description.primary);
   const fail = (code: string, message: string, hint: string): never => {
@@ -217,7 +234,7 @@ function checkCopyset(copyset: string, nodes: readonly Placed[]): void {
   }
 }
 
-function checkSupported(all: readonly Placed[]): void {
+function checkSupported(all: readonly PlacedMember[]): void {
   const instants = all.filter(({ description }) => description.freezeKind === 'instant');
   const domains = new Set(instants.map(({ description }) => description.dataIdentity));
   if (domains.size <= 1) return;
@@ -225,6 +242,22 @@ function checkSupported(all: readonly Placed[]): void {
     code: 'two-instant-domains',
     message: `${instants.map(({ description }) => description.name).join(' and ')} can only be marked at an instant, and belong to different clusters`,
     hint: 'a grid may have one such cluster: no order holds between two instants',
+  });
+}
+
+/** Only a process that takes part by itself can refuse its clients' writes. */
+function checkMaintenance(running: readonly PlacedMember[]): void {
+  const without = running.find(
+    ({ description }) => description.role === 'node' && description.engine !== 'native',
+  );
+  if (without === undefined) return;
+  const { name, engine } = without.description;
+  throw refuse({
+    code: 'maintenance-unsupported',
+    message: `${name} on ${without.host} is of engine ${engine}, which has no maintenance mode`,
+    hint: 'create the checkpoint without --maintenance: clients may go on writing',
+    host: without.host,
+    member: name,
   });
 }
 
@@ -239,11 +272,11 @@ function checkSpace(input: PreflightInput, sizeBytes: number): void {
 }
 
 /** An agent names every standby of its server; those that are members of the grid are no news. */
-function namesOurStandby(warning: string, all: readonly Placed[]): boolean {
+function namesOurStandby(warning: string, all: readonly PlacedMember[]): boolean {
   return all.some(({ description }) => warning.startsWith(`standby ${description.name} `));
 }
 
-function sameHostWarnings(all: readonly Placed[]): string[] {
+function sameHostWarnings(all: readonly PlacedMember[]): string[] {
   const places = new Map<string, string[]>();
   for (const { host, description } of all) {
     if (description.copyset === null) continue;
@@ -270,6 +303,10 @@ function notRunning(member: string, host: string): Failure {
 
 function refuse(failure: Failure): StillpointError {
   return new StillpointError({ ...failure, phase: 'preflight' }, EXIT.refused);
+}
+
+function unique(names: readonly string[]): string[] {
+  return [...new Set(names)];
 }
 
 function megabytes(bytes: number): string {

@@ -53,6 +53,12 @@ export interface RestoreReport {
     readonly to: string;
     readonly state: string;
   }[];
+  /** Processes of the realm whose address changes; `from` is null for one that was absent. */
+  readonly relocations: readonly {
+    readonly name: string;
+    readonly from: string | null;
+    readonly to: string;
+  }[];
   readonly durationMs: number;
   readonly bytes: number;
   readonly verified: boolean;

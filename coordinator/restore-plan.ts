@@ -1,6 +1,9 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import type { HostDescription, MemberDescription } from '../shared/domain/grid.ts';
 import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
+import { hasRealm } from './realm-preflight.ts';
+import { relocationOf, type Relocation } from './relocation.ts';
+import { leadOf, sourcesOf } from './restore-sources.ts';
 
 /** One member of the target grid and where its data comes from. */
 export interface PlannedMember {
@@ -14,17 +17,22 @@ export interface PlannedMember {
     readonly host: string;
     readonly agent: string;
     readonly address: string;
+    readonly dataDirectory: string;
   };
-  /** Whose artifacts build it: its own, or its copyset's primary's. */
+  /** Its own address in the checkpoint; null where it was absent. */
+  readonly wasAt: string | null;
+  /** Whose artifacts build it: its own, or those of the primary of its copyset or kind. */
   readonly source: GridManifestMember;
   /** Its own artifacts besides, where it stood as an observer in the checkpoint. */
   readonly own: GridManifestMember | null;
-  /** The address of the primary that it follows; null for a primary. */
+  /** The address of the primary that it follows; null for one that follows nobody. */
   readonly follow: string | null;
 }
 
 export interface RestorePlan {
   readonly members: readonly PlannedMember[];
+  /** What the realm must be told before anything else starts. */
+  readonly relocation: Relocation | null;
   readonly warnings: readonly string[];
 }
 
@@ -52,6 +60,8 @@ export function planRestore(input: RestorePlanInput): RestorePlan {
     host.members.map((description) => ({ agent, host: host.host, description })),
   );
   checkMaps(maps, manifest, hosts);
+  checkComplete(manifest);
+  checkAlone(targets);
   const placed = new Map<string, GridManifestMember>();
   for (const member of manifest.members) {
     const target = targetOf(member, targets, maps, manifest);
@@ -66,10 +76,16 @@ export function planRestore(input: RestorePlanInput): RestorePlan {
     }
     placed.set(target.description.name, member);
   }
-  const primaryTargets = primaries(placed, targets);
+  const targetFor = new Map(targets.map((target) => [placed.get(target.description.name), target]));
   const warnings: string[] = [];
-  const members = targets.map((target) => planned(target, placed, primaryTargets, manifest, warnings));
-  return { members: inStartOrder(members), warnings: [...warnings, ...sameHost(members)] };
+  const members = inStartOrder(
+    targets.map((target) => planned(target, placed, targetFor, manifest, warnings)),
+  );
+  return {
+    members,
+    relocation: relocationOf(members),
+    warnings: [...warnings, ...withoutPlace(manifest, targets), ...sameHost(members)],
+  };
 }
 
 function checkMaps(
@@ -95,6 +111,35 @@ function checkMaps(
   }
 }
 
+/** A grid with a realm comes back whole or not at all: its realm, its keepers, and each copyset. */
+function checkComplete(manifest: GridManifest): void {
+  if (!hasRealm(manifest.members)) return;
+  const has = (role: GridManifestMember['role'], copyset: string | null = null): boolean =>
+    leadOf({ role, copyset }, manifest) !== undefined;
+  const missing = [
+    ...(has('realm-service') ? [] : ['the primary realm service']),
+    ...(has('state-keeper') ? [] : ['the state keepers']),
+    ...manifest.copysets.filter((copyset) => !has('node', copyset)).map((name) => `copyset ${name}`),
+  ];
+  if (missing.length === 0) return;
+  throw refuse({
+    code: 'checkpoint-incomplete',
+    message: `${manifest.checkpoint} lacks ${missing.join(', ')}`,
+    hint: 'restore a checkpoint that has the realm, the keepers and every copyset: stillpoint checkpoint list',
+  });
+}
+
+/** A realm that still runs may hold what is no part of the grid; stopping it would take that down. */
+function checkAlone(targets: readonly Target[]): void {
+  const foreign = new Set(targets.flatMap(({ description }) => description.realm?.foreign ?? []));
+  if (foreign.size === 0) return;
+  throw refuse({
+    code: 'realm-not-alone',
+    message: `the realm of the target has more than this grid: ${[...foreign].join(', ')}`,
+    hint: 'take these out of the realm; a restore is of a realm with one grid and nothing else',
+  });
+}
+
 /** By name, on the host that --map gives (or on any); else the only one of its copyset and engine there. */
 function targetOf(
   member: GridManifestMember,
@@ -115,6 +160,8 @@ function targetOf(
     (target) =>
       fits(target) &&
       !isTaken(target) &&
+      // The realm knows its processes by name.
+      member.engine !== 'native' &&
       target.description.copyset === member.copyset &&
       member.copyset !== null,
   );
@@ -128,58 +175,65 @@ function targetOf(
   });
 }
 
-/** Copyset → the target that becomes its primary: where the checkpoint's primary goes. */
-function primaries(
-  placed: ReadonlyMap<string, GridManifestMember>,
-  targets: readonly Target[],
-): Map<string, Target> {
-  const found = new Map<string, Target>();
-  for (const target of targets) {
-    const member = placed.get(target.description.name);
-    if (member?.primary === true && member.copyset !== null) found.set(member.copyset, target);
-  }
-  return found;
-}
-
 function planned(
   target: Target,
   placed: ReadonlyMap<string, GridManifestMember>,
-  primaryTargets: ReadonlyMap<string, Target>,
+  targetFor: ReadonlyMap<GridManifestMember | undefined, Target>,
   manifest: GridManifest,
   warnings: string[],
 ): PlannedMember {
   const { description } = target;
-  const own = placed.get(description.name) ?? null;
-  const copyset = own?.copyset ?? description.copyset;
-  const primary = manifest.members.find((member) => member.primary && member.copyset === copyset);
-  const source = own?.primary === true ? own : (primary ?? own);
-  if (source === null || (own === null && copyset === null)) {
+  const found = placed.get(description.name) ?? null;
+  const sources =
+    found === null && !mayBeRebuilt(description, manifest) ? null : sourcesOf(description, found, manifest);
+  if (sources === null) {
     throw refuse({
       code: 'plan-no-source',
-      message: `${description.name} on ${target.host} is not in the checkpoint, and neither is its copyset`,
+      message: `${description.name} on ${target.host} is not in the checkpoint, and nothing there can stand for it`,
       hint: 'take it out of the agent file, or restore a checkpoint that has it',
       host: target.host,
       member: description.name,
     });
   }
-  if (own === null) {
+  const { source, own, follows } = sources;
+  if (found === null) {
     const absent = manifest.absent.includes(description.name);
     warnings.push(
-      `${description.name} was ${absent ? 'down and is absent from' : 'not in'} the checkpoint: it is rebuilt from ${source.name} of its copyset`,
+      `${description.name} was ${absent ? 'down and is absent from' : 'not in'} the checkpoint: it is rebuilt from ${source.name}${description.role === 'node' ? ' of its copyset' : ''}`,
     );
   }
-  const follows = source !== own ? primaryTargets.get(source.copyset ?? '') : undefined;
+  const from = found ?? source;
   return {
     name: description.name,
     role: description.role,
-    copyset,
+    copyset: found?.copyset ?? description.copyset,
     engine: description.engine,
-    from: { member: (own ?? source).name, host: (own ?? source).host, address: (own ?? source).address },
-    to: { member: description.name, host: target.host, agent: target.agent, address: description.address },
+    from: { member: from.name, host: from.host, address: from.address },
+    to: {
+      member: description.name,
+      host: target.host,
+      agent: target.agent,
+      address: description.address,
+      dataDirectory: description.dataDirectory,
+    },
+    wasAt: found?.address ?? null,
     source,
-    own: own !== null && own !== source ? own : null,
-    follow: follows === undefined ? null : follows.description.address,
+    own,
+    follow: follows ? (targetFor.get(source)?.description.address ?? null) : null,
   };
+}
+
+/** A standby more or less is no matter. What a realm defines must have been in the checkpoint, or absent. */
+function mayBeRebuilt({ name, role, copyset, engine }: MemberDescription, manifest: GridManifest): boolean {
+  if (role === 'node' && engine !== 'native') return copyset !== null;
+  return manifest.absent.includes(name);
+}
+
+function withoutPlace(manifest: GridManifest, targets: readonly Target[]): string[] {
+  if (!hasRealm(manifest.members)) return [];
+  return manifest.absent
+    .filter((name) => !targets.some(({ description }) => description.name === name))
+    .map((name) => `${name} is absent from the checkpoint, and no agent of the target grid has it`);
 }
 
 const START_ORDER = ['realm-service', 'state-keeper', 'node', 'proxy'] as const;

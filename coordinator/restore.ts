@@ -178,7 +178,7 @@ class GridRestore {
       this.#enter('switch');
       await this.#each(plan.members, { type: 'switchIn' });
       this.#enter('start');
-      for (const wave of startWaves(plan.members)) await this.#each(wave, { type: 'start' });
+      await this.#start(plan);
       this.#enter('verify');
       const verified = await this.#each(plan.members, { type: 'verify' });
       verified.forEach((result, index) => {
@@ -211,6 +211,15 @@ class GridRestore {
     });
     warnings.push(...(await this.#finish(plan)));
     return this.#report(plan, { bytes, prepared, warnings, verified: true, state: 'restored' });
+  }
+
+  /** Wave by wave; the realm is told where its processes are before any of them asks it. */
+  async #start({ members, relocation }: RestorePlan): Promise<void> {
+    for (const wave of startWaves(members)) {
+      await this.#each(wave, { type: 'start' });
+      if (relocation !== null && wave.includes(relocation.tell))
+        await this.#each([relocation.tell], { type: 'relocate', processes: relocation.processes });
+    }
   }
 
   /** The point of no return: the first decision in the repository stands, and every agent obeys it. */
@@ -284,6 +293,7 @@ class GridRestore {
         to: member.to.address,
         state: result.state,
       })),
+      relocations: plan.relocation?.moved ?? [],
       durationMs: Math.round(performance.now() - this.#startedAt),
       bytes: result.bytes,
       verified: result.verified,

@@ -92,6 +92,10 @@ function inWords(report: RestoreReport, dryRun: boolean): string {
   return [
     heading,
     table([['  member', 'from', 'to', 'state'], ...rows]),
+    ...report.relocations.map(
+      ({ name, from, to }) =>
+        `  the realm ${dryRun ? 'is to find' : 'finds'} ${name} at ${to}${from === null ? '' : `, no longer at ${from}`}`,
+    ),
     ...report.prepared.map(({ gid, member, decided, applied, command }) =>
       applied
         ? `  prepared transaction ${gid} of ${member}: committed, as elsewhere in the grid`

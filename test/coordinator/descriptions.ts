@@ -60,7 +60,7 @@ export function manifestOf(
     sizeBytes: 1,
     storedBytes: 1,
     journalMap: {},
-    copysets: [],
+    copysets: [...new Set(members.flatMap(({ member }) => member.copyset ?? []))],
     absent,
     warnings: [],
     members: members.map(({ host, member }): GridManifestMember => ({
@@ -72,7 +72,7 @@ export function manifestOf(
       address: member.address,
       primary: member.primary,
       manifestDigest: 'd',
-      mark: null,
+      mark: member.freezeKind === 'observer' ? null : { journalFile: 'j', position: '1', name: 'm' },
       incarnation: 'i',
       fenceMs: 1,
       markMs: 1,

@@ -14,6 +14,7 @@ function look(
   return preflight({
     grid: 'orders',
     copysets: null,
+    maintenance: false,
     hosts: hosts.map((host) => ({ host, repositoryId: 'r' })),
     repositoryId: 'r',
     repositoryFreeBytes: 1e9,

@@ -1,0 +1,210 @@
+import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
+import type { DefinedProcess, MemberDescription, Realm, Role } from '../shared/domain/grid.ts';
+
+/** A member and the host that it is on. */
+export interface PlacedMember {
+  readonly host: string;
+  readonly description: MemberDescription;
+}
+
+export interface RealmReport {
+  /** As the primary realm service holds it. */
+  readonly realm: Realm;
+  readonly warnings: readonly string[];
+}
+
+interface Defined {
+  readonly process: DefinedProcess;
+  readonly role: Role;
+  readonly copyset: string | null;
+}
+
+/** What production should have; fewer still make a quorum. */
+const KEEPERS_ADVISED = 3;
+
+/** Is there a realm that defines this grid, or a part of it? */
+export function hasRealm(
+  members: readonly { readonly role: Role; readonly engine: MemberDescription['engine'] }[],
+): boolean {
+  return members.some(
+    ({ role, engine }) => role === 'realm-service' || role === 'state-keeper' || engine === 'native',
+  );
+}
+
+/**
+ * What a grid with a realm must have before a checkpoint: its realm service reachable and holding this grid
+ * alone, a quorum of state keepers, and an agent for every process that is defined. Throws the first reason
+ * against it, exit code 3. Null for a grid without a realm. A pure function of what the agents described.
+ */
+export function checkRealm(grid: string, all: readonly PlacedMember[]): RealmReport | null {
+  if (!hasRealm(all.map(({ description }) => description))) return null;
+  const realm = reachableRealm(all);
+  checkAlone(grid, realm);
+  checkKeepers(realm, all);
+  checkDefinition(realm, all);
+  return {
+    realm,
+    warnings: [...versionWarnings(all), ...keeperWarnings(realm), ...singleNodeWarnings(realm)],
+  };
+}
+
+/** The members that are realm services and run. */
+export function runningRealmServices(all: readonly PlacedMember[]): PlacedMember[] {
+  return all.filter(({ description }) => description.role === 'realm-service' && description.realm !== null);
+}
+
+function reachableRealm(all: readonly PlacedMember[]): Realm {
+  const services = all.filter(({ description }) => description.role === 'realm-service');
+  const running = runningRealmServices(all);
+  const primaries = running.filter(({ description }) => description.primary);
+  const realm = primaries
+    .flatMap(({ description }) => description.realm ?? [])
+    .reduce<Realm | null>((best, one) => (best === null || one.version > best.version ? one : best), null);
+  if (realm === null) {
+    throw refuse({
+      code: 'realm-unreachable',
+      message:
+        services.length === 0
+          ? 'no agent of this grid has a realm service'
+          : `no primary realm service is running${running.length === 0 ? '' : `; ${namesOf(running)} ${running.length === 1 ? 'is a satellite' : 'are satellites'}`}`,
+      hint:
+        services.length === 0
+          ? "name the realm services in their hosts' agent files"
+          : `start the primary realm service; ${namesOf(services)} ${services.length === 1 ? 'is' : 'are'} configured`,
+    });
+  }
+  // Where several take updates they are a cluster, which works while most of it runs.
+  const configured = Math.max(services.length, realm.realmServices.length);
+  if (primaries.length > 1 && !isMajority(running.length, configured)) {
+    throw refuse({
+      code: 'realm-unreachable',
+      message: `${running.length} of ${configured} realm services are running; a cluster of them needs more than half`,
+      hint: 'start the others',
+    });
+  }
+  return realm;
+}
+
+function checkAlone(grid: string, realm: Realm): void {
+  if (realm.grid !== grid) {
+    throw refuse({
+      code: 'wrong-realm',
+      message: `the realm defines grid ${realm.grid}, not ${grid}`,
+      hint: 'correct `grid` in the grid file, or the address of the realm service in its agent file',
+    });
+  }
+  if (realm.foreign.length === 0) return;
+  throw refuse({
+    code: 'realm-not-alone',
+    message: `the realm has more than grid ${grid}: ${realm.foreign.join(', ')}`,
+    hint: 'take these out of the realm; a checkpoint is of a realm with one grid and nothing else',
+  });
+}
+
+/** A quorum as the keepers see it themselves and as the agents see it: the lower of the two counts. */
+function checkKeepers(realm: Realm, all: readonly PlacedMember[]): void {
+  const keepers = all.filter(({ description }) => description.role === 'state-keeper');
+  const running = keepers.filter(({ description }) => description.running);
+  const views = running.flatMap(({ description }) => description.quorum ?? []);
+  const configured = Math.max(keepers.length, realm.keepers.length, ...views.map((view) => view.configured));
+  const seen = Math.min(
+    running.length,
+    ...(views.length === 0 ? [] : [Math.max(...views.map((view) => view.running))]),
+  );
+  if (isMajority(seen, configured)) return;
+  const down = keepers.filter(({ description }) => !description.running);
+  throw refuse({
+    code: 'keepers-below-quorum',
+    message:
+      configured === 0
+        ? 'the grid has no state keeper'
+        : `${seen} of ${configured} state keepers are running together; a quorum is ${Math.floor(configured / 2) + 1}`,
+    hint:
+      down.length === 0
+        ? 'see in their logs why they do not reach each other; `grid status` shows each'
+        : `${namesOf(down)} ${down.length === 1 ? 'is' : 'are'} down. Where copysets changed meanwhile, stop the others too, then start all of them`,
+  });
+}
+
+function checkDefinition(realm: Realm, all: readonly PlacedMember[]): void {
+  const defined = new Map(processesOf(realm).map((one) => [one.process.name, one]));
+  const members = new Map(all.map((one) => [one.description.name, one]));
+  for (const { process, role } of defined.values()) {
+    if (members.has(process.name)) continue;
+    throw refuse({
+      code: 'member-not-configured',
+      message: `the realm defines the ${role} ${process.name} at ${process.address}, but no agent has it`,
+      hint: "name it in its host's agent file, and that agent in the grid file: a checkpoint is of the whole grid",
+      member: process.name,
+    });
+  }
+  for (const { host, description } of all) {
+    if (description.engine !== 'native') continue;
+    const found = defined.get(description.name);
+    if (found !== undefined && found.role === description.role && found.copyset === description.copyset)
+      continue;
+    throw refuse({
+      code: 'member-not-defined',
+      message:
+        found === undefined
+          ? `${description.name} on ${host} is not in the realm's definition of the grid`
+          : `${description.name} on ${host} is a ${inWords(description)}; the realm defines it as a ${inWords(found)}`,
+      hint: 'correct it in the agent file, or define it in the realm',
+      host,
+      member: description.name,
+    });
+  }
+}
+
+function processesOf(realm: Realm): Defined[] {
+  const as = (role: Role, processes: readonly DefinedProcess[]): Defined[] =>
+    processes.map((process) => ({ process, role, copyset: null }));
+  return [
+    ...as('realm-service', realm.realmServices),
+    ...as('state-keeper', realm.keepers),
+    ...realm.copysets.flatMap(({ name, nodes }) =>
+      as('node', nodes).map((node) => ({ ...node, copyset: name })),
+    ),
+    ...as('proxy', realm.proxies),
+  ];
+}
+
+function versionWarnings(all: readonly PlacedMember[]): string[] {
+  const held = runningRealmServices(all).map(
+    ({ description }) => `${description.name} has version ${description.realm?.version}`,
+  );
+  const versions = new Set(runningRealmServices(all).map(({ description }) => description.realm?.version));
+  return versions.size <= 1
+    ? []
+    : [`the realm services hold different definitions of the grid: ${held.join(', ')}`];
+}
+
+function keeperWarnings({ keepers }: Realm): string[] {
+  return keepers.length >= KEEPERS_ADVISED
+    ? []
+    : [
+        `the grid has ${keepers.length} state ${keepers.length === 1 ? 'keeper' : 'keepers'}; production needs three`,
+      ];
+}
+
+function singleNodeWarnings({ copysets }: Realm): string[] {
+  return copysets
+    .filter(({ nodes }) => nodes.length === 1)
+    .map(({ name }) => `copyset ${name} has a single node; its loss takes the rows with it`);
+}
+
+function isMajority(some: number, all: number): boolean {
+  return some * 2 > all;
+}
+
+function inWords({ role, copyset }: { role: Role; copyset: string | null }): string {
+  return copyset === null ? role : `${role} of copyset ${copyset}`;
+}
+
+function namesOf(members: readonly PlacedMember[]): string {
+  return members.map(({ description }) => description.name).join(', ');
+}
+
+function refuse(failure: Failure): StillpointError {
+  return new StillpointError({ ...failure, phase: 'preflight' }, EXIT.refused);
+}
