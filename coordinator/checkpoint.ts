@@ -288,7 +288,10 @@ function gridManifest(
     sizeBytes: sum((member) => member.sizeBytes),
     storedBytes: sum((member) => member.storedBytes),
     journalMap: Object.fromEntries(
-      members.flatMap((member) => (member.mark === null ? [] : [[member.address, member.mark.journalFile]])),
+      // Realm services and state keepers have a state, and no journal.
+      members.flatMap(({ address, role, mark }) =>
+        mark === null || role !== 'node' ? [] : [[address, mark.journalFile]],
+      ),
     ),
     copysets: report.copysets,
     members,

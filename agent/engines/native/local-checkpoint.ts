@@ -150,6 +150,13 @@ export async function filesBelow(directory: string): Promise<string[]> {
   return files.sort();
 }
 
+/** Directories below one, relative. */
+export async function directoriesBelow(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  const directories = entries.filter((entry) => entry.isDirectory());
+  return directories.map((entry) => relative(directory, join(entry.parentPath, entry.name))).sort();
+}
+
 export async function* contentOf(path: string, length: number): AsyncIterable<Uint8Array> {
   const file = await open(path, 'r');
   try {

@@ -19,11 +19,14 @@ import { StateCapture } from './state-capture.ts';
 export function createNativeEngine(settings: NativeSettings): Engine {
   let isObserver = freezeKindOf(settings.role, true) === 'observer';
   const underWay = new Set<Capture>();
+  /** The checkpoint that was committed last: an abort that comes after that takes nothing of it away. */
+  let settled: string | null = null;
   const captureOf = (context: CaptureContext): Capture => {
     if (isObserver) return new EmptyCapture(settings);
+    const isSettled = (): boolean => settled === context.checkpoint;
     return settings.role === 'node'
-      ? new NodeCapture(settings, context)
-      : new StateCapture(settings, context);
+      ? new NodeCapture(settings, context, isSettled)
+      : new StateCapture(settings, context, isSettled);
   };
   return {
     async describe() {
@@ -57,7 +60,10 @@ export function createNativeEngine(settings: NativeSettings): Engine {
           hint: 'only engines with two-phase commit have them',
         }),
       ),
-    settle: (context) => settleNative(settings, context),
+    async settle(context) {
+      settled = context.manifest.checkpoint;
+      await settleNative(settings, context);
+    },
     async dropLocal(checkpoints) {
       const owner = await ownerOf(settings);
       for (const checkpoint of checkpoints)

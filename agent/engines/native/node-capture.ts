@@ -6,7 +6,14 @@ import type { Token } from '../../../shared/domain/token.ts';
 import type { Capture, CaptureContext } from '../engine.ts';
 import { ownerOf } from '../restore/owner.ts';
 import { JournalFiles } from './journal-files.ts';
-import { contentOf, filesBelow, lengthOf, LocalCheckpoint, sweepCheckpoints } from './local-checkpoint.ts';
+import {
+  contentOf,
+  directoriesBelow,
+  filesBelow,
+  lengthOf,
+  LocalCheckpoint,
+  sweepCheckpoints,
+} from './local-checkpoint.ts';
 import { LongCalls } from './long-calls.ts';
 import { Operation } from './operation.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
@@ -31,6 +38,7 @@ export class NodeCapture implements Capture {
   readonly #context: CaptureContext;
   readonly #operation: Operation;
   readonly #calls = new LongCalls();
+  readonly #isSettled: () => boolean;
   #local: LocalCheckpoint | null = null;
   #journal: JournalFiles | null = null;
   #prepared: Prepared | null = null;
@@ -38,10 +46,12 @@ export class NodeCapture implements Capture {
   /** How the journal stood right after the mark. */
   #sight: Promise<string> = Promise.resolve('');
 
-  constructor(settings: NativeSettings, context: CaptureContext) {
+  /** `isSettled`: the checkpoint is committed, and an abort takes nothing of it away any more. */
+  constructor(settings: NativeSettings, context: CaptureContext, isSettled: () => boolean) {
     this.#settings = settings;
     this.#context = context;
     this.#operation = new Operation(settings, context);
+    this.#isSettled = isSettled;
   }
 
   prepare(): Promise<void> {
@@ -128,13 +138,15 @@ export class NodeCapture implements Capture {
       const entry = { path: `${room}/${name}`, mode: 0o600, mtimeMs: Date.now() };
       await this.#context.artifacts.file(entry, contentOf(path, await lengthOf(path)));
     }
+    for (const path of ['', ...(await directoriesBelow(local.data))])
+      this.#context.artifacts.directory({ path: join(DATA_ROOM, path), mode: 0o700 });
     return { mark: this.#mark, engineFacts: { kind: 'node', journalDirectory, journalFiles: names } };
   }
 
   async abort(): Promise<void> {
     await this.#calls.abort(() => this.#operation.end());
     await this.#journal?.close();
-    await this.#local?.remove();
+    if (!this.#isSettled()) await this.#local?.remove();
   }
 
   async close(): Promise<void> {

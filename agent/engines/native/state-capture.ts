@@ -29,15 +29,18 @@ export class StateCapture implements Capture {
   readonly #context: CaptureContext;
   readonly #operation: Operation;
   readonly #calls = new LongCalls();
+  readonly #isSettled: () => boolean;
   #definitionVersion: number | null = null;
   /** Written by the realm service for this checkpoint; gone again when there is none. */
   #backup: string | null = null;
   #mark: Mark | null = null;
 
-  constructor(settings: NativeSettings, context: CaptureContext) {
+  /** `isSettled`: the checkpoint is committed, and an abort takes nothing of it away any more. */
+  constructor(settings: NativeSettings, context: CaptureContext, isSettled: () => boolean) {
     this.#settings = settings;
     this.#context = context;
     this.#operation = new Operation(settings, context);
+    this.#isSettled = isSettled;
   }
 
   prepare(): Promise<void> {
@@ -81,7 +84,7 @@ export class StateCapture implements Capture {
 
   async abort(): Promise<void> {
     await this.#calls.abort(() => this.#operation.end());
-    if (this.#backup !== null) await rm(this.#backup, { force: true });
+    if (this.#backup !== null && !this.#isSettled()) await rm(this.#backup, { force: true });
     this.#backup = null;
   }
 
