@@ -45,12 +45,14 @@ export function postgresShards(urls: readonly string[]): Shard[] {
 }
 
 const TABLE = 'causal';
+/** Long enough for a fail-over; a client of a grid that is gone gives up after it. */
+const PATIENCE_MS = 5000;
 
 /** Copysets of a reference grid, through its proxies. */
 export function referenceShards(grid: ReferenceGrid, copysets: readonly string[]): Shard[] {
   return copysets.map((copyset) => ({
     connect() {
-      const connection = grid.client();
+      const connection = grid.client(PATIENCE_MS);
       return Promise.resolve({
         write: (client, sequence) => connection.put(TABLE, `${client} ${sequence}`, '', copyset),
         close: () => connection.close(),
