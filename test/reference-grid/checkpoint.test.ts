@@ -89,6 +89,27 @@ describe('a reference grid of which a checkpoint is taken by the contract', () =
     expect(await client.get('still', 'during', 'a')).to.equal('2');
   });
 
+  it('names no other primary for being still, longer than a process may be unheard of', async () => {
+    const operation = 'long';
+    const token = newToken();
+    const ask = (name: string) => by(name).quiesce({ operation, token, leaseMs: 10_000 });
+    const before = (await by('k1').saveKeeperState({ operation })).state;
+    await Promise.all(resting().map(({ name }) => ask(name)));
+    const put = client.put('still', 'long', '1', 'b');
+    const began = performance.now();
+
+    await until('longer than the timeout', async () => {
+      expect((await by('a2').describe({})).held?.quiesced).to.equal(true);
+      return performance.now() - began > 1500;
+    });
+
+    for (const { name } of resting())
+      expect((await by(name).resume({ operation, token })).held).to.equal(true);
+    await put;
+    expect((await by('k1').saveKeeperState({ operation })).state).to.deep.equal(before);
+    await grid.healthy();
+  });
+
   it('lets readers wait where reads are not allowed, and ends a hold whose lease runs out', async () => {
     const operation = 'lease';
     const token = newToken();

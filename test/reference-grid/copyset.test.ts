@@ -13,10 +13,7 @@ import { GridError } from './rpc.ts';
 const HOSTS = ['127.0.50.1', '127.0.50.2', '127.0.50.3'];
 
 /** Writes rows one after the other until it is told to end; answers which were acknowledged. */
-export function writing(
-  client: Client,
-  copyset: string,
-): { acknowledged: string[]; end(): Promise<string[]> } {
+function writing(client: Client, copyset: string): { acknowledged: string[]; end(): Promise<string[]> } {
   const acknowledged: string[] = [];
   let ended = false;
   const written = (async () => {

@@ -30,7 +30,7 @@ export interface LaunchOptions {
   readonly options?: readonly string[];
 }
 
-export type LaunchedRole = 'realm-service' | 'keeper' | 'node' | 'proxy';
+type LaunchedRole = 'realm-service' | 'keeper' | 'node' | 'proxy';
 
 export interface GridProcess extends DefinedProcess {
   readonly role: LaunchedRole;

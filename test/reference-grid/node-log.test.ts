@@ -48,6 +48,30 @@ describe('the log of a node', () => {
     expect(again.position).to.deep.equal({ identity: '', sequence: 5, term: 1 });
   });
 
+  it('shows rows in pages, with what is in memory over what is on disk', async () => {
+    const first = await opened();
+    await first.log(updates(1, 6));
+    first.apply();
+    await first.write();
+    const row = { kind: 'update', term: 1, table: 't' } as const;
+    await first.log([
+      { ...row, sequence: 7, key: 'k2', value: null },
+      { ...row, sequence: 8, key: 'k25', value: 'new' },
+      { ...row, sequence: 9, key: 'k4', value: 'changed' },
+    ]);
+    first.apply();
+
+    expect(first.database.scan('t', undefined, 3).map(([, key]) => key)).to.deep.equal(['k1', 'k25', 'k3']);
+    expect(first.database.scan('t', 'k3', 2)).to.deep.equal([
+      ['t', 'k4', 'changed'],
+      ['t', 'k5', 'v5'],
+    ]);
+    expect([first.database.get('t', 'k2'), first.database.get('t', 'k6')]).to.deep.equal([null, 'v6']);
+    await first.log([{ kind: 'clear', identity: 'x' }]);
+    first.apply();
+    expect([first.database.get('t', 'k6'), keys(first)]).to.deep.equal([null, []]);
+  });
+
   it('passes over a torn end, and goes on behind it', async () => {
     await (await opened()).log(updates(1, 2));
     const torn = join(journal(), files().at(-1) ?? '');

@@ -71,6 +71,27 @@ describe('the realm of a reference grid', () => {
     expect(existsSync(join(realm.dataDirectory, 'live', 'realm.json'))).to.equal(true);
   });
 
+  it('is where a keeper gets its first state from; later it has its own [S25]', async () => {
+    grid = await launchReferenceGrid({ ...SMALL, folder: folder.path, hosts: ['127.0.52.1', '127.0.52.2'] });
+    const keeper = grid.process('k1');
+    const contract = contractOf(keeper);
+    const identity = (await contract.describe({})).dataIdentity;
+    expect(identity).not.to.equal('');
+    const client = grid.client();
+    await client.put('orders', 'k', 'v');
+
+    await Promise.all(
+      [keeper, grid.process('realm'), grid.process('satellite')].map((process) => process.stop()),
+    );
+    await keeper.start();
+    await grid.healthy();
+
+    expect((await contract.describe({})).dataIdentity).to.equal(identity);
+    expect(await client.get('orders', 'k')).to.equal('v');
+    client.close();
+    contract.close();
+  });
+
   it('refuses a fourth node of a copyset, and keeps what it had [S52]', async () => {
     grid = await layOutReferenceGrid({
       ...SMALL,
