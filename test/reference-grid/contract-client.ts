@@ -29,4 +29,13 @@ export function contractOf({ participant }: { readonly participant: string }): C
   return { ...(Object.fromEntries(calls) as Contract), close: () => client.close() };
 }
 
-const DEFAULTS = { operation: '', leaseMs: 10_000, timeoutMs: 2000, allowReads: false, retainJournal: false };
+const DEFAULTS = {
+  operation: '',
+  allowReads: false,
+  timeoutMs: 2000,
+  leaseMs: 10_000,
+  retainJournal: false,
+  checkpoint: '',
+  epoch: 0,
+  counter: 0,
+};

@@ -1,21 +1,19 @@
-import { readdirSync, rmSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { until } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
-import type { KeeperState } from './calls.ts';
+import type { KeeperState, Row } from './calls.ts';
 import type { Client } from './client.ts';
 import { contractOf } from './contract-client.ts';
 import { launchReferenceGrid, type GridProcess, type ReferenceGrid } from './launch.ts';
+import { NodeLog } from './node-log.ts';
 import { GridError } from './rpc.ts';
 
 const HOSTS = ['127.0.50.1', '127.0.50.2', '127.0.50.3'];
 
 /** Writes rows one after the other until it is told to end; answers which were acknowledged. */
-export function writing(
-  client: Client,
-  copyset: string,
-): { acknowledged: string[]; end(): Promise<string[]> } {
+function writing(client: Client, copyset: string): { acknowledged: string[]; end(): Promise<string[]> } {
   const acknowledged: string[] = [];
   let ended = false;
   const written = (async () => {
@@ -137,6 +135,34 @@ describe('the copysets of a reference grid', () => {
     await grid.healthy();
   });
 
+  it('make a node that lacks updates, or has some that its primary lacks, equal to the primary [S40]', async () => {
+    const [primary, secondary] = [await primaryOf('a'), await nodeInSync('a', await leadOf())];
+    await client.put('equal', 'k0', 'v0', 'a');
+    await secondary.stop();
+    for (let row = 1; row < 20; row += 1) await client.put('equal', `k${row}`, `v${row}`, 'a');
+    await secondary.start();
+    await grid.healthy();
+    expect(logged(secondary)).to.include('k19').and.not.include('"clear"');
+
+    await secondary.stop();
+    const log = new NodeLog(secondary.dataDirectory, 1e6);
+    await log.begin();
+    const { sequence, term } = log.position;
+    const row = { table: 'equal', key: 'stray', value: 'of another time' };
+    await log.log([{ kind: 'update', sequence: sequence + 1, term: term + 1, ...row }]);
+    await log.close();
+    await secondary.start();
+    await grid.healthy();
+    expect(logged(secondary)).to.include('"clear"');
+
+    await Promise.all([primary.stop(), secondary.stop()]);
+    const [ours, theirs] = [await rowsOf(primary), await rowsOf(secondary)];
+    expect(theirs).to.deep.equal(ours);
+    expect(ours.filter(([table]) => table === 'equal')).to.have.length(20);
+    await Promise.all([primary.start(), secondary.start()]);
+    await grid.healthy();
+  });
+
   it('keep their rows in a journal that is rotated, and whose files go when no start needs them', async () => {
     const rows = Array.from({ length: 600 }, (_, row) => `r${row}`);
     for (let row = 0; row < rows.length; row += 50) {
@@ -230,6 +256,26 @@ describe('the copysets of a reference grid', () => {
     return grid.process(inSync.find((name) => name !== primary) ?? '');
   }
 });
+
+/** The newest journal file with something in it. */
+function logged({ dataDirectory }: GridProcess): string {
+  const folder = join(dataDirectory, 'live', 'journal');
+  const files = readdirSync(folder).sort();
+  return (
+    files
+      .map((file) => readFileSync(join(folder, file), 'utf8'))
+      .filter((text) => text !== '')
+      .at(-1) ?? ''
+  );
+}
+
+async function rowsOf({ dataDirectory }: GridProcess): Promise<Row[]> {
+  const log = new NodeLog(dataDirectory, 1e6);
+  await log.begin();
+  const rows = log.database.scan(undefined, undefined, 1e6);
+  await log.close();
+  return rows;
+}
 
 async function failureOf(call: Promise<unknown>): Promise<string | undefined> {
   try {

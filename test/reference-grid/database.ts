@@ -150,7 +150,7 @@ function besideLockFile(dataDirectory: string, file: string): string {
   return link;
 }
 
-export function rowKey(table: string, key: string): string {
+function rowKey(table: string, key: string): string {
   return `${table}\u0001${key}`;
 }
 

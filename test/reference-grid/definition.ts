@@ -34,7 +34,7 @@ export function checkDefinition(definition: GridDefinition): void {
   }
 }
 
-export function processesOf(definition: GridDefinition): DefinedProcess[] {
+function processesOf(definition: GridDefinition): DefinedProcess[] {
   const { copysets, keepers, proxies, realmServices } = definition;
   return [...realmServices, ...keepers, ...copysets.flatMap(({ nodes }) => nodes), ...proxies];
 }

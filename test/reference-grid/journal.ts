@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { open, readFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -14,7 +14,7 @@ const HEADER_BYTES = 8;
 
 /**
  * Files of records, numbered, only ever appended to. Every start begins a new file, so a torn end stays where it is
- * and is passed over. Appends are made one at a time, by the caller.
+ * and is passed over. What is asked of it is done in turn.
  */
 export class Journal {
   readonly #folder: string;
@@ -23,6 +23,7 @@ export class Journal {
   #handle: FileHandle | undefined;
   #length = 0;
   #retainedFrom: string | undefined;
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(folder: string, maxFileBytes: number) {
     mkdirSync(folder, { recursive: true });
@@ -31,6 +32,7 @@ export class Journal {
     this.#number = Number.parseInt(this.files().at(-1) ?? '0', 10);
   }
 
+  /** Where the next append goes. */
   get end(): Place {
     return { file: nameOf(this.#number), offset: this.#length };
   }
@@ -40,8 +42,12 @@ export class Journal {
   }
 
   /** Begins the next file; the one before is durable, and changes no more. */
-  async begin(): Promise<void> {
-    await this.close();
+  begin(): Promise<void> {
+    return this.#inTurn(() => this.#begin());
+  }
+
+  async #begin(): Promise<void> {
+    await this.#close();
     this.#number += 1;
     this.#handle = await open(join(this.#folder, nameOf(this.#number)), 'ax');
     this.#length = 0;
@@ -49,8 +55,12 @@ export class Journal {
   }
 
   /** Makes all of them durable together; answers where each of them ends. */
-  async append(entries: readonly LogEntry[]): Promise<Place[]> {
-    if (this.#length >= this.#maxFileBytes) await this.begin();
+  append(entries: readonly LogEntry[]): Promise<Place[]> {
+    return this.#inTurn(() => this.#append(entries));
+  }
+
+  async #append(entries: readonly LogEntry[]): Promise<Place[]> {
+    if (this.#length >= this.#maxFileBytes) await this.#begin();
     const records = entries.map(recordOf);
     const file = nameOf(this.#number);
     const places = records.map((record) => ({ file, offset: (this.#length += record.length) }));
@@ -59,10 +69,13 @@ export class Journal {
     return places;
   }
 
-  async switch(): Promise<{ file: string; length: number }> {
-    const { file, offset } = this.end;
-    await this.begin();
-    return { file, length: offset };
+  /** Ends the current file; answers with its name and length. */
+  switch(): Promise<{ file: string; length: number }> {
+    return this.#inTurn(async () => {
+      const { file, offset } = this.end;
+      await this.#begin();
+      return { file, length: offset };
+    });
   }
 
   /** From a place on, to the end; a file or a part of one that is not there is an error. */
@@ -85,10 +98,6 @@ export class Journal {
       throw new Error(`journal file ${from.file} is missing; hint: restore it`);
   }
 
-  has(file: string): boolean {
-    return existsSync(join(this.#folder, file));
-  }
-
   /** No file from this one on is removed. */
   retainFrom(file: string | undefined): void {
     this.#retainedFrom = file;
@@ -99,10 +108,20 @@ export class Journal {
     for (const name of this.files()) if (name < first) rmSync(join(this.#folder, name));
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return this.#inTurn(() => this.#close());
+  }
+
+  async #close(): Promise<void> {
     await this.#handle?.sync();
     await this.#handle?.close();
     this.#handle = undefined;
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(work);
+    this.#last = turn.catch(() => undefined);
+    return turn;
   }
 }
 

@@ -54,7 +54,7 @@ export function dueCopysets(
  * A node that is down, or was, is not in sync any more; one that is still in sync takes over from a lost primary. When
  * none is, those that came back take it up again: what they acknowledged is on their disks.
  */
-export function afterLosses(state: CopysetState, healthOf: (node: string) => NodeHealth): CopysetState {
+function afterLosses(state: CopysetState, healthOf: (node: string) => NodeHealth): CopysetState {
   const up = state.inSync.filter((node) => healthOf(node) === 'up');
   if (up.includes(state.primary)) return up.length === state.inSync.length ? state : { ...state, inSync: up };
   const back = state.inSync.filter((node) => healthOf(node) === 'restarted');

@@ -108,7 +108,8 @@ export class Keeper {
       const answer = { term: this.#vote.term, stateTerm: storedTerm, version: storedVersion };
       if (term < this.#vote.term || this.#undecided.length > 0) return answer;
       await this.#follow(term, lead);
-      if (storedTerm === stateTerm && storedVersion === version) this.#becomeEffective(this.#stored);
+      const isEffective = storedTerm === stateTerm && storedVersion === version;
+      if (isEffective && !this.gate.closed) this.#becomeEffective(this.#stored);
       return { ...answer, term };
     },
 

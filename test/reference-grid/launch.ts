@@ -7,6 +7,7 @@ import { freePort } from '../lab/ports.ts';
 import { until } from '../lab/processes.ts';
 import type { RealmCalls, RealmStatus } from './calls.ts';
 import { Client } from './client.ts';
+import { contractOf } from './contract-client.ts';
 import { pidOf } from './control.ts';
 import type { DefinedProcess, GridDefinition } from './definition.ts';
 import { Remote } from './rpc.ts';
@@ -31,7 +32,7 @@ export interface LaunchOptions {
   readonly options?: readonly string[];
 }
 
-export type LaunchedRole = 'realm-service' | 'keeper' | 'node' | 'proxy';
+type LaunchedRole = 'realm-service' | 'keeper' | 'node' | 'proxy';
 
 export interface GridProcess extends DefinedProcess {
   readonly role: LaunchedRole;
@@ -61,10 +62,10 @@ export interface ReferenceGrid {
   process(name: string): GridProcess;
   /** Starts all that are not running: realm services first, then the others. */
   start(): Promise<void>;
-  /** Gives the realm its definition. */
-  define(): Promise<void>;
+  /** Gives the realm its definition, or a changed one. */
+  define(change?: Partial<GridDefinition>): Promise<void>;
   status(): Promise<RealmStatus>;
-  /** Resolves when every running process says in the realm that it is fit. */
+  /** Resolves when every running process says that it is fit. */
   healthy(): Promise<void>;
   client(patienceMs?: number): Client;
   /** Ends all processes, whatever they do. */
@@ -135,23 +136,19 @@ export async function layOutReferenceGrid(options: LaunchOptions): Promise<Refer
       await startAll(of('realm-service'));
       await startAll(processes);
     },
-    async define() {
-      await realm((remote) => remote.call('define', definition));
+    async define(change = {}) {
+      await realm((remote) => remote.call('define', { ...definition, ...change }));
     },
     status: () => realm((remote) => remote.call('status', {})),
     async healthy() {
-      let last = '';
+      let unfit: string[] = [];
       const fit = async (): Promise<boolean> => {
-        const { running } = await grid.status();
-        const said = new Map(running.map((report) => [report.name, report]));
-        const unfit = processes.filter(({ name, running: runs }) => runs && said.get(name)?.healthy !== true);
-        last = unfit
-          .map(({ name }) => `${name}: ${said.get(name)?.problems.join() ?? 'not heard of'}`)
-          .join('; ');
+        const causes = await Promise.all(processes.filter((process) => process.running).map(unfitness));
+        unfit = causes.filter((cause) => cause !== undefined);
         return unfit.length === 0;
       };
       await until('the grid to be healthy', fit).catch((error: unknown) => {
-        throw new Error(last, { cause: error });
+        throw new Error(unfit.join('; '), { cause: error });
       });
     },
     client: (patienceMs) => new Client(urls(), patienceMs),
@@ -175,6 +172,19 @@ export async function launchReferenceGrid(options: LaunchOptions): Promise<Refer
   } catch (error) {
     await grid.close();
     throw error;
+  }
+}
+
+/** By the contract; undefined where it is fit. */
+async function unfitness(process: GridProcess): Promise<string | undefined> {
+  const contract = contractOf(process);
+  try {
+    const { healthy, cause } = await contract.health({});
+    return healthy ? undefined : `${process.name}: ${cause}`;
+  } catch (error) {
+    return `${process.name}: ${(error as Error).message}`;
+  } finally {
+    contract.close();
   }
 }
 

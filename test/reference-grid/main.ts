@@ -7,6 +7,7 @@ import { startStateKeeper } from './state-keeper.ts';
 
 /** One process of the grid: `main.ts realm-service|keeper|node|proxy --name … --listen … --realm … --participant …`. */
 
+const STOP_MS = 5000;
 const roles = {
   'realm-service': startRealmService,
   keeper: startStateKeeper,
@@ -21,6 +22,8 @@ const server = await serveParticipant(options.participant, participation);
 
 const end = (): void => {
   server.forceShutdown();
+  // Who is held still does not come to an end by itself; what it acknowledged is durable all the same.
+  setTimeout(() => process.exit(1), STOP_MS).unref();
   void stop().then(() => process.exit(0));
 };
 process.once('SIGTERM', end);

@@ -50,6 +50,7 @@ class Node {
   async end(): Promise<void> {
     await this.#keepers.end();
     await this.#realm.end();
+    await this.#changing;
     await this.#primary?.end();
     await this.#writing?.stop();
     await this.#incoming;
@@ -59,6 +60,7 @@ class Node {
   readonly serving: Serving<NodeCalls> = {
     put: async ({ table, key, value, by = 'a client' }, caller) => {
       caller.isClient = true;
+      checkRow(table, key);
       if (this.#refusesWrites) throw new GridError('maintenance', 'the grid is in maintenance: no writes');
       await this.#served().put(table, key, value, by);
       return {};
@@ -252,6 +254,14 @@ class Node {
     const { name } = this.#options;
     return { name, role: 'node', primary: this.#isPrimary, healthy: problems.length === 0, problems };
   }
+}
+
+const MAX_KEY_BYTES = 1000;
+
+function checkRow(table: string, key: string): void {
+  const bytes = Buffer.from(table + key);
+  if (table !== '' && bytes.length <= MAX_KEY_BYTES && !bytes.some((byte) => byte < 0x20)) return;
+  throw new GridError('invalid', `a table and a key are text of at most ${MAX_KEY_BYTES} bytes`);
 }
 
 export async function startNode(options: Options): Promise<Running> {

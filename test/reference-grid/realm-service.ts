@@ -171,7 +171,14 @@ class RealmService {
   #running(): Report[] {
     const now = performance.now();
     const heard = this.#heard.values().filter(({ at }) => now - at < HEARD_MS);
-    return [realmReport(this.#options.name, this.#takesUpdates), ...heard.map(({ report }) => report)];
+    const peers = this.#definition?.realmServices.filter(({ address }) =>
+      this.#store.reached.includes(address),
+    );
+    return [
+      realmReport(this.#options.name, this.#takesUpdates),
+      ...(peers ?? []).map(({ name }) => realmReport(name, true)),
+      ...heard.map(({ report }) => report),
+    ];
   }
 }
 

@@ -23,7 +23,7 @@ export class RealmStore {
   #record = EMPTY;
   #reserved = { version: 0, by: '', until: 0 };
   #updates: Promise<unknown> = Promise.resolve();
-  #running = 1;
+  #reached: readonly string[] = [];
 
   constructor(data: string, others: readonly string[], gate: Gate, answerMs: number) {
     this.#live = join(data, 'live');
@@ -41,7 +41,12 @@ export class RealmStore {
   }
 
   get hasQuorum(): boolean {
-    return this.#running >= this.#majority;
+    return 1 + this.#reached.length >= this.#majority;
+  }
+
+  /** The others of the cluster that answered lately, by address. */
+  get reached(): readonly string[] {
+    return this.#reached;
   }
 
   /** Makes one change, after those before it; resolves when it is durable. */
@@ -61,9 +66,9 @@ export class RealmStore {
 
   /** Takes the newest record of the cluster; sees who runs. */
   async catchUp(): Promise<void> {
-    const answers = (await Promise.all(this.#ask('record', {}))).filter((answer) => answer !== undefined);
-    this.#running = 1 + answers.length;
-    for (const { record } of answers) await this.store(record);
+    const answers = await Promise.all(this.#ask('record', {}));
+    this.#reached = this.#others.filter((_, index) => answers[index] !== undefined);
+    for (const answer of answers) if (answer !== undefined) await this.store(answer.record);
   }
 
   reserve({ version, by }: { version: number; by: string }): { granted: boolean } {
