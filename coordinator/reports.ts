@@ -66,6 +66,11 @@ export interface RestoreReport {
   readonly warnings: readonly string[];
 }
 
+export interface FailoverReport {
+  readonly grid: string;
+  readonly epoch: number;
+}
+
 export interface StatusReport {
   readonly grid: string;
   readonly hosts: readonly {

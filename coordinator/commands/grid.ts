@@ -1,12 +1,14 @@
 import type { Command } from 'commander';
 import { EXIT } from '../../shared/domain/errors.ts';
+import { confirm } from '../confirm.ts';
+import { failOver } from '../failover.ts';
 import { gridDoctor, gridStatus } from '../grid-status.ts';
 import { table } from '../output.ts';
 import type { DoctorReport, StatusReport } from '../reports.ts';
 import { withSession } from '../session.ts';
 
 export function registerGrid(program: Command): Command[] {
-  const grid = program.command('grid').description('look at the grid');
+  const grid = program.command('grid').description('look at the grid, and fail over to it');
   const status = grid
     .command('status')
     .description('every member as its agent sees it now')
@@ -28,7 +30,28 @@ export function registerGrid(program: Command): Command[] {
         if (!report.healthy) process.exitCode = EXIT.refused;
       }),
     );
-  return [grid, status, doctor];
+  return [grid, status, doctor, registerFailover(grid)];
+}
+
+function registerFailover(grid: Command): Command {
+  return grid
+    .command('failover')
+    .description('raise the epoch, after a disaster-recovery failover to this grid')
+    .option('--yes', 'do not ask')
+    .addHelpText('after', '\nExample: stillpoint grid failover --yes --grid /etc/stillpoint/grid.yaml')
+    .action((options: { yes?: boolean }, command: Command) =>
+      withSession(
+        command,
+        async ({ gridFile: load, cancellation, progress, printer }) => {
+          const gridFile = await load();
+          await confirm(`raise the epoch of grid ${gridFile.grid} for good`, { yes: options.yes ?? false });
+          const report = await failOver({ gridFile, cancellation, progress });
+          progress.finish();
+          printer.result(report, `grid ${report.grid} is in epoch ${report.epoch} from now on`);
+        },
+        { abortsItself: true },
+      ),
+    );
 }
 
 function statusInWords(report: StatusReport): string {

@@ -11,6 +11,7 @@ import { CHUNK_BYTES, ChunkStore } from './chunk-store.ts';
 import { commitCheckpoint } from './commit.ts';
 import { ByteBudget } from './concurrency.ts';
 import { createExclusively, removeDurably, TEMPORARY_PREFIX } from './durable-files.ts';
+import { highestEpoch, raiseEpoch } from './epochs.ts';
 import { collectGarbage, deleteCheckpoint, discardCheckpoint } from './garbage.ts';
 import { openIdentity } from './identity.ts';
 import { Layout } from './layout.ts';
@@ -151,8 +152,13 @@ class DirectoryRepository implements Repository {
     return collectGarbage(this.#layout, grid, this.#self);
   }
 
-  highestNumber(grid: string): Promise<{ epoch: number; counter: number }> {
-    return highestNumber(this.#layout, grid);
+  async highestNumber(grid: string): Promise<{ epoch: number; counter: number }> {
+    const { epoch, counter } = await highestNumber(this.#layout, grid);
+    return { epoch: Math.max(epoch, await highestEpoch(this.#layout, grid)), counter };
+  }
+
+  raiseEpoch(grid: string, epoch: number): Promise<void> {
+    return raiseEpoch(this.#layout, grid, epoch);
   }
 
   decideRestore(grid: string, restoreId: string, outcome: RestoreOutcome): Promise<RestoreOutcome> {

@@ -123,7 +123,12 @@ async function sweepChunks(
 /** Those beside the chunks belong to nobody, as no operation runs; the others may be somebody's marker. */
 async function sweepTemporaries(layout: Layout, grid: string): Promise<void> {
   const now = Date.now();
-  for (const directory of [layout.root, layout.operations(grid), layout.restores(grid)]) {
+  for (const directory of [
+    layout.root,
+    layout.operations(grid),
+    layout.restores(grid),
+    layout.epochs(grid),
+  ]) {
     for (const name of await entriesOf(directory)) {
       if (!name.startsWith(TEMPORARY_PREFIX)) continue;
       const path = join(directory, name);

@@ -12,6 +12,7 @@ import { EXIT, StillpointError } from '../domain/errors.ts';
  *   grids/<grid>/chunks/<2 hex>/<key>                   content-addressed
  *   grids/<grid>/operations/<id>.json                   who works here now; garbage collection keeps off
  *   grids/<grid>/restores/<id>.json                     the decision of a restore, written once
+ *   grids/<grid>/epochs/<epoch>.json                    an epoch that the grid was raised to, written once
  *
  * Names come from files and from the wire, so each is checked before it becomes part of a path.
  */
@@ -85,6 +86,16 @@ export class Layout {
 
   restore(grid: string, restoreId: string): string {
     return join(this.restores(grid), `${part(restoreId)}.json`);
+  }
+
+  epochs(grid: string): string {
+    return join(this.grids(), part(grid), 'epochs');
+  }
+
+  epoch(grid: string, epoch: number): string {
+    const digits = String(epoch).padStart(8, '0');
+    if (!/^\d{8}$/.test(digits)) throw badName(digits);
+    return join(this.epochs(grid), `${digits}.json`);
   }
 }
 

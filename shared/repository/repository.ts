@@ -64,8 +64,14 @@ export interface Repository {
    */
   collectGarbage(grid: string): Promise<{ removedBytes: number; skipped: boolean }>;
 
-  /** The highest counter and epoch that any checkpoint of this grid, also a damaged one, has had here. */
+  /**
+   * The highest counter and epoch that any checkpoint of this grid, also a damaged one, has had here, and that
+   * it was raised to.
+   */
   highestNumber(grid: string): Promise<{ epoch: number; counter: number }>;
+
+  /** From now on `highestNumber` has this epoch, or a higher one. Once or again, by one or several: the same. */
+  raiseEpoch(grid: string, epoch: number): Promise<void>;
 
   /**
    * Write-once decision of a restore: the first writer's outcome stands; everyone gets the one that stands.

@@ -367,6 +367,34 @@ export function repositorySuite(kind: string, emptyPlace: () => Place): void {
       expect(await repository.decideRestore(GRID, 'r2', 'restored')).to.equal('rolledBack');
     });
 
+    it('has the epoch that a grid was raised to, beside what checkpoints had [S37]', async () => {
+      const other = await open();
+      expect(await repository.highestNumber(GRID)).to.deep.equal({ epoch: 0, counter: 0 });
+      await storeCheckpoint(repository, checkpointId(7), { a: { 'base/1': rows(9, 'a') } });
+
+      await Promise.all([repository.raiseEpoch(GRID, 2), other.raiseEpoch(GRID, 2)]);
+      await repository.raiseEpoch(GRID, 1);
+
+      expect(await other.highestNumber(GRID)).to.deep.equal({ epoch: 2, counter: 7 });
+      expect(await other.highestNumber('payroll')).to.deep.equal({ epoch: 0, counter: 0 });
+    });
+
+    it('keeps the epoch when every checkpoint is gone', async () => {
+      await storeCheckpoint(repository, checkpointId(7), { a: { 'base/1': rows(9, 'a') } });
+      await repository.raiseEpoch(GRID, 1);
+
+      await repository.deleteCheckpoint(GRID, checkpointId(7));
+      await repository.collectGarbage(GRID);
+
+      expect(await repository.highestNumber(GRID)).to.deep.equal({ epoch: 1, counter: 0 });
+    });
+
+    it('takes no epoch that has no eight digits', async () => {
+      for (const epoch of [-1, 0.5, 1e8]) {
+        expect(await failureOf(repository.raiseEpoch(GRID, epoch))).to.include({ code: 'bad-name' });
+      }
+    });
+
     it('reads no member of another checkpoint as one of this', async () => {
       await storeCheckpoint(repository, checkpointId(1), { a: { 'base/1': rows(9, 'a') } });
       await storeCheckpoint(repository, checkpointId(2), { a: { 'base/1': rows(9, 'b') } });

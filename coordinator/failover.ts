@@ -1,0 +1,80 @@
+import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
+import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
+import { openRepository } from '../shared/repository/open.ts';
+import type { Repository } from '../shared/repository/repository.ts';
+import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents, refused } from './agents.ts';
+import type { Cancellation } from './cancellation.ts';
+import { planFailover } from './failover-plan.ts';
+import type { GridFile } from './grid-file.ts';
+import { checkBelonging } from './preflight.ts';
+import type { ProgressView } from './progress.ts';
+import type { FailoverReport } from './reports.ts';
+
+export interface FailoverInput {
+  readonly gridFile: GridFile;
+  readonly cancellation: Cancellation;
+  readonly progress: ProgressView;
+}
+
+const CONNECT_TIMEOUT_MS = 5000;
+
+/**
+ * Raises the epoch after a disaster-recovery failover to this grid: checkpoints of the grid that was lost can
+ * never be taken for later than those of this one. Durable in the repository first, then at every agent, so
+ * that after a crash in between the same epoch is raised to the end, and not another one.
+ */
+export async function failOver(input: FailoverInput): Promise<FailoverReport> {
+  const { gridFile, cancellation } = input;
+  const leaseMs = gridFile.leaseSeconds * 1000;
+  input.progress.phase(null, 'preflight');
+  const repository = await openRepository(gridFile.repository, { create: true }).catch(refusedHere);
+  let connections: AgentConnection[] = [];
+  const alive = keepAlive(() => connections, leaseMs);
+  try {
+    connections = await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal);
+    await claimAll(connections, crypto.randomUUID(), 'checkpoint', leaseMs).catch(refusedHere);
+    return await raise(input, repository, connections);
+  } finally {
+    alive.stop();
+    await closeAll(connections, true);
+    await repository.close();
+  }
+}
+
+async function raise(
+  { gridFile, cancellation, progress }: FailoverInput,
+  repository: Repository,
+  connections: readonly AgentConnection[],
+): Promise<FailoverReport> {
+  const { grid } = gridFile;
+  const described = await Promise.all(connections.map((connection) => connection.describe())).catch(
+    refusedHere,
+  );
+  checkBelonging({ grid, hosts: described, repositoryId: repository.id });
+  const { epoch } = planFailover({
+    hosts: described.map(({ host }) => host),
+    repository: await repository.highestNumber(grid),
+    usedEpoch: await usedEpoch(repository, grid),
+  });
+  cancellation.signal.throwIfAborted();
+  progress.phase(null, 'failover', `epoch ${epoch}`);
+  await repository.raiseEpoch(grid, epoch);
+  await Promise.all(connections.map((connection) => connection.raiseEpoch(epoch))).catch(cutShort);
+  return { grid, epoch };
+}
+
+async function usedEpoch(repository: Repository, grid: string): Promise<number> {
+  const entries = await repository.list(grid);
+  return Math.max(0, ...entries.map(({ checkpoint }) => parseCheckpointId(checkpoint)?.epoch ?? 0));
+}
+
+/** The epoch stands in the repository: whatever comes next is in it. */
+function cutShort(error: unknown): never {
+  const failure = failureOf(error, { code: 'agent-failed', hint: "see the agent's log" });
+  const hint = `${failure.hint}; then run it again: it goes on in the same epoch`;
+  throw new StillpointError({ ...failure, hint }, EXIT.aborted, { cause: error });
+}
+
+function refusedHere(error: unknown): never {
+  throw refused(error);
+}

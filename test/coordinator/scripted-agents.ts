@@ -1,0 +1,123 @@
+import { join } from 'node:path';
+import type { GridFile } from '../../coordinator/grid-file.ts';
+import type { ProgressView } from '../../coordinator/progress.ts';
+import { StillpointError } from '../../shared/domain/errors.ts';
+import type { HostDescription } from '../../shared/domain/grid.ts';
+import {
+  PROTOCOL_VERSION,
+  type AgentRequest,
+  type AgentResponse,
+  type RestoreStepResult,
+} from '../../shared/domain/wire.ts';
+import { openRepository } from '../../shared/repository/open.ts';
+import type { Repository } from '../../shared/repository/repository.ts';
+import { serveAgents, type AgentServer, type ServerStream } from '../../shared/rpc/agent-server.ts';
+import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
+import { temporaryFolder } from '../lab/temporary.ts';
+
+type Numbered = Extract<AgentRequest, { id: number }>;
+
+/** Agents that say what a test lets them say and remember what they were asked, over the real wire. */
+export interface ScriptedAgents {
+  readonly gridFile: GridFile;
+  readonly repository: Repository;
+  /** What describe answers with, by position. */
+  hosts: HostDescription[];
+  /** Requests of all agents in the order of their coming, but for keepAlive. */
+  readonly asked: { readonly host: string; readonly request: Numbered }[];
+  /** Throws what an agent is to fail with. */
+  onRequest: (host: string, request: Numbered) => void;
+  close(): Promise<void>;
+}
+
+export async function scriptedAgents(hosts: readonly HostDescription[]): Promise<ScriptedAgents> {
+  const folder = temporaryFolder('scripted-agents');
+  const pki = join(folder.path, 'pki');
+  const names = hosts.map((_, index) => `127.0.18.${index + 1}`);
+  await initializePki(pki, { grid: 'orders' });
+  await issueAgentCertificates(pki, names);
+  const tls = (name: string): { ca: string; cert: string; key: string } => ({
+    ca: join(pki, 'ca.pem'),
+    cert: join(pki, `${name}.pem`),
+    key: join(pki, `${name}-key.pem`),
+  });
+  const location = join(folder.path, 'repository');
+  const repository = await openRepository(location, { create: true });
+  const servers: AgentServer[] = [];
+  for (const [index, name] of names.entries()) {
+    servers.push(
+      await serveAgents({
+        listen: `${name}:0`,
+        tls: tls(name),
+        onStream: (stream) => void serve(agents, index, stream).catch(() => undefined),
+      }),
+    );
+  }
+  const agents: ScriptedAgents = {
+    gridFile: {
+      grid: 'orders',
+      agents: names.map((name, index) => `${name}:${servers[index]?.port}`),
+      repository: location,
+      tls: tls('coordinator'),
+      leaseSeconds: 10,
+    },
+    repository,
+    hosts: [...hosts],
+    asked: [],
+    onRequest: () => undefined,
+    async close() {
+      await Promise.all(servers.map((server) => server.close()));
+      await repository.close();
+      folder.remove();
+    },
+  };
+  return agents;
+}
+
+async function serve(agents: ScriptedAgents, index: number, stream: ServerStream): Promise<void> {
+  for await (const request of stream.requests) {
+    const host = agents.hosts[index];
+    if (host === undefined) throw new Error(`no host ${index}`);
+    if (request.type === 'hello') {
+      const { grid } = host;
+      const versions = { protocolVersion: PROTOCOL_VERSION, agentVersion: '0' };
+      stream.send({ type: 'welcome', ...versions, host: host.host, grid });
+    } else if ('id' in request) {
+      stream.send(answer(agents, host, request));
+    }
+  }
+}
+
+function answer(agents: ScriptedAgents, host: HostDescription, request: Numbered): AgentResponse {
+  const { id } = request;
+  agents.asked.push({ host: host.host, request });
+  try {
+    agents.onRequest(host.host, request);
+  } catch (error) {
+    if (error instanceof StillpointError) return { type: 'failed', id, failure: error.failure };
+    throw error;
+  }
+  switch (request.type) {
+    case 'describe':
+      return { type: 'described', id, host, repositoryId: agents.repository.id };
+    case 'diagnose':
+      return { type: 'diagnosed', id, findings: [] };
+    case 'settle':
+      return { type: 'settled', id, warnings: [] };
+    case 'restore':
+      return { type: 'restored', id, result: stepResult(request.step.type) };
+    default:
+      return { type: 'done', id };
+  }
+}
+
+function stepResult(step: string): RestoreStepResult {
+  if (step === 'isRunning') return { type: 'running', running: false };
+  if (step === 'verify') return { type: 'verified', checks: [], warnings: [], prepared: [] };
+  return { type: 'done', bytes: 0 };
+}
+
+export const quiet: ProgressView = { phase() {}, bytes() {}, note() {}, finish() {} };
+
+/** A cancellation that never comes. */
+export const patient = { signal: new AbortController().signal, second: new AbortController().signal };
