@@ -72,7 +72,7 @@ function checkDirectories(file: AgentFile): void {
   if (!file.repository.includes('://'))
     claimed.push({ owner: 'the repository', path: resolve(file.repository) });
   for (const member of file.members) {
-    for (const path of [member.data, ...member.also]) {
+    for (const path of [member.data, ...member.also, ...new Set(Object.values(member.tablespaces))]) {
       for (const other of claimed) {
         if (!isWithin(path, other.path) && !isWithin(other.path, path)) continue;
         throw unsafe(

@@ -7,10 +7,11 @@ import {
   readlink,
   rename,
   rm,
+  rmdir,
   stat,
   writeFile,
 } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 
 /**
@@ -75,12 +76,17 @@ export async function switchBack(data: string, record: RestoreRecord): Promise<v
     await rm(stageOf(path), { recursive: true, force: true });
     await syncDirectory(dirname(path));
   }
-  for (const tablespace of record.tablespaces) await rm(tablespace, { recursive: true, force: true });
+  for (const tablespace of record.tablespaces) await dropTablespace(tablespace);
+  await rmdir(tablespaceRoot(data)).catch(() => undefined);
   await forget(data);
 }
 
-/** The old directories are dropped: from here there is no way back. */
-export async function dropOld(data: string, record: RestoreRecord): Promise<void> {
+/**
+ * The old directories are dropped, with the tablespaces that an earlier restore put below one of `roots`:
+ * from here there is no way back.
+ */
+export async function dropOld(data: string, record: RestoreRecord, roots: readonly string[]): Promise<void> {
+  await dropReplacedTablespaces(oldOf(data), roots);
   for (const { path } of record.directories) {
     await rm(oldOf(path), { recursive: true, force: true });
     await rm(stageOf(path), { recursive: true, force: true });
@@ -100,6 +106,23 @@ export async function freeTablespaceDirectory(root: string): Promise<string> {
     const path = join(root, String(number));
     if (!(await isThere(path))) return path;
   }
+}
+
+async function dropReplacedTablespaces(old: string, roots: readonly string[]): Promise<void> {
+  const places = new Set(roots.map((root) => resolve(root)));
+  for (const oid of await readdir(join(old, 'pg_tblspc')).catch(() => [])) {
+    const target = await readlink(join(old, 'pg_tblspc', oid)).catch(() => '');
+    const numbered = dirname(target);
+    // Nothing but what a restore made: one of the server's own may lie below the same place.
+    const made = basename(target) === oid && /^\d+$/.test(basename(numbered));
+    if (made && places.has(dirname(numbered))) await dropTablespace(target);
+  }
+}
+
+/** `<root>/<n>/<oid>`, and `<root>/<n>` when it was the last there. */
+async function dropTablespace(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true });
+  await rmdir(dirname(path)).catch(() => undefined);
 }
 
 /** Tablespaces that earlier restores of this member made, and that the server links to no more. */

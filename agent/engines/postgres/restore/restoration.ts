@@ -116,8 +116,9 @@ export class PostgresRestoration implements Restoration {
   async finish(): Promise<void> {
     const record = await readRecord(this.#settings.data);
     if (record === null) return;
+    const { data, tablespaces } = this.#settings;
     await settleConfiguration(this.#settings);
-    await dropOld(this.#settings.data, record);
+    await dropOld(data, record, Object.values(tablespaces));
   }
 
   async rollBack(): Promise<void> {

@@ -21,7 +21,7 @@ export async function recoverPostgresRestore(
   if (record === null) return;
   if (outcome === 'restored') {
     await settleConfiguration(settings);
-    await dropOld(settings.data, record);
+    await dropOld(settings.data, record, Object.values(settings.tablespaces));
     return;
   }
   await stopServer(settings, AbortSignal.timeout(120_000));
