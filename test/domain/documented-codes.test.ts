@@ -33,6 +33,10 @@ describe('the documentation of errors', () => {
     expect(given.length).to.be.greaterThan(50);
   });
 
+  it('knows every code, for none is put together from parts', () => {
+    expect([...code.matchAll(/\bcode: `[^`]*`/g)].map(([text]) => text)).to.deep.equal([]);
+  });
+
   it('has no code that the sources do not give', () => {
     const named = [...documented.matchAll(/`([a-z]+(?:-[a-z]+)+)`/g)].map(([, name]) => name ?? '');
     expect(named.filter((name) => !code.includes(`'${name}'`))).to.deep.equal([]);
