@@ -73,7 +73,7 @@ function checkDirectories(file: AgentFile): void {
   if (!file.repository.includes('://'))
     claimed.push({ owner: 'the repository', path: resolve(file.repository) });
   for (const member of file.members) {
-    for (const path of [member.data, ...(member.engine === 'postgres' ? member.also : [])]) {
+    for (const path of directoriesOf(member)) {
       for (const other of claimed) {
         if (!isWithin(path, other.path) && !isWithin(other.path, path)) continue;
         throw unsafe(
@@ -85,6 +85,11 @@ function checkDirectories(file: AgentFile): void {
       claimed.push({ owner: member.name, path: resolve(path) });
     }
   }
+}
+
+function directoriesOf(member: MemberSettings): string[] {
+  if (member.engine !== 'postgres') return [member.data];
+  return [member.data, ...member.also, ...new Set(Object.values(member.tablespaces))];
 }
 
 function isWithin(path: string, folder: string): boolean {

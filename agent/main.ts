@@ -4,6 +4,7 @@ import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { serveAgents } from '../shared/rpc/agent-server.ts';
 import { createLog, type Logger } from '../shared/runtime/log.ts';
+import { giveMemoryBack } from '../shared/runtime/memory.ts';
 import { version } from '../shared/runtime/version.ts';
 import { loadAgentFile, type AgentFile } from './agent-file.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
@@ -59,6 +60,7 @@ async function main(): Promise<void> {
     { event: 'listening', address: file.listen, grid: file.grid, members: [...members.keys()] },
     `listening on ${file.listen}`,
   );
+  giveMemoryBack();
   endOnSignal(log, async () => {
     await service.end();
     await server.close();

@@ -172,7 +172,7 @@ export class MemberRuntime {
     try {
       await this.#act(action, answer);
     } catch (error) {
-      const failure = failureOf(error, { code: `engine-${action.type}`, hint: "see the agent's log" });
+      const failure = failureOf(error, { code: 'agent-failed', hint: "see the agent's log" });
       this.#context.log.error(
         { event: 'engineFailed', member: this.#context.member, call: action.type, err: error },
         failure.message,

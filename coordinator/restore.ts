@@ -330,7 +330,7 @@ class GridRestore {
     try {
       return await this.#connection(member).restore(member.name, step);
     } catch (error) {
-      const failure = failureOf(error, { code: `restore-${step.type}`, hint: "see the agent's log" });
+      const failure = failureOf(error, { code: 'restore-failed', hint: "see the agent's log" });
       throw new StillpointError(
         { ...failure, member: member.name, host: member.to.host, phase: this.#phase },
         EXIT.rolledBack,

@@ -1,6 +1,7 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
+import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
 import { createLog, type Logger } from '../shared/runtime/log.ts';
 import { listenForCancellation, type Cancellation } from './cancellation.ts';
 import { loadGridFile, type GridFile } from './grid-file.ts';
@@ -24,6 +25,7 @@ export interface Session {
   readonly progress: ProgressView;
   readonly cancellation: Cancellation;
   readonly log: Logger;
+  /** For commands that speak to agents: refused where others may read the coordinator's private key. */
   gridFile(): Promise<GridFile>;
   /** `--repository`, else that of the grid file. The grid is null where only a repository was named. */
   repository(): Promise<{ repository: Repository; grid: string | null }>;
@@ -69,18 +71,23 @@ export async function withSession(
   const cancellation = listenForCancellation(given.timeout ?? null);
   const progress = createProgress({ quiet: given.quiet });
   let opened: Repository | null = null;
+  async function readGridFile(): Promise<GridFile> {
+    const file = await loadGridFile(given.grid);
+    return given.repository === undefined ? file : { ...file, repository: given.repository };
+  }
   const session: Session = {
     printer: createPrinter(given.output),
     progress,
     cancellation,
     log: createLog({ name: 'stillpoint', level: given.logLevel }),
     async gridFile() {
-      const file = await loadGridFile(given.grid);
-      return given.repository === undefined ? file : { ...file, repository: given.repository };
+      const file = await readGridFile();
+      await checkPrivateKeyFile(file.tls.key);
+      return file;
     },
     async repository() {
       const named = given.repository !== undefined && given.grid === undefined;
-      const file = named ? null : await session.gridFile();
+      const file = named ? null : await readGridFile();
       opened = await openRepository(file?.repository ?? given.repository ?? '');
       return { repository: opened, grid: file?.grid ?? null };
     },

@@ -100,6 +100,10 @@ describe('a configuration file', () => {
       'unsafe-directories',
       (text) => text.replace('/data/two', folder.path),
     ],
+    'two members whose tablespaces are restored into one directory': [
+      'unsafe-directories',
+      (text) => text.replaceAll('connection: ', 'tablespaces: { /mnt/fast: /mnt/restored }, connection: '),
+    ],
     'a password in a connection': [
       'password-in-file',
       (text) => text.replace('//x@alpha:5432', '//x:secret@alpha:5432'),

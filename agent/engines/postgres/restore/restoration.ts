@@ -24,7 +24,12 @@ import {
 } from '../../restore/places.ts';
 import { hasProcess, logTail, startServer, stopServer } from './server-process.ts';
 import { Stage } from '../../restore/stage.ts';
-import { dropUnlinkedTablespaces, freeTablespaceDirectory, tablespaceRoot } from './tablespaces.ts';
+import {
+  dropReplacedTablespaces,
+  freeTablespaceDirectory,
+  removeTablespaces,
+  tablespaceRoot,
+} from './tablespaces.ts';
 import { CONTROL_FILE, finishControlFile, UNFINISHED_CONTROL_FILE } from './control-file.ts';
 import { checkCommit, checkMark, checkServer, checkStructures, notAsCaptured } from './verify.ts';
 
@@ -116,15 +121,17 @@ export class PostgresRestoration implements Restoration {
   async finish(): Promise<void> {
     const record = await readRecord(this.#settings.data);
     if (record === null) return;
+    const { data, tablespaces } = this.#settings;
     await settleConfiguration(this.#settings);
-    await dropOld(this.#settings.data, record);
-    await dropUnlinkedTablespaces(this.#settings.data);
+    await dropReplacedTablespaces(data, Object.values(tablespaces));
+    await dropOld(data, record);
   }
 
   async rollBack(): Promise<void> {
     const record = await readRecord(this.#settings.data);
     if (record === null) return;
     await stopServer(this.#settings, AbortSignal.timeout(ROLLBACK_STOP_MS));
+    await removeTablespaces(this.#settings.data, record.made);
     await switchBack(this.#settings.data, record);
   }
 

@@ -5,7 +5,7 @@ import type { PostgresSettings } from '../settings.ts';
 import { settleConfiguration } from './configuration.ts';
 import { dropOld, readRecord, switchBack } from '../../restore/places.ts';
 import { PostgresRestoration } from './restoration.ts';
-import { dropUnlinkedTablespaces } from './tablespaces.ts';
+import { dropReplacedTablespaces, removeTablespaces } from './tablespaces.ts';
 import { isServerRunning, stopServer } from './server-process.ts';
 
 /** What the engine offers of restores; the rooms beside this file do the work. */
@@ -22,11 +22,12 @@ export async function recoverPostgresRestore(
   if (record === null) return;
   if (outcome === 'restored') {
     await settleConfiguration(settings);
+    await dropReplacedTablespaces(settings.data, Object.values(settings.tablespaces));
     await dropOld(settings.data, record);
-    await dropUnlinkedTablespaces(settings.data);
     return;
   }
   await stopServer(settings, AbortSignal.timeout(120_000));
+  await removeTablespaces(settings.data, record.made);
   await switchBack(settings.data, record);
 }
 

@@ -1,0 +1,83 @@
+import { expect } from 'chai';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createGrid, type TestGrid } from '../lab/grid.ts';
+import { until } from '../lab/processes.ts';
+
+// Goal: an agent may run for years beside a busy server; with nothing to do it costs next to nothing.
+// Method: what the kernel has counted for its process, over a stretch in which nobody asks it for anything.
+
+const STRETCH_MS = 3000;
+/** Of 10 ms each: one percent of one core. It bounds what is done, and not how fast. */
+const MAX_TICKS = 3;
+/** A good 25 of it are Node's, for running the sources as they are. */
+const MAX_RSS_MB = 120;
+
+describe('an agent with nothing to do', () => {
+  let grid: TestGrid;
+  let threads: number;
+
+  before(async () => {
+    grid = await createGrid({ hosts: ['127.0.43.1'], copysets: [{ name: 'a', hosts: [0] }] });
+  });
+
+  after(() => grid?.close());
+
+  const agent = (): number => grid.agents[0]?.pid ?? 0;
+
+  it('uses no processor time, little memory and no guard when it has been started', async () => {
+    await expectIdle(agent());
+    threads = threadsOf(agent()).length;
+    expect(residentMb(agent())).to.be.at.most(MAX_RSS_MB);
+    say(`started: ${residentMb(agent()).toFixed(0)} MB resident`);
+  });
+
+  it('uses no processor time, no guard and no threads of its own when it has taken part in checkpoints', async () => {
+    for (const name of ['one', 'two']) {
+      const { code, stdout } = await grid.run(['checkpoint', 'create', name, '--quiet']);
+      expect(code, stdout).to.equal(0);
+    }
+    expect((await grid.run(['grid', 'status'])).code).to.equal(0);
+    await until('its threads to end', () => threadsOf(agent()).length <= threads);
+    await expectIdle(agent());
+    // Not bounded: what was freed is the C library's to give back, and it keeps most of it for the next time.
+    say(`after two checkpoints: ${residentMb(agent()).toFixed(0)} MB resident`);
+  });
+});
+
+async function expectIdle(pid: number): Promise<void> {
+  await until('the agent to come to rest', async () => (await ticksIn(pid, 500)) === 0);
+  expect(await ticksIn(pid, STRETCH_MS), 'ticks of 10 ms').to.be.at.most(MAX_TICKS);
+  expect(childrenOf(pid)).to.deep.equal([]);
+}
+
+/** Processor time that the process uses in this stretch, in ticks, all its threads together. */
+async function ticksIn(pid: number, ms: number): Promise<number> {
+  const before = ticksOf(pid);
+  await new Promise((resolve) => setTimeout(resolve, ms));
+  return ticksOf(pid) - before;
+}
+
+function ticksOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  // The name in parentheses may hold anything; utime and stime are the 12th and 13th behind it.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+function residentMb(pid: number): number {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+}
+
+function threadsOf(pid: number): string[] {
+  return readdirSync(`/proc/${pid}/task`);
+}
+
+function childrenOf(pid: number): string[] {
+  return threadsOf(pid).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean),
+  );
+}
+
+function say(figure: string): void {
+  console.log(`      ${figure}`);
+}
