@@ -43,10 +43,24 @@ export async function selectCheckpoint(
       `name one by its id: ${ids}`,
     );
   }
+  const [other] = entries.filter((entry) => parseCheckpointId(entry.checkpoint)?.name === selector);
+  if (other !== undefined) throw notValid(other);
   throw fail(
     'checkpoint-missing',
     `the repository has no checkpoint ${selector}`,
     'stillpoint checkpoint list shows what it has',
+  );
+}
+
+/** What was written is not what is there: nothing can be restored from it. */
+export function notValid({ checkpoint, state, cause }: CatalogueEntry): StillpointError {
+  return new StillpointError(
+    {
+      code: 'checkpoint-not-valid',
+      message: `${checkpoint} is ${state}${cause === null ? '' : `: ${cause}`}`,
+      hint: `take another; stillpoint checkpoint verify ${checkpoint} tells all that is wrong with it`,
+    },
+    EXIT.invalid,
   );
 }
 

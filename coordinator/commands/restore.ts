@@ -1,6 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
-import { selectCheckpoint } from '../checkpoint-selector.ts';
+import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
 import { table } from '../output.ts';
 import { inMegabytes } from '../progress.ts';
@@ -39,8 +38,7 @@ export function registerRestore(program: Command): Command {
           const gridFile = await load();
           const { repository } = await open();
           const entry = await selectCheckpoint(repository, gridFile.grid, id);
-          if (entry.state !== 'valid' || entry.manifest === null)
-            throw notValid(entry.checkpoint, entry.state, entry.cause);
+          if (entry.state !== 'valid' || entry.manifest === null) throw notValid(entry);
           const dryRun = options.dryRun ?? false;
           if (!dryRun)
             await confirm(`replace the data of grid ${gridFile.grid} by ${entry.checkpoint}`, {
@@ -70,18 +68,6 @@ function collectMap(text: string, maps: ReadonlyMap<string, string>): Map<string
   if (match === null)
     throw new InvalidArgumentError('write OLD=NEW: a host of the checkpoint, and its new host');
   return new Map(maps).set(match[1] ?? '', match[2] ?? '');
-}
-
-function notValid(checkpoint: string, state: string, cause: string | null): StillpointError {
-  return new StillpointError(
-    {
-      code: 'checkpoint-not-valid',
-      message: `${checkpoint} is ${state}${cause === null ? '' : `: ${cause}`}`,
-      hint: 'restore another one: stillpoint checkpoint list',
-      phase: 'plan',
-    },
-    EXIT.invalid,
-  );
 }
 
 function inWords(report: RestoreReport, dryRun: boolean): string {
