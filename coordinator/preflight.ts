@@ -2,7 +2,7 @@ import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts'
 import type { FreezeKind, HostDescription, MemberDescription } from '../shared/domain/grid.ts';
 import { checkRealm, type PlacedMember } from './realm-preflight.ts';
 
-export interface DescribedHost {
+interface DescribedHost {
   readonly host: HostDescription;
   readonly repositoryId: string;
 }

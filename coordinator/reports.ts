@@ -102,6 +102,9 @@ export interface StatusReport {
     readonly problems: readonly Failure[];
     readonly warnings: readonly string[];
   }[];
+  /** Of the grid as a whole: what its realm, as far as every host answers, lacks for a checkpoint. */
+  readonly problems: readonly Failure[];
+  readonly warnings: readonly string[];
 }
 
 export interface DoctorReport {
