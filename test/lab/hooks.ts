@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { until } from './processes.ts';
 
@@ -26,16 +26,27 @@ export class Hooks {
     });
   }
 
+  /** Whether this member has come to the moment; of the members of one agent, whether it was the last to. */
+  hasReached(moment: string, who: string): boolean {
+    return this.#reachedFiles(moment).some(
+      (name) => readFileSync(join(this.#directory, name), 'utf8') === who,
+    );
+  }
+
   /** Resolves when some process has come to the moment. */
   reached(moment: string): Promise<void> {
-    return until(`the moment '${moment}'`, () =>
-      readdirSync(this.#directory).some((name) => name.startsWith(`${moment}.`) && name.endsWith('.reached')),
-    );
+    return until(`the moment '${moment}'`, () => this.#reachedFiles(moment).length > 0);
   }
 
   /** Nothing is held, nothing was reached. */
   reset(): void {
     if (!existsSync(this.#directory)) return;
     for (const name of readdirSync(this.#directory)) rmSync(join(this.#directory, name), { force: true });
+  }
+
+  #reachedFiles(moment: string): string[] {
+    return readdirSync(this.#directory).filter(
+      (name) => name.startsWith(`${moment}.`) && name.endsWith('.reached'),
+    );
   }
 }
