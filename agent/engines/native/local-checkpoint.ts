@@ -28,26 +28,27 @@ import { isThere, syncDirectory } from '../restore/places.ts';
 const MARKER = 'grid.json';
 
 export class LocalCheckpoint {
-  readonly #root: string;
+  /** The checkpoint's own directory. */
+  readonly root: string;
   readonly #owner: Owner | null;
 
   /** Throws where the text is no checkpoint's id: it becomes a path. */
   constructor(data: string, checkpoint: string, owner: Owner | null) {
-    this.#root = join(roomOf(data), mustBeId(checkpoint));
+    this.root = join(roomOf(data), mustBeId(checkpoint));
     this.#owner = owner;
   }
 
   get data(): string {
-    return join(this.#root, 'data');
+    return join(this.root, 'data');
   }
 
   isBegun(): Promise<boolean> {
-    return isThere(this.#root);
+    return isThere(this.root);
   }
 
   async begin(): Promise<void> {
-    await this.#directory(dirname(this.#root));
-    await this.#directory(this.#root);
+    await this.#directory(dirname(this.root));
+    await this.#directory(this.root);
     await this.#directory(this.data);
   }
 
@@ -83,33 +84,32 @@ export class LocalCheckpoint {
 
   /** All names durable; then the marker makes it a checkpoint. */
   async finish(gridManifest: string): Promise<void> {
-    for (const entry of await readdir(this.#root, { recursive: true, withFileTypes: true }))
+    for (const entry of await readdir(this.root, { recursive: true, withFileTypes: true }))
       if (entry.isDirectory()) await syncDirectory(join(entry.parentPath, entry.name));
-    await syncDirectory(this.#root);
-    await syncDirectory(dirname(this.#root));
+    await syncDirectory(this.root);
+    await syncDirectory(dirname(this.root));
     await this.write(MARKER, gridManifest);
   }
 
   /** The marker first: what a crash leaves is no checkpoint. Idempotent. */
   async remove(): Promise<void> {
     if (!(await this.isBegun())) return;
-    await rm(join(this.#root, MARKER), { force: true });
-    await syncDirectory(this.#root);
-    await rm(this.#root, { recursive: true, force: true });
-    await syncDirectory(dirname(this.#root));
+    await rm(join(this.root, MARKER), { force: true });
+    await syncDirectory(this.root);
+    await rm(this.root, { recursive: true, force: true });
+    await syncDirectory(dirname(this.root));
   }
 
   async #place(path: string): Promise<string> {
-    const target = join(this.#root, path);
-    if (relative(this.#root, target).startsWith('..'))
-      throw new Error(`${path} is not within the checkpoint`);
+    const target = join(this.root, path);
+    if (relative(this.root, target).startsWith('..')) throw new Error(`${path} is not within the checkpoint`);
     await this.#directory(dirname(target));
     return target;
   }
 
   async #directory(path: string): Promise<void> {
     if (await isThere(path)) return;
-    if (path !== this.#root && path.startsWith(this.#root)) await this.#directory(dirname(path));
+    if (path !== this.root && path.startsWith(this.root)) await this.#directory(dirname(path));
     await mkdir(path, { mode: 0o700 });
     await this.#own(path);
   }
