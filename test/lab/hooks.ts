@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { until } from './processes.ts';
+import { until, type RunningCommand } from './processes.ts';
 
 /** The test's side of shared/runtime/hooks.ts: holds processes at named moments of an operation. */
 export class Hooks {
@@ -36,6 +36,15 @@ export class Hooks {
   /** Resolves when some process has come to the moment. */
   reached(moment: string): Promise<void> {
     return until(`the moment '${moment}'`, () => this.#reachedFiles(moment).length > 0);
+  }
+
+  /** The same while this command runs. Fails with what it said when it ends before. */
+  async reachedBy(command: RunningCommand, moment: string): Promise<void> {
+    const ended = command.finished.then(({ code, stdout, stderr }) => {
+      throw new Error(`it ended before '${moment}': exit ${code ?? 'by signal'}\n${stdout}${stderr}`);
+    });
+    ended.catch(() => undefined);
+    await Promise.race([this.reached(moment), ended]);
   }
 
   /** Nothing is held, nothing was reached. */
