@@ -52,16 +52,20 @@ describe('a process that is not told where its data is', () => {
     }
   }
 
-  for (const [role, id] of [
-    ['realm-service', 'S15'],
-    ['keeper', 'S24'],
-    ['node', 'S31'],
-  ] as const) {
-    it(`keeps it in the directory that it is started in: a ${role} [${id}]`, async () => {
-      const place = join(folder.path, 'places', role);
-      const isRealm = role === 'realm-service';
-      const listen = isRealm ? realm : `${HOST}:${await freePort(HOST)}`;
-      expect(await startedIn(place, role, listen, isRealm ? [] : ['--realm', realm])).to.equal(place);
-    });
-  }
+  it('keeps it in the directory that it is started in: a realm service [S15]', async () => {
+    const place = join(folder.path, 'places/realm-service');
+    expect(await startedIn(place, 'realm-service', realm, [])).to.equal(place);
+  });
+
+  it('keeps it in the directory that it is started in: a keeper [S24]', async () => {
+    const place = join(folder.path, 'places/keeper');
+    const listen = `${HOST}:${await freePort(HOST)}`;
+    expect(await startedIn(place, 'keeper', listen, ['--realm', realm])).to.equal(place);
+  });
+
+  it('keeps it in the directory that it is started in: a node [S31]', async () => {
+    const place = join(folder.path, 'places/node');
+    const listen = `${HOST}:${await freePort(HOST)}`;
+    expect(await startedIn(place, 'node', listen, ['--realm', realm])).to.equal(place);
+  });
 });
