@@ -16,17 +16,23 @@ export interface EngineSubject {
   /** Everything that a checkpoint must leave as it found it. */
   footprint(): Promise<unknown>;
   /** Runs an agent in a process of its own up to this state, kills it, and gives the undo it had saved. */
-  killedAgent(state: 'armed' | 'frozen'): Promise<Undo>;
+  killedAgent(state: 'armed' | 'frozen', attempt: Token): Promise<Undo>;
   remove(): Promise<void>;
 }
 
-const first: Token = { epoch: 0, counter: 7, attempt: 1 };
-const second: Token = { ...first, attempt: 2 };
+/** Tokens only grow, whoever asks: an engine may refuse older ones. */
+let counter = 0;
+
+function nextToken(): Token {
+  counter += 1;
+  return { epoch: 0, counter, attempt: 1 };
+}
 
 const states = ['begun', 'prepared', 'armed', 'frozen', 'thawed', 'collected'] as const;
 type State = (typeof states)[number];
 
-async function bringTo(state: State, capture: Capture): Promise<void> {
+async function bringTo(state: State, capture: Capture): Promise<Token> {
+  const first = nextToken();
   const steps: readonly (() => Promise<unknown>)[] = [
     () => capture.prepare(),
     () => capture.arm(first),
@@ -35,6 +41,7 @@ async function bringTo(state: State, capture: Capture): Promise<void> {
     () => capture.collect(first),
   ];
   for (const step of steps.slice(0, states.indexOf(state))) await step();
+  return first;
 }
 
 /** What every engine with a fence promises (agent/engines/engine.ts), on a real member. */
@@ -75,7 +82,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
     it('holds a write while it is frozen, neither acknowledged nor visible, and lets it go with the thaw', async () => {
       const { capture } = await subject.begin();
       try {
-        await bringTo('armed', capture);
+        const first = await bringTo('armed', capture);
         await subject.write();
         const before = await subject.visible();
 
@@ -111,7 +118,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
       const { capture } = await subject.begin();
       const found = await subject.footprint();
       try {
-        await bringTo('thawed', capture);
+        const second = { ...(await bringTo('thawed', capture)), attempt: 2 };
 
         await capture.arm(second);
         const frozen = await capture.freeze(second);
@@ -150,7 +157,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
         // At different moments of it: an abort must not be overtaken by what it interrupts.
         for (const delayMs of [0, 2, 12, 50]) {
           const { capture, undo } = await subject.begin();
-          await bringTo(order[during], capture);
+          const first = await bringTo(order[during], capture);
 
           const interrupted = (
             during === 'prepare'
@@ -173,7 +180,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
     for (const state of ['armed', 'frozen'] as const) {
       it(`undoes what an agent left that was killed while ${state}, again and again`, async () => {
         const found = await subject.footprint();
-        const undo = await subject.killedAgent(state);
+        const undo = await subject.killedAgent(state, nextToken());
         const waiting = subject.write();
 
         await subject.engine.undo(undo);
@@ -187,7 +194,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
     it('lets a guard undo over a connection that it opened before', async () => {
       const found = await subject.footprint();
       const guardian = await subject.engine.standGuard();
-      const undo = await subject.killedAgent('frozen');
+      const undo = await subject.killedAgent('frozen', nextToken());
       const waiting = subject.write();
 
       await guardian.undo(undo);

@@ -6,7 +6,8 @@ import { fileEndingAt, parseLsn } from '../../../agent/engines/postgres/lsn.ts';
 import { restorePointName } from '../../../agent/engines/postgres/restore-point.ts';
 import { createPostgresEngine } from '../../../agent/engines/postgres/postgres-engine.ts';
 import { serverUser, type PostgresServer } from '../../lab/postgres.ts';
-import { beginCapture, CHECKPOINT, postgresLab, token, until, versions, type PostgresLab } from './lab.ts';
+import { beginCapture, CHECKPOINT, token } from '../tested-capture.ts';
+import { postgresLab, until, versions, type PostgresLab } from './lab.ts';
 
 const SEGMENT = 16 * 1024 * 1024;
 

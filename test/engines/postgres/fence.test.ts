@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { beginCapture, footprint, postgresLab, token, until, versions, type PostgresLab } from './lab.ts';
+import { beginCapture, token } from '../tested-capture.ts';
+import { footprint, postgresLab, until, versions, type PostgresLab } from './lab.ts';
 import { FakeStandby } from './fake-standby.ts';
 
 /** The setting as its owner left it: in which file, and as what. */

@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import type { Client } from 'pg';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import { finishedBetween, parseSnapshot } from '../../../agent/engines/postgres/leak-proof.ts';
-import { beginCapture, postgresLab, token, until, versions, type PostgresLab } from './lab.ts';
+import { beginCapture, token } from '../tested-capture.ts';
+import { postgresLab, until, versions, type PostgresLab } from './lab.ts';
 
 describe('the snapshots around a freeze', () => {
   it('name what was unfinished in the first and is finished in the second', () => {

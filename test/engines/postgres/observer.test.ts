@@ -5,7 +5,8 @@ import type { Engine } from '../../../agent/engines/engine.ts';
 import type { PostgresFacts } from '../../../agent/engines/postgres/facts.ts';
 import { createPostgresEngine } from '../../../agent/engines/postgres/postgres-engine.ts';
 import { postgresServer, serverUser, type PostgresServer } from '../../lab/postgres.ts';
-import { beginCapture, postgresLab, settingsFor, token, until, versions, type PostgresLab } from './lab.ts';
+import { beginCapture, token } from '../tested-capture.ts';
+import { postgresLab, settingsFor, until, versions, type PostgresLab } from './lab.ts';
 
 /** A hot standby made from the files of the stopped primary. */
 async function hotStandby(lab: PostgresLab): Promise<PostgresServer> {

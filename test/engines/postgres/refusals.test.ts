@@ -8,7 +8,8 @@ import { createPostgresEngine } from '../../../agent/engines/postgres/postgres-e
 import type { PostgresSettings } from '../../../agent/engines/postgres/settings.ts';
 import { serverUser } from '../../lab/postgres.ts';
 import { FakeStandby } from './fake-standby.ts';
-import { beginCapture, footprint, postgresLab, token, until, type PostgresLab } from './lab.ts';
+import { beginCapture, token } from '../tested-capture.ts';
+import { footprint, postgresLab, until, type PostgresLab } from './lab.ts';
 
 async function problemsOf(settings: PostgresSettings): Promise<readonly Failure[]> {
   const description = await createPostgresEngine(settings).describe(AbortSignal.timeout(10_000));

@@ -1,13 +1,8 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import type { Undo } from '../../../agent/engines/engine.ts';
-import type { PostgresSettings } from '../../../agent/engines/postgres/settings.ts';
 import type { PostgresVersion } from '../../lab/postgres.ts';
 import type { EngineSubject } from '../engine-suite.ts';
-import { beginCapture, footprint, postgresLab, until } from './lab.ts';
+import { killedAgent } from '../kill-agent.ts';
+import { beginCapture } from '../tested-capture.ts';
+import { footprint, postgresLab, until } from './lab.ts';
 
 /** A PostgreSQL server as the shared suite sees it. */
 export async function postgresSubject(
@@ -35,37 +30,7 @@ export async function postgresSubject(
       });
       return footprint(server);
     },
-    killedAgent: (state) => killedAgent(lab.settings, folder, state),
+    killedAgent: (state, attempt) => killedAgent(lab.settings, folder, state, attempt),
     remove: () => Promise.resolve(lab.remove()),
   };
-}
-
-/** A real process that dies of SIGKILL in this state. */
-async function killedAgent(
-  settings: PostgresSettings,
-  folder: string,
-  state: 'armed' | 'frozen',
-): Promise<Undo> {
-  const child = spawn(
-    process.execPath,
-    [
-      fileURLToPath(new URL('./killed-agent.ts', import.meta.url)),
-      '--settings',
-      JSON.stringify(settings),
-      '--folder',
-      mkdtempSync(join(folder, 'killed-')),
-      '--state',
-      state,
-    ],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-  const ended = once(child, 'exit');
-  let said = '';
-  for await (const chunk of child.stdout) {
-    said += String(chunk);
-    if (said.endsWith('\n')) break;
-  }
-  child.kill('SIGKILL');
-  await ended;
-  return JSON.parse(said) as Undo;
 }

@@ -1,0 +1,41 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { MemberSettings } from '../../agent/agent-file.ts';
+import type { Undo } from '../../agent/engines/engine.ts';
+import type { Token } from '../../shared/domain/token.ts';
+
+/** A real process that dies of SIGKILL in this state. */
+export async function killedAgent(
+  settings: MemberSettings,
+  folder: string,
+  state: 'armed' | 'frozen',
+  attempt: Token,
+): Promise<Undo> {
+  const child = spawn(
+    process.execPath,
+    [
+      fileURLToPath(new URL('./killed-agent.ts', import.meta.url)),
+      '--settings',
+      JSON.stringify(settings),
+      '--folder',
+      mkdtempSync(join(folder, 'killed-')),
+      '--state',
+      state,
+      '--token',
+      JSON.stringify(attempt),
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const ended = once(child, 'exit');
+  let said = '';
+  for await (const chunk of child.stdout) {
+    said += String(chunk);
+    if (said.endsWith('\n')) break;
+  }
+  child.kill('SIGKILL');
+  await ended;
+  return JSON.parse(said) as Undo;
+}

@@ -1,0 +1,26 @@
+import { parseArgs } from 'node:util';
+import type { MemberSettings } from '../../agent/agent-file.ts';
+import { createEngine } from '../../agent/engines/registry.ts';
+import type { Token } from '../../shared/domain/token.ts';
+import { beginCapture } from './tested-capture.ts';
+
+/**
+ * An agent to be killed: brings a capture to a state, prints the undo that it saved as a line of JSON, and
+ * stays there. Run by the tests in a process of its own.
+ */
+const { values } = parseArgs({
+  options: {
+    settings: { type: 'string' },
+    folder: { type: 'string' },
+    state: { type: 'string' },
+    token: { type: 'string' },
+  },
+});
+const settings = JSON.parse(values.settings ?? '') as MemberSettings;
+const { capture, undo } = await beginCapture(createEngine(settings), values.folder ?? '');
+await capture.prepare();
+const token = JSON.parse(values.token ?? '') as Token;
+await capture.arm(token);
+if (values.state === 'frozen') await capture.freeze(token);
+process.stdout.write(`${JSON.stringify(undo())}\n`);
+setInterval(() => undefined, 1000);

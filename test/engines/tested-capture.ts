@@ -1,0 +1,49 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CaptureContext, Engine, Undo } from '../../agent/engines/engine.ts';
+import type { Token } from '../../shared/domain/token.ts';
+import { MemorySink } from './memory-sink.ts';
+
+export const CHECKPOINT = '20261120T120000.123Z_00000000_00000007_nightly';
+
+export function token(attempt = 1): Token {
+  return { epoch: 0, counter: 7, attempt };
+}
+
+/** A capture with a spool and a sink of its own, and the undos that it saved. */
+export interface TestedCapture {
+  readonly capture: ReturnType<Engine['capture']>;
+  readonly artifacts: MemorySink;
+  /** What is on disk, so to speak, when the agent is killed now. */
+  undo(): Undo | null;
+}
+
+let spools = 0;
+
+export async function beginCapture(
+  engine: Engine,
+  folder: string,
+  change: Partial<CaptureContext> = {},
+): Promise<TestedCapture> {
+  await engine.describe(AbortSignal.timeout(10_000));
+  spools += 1;
+  const spoolDirectory = join(folder, `spool-${spools}`);
+  mkdirSync(spoolDirectory);
+  const artifacts = new MemorySink();
+  let saved: Undo | null = null;
+  const capture = engine.capture({
+    checkpoint: CHECKPOINT,
+    maintenance: false,
+    leaseMs: () => 10_000,
+    spoolDirectory,
+    artifacts,
+    progress: () => undefined,
+    saveUndo: (undo) => {
+      // As it is read from disk by another process.
+      saved = undo === null ? null : (JSON.parse(JSON.stringify(undo)) as Undo);
+      return Promise.resolve();
+    },
+    ...change,
+  });
+  return { capture, artifacts, undo: () => saved };
+}
