@@ -12,8 +12,8 @@ import { treeOf } from '../../lab/trees.ts';
 // Goal: the grid of the source documents, captured file by file as they say, and brought back from it.
 
 const JSON_OUTPUT = ['--output', 'json', '--quiet'];
-const HOSTS = ['127.0.51.1', '127.0.51.2', '127.0.51.3'];
-const OTHERS = ['127.0.52.1', '127.0.52.2', '127.0.52.3'];
+const HOSTS = ['127.0.58.1', '127.0.58.2', '127.0.58.3'];
+const OTHERS = ['127.0.59.1', '127.0.59.2', '127.0.59.3'];
 const MAPS = HOSTS.flatMap((host, index) => ['--map', `${host}=${OTHERS[index] ?? ''}`]);
 /** A coordinator whose clock is an hour behind. */
 const HOUR_BACK = `data:text/javascript,${encodeURIComponent(
