@@ -4,12 +4,10 @@ import type { RestoreContext, Restoration, VerifiedMember } from '../engine.ts';
 import { ownerOf } from '../restore/owner.ts';
 import {
   dropOld,
-  isMountPoint,
   isThere,
   makeParents,
-  oldOf,
+  mustBeReplaceable,
   readRecord,
-  recordOf,
   stageOf,
   switchBack,
   switchDirectories,
@@ -43,7 +41,7 @@ export class NativeRestoration implements Restoration {
     if (this.#settings.role === 'proxy') return;
     const { checkpoint, source, signal, progress } = this.#context;
     const live = liveOf(this.#settings);
-    await this.#refuseUnsafe(live);
+    await mustBeReplaceable(this.#settings.name, [live]);
     await makeParents(live);
     await writeRecord(live, {
       format: 1,
@@ -131,24 +129,6 @@ export class NativeRestoration implements Restoration {
       if (error instanceof StillpointError) return error.failure.message;
       throw error;
     }
-  }
-
-  async #refuseUnsafe(live: string): Promise<void> {
-    const { name } = this.#settings;
-    if (await isMountPoint(live)) {
-      throw new StillpointError({
-        code: 'data-is-mount-point',
-        message: `${name}: ${live} is a mount point and cannot be renamed`,
-        hint: 'put the data directory itself on the mount point',
-      });
-    }
-    if ((await readRecord(live)) === null && !(await isThere(oldOf(live))) && !(await isThere(stageOf(live))))
-      return;
-    throw new StillpointError({
-      code: 'restore-unfinished',
-      message: `${name}: an earlier restore was not ended: see ${recordOf(live)}`,
-      hint: `restart the agent: it ends what it knows of; a ${oldOf(live)} that nothing knows of is for you to look at`,
-    });
   }
 }
 

@@ -1,6 +1,7 @@
 import { access, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
+import { StillpointError } from '../../../shared/domain/errors.ts';
 
 /**
  * Where a restore works: beside each directory that it replaces, so that the switch is two renames.
@@ -23,7 +24,7 @@ export type RestoreRecord = z.infer<typeof recordSchema>;
 
 export const stageOf = (directory: string): string => `${directory}.stillpoint-stage`;
 export const oldOf = (directory: string): string => `${directory}.stillpoint-old`;
-export const recordOf = (data: string): string => `${data}.stillpoint-restore.json`;
+const recordOf = (data: string): string => `${data}.stillpoint-restore.json`;
 
 export async function readRecord(data: string): Promise<RestoreRecord | null> {
   try {
@@ -98,8 +99,28 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/** Throws unless all can be renamed away, and no earlier restore of the first of them was left unended. */
+export async function mustBeReplaceable(member: string, directories: readonly string[]): Promise<void> {
+  for (const path of directories) {
+    if (!(await isMountPoint(path))) continue;
+    throw new StillpointError({
+      code: 'data-is-mount-point',
+      message: `${member}: ${path} is a mount point and cannot be renamed`,
+      hint: 'put the directory one level below the mount point',
+    });
+  }
+  const [data = ''] = directories;
+  if ((await readRecord(data)) === null && !(await isThere(oldOf(data))) && !(await isThere(stageOf(data))))
+    return;
+  throw new StillpointError({
+    code: 'restore-unfinished',
+    message: `${member}: an earlier restore was not ended: see ${recordOf(data)}`,
+    hint: `restart the agent: it ends what it knows of; a ${oldOf(data)} that nothing knows of is for you to look at`,
+  });
+}
+
 /** Whether renaming it away is impossible because something is mounted there. */
-export async function isMountPoint(path: string): Promise<boolean> {
+async function isMountPoint(path: string): Promise<boolean> {
   if (!(await isThere(path))) return false;
   const [inner, outer] = await Promise.all([stat(path), stat(dirname(path))]);
   return inner.dev !== outer.dev;

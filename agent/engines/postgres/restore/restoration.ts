@@ -10,12 +10,10 @@ import { settleConfiguration, stagedAutoConf } from './configuration.ts';
 import { serverOwner } from './server-owner.ts';
 import {
   dropOld,
-  isMountPoint,
   isThere,
   makeParents,
-  oldOf,
+  mustBeReplaceable,
   readRecord,
-  recordOf,
   stageOf,
   switchBack,
   switchDirectories,
@@ -53,7 +51,8 @@ export class PostgresRestoration implements Restoration {
 
   async stage(): Promise<void> {
     const { data, also } = this.#settings;
-    await this.#refuseUnsafe();
+    this.#mustHoldData();
+    await mustBeReplaceable(this.#settings.name, [data, ...also]);
     const tablespaces = await this.#tablespacePlaces();
     const places = also.slice(0, this.#configurationSource().also.length);
     const directories = await Promise.all(
@@ -135,29 +134,13 @@ export class PostgresRestoration implements Restoration {
     await switchBack(this.#settings.data, record);
   }
 
-  async #refuseUnsafe(): Promise<void> {
-    const { data, also, name } = this.#settings;
-    const refuse = (code: string, message: string, hint: string): never => {
-      throw new StillpointError({ code, message: `${name}: ${message}`, hint });
-    };
-    if (this.#source.kind !== 'primary')
-      refuse('restore-no-data', 'its artifacts hold no data', 'restore from the primary of its copyset');
-    for (const path of [data, ...also]) {
-      if (await isMountPoint(path)) {
-        refuse(
-          'data-is-mount-point',
-          `${path} is a mount point and cannot be renamed`,
-          'put the directory one level below the mount point',
-        );
-      }
-    }
-    if ((await readRecord(data)) !== null || (await isThere(oldOf(data))) || (await isThere(stageOf(data)))) {
-      refuse(
-        'restore-unfinished',
-        `an earlier restore was not ended: see ${recordOf(data)}`,
-        `restart the agent: it ends what it knows of; a ${oldOf(data)} that nothing knows of is for you to look at`,
-      );
-    }
+  #mustHoldData(): void {
+    if (this.#source.kind === 'primary') return;
+    throw new StillpointError({
+      code: 'restore-no-data',
+      message: `${this.#settings.name}: its artifacts hold no data`,
+      hint: 'restore from the primary of its copyset',
+    });
   }
 
   /** Where each tablespace goes: oid → directory. */
