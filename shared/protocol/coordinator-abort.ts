@@ -7,6 +7,7 @@ import type {
   CoordinatorState,
   CoordinatorStep,
 } from './coordinator-state.ts';
+import { names, stay } from './coordinator-step.ts';
 import { missing, withEntry } from './tally.ts';
 
 /**
@@ -47,7 +48,7 @@ export function abortAnswered(
   member: string,
   answer: MemberAnswer,
 ): CoordinatorStep {
-  if (answer.type !== 'aborted') return { state, effects: [] };
+  if (answer.type !== 'aborted') return stay(state);
   const next = { ...phase, confirmed: withEntry(phase.confirmed, member, answer.state) };
   return finishWhenConfirmed({ ...state, phase: next }, next, []);
 }
@@ -61,7 +62,7 @@ export function memberCameBack(state: CoordinatorState, member: string): Coordin
   const lost = new Set(state.lost);
   lost.delete(member);
   const next = { ...state, lost };
-  if (state.phase.name !== 'aborting') return { state: next, effects: [] };
+  if (state.phase.name !== 'aborting') return stay(next);
   return {
     state: next,
     effects: [{ type: 'send', member, command: { type: 'abort', token: state.phase.token } }],
@@ -70,7 +71,7 @@ export function memberCameBack(state: CoordinatorState, member: string): Coordin
 
 export function abortTimePassed(state: CoordinatorState, phase: Aborting, now: number): CoordinatorStep {
   if (now >= phase.giveUpAt) return giveUp(state, phase);
-  if (now < phase.retryAt) return { state, effects: [] };
+  if (now < phase.retryAt) return stay(state);
   const next = { ...phase, retryAt: now + state.config.deadlines.abortRetryMs };
   return { state: { ...state, phase: next }, effects: aborts(state, next) };
 }
@@ -104,10 +105,7 @@ function over(state: CoordinatorState, effects: readonly CoordinatorEffect[]): C
 
 /** Whose word is still needed: everyone's who can be asked, and everyone's who could be frozen. */
 function unconfirmed(state: CoordinatorState, phase: Aborting): string[] {
-  const asked = missing(
-    state.config.members.map((member) => member.name),
-    phase.confirmed,
-  );
+  const asked = missing(names(state), phase.confirmed);
   return state.armSent ? asked : asked.filter((name) => !state.lost.has(name));
 }
 

@@ -1,6 +1,6 @@
 import { assertNever } from '../domain/assert-never.ts';
 import type { Failure, Phase } from '../domain/errors.ts';
-import type { MemberAnswer, MemberCommand } from '../domain/messages.ts';
+import type { MemberAnswer } from '../domain/messages.ts';
 import { sameToken } from '../domain/token.ts';
 import {
   abortAnswered,
@@ -10,19 +10,19 @@ import {
   memberCameBack,
   memberWentAway,
 } from './coordinator-abort.ts';
+import { attemptAnswered } from './coordinator-attempt.ts';
+import { collectAnswered, commitFailed, committed } from './coordinator-commit.ts';
+import { becomePreparing, prepareAnswered } from './coordinator-prepare.ts';
 import type {
   Attempt,
-  CommitProof,
   CoordinatorConfig,
-  CoordinatorEffect,
   CoordinatorEvent,
   CoordinatorPhase,
   CoordinatorState,
   CoordinatorStep,
-  Round,
 } from './coordinator-state.ts';
-import { isComplete, missing, withEntry } from './tally.ts';
-import { findInvalid } from './validity.ts';
+import { names, stay } from './coordinator-step.ts';
+import { timeOut } from './coordinator-timeout.ts';
 
 export type * from './coordinator-state.ts';
 
@@ -47,6 +47,9 @@ export type * from './coordinator-state.ts';
  *   idle → preparing → arming → freezing (observers, fenced, instant) → thawing → collecting → committing
  *             ↑            └──────── invalid: a new attempt ──────────────┘
  *   and from everywhere before committing: aborting → over
+ *
+ * Here every event finds its phase. What the phases do: coordinator-prepare, coordinator-attempt (arming,
+ * freezing, thawing), coordinator-commit (collecting, committing), coordinator-abort.
  */
 export function initialCoordinator(config: CoordinatorConfig): CoordinatorState {
   return { config, phase: { name: 'idle' }, lost: new Set(), armSent: false };
@@ -67,14 +70,7 @@ export function stepCoordinator(state: CoordinatorState, event: CoordinatorEvent
     case 'committed':
       return committed(state);
     case 'commitFailed':
-      if (state.phase.name !== 'committing') return stay(state);
-      return becomeAborting(
-        state,
-        { phase: 'commit', ...event.failure },
-        'aborted',
-        state.phase.proof.token,
-        event.now,
-      );
+      return commitFailed(state, event.failure, event.now);
     case 'timePassed':
       return timePassed(state, event.now);
     default:
@@ -103,131 +99,6 @@ export function nextDeadline(state: CoordinatorState): number | null {
   }
 }
 
-function stay(state: CoordinatorState): CoordinatorStep {
-  return { state, effects: [] };
-}
-
-function names(state: CoordinatorState, kind?: Round): string[] {
-  return state.config.members
-    .filter((member) => kind === undefined || member.kind === kind)
-    .map((member) => member.name);
-}
-
-function toEach(members: readonly string[], command: MemberCommand): CoordinatorEffect[] {
-  return members.map((member) => ({ type: 'send', member, command }));
-}
-
-function becomePreparing(state: CoordinatorState, now: number): CoordinatorStep {
-  const { checkpoint, maintenance, deadlines } = state.config;
-  const deadline = deadlines.prepareMs === null ? null : now + deadlines.prepareMs;
-  return {
-    state: { ...state, phase: { name: 'preparing', prepared: new Set(), deadline } },
-    effects: [
-      { type: 'enter', phase: 'prepare', attempt: 1 },
-      ...toEach(names(state), { type: 'prepare', checkpoint, maintenance }),
-    ],
-  };
-}
-
-function becomeArming(state: CoordinatorState, number: number, now: number): CoordinatorStep {
-  const { epoch, counter, leaseMs, deadlines } = state.config;
-  const attempt: Attempt = {
-    token: { epoch, counter, attempt: number },
-    armed: new Map(),
-    marked: new Map(),
-    fencedFrom: null,
-    released: new Map(),
-    proofs: new Map(),
-  };
-  return {
-    state: { ...state, armSent: true, phase: { name: 'arming', attempt, deadline: now + deadlines.armMs } },
-    effects: toEach(names(state), { type: 'arm', token: attempt.token, leaseMs }),
-  };
-}
-
-const ROUNDS: readonly Round[] = ['observer', 'fenced', 'instant'];
-
-/** Begins the first round that has members, from this one on; after the last, all have marked: thaw. */
-function becomeFreezing(
-  state: CoordinatorState,
-  attempt: Attempt,
-  from: number,
-  now: number,
-): CoordinatorStep {
-  const round = ROUNDS.find((one, index) => index >= from && names(state, one).length > 0);
-  if (round === undefined) return becomeThawing(state, attempt, now);
-  const { leaseMs, deadlines } = state.config;
-  const fencedFrom = round === 'fenced' ? now : attempt.fencedFrom;
-  const phase: CoordinatorPhase = {
-    name: 'freezing',
-    round,
-    attempt: { ...attempt, fencedFrom },
-    deadline: now + deadlines.freezeMs,
-  };
-  const sends = toEach(names(state, round), { type: 'freeze', token: attempt.token, leaseMs });
-  const enter: CoordinatorEffect = { type: 'enter', phase: 'freeze', attempt: attempt.token.attempt };
-  // The sends come first: while members are frozen nothing stands before a message.
-  return { state: { ...state, phase }, effects: from === 0 ? [...sends, enter] : sends };
-}
-
-function becomeThawing(state: CoordinatorState, attempt: Attempt, now: number): CoordinatorStep {
-  if (!isComplete(names(state), attempt.marked)) throw new Error('thaw before every member has marked');
-  return {
-    state: { ...state, phase: { name: 'thawing', attempt, deadline: now + state.config.deadlines.thawMs } },
-    effects: [
-      ...toEach(names(state), { type: 'thaw', token: attempt.token }),
-      { type: 'enter', phase: 'thaw', attempt: attempt.token.attempt },
-    ],
-  };
-}
-
-function becomeCollecting(state: CoordinatorState, attempt: Attempt, now: number): CoordinatorStep {
-  const { collectMs } = state.config.deadlines;
-  const deadline = collectMs === null ? null : now + collectMs;
-  return {
-    state: { ...state, phase: { name: 'collecting', attempt, collected: new Map(), deadline } },
-    effects: [
-      { type: 'enter', phase: 'collect', attempt: attempt.token.attempt },
-      ...toEach(names(state), { type: 'collect', token: attempt.token }),
-    ],
-  };
-}
-
-function becomeCommitting(state: CoordinatorState, proof: CommitProof): CoordinatorStep {
-  return {
-    state: { ...state, phase: { name: 'committing', proof } },
-    effects: [
-      { type: 'enter', phase: 'commit', attempt: proof.token.attempt },
-      { type: 'commit', proof },
-    ],
-  };
-}
-
-function committed(state: CoordinatorState): CoordinatorStep {
-  if (state.phase.name !== 'committing') return stay(state);
-  const { proof } = state.phase;
-  return {
-    state: { ...state, phase: { name: 'over' } },
-    effects: [{ type: 'finish', outcome: { kind: 'committed', proof } }],
-  };
-}
-
-/** Not while committing: the commit object may be durable already, and then it is the truth. */
-function cancelled(state: CoordinatorState, failure: Failure, now: number): CoordinatorStep {
-  const { phase } = state;
-  if (phase.name === 'aborting') return giveUp(state, phase);
-  if (phase.name === 'committing' || phase.name === 'over') return stay(state);
-  return becomeAborting(state, { phase: phaseOf(phase), ...failure }, 'aborted', tokenOf(phase), now);
-}
-
-function memberLost(state: CoordinatorState, member: string, failure: Failure, now: number): CoordinatorStep {
-  const gone = { ...state, lost: new Set(state.lost).add(member) };
-  const { phase } = gone;
-  if (phase.name === 'aborting') return memberWentAway(gone, phase, member);
-  if (phase.name === 'idle' || phase.name === 'committing' || phase.name === 'over') return stay(gone);
-  return becomeAborting(gone, { phase: phaseOf(phase), member, ...failure }, 'aborted', tokenOf(phase), now);
-}
-
 function answerReceived(
   state: CoordinatorState,
   member: string,
@@ -239,137 +110,31 @@ function answerReceived(
   if (phase.name === 'aborting') return abortAnswered(state, phase, member, answer);
   if (phase.name === 'idle' || phase.name === 'committing' || phase.name === 'over') return stay(state);
   if (answer.type === 'failed' || answer.type === 'refused') {
-    return becomeAborting(
-      state,
-      { phase: phaseOf(phase), member, ...answer.failure },
-      'aborted',
-      tokenOf(phase),
-      now,
-    );
+    return abort(state, { phase: phaseOf(phase), member, ...answer.failure }, now);
   }
   // Nobody asked it to abort: it lost what it had (its guard died, the grid was taken over).
-  if (answer.type === 'aborted') {
-    return becomeAborting(
-      state,
-      { ...endedItself(member), phase: phaseOf(phase) },
-      'aborted',
-      tokenOf(phase),
-      now,
-    );
-  }
-  if (phase.name === 'preparing') {
-    if (answer.type !== 'prepared') return stay(state);
-    const prepared = new Set(phase.prepared).add(member);
-    const next = { ...state, phase: { ...phase, prepared } };
-    return isComplete(names(state), prepared) ? becomeArming(next, 1, now) : stay(next);
-  }
+  if (answer.type === 'aborted') return abort(state, { ...endedItself(member), phase: phaseOf(phase) }, now);
+  if (phase.name === 'preparing') return prepareAnswered(state, phase, member, answer, now);
+  // An answer to an older attempt: what it speaks of is over.
   if (!('token' in answer) || !sameToken(answer.token, phase.attempt.token)) return stay(state);
+  if (phase.name === 'collecting') return collectAnswered(state, phase, member, answer);
   return attemptAnswered(state, phase, member, answer, now);
 }
 
-type AttemptPhase = Extract<CoordinatorPhase, { attempt: Attempt }>;
-type AttemptAnswer = Extract<
-  MemberAnswer,
-  { type: 'armed' | 'marked' | 'released' | 'thawed' | 'collected' }
->;
-
-function attemptAnswered(
-  state: CoordinatorState,
-  phase: AttemptPhase,
-  member: string,
-  answer: AttemptAnswer,
-  now: number,
-): CoordinatorStep {
-  const { attempt } = phase;
-  if (phase.name === 'arming' && answer.type === 'armed') {
-    const next = { ...attempt, armed: withEntry(attempt.armed, member, answer.incarnation) };
-    if (isComplete(names(state), next.armed)) return becomeFreezing(state, next, 0, now);
-    return stay({ ...state, phase: { ...phase, attempt: next } });
-  }
-  if (phase.name === 'freezing' && answer.type === 'marked') {
-    if (!names(state, phase.round).includes(member)) return stay(state);
-    const next = { ...attempt, marked: withEntry(attempt.marked, member, answer) };
-    if (isComplete(names(state, phase.round), next.marked)) {
-      return becomeFreezing(state, next, ROUNDS.indexOf(phase.round) + 1, now);
-    }
-    return stay({ ...state, phase: { ...phase, attempt: next } });
-  }
-  if (phase.name === 'thawing' && answer.type === 'released') {
-    if (attempt.released.has(member)) return stay(state);
-    const released = withEntry(attempt.released, member, { at: now, thawMs: answer.thawMs });
-    return stay({ ...state, phase: { ...phase, attempt: { ...attempt, released } } });
-  }
-  if (phase.name === 'thawing' && answer.type === 'thawed') {
-    const released = attempt.released.has(member)
-      ? attempt.released
-      : withEntry(attempt.released, member, { at: now, thawMs: 0 });
-    const next = { ...attempt, released, proofs: withEntry(attempt.proofs, member, answer.proof) };
-    if (isComplete(names(state), next.proofs)) return allThawed(state, next, now);
-    return stay({ ...state, phase: { ...phase, attempt: next } });
-  }
-  if (phase.name === 'collecting' && answer.type === 'collected') {
-    const collected = withEntry(phase.collected, member, answer);
-    const next = { ...phase, collected };
-    if (isComplete(names(state), collected)) return becomeCommitting(state, commitProof(state, next));
-    return stay({ ...state, phase: next });
-  }
-  return stay(state);
+function memberLost(state: CoordinatorState, member: string, failure: Failure, now: number): CoordinatorStep {
+  const gone = { ...state, lost: new Set(state.lost).add(member) };
+  const { phase } = gone;
+  if (phase.name === 'aborting') return memberWentAway(gone, phase, member);
+  if (phase.name === 'idle' || phase.name === 'committing' || phase.name === 'over') return stay(gone);
+  return abort(gone, { phase: phaseOf(phase), member, ...failure }, now);
 }
 
-function allThawed(state: CoordinatorState, attempt: Attempt, now: number): CoordinatorStep {
-  const invalid = findInvalid(
-    names(state).map((name) => ({
-      name,
-      armed: attempt.armed.get(name),
-      marked: attempt.marked.get(name)?.incarnation,
-      proof: attempt.proofs.get(name),
-    })),
-  );
-  if (invalid === null) return becomeCollecting(state, attempt, now);
-  const { maxAttempts } = state.config;
-  if (attempt.token.attempt < maxAttempts) return becomeArming(state, attempt.token.attempt + 1, now);
-  const failure: Failure = {
-    code: 'checkpoint-invalid',
-    message: `the cut could not be proven in ${maxAttempts} attempts; ${invalid.member}: ${invalid.cause}`,
-    hint: 'end the traffic or the fault it names, then create the checkpoint again; nothing was committed',
-    member: invalid.member,
-    phase: 'thaw',
-  };
-  return becomeAborting(state, failure, 'invalid', attempt.token, now);
-}
-
-function commitProof(
-  state: CoordinatorState,
-  phase: Extract<CoordinatorPhase, { name: 'collecting' }>,
-): CommitProof {
-  const { attempt, collected } = phase;
-  const lastReleased = Math.max(
-    ...state.config.members
-      .filter(({ kind }) => kind !== 'observer')
-      .map(({ name }) => attempt.released.get(name)?.at ?? 0),
-  );
-  return {
-    token: attempt.token,
-    windowMs: attempt.fencedFrom === null ? 0 : lastReleased - attempt.fencedFrom,
-    members: state.config.members.map(({ name, kind }) => {
-      const marked = attempt.marked.get(name);
-      const stored = collected.get(name);
-      if (marked === undefined || stored === undefined)
-        throw new Error(`commit without the proof of ${name}`);
-      return {
-        name,
-        kind,
-        incarnation: marked.incarnation,
-        mark: marked.mark,
-        fenceMs: marked.fenceMs,
-        markMs: marked.markMs,
-        thawMs: attempt.released.get(name)?.thawMs ?? 0,
-        manifestDigest: stored.manifestDigest,
-        sizeBytes: stored.sizeBytes,
-        storedBytes: stored.storedBytes,
-      };
-    }),
-  };
+/** Not while committing: the commit object may be durable already, and then it is the truth. */
+function cancelled(state: CoordinatorState, failure: Failure, now: number): CoordinatorStep {
+  const { phase } = state;
+  if (phase.name === 'aborting') return giveUp(state, phase);
+  if (phase.name === 'committing' || phase.name === 'over') return stay(state);
+  return abort(state, { phase: phaseOf(phase), ...failure }, now);
 }
 
 function timePassed(state: CoordinatorState, now: number): CoordinatorStep {
@@ -377,79 +142,11 @@ function timePassed(state: CoordinatorState, now: number): CoordinatorStep {
   if (phase.name === 'aborting') return abortTimePassed(state, phase, now);
   const deadline = nextDeadline(state);
   if (deadline === null || now < deadline) return stay(state);
-  return becomeAborting(state, timeOut(state), 'aborted', tokenOf(phase), now);
+  return abort(state, timeOut(state), now);
 }
 
-/** Names the first member that has not answered. */
-function timeOut(state: CoordinatorState): Failure {
-  const { phase, config } = state;
-  const late = (answered: ReadonlySet<string> | ReadonlyMap<string, unknown>, kind?: Round): string =>
-    missing(names(state, kind), answered)[0] ?? 'a member';
-  switch (phase.name) {
-    case 'preparing':
-      return timeOutFailure(
-        'prepare-timeout',
-        late(phase.prepared),
-        'was not prepared',
-        config.deadlines.prepareMs,
-        'prepare',
-      );
-    case 'arming':
-      return timeOutFailure(
-        'arm-timeout',
-        late(phase.attempt.armed),
-        'was not armed',
-        config.deadlines.armMs,
-        'prepare',
-      );
-    case 'freezing':
-      return timeOutFailure(
-        'fence-not-reached',
-        late(phase.attempt.marked, phase.round),
-        'did not reach its fence and mark',
-        config.deadlines.freezeMs,
-        'freeze',
-      );
-    case 'thawing':
-      return timeOutFailure(
-        'thaw-unconfirmed',
-        late(phase.attempt.proofs),
-        'did not confirm its thaw',
-        config.deadlines.thawMs,
-        'thaw',
-      );
-    case 'collecting':
-      return timeOutFailure(
-        'collect-timeout',
-        late(phase.collected),
-        'was not collected',
-        config.deadlines.collectMs,
-        'collect',
-      );
-    case 'idle':
-    case 'committing':
-    case 'aborting':
-    case 'over':
-      throw new Error(`nothing is waited for while ${phase.name}`);
-    default:
-      return assertNever(phase);
-  }
-}
-
-function timeOutFailure(
-  code: string,
-  member: string,
-  what: string,
-  limitMs: number | null,
-  phase: Phase,
-): Failure {
-  return {
-    code,
-    message: `${member} ${what} in ${limitMs ?? 0} ms`,
-    hint: 'look at the load and the log of its server and of its agent',
-    member,
-    phase,
-  };
+function abort(state: CoordinatorState, failure: Failure, now: number): CoordinatorStep {
+  return becomeAborting(state, failure, 'aborted', tokenOf(state.phase), now);
 }
 
 function endedItself(member: string): Failure {

@@ -1,93 +1,9 @@
 import { expect } from 'chai';
-import type { FreezeKind } from '../../shared/domain/grid.ts';
-import type { MemberAnswer, ThawProof } from '../../shared/domain/messages.ts';
-import {
-  initialCoordinator,
-  nextDeadline,
-  stepCoordinator,
-  type CoordinatorEffect,
-  type CoordinatorEvent,
-  type CoordinatorState,
-  type Outcome,
-} from '../../shared/protocol/coordinator-machine.ts';
+import type { ThawProof } from '../../shared/domain/messages.ts';
+import { nextDeadline } from '../../shared/protocol/coordinator-machine.ts';
+import { Driven, failure, token } from './driven-coordinator.ts';
 
 // Goal: each step of the coordinator, one by one. Method: events in, effects out; time is a number.
-
-class Driven {
-  state: CoordinatorState;
-  effects: CoordinatorEffect[] = [];
-  now = 0;
-
-  constructor(members: Record<string, FreezeKind>) {
-    this.state = initialCoordinator({
-      members: Object.entries(members).map(([name, kind]) => ({ name, kind })),
-      maintenance: false,
-      checkpoint: 'c',
-      epoch: 0,
-      counter: 7,
-      leaseMs: 1000,
-      maxAttempts: 3,
-      deadlines: {
-        prepareMs: null,
-        armMs: 100,
-        freezeMs: 100,
-        thawMs: 100,
-        collectMs: null,
-        abortRetryMs: 50,
-        abortGiveUpMs: 500,
-      },
-    });
-    this.happens({ type: 'started', now: 0 });
-  }
-
-  happens(event: CoordinatorEvent): void {
-    const { state, effects } = stepCoordinator(this.state, event);
-    this.state = state;
-    this.effects = [...effects];
-  }
-
-  answers(member: string, answer: MemberAnswer): void {
-    this.now += 1;
-    this.happens({ type: 'answerReceived', now: this.now, member, answer });
-  }
-
-  sent(): string[] {
-    return this.effects.flatMap((effect) => {
-      if (effect.type !== 'send') return [];
-      const token = 'token' in effect.command ? `#${effect.command.token?.attempt ?? '-'}` : '';
-      return [`${effect.member} ${effect.command.type}${token}`];
-    });
-  }
-
-  get outcome(): Outcome | undefined {
-    return this.effects.flatMap((effect) => (effect.type === 'finish' ? [effect.outcome] : []))[0];
-  }
-
-  armAll(attempt = 1): void {
-    if (attempt === 1)
-      for (const { name } of this.state.config.members) this.answers(name, { type: 'prepared' });
-    for (const { name } of this.state.config.members)
-      this.answers(name, { type: 'armed', token: token(attempt), incarnation: 'i' });
-  }
-
-  marks(member: string, attempt = 1): void {
-    this.answers(member, {
-      type: 'marked',
-      token: token(attempt),
-      incarnation: 'i',
-      mark: null,
-      fenceMs: 1,
-      markMs: 1,
-    });
-  }
-
-  thaws(member: string, proof: ThawProof = { type: 'held', incarnation: 'i' }, attempt = 1): void {
-    this.answers(member, { type: 'thawed', token: token(attempt), proof });
-  }
-}
-
-const token = (attempt: number) => ({ epoch: 0, counter: 7, attempt });
-const failure = { code: 'x', message: 'it broke', hint: 'mend it' };
 
 describe('the coordinator of a checkpoint', () => {
   it('freezes observers first, then all fenced at once, then the instant, and thaws when all have marked', () => {

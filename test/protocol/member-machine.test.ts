@@ -1,71 +1,8 @@
 import { expect } from 'chai';
-import type { MemberCommand } from '../../shared/domain/messages.ts';
-import type { Token } from '../../shared/domain/token.ts';
-import {
-  initialMember,
-  nextMemberDeadline,
-  stepMember,
-  type EngineResult,
-  type MemberEffect,
-  type MemberEvent,
-} from '../../shared/protocol/member-machine.ts';
+import { nextMemberDeadline } from '../../shared/protocol/member-machine.ts';
+import { Driven, first, held, LEASE, marked, second } from './driven-member.ts';
 
 // Goal: each step of a member, one by one. Method: events in, effects out; time is a number.
-
-const first: Token = { epoch: 0, counter: 3, attempt: 1 };
-const second: Token = { epoch: 0, counter: 3, attempt: 2 };
-const LEASE = 100;
-
-class Driven {
-  state;
-  effects: MemberEffect[] = [];
-  now = 0;
-
-  constructor(highest: Token | null = null) {
-    this.state = initialMember({ member: 'm', kind: 'fenced', operationSilenceMs: 1000 }, highest);
-  }
-
-  happens(event: MemberEvent): this {
-    const { state, effects } = stepMember(this.state, event);
-    this.state = state;
-    this.effects = [...effects];
-    return this;
-  }
-
-  receives(command: MemberCommand): this {
-    return this.happens({ type: 'commandReceived', now: this.now, command });
-  }
-
-  engine(result: EngineResult): this {
-    return this.happens({ type: 'engineAnswered', now: this.now, call: this.state.nextCall - 1, result });
-  }
-
-  timeIs(now: number): this {
-    this.now = now;
-    return this.happens({ type: 'timePassed', now });
-  }
-
-  get did(): string[] {
-    return this.effects.map((effect) => {
-      if (effect.type === 'engine') return `engine ${effect.action.type}`;
-      return effect.type === 'answer' ? `answer ${effect.answer.type}` : effect.type;
-    });
-  }
-
-  armed(token = first): this {
-    return this.receives({ type: 'prepare', checkpoint: 'c', maintenance: false })
-      .engine({ type: 'prepared' })
-      .receives({ type: 'arm', token, leaseMs: LEASE })
-      .engine({ type: 'armed', incarnation: 'i' });
-  }
-
-  frozen(): this {
-    return this.armed().receives({ type: 'freeze', token: first, leaseMs: LEASE }).engine(marked);
-  }
-}
-
-const marked: EngineResult = { type: 'marked', incarnation: 'i', mark: null, fenceMs: 1, markMs: 1 };
-const held: EngineResult = { type: 'thawed', proof: { type: 'held', incarnation: 'i' } };
 
 describe('a member during a checkpoint', () => {
   it('records its token before the engine arms', () => {

@@ -1,0 +1,189 @@
+import { assertNever } from '../domain/assert-never.ts';
+import type { Failure } from '../domain/errors.ts';
+import type { MemberAnswer } from '../domain/messages.ts';
+import { becomeAborting } from './coordinator-abort.ts';
+import { becomeCollecting } from './coordinator-commit.ts';
+import type {
+  Attempt,
+  CoordinatorEffect,
+  CoordinatorPhase,
+  CoordinatorState,
+  CoordinatorStep,
+  Round,
+} from './coordinator-state.ts';
+import { names, stay, toEach } from './coordinator-step.ts';
+import { isComplete, withEntry } from './tally.ts';
+import { findInvalid } from './validity.ts';
+
+/**
+ * One attempt at a still point: arm, freeze in rounds, thaw, and judge the proofs. It ends in collecting when
+ * the cut is proven, in another attempt under the next token when it is not, and in an abort when the
+ * attempts are used up.
+ *
+ * The rounds are an order among kinds, not among members: observers before anything they could show is
+ * marked, all fenced at once, the instant ones while every fence holds. The thaw waits for the last mark of
+ * the last round; all of the proof rests on that (README).
+ */
+type Attempting = Extract<CoordinatorPhase, { name: 'arming' | 'freezing' | 'thawing' }>;
+type Arming = Extract<Attempting, { name: 'arming' }>;
+type Freezing = Extract<Attempting, { name: 'freezing' }>;
+type Thawing = Extract<Attempting, { name: 'thawing' }>;
+
+export function attemptAnswered(
+  state: CoordinatorState,
+  phase: Attempting,
+  member: string,
+  answer: MemberAnswer,
+  now: number,
+): CoordinatorStep {
+  switch (phase.name) {
+    case 'arming':
+      return answer.type === 'armed' ? armed(state, phase, member, answer, now) : stay(state);
+    case 'freezing':
+      return answer.type === 'marked' ? marked(state, phase, member, answer, now) : stay(state);
+    case 'thawing':
+      if (answer.type === 'released') return released(state, phase, member, answer, now);
+      return answer.type === 'thawed' ? thawed(state, phase, member, answer, now) : stay(state);
+    default:
+      return assertNever(phase);
+  }
+}
+
+export function becomeArming(state: CoordinatorState, number: number, now: number): CoordinatorStep {
+  const { epoch, counter, leaseMs, deadlines } = state.config;
+  const attempt: Attempt = {
+    token: { epoch, counter, attempt: number },
+    armed: new Map(),
+    marked: new Map(),
+    fencedFrom: null,
+    released: new Map(),
+    proofs: new Map(),
+  };
+  return {
+    state: { ...state, armSent: true, phase: { name: 'arming', attempt, deadline: now + deadlines.armMs } },
+    effects: toEach(names(state), { type: 'arm', token: attempt.token, leaseMs }),
+  };
+}
+
+function armed(
+  state: CoordinatorState,
+  phase: Arming,
+  member: string,
+  answer: Extract<MemberAnswer, { type: 'armed' }>,
+  now: number,
+): CoordinatorStep {
+  const { attempt } = phase;
+  const next = { ...attempt, armed: withEntry(attempt.armed, member, answer.incarnation) };
+  if (isComplete(names(state), next.armed)) return becomeFreezing(state, next, 0, now);
+  return stay({ ...state, phase: { ...phase, attempt: next } });
+}
+
+const ROUNDS: readonly Round[] = ['observer', 'fenced', 'instant'];
+
+/** Begins the first round that has members, from this one on; after the last, all have marked: thaw. */
+function becomeFreezing(
+  state: CoordinatorState,
+  attempt: Attempt,
+  from: number,
+  now: number,
+): CoordinatorStep {
+  const round = ROUNDS.find((one, index) => index >= from && names(state, one).length > 0);
+  if (round === undefined) return becomeThawing(state, attempt, now);
+  const { leaseMs, deadlines } = state.config;
+  const fencedFrom = round === 'fenced' ? now : attempt.fencedFrom;
+  const phase: CoordinatorPhase = {
+    name: 'freezing',
+    round,
+    attempt: { ...attempt, fencedFrom },
+    deadline: now + deadlines.freezeMs,
+  };
+  const sends = toEach(names(state, round), { type: 'freeze', token: attempt.token, leaseMs });
+  const enter: CoordinatorEffect = { type: 'enter', phase: 'freeze', attempt: attempt.token.attempt };
+  // The sends come first: while members are frozen nothing stands before a message.
+  return { state: { ...state, phase }, effects: from === 0 ? [...sends, enter] : sends };
+}
+
+function marked(
+  state: CoordinatorState,
+  phase: Freezing,
+  member: string,
+  answer: Extract<MemberAnswer, { type: 'marked' }>,
+  now: number,
+): CoordinatorStep {
+  const { attempt, round } = phase;
+  if (!names(state, round).includes(member)) return stay(state);
+  const next = { ...attempt, marked: withEntry(attempt.marked, member, answer) };
+  if (isComplete(names(state, round), next.marked)) {
+    return becomeFreezing(state, next, ROUNDS.indexOf(round) + 1, now);
+  }
+  return stay({ ...state, phase: { ...phase, attempt: next } });
+}
+
+function becomeThawing(state: CoordinatorState, attempt: Attempt, now: number): CoordinatorStep {
+  if (!isComplete(names(state), attempt.marked)) throw new Error('thaw before every member has marked');
+  return {
+    state: { ...state, phase: { name: 'thawing', attempt, deadline: now + state.config.deadlines.thawMs } },
+    effects: [
+      ...toEach(names(state), { type: 'thaw', token: attempt.token }),
+      { type: 'enter', phase: 'thaw', attempt: attempt.token.attempt },
+    ],
+  };
+}
+
+function released(
+  state: CoordinatorState,
+  phase: Thawing,
+  member: string,
+  answer: Extract<MemberAnswer, { type: 'released' }>,
+  now: number,
+): CoordinatorStep {
+  const { attempt } = phase;
+  if (attempt.released.has(member)) return stay(state);
+  const next = {
+    ...attempt,
+    released: withEntry(attempt.released, member, { at: now, thawMs: answer.thawMs }),
+  };
+  return stay({ ...state, phase: { ...phase, attempt: next } });
+}
+
+/** A proof whose release was lost on the way stands for both: it was open by now at the latest. */
+function thawed(
+  state: CoordinatorState,
+  phase: Thawing,
+  member: string,
+  answer: Extract<MemberAnswer, { type: 'thawed' }>,
+  now: number,
+): CoordinatorStep {
+  const { attempt } = phase;
+  const next = {
+    ...attempt,
+    released: attempt.released.has(member)
+      ? attempt.released
+      : withEntry(attempt.released, member, { at: now, thawMs: 0 }),
+    proofs: withEntry(attempt.proofs, member, answer.proof),
+  };
+  if (isComplete(names(state), next.proofs)) return allThawed(state, next, now);
+  return stay({ ...state, phase: { ...phase, attempt: next } });
+}
+
+function allThawed(state: CoordinatorState, attempt: Attempt, now: number): CoordinatorStep {
+  const invalid = findInvalid(
+    names(state).map((name) => ({
+      name,
+      armed: attempt.armed.get(name),
+      marked: attempt.marked.get(name)?.incarnation,
+      proof: attempt.proofs.get(name),
+    })),
+  );
+  if (invalid === null) return becomeCollecting(state, attempt, now);
+  const { maxAttempts } = state.config;
+  if (attempt.token.attempt < maxAttempts) return becomeArming(state, attempt.token.attempt + 1, now);
+  const failure: Failure = {
+    code: 'checkpoint-invalid',
+    message: `the cut could not be proven in ${maxAttempts} attempts; ${invalid.member}: ${invalid.cause}`,
+    hint: 'end the traffic or the fault it names, then create the checkpoint again; nothing was committed',
+    member: invalid.member,
+    phase: 'thaw',
+  };
+  return becomeAborting(state, failure, 'invalid', attempt.token, now);
+}

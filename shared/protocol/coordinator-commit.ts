@@ -1,0 +1,99 @@
+import type { Failure } from '../domain/errors.ts';
+import type { MemberAnswer } from '../domain/messages.ts';
+import { becomeAborting } from './coordinator-abort.ts';
+import type {
+  Attempt,
+  CommitProof,
+  CoordinatorPhase,
+  CoordinatorState,
+  CoordinatorStep,
+} from './coordinator-state.ts';
+import { names, stay, toEach } from './coordinator-step.ts';
+import { isComplete, withEntry } from './tally.ts';
+
+/**
+ * From a proven cut to a commit. The grid runs again: members store what belongs to their marks, and only
+ * when each has said what it stored is the commit asked for, once, with all that is known of the cut. From
+ * there the commit object decides: it is durable or it is not, and nobody's abort can change that.
+ */
+type Collecting = Extract<CoordinatorPhase, { name: 'collecting' }>;
+
+export function becomeCollecting(state: CoordinatorState, attempt: Attempt, now: number): CoordinatorStep {
+  const { collectMs } = state.config.deadlines;
+  const deadline = collectMs === null ? null : now + collectMs;
+  return {
+    state: { ...state, phase: { name: 'collecting', attempt, collected: new Map(), deadline } },
+    effects: [
+      { type: 'enter', phase: 'collect', attempt: attempt.token.attempt },
+      ...toEach(names(state), { type: 'collect', token: attempt.token }),
+    ],
+  };
+}
+
+export function collectAnswered(
+  state: CoordinatorState,
+  phase: Collecting,
+  member: string,
+  answer: MemberAnswer,
+): CoordinatorStep {
+  if (answer.type !== 'collected') return stay(state);
+  const next = { ...phase, collected: withEntry(phase.collected, member, answer) };
+  if (isComplete(names(state), next.collected)) return becomeCommitting(state, commitProof(state, next));
+  return stay({ ...state, phase: next });
+}
+
+function becomeCommitting(state: CoordinatorState, proof: CommitProof): CoordinatorStep {
+  return {
+    state: { ...state, phase: { name: 'committing', proof } },
+    effects: [
+      { type: 'enter', phase: 'commit', attempt: proof.token.attempt },
+      { type: 'commit', proof },
+    ],
+  };
+}
+
+export function committed(state: CoordinatorState): CoordinatorStep {
+  if (state.phase.name !== 'committing') return stay(state);
+  const { proof } = state.phase;
+  return {
+    state: { ...state, phase: { name: 'over' } },
+    effects: [{ type: 'finish', outcome: { kind: 'committed', proof } }],
+  };
+}
+
+export function commitFailed(state: CoordinatorState, failure: Failure, now: number): CoordinatorStep {
+  if (state.phase.name !== 'committing') return stay(state);
+  const { token } = state.phase.proof;
+  return becomeAborting(state, { phase: 'commit', ...failure }, 'aborted', token, now);
+}
+
+function commitProof(state: CoordinatorState, phase: Collecting): CommitProof {
+  const { attempt, collected } = phase;
+  const lastReleased = Math.max(
+    ...state.config.members
+      .filter(({ kind }) => kind !== 'observer')
+      .map(({ name }) => attempt.released.get(name)?.at ?? 0),
+  );
+  return {
+    token: attempt.token,
+    windowMs: attempt.fencedFrom === null ? 0 : lastReleased - attempt.fencedFrom,
+    members: state.config.members.map(({ name, kind }) => {
+      const marked = attempt.marked.get(name);
+      const stored = collected.get(name);
+      if (marked === undefined || stored === undefined)
+        throw new Error(`commit without the proof of ${name}`);
+      return {
+        name,
+        kind,
+        incarnation: marked.incarnation,
+        mark: marked.mark,
+        fenceMs: marked.fenceMs,
+        markMs: marked.markMs,
+        thawMs: attempt.released.get(name)?.thawMs ?? 0,
+        manifestDigest: stored.manifestDigest,
+        sizeBytes: stored.sizeBytes,
+        storedBytes: stored.storedBytes,
+      };
+    }),
+  };
+}

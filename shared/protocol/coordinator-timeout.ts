@@ -1,0 +1,77 @@
+import { assertNever } from '../domain/assert-never.ts';
+import type { Failure, Phase } from '../domain/errors.ts';
+import type { CoordinatorState, Round } from './coordinator-state.ts';
+import { names } from './coordinator-step.ts';
+import { missing } from './tally.ts';
+
+/** What is said when a phase took longer than it may: names the first member that has not answered. */
+export function timeOut(state: CoordinatorState): Failure {
+  const { phase, config } = state;
+  const late = (answered: ReadonlySet<string> | ReadonlyMap<string, unknown>, kind?: Round): string =>
+    missing(names(state, kind), answered)[0] ?? 'a member';
+  switch (phase.name) {
+    case 'preparing':
+      return timeOutFailure(
+        'prepare-timeout',
+        late(phase.prepared),
+        'was not prepared',
+        config.deadlines.prepareMs,
+        'prepare',
+      );
+    case 'arming':
+      return timeOutFailure(
+        'arm-timeout',
+        late(phase.attempt.armed),
+        'was not armed',
+        config.deadlines.armMs,
+        'prepare',
+      );
+    case 'freezing':
+      return timeOutFailure(
+        'fence-not-reached',
+        late(phase.attempt.marked, phase.round),
+        'did not reach its fence and mark',
+        config.deadlines.freezeMs,
+        'freeze',
+      );
+    case 'thawing':
+      return timeOutFailure(
+        'thaw-unconfirmed',
+        late(phase.attempt.proofs),
+        'did not confirm its thaw',
+        config.deadlines.thawMs,
+        'thaw',
+      );
+    case 'collecting':
+      return timeOutFailure(
+        'collect-timeout',
+        late(phase.collected),
+        'was not collected',
+        config.deadlines.collectMs,
+        'collect',
+      );
+    case 'idle':
+    case 'committing':
+    case 'aborting':
+    case 'over':
+      throw new Error(`nothing is waited for while ${phase.name}`);
+    default:
+      return assertNever(phase);
+  }
+}
+
+function timeOutFailure(
+  code: string,
+  member: string,
+  what: string,
+  limitMs: number | null,
+  phase: Phase,
+): Failure {
+  return {
+    code,
+    message: `${member} ${what} in ${limitMs ?? 0} ms`,
+    hint: 'look at the load and the log of its server and of its agent',
+    member,
+    phase,
+  };
+}

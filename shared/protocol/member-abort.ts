@@ -1,0 +1,71 @@
+import type { Failure, MemberState as StateInWords } from '../domain/errors.ts';
+import type { MemberEffect, MemberMachineState, MemberPhase, MemberStep } from './member-state.ts';
+import { answer, call, stay } from './member-step.ts';
+
+/**
+ * The end of an operation on a member, by whatever danger: asked for, the stream closed, the engine failed,
+ * silence. All of them call the same abort of the engine, which never fails, and differ only in who is told.
+ * `asked` and `closing` may still become true while it is under way.
+ */
+export function becomeAborting(
+  state: MemberMachineState,
+  { asked, closing }: { asked: boolean; closing: boolean },
+  before: readonly MemberEffect[] = [],
+): MemberStep {
+  return call(
+    state,
+    { type: 'abort' },
+    (number) => ({ name: 'aborting', call: number, asked, closing }),
+    before,
+  );
+}
+
+export function abortReceived(state: MemberMachineState): MemberStep {
+  const { phase } = state;
+  if (phase.name === 'aborted') return answer(state, { type: 'aborted', state: phase.state });
+  if (phase.name === 'aborting') return stay({ ...state, phase: { ...phase, asked: true } });
+  if (phase.name === 'closed') return stay(state);
+  return becomeAborting(state, { asked: true, closing: false });
+}
+
+export function streamClosed(state: MemberMachineState): MemberStep {
+  const { phase } = state;
+  switch (phase.name) {
+    case 'closed':
+      return stay(state);
+    case 'idle':
+    case 'aborted':
+      return becomeClosed(state);
+    case 'aborting':
+      return stay({ ...state, phase: { ...phase, closing: true } });
+    default:
+      return becomeAborting(state, { asked: false, closing: true });
+  }
+}
+
+/** A member that failed may not wait for the coordinator's abort: it may be frozen right now. */
+export function engineFailed(state: MemberMachineState, failure: Failure): MemberStep {
+  const { name } = state.phase;
+  const mayBeFrozen = name === 'freezing' || name === 'thawing' || name === 'lettingGo';
+  return becomeAborting(state, { asked: false, closing: false }, [
+    { type: 'answer', answer: { type: 'failed', failure, state: mayBeFrozen ? 'frozen' : 'running' } },
+  ]);
+}
+
+export function becomeAborted(
+  state: MemberMachineState,
+  { asked, closing }: Extract<MemberPhase, { name: 'aborting' }>,
+  inTheEnd: StateInWords,
+): MemberStep {
+  const next: MemberMachineState = { ...state, phase: { name: 'aborted', state: inTheEnd } };
+  const answers: MemberEffect[] = asked
+    ? [{ type: 'answer', answer: { type: 'aborted', state: inTheEnd } }]
+    : [];
+  if (!closing) return { state: next, effects: answers };
+  const closed = becomeClosed(next);
+  return { state: closed.state, effects: [...answers, ...closed.effects] };
+}
+
+function becomeClosed(state: MemberMachineState): MemberStep {
+  return { state: { ...state, phase: { name: 'closed' } }, effects: [{ type: 'closed' }] };
+}

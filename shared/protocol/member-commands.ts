@@ -1,0 +1,129 @@
+import { assertNever } from '../domain/assert-never.ts';
+import type { MemberCommand } from '../domain/messages.ts';
+import { compareTokens, formatToken, sameToken, type Token } from '../domain/token.ts';
+import { grantLease, leaseHasEnded, renewLease } from './lease.ts';
+import { abortReceived } from './member-abort.ts';
+import { answerAlreadyResumed, becomeLettingGo } from './member-lease.ts';
+import type { MemberMachineState, MemberPhase, MemberStep } from './member-state.ts';
+import { answer, call, inWords, keyOf, refuse, stay } from './member-step.ts';
+
+/**
+ * What the coordinator asks for. A command is done in a phase that it fits, an arm under a newer token, all
+ * after it under the token that is armed. It may come twice: a phase that is already at it stays, and one that
+ * has done it repeats its first answer to the letter. All else is refused, and nothing is done.
+ */
+export function commandReceived(state: MemberMachineState, command: MemberCommand, now: number): MemberStep {
+  const { phase } = state;
+  if (command.type === 'renew') return stay(state);
+  if (command.type === 'abort') return abortReceived(state);
+  if (phase.name === 'aborting' || phase.name === 'aborted' || phase.name === 'closed') {
+    return refuse(state, 'operation-over', `${command.type} after the abort`);
+  }
+  const first = state.answers.get(keyOf(command));
+  if (first !== undefined) return answer(state, first);
+  switch (command.type) {
+    case 'prepare':
+      if (phase.name === 'preparing') return stay(state);
+      if (phase.name !== 'idle') return refuse(state, 'out-of-order', `prepare while ${phase.name}`);
+      return becomePreparing(state, command);
+    case 'arm':
+      return armReceived(state, command.token, command.leaseMs, now);
+    case 'freeze':
+      return freezeReceived(state, command.token, command.leaseMs, now);
+    case 'thaw':
+      return thawReceived(state, command.token, now);
+    case 'collect':
+      return collectReceived(state, command.token);
+    default:
+      return assertNever(command);
+  }
+}
+
+function becomePreparing(
+  state: MemberMachineState,
+  { checkpoint, maintenance }: Extract<MemberCommand, { type: 'prepare' }>,
+): MemberStep {
+  return call(state, { type: 'prepare', checkpoint, maintenance }, (number) => ({
+    name: 'preparing',
+    call: number,
+  }));
+}
+
+function armReceived(state: MemberMachineState, token: Token, leaseMs: number, now: number): MemberStep {
+  const { phase, highest } = state;
+  if (phase.name === 'arming' && sameToken(phase.token, token)) return stay(state);
+  if (highest !== null && compareTokens(token, highest) <= 0) {
+    return refuse(
+      state,
+      'stale-token',
+      `token ${formatToken(token)} is not newer than ${formatToken(highest)}`,
+    );
+  }
+  if (phase.name !== 'prepared' && phase.name !== 'thawed' && phase.name !== 'letGo') {
+    return refuse(state, 'out-of-order', `arm while ${phase.name}`);
+  }
+  return becomeArming(state, token, leaseMs, now);
+}
+
+/** The token is on disk before the engine changes anything: that order is the effects' order. */
+function becomeArming(state: MemberMachineState, token: Token, leaseMs: number, now: number): MemberStep {
+  return call(
+    { ...state, highest: token },
+    { type: 'arm', token },
+    (number) => ({ name: 'arming', call: number, token, lease: grantLease(leaseMs, now) }),
+    [{ type: 'record', token }],
+  );
+}
+
+function freezeReceived(state: MemberMachineState, token: Token, leaseMs: number, now: number): MemberStep {
+  const { phase } = state;
+  if (phase.name === 'freezing' && sameToken(phase.token, token)) return stay(state);
+  if (phase.name !== 'armed' || !sameToken(phase.token, token)) {
+    return refuse(state, 'stale-token', `freeze of ${formatToken(token)} while ${inWords(phase)}`);
+  }
+  const { incarnation } = phase;
+  return call(state, { type: 'freeze', token }, (number) => ({
+    name: 'freezing',
+    call: number,
+    token,
+    incarnation,
+    lease: grantLease(leaseMs, now),
+  }));
+}
+
+function thawReceived(state: MemberMachineState, token: Token, now: number): MemberStep {
+  const { phase } = state;
+  if ('token' in phase && sameToken(phase.token, token)) {
+    // A lease that has run out, noticed or not: the member lets go, and does not say that it held.
+    if (phase.name === 'frozen' && leaseHasEnded(phase.lease, now))
+      return becomeLettingGo(state, phase, now, true);
+    if (phase.name === 'frozen' || phase.name === 'armed') return becomeThawing(state, phase, now);
+    if (phase.name === 'thawing') return stay(state);
+    if (phase.name === 'lettingGo') return stay({ ...state, phase: { ...phase, asked: true } });
+    if (phase.name === 'letGo') return answerAlreadyResumed(state, phase);
+  }
+  return refuse(state, 'stale-token', `thaw of ${formatToken(token)} while ${inWords(phase)}`);
+}
+
+function becomeThawing(
+  state: MemberMachineState,
+  phase: Extract<MemberPhase, { name: 'frozen' | 'armed' }>,
+  now: number,
+): MemberStep {
+  const { token, lease } = phase;
+  return call(state, { type: 'thaw', token }, (number) => ({
+    name: 'thawing',
+    call: number,
+    token,
+    lease: renewLease(lease, now),
+  }));
+}
+
+function collectReceived(state: MemberMachineState, token: Token): MemberStep {
+  const { phase } = state;
+  if (phase.name === 'collecting' && sameToken(phase.token, token)) return stay(state);
+  if (phase.name !== 'thawed' || !phase.held || !sameToken(phase.token, token)) {
+    return refuse(state, 'out-of-order', `collect of ${formatToken(token)} while ${inWords(phase)}`);
+  }
+  return call(state, { type: 'collect', token }, (number) => ({ name: 'collecting', call: number, token }));
+}

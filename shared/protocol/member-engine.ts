@@ -1,0 +1,98 @@
+import { assertNever } from '../domain/assert-never.ts';
+import type { Token } from '../domain/token.ts';
+import { renewLease } from './lease.ts';
+import { becomeAborted, engineFailed } from './member-abort.ts';
+import { becomeLetGo } from './member-lease.ts';
+import type { EngineResult, MemberMachineState, MemberPhase, MemberStep } from './member-state.ts';
+import { answer, answerFirst, keyOf, stay } from './member-step.ts';
+
+/**
+ * What the engine has done, said on to the coordinator. One call is waited for at a time, by its number; what
+ * an older one answers is no longer heard. Whether the member held is the engine's word, passed on as it is.
+ */
+export function engineAnswered(
+  state: MemberMachineState,
+  number: number,
+  result: EngineResult,
+  now: number,
+): MemberStep {
+  const { phase } = state;
+  // The answer of a call that an abort has overtaken.
+  if (!('call' in phase) || phase.call !== number) return stay(state);
+  if (result.type === 'failed') return engineFailed(state, result.failure);
+  switch (phase.name) {
+    case 'preparing':
+      if (result.type !== 'prepared') return stay(state);
+      return answerFirst({ ...state, phase: { name: 'prepared' } }, 'prepare', { type: 'prepared' });
+    case 'arming':
+      return result.type === 'armed' ? becomeArmed(state, phase, result.incarnation, now) : stay(state);
+    case 'freezing':
+      return result.type === 'marked' ? becomeFrozen(state, phase, result) : stay(state);
+    case 'thawing':
+      return thawAnswered(state, phase.token, result);
+    case 'lettingGo':
+      return result.type === 'thawed' ? becomeLetGo(state, phase) : stay(state);
+    case 'collecting':
+      return result.type === 'collected' ? becomeCollected(state, phase.token, result) : stay(state);
+    case 'aborting':
+      return result.type === 'aborted' ? becomeAborted(state, phase, result.state) : stay(state);
+    default:
+      return assertNever(phase);
+  }
+}
+
+function becomeArmed(
+  state: MemberMachineState,
+  { token, lease }: Extract<MemberPhase, { name: 'arming' }>,
+  incarnation: string,
+  now: number,
+): MemberStep {
+  const phase: MemberPhase = { name: 'armed', token, incarnation, lease: renewLease(lease, now) };
+  return answerFirst({ ...state, phase }, keyOf({ type: 'arm', token, leaseMs: 0 }), {
+    type: 'armed',
+    token,
+    incarnation,
+  });
+}
+
+function becomeFrozen(
+  state: MemberMachineState,
+  { token, incarnation, lease }: Extract<MemberPhase, { name: 'freezing' }>,
+  result: Extract<EngineResult, { type: 'marked' }>,
+): MemberStep {
+  const phase: MemberPhase = { name: 'frozen', token, incarnation, lease };
+  return answerFirst({ ...state, phase }, keyOf({ type: 'freeze', token, leaseMs: 0 }), {
+    type: 'marked',
+    token,
+    incarnation: result.incarnation,
+    mark: result.mark,
+    fenceMs: result.fenceMs,
+    markMs: result.markMs,
+  });
+}
+
+function thawAnswered(state: MemberMachineState, token: Token, result: EngineResult): MemberStep {
+  if (result.type === 'released') return answer(state, { type: 'released', token, thawMs: result.thawMs });
+  if (result.type !== 'thawed') return stay(state);
+  const phase: MemberPhase = { name: 'thawed', token, held: result.proof.type === 'held' };
+  return answerFirst({ ...state, phase }, keyOf({ type: 'thaw', token }), {
+    type: 'thawed',
+    token,
+    proof: result.proof,
+  });
+}
+
+function becomeCollected(
+  state: MemberMachineState,
+  token: Token,
+  result: Extract<EngineResult, { type: 'collected' }>,
+): MemberStep {
+  const { manifestDigest, sizeBytes, storedBytes } = result;
+  return answerFirst({ ...state, phase: { name: 'collected', token } }, keyOf({ type: 'collect', token }), {
+    type: 'collected',
+    token,
+    manifestDigest,
+    sizeBytes,
+    storedBytes,
+  });
+}

@@ -1,0 +1,55 @@
+import type { Token } from '../domain/token.ts';
+import { leaseHasEnded, renewLease } from './lease.ts';
+import type { MemberMachineState, MemberPhase, MemberStep } from './member-state.ts';
+import { answerFirst, call, keyOf, stay } from './member-step.ts';
+
+/** Any word renews the lease of what is armed or frozen: the coordinator lives and knows what it asked. */
+export function heard(state: MemberMachineState, now: number): MemberMachineState {
+  const { phase } = state;
+  if (phase.name !== 'armed' && phase.name !== 'frozen') return { ...state, heardAt: now };
+  // A lease that has run out is not renewed, even if nobody has noticed yet.
+  if (leaseHasEnded(phase.lease, now)) return { ...state, heardAt: now };
+  return { ...state, heardAt: now, phase: { ...phase, lease: renewLease(phase.lease, now) } };
+}
+
+/**
+ * The lease ran out: the member lets go without being asked, and keeps what it prepared, for a newer token may
+ * arm it again. Whatever the engine says of this thaw, the coordinator is told that the member had resumed:
+ * with its lease it lost the right to say that it held.
+ */
+export function becomeLettingGo(
+  state: MemberMachineState,
+  phase: Extract<MemberPhase, { name: 'frozen' | 'armed' }>,
+  now: number,
+  asked: boolean,
+): MemberStep {
+  const { token, incarnation, lease } = phase;
+  const cause = `its lease of ${lease.leaseMs} ms ran out`;
+  return call(state, { type: 'thaw', token }, (number) => ({
+    name: 'lettingGo',
+    call: number,
+    token,
+    incarnation,
+    cause,
+    asked,
+    lease: renewLease(lease, now),
+  }));
+}
+
+export function becomeLetGo(
+  state: MemberMachineState,
+  phase: Extract<MemberPhase, { name: 'lettingGo' }>,
+): MemberStep {
+  const { token, incarnation, cause, asked } = phase;
+  const next = { ...state, phase: { name: 'letGo', token, incarnation, cause } as const };
+  return asked ? answerAlreadyResumed(next, next.phase) : stay(next);
+}
+
+export function answerAlreadyResumed(
+  state: MemberMachineState,
+  phase: { token: Token; incarnation: string; cause: string },
+): MemberStep {
+  const { token, incarnation, cause } = phase;
+  const proof = { type: 'alreadyResumed', incarnation, cause } as const;
+  return answerFirst(state, keyOf({ type: 'thaw', token }), { type: 'thawed', token, proof });
+}
