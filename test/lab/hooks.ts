@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { until } from './processes.ts';
 
@@ -26,11 +26,17 @@ export class Hooks {
     });
   }
 
-  /** Resolves when some process has come to the moment. */
-  reached(moment: string): Promise<void> {
-    return until(`the moment '${moment}'`, () =>
-      readdirSync(this.#directory).some((name) => name.startsWith(`${moment}.`) && name.endsWith('.reached')),
-    );
+  /** Resolves when some process has come to the moment; with `who`, when that member has. */
+  reached(moment: string, who?: string): Promise<void> {
+    return until(`the moment '${moment}'${who === undefined ? '' : ` of ${who}`}`, () => {
+      const files = readdirSync(this.#directory).filter(
+        (name) => name.startsWith(`${moment}.`) && name.endsWith('.reached'),
+      );
+      if (who === undefined) return files.length > 0;
+      return files.some((name) =>
+        readFileSync(join(this.#directory, name), 'utf8').split('\n').includes(who),
+      );
+    });
   }
 
   /** Nothing is held, nothing was reached. */
