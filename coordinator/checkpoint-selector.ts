@@ -11,15 +11,7 @@ export async function selectCheckpoint(
   grid: string | null,
   selector: string,
 ): Promise<CatalogueEntry> {
-  const entries = await repository.list(grid ?? undefined);
-  const grids = [...new Set(entries.map((entry) => entry.grid))];
-  if (grids.length > 1) {
-    throw fail(
-      'several-grids',
-      `the repository holds the grids ${grids.join(', ')}`,
-      'say which with --grid FILE',
-    );
-  }
+  const entries = await entriesOfOneGrid(repository, grid);
   const exact = entries.find((entry) => entry.checkpoint === selector);
   if (exact !== undefined) return exact;
   const valid = entries.filter((entry) => entry.state === 'valid');
@@ -61,6 +53,21 @@ export function notValid({ checkpoint, state, cause }: CatalogueEntry): Stillpoi
       hint: `take another; stillpoint checkpoint verify ${checkpoint} tells all that is wrong with it`,
     },
     EXIT.invalid,
+  );
+}
+
+/** Newest first. Where no grid is named, the repository must hold no more than one. */
+export async function entriesOfOneGrid(
+  repository: Repository,
+  grid: string | null,
+): Promise<CatalogueEntry[]> {
+  const entries = await repository.list(grid ?? undefined);
+  const grids = [...new Set(entries.map((entry) => entry.grid))];
+  if (grids.length <= 1) return entries;
+  throw fail(
+    'several-grids',
+    `the repository holds the grids ${grids.join(', ')}`,
+    'say which with --grid FILE',
   );
 }
 

@@ -27,17 +27,19 @@ export async function failOver(input: FailoverInput): Promise<FailoverReport> {
   const { gridFile, cancellation } = input;
   const leaseMs = gridFile.leaseSeconds * 1000;
   input.progress.phase(null, 'preflight');
-  const repository = await openRepository(gridFile.repository, { create: true }).catch(refusedHere);
-  let connections: AgentConnection[] = [];
+  const connections = await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal);
   const alive = keepAlive(() => connections, leaseMs);
   try {
-    connections = await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal);
     await claimAll(connections, crypto.randomUUID(), 'checkpoint', leaseMs).catch(refusedHere);
-    return await raise(input, repository, connections);
+    const repository = await openRepository(gridFile.repository, { create: true }).catch(refusedHere);
+    try {
+      return await raise(input, repository, connections);
+    } finally {
+      await repository.close();
+    }
   } finally {
     alive.stop();
     await closeAll(connections, true);
-    await repository.close();
   }
 }
 

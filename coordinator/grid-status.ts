@@ -1,7 +1,9 @@
 import type { Logger } from '../shared/runtime/log.ts';
 import { failureOf, type Failure } from '../shared/domain/errors.ts';
+import type { HostDescription } from '../shared/domain/grid.ts';
 import { AgentConnection, hostOf } from './agents.ts';
 import type { GridFile } from './grid-file.ts';
+import { checkRealm } from './realm-preflight.ts';
 import type { DoctorReport, StatusReport } from './reports.ts';
 
 const CONNECT_TIMEOUT_MS = 5000;
@@ -39,6 +41,10 @@ export async function gridStatus(input: GridLookInput): Promise<StatusReport> {
         warnings: member.warnings,
       })),
     ),
+    ...realmState(
+      input.gridFile.grid,
+      looked.map(({ result }) => result?.host ?? null),
+    ),
   };
 }
 
@@ -61,13 +67,22 @@ export async function gridDoctor(input: GridLookInput): Promise<DoctorReport> {
         })),
         ...member.warnings.map((warning) => ({
           level: 'warning' as const,
-          failure: warningOf(warning, host.host, member.name),
+          failure: warningOf({ message: warning, host: host.host, member: member.name }),
         })),
       ]),
       ...result.findings,
     ];
   });
-  return { grid: input.gridFile.grid, findings, healthy: findings.every(({ level }) => level !== 'problem') };
+  const { grid } = input.gridFile;
+  const realm = realmState(
+    grid,
+    looked.map(({ result }) => result?.described.host ?? null),
+  );
+  findings.push(
+    ...realm.problems.map((failure) => ({ level: 'problem' as const, failure })),
+    ...realm.warnings.map((message) => ({ level: 'warning' as const, failure: warningOf({ message }) })),
+  );
+  return { grid, findings, healthy: findings.every(({ level }) => level !== 'problem') };
 }
 
 async function eachAgent<T>(
@@ -93,6 +108,21 @@ async function eachAgent<T>(
   );
 }
 
-function warningOf(warning: string, host: string, member: string): Failure {
-  return { code: 'warning', message: warning, hint: 'docs/engines names what it means', host, member };
+/** While a host does not answer, what it has is not known: its silence is the finding. */
+function realmState(
+  grid: string,
+  hosts: readonly (HostDescription | null)[],
+): { problems: readonly Failure[]; warnings: readonly string[] } {
+  const answering = hosts.filter((host) => host !== null);
+  if (answering.length < hosts.length) return { problems: [], warnings: [] };
+  const all = answering.flatMap(({ host, members }) => members.map((description) => ({ host, description })));
+  try {
+    return { problems: [], warnings: checkRealm(grid, all)?.warnings ?? [] };
+  } catch (error) {
+    return { problems: [failureOf(error, { code: 'internal', hint: 'report it' })], warnings: [] };
+  }
+}
+
+function warningOf(warning: Pick<Failure, 'message' | 'host' | 'member'>): Failure {
+  return { code: 'warning', hint: 'docs/engines and docs/realm-grids.md name what it means', ...warning };
 }

@@ -3,6 +3,7 @@ import { StillpointError } from '../shared/domain/errors.ts';
 import { version } from '../shared/runtime/version.ts';
 import { registerCatalogue } from './commands/checkpoint-catalogue.ts';
 import { registerCheckpointCreate } from './commands/checkpoint-create.ts';
+import { registerPrune } from './commands/checkpoint-prune.ts';
 import { registerGrid } from './commands/grid.ts';
 import { registerPki } from './commands/pki.ts';
 import { registerRestore } from './commands/restore.ts';
@@ -26,6 +27,7 @@ function createProgram(): Command {
     checkpoint,
     registerCheckpointCreate(checkpoint),
     ...registerCatalogue(checkpoint),
+    registerPrune(checkpoint),
     registerRestore(program),
     ...registerGrid(program),
     ...registerPki(program),

@@ -66,6 +66,15 @@ export interface RestoreReport {
   readonly warnings: readonly string[];
 }
 
+export interface PruneReport {
+  /** Oldest first. */
+  readonly deleted: readonly string[];
+  readonly kept: readonly string[];
+  readonly removedBytes: number;
+  /** Copies removed on hosts. */
+  readonly local: readonly { readonly host: string; readonly checkpoints: readonly string[] }[];
+}
+
 export interface FailoverReport {
   readonly grid: string;
   readonly epoch: number;
@@ -93,6 +102,9 @@ export interface StatusReport {
     readonly problems: readonly Failure[];
     readonly warnings: readonly string[];
   }[];
+  /** Of the grid as a whole: what its realm, as far as every host answers, lacks for a checkpoint. */
+  readonly problems: readonly Failure[];
+  readonly warnings: readonly string[];
 }
 
 export interface DoctorReport {

@@ -103,10 +103,20 @@ export async function withSession(
   }
 }
 
-function parseDuration(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text);
-  if (match === null) throw new InvalidArgumentError('write 30, 30s, 5m or 2h');
-  const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match[2] ?? 's'] ?? 1000;
+const UNITS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 24 * 3_600_000,
+  w: 7 * 24 * 3_600_000,
+};
+
+/** In milliseconds; a bare number is seconds. */
+export function parseDuration(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?$/.exec(text);
+  if (match === null) throw new InvalidArgumentError('write 30, 30s, 5m, 2h, 7d or 4w');
+  const unit = UNITS[match[2] ?? 's'] ?? 1000;
   return Number(match[1]) * unit;
 }
 

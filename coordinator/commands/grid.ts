@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { EXIT } from '../../shared/domain/errors.ts';
+import type { Role } from '../../shared/domain/grid.ts';
 import { confirm } from '../confirm.ts';
 import { failOver } from '../failover.ts';
 import { gridDoctor, gridStatus } from '../grid-status.ts';
@@ -62,22 +63,32 @@ function statusInWords(report: StatusReport): string {
     `${member.engine} ${member.version}`.trim(),
     member.address,
     member.running ? 'running' : 'down',
-    member.running ? (member.primary ? 'primary' : 'standby') : '',
+    member.running ? STANDING[member.role][member.primary ? 0 : 1] : '',
     member.frozen ? 'FROZEN' : '',
   ]);
   const unreachable = report.hosts
     .filter(({ reachable }) => !reachable)
     .map(({ host, error }) => `${host}: ${error?.message ?? 'not reachable'}`);
-  const problems = report.members.flatMap(({ problems: all }) =>
-    all.map(({ message }) => `problem: ${message}`),
+  const problems = report.members.flatMap(({ name, problems: all }) =>
+    all.map(({ message, hint }) => `problem (${name}): ${message}\n  hint: ${hint}`),
   );
   return [
     `grid ${report.grid}`,
     table([['MEMBER', 'HOST', 'ROLE', 'ENGINE', 'ADDRESS', '', '', ''], ...rows]),
     ...unreachable,
     ...problems,
+    ...report.problems.map(({ message, hint }) => `problem: ${message}\n  hint: ${hint}`),
+    ...report.warnings.map((warning) => `warning: ${warning}`),
   ].join('\n');
 }
+
+/** What a member is among those of its role: the first word for the one that leads. */
+const STANDING: Readonly<Record<Role, readonly [string, string]>> = {
+  'realm-service': ['primary', 'satellite'],
+  'state-keeper': ['lead', ''],
+  node: ['primary', 'standby'],
+  proxy: ['', ''],
+};
 
 function doctorInWords(report: DoctorReport): string {
   if (report.findings.length === 0) return `grid ${report.grid}: all is well`;

@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Codes that are data of the code's own and never reach a person as they are. */
-const INTERNAL = new Set(['decide', 'finish']);
+/** Codes that are data of the code's own and never reach a person as they are, and words that only look like one. */
+const INTERNAL = new Set(['decide', 'finish', 'settle', 'realm-service', 'state-keeper']);
 
 function sources(folder: string): string[] {
   return readdirSync(join(ROOT, folder), { withFileTypes: true, recursive: true })

@@ -1,9 +1,5 @@
-import {
-  launchReferenceGrid,
-  layOutReferenceGrid,
-  type GridProcess,
-  type ReferenceGrid,
-} from '../reference-grid/launch.ts';
+import type { GridProcess } from '../reference-grid/grid-process.ts';
+import { launchReferenceGrid, layOutReferenceGrid, type ReferenceGrid } from '../reference-grid/launch.ts';
 import { createGrid, type GridOptions, type NativeMember, type TestGrid } from './grid.ts';
 import { temporaryFolder } from './temporary.ts';
 

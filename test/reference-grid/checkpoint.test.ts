@@ -16,7 +16,8 @@ import { temporaryFolder } from '../lab/temporary.ts';
 import type { RealmRecord } from './calls.ts';
 import type { Client } from './client.ts';
 import { contractOf, type Contract } from './contract-client.ts';
-import { launchReferenceGrid, layOutReferenceGrid, type GridProcess, type ReferenceGrid } from './launch.ts';
+import type { GridProcess } from './grid-process.ts';
+import { launchReferenceGrid, layOutReferenceGrid, type ReferenceGrid } from './launch.ts';
 import { NodeLog } from './node-log.ts';
 
 const OPTIONS = {

@@ -6,7 +6,8 @@ import { temporaryFolder } from '../lab/temporary.ts';
 import type { KeeperState, Row } from './calls.ts';
 import type { Client } from './client.ts';
 import { contractOf } from './contract-client.ts';
-import { launchReferenceGrid, type GridProcess, type ReferenceGrid } from './launch.ts';
+import type { GridProcess } from './grid-process.ts';
+import { launchReferenceGrid, type ReferenceGrid } from './launch.ts';
 import { NodeLog } from './node-log.ts';
 import { GridError } from './rpc.ts';
 
@@ -195,6 +196,7 @@ describe('the copysets of a reference grid', () => {
     const lead = await leadOf();
     const load = writing(client, 'b');
     await lead.kill('SIGKILL');
+    await until('the others to see it', async () => (await describeOf(await leadOf())).quorum?.running === 2);
 
     expect((await leadOf()).name).not.to.equal(lead.name);
     const before = load.acknowledged.length;

@@ -131,7 +131,7 @@ export class Keeper {
     if (this.#undecided.length > 0) await this.#ask('ping', {});
     else if (this.#leading !== undefined) await this.#leadOn();
     else if (!this.#hasLead(this.#electionMs)) await this.#campaign();
-    else if (!this.#hasLead(BEAT_MS * 2)) await this.#ask('ping', {});
+    else await this.#ask('ping', {});
     if (!this.gate.closed && this.#undecided.length === 0) this.#checkUndecided();
   }
 
@@ -256,7 +256,6 @@ export class Keeper {
     if (term > this.#vote.term) await this.#enterTerm(term, '');
     this.#leading = undefined;
     this.#lead = { name: lead, heardAt: performance.now() };
-    this.#running = Math.max(this.#running, 2);
   }
 
   async #enterTerm(term: number, votedFor: string): Promise<void> {

@@ -1,18 +1,11 @@
-import { execFile } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { freePort } from '../lab/ports.ts';
 import { until } from '../lab/processes.ts';
 import type { RealmCalls, RealmStatus } from './calls.ts';
 import { Client } from './client.ts';
 import { contractOf } from './contract-client.ts';
-import { pidOf } from './control.ts';
 import type { DefinedProcess, GridDefinition } from './definition.ts';
+import { GridProcess, type Layout } from './grid-process.ts';
 import { Remote } from './rpc.ts';
-
-const CONTROL = fileURLToPath(new URL('control.ts', import.meta.url));
 
 export interface LaunchOptions {
   readonly name?: string;
@@ -32,139 +25,136 @@ export interface LaunchOptions {
   readonly options?: readonly string[];
 }
 
-type LaunchedRole = 'realm-service' | 'keeper' | 'node' | 'proxy';
-
-export interface GridProcess extends DefinedProcess {
-  readonly role: LaunchedRole;
-  readonly host: string;
-  /** `unix:PATH`, where it serves the contract. */
-  readonly participant: string;
-  readonly running: boolean;
-  readonly pid: number | undefined;
-  /** What an operator would start and stop it with. */
-  readonly startCommand: readonly string[];
-  readonly stopCommand: readonly string[];
-  /** Makes its data directory, and sees to it that it ends with us, whoever starts it. */
-  prepare(): void;
-  /** Resolves when it listens. */
-  start(): Promise<void>;
-  /** Lets it end by itself; resolves when it is gone. */
-  stop(): Promise<void>;
-  /** Resolves when it is gone, where the signal ends it. */
-  kill(signal: NodeJS.Signals): Promise<void>;
-}
-
-export interface ReferenceGrid {
+/** A grid of real processes. Everything of it is below one folder. */
+export class ReferenceGrid {
   readonly definition: GridDefinition;
   readonly processes: readonly GridProcess[];
-  /** Of the realm services that take updates. */
-  readonly urls: readonly string[];
-  process(name: string): GridProcess;
+
+  constructor(definition: GridDefinition, processes: readonly GridProcess[]) {
+    this.definition = definition;
+    this.processes = processes;
+  }
+
+  /** Of the realm services; any of them will do for a client. */
+  get urls(): readonly string[] {
+    return this.#realmServices.map(({ address }) => address);
+  }
+
+  process(name: string): GridProcess {
+    const found = this.processes.find((process) => process.name === name);
+    if (found === undefined) throw new Error(`there is no process ${name}`);
+    return found;
+  }
+
   /** Starts all that are not running: realm services first, then the others. */
-  start(): Promise<void>;
+  async start(): Promise<void> {
+    await this.startRealm();
+    await startAll(this.processes);
+  }
+
+  async startRealm(): Promise<void> {
+    await startAll(this.#realmServices);
+  }
+
   /** Gives the realm its definition, or a changed one. */
-  define(change?: Partial<GridDefinition>): Promise<void>;
-  status(): Promise<RealmStatus>;
+  async define(change: Partial<GridDefinition> = {}): Promise<void> {
+    await this.#atRealm((realm) => realm.call('define', { ...this.definition, ...change }));
+  }
+
+  /** Topology and status, as the realm service knows them. */
+  async status(): Promise<RealmStatus> {
+    return await this.#atRealm((realm) => realm.call('status', {}));
+  }
+
   /** Resolves when every running process says that it is fit. */
-  healthy(): Promise<void>;
-  client(patienceMs?: number): Client;
+  async healthy(): Promise<void> {
+    let unfit: string[] = [];
+    const fit = async (): Promise<boolean> => {
+      const causes = await Promise.all(this.processes.filter((process) => process.running).map(unfitness));
+      unfit = causes.filter((cause) => cause !== undefined);
+      return unfit.length === 0;
+    };
+    await until('the grid to be healthy', fit).catch((error: unknown) => {
+      throw new Error(unfit.join('; '), { cause: error });
+    });
+  }
+
+  client(patienceMs?: number): Client {
+    return new Client(this.urls, patienceMs);
+  }
+
   /** Ends all processes, whatever they do. */
-  close(): Promise<void>;
-}
+  async close(): Promise<void> {
+    await Promise.all(this.processes.map((process) => process.kill('SIGKILL')));
+  }
 
-/** Lays out a grid of real processes, all of them described, none started. */
-export async function layOutReferenceGrid(options: LaunchOptions): Promise<ReferenceGrid> {
-  const { folder, hosts, copysets } = options;
-  const args = options.options ?? [];
-  const processes: GridProcess[] = [];
-  const lay = async (role: LaunchedRole, name: string, index: number, realm: () => readonly string[]) => {
-    const host = hosts[index % hosts.length] ?? '127.0.0.1';
-    const address = `${host}:${await freePort(host)}`;
-    processes.push(new Launched({ role, name, host, address, folder, realm, args }));
-  };
-  const of = (role: LaunchedRole) => processes.filter((process) => process.role === role);
-  const primaries = options.cluster ?? 1;
-  const urls = (): string[] => of('realm-service').map(({ address }) => address);
-  const updating = (): string[] => urls().slice(0, primaries);
-  for (let index = 0; index < primaries; index += 1) {
-    const realm = options.cluster === undefined ? () => [] : updating;
-    await lay('realm-service', `realm${index === 0 ? '' : index + 1}`, index, realm);
+  get #realmServices(): GridProcess[] {
+    return this.processes.filter(({ role }) => role === 'realm-service');
   }
-  for (let index = 0; index < options.satellites; index += 1) {
-    await lay('realm-service', `satellite${index === 0 ? '' : index + 1}`, index + 1, updating);
-  }
-  for (let index = 0; index < options.keepers; index += 1) await lay('keeper', `k${index + 1}`, index, urls);
-  for (const [copyset, count] of Object.entries(copysets)) {
-    for (let index = 0; index < count; index += 1) await lay('node', `${copyset}${index + 1}`, index, urls);
-  }
-  for (let index = 0; index < options.proxies; index += 1) await lay('proxy', `p${index + 1}`, index, urls);
 
-  const defined = (all: readonly GridProcess[]): DefinedProcess[] =>
-    all.map(({ name, address, dataDirectory }) => ({ name, address, dataDirectory }));
-  const definition: GridDefinition = {
-    grid: options.name ?? 'reference',
-    version: 0,
-    copysets: Object.entries(copysets).map(([name, count]) => ({
-      name,
-      nodes: defined(of('node').filter((node) => new RegExp(`^${name}[1-${count}]$`, 'u').test(node.name))),
-    })),
-    keepers: defined(of('keeper')),
-    proxies: defined(of('proxy')),
-    realmServices: defined(of('realm-service')),
-    foreign: options.foreign ?? [],
-  };
-  const realm = async <T>(work: (remote: Remote<RealmCalls>) => Promise<T>): Promise<T> => {
-    const remote = new Remote<RealmCalls>(updating()[0] ?? '');
+  /** The first realm service takes updates, alone or in a cluster. */
+  async #atRealm<T>(work: (remote: Remote<RealmCalls>) => Promise<T>): Promise<T> {
+    const remote = new Remote<RealmCalls>(this.urls[0] ?? '');
     try {
       return await work(remote);
     } finally {
       remote.close();
     }
+  }
+}
+
+/** A grid of which nothing runs yet. */
+export async function layOutReferenceGrid(options: LaunchOptions): Promise<ReferenceGrid> {
+  const { folder, hosts, cluster, keepers, proxies, satellites } = options;
+  const args = options.options ?? [];
+  const lay = async (
+    role: Layout['role'],
+    names: readonly string[],
+    realm: () => readonly string[],
+    firstHost = 0,
+  ): Promise<GridProcess[]> =>
+    await Promise.all(
+      names.map(async (name, index) => {
+        const host = hosts[(firstHost + index) % hosts.length] ?? '127.0.0.1';
+        const address = `${host}:${await freePort(host)}`;
+        return new GridProcess({ role, name, host, address, folder, realm, args });
+      }),
+    );
+  const updating: GridProcess[] = await lay('realm-service', numbered('realm', cluster ?? 1, ''), () =>
+    cluster === undefined ? [] : addressesOf(updating),
+  );
+  const following = await lay(
+    'realm-service',
+    numbered('satellite', satellites, ''),
+    () => addressesOf(updating),
+    1,
+  );
+  const realmServices = [...updating, ...following];
+  const urls = (): string[] => addressesOf(realmServices);
+  const copysets: { name: string; nodes: GridProcess[] }[] = [];
+  for (const [name, count] of Object.entries(options.copysets)) {
+    copysets.push({ name, nodes: await lay('node', numbered(name, count), urls) });
+  }
+  const governing = await lay('keeper', numbered('k', keepers), urls);
+  const forwarding = await lay('proxy', numbered('p', proxies), urls);
+  const definition = {
+    grid: options.name ?? 'reference',
+    version: 0,
+    copysets: copysets.map(({ name, nodes }) => ({ name, nodes: nodes.map(defined) })),
+    keepers: governing.map(defined),
+    proxies: forwarding.map(defined),
+    realmServices: realmServices.map(defined),
+    foreign: options.foreign ?? [],
   };
-  const startAll = (all: readonly GridProcess[]) =>
-    Promise.all(all.filter((process) => !process.running).map((process) => process.start()));
-  const grid: ReferenceGrid = {
-    definition,
-    processes,
-    urls: updating(),
-    process(name) {
-      const found = processes.find((process) => process.name === name);
-      if (found === undefined) throw new Error(`there is no process ${name}`);
-      return found;
-    },
-    async start() {
-      await startAll(of('realm-service'));
-      await startAll(processes);
-    },
-    async define(change = {}) {
-      await realm((remote) => remote.call('define', { ...definition, ...change }));
-    },
-    status: () => realm((remote) => remote.call('status', {})),
-    async healthy() {
-      let unfit: string[] = [];
-      const fit = async (): Promise<boolean> => {
-        const causes = await Promise.all(processes.filter((process) => process.running).map(unfitness));
-        unfit = causes.filter((cause) => cause !== undefined);
-        return unfit.length === 0;
-      };
-      await until('the grid to be healthy', fit).catch((error: unknown) => {
-        throw new Error(unfit.join('; '), { cause: error });
-      });
-    },
-    client: (patienceMs) => new Client(urls(), patienceMs),
-    async close() {
-      await Promise.all(processes.map((process) => process.kill('SIGKILL')));
-    },
-  };
-  return grid;
+  const nodes = copysets.flatMap((copyset) => copyset.nodes);
+  return new ReferenceGrid(definition, [...realmServices, ...governing, ...nodes, ...forwarding]);
 }
 
 /** As `layOutReferenceGrid`, and then started, defined and healthy. */
 export async function launchReferenceGrid(options: LaunchOptions): Promise<ReferenceGrid> {
   const grid = await layOutReferenceGrid(options);
   try {
-    const realms = grid.processes.filter(({ role }) => role === 'realm-service');
-    await Promise.all(realms.map((process) => process.start()));
+    await grid.startRealm();
     await grid.define();
     await grid.start();
     await grid.healthy();
@@ -173,6 +163,23 @@ export async function launchReferenceGrid(options: LaunchOptions): Promise<Refer
     await grid.close();
     throw error;
   }
+}
+
+async function startAll(processes: readonly GridProcess[]): Promise<void> {
+  await Promise.all(processes.filter(({ running }) => !running).map((process) => process.start()));
+}
+
+/** `k1`, `k2`, …; or `realm`, `realm2`, …, where the first has its own ending. */
+function numbered(name: string, count: number, first = '1'): string[] {
+  return Array.from({ length: count }, (_, index) => `${name}${index === 0 ? first : index + 1}`);
+}
+
+function addressesOf(processes: readonly GridProcess[]): string[] {
+  return processes.map(({ address }) => address);
+}
+
+function defined({ name, address, dataDirectory }: GridProcess): DefinedProcess {
+  return { name, address, dataDirectory };
 }
 
 /** By the contract; undefined where it is fit. */
@@ -185,91 +192,5 @@ async function unfitness(process: GridProcess): Promise<string | undefined> {
     return `${process.name}: ${(error as Error).message}`;
   } finally {
     contract.close();
-  }
-}
-
-/** Bases of the processes that may live; ended when this process ends. */
-const begun = new Set<string>();
-process.once('exit', () => {
-  for (const base of begun) kill(base, 'SIGKILL');
-});
-
-function kill(base: string, signal: NodeJS.Signals): void {
-  const pid = pidOf(base);
-  if (pid !== null) process.kill(pid, signal);
-}
-
-interface Layout {
-  readonly role: LaunchedRole;
-  readonly name: string;
-  readonly host: string;
-  readonly address: string;
-  readonly folder: string;
-  readonly realm: () => readonly string[];
-  readonly args: readonly string[];
-}
-
-class Launched implements GridProcess {
-  readonly role: LaunchedRole;
-  readonly name: string;
-  readonly host: string;
-  readonly address: string;
-  readonly dataDirectory: string;
-  readonly participant: string;
-  readonly #layout: Layout;
-  readonly #base: string;
-
-  constructor(layout: Layout) {
-    this.#layout = layout;
-    this.role = layout.role;
-    this.name = layout.name;
-    this.host = layout.host;
-    this.address = layout.address;
-    this.dataDirectory = join(layout.folder, layout.host, layout.name);
-    this.#base = join(layout.folder, layout.name);
-    this.participant = `unix:${this.#base}.sock`;
-  }
-
-  get running(): boolean {
-    return this.pid !== undefined;
-  }
-
-  get pid(): number | undefined {
-    return pidOf(this.#base) ?? undefined;
-  }
-
-  get startCommand(): readonly string[] {
-    const { realm, args, name } = this.#layout;
-    const url = realm();
-    const where = { data: this.dataDirectory, name, listen: this.address, participant: this.participant };
-    const options = Object.entries(where).flatMap(([option, value]) => [`--${option}`, value]);
-    if (url.length > 0) options.push('--realm', url.join());
-    if (this.role === 'realm-service' && url.includes(this.address)) options.push('--cluster');
-    return [process.execPath, CONTROL, 'start', this.#base, this.role, ...options, ...args];
-  }
-
-  get stopCommand(): readonly string[] {
-    return [process.execPath, CONTROL, 'stop', this.#base];
-  }
-
-  prepare(): void {
-    mkdirSync(this.dataDirectory, { recursive: true });
-    begun.add(this.#base);
-  }
-
-  async start(): Promise<void> {
-    this.prepare();
-    const [program = '', ...args] = this.startCommand;
-    await promisify(execFile)(program, args);
-  }
-
-  async stop(): Promise<void> {
-    await this.kill('SIGTERM');
-  }
-
-  async kill(signal: NodeJS.Signals): Promise<void> {
-    kill(this.#base, signal);
-    if (signal === 'SIGSTOP' || signal === 'SIGCONT') return;
-    await until(`${this.name} to be gone`, () => !this.running);
   }
 }

@@ -5,7 +5,8 @@ import { until } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import type { RealmCalls } from './calls.ts';
 import { contractOf } from './contract-client.ts';
-import { launchReferenceGrid, layOutReferenceGrid, type GridProcess, type ReferenceGrid } from './launch.ts';
+import type { GridProcess } from './grid-process.ts';
+import { launchReferenceGrid, layOutReferenceGrid, type ReferenceGrid } from './launch.ts';
 import { Remote } from './rpc.ts';
 
 const SMALL = { copysets: { a: 1 }, keepers: 1, proxies: 1, satellites: 1 };

@@ -178,7 +178,7 @@ function notStarted(settings: NativeSettings, cause: string): StillpointError {
 
 function notAsCaptured(member: string, check: string): StillpointError {
   return new StillpointError({
-    code: 'restore-differs',
+    code: 'restore-not-verified',
     message: `${member} was restored, but this does not hold of it: ${check}`,
     hint: 'the old directory is put back; verify the checkpoint (stillpoint checkpoint verify)',
   });

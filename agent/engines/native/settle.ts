@@ -40,7 +40,7 @@ async function metadataOf({
     if (engine !== 'native' || mark === null) continue;
     if (role === 'state-keeper') {
       const bytes = await bytesOf((await source(name)).read(STATE_FILE));
-      files.push({ name: join('statekeeper-recovery', name), bytes });
+      files.push({ name: `statekeeper-recovery/${name}`, bytes });
     }
     if (role === 'realm-service' && !files.some((file) => file.name === 'realm-definition.json')) {
       const realm = await source(name);

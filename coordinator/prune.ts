@@ -1,0 +1,120 @@
+import { hostname } from 'node:os';
+import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
+import type { CatalogueEntry, Repository } from '../shared/repository/repository.ts';
+import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents, refused } from './agents.ts';
+import type { Cancellation } from './cancellation.ts';
+import type { GridFile } from './grid-file.ts';
+import { checkBelonging } from './preflight.ts';
+import type { ProgressView } from './progress.ts';
+import { planPrune, type KeepRule, type LocalCopies, type PrunePlan } from './prune-plan.ts';
+import type { PruneReport } from './reports.ts';
+
+export interface PruneInput {
+  readonly repository: Repository;
+  /** Of one grid. */
+  readonly entries: readonly CatalogueEntry[];
+  /** Whose hosts lose their copies too; null: the repository alone. */
+  readonly gridFile: GridFile | null;
+  readonly rule: KeepRule;
+  readonly dryRun: boolean;
+  /** Rejects where the plan is not to be carried out. Not called where there is nothing to do. */
+  readonly confirm: (plan: PrunePlan) => Promise<void>;
+  readonly cancellation: Cancellation;
+  readonly progress: ProgressView;
+}
+
+const CONNECT_TIMEOUT_MS = 5000;
+const REFRESH_MS = 30_000;
+
+/**
+ * Deletes what a rule does not keep: copies on hosts first, then the checkpoints, oldest first. Cut short, it
+ * has deleted some of them whole; run again, it does the rest.
+ */
+export async function pruneCheckpoints(input: PruneInput): Promise<PruneReport> {
+  const { gridFile, cancellation } = input;
+  if (gridFile === null) return prune(input, [], 0);
+  const leaseMs = gridFile.leaseSeconds * 1000;
+  const connections = await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal);
+  const alive = keepAlive(() => connections, leaseMs);
+  try {
+    return await prune(input, await lookAt(input.repository, gridFile.grid, connections), leaseMs);
+  } finally {
+    alive.stop();
+    await closeAll(connections, true);
+  }
+}
+
+interface Agent extends LocalCopies {
+  readonly connection: AgentConnection;
+}
+
+async function lookAt(
+  repository: Repository,
+  grid: string,
+  connections: readonly AgentConnection[],
+): Promise<Agent[]> {
+  const looked = connections.map(async (connection) => ({ connection, ...(await connection.describe()) }));
+  const hosts = await Promise.all(looked).catch(refusedHere);
+  checkBelonging({ grid, hosts, repositoryId: repository.id });
+  return hosts.map(({ connection, host }) => ({
+    connection,
+    host: host.host,
+    checkpoints: host.members.flatMap(({ localCheckpoints }) => localCheckpoints),
+  }));
+}
+
+async function prune(input: PruneInput, agents: readonly Agent[], leaseMs: number): Promise<PruneReport> {
+  const { entries, rule, cancellation } = input;
+  const plan = planPrune({ entries, local: agents, rule, now: Date.now() });
+  if (input.dryRun || (plan.deleted.length === 0 && plan.local.length === 0))
+    return { ...plan, removedBytes: 0 };
+  await input.confirm(plan);
+  cancellation.signal.throwIfAborted();
+  // A checkpoint that is being made or restored is left alone.
+  const connections = agents.map(({ connection }) => connection);
+  await claimAll(connections, crypto.randomUUID(), 'checkpoint', leaseMs).catch(refusedHere);
+  await dropLocal(plan, agents);
+  return { ...plan, removedBytes: await deleteAll(input, plan.deleted) };
+}
+
+async function dropLocal(plan: PrunePlan, agents: readonly Agent[]): Promise<void> {
+  const dropped = await Promise.allSettled(
+    agents.map(async ({ connection, host }) => {
+      const copies = plan.local.filter((local) => local.host === host);
+      if (copies.length > 0) await connection.dropLocal(copies.flatMap(({ checkpoints }) => checkpoints));
+    }),
+  );
+  const failed = dropped.find((result) => result.status === 'rejected');
+  if (failed === undefined) return;
+  const failure = failureOf(failed.reason, { code: 'agent-failed', hint: "see the agent's log" });
+  const hint = `${failure.hint}; nothing was deleted in the repository: then run it again`;
+  throw new StillpointError({ ...failure, hint }, EXIT.aborted, { cause: failed.reason });
+}
+
+/** An operation of our own keeps garbage collection off until the end: then it looks through the chunks once. */
+async function deleteAll(
+  { repository, entries, cancellation, progress }: PruneInput,
+  checkpoints: readonly string[],
+): Promise<number> {
+  const grid = entries[0]?.grid;
+  if (grid === undefined || checkpoints.length === 0) return 0;
+  const holder = `prune ${hostname()} pid ${process.pid}`;
+  const lease = await repository.beginOperation({ grid, id: crypto.randomUUID(), holder });
+  const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), REFRESH_MS);
+  try {
+    for (const checkpoint of checkpoints) {
+      cancellation.signal.throwIfAborted();
+      progress.phase(null, 'delete', checkpoint);
+      await repository.deleteCheckpoint(grid, checkpoint);
+    }
+  } finally {
+    clearInterval(refreshing);
+    await lease.end();
+  }
+  progress.phase(null, 'collect garbage');
+  return (await repository.collectGarbage(grid)).removedBytes;
+}
+
+function refusedHere(error: unknown): never {
+  throw refused(error);
+}

@@ -1,0 +1,184 @@
+import { expect } from 'chai';
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { pruneCheckpoints } from '../../coordinator/prune.ts';
+import { StillpointError } from '../../shared/domain/errors.ts';
+import type { HostDescription } from '../../shared/domain/grid.ts';
+import { checkpointId, noise, storeCheckpoint } from '../repository/samples.ts';
+import { describedHost, describedMember } from './descriptions.ts';
+import { patient, quiet, scriptedAgents, type ScriptedAgents } from './scripted-agents.ts';
+
+// Goal: what is pruned is gone everywhere, what is kept is whole, and nothing goes unasked.
+// Method: a real repository, and agents that remember what they were asked, over the real wire.
+
+const MAIN = fileURLToPath(new URL('../../coordinator/main.ts', import.meta.url));
+
+function hostWith(host: string, counters: readonly number[]): HostDescription {
+  const localCheckpoints = counters.map((counter) => checkpointId(counter));
+  return describedHost(host, [describedMember(`${host}-a`, { localCheckpoints })]);
+}
+
+describe('pruning checkpoints', () => {
+  let agents: ScriptedAgents;
+
+  beforeEach(async () => {
+    agents = await scriptedAgents([hostWith('alpha', [1, 2, 3]), hostWith('beta', [3])]);
+    for (const counter of [1, 2, 3])
+      await storeCheckpoint(agents.repository, checkpointId(counter), {
+        a: { 'base/1': noise(500, 'shared'), 'base/2': noise(100 * counter, `own ${counter}`) },
+      });
+  });
+
+  afterEach(() => agents.close());
+
+  async function prune(
+    changes: Partial<Parameters<typeof pruneCheckpoints>[0]> = {},
+  ): ReturnType<typeof pruneCheckpoints> {
+    return pruneCheckpoints({
+      repository: agents.repository,
+      entries: await agents.repository.list('orders'),
+      gridFile: agents.gridFile,
+      rule: { keep: 1, keepWithinMs: null },
+      dryRun: false,
+      confirm: () => Promise.resolve(),
+      cancellation: patient,
+      progress: quiet,
+      ...changes,
+    });
+  }
+
+  async function states(): Promise<string[]> {
+    const entries = await agents.repository.list('orders');
+    return entries.map(({ checkpoint, state }) => `${Number(checkpoint.split('_')[2])} ${state}`);
+  }
+
+  function dropped(): string[] {
+    return agents.asked.flatMap(({ host, request }) =>
+      request.type === 'dropLocal' ? [`${host} ${request.checkpoints.join(' ')}`] : [],
+    );
+  }
+
+  it('deletes what is not kept, here and on hosts, and frees what only that needed', async () => {
+    const both = [checkpointId(1), checkpointId(2)];
+
+    expect(await prune()).to.deep.equal({
+      deleted: both,
+      kept: [checkpointId(3)],
+      removedBytes: 300,
+      local: [{ host: 'alpha', checkpoints: both }],
+    });
+
+    expect(await states()).to.deep.equal(['3 valid']);
+    expect(await agents.repository.verify('orders', checkpointId(3), () => undefined)).to.deep.equal([]);
+    expect(dropped()).to.deep.equal([`alpha ${both.join(' ')}`]);
+    const order = agents.asked.filter(({ host }) => host === 'alpha').map(({ request }) => request.type);
+    expect(order).to.deep.equal(['describe', 'claim', 'dropLocal', 'release']);
+  });
+
+  it('needs no agent where only the repository is named', async () => {
+    const { deleted, local } = await prune({ gridFile: null });
+
+    expect(deleted).to.have.length(2);
+    expect(local).to.deep.equal([]);
+    expect(agents.asked).to.deep.equal([]);
+  });
+
+  it('leaves the chunks to a later collection while an operation runs', async () => {
+    const operation = await agents.repository.beginOperation({ grid: 'orders', id: 'one', holder: 'a test' });
+
+    expect((await prune({ gridFile: null })).removedBytes).to.equal(0);
+
+    expect(await operation.refresh()).to.equal(true);
+    await operation.end();
+    expect(await agents.repository.collectGarbage('orders')).to.deep.equal({
+      removedBytes: 300,
+      skipped: false,
+    });
+  });
+
+  const untouched: Record<string, [string, () => Partial<Parameters<typeof pruneCheckpoints>[0]>]> = {
+    'with --dry-run': ['accepted', () => ({ dryRun: true })],
+    'when it is not confirmed': [
+      'not-confirmed: 2',
+      () => ({
+        confirm: () =>
+          Promise.reject(new StillpointError({ code: 'not-confirmed', message: 'm', hint: 'h' })),
+      }),
+    ],
+    'while another operation holds the grid': [
+      'grid-busy: 3',
+      () => {
+        agents.onRequest = (_, { type }) => {
+          if (type === 'claim') throw new StillpointError({ code: 'grid-busy', message: 'm', hint: 'h' });
+        };
+        return {};
+      },
+    ],
+    'where an agent does not answer': [
+      'agent-unreachable: 3',
+      () => ({ gridFile: { ...agents.gridFile, agents: ['127.0.18.250:9'] } }),
+    ],
+    'where an agent belongs to another grid': [
+      'wrong-grid: 3',
+      () => {
+        agents.hosts = agents.hosts.map((host) => ({ ...host, grid: 'payroll' }));
+        return {};
+      },
+    ],
+    'where a host cannot remove its copies': [
+      'agent-disk: 4',
+      () => {
+        agents.onRequest = (_, { type }) => {
+          if (type === 'dropLocal')
+            throw new StillpointError({ code: 'agent-disk', message: 'm', hint: 'h' });
+        };
+        return {};
+      },
+    ],
+  };
+  for (const [what, [outcome, changes]] of Object.entries(untouched)) {
+    it(`changes nothing in the repository ${what}`, async () => {
+      const ended = await prune(changes()).then(
+        () => 'accepted',
+        ({ failure, exitCode }: StillpointError) => `${failure.code}: ${exitCode}`,
+      );
+
+      expect(ended).to.equal(outcome);
+      expect(await states()).to.deep.equal(['3 valid', '2 valid', '1 valid']);
+    });
+  }
+
+  it('asks nobody where nothing is to be deleted', async () => {
+    agents.hosts = [hostWith('alpha', [3]), hostWith('beta', [])];
+    const confirm = (): Promise<void> => Promise.reject(new Error('asked'));
+
+    expect((await prune({ rule: { keep: 3, keepWithinMs: null }, confirm })).kept).to.have.length(3);
+    expect(agents.asked.some(({ request }) => request.type === 'claim')).to.equal(false);
+  });
+
+  function command(...words: string[]): { status: number | null; result: Record<string, unknown> } {
+    const all = ['checkpoint', 'prune', '--repository', agents.gridFile.repository, '--output', 'json'];
+    const ran = spawnSync(process.execPath, [MAIN, ...all, ...words], { encoding: 'utf8', input: '' });
+    return { status: ran.status, result: JSON.parse(ran.stdout) as Record<string, unknown> };
+  }
+
+  it('is a command that needs a rule, and a yes where nobody can be asked', async () => {
+    expect(command('--yes').result).to.have.nested.property('error.code', 'usage');
+    expect(command('--keep', '0', '--yes').result).to.have.nested.property('error.code', 'usage');
+    expect(command('--keep', '2').result).to.have.nested.property('error.code', 'not-confirmed');
+    expect(command('--keep', '2', '--dry-run')).to.deep.equal({
+      status: 0,
+      result: {
+        deleted: [checkpointId(1)],
+        kept: [checkpointId(3), checkpointId(2)],
+        removedBytes: 0,
+        local: [],
+      },
+    });
+    expect(await states()).to.have.length(3);
+
+    expect(command('--keep', '1', '--keep-within', '1000w', '--yes').result).to.include({ removedBytes: 0 });
+    expect(command('--keep', '2', '--yes').result).to.include({ removedBytes: 100 });
+    expect(await states()).to.deep.equal(['3 valid', '2 valid']);
+  });
+});
