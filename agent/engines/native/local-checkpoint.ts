@@ -20,10 +20,11 @@ import { isThere, syncDirectory } from '../restore/places.ts';
 /**
  * A checkpoint of one node beside its live data (design: "Files on hosts"):
  *
- *   <data>/checkpoints/<id>/data/        its files at the mark, as they lie in live/
- *   <data>/checkpoints/<id>/metadata/    nodes of the first copyset: realm definition, state keepers' state
- *   <data>/checkpoints/<id>/member.json  the member manifest
- *   <data>/checkpoints/<id>/grid.json    the commit object, written last: without it, this is no checkpoint
+ *   <data>/checkpoints/<id>/data/          its files at the mark, as they lie in live/
+ *   <data>/checkpoints/<id>/metadata/      nodes of the first copyset: realm definition, state keepers' state
+ *   <data>/checkpoints/<id>/metadata.json  the digests of its files
+ *   <data>/checkpoints/<id>/member.json    the member manifest
+ *   <data>/checkpoints/<id>/grid.json      the commit object, written last: without it, this is no checkpoint
  */
 const MARKER = 'grid.json';
 
@@ -33,7 +34,7 @@ export class LocalCheckpoint {
 
   /** Throws where the text is no checkpoint's id: it becomes a path. */
   constructor(data: string, checkpoint: string, owner: Owner | null) {
-    this.#root = join(roomOf(data), mustBeId(checkpoint));
+    this.#root = placeOf(data, mustBeId(checkpoint));
     this.#owner = owner;
   }
 
@@ -119,10 +120,14 @@ export class LocalCheckpoint {
   }
 }
 
+export function placeOf(data: string, checkpoint: string): string {
+  return join(roomOf(data), checkpoint);
+}
+
 /** Ids of the complete ones, in no order. */
 export async function completeCheckpoints(data: string): Promise<string[]> {
   const found = await begunCheckpoints(data);
-  const complete = await Promise.all(found.map((id) => isThere(join(roomOf(data), id, MARKER))));
+  const complete = await Promise.all(found.map((id) => isThere(join(placeOf(data, id), MARKER))));
   return found.filter((_, index) => complete[index]);
 }
 

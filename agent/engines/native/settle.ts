@@ -3,6 +3,7 @@ import type { GridManifest } from '../../../shared/domain/manifest.ts';
 import type { SettleContext } from '../engine.ts';
 import { ownerOf } from '../restore/owner.ts';
 import { LocalCheckpoint } from './local-checkpoint.ts';
+import { writeMetadata, type MetadataFile } from './metadata.ts';
 import type { NativeSettings } from './settings.ts';
 import { DEFINITION_FILE, STATE_FILE } from './state-capture.ts';
 
@@ -17,7 +18,7 @@ export async function settleNative(settings: NativeSettings, context: SettleCont
   const local = new LocalCheckpoint(settings.data, manifest.checkpoint, owner);
   if (!(await local.isBegun())) return;
   if (settings.copyset === firstCopyset(manifest)) {
-    for (const { name, bytes } of await metadataOf(context)) await local.write(join('metadata', name), bytes);
+    await writeMetadata(local, await metadataOf(context));
   }
   await local.write('member.json', `${JSON.stringify((await source(settings.name)).manifest)}\n`);
   await local.finish(`${JSON.stringify(manifest)}\n`);
@@ -31,11 +32,8 @@ function firstCopyset(manifest: GridManifest): string | undefined {
 }
 
 /** The realm's definition, and the state of every state keeper: the same bytes on every node that keeps them. */
-async function metadataOf({
-  manifest,
-  source,
-}: SettleContext): Promise<{ name: string; bytes: Uint8Array }[]> {
-  const files: { name: string; bytes: Uint8Array }[] = [];
+async function metadataOf({ manifest, source }: SettleContext): Promise<MetadataFile[]> {
+  const files: MetadataFile[] = [];
   for (const { name, engine, role, mark } of manifest.members) {
     if (engine !== 'native' || mark === null) continue;
     if (role === 'state-keeper') {
