@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { CheckpointReport } from '../../coordinator/reports.ts';
 import type { ParticipantHolds } from '../../shared/domain/participant.ts';
 import { connectParticipant } from '../../shared/rpc/participant-client.ts';
-import type { GridProcess } from '../reference-grid/launch.ts';
+import type { GridProcess } from '../reference-grid/grid-process.ts';
 import { until } from './processes.ts';
 import type { ReferenceLab } from './reference-lab.ts';
 
@@ -85,7 +85,9 @@ export async function expectNextCheckpoint(
   for (const process of lab.reference.processes.filter((one) => one.running)) {
     for (const id of localCheckpoints(process)) {
       expect(committed.has(id), `${id} on ${process.name} is a committed checkpoint`).to.equal(true);
-      expect(readdirSync(join(process.dataDirectory, 'checkpoints', id)), process.name).to.include('grid.json');
+      expect(readdirSync(join(process.dataDirectory, 'checkpoints', id)), process.name).to.include(
+        'grid.json',
+      );
     }
   }
   return report;
