@@ -9,6 +9,7 @@ import type { AgentFile } from './agent-file.ts';
 import { CheckpointOperation, type AgentMember } from './checkpoint-operation.ts';
 import { HostClaim, type ClaimedOperation } from './host-claim.ts';
 import { RestoreOperation } from './restore-operation.ts';
+import { readLocal, salvage } from './salvage.ts';
 import { dropLocal, raiseEpoch, settle } from './settle.ts';
 import type { StateDirectory } from './state-directory.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
@@ -123,6 +124,8 @@ class Session {
       case 'settle':
       case 'dropLocal':
       case 'raiseEpoch':
+      case 'readLocal':
+      case 'salvage':
       case 'restore':
         void this.#answer(request);
         return;
@@ -186,6 +189,13 @@ class Session {
         this.#mustHold();
         await dropLocal(this.#context, request.checkpoints);
         return { type: 'done', id };
+      case 'readLocal': {
+        const found = await readLocal(this.#context, request.checkpoint);
+        return { type: 'localCheckpoint', id, ...found };
+      }
+      case 'salvage':
+        this.#mustHold();
+        return { type: 'salvaged', id, members: await salvage(this.#context, request) };
       case 'raiseEpoch':
         this.#mustHold();
         await raiseEpoch(this.#context.state, request.epoch);

@@ -8,6 +8,7 @@ import {
   type AgentResponse,
   type RestoreStep,
   type RestoreStepResult,
+  type SalvagedMember,
 } from '../shared/domain/wire.ts';
 import { connectAgent, type ClientStream } from '../shared/rpc/agent-client.ts';
 import type { GridFile } from './grid-file.ts';
@@ -104,6 +105,20 @@ export class AgentConnection {
     const response = await this.#request({ type: 'settle', checkpoint });
     if (response.type !== 'settled') throw unexpected(response, this.host);
     return response.warnings;
+  }
+
+  /** What lies complete of a checkpoint on that host; empty where nothing does. */
+  async readLocal(checkpoint: string): Promise<{ gridManifest: string; metadataDigest: string }> {
+    const response = await this.#request({ type: 'readLocal', checkpoint });
+    if (response.type !== 'localCheckpoint') throw unexpected(response, this.host);
+    return response;
+  }
+
+  /** Stores that in the repository again; with `metadata` also the members that keep nothing themselves. */
+  async salvage(checkpoint: string, metadata: boolean): Promise<readonly SalvagedMember[]> {
+    const response = await this.#request({ type: 'salvage', checkpoint, metadata });
+    if (response.type !== 'salvaged') throw unexpected(response, this.host);
+    return response.members;
   }
 
   /** Removes what lies of these checkpoints on that host. The repository is not touched. */

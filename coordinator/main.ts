@@ -3,6 +3,7 @@ import { StillpointError } from '../shared/domain/errors.ts';
 import { version } from '../shared/runtime/version.ts';
 import { registerCatalogue } from './commands/checkpoint-catalogue.ts';
 import { registerCheckpointCreate } from './commands/checkpoint-create.ts';
+import { registerSalvage } from './commands/checkpoint-salvage.ts';
 import { registerPrune } from './commands/checkpoint-prune.ts';
 import { registerGrid } from './commands/grid.ts';
 import { registerPki } from './commands/pki.ts';
@@ -28,6 +29,7 @@ function createProgram(): Command {
     registerCheckpointCreate(checkpoint),
     ...registerCatalogue(checkpoint),
     registerPrune(checkpoint),
+    registerSalvage(checkpoint),
     registerRestore(program),
     ...registerGrid(program),
     ...registerPki(program),

@@ -30,6 +30,15 @@ export interface CheckpointReport {
   readonly warnings: readonly string[];
 }
 
+export interface SalvageReport {
+  readonly checkpoint: string;
+  readonly grid: string;
+  readonly members: readonly { readonly name: string; readonly host: string; readonly sizeBytes: number }[];
+  readonly durationMs: number;
+  readonly sizeBytes: number;
+  readonly storedBytes: number;
+}
+
 /** A prepared transaction that a restored member had, and what became of it. */
 export interface PreparedDecision {
   readonly gid: string;

@@ -59,6 +59,9 @@ export interface Engine {
    */
   settle(context: SettleContext): Promise<void>;
 
+  /** What lies complete of a checkpoint beside the member's live data; null where nothing does. Changes nothing. */
+  localCopy(checkpoint: string): Promise<LocalCopy | null>;
+
   /** Removes what lies of these checkpoints beside the member's live data. Idempotent. */
   dropLocal(checkpoints: readonly string[]): Promise<void>;
 
@@ -86,6 +89,15 @@ export interface Guardian {
 export interface Finding {
   readonly level: 'problem' | 'warning';
   readonly failure: Failure;
+}
+
+/** A checkpoint as it lies beside a member's live data. Nothing of it is verified yet but that it is complete. */
+export interface LocalCopy {
+  /** The commit object, as it lies there. */
+  readonly gridManifest: string;
+  readonly own: ArtifactSource;
+  /** Where this member keeps the metadata: the members that keep nothing themselves. */
+  readonly metadata: { readonly digest: string; readonly sources: readonly ArtifactSource[] } | null;
 }
 
 /** A committed checkpoint, as the repository has it. */
@@ -164,7 +176,7 @@ export interface ArtifactSink {
 /** Reads a checkpoint's artifacts back. Every byte is verified before it is handed out. */
 export interface ArtifactSource {
   readonly manifest: MemberManifest;
-  /** Throws `chunk-damaged` with file and member where a digest does not fit. */
+  /** Throws `chunk-damaged` with file and member where a digest does not fit; a local copy is not verified here. */
   read(path: string): AsyncIterable<Uint8Array>;
 }
 

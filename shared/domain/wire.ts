@@ -41,10 +41,27 @@ export type AgentRequest =
   | { readonly type: 'settle'; readonly id: number; readonly checkpoint: string }
   /** Removes what lies of these checkpoints on this host; the repository is not touched. */
   | { readonly type: 'dropLocal'; readonly id: number; readonly checkpoints: readonly string[] }
+  /** What lies complete of a checkpoint on this host? */
+  | { readonly type: 'readLocal'; readonly id: number; readonly checkpoint: string }
+  /** Stores it in the repository again; with `metadata` also the members that keep nothing themselves. */
+  | {
+      readonly type: 'salvage';
+      readonly id: number;
+      readonly checkpoint: string;
+      readonly metadata: boolean;
+    }
   /** Tokens of a lower epoch are refused from now on. */
   | { readonly type: 'raiseEpoch'; readonly id: number; readonly epoch: number }
   | { readonly type: 'member'; readonly member: string; readonly command: MemberCommand }
   | { readonly type: 'restore'; readonly id: number; readonly member: string; readonly step: RestoreStep };
+
+/** A member that was stored again from a copy on its host. */
+export interface SalvagedMember {
+  readonly name: string;
+  readonly manifestDigest: string;
+  readonly sizeBytes: number;
+  readonly storedBytes: number;
+}
 
 export type RestoreStep =
   | { readonly type: 'isRunning' }
@@ -105,6 +122,15 @@ export type AgentResponse =
       readonly findings: readonly { readonly level: 'problem' | 'warning'; readonly failure: Failure }[];
     }
   | { readonly type: 'done'; readonly id: number }
+  | {
+      readonly type: 'localCheckpoint';
+      readonly id: number;
+      /** The commit object, as it lies there; empty: nothing is complete. */
+      readonly gridManifest: string;
+      /** Of the metadata; empty where the host keeps none. */
+      readonly metadataDigest: string;
+    }
+  | { readonly type: 'salvaged'; readonly id: number; readonly members: readonly SalvagedMember[] }
   /** What could not be finished is no harm to the checkpoint in the repository. */
   | { readonly type: 'settled'; readonly id: number; readonly warnings: readonly string[] }
   | { readonly type: 'failed'; readonly id: number; readonly failure: Failure }

@@ -33,6 +33,12 @@ export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
         $case: 'dropLocal',
         value: { id: request.id, checkpoints: [...request.checkpoints] },
       });
+    case 'readLocal':
+      return message({ $case: 'readLocal', value: { id: request.id, checkpoint: request.checkpoint } });
+    case 'salvage': {
+      const { id, checkpoint, metadata } = request;
+      return message({ $case: 'salvage', value: { id, checkpoint, metadata } });
+    }
     case 'raiseEpoch':
       return message({ $case: 'raiseEpoch', value: { id: request.id, epoch: request.epoch } });
     case 'member':
@@ -83,6 +89,10 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
       return { type: 'settle', id: value.id, checkpoint: value.checkpoint };
     case 'dropLocal':
       return { type: 'dropLocal', id: value.id, checkpoints: value.checkpoints };
+    case 'readLocal':
+      return { type: 'readLocal', id: value.id, checkpoint: value.checkpoint };
+    case 'salvage':
+      return { type: 'salvage', id: value.id, checkpoint: value.checkpoint, metadata: value.metadata };
     case 'raiseEpoch':
       return { type: 'raiseEpoch', id: value.id, epoch: value.epoch };
     case 'memberCommand':

@@ -38,6 +38,19 @@ export function encodeResponse(response: AgentResponse): wire.AgentMessage {
           findings: response.findings.map(({ level, failure }) => ({ level, failure: fromFailure(failure) })),
         },
       });
+    case 'localCheckpoint': {
+      const { id, gridManifest, metadataDigest } = response;
+      return message({ $case: 'localCheckpoint', value: { id, gridManifest, metadataDigest } });
+    }
+    case 'salvaged': {
+      const members = response.members.map(({ name, manifestDigest, sizeBytes, storedBytes }) => ({
+        name,
+        manifestDigest,
+        sizeBytes: fromCount(sizeBytes),
+        storedBytes: fromCount(storedBytes),
+      }));
+      return message({ $case: 'salvaged', value: { id: response.id, members } });
+    }
     case 'settled':
       return message({ $case: 'settled', value: { id: response.id, warnings: [...response.warnings] } });
     case 'done':
@@ -85,6 +98,21 @@ export function decodeResponse({ message: received }: wire.AgentMessage): AgentR
         findings: value.findings.map(({ level, failure }) => ({
           level: oneOf(level, ['problem', 'warning'], 'level'),
           failure: toFailure(failure),
+        })),
+      };
+    case 'localCheckpoint': {
+      const { id, gridManifest, metadataDigest } = value;
+      return { type: 'localCheckpoint', id, gridManifest, metadataDigest };
+    }
+    case 'salvaged':
+      return {
+        type: 'salvaged',
+        id: value.id,
+        members: value.members.map(({ name, manifestDigest, sizeBytes, storedBytes }) => ({
+          name,
+          manifestDigest,
+          sizeBytes: toCount(sizeBytes),
+          storedBytes: toCount(storedBytes),
         })),
       };
     case 'settled':

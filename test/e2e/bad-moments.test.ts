@@ -44,7 +44,7 @@ describe('a checkpoint in which something dies', () => {
   async function heldAt(moment: string, member?: string): Promise<RunningCommand> {
     hooks.hold(moment, member);
     const command = grid.begin(CREATE);
-    await hooks.reached(moment);
+    await hooks.reachedBy(command, moment);
     return command;
   }
 

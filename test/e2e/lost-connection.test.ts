@@ -66,11 +66,7 @@ describe('a checkpoint whose network fails in the freeze', () => {
   ): Promise<{ command: RunningCommand; cutAt: number }> {
     hooks.hold('marked', 'aa');
     const command = grid.begin([...CREATE, ...args]);
-    const ended = command.finished.then(({ code, stdout, stderr }) => {
-      throw new Error(`it ended before members were frozen: exit ${code ?? 'by signal'}\n${stdout}${stderr}`);
-    });
-    await Promise.race([hooks.reached('marked'), ended]);
-    ended.catch(() => undefined);
+    await hooks.reachedBy(command, 'marked');
     const cutAt = performance.now();
     network.cut(...directions);
     hooks.reset();

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { until } from './processes.ts';
+import { until, type RunningCommand } from './processes.ts';
 
 /** The test's side of shared/runtime/hooks.ts: holds processes at named moments of an operation. */
 export class Hooks {
@@ -26,22 +26,38 @@ export class Hooks {
     });
   }
 
+  /** Whether this member has come to the moment. */
+  hasReached(moment: string, who: string): boolean {
+    return this.#reachedFiles(moment).some((name) =>
+      readFileSync(join(this.#directory, name), 'utf8').split('\n').includes(who),
+    );
+  }
+
   /** Resolves when some process has come to the moment; with `who`, when that member has. */
   reached(moment: string, who?: string): Promise<void> {
-    return until(`the moment '${moment}'${who === undefined ? '' : ` of ${who}`}`, () => {
-      const files = readdirSync(this.#directory).filter(
-        (name) => name.startsWith(`${moment}.`) && name.endsWith('.reached'),
-      );
-      if (who === undefined) return files.length > 0;
-      return files.some((name) =>
-        readFileSync(join(this.#directory, name), 'utf8').split('\n').includes(who),
-      );
+    return until(`the moment '${moment}'${who === undefined ? '' : ` of ${who}`}`, () =>
+      who === undefined ? this.#reachedFiles(moment).length > 0 : this.hasReached(moment, who),
+    );
+  }
+
+  /** The same while this command runs. Fails with what it said when it ends before. */
+  async reachedBy(command: RunningCommand, moment: string, who?: string): Promise<void> {
+    const ended = command.finished.then(({ code, stdout, stderr }) => {
+      throw new Error(`it ended before '${moment}': exit ${code ?? 'by signal'}\n${stdout}${stderr}`);
     });
+    ended.catch(() => undefined);
+    await Promise.race([this.reached(moment, who), ended]);
   }
 
   /** Nothing is held, nothing was reached. */
   reset(): void {
     if (!existsSync(this.#directory)) return;
     for (const name of readdirSync(this.#directory)) rmSync(join(this.#directory, name), { force: true });
+  }
+
+  #reachedFiles(moment: string): string[] {
+    return readdirSync(this.#directory).filter(
+      (name) => name.startsWith(`${moment}.`) && name.endsWith('.reached'),
+    );
   }
 }

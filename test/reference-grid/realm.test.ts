@@ -60,7 +60,7 @@ describe('the realm of a reference grid', () => {
     contract.close();
   });
 
-  it('reads its definition from its own files when it is started again [S15] [S16]', async () => {
+  it('reads its definition from its own files when it is started again [S16]', async () => {
     grid = await layOutReferenceGrid({ ...SMALL, folder: folder.path, hosts: ['127.0.52.1', '127.0.52.2'] });
     const realm = grid.process('realm');
     await realm.start();

@@ -70,6 +70,8 @@ const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
   fc.constant({ type: 'keepAlive' as const }),
   fc.record({ type: fc.constant('settle' as const), id, checkpoint: text }),
   fc.record({ type: fc.constant('dropLocal' as const), id, checkpoints: fc.array(text, { maxLength: 3 }) }),
+  fc.record({ type: fc.constant('readLocal' as const), id, checkpoint: text }),
+  fc.record({ type: fc.constant('salvage' as const), id, checkpoint: text, metadata: fc.boolean() }),
   fc.record({ type: fc.constant('raiseEpoch' as const), id, epoch: fc.nat() }),
   fc.record({ type: fc.constant('member' as const), member: text, command: commands }),
   fc.record({ type: fc.constant('restore' as const), id, member: text, step: steps }),
@@ -145,7 +147,12 @@ const member = fc.record({
   quorum: fc.option(fc.record({ running: fc.nat(), configured: fc.nat() })),
 });
 
+const salvaged = fc.record({ name: text, manifestDigest: text, sizeBytes: count, storedBytes: count });
+
 const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
+  fc.record({ type: fc.constant('settled' as const), id, warnings: fc.array(text, { maxLength: 2 }) }),
+  fc.record({ type: fc.constant('localCheckpoint' as const), id, gridManifest: text, metadataDigest: text }),
+  fc.record({ type: fc.constant('salvaged' as const), id, members: fc.array(salvaged, { maxLength: 2 }) }),
   fc.record({
     type: fc.constant('welcome' as const),
     protocolVersion: count,

@@ -3,7 +3,7 @@ import { access } from 'node:fs/promises';
 import type { Finding } from '../engine.ts';
 import { describeNative } from './describe.ts';
 import { withParticipant } from './link.ts';
-import { differingMetadata } from './metadata.ts';
+import { differingMetadata } from './metadata-check.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
 
 /** What `grid doctor` says of a native member, before a checkpoint or a restore finds it out. */
@@ -40,7 +40,7 @@ export async function diagnoseNative(settings: NativeSettings): Promise<Finding[
     }
   }
   if (settings.role === 'node') {
-    for (const path of await differingMetadata(settings.data)) {
+    for (const path of await differingMetadata(settings)) {
       find(
         'problem',
         'metadata-differs',

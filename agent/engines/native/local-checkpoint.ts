@@ -20,35 +20,35 @@ import { isThere, syncDirectory } from '../restore/places.ts';
 /**
  * A checkpoint of one node beside its live data (design: "Files on hosts"):
  *
- *   <data>/checkpoints/<id>/data/          its files at the mark, as they lie in live/
- *   <data>/checkpoints/<id>/metadata/      nodes of the first copyset: realm definition, state keepers' state
- *   <data>/checkpoints/<id>/metadata.json  the digests of its files
- *   <data>/checkpoints/<id>/member.json    the member manifest
- *   <data>/checkpoints/<id>/grid.json      the commit object, written last: without it, this is no checkpoint
+ *   <data>/checkpoints/<id>/data/        its files at the mark, as they lie in live/
+ *   <data>/checkpoints/<id>/metadata/    nodes of the first copyset: realm definition, state keepers' state
+ *   <data>/checkpoints/<id>/member.json  the member manifest
+ *   <data>/checkpoints/<id>/grid.json    the commit object, written last: without it, this is no checkpoint
  */
 const MARKER = 'grid.json';
 
 export class LocalCheckpoint {
-  readonly #root: string;
+  /** The checkpoint's own directory. */
+  readonly root: string;
   readonly #owner: Owner | null;
 
   /** Throws where the text is no checkpoint's id: it becomes a path. */
   constructor(data: string, checkpoint: string, owner: Owner | null) {
-    this.#root = placeOf(data, mustBeId(checkpoint));
+    this.root = join(roomOf(data), mustBeId(checkpoint));
     this.#owner = owner;
   }
 
   get data(): string {
-    return join(this.#root, 'data');
+    return join(this.root, 'data');
   }
 
   isBegun(): Promise<boolean> {
-    return isThere(this.#root);
+    return isThere(this.root);
   }
 
   async begin(): Promise<void> {
-    await this.#directory(dirname(this.#root));
-    await this.#directory(this.#root);
+    await this.#directory(dirname(this.root));
+    await this.#directory(this.root);
     await this.#directory(this.data);
   }
 
@@ -84,38 +84,37 @@ export class LocalCheckpoint {
 
   /** Takes one file away again. Durable with `finish`. */
   async drop(path: string): Promise<void> {
-    await rm(join(this.#root, path), { force: true });
+    await rm(join(this.root, path), { force: true });
   }
 
   /** All names durable; then the marker makes it a checkpoint. */
   async finish(gridManifest: string): Promise<void> {
-    for (const entry of await readdir(this.#root, { recursive: true, withFileTypes: true }))
+    for (const entry of await readdir(this.root, { recursive: true, withFileTypes: true }))
       if (entry.isDirectory()) await syncDirectory(join(entry.parentPath, entry.name));
-    await syncDirectory(this.#root);
-    await syncDirectory(dirname(this.#root));
+    await syncDirectory(this.root);
+    await syncDirectory(dirname(this.root));
     await this.write(MARKER, gridManifest);
   }
 
   /** The marker first: what a crash leaves is no checkpoint. Idempotent. */
   async remove(): Promise<void> {
     if (!(await this.isBegun())) return;
-    await rm(join(this.#root, MARKER), { force: true });
-    await syncDirectory(this.#root);
-    await rm(this.#root, { recursive: true, force: true });
-    await syncDirectory(dirname(this.#root));
+    await rm(join(this.root, MARKER), { force: true });
+    await syncDirectory(this.root);
+    await rm(this.root, { recursive: true, force: true });
+    await syncDirectory(dirname(this.root));
   }
 
   async #place(path: string): Promise<string> {
-    const target = join(this.#root, path);
-    if (relative(this.#root, target).startsWith('..'))
-      throw new Error(`${path} is not within the checkpoint`);
+    const target = join(this.root, path);
+    if (relative(this.root, target).startsWith('..')) throw new Error(`${path} is not within the checkpoint`);
     await this.#directory(dirname(target));
     return target;
   }
 
   async #directory(path: string): Promise<void> {
     if (await isThere(path)) return;
-    if (path !== this.#root && path.startsWith(this.#root)) await this.#directory(dirname(path));
+    if (path !== this.root && path.startsWith(this.root)) await this.#directory(dirname(path));
     await mkdir(path, { mode: 0o700 });
     await this.#own(path);
   }
@@ -125,14 +124,10 @@ export class LocalCheckpoint {
   }
 }
 
-export function placeOf(data: string, checkpoint: string): string {
-  return join(roomOf(data), checkpoint);
-}
-
 /** Ids of the complete ones, in no order. */
 export async function completeCheckpoints(data: string): Promise<string[]> {
   const found = await begunCheckpoints(data);
-  const complete = await Promise.all(found.map((id) => isThere(join(placeOf(data, id), MARKER))));
+  const complete = await Promise.all(found.map((id) => isThere(join(roomOf(data), id, MARKER))));
   return found.filter((_, index) => complete[index]);
 }
 

@@ -1,64 +1,51 @@
-import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { z } from 'zod';
-import { completeCheckpoints, filesBelow, placeOf, type LocalCheckpoint } from './local-checkpoint.ts';
-
-const ROOM = 'metadata';
-/** Beside the metadata: the SHA-256 of each of its files, by its name. */
-const DIGESTS = 'metadata.json';
-
-const digestsSchema = z.record(z.string(), z.string());
-
-export interface MetadataFile {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-}
-
-export async function writeMetadata(local: LocalCheckpoint, files: readonly MetadataFile[]): Promise<void> {
-  for (const { name, bytes } of files) await local.write(join(ROOM, name), bytes);
-  const digests = Object.fromEntries(files.map(({ name, bytes }) => [name, digestOf(bytes)]));
-  await local.write(DIGESTS, `${JSON.stringify(digests)}\n`);
-}
+import type { Role } from '../../../shared/domain/grid.ts';
+import type { GridManifest } from '../../../shared/domain/manifest.ts';
+import type { SettleContext } from '../engine.ts';
+import { DEFINITION_FILE, STATE_FILE } from './state-capture.ts';
 
 /**
- * Paths of metadata files that are not what was written. All nodes of the first copyset were given the same: a copy
- * that is as it was written is equal to all others that are.
+ * What the nodes of the first copyset keep of the members that keep nothing themselves, below `metadata/`:
+ *
+ *   realm-definition.json            the realm's definition, for people
+ *   realm-recovery/<name>            the state of a realm service
+ *   statekeeper-recovery/<name>      the state of a state keeper
+ *   members/<name>.json              the member manifests of these, of satellites and of proxies
  */
-export async function differingMetadata(data: string): Promise<string[]> {
-  const differing: string[] = [];
-  for (const checkpoint of await completeCheckpoints(data)) {
-    const place = placeOf(data, checkpoint);
-    const text = await readFile(join(place, DIGESTS), 'utf8').catch(absent);
-    const room = join(place, ROOM);
-    const found = await filesBelow(room).catch(absent);
-    if (text === null && found === null) continue;
-    const digests = digestsIn(text);
-    if (digests === null) {
-      differing.push(join(place, DIGESTS));
-      continue;
-    }
-    for (const name of new Set([...Object.keys(digests), ...(found ?? [])])) {
-      const bytes = await readFile(join(room, name)).catch(absent);
-      if (bytes === null || digestOf(bytes) !== digests[name]) differing.push(join(room, name));
+export interface MetadataFile {
+  readonly path: string;
+  readonly bytes: Uint8Array | string;
+}
+
+/** Where an artifact of such a member lies, relative to `metadata/`. */
+export function metadataPlace({ name, role }: { name: string; role: Role }, path: string): string {
+  if (path === DEFINITION_FILE) return 'realm-definition.json';
+  return `${role === 'realm-service' ? 'realm' : 'statekeeper'}-recovery/${name}`;
+}
+
+/** The first-defined copyset of those whose nodes keep their files so. */
+export function metadataCopyset(manifest: GridManifest): string | undefined {
+  return manifest.copysets.find((copyset) =>
+    manifest.members.some((member) => member.engine === 'native' && member.copyset === copyset),
+  );
+}
+
+/** The same bytes on every node that keeps them. */
+export async function metadataOf({ manifest, source }: SettleContext): Promise<MetadataFile[]> {
+  const files = new Map<string, Uint8Array | string>();
+  for (const { name, engine, role } of manifest.members) {
+    if (engine !== 'native' || role === 'node') continue;
+    const member = await source(name);
+    files.set(`members/${name}.json`, `${JSON.stringify(member.manifest)}\n`);
+    for (const { kind, path } of member.manifest.artifacts) {
+      if (kind === 'file' && [DEFINITION_FILE, STATE_FILE].includes(path))
+        files.set(metadataPlace({ name, role }, path), await bytesOf(member.read(path)));
     }
   }
-  return differing;
+  return [...files].map(([path, bytes]) => ({ path, bytes }));
 }
 
-function digestsIn(text: string | null): Record<string, string> | null {
-  try {
-    return digestsSchema.parse(JSON.parse(text ?? ''));
-  } catch {
-    return null;
-  }
-}
-
-function digestOf(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
-}
-
-function absent(error: NodeJS.ErrnoException): null {
-  if (error.code === 'ENOENT') return null;
-  throw error;
+async function bytesOf(parts: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const all: Uint8Array[] = [];
+  for await (const part of parts) all.push(part);
+  return Buffer.concat(all);
 }

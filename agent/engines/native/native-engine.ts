@@ -7,6 +7,7 @@ import { diagnoseNative } from './diagnose.ts';
 import { EmptyCapture } from './empty-capture.ts';
 import { withParticipant } from './link.ts';
 import { LocalCheckpoint } from './local-checkpoint.ts';
+import { readLocalCopy } from './local-copy.ts';
 import { isProcessRunning, stopProcess } from './native-process.ts';
 import { NativeGuardian } from './native-undo.ts';
 import { NodeCapture } from './node-capture.ts';
@@ -64,6 +65,7 @@ export function createNativeEngine(settings: NativeSettings): Engine {
       settled = context.manifest.checkpoint;
       await settleNative(settings, context);
     },
+    localCopy: (checkpoint) => readLocalCopy(settings, checkpoint),
     async dropLocal(checkpoints) {
       const owner = await ownerOf(settings);
       for (const checkpoint of checkpoints)

@@ -14,6 +14,8 @@ const HOLD_LEASE_MS = 30_000;
 const RENEW_EVERY_MS = 5000;
 /** How long a process may take to come to rest. */
 const QUIESCE_MS = 3000;
+/** Calls before the freeze; a hundred make a path warm. */
+const REHEARSALS = 100;
 /** The process's own deadline for a freeze lies this far behind the agent's. */
 const BEHIND_AGENT_MS = 2000;
 
@@ -57,6 +59,7 @@ export class Operation {
     this.#incarnation = description.incarnation;
     await this.#context.saveUndo({ kind: 'native', operation: this.id } satisfies NativeUndo);
     this.#renewing = setInterval(() => this.#renew(), RENEW_EVERY_MS);
+    void this.#rehearse();
     return description;
   }
 
@@ -125,6 +128,13 @@ export class Operation {
   #close(): void {
     this.#participant?.close();
     this.#participant = null;
+  }
+
+  /** The way of the freeze, walked so often that both sides have it compiled when it counts. */
+  async #rehearse(): Promise<void> {
+    for (let round = 0; round < REHEARSALS && this.#renewing !== null && !this.#quiesced; round += 1) {
+      await this.#participant?.renew({ operation: this.id }).catch(() => undefined);
+    }
   }
 
   #renew(): void {

@@ -58,6 +58,7 @@ export class ObserverCapture implements Capture {
     return this.#working(async () => {
       this.#frozen = null;
       const { state, incarnation } = await this.#look();
+      if (state === 'promoted') throw promoted(this.#settings.name);
       const undo: ObserverUndo = { kind: 'observer', wasPaused: state !== 'not paused' };
       this.#cancelled.signal.throwIfAborted();
       this.#undo = undo;
@@ -73,6 +74,7 @@ export class ObserverCapture implements Capture {
       let seen = await this.#look();
       await waitUntil(`replay of ${this.#settings.name} to pause`, signal, async () => {
         if (seen.state !== 'paused') seen = await this.#look();
+        if (seen.state === 'promoted') throw promoted(this.#settings.name);
         return seen.state === 'paused';
       });
       const { incarnation } = seen;
@@ -177,6 +179,14 @@ export class ObserverCapture implements Capture {
       throw serverError(this.#settings, error);
     }
   }
+}
+
+function promoted(member: string): StillpointError {
+  return new StillpointError({
+    code: 'standby-promoted',
+    message: `${member} was a hot standby when the checkpoint began, and is a primary now`,
+    hint: 'see with stillpoint grid status that its copyset has one primary, and run it again',
+  });
 }
 
 function observerFacts(facts: ServerFacts, settings: PostgresSettings): PostgresFacts {

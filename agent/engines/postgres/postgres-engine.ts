@@ -46,6 +46,7 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
     decidePrepared: (gid, database, outcome) => decidePreparedTransaction(settings, gid, database, outcome),
     // All that is captured goes to the repository: nothing lies beside the data directory.
     settle: () => Promise.resolve(),
+    localCopy: () => Promise.resolve(null),
     dropLocal: () => Promise.resolve(),
     relocate: () => Promise.reject(relocateUnsupported(settings.name)),
     stop: (signal) => stopPostgres(settings, signal),

@@ -36,6 +36,8 @@ export interface CoordinatorMessage {
     | { $case: "settle"; value: Settle }
     | { $case: "dropLocal"; value: DropLocal }
     | { $case: "raiseEpoch"; value: RaiseEpoch }
+    | { $case: "readLocal"; value: ReadLocal }
+    | { $case: "salvage"; value: Salvage }
     | undefined;
 }
 
@@ -83,6 +85,20 @@ export interface Settle {
 export interface DropLocal {
   id: number;
   checkpoints: string[];
+}
+
+/** What lies complete of a checkpoint on this host? Answered by LocalCheckpoint. */
+export interface ReadLocal {
+  id: number;
+  checkpoint: string;
+}
+
+/** Stores what lies of a checkpoint on this host in the repository again. Answered by Salvaged. */
+export interface Salvage {
+  id: number;
+  checkpoint: string;
+  /** Also the members that keep nothing themselves, from the metadata on this host. */
+  metadata: boolean;
 }
 
 /** Tokens of a lower epoch are refused from now on. */
@@ -233,6 +249,8 @@ export interface AgentMessage {
     | { $case: "progress"; value: Progress }
     | { $case: "rejected"; value: Rejected }
     | { $case: "settled"; value: Settled }
+    | { $case: "localCheckpoint"; value: LocalCheckpoint }
+    | { $case: "salvaged"; value: Salvaged }
     | undefined;
 }
 
@@ -335,6 +353,26 @@ export interface Settled {
   id: number;
   /** What could not be finished on this host; the checkpoint in the repository is not touched by that. */
   warnings: string[];
+}
+
+export interface LocalCheckpoint {
+  id: number;
+  /** The commit object, as it lies there. Empty: nothing of the checkpoint is complete here. */
+  gridManifest: string;
+  /** SHA-256 over names and bytes of the metadata; empty where this host keeps none. */
+  metadataDigest: string;
+}
+
+export interface Salvaged {
+  id: number;
+  members: SalvagedMember[];
+}
+
+export interface SalvagedMember {
+  name: string;
+  manifestDigest: string;
+  sizeBytes: bigint;
+  storedBytes: bigint;
 }
 
 export interface Done {
@@ -520,6 +558,12 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "raiseEpoch":
         RaiseEpoch.encode(message.message.value, writer.uint32(98).fork()).join();
         break;
+      case "readLocal":
+        ReadLocal.encode(message.message.value, writer.uint32(106).fork()).join();
+        break;
+      case "salvage":
+        Salvage.encode(message.message.value, writer.uint32(114).fork()).join();
+        break;
     }
     return writer;
   },
@@ -633,6 +677,22 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
             message.message = { $case: "raiseEpoch", value: RaiseEpoch.decode(reader, reader.uint32()) };
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.message = { $case: "readLocal", value: ReadLocal.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.message = { $case: "salvage", value: Salvage.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -681,6 +741,12 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
         ? { $case: "raiseEpoch", value: RaiseEpoch.fromJSON(object.raiseEpoch) }
         : isSet(object.raise_epoch)
         ? { $case: "raiseEpoch", value: RaiseEpoch.fromJSON(object.raise_epoch) }
+        : isSet(object.readLocal)
+        ? { $case: "readLocal", value: ReadLocal.fromJSON(object.readLocal) }
+        : isSet(object.read_local)
+        ? { $case: "readLocal", value: ReadLocal.fromJSON(object.read_local) }
+        : isSet(object.salvage)
+        ? { $case: "salvage", value: Salvage.fromJSON(object.salvage) }
         : undefined,
     };
   },
@@ -711,6 +777,10 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       obj.dropLocal = DropLocal.toJSON(message.message.value);
     } else if (message.message?.$case === "raiseEpoch") {
       obj.raiseEpoch = RaiseEpoch.toJSON(message.message.value);
+    } else if (message.message?.$case === "readLocal") {
+      obj.readLocal = ReadLocal.toJSON(message.message.value);
+    } else if (message.message?.$case === "salvage") {
+      obj.salvage = Salvage.toJSON(message.message.value);
     }
     return obj;
   },
@@ -790,6 +860,18 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "raiseEpoch": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "raiseEpoch", value: RaiseEpoch.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "readLocal": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "readLocal", value: ReadLocal.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "salvage": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "salvage", value: Salvage.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1445,6 +1527,192 @@ export const DropLocal: MessageFns<DropLocal> = {
     const message = createBaseDropLocal();
     message.id = object.id ?? 0;
     message.checkpoints = object.checkpoints?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseReadLocal(): ReadLocal {
+  return { id: 0, checkpoint: "" };
+}
+
+export const ReadLocal: MessageFns<ReadLocal> = {
+  encode(message: ReadLocal, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.checkpoint !== "") {
+      writer.uint32(18).string(message.checkpoint);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadLocal {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadLocal();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.checkpoint = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReadLocal {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      checkpoint: isSet(object.checkpoint) ? globalThis.String(object.checkpoint) : "",
+    };
+  },
+
+  toJSON(message: ReadLocal): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.checkpoint !== "") {
+      obj.checkpoint = message.checkpoint;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReadLocal>): ReadLocal {
+    return ReadLocal.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReadLocal>): ReadLocal {
+    const message = createBaseReadLocal();
+    message.id = object.id ?? 0;
+    message.checkpoint = object.checkpoint ?? "";
+    return message;
+  },
+};
+
+function createBaseSalvage(): Salvage {
+  return { id: 0, checkpoint: "", metadata: false };
+}
+
+export const Salvage: MessageFns<Salvage> = {
+  encode(message: Salvage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.checkpoint !== "") {
+      writer.uint32(18).string(message.checkpoint);
+    }
+    if (message.metadata !== false) {
+      writer.uint32(24).bool(message.metadata);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Salvage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSalvage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.checkpoint = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.metadata = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Salvage {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      checkpoint: isSet(object.checkpoint) ? globalThis.String(object.checkpoint) : "",
+      metadata: isSet(object.metadata) ? globalThis.Boolean(object.metadata) : false,
+    };
+  },
+
+  toJSON(message: Salvage): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.checkpoint !== "") {
+      obj.checkpoint = message.checkpoint;
+    }
+    if (message.metadata !== false) {
+      obj.metadata = message.metadata;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Salvage>): Salvage {
+    return Salvage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Salvage>): Salvage {
+    const message = createBaseSalvage();
+    message.id = object.id ?? 0;
+    message.checkpoint = object.checkpoint ?? "";
+    message.metadata = object.metadata ?? false;
     return message;
   },
 };
@@ -3577,6 +3845,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "settled":
         Settled.encode(message.message.value, writer.uint32(82).fork()).join();
         break;
+      case "localCheckpoint":
+        LocalCheckpoint.encode(message.message.value, writer.uint32(90).fork()).join();
+        break;
+      case "salvaged":
+        Salvaged.encode(message.message.value, writer.uint32(98).fork()).join();
+        break;
     }
     return writer;
   },
@@ -3674,6 +3948,22 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "settled", value: Settled.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.message = { $case: "localCheckpoint", value: LocalCheckpoint.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.message = { $case: "salvaged", value: Salvaged.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3710,6 +4000,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         ? { $case: "rejected", value: Rejected.fromJSON(object.rejected) }
         : isSet(object.settled)
         ? { $case: "settled", value: Settled.fromJSON(object.settled) }
+        : isSet(object.localCheckpoint)
+        ? { $case: "localCheckpoint", value: LocalCheckpoint.fromJSON(object.localCheckpoint) }
+        : isSet(object.local_checkpoint)
+        ? { $case: "localCheckpoint", value: LocalCheckpoint.fromJSON(object.local_checkpoint) }
+        : isSet(object.salvaged)
+        ? { $case: "salvaged", value: Salvaged.fromJSON(object.salvaged) }
         : undefined,
     };
   },
@@ -3736,6 +4032,10 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       obj.rejected = Rejected.toJSON(message.message.value);
     } else if (message.message?.$case === "settled") {
       obj.settled = Settled.toJSON(message.message.value);
+    } else if (message.message?.$case === "localCheckpoint") {
+      obj.localCheckpoint = LocalCheckpoint.toJSON(message.message.value);
+    } else if (message.message?.$case === "salvaged") {
+      obj.salvaged = Salvaged.toJSON(message.message.value);
     }
     return obj;
   },
@@ -3803,6 +4103,18 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "settled": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "settled", value: Settled.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "localCheckpoint": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "localCheckpoint", value: LocalCheckpoint.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "salvaged": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "salvaged", value: Salvaged.fromPartial(object.message.value) };
         }
         break;
       }
@@ -5409,6 +5721,339 @@ export const Settled: MessageFns<Settled> = {
     const message = createBaseSettled();
     message.id = object.id ?? 0;
     message.warnings = object.warnings?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseLocalCheckpoint(): LocalCheckpoint {
+  return { id: 0, gridManifest: "", metadataDigest: "" };
+}
+
+export const LocalCheckpoint: MessageFns<LocalCheckpoint> = {
+  encode(message: LocalCheckpoint, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.gridManifest !== "") {
+      writer.uint32(18).string(message.gridManifest);
+    }
+    if (message.metadataDigest !== "") {
+      writer.uint32(26).string(message.metadataDigest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LocalCheckpoint {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLocalCheckpoint();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.gridManifest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.metadataDigest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LocalCheckpoint {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      gridManifest: isSet(object.gridManifest)
+        ? globalThis.String(object.gridManifest)
+        : isSet(object.grid_manifest)
+        ? globalThis.String(object.grid_manifest)
+        : "",
+      metadataDigest: isSet(object.metadataDigest)
+        ? globalThis.String(object.metadataDigest)
+        : isSet(object.metadata_digest)
+        ? globalThis.String(object.metadata_digest)
+        : "",
+    };
+  },
+
+  toJSON(message: LocalCheckpoint): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.gridManifest !== "") {
+      obj.gridManifest = message.gridManifest;
+    }
+    if (message.metadataDigest !== "") {
+      obj.metadataDigest = message.metadataDigest;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LocalCheckpoint>): LocalCheckpoint {
+    return LocalCheckpoint.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LocalCheckpoint>): LocalCheckpoint {
+    const message = createBaseLocalCheckpoint();
+    message.id = object.id ?? 0;
+    message.gridManifest = object.gridManifest ?? "";
+    message.metadataDigest = object.metadataDigest ?? "";
+    return message;
+  },
+};
+
+function createBaseSalvaged(): Salvaged {
+  return { id: 0, members: [] };
+}
+
+export const Salvaged: MessageFns<Salvaged> = {
+  encode(message: Salvaged, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    for (const v of message.members) {
+      SalvagedMember.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Salvaged {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSalvaged();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.members.push(SalvagedMember.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Salvaged {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      members: globalThis.Array.isArray(object?.members)
+        ? object.members.map((e: any) => SalvagedMember.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: Salvaged): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.members?.length) {
+      obj.members = message.members.map((e) => SalvagedMember.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Salvaged>): Salvaged {
+    return Salvaged.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Salvaged>): Salvaged {
+    const message = createBaseSalvaged();
+    message.id = object.id ?? 0;
+    message.members = object.members?.map((e) => SalvagedMember.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSalvagedMember(): SalvagedMember {
+  return { name: "", manifestDigest: "", sizeBytes: 0n, storedBytes: 0n };
+}
+
+export const SalvagedMember: MessageFns<SalvagedMember> = {
+  encode(message: SalvagedMember, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.manifestDigest !== "") {
+      writer.uint32(18).string(message.manifestDigest);
+    }
+    if (message.sizeBytes !== 0n) {
+      if (BigInt.asUintN(64, message.sizeBytes) !== message.sizeBytes) {
+        throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.sizeBytes);
+    }
+    if (message.storedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.storedBytes) !== message.storedBytes) {
+        throw new globalThis.Error("value provided for field message.storedBytes of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.storedBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SalvagedMember {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSalvagedMember();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.manifestDigest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.sizeBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.storedBytes = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SalvagedMember {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      manifestDigest: isSet(object.manifestDigest)
+        ? globalThis.String(object.manifestDigest)
+        : isSet(object.manifest_digest)
+        ? globalThis.String(object.manifest_digest)
+        : "",
+      sizeBytes: isSet(object.sizeBytes)
+        ? BigInt(object.sizeBytes)
+        : isSet(object.size_bytes)
+        ? BigInt(object.size_bytes)
+        : 0n,
+      storedBytes: isSet(object.storedBytes)
+        ? BigInt(object.storedBytes)
+        : isSet(object.stored_bytes)
+        ? BigInt(object.stored_bytes)
+        : 0n,
+    };
+  },
+
+  toJSON(message: SalvagedMember): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.manifestDigest !== "") {
+      obj.manifestDigest = message.manifestDigest;
+    }
+    if (message.sizeBytes !== 0n) {
+      obj.sizeBytes = message.sizeBytes.toString();
+    }
+    if (message.storedBytes !== 0n) {
+      obj.storedBytes = message.storedBytes.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SalvagedMember>): SalvagedMember {
+    return SalvagedMember.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SalvagedMember>): SalvagedMember {
+    const message = createBaseSalvagedMember();
+    message.name = object.name ?? "";
+    message.manifestDigest = object.manifestDigest ?? "";
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
+    message.storedBytes = (object.storedBytes !== undefined && object.storedBytes !== null)
+      ? BigInt(object.storedBytes)
+      : 0n;
     return message;
   },
 };

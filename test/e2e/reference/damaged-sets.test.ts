@@ -122,7 +122,7 @@ describe('the files of a checkpoint', () => {
       hooks.hold('thawing', 'a2');
       hooks.hold('released', 'b1');
       const command = lab.grid.begin(['checkpoint', 'create', 'rotating', ...JSON_OUTPUT]);
-      await hooks.reached('prepared', 'a1');
+      await hooks.reachedBy(command, 'prepared', 'a1');
       await rotates('a1', 3);
       await rotates('b1', 3);
       began = performance.now();
@@ -189,7 +189,7 @@ describe('the files of a checkpoint', () => {
         it(`when an agent is killed while a node is '${moment}'`, async () => {
           hooks.hold(moment, 'a1');
           const command = other.grid.begin(restore());
-          await hooks.reached(moment, 'a1');
+          await hooks.reachedBy(command, moment, 'a1');
           await other.grid.killAgent(0);
           hooks.reset();
           await other.grid.startAgent(0);
@@ -202,7 +202,7 @@ describe('the files of a checkpoint', () => {
       it("when the coordinator is killed while a node is 'verified'", async () => {
         hooks.hold('verified', 'a1');
         const command = other.grid.begin(restore());
-        await hooks.reached('verified', 'a1');
+        await hooks.reachedBy(command, 'verified', 'a1');
         command.signal('SIGKILL');
         await command.finished;
         hooks.reset();

@@ -60,7 +60,7 @@ describe('a checkpoint of a grid with a realm in which one of ours dies', () => 
   async function heldAt(moment: string, who: string, more: readonly string[] = []): Promise<RunningCommand> {
     hooks.hold(moment, who);
     const command = lab.grid.begin([...CREATE, ...more]);
-    await hooks.reached(moment, who);
+    await hooks.reachedBy(command, moment, who);
     return command;
   }
 

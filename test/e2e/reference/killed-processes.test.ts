@@ -41,7 +41,7 @@ describe('a checkpoint in which a process of the grid dies', () => {
   async function heldAt(moment: string, member: string): Promise<RunningCommand> {
     hooks.hold(moment, member);
     const command = lab.grid.begin(CREATE);
-    await hooks.reached(moment, member);
+    await hooks.reachedBy(command, moment, member);
     return command;
   }
 

@@ -1,0 +1,160 @@
+import type { Shard } from '../test/lab/causal-clients.ts';
+import { createGrid, type TestGrid } from '../test/lab/grid.ts';
+import { until } from '../test/lab/processes.ts';
+import { createReferenceLab, type ReferenceLab } from '../test/lab/reference-lab.ts';
+import { postgresShards, referenceShards, TABLE_SQL } from '../test/lab/shards.ts';
+
+/** The grids that the demo tells its story with. */
+export const KINDS = ['postgres', 'reference', 'mixed'] as const;
+export type Kind = (typeof KINDS)[number];
+
+export interface DemoGrid {
+  /** What it is made of, in a few lines. */
+  readonly story: readonly string[];
+  /** What clients do, and what is killed. */
+  readonly writing: string;
+  readonly killed: string;
+  readonly grid: TestGrid;
+  /** In the order in which each client writes to them; one may come twice. */
+  readonly shards: readonly Shard[];
+  /** OLD=NEW for every host, when it is restored to the other. */
+  readonly maps: readonly string[];
+  /** The same grid on other hosts, of which nothing runs yet. */
+  other(): Promise<DemoGrid>;
+  kill(): Promise<void>;
+  /** Rows that one node of a copyset has and another has not. */
+  differing(): Promise<number>;
+  /** Where a person can look at it. */
+  readonly places: readonly string[];
+  close(): Promise<void>;
+}
+
+const HOSTS = [1, 2, 3, 4].map((host) => `127.0.1.${host}`);
+const OTHERS = HOSTS.map((host) => host.replace('127.0.1.', '127.0.2.'));
+const mapsOf = (hosts: readonly string[]): string[] =>
+  hosts.map((host, index) => `${host}=${OTHERS[index] ?? ''}`);
+
+export function launchDemoGrid(kind: Kind): Promise<DemoGrid> {
+  return kind === 'postgres' ? launchPostgres(null) : launchReference(kind, null);
+}
+
+const SERVERS = [
+  { name: 'orders', hosts: [0] },
+  { name: 'stock', hosts: [1] },
+  { name: 'payments', hosts: [2] },
+  { name: 'ledger', hosts: [3, 0] },
+];
+
+async function launchPostgres(beside: TestGrid | null): Promise<DemoGrid> {
+  const grid =
+    beside === null
+      ? await createGrid({ hosts: HOSTS, copysets: SERVERS })
+      : await createGrid({ beside, empty: true, hosts: OTHERS, copysets: SERVERS });
+  if (beside === null) for (const { server } of grid.primaries) await server.query(TABLE_SQL);
+  return {
+    story: [
+      'four hosts with an agent each. Copysets orders, stock and payments with one PostgreSQL',
+      'server each, ledger with a primary and a hot standby. A CA of its own, mutual TLS everywhere.',
+    ],
+    writing: 'write A on one server and, once it is acknowledged, B on another.',
+    killed: 'every server and every agent',
+    grid,
+    shards: postgresShards(grid.primaries.map(({ server }) => server.url)),
+    maps: mapsOf(HOSTS),
+    other: () => launchPostgres(grid),
+    kill: () => grid.killEverything(),
+    differing: () => serversDiffering(grid, 'ledger'),
+    places: grid.members.map(({ name, server }) => `${name}: ${server.url}`),
+    close: () => grid.close(),
+  };
+}
+
+const SHAPES = {
+  reference: { hosts: 3, copysets: { a: 2, b: 2 }, postgres: [] },
+  mixed: {
+    hosts: 4,
+    copysets: { a: 2 },
+    postgres: [
+      { name: 'orders', hosts: [1] },
+      { name: 'ledger', hosts: [3, 0] },
+    ],
+  },
+} as const;
+
+async function launchReference(kind: 'reference' | 'mixed', beside: ReferenceLab | null): Promise<DemoGrid> {
+  const { hosts, copysets, postgres } = SHAPES[kind];
+  const lab = await createReferenceLab({
+    hosts: (beside === null ? HOSTS : OTHERS).slice(0, hosts),
+    copysets,
+    postgres,
+    ...(beside !== null && { beside }),
+  });
+  const { grid, reference } = lab;
+  if (beside === null) for (const { server } of grid.primaries) await server.query(TABLE_SQL);
+  const native = referenceShards(reference, Object.keys(copysets));
+  const servers = postgresShards(grid.primaries.map(({ server }) => server.url));
+  const [first] = native;
+  return {
+    story: [
+      `${kind === 'mixed' ? 'four' : 'three'} hosts with an agent each. A realm service with a satellite, three state keepers, two proxies,`,
+      kind === 'reference'
+        ? 'copysets a and b with two nodes each: processes that take part in checkpoints by themselves.'
+        : 'copyset a with two nodes that take part by themselves, orders and ledger on PostgreSQL servers.',
+    ],
+    writing:
+      kind === 'reference'
+        ? 'write A in one copyset and, once it is acknowledged, B in the other.'
+        : 'write A on nodes of one kind and, once it is acknowledged, B on the other kind; and back.',
+    killed: 'every process of the grid and every agent',
+    grid,
+    shards:
+      servers.length === 0 || first === undefined ? native : servers.flatMap((server) => [first, server]),
+    maps: mapsOf(HOSTS.slice(0, SHAPES[kind].hosts)),
+    other: () => launchReference(kind, lab),
+    async kill() {
+      await grid.killEverything();
+      await Promise.all(reference.processes.map((process) => process.kill('SIGKILL')));
+    },
+    async differing() {
+      let rows = kind === 'mixed' ? await serversDiffering(grid, 'ledger') : 0;
+      for (const copyset of Object.keys(copysets)) rows += await nodesDiffering(lab, copyset);
+      return rows;
+    },
+    places: [
+      ...reference.processes.map(({ name, role, address }) => `${name}: ${role} at ${address}`),
+      ...grid.members.map(({ name, server }) => `${name}: ${server.url}`),
+    ],
+    close: () => lab.close(),
+  };
+}
+
+async function serversDiffering(grid: TestGrid, copyset: string): Promise<number> {
+  const rows = async (name: string): Promise<Set<string>> => {
+    const found = await grid
+      .member(name)
+      .server.query<{ row: string }>("SELECT client || '/' || sequence AS row FROM causal");
+    return new Set(found.map(({ row }) => row));
+  };
+  const [primary, standby] = [await rows(`${copyset}a`), await rows(`${copyset}b`)];
+  return primary.symmetricDifference(standby).size;
+}
+
+/** What the primary shows, and what the other node shows once the primary is gone; then it is started again. */
+async function nodesDiffering({ reference }: ReferenceLab, copyset: string): Promise<number> {
+  const [shard] = referenceShards(reference, [copyset]);
+  if (shard === undefined) throw new Error(`no copyset ${copyset}`);
+  const rows = async (): Promise<Set<string>> =>
+    new Set((await shard.rows()).map(({ client, sequence }) => `${client}/${sequence}`));
+  const primaryOf = async (): Promise<string> => {
+    const { running } = await reference.status();
+    return running.find(({ name, primary }) => name.startsWith(copyset) && primary)?.name ?? '';
+  };
+  const primary = reference.process(await primaryOf());
+  const before = await rows();
+  await primary.kill('SIGKILL');
+  await until('the other node to be primary', async () => !['', primary.name].includes(await primaryOf()));
+  const after = await rows();
+  await primary.start();
+  await reference.healthy();
+  return before.symmetricDifference(after).size;
+}
