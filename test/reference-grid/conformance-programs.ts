@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { NodeCalls, RowCalls } from './calls.ts';
@@ -8,9 +8,9 @@ import { GridError, Remote, serve } from './rpc.ts';
 /**
  * The programs that stillpoint-conformance is given for a primary node; clients of that very node, without a proxy:
  *
- *   write ADDRESS COPYSET FROM    rows numbered from FROM on
- *   read ADDRESS COPYSET DATA     the numbers that are visible there, or where `serve` runs on DATA
- *   serve HOST:PORT DATA          what a node that is started on DATA comes up with
+ *   write ADDRESS COPYSET FROM      rows numbered from FROM on
+ *   read ADDRESS COPYSET DATA OWN   the numbers that are visible there; where `serve` runs on DATA, if that is not OWN
+ *   serve ADDRESS DATA              what a node that is started on DATA comes up with
  */
 const TABLE = 'conformance';
 const IN_FLIGHT = 4;
@@ -39,9 +39,8 @@ async function write(address: string, copyset: string, from: number): Promise<vo
   await Promise.all(Array.from({ length: IN_FLIGHT }, writeOn));
 }
 
-async function read(address: string, copyset: string, data: string): Promise<void> {
-  const served = join(data, SERVED);
-  const node = new Remote<RowCalls>(existsSync(served) ? readFileSync(served, 'utf8') : address);
+async function read(address: string, copyset: string): Promise<void> {
+  const node = new Remote<RowCalls>(address);
   for (let after: string | undefined, isMore = true; isMore;) {
     const from = after === undefined ? {} : { after };
     const { rows } = await node.call('scan', { copyset, table: TABLE, limit: PAGE, ...from });
@@ -61,7 +60,7 @@ async function serveRows(address: string, data: string): Promise<void> {
   writeFileSync(join(data, SERVED), address);
 }
 
-const [verb, address = '', where = '', last = ''] = process.argv.slice(2);
+const [verb, address = '', where = '', last = '', own = ''] = process.argv.slice(2);
 if (verb === 'write') await write(address, where, Number(last));
-else if (verb === 'read') await read(address, where, last);
-else await serveRows(address, where);
+else if (verb === 'serve') await serveRows(address, where);
+else await read(last === own ? address : readFileSync(join(last, SERVED), 'utf8'), where);

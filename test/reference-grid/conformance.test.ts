@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Verdict } from '../conformance/promise.ts';
 import { freePort } from '../lab/ports.ts';
+import { until } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { launchReferenceGrid, type ReferenceGrid } from './launch.ts';
 
@@ -38,16 +39,13 @@ describe('the reference grid and the contract of participants', () => {
       proxies: 1,
       satellites: 1,
     });
-    const { running } = await grid.status();
-    const named = (pattern: RegExp, primary: boolean): string =>
-      running.find((one) => pattern.test(one.name) && one.primary === primary)?.name ?? '';
-    const secondary = named(/^b\d/, false);
+    const [primary, secondary, keeper] = await namesOf();
     const runsOf: [string, () => Promise<Outcome>][] = [
-      ['a primary node', async () => examine(named(/^a\d/, true), await nodePrograms(named(/^a\d/, true)))],
+      ['a primary node', async () => examine(primary, await nodePrograms(primary))],
       ['a secondary node', () => examine(secondary)],
       [
         'a state keeper',
-        async () => examine(named(/^k\d/, false), await starting('keeper', 'k1', ['--realm', NO_REALM])),
+        async () => examine(keeper, await starting('keeper', keeper, ['--realm', NO_REALM])),
       ],
       ['the primary realm service', async () => examine('realm', await starting('realm-service', 'realm'))],
       ['a satellite', () => examine('satellite')],
@@ -69,13 +67,26 @@ describe('the reference grid and the contract of participants', () => {
     folder.remove();
   });
 
+  /** A primary, a secondary of the other copyset, and a keeper that does not lead. */
+  async function namesOf(): Promise<[string, string, string]> {
+    let names: [string, string, string] = ['', '', ''];
+    await until('the roles to be known', async () => {
+      const { running } = await grid.status();
+      const named = (pattern: RegExp, isPrimary: boolean): string =>
+        running.find(({ name, primary }) => pattern.test(name) && primary === isPrimary)?.name ?? '';
+      names = [named(/^a\d/, true), named(/^b\d/, false), named(/^k\d/, false)];
+      return !names.includes('');
+    });
+    return names;
+  }
+
   async function nodePrograms(name: string): Promise<string[]> {
-    const { address } = grid.process(name);
+    const { address, dataDirectory } = grid.process(name);
     const copyset = name.slice(0, 1);
     const program = (...args: string[]): string => JSON.stringify([process.execPath, PROGRAMS, ...args]);
     return [
       ...['--writer', program('write', address, copyset, '{from}')],
-      ...['--reader', program('read', address, copyset, '{data}')],
+      ...['--reader', program('read', address, copyset, '{data}', dataDirectory)],
       ...['--start', program('serve', `${HOST}:${await freePort(HOST)}`, '{data}')],
     ];
   }
@@ -100,7 +111,7 @@ describe('the reference grid and the contract of participants', () => {
   }
 
   for (const [what, least] of [
-    ['a primary node', 50],
+    ['a primary node', 40],
     ['a secondary node', 25],
     ['a state keeper', 15],
     ['the primary realm service', 15],
