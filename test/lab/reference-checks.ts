@@ -111,7 +111,7 @@ export function committedIds(lab: ReferenceLab): string[] {
 }
 
 /** What lies in a node's `checkpoints/`, whole or not. */
-export function localCheckpoints({ dataDirectory }: GridProcess): string[] {
+function localCheckpoints({ dataDirectory }: GridProcess): string[] {
   const room = join(dataDirectory, 'checkpoints');
   return existsSync(room) ? readdirSync(room) : [];
 }

@@ -84,11 +84,10 @@ describe('the reference grid and the contract of participants', () => {
     const { address, dataDirectory } = grid.process(name);
     const copyset = name.slice(0, 1);
     const program = (...args: string[]): string => JSON.stringify([process.execPath, PROGRAMS, ...args]);
-    return [
-      ...['--writer', program('write', address, copyset, '{from}')],
-      ...['--reader', program('read', address, copyset, '{data}', dataDirectory)],
-      ...['--start', program('serve', `${HOST}:${await freePort(HOST)}`, '{data}')],
-    ];
+    const serving = program('serve', `${HOST}:${await freePort(HOST)}`, '{data}');
+    const reading = program('read', address, copyset, '{data}', dataDirectory);
+    const writing = program('write', address, copyset, '{from}');
+    return ['--writer', writing, '--reader', reading, '--start', serving];
   }
 
   /** As a process of its own on a copy. */
