@@ -1,18 +1,18 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { watch } from 'chokidar';
 
 /**
  * Named moments of an operation, so that a test can pull the plug at exactly one of them. Off unless the
- * environment names a directory in STILLPOINT_HOOKS: then a process that comes to a moment writes
- * `<moment>.<pid>.reached` there and, while a file `<moment>.hold` (or `<moment>.<who>.hold`) stands there,
+ * environment names a directory in STILLPOINT_HOOKS: then a process that comes to a moment adds
+ * who did to `<moment>.<pid>.reached` there and, while a file `<moment>.hold` (or `<moment>.<who>.hold`) stands there,
  * waits. The event loop goes on meanwhile: leases and closed streams act as they always do.
  */
 const directory = process.env['STILLPOINT_HOOKS'];
 
 export async function reach(moment: string, who: string): Promise<void> {
   if (directory === undefined || directory === '') return;
-  writeFileSync(join(directory, `${moment}.${process.pid}.reached`), who);
+  appendFileSync(join(directory, `${moment}.${process.pid}.reached`), `${who}\n`);
   await Promise.all([released(`${moment}.hold`), released(`${moment}.${who}.hold`)]);
 }
 

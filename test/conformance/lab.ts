@@ -190,6 +190,27 @@ export class Lab {
     ).then(() => writer.acknowledged.size >= goal);
   }
 
+  /**
+   * The writer stands still, and what it had under way is visible. A process may have logged what it has not yet
+   * acknowledged, and a mark then holds more than is visible: without a writer it does not.
+   */
+  async whileSilent<T>(body: () => Promise<T>): Promise<T> {
+    const { writer } = this;
+    writer?.program.pause();
+    try {
+      let rows = await this.rows();
+      const isSettled = async (): Promise<boolean> => {
+        const before = rows;
+        rows = await this.rows();
+        return lacking(rows, before) === null;
+      };
+      if (!(await this.becomes(isSettled))) throw new Unjudged('others write to it too');
+      return await body();
+    } finally {
+      writer?.program.goOn();
+    }
+  }
+
   /** The writer, when it gets on. */
   async busyWriter(): Promise<Writer> {
     const { writer } = this;

@@ -17,6 +17,9 @@ export interface RunningProgram {
   /** Resolves to the exit code when it is gone. */
   readonly gone: Promise<number | null>;
   readonly isGone: () => boolean;
+  /** Stands still until `goOn`, with all that it started. */
+  pause(): void;
+  goOn(): void;
   /** What it wrote to stderr, shortened. */
   readonly complaint: () => string;
   stop(): Promise<void>;
@@ -64,10 +67,13 @@ export function startProgram(
   return {
     gone,
     isGone: () => code !== undefined,
+    pause: () => signal(child, 'SIGSTOP'),
+    goOn: () => signal(child, 'SIGCONT'),
     complaint: () => said.trim().split('\n').slice(-3).join(' '),
     async stop() {
       if (code !== undefined) return;
       signal(child, 'SIGTERM');
+      signal(child, 'SIGCONT');
       const timer = setTimeout(() => signal(child, 'SIGKILL'), STOP_MS);
       await gone;
       clearTimeout(timer);

@@ -26,25 +26,27 @@ export class Hooks {
     });
   }
 
-  /** Whether this member has come to the moment; of the members of one agent, whether it was the last to. */
+  /** Whether this member has come to the moment. */
   hasReached(moment: string, who: string): boolean {
-    return this.#reachedFiles(moment).some(
-      (name) => readFileSync(join(this.#directory, name), 'utf8') === who,
+    return this.#reachedFiles(moment).some((name) =>
+      readFileSync(join(this.#directory, name), 'utf8').split('\n').includes(who),
     );
   }
 
-  /** Resolves when some process has come to the moment. */
-  reached(moment: string): Promise<void> {
-    return until(`the moment '${moment}'`, () => this.#reachedFiles(moment).length > 0);
+  /** Resolves when some process has come to the moment; with `who`, when that member has. */
+  reached(moment: string, who?: string): Promise<void> {
+    return until(`the moment '${moment}'${who === undefined ? '' : ` of ${who}`}`, () =>
+      who === undefined ? this.#reachedFiles(moment).length > 0 : this.hasReached(moment, who),
+    );
   }
 
   /** The same while this command runs. Fails with what it said when it ends before. */
-  async reachedBy(command: RunningCommand, moment: string): Promise<void> {
+  async reachedBy(command: RunningCommand, moment: string, who?: string): Promise<void> {
     const ended = command.finished.then(({ code, stdout, stderr }) => {
       throw new Error(`it ended before '${moment}': exit ${code ?? 'by signal'}\n${stdout}${stderr}`);
     });
     ended.catch(() => undefined);
-    await Promise.race([this.reached(moment), ended]);
+    await Promise.race([this.reached(moment, who), ended]);
   }
 
   /** Nothing is held, nothing was reached. */

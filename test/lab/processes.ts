@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { openSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { temporaryFolder } from './temporary.ts';
 
 /** Every process that the lab started and that may still live; ended when this process ends. */
 const alive = new Set<ChildProcess>();
@@ -26,6 +27,11 @@ export interface RunningCommand {
   /** Called with all of stderr whenever there is more of it. */
   onStderr(listener: (all: string) => void): void;
 }
+
+// A test starts the same programs many times: what was compiled once is not compiled again.
+const compiled = temporaryFolder('compiled');
+process.env['NODE_COMPILE_CACHE'] ??= compiled.path;
+process.once('exit', () => compiled.remove());
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 

@@ -45,11 +45,15 @@ export class Keeper {
     this.#members = new Members(options.timeoutMs, options.graceMs, performance.now());
   }
 
-  async begin(): Promise<void> {
+  /** What it had, or is restored to; before it serves anyone, or it would vote and store as one that has nothing. */
+  async recover(): Promise<void> {
     this.#stored = await startingState(this.#live, 'state.json', recoveredState);
     const vote = (readIfThere(join(this.#live, 'vote.json')) as Vote | undefined) ?? this.#vote;
     this.#vote =
       vote.term >= (this.#stored?.term ?? 0) ? vote : { term: this.#stored?.term ?? 0, votedFor: '' };
+  }
+
+  begin(): void {
     this.#round = every(
       () => BEAT_MS,
       () => this.#goRound(),

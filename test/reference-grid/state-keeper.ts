@@ -14,6 +14,7 @@ export async function startStateKeeper(options: Options): Promise<Running> {
   mkdirSync(join(options.data, 'live'), { recursive: true });
   const realm = new RealmLink(options, () => undefined);
   const keeper = new Keeper(options, () => realm.definition);
+  await keeper.recover();
   const server = await serve(options.listen, keeper.serving);
   const unfit = (): string | undefined => {
     if (keeper.undecided.length > 0) return `copyset ${keeper.undecided.join(', ')} is undecided`;
@@ -25,7 +26,7 @@ export async function startStateKeeper(options: Options): Promise<Running> {
       const { name } = options;
       return { name, role: 'keeper', primary: keeper.leads, healthy: problems.length === 0, problems };
     });
-    await keeper.begin();
+    keeper.begin();
   };
   const participation: Participation = {
     describe: () => ({

@@ -3,6 +3,7 @@ import { access } from 'node:fs/promises';
 import type { Finding } from '../engine.ts';
 import { describeNative } from './describe.ts';
 import { withParticipant } from './link.ts';
+import { differingMetadata } from './metadata-check.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
 
 /** What `grid doctor` says of a native member, before a checkpoint or a restore finds it out. */
@@ -35,6 +36,16 @@ export async function diagnoseNative(settings: NativeSettings): Promise<Finding[
         'data-not-readable',
         message,
         'let the agent run as root, or as the owner of the directory',
+      );
+    }
+  }
+  if (settings.role === 'node') {
+    for (const path of await differingMetadata(settings)) {
+      find(
+        'problem',
+        'metadata-differs',
+        `${path} is not as it was written, and differs from that on the other nodes of the copyset`,
+        'restore from the repository, and look at the disk; create a new checkpoint',
       );
     }
   }

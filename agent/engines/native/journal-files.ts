@@ -44,15 +44,19 @@ export class JournalFiles {
     return files;
   }
 
-  /** Keeps the rest up to the file that ends at the mark. Resolves to all names, in their order. */
+  /**
+   * Keeps the rest up to the file that ends at the mark, and nothing after it: what came after the mark is not of the
+   * checkpoint. Watches no more. Resolves to all names, in their order.
+   */
   async keepThrough(last: string): Promise<string[]> {
-    await this.#keeping;
+    await this.close();
     if (this.#failure !== null) throw this.#failure;
     const wanted = (await this.#names()).filter((name) => name >= this.#first && name <= last);
     for (const name of wanted) await this.#keep(name);
     if (this.#lost !== null) throw lost(this.#lost);
     const names = [...this.#kept].filter((name) => name <= last).sort();
     for (const needed of [this.#first, last]) if (!names.includes(needed)) throw lost(needed);
+    for (const name of this.#kept) if (name > last) await this.#local.drop(`${this.#place}/${name}`);
     return names;
   }
 

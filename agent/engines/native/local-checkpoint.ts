@@ -82,6 +82,11 @@ export class LocalCheckpoint {
     await syncDirectory(dirname(target));
   }
 
+  /** Takes one file away again. Durable with `finish`. */
+  async drop(path: string): Promise<void> {
+    await rm(join(this.root, path), { force: true });
+  }
+
   /** All names durable; then the marker makes it a checkpoint. */
   async finish(gridManifest: string): Promise<void> {
     for (const entry of await readdir(this.root, { recursive: true, withFileTypes: true }))

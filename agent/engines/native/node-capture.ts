@@ -43,6 +43,8 @@ export class NodeCapture implements Capture {
   #journal: JournalFiles | null = null;
   #prepared: Prepared | null = null;
   #mark: Mark | null = null;
+  /** As prepared: another node taking over means that what was prepared here may lack what it acknowledges. */
+  #primary = false;
   /** How the journal stood right after the mark. */
   #sight: Promise<string> = Promise.resolve('');
 
@@ -64,7 +66,8 @@ export class NodeCapture implements Capture {
     const local = new LocalCheckpoint(data, this.#context.checkpoint, owner);
     await sweepCheckpoints(data, owner);
     this.#calls.signal.throwIfAborted();
-    const { journalDirectory } = await this.#operation.begin();
+    const { journalDirectory, primary } = await this.#operation.begin();
+    this.#primary = primary;
     const { participant, lease } = this.#operation;
     if (this.#context.maintenance) await participant.enterMaintenance(lease);
     this.#calls.signal.throwIfAborted();
@@ -87,7 +90,10 @@ export class NodeCapture implements Capture {
 
   arm(): Promise<{ incarnation: string }> {
     this.#calls.signal.throwIfAborted();
-    return this.#operation.arm(({ held }) => held.journalRetained);
+    return this.#operation.arm(({ held, primary }) => {
+      if (!held.journalRetained) throw notHeld(this.#settings.name, 'the retention of its journal', '');
+      return primary === this.#primary;
+    });
   }
 
   async freeze(token: Token): ReturnType<Capture['freeze']> {

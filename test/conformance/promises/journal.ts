@@ -161,9 +161,11 @@ async function captureInto(lab: Lab, data: string): Promise<ReadonlySet<number>>
   const retention = { operation, retainJournal: true, leaseMs: LONG_MS };
   if (!(await participant.resumeWriting(retention)).held) throw new Unjudged('writing was not suspended');
   await lab.progress();
-  const { cut, rows } = await lab.whileQuiesced(
-    async (attempt) => ({ cut: await participant.switchJournal(attempt), rows: await lab.rows() }),
-    { operation },
+  const { cut, rows } = await lab.whileSilent(() =>
+    lab.whileQuiesced(
+      async (attempt) => ({ cut: await participant.switchJournal(attempt), rows: await lab.rows() }),
+      { operation },
+    ),
   );
   await lab.progress();
   const names = await files.copyJournal(data, firstJournalFile, cut);
