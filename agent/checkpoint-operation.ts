@@ -97,6 +97,7 @@ export class CheckpointOperation {
       state,
       log,
       operationSilenceMs: leaseMs * SILENT_LEASES,
+      leaseMs,
       store: memberStore({
         repository,
         grid,

@@ -29,6 +29,8 @@ export interface MemberRuntimeContext {
   readonly store: MemberStore;
   readonly log: Logger;
   readonly operationSilenceMs: number;
+  /** Until a freeze is armed with one of its own. */
+  readonly leaseMs: number;
   send(answer: MemberAnswer): void;
   progress(bytesDone: number, bytesTotal: number): void;
   /** Undoes what an earlier stream of the operation left on this member; false when it cannot be done yet. */
@@ -52,7 +54,7 @@ export class MemberRuntime {
   #performing = false;
   #timer: NodeJS.Timeout | null = null;
   #resolveClosed: () => void = () => undefined;
-  #leaseMs = 10_000;
+  #leaseMs: number;
   #frozen = false;
   /** Set when the guard thawed this member behind our back. */
   #guardThawed = false;
@@ -60,6 +62,7 @@ export class MemberRuntime {
 
   constructor(context: MemberRuntimeContext) {
     this.#context = context;
+    this.#leaseMs = context.leaseMs;
     this.#state = initialMember(
       { member: context.member, kind: context.kind, operationSilenceMs: context.operationSilenceMs },
       context.state.highestToken(),

@@ -140,8 +140,11 @@ describe('a checkpoint of a grid with a realm in which one of ours dies', () => 
     it('is thawed by the guard when an agent is stopped in the window', async () => {
       const began = performance.now();
       const command = await heldAt('marked', 'a1');
+      const log = lab.grid.hosts[0]?.log ?? '';
+      const said = readFileSync(log, 'utf8').length;
       lab.grid.agents[0]?.signal('SIGSTOP');
       expect(await worstWaitSince(began)).to.be.lessThan(OWN_LEASE_MS + SLACK_MS);
+      expect(readFileSync(log, 'utf8').slice(said)).to.match(/"member":"a1".*undone by the guard/);
       lab.grid.agents[0]?.signal('SIGCONT');
       hooks.reset();
       const { code, stdout } = await command.finished;

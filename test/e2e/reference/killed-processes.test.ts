@@ -19,7 +19,7 @@ describe('a checkpoint in which a process of the grid dies', () => {
 
   before(async () => {
     lab = await createReferenceLab({
-      hosts: ['127.0.60.1', '127.0.60.2', '127.0.60.3'],
+      hosts: ['127.0.60.1', '127.0.60.2'],
       proxies: 1,
       env: hooks.env,
     });
