@@ -18,9 +18,12 @@ export async function checkpointUnderLoad(grid: TestGrid, name: string): Promise
   const command = grid.begin(['checkpoint', 'create', name, '--output', 'json']);
   let frozenAt = 0;
   let thawedAt = 0;
+  let thaws = 0;
   command.onStderr((text) => {
     if (frozenAt === 0 && /^freeze/m.test(text)) frozenAt = performance.now();
-    if (/^thaw/m.test(text)) thawedAt = performance.now();
+    const saidSoFar = text.match(/^thaw/gm)?.length ?? 0;
+    if (saidSoFar > thaws) thawedAt = performance.now();
+    thaws = saidSoFar;
   });
   const finished = await command.finished;
   return { finished, beganAt, frozenAt, thawedAt, endedAt: performance.now() };

@@ -195,6 +195,9 @@ export class TestGrid {
     for (const agent of this.agents) agent?.signal('SIGKILL');
     await Promise.all(this.agents.flatMap((agent) => (agent === null ? [] : [agent.gone])));
     for (const { server } of this.members) killAll(server.data);
+    // A guard whose server is gone for good would go on trying to undo.
+    for (const { configuration } of this.hosts)
+      spawnSync('pkill', ['-KILL', '-f', `agent/guard/main\\.[jt]s ${configuration}`]);
     this.#remove();
   }
 }
