@@ -2,8 +2,8 @@ import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 
 /** The agent's own disk is full: says so in words that help. Other errors stay what they are. */
 export function agentDiskError(error: unknown, what: string): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG') return error;
+  const code = fullDisk(error);
+  if (code === null) return error;
   return new StillpointError(
     {
       code: 'agent-disk-full',
@@ -13,4 +13,10 @@ export function agentDiskError(error: unknown, what: string): unknown {
     EXIT.aborted,
     { cause: error },
   );
+}
+
+/** The error's code where a file could not grow for lack of room; else null. */
+export function fullDisk(error: unknown): string | null {
+  const { code = '' } = error as NodeJS.ErrnoException;
+  return ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code) ? code : null;
 }

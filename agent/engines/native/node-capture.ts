@@ -1,8 +1,9 @@
 import { join } from 'node:path';
-import { StillpointError } from '../../../shared/domain/errors.ts';
+import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 import type { Mark } from '../../../shared/domain/grid.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
+import { fullDisk } from '../../disk-error.ts';
 import type { Capture, CaptureContext } from '../engine.ts';
 import { ownerOf } from '../restore/owner.ts';
 import { JournalFiles } from './journal-files.ts';
@@ -57,7 +58,7 @@ export class NodeCapture implements Capture {
   }
 
   prepare(): Promise<void> {
-    return this.#calls.run(() => this.#prepare());
+    return this.#calls.run(() => this.#prepare().catch((error: unknown) => this.#failed(error)));
   }
 
   async #prepare(): Promise<void> {
@@ -158,6 +159,14 @@ export class NodeCapture implements Capture {
   async close(): Promise<void> {
     await this.#operation.end();
     await this.#journal?.close();
+  }
+
+  #failed(error: unknown): never {
+    const code = fullDisk(error);
+    if (code === null) throw error;
+    const message = `no room for the copy of ${this.#settings.name} beside its data (${code})`;
+    const hint = `make room below ${this.#settings.data}, or prune checkpoints (stillpoint checkpoint prune)`;
+    throw new StillpointError({ code: 'host-disk-full', message, hint }, EXIT.aborted, { cause: error });
   }
 
   /** Everything below live/ but the journal. Nothing of it changes meanwhile. */

@@ -15,6 +15,7 @@ import {
 import { dirname, join } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Artifact } from '../../../shared/domain/manifest.ts';
+import { fullDisk } from '../../disk-error.ts';
 import type { ArtifactSource } from '../engine.ts';
 import type { Owner } from './owner.ts';
 import { isThere, syncDirectory } from './places.ts';
@@ -166,8 +167,8 @@ async function atMost<T>(
 }
 
 function diskError(error: unknown, path: string): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG') return error;
+  const code = fullDisk(error);
+  if (code === null) return error;
   return new StillpointError(
     {
       code: 'host-disk-full',

@@ -1,7 +1,10 @@
 import { expect } from 'chai';
+import { symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Capture } from '../../../agent/engines/engine.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Fault } from '../../conformance/model/faults.ts';
+import { smallDisk } from '../../repository/disks.ts';
 import { until } from '../../lab/processes.ts';
 import { beginCapture, token } from '../tested-capture.ts';
 import { modelLab } from './model.ts';
@@ -59,6 +62,26 @@ describe('the engine of a process that breaks the contract', function () {
       const { outcome, left } = await outcomeOf(fault);
       expect(outcome).to.equal(expected);
       expect(left).to.have.nested.property('held.quiesced', false);
+    });
+  }
+
+  // Only root may mount a disk that is too small.
+  if (process.getuid?.() === 0) {
+    it('gives up where there is no room beside the data, and leaves nothing there', async () => {
+      const lab = await modelLab();
+      const disk = smallDisk(64 * 1024);
+      try {
+        symlinkSync(disk.path, join(lab.settings.data, 'checkpoints'));
+        writeFileSync(join(lab.settings.data, 'live/large'), Buffer.alloc(1_000_000, 1));
+        const { capture } = await beginCapture(lab.engine, lab.folder);
+        expect(await captured(capture, () => undefined).catch(codeOf)).to.equal('host-disk-full');
+        await capture.abort();
+        await lab.write();
+        expect(lab.begun()).to.deep.equal([]);
+      } finally {
+        disk.remove();
+        await lab.remove();
+      }
     });
   }
 });
