@@ -105,8 +105,10 @@ export class Store {
       fs.renameSync(join(this.#live, '../rows.new'), join(this.#live, 'rows.json'));
     }
     if (suspended || (this.retained && !this.#faults.ignoreRetention)) return;
+    // What removes retained files still leaves the newest closed one: else it would seem that none was closed.
+    const keepFrom = this.#number - (this.retained ? 1 : 0);
     for (const name of fs.readdirSync(join(this.#live, 'journal'))) {
-      if (name < this.journalFile) fs.rmSync(join(this.#live, 'journal', name));
+      if (Number(name.slice(0, 8)) < keepFrom) fs.rmSync(join(this.#live, 'journal', name));
     }
   }
 }
