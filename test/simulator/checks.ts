@@ -89,6 +89,8 @@ export class Checks {
       if (agent.recorded === null || compareTokens(agent.recorded, action.token) !== 0) {
         throw new Broken('durable-token', `${agent.name}: ${formatToken(action.token)} is not on its disk`);
       }
+      if (action.token.attempt > MAX_ATTEMPTS)
+        throw new Broken('tries-again', `attempt ${action.token.attempt} of ${MAX_ATTEMPTS} begins`);
       watched.renewedMs = watched.granted.atMs;
       watched.isCalling = true;
     }

@@ -58,7 +58,9 @@ export class Connection {
       return;
     }
     this.sendSafely(to, receive);
-    if (weather.duplicates && random.chance(0.3)) this.sendSafely(to, receive);
+    // The second one comes when it comes, after others that were sent later.
+    if (weather.duplicates && random.chance(0.3) && !this.#vanishes && !this.#ends[to].isHeld)
+      this.#arrive(to, random.between(50, 15_000), receive);
   }
 
   /** One that a connection either carries or breaks over. */

@@ -129,22 +129,27 @@ export const PLANTED: readonly Planted[] = [
       'if (false) {',
     ],
   ),
-  plant('the-last-attempt-needs-no-proof', 'proven', [
-    ATTEMPT,
-    'if (invalid === null) return',
-    'if (invalid === null || attempt.token.attempt === state.config.maxAttempts) return',
-  ]),
-  plant('invalid-is-never-tried-again', 'tries-again', [
+  plant(
+    'the-last-attempt-needs-no-proof',
+    'proven',
+    [
+      ATTEMPT,
+      'if (invalid === null) return',
+      'if (invalid === null || attempt.token.attempt === state.config.maxAttempts) return',
+    ],
+    NO_HELD_NEEDED,
+  ),
+  plant('invalid-is-never-tried-again', 'ending', [
     ATTEMPT,
     'if (attempt.token.attempt < maxAttempts) return',
     'if (attempt.token.attempt < 1) return',
   ]),
-  plant('one-attempt-too-many', 'ending', [
+  plant('one-attempt-too-many', 'tries-again', [
     ATTEMPT,
     'if (attempt.token.attempt < maxAttempts) return',
     'if (attempt.token.attempt <= maxAttempts) return',
   ]),
-  plant('the-next-attempt-has-the-same-token', 'tries-again', [
+  plant('the-next-attempt-has-the-same-token', 'ends', [
     ATTEMPT,
     'token: { epoch, counter, attempt: number },',
     'token: { epoch, counter, attempt: 1 },',
@@ -408,12 +413,11 @@ export const PLANTED: readonly Planted[] = [
     "{ type: 'answer', answer: { type: 'failed', failure, state: mayBeFrozen ? 'frozen' : 'running' } },",
     '',
   ]),
-  plant('a-thaw-asked-meanwhile-is-not-answered', 'tries-again', [
-    MEMBER_LEASE,
-    'return asked ? answerAlreadyResumed(next, next.phase) : stay(next);',
-    'return stay(next);',
+  plant('an-engine-that-hangs-is-waited-for', 'thaws-by-itself', [
+    MEMBER,
+    'return becomeAborting(state, { asked: false, closing: false });',
+    'return stay(now < 0 ? becomeAborting(state, { asked: false, closing: false }).state : state);',
   ]),
-
   // Who holds the grid.
   plant('the-living-are-taken-over', 'claim', [CLAIM, 'leaseHasEnded(held.lease, now)', 'now > 0']),
   plant('the-dead-are-not-taken-over', 'claim', [CLAIM, ' || leaseHasEnded(held.lease, now)', '']),

@@ -19,7 +19,7 @@ export const PROMISES = {
   ends: 'every checkpoint ends',
   'next-succeeds': 'once faults have stopped, the next checkpoint succeeds',
   'no-reason': 'a checkpoint in which nothing goes wrong that matters is committed',
-  'tries-again': 'a cut that could not be proven is tried again',
+  'tries-again': 'a cut that could not be proven is tried again, and no more often than was asked for',
   confirms: 'what can be confirmed is confirmed: nobody is called maybe frozen for nothing',
   'no-crash': 'the machines have an answer to every event',
 } as const;

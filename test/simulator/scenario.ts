@@ -78,6 +78,7 @@ const PLAIN = [
   'pauseCoordinator',
   'cancel',
   'cancel',
+  'cancel',
   'anotherCoordinator',
   'ignorantCoordinator',
   'commitFails',
@@ -89,17 +90,24 @@ const PLAIN = [
   'slowNetwork',
 ] as const;
 
+/** What it takes some faults together to see. */
+const TOGETHER: readonly (readonly Fault['kind'][])[] = [
+  ['duplicateMessages', 'reorderMessages', 'leak'],
+  ['duplicateMessages', 'reorderMessages', 'leak', 'leak'],
+  ['duplicateMessages', 'leak'],
+  ['leak', 'leak', 'leak'],
+  ['cancel', 'cancel'],
+];
+
 /** The scenario of a seed: the grid, its clients, and what goes wrong when. */
 export function scenarioOf(seed: number): Scenario {
   const random = new Random(seed);
   const models: Model[] = [random.chance(0.8) ? 'commitFence' : 'writeFence'];
   const more = random.pick([0, 1, 1, 2, 2, 2, 3]);
   for (let index = 0; index < more; index += 1) models.push(anotherModel(random, models));
-  const faults: Fault[] = [];
-  const count = random.pick([0, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 6]);
-  // So many events find a machine in a checkpoint in which nothing goes wrong.
-  const steps = 8 + 14 * models.length;
-  for (let index = 0; index < count; index += 1) faults.push(...faultsOf(random, models.length, steps));
+  const faults: Fault[] = random.chance(0.12) ? together(random, models.length) : [];
+  const count = random.pick(faults.length > 0 ? [0, 0, 1] : [0, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 6]);
+  for (let index = 0; index < count; index += 1) faults.push(anyFault(random, models.length));
   return {
     seed,
     models,
@@ -115,24 +123,40 @@ function anotherModel(random: Random, models: readonly Model[]): Model {
   return model === 'instant' && models.includes('instant') ? 'commitFence' : model;
 }
 
-function faultsOf(random: Random, members: number, steps: number): Fault[] {
-  const member = random.below(members);
-  const step = random.below(steps);
-  const forTime = Math.floor(random.scaled(500, 3_000_000));
-  const one = { step, member, forTime };
+function anyFault(random: Random, members: number): Fault {
+  const [step, member] = [random.below(stepsOf(members)), random.below(members)];
+  const one = { step, member, forTime: someTime(random) };
   const sort = random.next();
   if (sort < 0.08) {
-    return [{ ...one, kind: 'partition', direction: random.pick(['toAgent', 'toCoordinator', 'both']) }];
+    return { ...one, kind: 'partition', direction: random.pick(['toAgent', 'toCoordinator', 'both']) };
   }
   if (sort < 0.28) {
     const kind = random.pick(['engineFails', 'engineHangs', 'engineSlow', 'engineSlow'] as const);
     // From the beginning: the call itself decides when.
-    return [{ ...one, step: random.chance(0.7) ? 0 : step, kind, call: random.pick(ENGINE_CALLS) }];
+    return { ...one, step: random.chance(0.7) ? 0 : step, kind, call: random.pick(ENGINE_CALLS) };
   }
   const kind = random.pick(PLAIN);
-  if (kind === 'leak' && random.chance(0.5)) {
-    // Whoever is tried again and again: the cut cannot be proven in any attempt.
-    return [one, one, one].map((each) => ({ ...each, kind, step: 0 }));
+  // Longer than a lease, shorter than a guard waits.
+  if (kind === 'pauseAgent' && random.chance(0.5)) {
+    return { ...one, kind, forTime: Math.floor(random.between(950_000, 1_250_000)) };
   }
-  return [{ ...one, kind }];
+  return { ...one, kind };
+}
+
+function together(random: Random, members: number): Fault[] {
+  const member = random.below(members);
+  return random.pick(TOGETHER).map((kind) => {
+    const step = kind === 'cancel' ? random.below(stepsOf(members)) : 0;
+    return { kind, step, member, forTime: someTime(random) } as Fault;
+  });
+}
+
+/** So many events find a machine in a checkpoint in which nothing goes wrong. */
+function stepsOf(members: number): number {
+  return 4 + 17 * members;
+}
+
+/** Half a millisecond to some seconds, or until all faults stop. */
+function someTime(random: Random): number {
+  return random.chance(0.1) ? 20_000_000 : Math.floor(random.scaled(500, 3_000_000));
 }
