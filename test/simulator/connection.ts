@@ -15,7 +15,7 @@ interface End {
 
 /** So long a connection may say nothing before the transport calls it dead. */
 const PING_FROM = 500_000;
-const PING_TO = 2_500_000;
+const PING_TO = 4_000_000;
 
 /**
  * A stream between a coordinator and an agent. In order and at most once, unless the weather says otherwise;

@@ -33,6 +33,7 @@ export class SimulatedCoordinator extends Process {
   #commits = false;
   #machine: CoordinatorState | null = null;
   readonly #connections: (Connection | null)[];
+  readonly #aborted = new Map<string, number>();
   readonly #reconnecting = new Set<number>();
   readonly #alarm: Alarm;
 
@@ -116,7 +117,7 @@ export class SimulatedCoordinator extends Process {
       case 'send': {
         const connection = this.#connections[this.#indexOf(effect.member)];
         const { command } = effect;
-        if (command.type === 'abort') this.abortsSince ??= this.world.now;
+        if (command.type === 'abort') this.#aborts(effect.member);
         this.world.note(this.name, 41, command.type.length, () => `to ${effect.member}: ${command.type}`);
         connection?.send('agent', () => connection.agent.commandReceived(connection, command));
         return;
@@ -130,6 +131,14 @@ export class SimulatedCoordinator extends Process {
       case 'finish':
         return this.#end(effect.outcome);
     }
+  }
+
+  #aborts(member: string): void {
+    this.abortsSince ??= this.world.now;
+    const times = (this.#aborted.get(member) ?? 0) + 1;
+    this.#aborted.set(member, times);
+    if (times > 2 * (DEADLINES.abortGiveUpMs / DEADLINES.abortRetryMs))
+      throw new Broken('pauses', `${this.name} says abort to ${member} for the ${times}th time`);
   }
 
   #commit(proof: CommitProof): void {

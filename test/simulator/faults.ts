@@ -68,7 +68,8 @@ export function strike(world: World, fault: Fault): void {
     case 'engineFails':
     case 'engineHangs':
     case 'engineSlow':
-      checks.excuse(member);
+      // A freeze that hangs is no excuse: its lease runs. A thaw is: it is given a lease of its own.
+      if (fault.call === 'thaw') checks.excuse(member);
       engine.faults.push(fault);
       return;
     case 'killCoordinator':

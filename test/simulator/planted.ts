@@ -90,7 +90,7 @@ export const PLANTED: readonly Planted[] = [
     "toEach(names(state), { type: 'thaw'",
     "toEach(names(state, 'fenced'), { type: 'thaw'",
   ]),
-  plant('answers-of-an-older-attempt-count', 'proven', [
+  plant('answers-of-an-older-attempt-count', 'consistent-cut', [
     COORDINATOR,
     "if (!('token' in answer) || !sameToken(answer.token, phase.attempt.token)) return stay(state);",
     "if (!('token' in answer)) return stay(state);",
@@ -216,7 +216,7 @@ export const PLANTED: readonly Planted[] = [
     "if (phase.name === 'aborting') return giveUp(state, phase);",
     "if (phase.name === 'aborting') return stay(state);",
   ]),
-  plant('an-abort-is-retried-without-a-pause', 'ends', [
+  plant('an-abort-is-retried-without-a-pause', 'pauses', [
     ABORT,
     'const next = { ...phase, retryAt: now + state.config.deadlines.abortRetryMs };',
     'const next = { ...phase, retryAt: now };',

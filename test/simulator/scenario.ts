@@ -97,6 +97,15 @@ const TOGETHER: readonly (readonly Fault['kind'][])[] = [
   ['duplicateMessages', 'leak'],
   ['leak', 'leak', 'leak'],
   ['cancel', 'cancel'],
+  ['engineHangs', 'coordinatorPowerLoss'],
+  ['pauseAgent', 'coordinatorPowerLoss'],
+];
+
+const FROM_THE_BEGINNING: readonly Fault['kind'][] = [
+  'duplicateMessages',
+  'reorderMessages',
+  'leak',
+  'engineHangs',
 ];
 
 /** The scenario of a seed: the grid, its clients, and what goes wrong when. */
@@ -146,8 +155,12 @@ function anyFault(random: Random, members: number): Fault {
 function together(random: Random, members: number): Fault[] {
   const member = random.below(members);
   return random.pick(TOGETHER).map((kind) => {
-    const step = kind === 'cancel' ? random.below(stepsOf(members)) : 0;
-    return { kind, step, member, forTime: someTime(random) } as Fault;
+    const one = { member, forTime: someTime(random) };
+    // What hangs or leaks does so when its call comes; the weather is bad from the beginning.
+    const step = FROM_THE_BEGINNING.includes(kind) ? 0 : random.below(stepsOf(members));
+    return (
+      kind === 'engineHangs' ? { ...one, kind, step, call: 'freeze' } : { ...one, kind, step }
+    ) as Fault;
   });
 }
 
