@@ -30,8 +30,8 @@ interface Watched {
   /** By its own clock: the last word that renewed its lease, or the start of the call that granted it. */
   renewedMs: number;
   isCalling: boolean;
-  /** The newest arm or freeze, and when it was first received. */
-  granted: { readonly key: string; readonly atMs: number };
+  /** When each arm and each freeze was first received. */
+  readonly granted: Map<string, number>;
   lastFenced: Token | null;
   /** A guard, a slow or restarted engine or a stopped agent may make a freeze longer. */
   isExcused: boolean;
@@ -49,7 +49,7 @@ export class Checks {
       toldToEnd: false,
       renewedMs: 0,
       isCalling: false,
-      granted: { key: '', atMs: 0 },
+      granted: new Map(),
       lastFenced: null,
       isExcused: false,
       answers: new Map(),
@@ -66,10 +66,10 @@ export class Checks {
     if (command.type === 'thaw' || command.type === 'abort') this.toldToEnd(agent);
     this.wordReceived(agent);
     if (command.type !== 'arm' && command.type !== 'freeze') return;
-    const key = `${command.type} ${formatToken(command.token)}`;
+    const key = grantOf(command);
     const watched = this.#of(agent.index);
-    if (watched.granted.key === key) return;
-    watched.granted = { key, atMs: agent.nowMs };
+    if (watched.granted.has(key)) return;
+    watched.granted.set(key, agent.nowMs);
     if (command.type === 'arm') watched.toldToEnd = false;
   }
 
@@ -91,7 +91,7 @@ export class Checks {
       }
       if (action.token.attempt > MAX_ATTEMPTS)
         throw new Broken('tries-again', `attempt ${action.token.attempt} of ${MAX_ATTEMPTS} begins`);
-      watched.renewedMs = watched.granted.atMs;
+      watched.renewedMs = watched.granted.get(grantOf(action)) ?? agent.nowMs;
       watched.isCalling = true;
     }
     if (action.type !== 'thaw' && action.type !== 'abort') return;
@@ -170,6 +170,11 @@ export class Checks {
         `engine ${member} is fenced under ${formatToken(token)} after ${formatToken(watched.lastFenced)}`,
       );
     watched.lastFenced = token;
+    const other = this.#world.engines.find(
+      ({ isFenced, current }) => isFenced && current?.operation !== attempted.operation,
+    );
+    if (other !== undefined)
+      throw new Broken('claim', `engines ${member} and ${other.index} are fenced for two operations at once`);
     const coordinator = this.#world.coordinators.find(({ name }) => name === attempted.operation);
     const kind = coordinator?.ending?.kind;
     if (kind === 'aborted' || kind === 'invalid' || kind === 'committed')
@@ -258,4 +263,8 @@ export class Checks {
   #of(member: number): Watched {
     return this.#watched[member] as Watched;
   }
+}
+
+function grantOf({ type, token }: { readonly type: 'arm' | 'freeze'; readonly token: Token }): string {
+  return `${type} ${formatToken(token)}`;
 }

@@ -1,8 +1,8 @@
 import type { Effect, SimulatedEngine } from './engine.ts';
 import type { World } from './world.ts';
 
-/** So long a client waits for an answer; then it goes on, not knowing. */
-const PATIENCE = 30_000;
+/** Without an answer (it was lost, or its server died) a client goes on after this, not knowing. */
+const PATIENCE = 10_000;
 
 /**
  * A client of the grid. It writes on one member after the other, each write with all that it knew: its last
@@ -30,32 +30,19 @@ class Client {
     }
     const engine = this.#whereToWrite();
     const effect: Effect = { member: engine.index, causes: this.#knows, place: null, acknowledgedAt: null };
-    let isAnswered = false;
     timeline.after(random.between(50, 800), () =>
-      engine.write(effect, (acknowledged) => {
-        if (isAnswered || !acknowledged) return;
-        isAnswered = true;
-        timeline.after(random.between(50, 400), () => {
-          effect.acknowledgedAt = this.#world.now;
-          this.#knows = [effect];
-          this.act();
-        });
-      }),
+      engine.write(effect, (told) => this.#answered(effect, told)),
     );
-    timeline.after(PATIENCE, () => {
-      if (isAnswered) return;
-      // Blocked by a fence is no reason to give up; an engine that is down or an answer that was lost is.
-      if (engine.isFenced) return this.#waitFor(engine, () => isAnswered);
-      isAnswered = true;
-      this.act();
-    });
   }
 
-  #waitFor(engine: SimulatedEngine, isAnswered: () => boolean): void {
-    this.#world.timeline.after(PATIENCE, () => {
-      if (isAnswered()) return;
-      if (engine.isFenced) this.#waitFor(engine, isAnswered);
-      else this.act();
+  #answered(effect: Effect, isAcknowledged: boolean): void {
+    const { random, timeline } = this.#world;
+    timeline.after(isAcknowledged ? random.between(50, 400) : PATIENCE, () => {
+      if (isAcknowledged) {
+        effect.acknowledgedAt = this.#world.now;
+        this.#knows = [effect];
+      }
+      this.act();
     });
   }
 

@@ -15,7 +15,10 @@ export async function runFleet(
 }
 
 function runThread(next: () => Job | null, done: (result: SeedsDone | PlantedDone) => void): Promise<void> {
-  const worker = new Worker(new URL('./fleet-worker.ts', import.meta.url));
+  const worker = new Worker(new URL('./fleet-worker.ts', import.meta.url), {
+    // A run leaves nothing behind: with room for many of them, most of what they made is dead when it is looked at.
+    resourceLimits: { maxYoungGenerationSizeMb: 96 },
+  });
   return new Promise<void>((resolve, reject) => {
     const give = (): void => {
       const job = next();

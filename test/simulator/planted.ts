@@ -90,10 +90,16 @@ export const PLANTED: readonly Planted[] = [
     "toEach(names(state), { type: 'thaw'",
     "toEach(names(state, 'fenced'), { type: 'thaw'",
   ]),
-  plant('answers-of-an-older-attempt-count', 'consistent-cut', [
+  plant('answers-of-an-older-attempt-count', 'tries-again', [
     COORDINATOR,
     "if (!('token' in answer) || !sameToken(answer.token, phase.attempt.token)) return stay(state);",
     "if (!('token' in answer)) return stay(state);",
+  ]),
+
+  plant('marks-of-an-older-attempt-count', 'nothing-missing', [
+    COORDINATOR,
+    "if (!('token' in answer) || !sameToken(answer.token, phase.attempt.token)) return stay(state);",
+    "if (!('token' in answer) || (answer.type !== 'marked' && !sameToken(answer.token, phase.attempt.token)))\n    return stay(state);",
   ]),
 
   // Validity.
