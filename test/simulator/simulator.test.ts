@@ -48,6 +48,16 @@ describe('the simulator', () => {
     expect(parts.reduce((sum, { digest }) => (sum + digest) >>> 0, 0)).to.equal(whole.digest);
   });
 
+  it('sees why a grid may have one instant domain and not two: preflight refuses what breaks the cut', () => {
+    const promises = new Set<string | undefined>();
+    for (let seed = 1; seed <= 100; seed += 1) {
+      const models = ['commitFence', 'instant', 'instant'] as const;
+      const run = simulate({ ...scenarioOf(seed), models, faults: [], clients: 3 });
+      promises.add(run.failure?.promise);
+    }
+    expect([...promises]).to.have.members(['consistent-cut', undefined]);
+  });
+
   it('plants at least forty faults, each under a name of its own', () => {
     expect(new Set(PLANTED.map(({ id }) => id)).size).to.equal(PLANTED.length);
     expect(PLANTED.length).to.be.at.least(40);
