@@ -225,6 +225,16 @@ export class Checks {
         `${coordinator.name} says ${ending.kind}; engine ${frozen[0].index} is frozen`,
       );
     }
+    if (ending.kind === 'aborted' || ending.kind === 'invalid') {
+      const told = (ending.failure.members ?? []).filter(
+        ({ state }) => state === 'running' || state === 'stopped',
+      );
+      if (told.length !== engines.length)
+        throw new Broken(
+          'names',
+          `${coordinator.name} says ${ending.kind} and of ${told.length} members how they are`,
+        );
+    }
     const { abortsSince } = coordinator;
     if (abortsSince !== null && this.#world.now - abortsSince > ABORTS_AT_MOST && !coordinator.wasPaused)
       throw new Broken('ends', `${coordinator.name} did not give up its abort in time`);

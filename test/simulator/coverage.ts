@@ -45,7 +45,7 @@ const MEMBER_PHASES = new Map(Object.keys(MEMBER).map((name, index) => [name, in
 
 /** How often each change of phase was made, by both machines, over any number of runs. */
 export class Coverage {
-  readonly counts: Uint32Array<ArrayBufferLike>;
+  readonly counts: Uint32Array;
 
   constructor(counts: Uint32Array = new Uint32Array(2 * WIDTH * WIDTH)) {
     this.counts = counts;

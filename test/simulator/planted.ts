@@ -281,6 +281,22 @@ export const PLANTED: readonly Planted[] = [
     'return { state, effects: [] };',
   ]),
 
+  plant('a-failure-names-nobody', 'names', [
+    COORDINATOR,
+    'return abort(state, { phase: phaseOf(phase), member, ...answer.failure }, now);',
+    'return abort(state, { phase: phaseOf(phase), ...answer.failure }, now);',
+  ]),
+  plant('a-failure-in-a-freeze-is-told-of-the-thaw', 'names', [
+    COORDINATOR,
+    "return 'freeze';",
+    "return 'thaw';",
+  ]),
+  plant('an-abort-says-nothing-of-the-members', 'names', [
+    ABORT,
+    'const failure: Failure = { ...phase.failure, members: memberStates(state, phase) };',
+    'const failure: Failure = { ...phase.failure };',
+  ]),
+
   // Tokens.
   plant('no-record-before-the-arm', 'durable-token', [COMMANDS, "[{ type: 'record', token }],", '[],']),
   plant('the-record-comes-after-the-arm', 'durable-token', [

@@ -12,6 +12,7 @@ export const PROMISES = {
   'lease-lasts': 'a member whose lease is renewed does not let go',
   'thawed-after-the-end': 'nobody is frozen after the end of a checkpoint that does not say so',
   ending: 'what the coordinator says in the end is what happened',
+  names: 'an abort names the member and the phase of the first failure, and the state of every member',
   'tokens-grow': 'tokens only grow',
   'durable-token': 'a token is on disk before a fence closes',
   claim: 'one operation at a time holds the grid, a dead one no longer than its lease',

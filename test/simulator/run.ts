@@ -43,6 +43,14 @@ const CONFIRMABLE: readonly Fault['kind'][] = [
   'commitFails',
 ];
 
+const PHASE_OF = {
+  prepare: 'prepare',
+  arm: 'prepare',
+  freeze: 'freeze',
+  thaw: 'thaw',
+  collect: 'collect',
+} as const;
+
 export interface RunOptions {
   readonly machines?: Machines;
   readonly coverage?: Coverage;
@@ -108,6 +116,18 @@ class Story {
       throw new Broken('tries-again', end);
     if (only(...HARMLESS, ...SPOILING, ...CONFIRMABLE) && kind === 'maybeFrozen')
       throw new Broken('confirms', end);
+    this.#judgeName();
+  }
+
+  /** Where only one thing went wrong there is no doubt what the first failure was. */
+  #judgeName(): void {
+    const { coordinators, scenario } = this.#world;
+    const [fault, ...others] = scenario.faults;
+    const ending = coordinators[0]?.ending;
+    if (fault?.kind !== 'engineFails' || others.length > 0 || ending?.kind !== 'aborted') return;
+    const { member, phase } = ending.failure;
+    if (member !== `agent ${fault.member}` || phase !== PHASE_OF[fault.call])
+      throw new Broken('names', `${fault.call} failed on agent ${fault.member}; told: ${phase} on ${member}`);
   }
 
   /** The claim of a dead one may still stand; nothing else may be in the way. */
