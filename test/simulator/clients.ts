@@ -1,5 +1,6 @@
-import type { Effect, SimulatedEngine } from './engine.ts';
+import type { SimulatedEngine } from './engine.ts';
 import type { World } from './world.ts';
+import type { Effect } from './written.ts';
 
 /** Without an answer (it was lost, or its server died) a client goes on after this, not knowing. */
 const PATIENCE = 10_000;

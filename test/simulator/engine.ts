@@ -3,16 +3,7 @@ import { formatToken, type Token } from '../../shared/domain/token.ts';
 import type { EngineCall, EngineResult } from '../../shared/protocol/member-machine.ts';
 import type { Fault, Model } from './scenario.ts';
 import type { World } from './world.ts';
-
-/** Something a client wrote. It must not be in a cut without all that its writer knew. */
-export interface Effect {
-  readonly member: number;
-  readonly causes: readonly Effect[];
-  /** Its place in the member's log; null before it is there. */
-  place: number | null;
-  /** When its writer was told of it; null before. */
-  acknowledgedAt: number | null;
-}
+import { Written, type Effect } from './written.ts';
 
 /** What really happened to a member in one attempt, in true time. No machine sees any of it. */
 export interface Attempted {
@@ -33,10 +24,6 @@ export interface Attempted {
 }
 
 type Answer = (result: EngineResult) => void;
-interface Writer {
-  readonly effect: Effect;
-  readonly answer: (acknowledged: boolean) => void;
-}
 type EngineFault = Extract<Fault, { kind: 'engineFails' | 'engineHangs' | 'engineSlow' }>;
 
 /** The engine opens by itself when nobody who lives has renewed its fence for so long. */
@@ -55,7 +42,6 @@ const HANGS = 5_000_000;
  */
 export class SimulatedEngine {
   readonly attempts: Attempted[] = [];
-  readonly log: Effect[] = [];
   readonly index: number;
   readonly model: Model;
   readonly faults: EngineFault[] = [];
@@ -67,15 +53,12 @@ export class SimulatedEngine {
   readonly #observed: SimulatedEngine | null;
   #incarnation = 1;
   #armed: Attempted | null = null;
-  /** So much of the log is visible to everyone. */
-  #visible = 0;
+  readonly #written = new Written();
   /** What an observer shows while it is fenced. */
   #shown = 0;
   #generation = 0;
   #aborts = 0;
   #pending: { readonly action: EngineCall; readonly answer: Answer } | null = null;
-  #unacknowledged: Writer[] = [];
-  #blocked: Writer[] = [];
 
   constructor(world: World, index: number, model: Model, observed: SimulatedEngine | null) {
     this.#world = world;
@@ -104,39 +87,27 @@ export class SimulatedEngine {
   // What clients do.
 
   write(effect: Effect, answer: (acknowledged: boolean) => void): void {
-    const writer = { effect, answer };
     if (!this.isUp) return answer(false);
-    if (this.isFenced && this.model === 'writeFence') this.#blocked.push(writer);
-    else this.#append(writer);
+    if (this.isFenced && this.model === 'writeFence') return this.#written.block(effect, answer);
+    this.#written.append(effect, answer);
+    if (!(this.isFenced && this.model === 'commitFence')) this.#show();
   }
 
   /** The newest that a client can read here. */
   read(): Effect | null {
     if (!this.isUp) return null;
-    if (this.#observed === null) return this.log[this.#visible - 1] ?? null;
+    const { log, visible } = this.#written;
+    if (this.#observed === null) return log[visible - 1] ?? null;
     const shown = this.isFenced ? this.#shown : this.#observed.log.length;
     return this.#observed.log[shown - 1] ?? null;
   }
 
-  #append(writer: Writer): void {
-    writer.effect.place = this.log.length;
-    this.log.push(writer.effect);
-    this.#unacknowledged.push(writer);
-    if (!(this.isFenced && this.model === 'commitFence')) this.#show();
+  get log(): readonly Effect[] {
+    return this.#written.log;
   }
 
-  /** All that is in the log becomes visible, and its writers are told. */
   #show(): void {
-    this.#visible = this.log.length;
-    for (const { answer } of this.#unacknowledged.splice(0)) {
-      if (!this.losesAcknowledgements) answer(true);
-      else if (this.#world.random.chance(0.5)) answer(false);
-      else answer(true);
-    }
-  }
-
-  #letWritersIn(): void {
-    for (const writer of this.#blocked.splice(0)) this.#append(writer);
+    this.#written.show(() => !this.losesAcknowledgements || this.#world.random.chance(0.5));
   }
 
   // What the agent asks for.
@@ -268,7 +239,7 @@ export class SimulatedEngine {
     armed.leaked = true;
     this.#world.note(`engine ${this.index}`, 3, 0, () => 'something gets past the fence');
     this.#shown = this.#observed?.log.length ?? 0;
-    for (const writer of this.#blocked.splice(0)) this.#append(writer);
+    this.#written.letIn();
     this.#show();
   }
 
@@ -311,7 +282,7 @@ export class SimulatedEngine {
       this.#world.note(`engine ${this.index}`, 4, this.log.length, () => `fence opened by ${by}`);
     }
     if (this.isUp) {
-      this.#letWritersIn();
+      this.#written.letIn();
       this.#show();
     }
     this.#world.clientsWanted(3000);
@@ -328,7 +299,7 @@ export class SimulatedEngine {
     this.#giveUp('connection lost');
     if (this.#armed?.openedAt === null) this.#armed.restarted = true;
     if (!keepsFence) this.open('crash');
-    for (const { answer } of [...this.#unacknowledged.splice(0), ...this.#blocked.splice(0)]) answer(false);
+    this.#written.disconnect();
     this.#world.timeline.after(forTime, () => this.start());
   }
 
@@ -336,7 +307,7 @@ export class SimulatedEngine {
     if (this.isUp) return;
     this.isUp = true;
     this.#incarnation += 1;
-    this.#visible = this.log.length;
+    this.#written.visible = this.log.length;
     this.#shown = this.#observed?.log.length ?? 0;
     this.#world.note(`engine ${this.index}`, 6, this.#incarnation, () => 'started again');
   }
