@@ -78,8 +78,9 @@ export function abortTimePassed(state: CoordinatorState, phase: Aborting, now: n
 
 /** Told to stop trying, or the time for it is over: say which members may still be frozen. */
 export function giveUp(state: CoordinatorState, phase: Aborting): CoordinatorStep {
-  const unknown = unconfirmed(state, phase);
-  if (unknown.length === 0) return finishWhenConfirmed(state, phase, []);
+  // Before the first arm nobody can be frozen, whoever has not answered.
+  const unknown = state.armSent ? unconfirmed(state, phase) : [];
+  if (unknown.length === 0) return confirmed(state, phase, []);
   const failure: Failure = {
     ...phase.failure,
     message: `${phase.failure.message}; the thaw of ${unknown.join(', ')} is not confirmed`,
@@ -95,6 +96,14 @@ function finishWhenConfirmed(
   effects: readonly CoordinatorEffect[],
 ): CoordinatorStep {
   if (unconfirmed(state, phase).length > 0) return { state, effects };
+  return confirmed(state, phase, effects);
+}
+
+function confirmed(
+  state: CoordinatorState,
+  phase: Aborting,
+  effects: readonly CoordinatorEffect[],
+): CoordinatorStep {
   const failure: Failure = { ...phase.failure, members: memberStates(state, phase) };
   return over(state, [...effects, { type: 'finish', outcome: { kind: phase.kind, failure } }]);
 }

@@ -43,11 +43,15 @@ export function streamClosed(state: MemberMachineState): MemberStep {
   }
 }
 
-/** A member that failed may not wait for the coordinator's abort: it may be frozen right now. */
+/**
+ * A member that failed may not wait for the coordinator's abort: it may be frozen right now. An abort that was
+ * given up with what stood before it (a token that could not be recorded) is begun again, for whom it was.
+ */
 export function engineFailed(state: MemberMachineState, failure: Failure): MemberStep {
-  const { name } = state.phase;
-  const mayBeFrozen = name === 'freezing' || name === 'thawing' || name === 'lettingGo';
-  return becomeAborting(state, { asked: false, closing: false }, [
+  const { phase } = state;
+  const mayBeFrozen = phase.name === 'freezing' || phase.name === 'thawing' || phase.name === 'lettingGo';
+  const { asked, closing } = phase.name === 'aborting' ? phase : { asked: false, closing: false };
+  return becomeAborting(state, { asked, closing }, [
     { type: 'answer', answer: { type: 'failed', failure, state: mayBeFrozen ? 'frozen' : 'running' } },
   ]);
 }

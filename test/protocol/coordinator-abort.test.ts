@@ -171,6 +171,28 @@ describe('the abort of a checkpoint', () => {
     expect(run.state).to.equal(state);
   });
 
+  it('that is given up before anybody was armed calls nobody maybe frozen', () => {
+    const again = twoMembers();
+    again.happens({ type: 'cancelled', now: 1, failure });
+    again.happens({ type: 'cancelled', now: 2, failure });
+    const tooLate = twoMembers();
+    tooLate.happens({ type: 'cancelled', now: 1, failure });
+    tooLate.happens({ type: 'timePassed', now: 501 });
+    for (const { outcome } of [again, tooLate]) {
+      expect(outcome).to.deep.equal({
+        kind: 'aborted',
+        failure: {
+          ...failure,
+          phase: 'prepare',
+          members: [
+            { name: 'a', state: 'running' },
+            { name: 'b', state: 'running' },
+          ],
+        },
+      });
+    }
+  });
+
   it('keeps the word of the failure itself about where and in whom it happened', () => {
     const run = twoMembers();
     run.answers('a', {

@@ -89,4 +89,10 @@ describe('the end of an operation on a member', () => {
       ]);
     });
   }
+
+  it('is begun again when it failed, and whoever waits for it still hears of it', () => {
+    const member = new Driven().frozen().receives({ type: 'abort', token: first }).happens(closes);
+    expect(member.engine({ type: 'failed', failure }).did).to.deep.equal(['answer failed', 'engine abort']);
+    expect(member.engine(aborted).did).to.deep.equal(['answer aborted', 'closed']);
+  });
 });

@@ -3,7 +3,7 @@ export class Random {
   #state: number;
 
   constructor(seed: number) {
-    this.#state = seed >>> 0;
+    this.#state = Math.imul(seed, 0x9e3779b1) >>> 0;
   }
 
   /** In [0, 1). */
@@ -17,6 +17,20 @@ export class Random {
 
   between(from: number, to: number): number {
     return from + this.next() * (to - from);
+  }
+
+  /** Between both, small ones as often as large ones of the next size. */
+  scaled(from: number, to: number): number {
+    return from * (to / from) ** this.next();
+  }
+
+  /** 0 to `count` - 1. */
+  below(count: number): number {
+    return Math.floor(this.next() * count);
+  }
+
+  pick<T>(from: readonly T[]): T {
+    return from[this.below(from.length)] as T;
   }
 
   chance(probability: number): boolean {

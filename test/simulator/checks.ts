@@ -1,0 +1,280 @@
+import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
+import { compareTokens, formatToken, type Token } from '../../shared/domain/token.ts';
+import type { Claim } from '../../shared/protocol/claim.ts';
+import type { CommitProof } from '../../shared/protocol/coordinator-machine.ts';
+import type { EngineCall, EngineResult } from '../../shared/protocol/member-machine.ts';
+import { LEASE_MS, type SimulatedAgent } from './agent.ts';
+import { DEADLINES, MAX_ATTEMPTS, type Ending, type SimulatedCoordinator } from './coordinator.ts';
+import { checkCut } from './cut.ts';
+import type { Attempted } from './engine.ts';
+import { MAX_DRIFT } from './process.ts';
+import { Broken } from './promises.ts';
+import { whyNotHeld, whyNotProven } from './truth.ts';
+import type { World } from './world.ts';
+
+const LEASE = LEASE_MS * 1000;
+/** By the slowest clock, and until the engine has done it. */
+const LEASE_AT_MOST = LEASE * (1 + 2 * MAX_DRIFT) + 30_000;
+const LEASE_AT_LEAST = LEASE * (1 - 2 * MAX_DRIFT);
+/** With a guard, an engine's deadline or a slow engine in between. */
+const EXCUSED = 3 * LEASE;
+/** However often the coordinator says a word. */
+const LONGEST = 14 * LEASE;
+
+/** Then an abort that is not confirmed is told as it is. */
+const ABORTS_AT_MOST = DEADLINES.abortGiveUpMs * 1000 * (1 + 2 * MAX_DRIFT) + 10_000;
+
+interface Watched {
+  /** Somebody or something gave the agent a reason to let go. */
+  toldToEnd: boolean;
+  /** By its own clock: the last word that renewed its lease, or the start of the call that granted it. */
+  renewedMs: number;
+  isCalling: boolean;
+  /** When each arm and each freeze was first received. */
+  readonly granted: Map<string, number>;
+  lastFenced: Token | null;
+  /** A guard, a slow or restarted engine or a stopped agent may make a freeze longer. */
+  isExcused: boolean;
+  readonly answers: Map<string, string>;
+}
+
+/** What is judged while a run goes on: by true times and what clients saw, never by a machine's own word. */
+export class Checks {
+  readonly #world: World;
+  readonly #watched: readonly Watched[];
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#watched = world.scenario.models.map(() => ({
+      toldToEnd: false,
+      renewedMs: 0,
+      isCalling: false,
+      granted: new Map(),
+      lastFenced: null,
+      isExcused: false,
+      answers: new Map(),
+    }));
+  }
+
+  excuse(member: number): void {
+    this.#of(member).isExcused = true;
+  }
+
+  // What an agent hears and does.
+
+  commandReceived(agent: SimulatedAgent, command: MemberCommand): void {
+    if (command.type === 'thaw' || command.type === 'abort') this.toldToEnd(agent);
+    this.wordReceived(agent);
+    if (command.type !== 'arm' && command.type !== 'freeze') return;
+    const key = grantOf(command);
+    const watched = this.#of(agent.index);
+    if (watched.granted.has(key)) return;
+    watched.granted.set(key, agent.nowMs);
+    if (command.type === 'arm') watched.toldToEnd = false;
+  }
+
+  wordReceived(agent: SimulatedAgent): void {
+    const watched = this.#of(agent.index);
+    // A lease that has run out stays so, whoever speaks then.
+    if (!watched.isCalling && !this.#leaseIsOver(agent)) watched.renewedMs = agent.nowMs;
+  }
+
+  toldToEnd(agent: SimulatedAgent): void {
+    this.#of(agent.index).toldToEnd = true;
+  }
+
+  engineCalled(agent: SimulatedAgent, action: EngineCall): void {
+    const watched = this.#of(agent.index);
+    if (action.type === 'arm' || action.type === 'freeze') {
+      if (agent.recorded === null || compareTokens(agent.recorded, action.token) !== 0) {
+        throw new Broken('durable-token', `${agent.name}: ${formatToken(action.token)} is not on its disk`);
+      }
+      if (action.token.attempt > MAX_ATTEMPTS)
+        throw new Broken('tries-again', `attempt ${action.token.attempt} of ${MAX_ATTEMPTS} begins`);
+      watched.renewedMs = watched.granted.get(grantOf(action)) ?? agent.nowMs;
+      watched.isCalling = true;
+    }
+    if (action.type !== 'thaw' && action.type !== 'abort') return;
+    const isOver = this.#leaseIsOver(agent);
+    if (!watched.toldToEnd && !isOver) {
+      throw new Broken(
+        'lease-lasts',
+        `${agent.name} lets go though nobody asked and its lease has not ended`,
+      );
+    }
+    const { current } = agent.engine;
+    if (isOver && current !== null && current.openedAt === null) current.leaseEnded = true;
+  }
+
+  engineAnswered(agent: SimulatedAgent, result: EngineResult): void {
+    const watched = this.#of(agent.index);
+    if (result.type === 'failed') watched.toldToEnd = true;
+    if (result.type === 'armed') watched.renewedMs = agent.nowMs;
+    if (result.type === 'armed' || result.type === 'marked' || result.type === 'failed')
+      watched.isCalling = false;
+  }
+
+  answered(agent: SimulatedAgent, operation: string, answer: MemberAnswer): void {
+    const { engine } = agent;
+    if (answer.type === 'aborted' && answer.state === 'running' && engine.isFenced) {
+      throw new Broken('truth', `${agent.name} says that it runs, and is frozen`);
+    }
+    if (answer.type === 'released' && engine.isFenced) {
+      throw new Broken('truth', `${agent.name} says that it is released, and is frozen`);
+    }
+    if (!('token' in answer) || answer.type === 'released') return;
+    const attempted = engine.attempt(answer.token);
+    if (answer.type === 'thawed' && answer.proof.type === 'held') {
+      const cause = attempted === undefined ? 'it never took part' : whyNotHeld(attempted);
+      if (cause !== null) throw new Broken('held', `${agent.name} says that it held: ${cause}`);
+    }
+    const key = `${operation} ${answer.type} ${formatToken(answer.token)}`;
+    const said = JSON.stringify(answer);
+    const before = this.#of(agent.index).answers.get(key);
+    if (before !== undefined && before !== said) {
+      throw new Broken('first-answer', `${agent.name} says ${said} after ${before}`);
+    }
+    this.#of(agent.index).answers.set(key, said);
+  }
+
+  refused(agent: SimulatedAgent, claim: Claim, operation: string): void {
+    if (claim.operation === operation)
+      throw new Broken('claim', `${agent.name} refuses ${operation}, which holds it`);
+    const silent = this.#world.now - agent.lastWordAt;
+    if (silent > LEASE_AT_MOST)
+      throw new Broken('claim', `${agent.name} is still held by ${claim.holder}, silent for ${silent} µs`);
+  }
+
+  takenOver(agent: SimulatedAgent, claim: Claim, operation: string): void {
+    const silent = this.#world.now - agent.lastWordAt;
+    if (claim.operation !== operation && silent < LEASE_AT_LEAST)
+      throw new Broken(
+        'claim',
+        `${operation} takes ${agent.name} from ${claim.holder}, heard ${silent} µs ago`,
+      );
+  }
+
+  // What happens to an engine.
+
+  closing(member: number, attempted: Attempted, token: Token): void {
+    const watched = this.#of(member);
+    const { recorded } = this.#world.agents[member] as SimulatedAgent;
+    if (recorded === null || compareTokens(recorded, token) < 0)
+      throw new Broken(
+        'durable-token',
+        `engine ${member} is fenced under ${formatToken(token)}, not on disk`,
+      );
+    if (watched.lastFenced !== null && compareTokens(token, watched.lastFenced) <= 0)
+      throw new Broken(
+        'tokens-grow',
+        `engine ${member} is fenced under ${formatToken(token)} after ${formatToken(watched.lastFenced)}`,
+      );
+    watched.lastFenced = token;
+    const other = this.#world.engines.find(
+      ({ isFenced, current }) => isFenced && current?.operation !== attempted.operation,
+    );
+    if (other !== undefined)
+      throw new Broken('claim', `engines ${member} and ${other.index} are fenced for two operations at once`);
+    const coordinator = this.#world.coordinators.find(({ name }) => name === attempted.operation);
+    const kind = coordinator?.ending?.kind;
+    if (kind === 'aborted' || kind === 'invalid' || kind === 'committed')
+      throw new Broken(
+        'thawed-after-the-end',
+        `engine ${member} is fenced after ${attempted.operation} ended`,
+      );
+  }
+
+  opening(member: number, attempted: Attempted): void {
+    if (this.#world.engines[member]?.model === 'instant') return;
+    this.#checkHowLong(member, attempted);
+  }
+
+  #checkHowLong(member: number, attempted: Attempted): void {
+    const { now, agents } = this.#world;
+    const fencedAt = attempted.fencedAt ?? now;
+    const since = Math.max(fencedAt, (agents[member] as SimulatedAgent).lastWordAt);
+    const bound = this.#of(member).isExcused ? EXCUSED : LEASE_AT_MOST;
+    if (now - since > bound)
+      throw new Broken('thaws-by-itself', `engine ${member} was frozen for ${now - since} µs without a word`);
+    if (now - fencedAt > LONGEST)
+      throw new Broken('thaws-by-itself', `engine ${member} was frozen for ${now - fencedAt} µs`);
+  }
+
+  // What a coordinator says in the end.
+
+  ended(coordinator: SimulatedCoordinator, ending: Ending): void {
+    const { repository, engines } = this.#world;
+    const isCommitted = repository.commits.some(({ operation }) => operation === coordinator.name);
+    if (isCommitted !== (ending.kind === 'committed'))
+      throw new Broken('ending', `${coordinator.name} says ${ending.kind}; committed: ${isCommitted}`);
+    const frozen = engines.filter(
+      (engine) => engine.isFenced && engine.current?.operation === coordinator.name,
+    );
+    if (ending.kind === 'maybeFrozen') {
+      const members = ending.failure.members ?? [];
+      if (members.every(({ state }) => state !== 'unknown'))
+        throw new Broken('ending', `${coordinator.name} does not say which may still be frozen`);
+      const wrong = frozen.find(({ index }) =>
+        members.some(({ name, state }) => name === `agent ${index}` && state !== 'unknown'),
+      );
+      if (wrong !== undefined)
+        throw new Broken('ending', `${coordinator.name} says that engine ${wrong.index} runs; it is frozen`);
+    } else if (frozen[0] !== undefined) {
+      throw new Broken(
+        'thawed-after-the-end',
+        `${coordinator.name} says ${ending.kind}; engine ${frozen[0].index} is frozen`,
+      );
+    }
+    if (ending.kind === 'aborted' || ending.kind === 'invalid') {
+      const told = (ending.failure.members ?? []).filter(
+        ({ state }) => state === 'running' || state === 'stopped',
+      );
+      if (told.length !== engines.length)
+        throw new Broken(
+          'names',
+          `${coordinator.name} says ${ending.kind} and of ${told.length} members how they are`,
+        );
+    }
+    const { abortsSince } = coordinator;
+    if (abortsSince !== null && this.#world.now - abortsSince > ABORTS_AT_MOST && !coordinator.wasPaused)
+      throw new Broken('ends', `${coordinator.name} did not give up its abort in time`);
+    if (ending.kind === 'invalid') this.#checkInvalid(coordinator);
+  }
+
+  /** Invalid only after so many attempts, and in the last something was really wrong. */
+  #checkInvalid(coordinator: SimulatedCoordinator): void {
+    const last = this.#world.engines.map((engine) =>
+      engine.attempts.findLast(({ operation }) => operation === coordinator.name),
+    );
+    if (last.every((attempted) => attempted?.token.attempt !== MAX_ATTEMPTS))
+      throw new Broken('ending', `${coordinator.name} says invalid before the last attempt`);
+    if (last.every((attempted) => attempted !== undefined && whyNotProven(attempted) === null))
+      throw new Broken('ending', `${coordinator.name} says invalid, and every member held`);
+  }
+
+  committed(coordinator: SimulatedCoordinator, proof: CommitProof): void {
+    const { commits } = this.#world.repository;
+    if (commits.some((one) => one.proof !== proof && compareTokens(one.proof.token, proof.token) >= 0))
+      throw new Broken('tokens-grow', `${formatToken(proof.token)} is committed after a newer one`);
+    checkCut(this.#world, coordinator, proof);
+  }
+
+  /** Faults have stopped long ago. */
+  atTheEnd(): void {
+    for (const engine of this.#world.engines) {
+      if (engine.isFenced) throw new Broken('thaws-by-itself', `engine ${engine.index} stays frozen`);
+    }
+  }
+
+  #leaseIsOver(agent: SimulatedAgent): boolean {
+    return agent.nowMs - this.#of(agent.index).renewedMs >= LEASE_MS - 0.001;
+  }
+
+  #of(member: number): Watched {
+    return this.#watched[member] as Watched;
+  }
+}
+
+function grantOf({ type, token }: { readonly type: 'arm' | 'freeze'; readonly token: Token }): string {
+  return `${type} ${formatToken(token)}`;
+}

@@ -1,0 +1,102 @@
+import type { CommitProof } from '../../shared/protocol/coordinator-machine.ts';
+import { formatToken } from '../../shared/domain/token.ts';
+import type { SimulatedCoordinator } from './coordinator.ts';
+import type { Attempted, SimulatedEngine } from './engine.ts';
+import { MAX_DRIFT } from './process.ts';
+import { Broken } from './promises.ts';
+import { whyNotProven } from './truth.ts';
+import type { World } from './world.ts';
+
+interface Part {
+  readonly engine: SimulatedEngine;
+  readonly attempted: Attempted & {
+    readonly fencedAt: number;
+    readonly markedAt: number;
+    readonly openedAt: number;
+  };
+}
+
+/** Judges what is being committed: first what clients saw of it, then what really happened to its members. */
+export function checkCut(world: World, coordinator: SimulatedCoordinator, proof: CommitProof): void {
+  checkHistory(world, proof);
+  const parts = world.engines.map((engine) => partOf(engine, coordinator, proof));
+  checkOrder(parts);
+  checkWindow(parts, proof);
+}
+
+/** By the clients' history alone: the marks of the proof against what was written, read and acknowledged. */
+function checkHistory({ engines }: World, proof: CommitProof): void {
+  const ends = engines.map((engine) => {
+    const mark = proof.members.find(({ name }) => name === `agent ${engine.index}`)?.mark ?? null;
+    return mark === null ? 0 : Number(mark.position);
+  });
+  let firstFence = Infinity;
+  for (const engine of engines) {
+    const fencedAt = engine.attempt(proof.token)?.fencedAt;
+    if (fencedAt !== undefined && fencedAt !== null) firstFence = Math.min(firstFence, fencedAt);
+  }
+  for (const engine of engines) {
+    const end = ends[engine.index] as number;
+    for (const [place, effect] of engine.log.entries()) {
+      if (place >= end) {
+        if (effect.acknowledgedAt !== null && effect.acknowledgedAt < firstFence)
+          throw new Broken(
+            'nothing-missing',
+            `${place} of engine ${engine.index} was acknowledged, and the cut ends at ${end}`,
+          );
+        continue;
+      }
+      for (const { member, place: cause } of effect.causes) {
+        if (cause === null || cause >= (ends[member] as number))
+          throw new Broken(
+            'consistent-cut',
+            `${place} of engine ${engine.index} is in the cut, its cause ${cause} of engine ${member} is not`,
+          );
+      }
+    }
+  }
+}
+
+function partOf(engine: SimulatedEngine, { name }: SimulatedCoordinator, proof: CommitProof): Part {
+  const attempted = engine.attempts.findLast(
+    (one) => one.operation === name && formatToken(one.token) === formatToken(proof.token),
+  );
+  const member = `engine ${engine.index}`;
+  if (attempted === undefined) throw new Broken('proven', `${member} never took part in what is committed`);
+  const { fencedAt, markedAt, openedAt } = attempted;
+  if (fencedAt === null || markedAt === null || openedAt === null)
+    throw new Broken('proven', `${member} has no fence, no mark or no thaw in what is committed`);
+  const cause = whyNotProven(attempted);
+  if (cause !== null) throw new Broken('proven', `${member} is in what is committed, and ${cause}`);
+  const mark = proof.members.find((one) => one.name === `agent ${engine.index}`)?.mark ?? null;
+  if (engine.model !== 'observer' && mark?.position !== String(attempted.cut))
+    throw new Broken('proven', `the mark of ${member} is of another attempt`);
+  if (!attempted.collected) throw new Broken('stored', `${member} has stored nothing of what is committed`);
+  return { engine, attempted: { ...attempted, fencedAt, markedAt, openedAt } };
+}
+
+function checkOrder(parts: readonly Part[]): void {
+  const lastMark = Math.max(...parts.map(({ attempted }) => attempted.markedAt));
+  const fenced = parts.filter(({ engine }) => engine.kind === 'fenced');
+  const firstFencedMark = Math.min(...fenced.map(({ attempted }) => attempted.markedAt));
+  const lastFencedMark = Math.max(...fenced.map(({ attempted }) => attempted.markedAt));
+  for (const { engine, attempted } of parts) {
+    const member = `engine ${engine.index}`;
+    if (attempted.markedAt < attempted.fencedAt)
+      throw new Broken('order', `${member} marked before its fence`);
+    if (attempted.openedAt < lastMark) throw new Broken('order', `${member} thawed before all had marked`);
+    if (engine.kind === 'observer' && attempted.fencedAt > firstFencedMark)
+      throw new Broken('order', `${member}, an observer, was fenced after a mark`);
+    if (engine.kind === 'instant' && attempted.markedAt < lastFencedMark)
+      throw new Broken('order', `${member}, an instant one, marked before every fence held`);
+  }
+}
+
+/** Within what two clocks may differ. */
+function checkWindow(parts: readonly Part[], proof: CommitProof): void {
+  const fenced = parts.filter(({ engine }) => engine.kind === 'fenced');
+  const from = Math.min(...fenced.map(({ attempted }) => attempted.fencedAt));
+  const until = Math.max(...fenced.map(({ attempted }) => attempted.openedAt));
+  if (proof.windowMs * 1000 * (1 + MAX_DRIFT) < (until - from) * (1 - MAX_DRIFT))
+    throw new Broken('window', `told ${proof.windowMs} ms, was ${(until - from) / 1000} ms`);
+}

@@ -1,0 +1,352 @@
+import type { FreezeKind } from '../../shared/domain/grid.ts';
+import { formatToken, type Token } from '../../shared/domain/token.ts';
+import type { EngineCall, EngineResult } from '../../shared/protocol/member-machine.ts';
+import type { Fault, Model } from './scenario.ts';
+import type { World } from './world.ts';
+import { Written, type Effect } from './written.ts';
+
+/** What really happened to a member in one attempt, in true time. No machine sees any of it. */
+export interface Attempted {
+  readonly operation: string;
+  readonly token: Token;
+  fencedAt: number | null;
+  markedAt: number | null;
+  openedAt: number | null;
+  openedBy: 'thaw' | 'abort' | 'guard' | 'crash' | 'deadline' | 'agentStart' | null;
+  /** Something got past the fence. */
+  leaked: boolean;
+  /** The process was restarted between the arm and the thaw. */
+  restarted: boolean;
+  /** The agent opened it when its lease had run out. */
+  leaseEnded: boolean;
+  cut: number | null;
+  collected: boolean;
+}
+
+type Answer = (result: EngineResult) => void;
+type EngineFault = Extract<Fault, { kind: 'engineFails' | 'engineHangs' | 'engineSlow' }>;
+
+/** The engine opens by itself when nobody who lives has renewed its fence for so long. */
+export const ENGINE_DEADLINE = 1_600_000;
+
+/** A call that hangs fails after this at the latest. */
+const HANGS = 5_000_000;
+
+/**
+ * The software of a member, as far as the protocol knows it. It outlives its agent, tells the truth as far as
+ * it knows it, and keeps what really happened.
+ *
+ * A commit fence lets clients write into the log, but shows and acknowledges nothing new. A write fence lets
+ * nothing into the log. An observer shows what is in another's log, acknowledged or not, and shows nothing
+ * new while it is fenced. An instant member has no fence, only a moment.
+ */
+export class SimulatedEngine {
+  readonly attempts: Attempted[] = [];
+  readonly index: number;
+  readonly model: Model;
+  readonly faults: EngineFault[] = [];
+  isUp = true;
+  /** So many freezes from now will leak. */
+  leaks = 0;
+  losesAcknowledgements = false;
+  readonly #world: World;
+  readonly #observed: SimulatedEngine | null;
+  #incarnation = 1;
+  #armed: Attempted | null = null;
+  readonly #written = new Written();
+  /** What an observer shows while it is fenced. */
+  #shown = 0;
+  #generation = 0;
+  #aborts = 0;
+  #pending: { readonly action: EngineCall; readonly answer: Answer } | null = null;
+
+  constructor(world: World, index: number, model: Model, observed: SimulatedEngine | null) {
+    this.#world = world;
+    this.index = index;
+    this.model = model;
+    this.#observed = observed;
+  }
+
+  get kind(): FreezeKind {
+    return this.model === 'observer' || this.model === 'instant' ? this.model : 'fenced';
+  }
+
+  get isFenced(): boolean {
+    const armed = this.#armed;
+    return armed !== null && armed.fencedAt !== null && armed.openedAt === null && this.model !== 'instant';
+  }
+
+  get current(): Attempted | null {
+    return this.#armed;
+  }
+
+  attempt(token: Token): Attempted | undefined {
+    return this.attempts.findLast((one) => formatToken(one.token) === formatToken(token));
+  }
+
+  // What clients do.
+
+  write(effect: Effect, answer: (acknowledged: boolean) => void): void {
+    if (!this.isUp) return answer(false);
+    if (this.isFenced && this.model === 'writeFence') return this.#written.block(effect, answer);
+    this.#written.append(effect, answer);
+    if (!(this.isFenced && this.model === 'commitFence')) this.#show();
+  }
+
+  /** The newest that a client can read here. */
+  read(): Effect | null {
+    if (!this.isUp) return null;
+    const { log, visible } = this.#written;
+    if (this.#observed === null) return log[visible - 1] ?? null;
+    const shown = this.isFenced ? this.#shown : this.#observed.log.length;
+    return this.#observed.log[shown - 1] ?? null;
+  }
+
+  get log(): readonly Effect[] {
+    return this.#written.log;
+  }
+
+  #show(): void {
+    this.#written.show(() => !this.losesAcknowledgements || this.#world.random.chance(0.5));
+  }
+
+  // What the agent asks for.
+
+  perform(action: EngineCall, operation: string, answer: Answer): void {
+    if (action.type === 'abort') return this.#abort(answer);
+    if (!this.isUp) return this.#later(action, () => answer(failed(`${action.type}: connection refused`)));
+    const fault = this.#takeFault(action.type);
+    if (fault?.kind === 'engineFails') {
+      return this.#later(action, () => answer(failed(`${action.type} failed`)));
+    }
+    const { timeline, random } = this.#world;
+    const hangs = fault?.kind === 'engineHangs';
+    const pending = { action, answer };
+    this.#pending = pending;
+    if (hangs) {
+      timeline.after(HANGS, () => {
+        if (this.#pending === pending) this.#giveUp('no answer');
+      });
+      if (random.chance(0.5)) return;
+    }
+    this.#later(
+      action,
+      () => this.#act(action, operation, answer, hangs),
+      fault?.kind === 'engineSlow' ? fault.forTime : 0,
+    );
+  }
+
+  /** Nothing that was asked before goes on, and nothing that opens the fence meanwhile keeps it from ending. */
+  #abort(answer: Answer): void {
+    this.#generation += 1;
+    this.#pending = null;
+    this.#aborts += 1;
+    const number = this.#aborts;
+    this.#world.timeline.after(this.#world.random.between(50, 2000), () => {
+      if (number !== this.#aborts) return;
+      this.open('abort');
+      if (!this.isFenced) this.#armed = null;
+      answer({ type: 'aborted', state: this.isUp ? 'running' : 'stopped' });
+    });
+  }
+
+  #act(
+    action: Exclude<EngineCall, { type: 'abort' }>,
+    operation: string,
+    answer: Answer,
+    hangs: boolean,
+  ): void {
+    const pending = this.#pending;
+    const done = (result: EngineResult): void => {
+      if (this.#pending === pending && !hangs) this.#pending = null;
+      if (!hangs) answer(result);
+    };
+    switch (action.type) {
+      case 'prepare':
+        return done({ type: 'prepared' });
+      case 'arm':
+        this.#arm(action.token, operation);
+        return done({ type: 'armed', incarnation: String(this.#incarnation) });
+      case 'freeze':
+        return this.#freeze(action, done);
+      case 'thaw':
+        return this.#thaw(action, done);
+      case 'collect':
+        if (this.#armed !== null) this.#armed.collected = true;
+        return done({ type: 'collected', manifestDigest: 'd', sizeBytes: 10, storedBytes: 5 });
+    }
+  }
+
+  #arm(token: Token, operation: string): void {
+    const attempted: Attempted = {
+      operation,
+      token,
+      fencedAt: null,
+      markedAt: null,
+      openedAt: null,
+      openedBy: null,
+      leaked: false,
+      restarted: false,
+      leaseEnded: false,
+      cut: null,
+      collected: false,
+    };
+    this.#armed = attempted;
+    this.attempts.push(attempted);
+    this.#world.clientsWanted(15_000);
+  }
+
+  #freeze(action: Extract<EngineCall, { type: 'freeze' }>, answer: Answer): void {
+    const armed = this.#armed;
+    if (armed === null) return answer(failed('freeze: nothing is armed'));
+    this.#world.checks.closing(this.index, armed, action.token);
+    armed.fencedAt = this.#world.now;
+    armed.openedAt = null;
+    this.#shown = this.#observed?.log.length ?? 0;
+    this.#world.clientsWanted(15_000);
+    this.#world.note(
+      `engine ${this.index}`,
+      1,
+      this.log.length,
+      () => `fence closed, ${formatToken(action.token)}`,
+    );
+    if (this.leaks > 0) {
+      this.leaks -= 1;
+      this.#world.timeline.after(this.#world.random.between(0, 3000), () => this.#leak(armed));
+    }
+    const mark = (): void => {
+      armed.markedAt = this.#world.now;
+      armed.cut = this.log.length;
+      this.#world.note(`engine ${this.index}`, 2, armed.cut, () => `marked at ${armed.cut}`);
+      const incarnation = String(this.#incarnation);
+      const place = { journalFile: 'j', position: String(armed.cut), name: formatToken(action.token) };
+      this.#later(action, () =>
+        answer({
+          type: 'marked',
+          incarnation,
+          mark: this.model === 'observer' ? null : place,
+          fenceMs: 1,
+          markMs: 1,
+        }),
+      );
+    };
+    if (this.model === 'instant') mark();
+    else this.#later(action, mark);
+  }
+
+  #leak(armed: Attempted): void {
+    if (this.#armed !== armed || !this.isFenced) return;
+    armed.leaked = true;
+    this.#world.note(`engine ${this.index}`, 3, 0, () => 'something gets past the fence');
+    this.#shown = this.#observed?.log.length ?? 0;
+    this.#written.letIn();
+    this.#show();
+  }
+
+  #thaw(action: Extract<EngineCall, { type: 'thaw' }>, answer: Answer): void {
+    const armed = this.#armed;
+    const incarnation = String(this.#incarnation);
+    const held =
+      armed !== null &&
+      formatToken(armed.token) === formatToken(action.token) &&
+      armed.markedAt !== null &&
+      armed.openedAt === null;
+    const leaked = armed?.leaked ?? false;
+    this.open('thaw');
+    answer({ type: 'released', thawMs: 1 });
+    // The proof comes a little later: the log must be searched for leaks.
+    this.#later(action, () => {
+      if (!held) {
+        const cause = 'it was not held';
+        answer({ type: 'thawed', proof: { type: 'alreadyResumed', incarnation, cause } });
+      } else if (leaked) {
+        answer({
+          type: 'thawed',
+          proof: { type: 'broken', incarnation, cause: 'a commit got past the fence' },
+        });
+      } else answer({ type: 'thawed', proof: { type: 'held', incarnation } });
+    });
+  }
+
+  // What happens to it.
+
+  /** Whoever does it: what was on its way to close the fence is undone with it. */
+  open(by: NonNullable<Attempted['openedBy']>): void {
+    if (this.#pending?.action.type === 'freeze' || by === 'agentStart') this.#giveUp('the fence was opened');
+    if (by === 'agentStart') this.#aborts += 1;
+    const armed = this.#armed;
+    if (armed !== null && armed.fencedAt !== null && armed.openedAt === null) {
+      this.#world.checks.opening(this.index, armed);
+      armed.openedAt = this.#world.now;
+      armed.openedBy = by;
+      this.#world.note(`engine ${this.index}`, 4, this.log.length, () => `fence opened by ${by}`);
+    }
+    if (this.isUp) {
+      this.#written.letIn();
+      this.#show();
+    }
+    this.#world.clientsWanted(3000);
+  }
+
+  /**
+   * It is gone for a while. What is in its log is durable, and visible when it comes back, whoever waited for
+   * it. A fence that is a setting on its disk is closed again then, and the new process cannot know of the gap.
+   */
+  crash(forTime: number, keepsFence: boolean): void {
+    if (!this.isUp) return;
+    this.#world.note(`engine ${this.index}`, 5, Number(keepsFence), () => 'crashed');
+    this.isUp = false;
+    this.#giveUp('connection lost');
+    if (this.#armed?.openedAt === null) this.#armed.restarted = true;
+    if (!keepsFence) this.open('crash');
+    this.#written.disconnect();
+    this.#world.timeline.after(forTime, () => this.start());
+  }
+
+  start(): void {
+    if (this.isUp) return;
+    this.isUp = true;
+    this.#incarnation += 1;
+    this.#written.visible = this.log.length;
+    this.#shown = this.#observed?.log.length ?? 0;
+    this.#world.note(`engine ${this.index}`, 6, this.#incarnation, () => 'started again');
+  }
+
+  /** What the agent waits for fails soon; nothing of it goes on. */
+  #giveUp(cause: string): void {
+    this.#generation += 1;
+    const pending = this.#pending;
+    this.#pending = null;
+    if (pending === null) return;
+    this.#world.timeline.after(this.#world.random.between(50, 2000), () =>
+      pending.answer(failed(`${pending.action.type}: ${cause}`)),
+    );
+  }
+
+  /** Nothing more goes wrong here; what hung fails. */
+  heal(): void {
+    this.leaks = 0;
+    this.losesAcknowledgements = false;
+    this.faults.length = 0;
+    this.start();
+  }
+
+  #takeFault(call: EngineCall['type']): EngineFault | undefined {
+    if (this.faults.length === 0) return undefined;
+    const index = this.faults.findIndex((fault) => fault.call === call);
+    return index < 0 ? undefined : this.faults.splice(index, 1)[0];
+  }
+
+  #later(action: EngineCall, happen: () => void, more = 0): void {
+    const generation = this.#generation;
+    const { random, timeline } = this.#world;
+    const longest = action.type === 'prepare' || action.type === 'collect' ? 20_000 : 2000;
+    timeline.after(more + random.between(50, longest), () => {
+      if (generation === this.#generation) happen();
+    });
+  }
+}
+
+function failed(message: string): EngineResult {
+  return { type: 'failed', failure: { code: 'modelled', message, hint: 'none' } };
+}

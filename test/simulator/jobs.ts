@@ -1,0 +1,62 @@
+import { Coverage } from './coverage.ts';
+import { PLANTED } from './planted.ts';
+import { plantedMachines } from './planted-machines.ts';
+import { simulate, type RunFailure } from './run.ts';
+import { scenarioOf } from './scenario.ts';
+
+/** What a thread is given to do, and what it says of it. */
+export type Job =
+  | { readonly type: 'seeds'; readonly from: number; readonly count: number }
+  | { readonly type: 'planted'; readonly id: string; readonly limit: number };
+
+export interface SeedsDone {
+  readonly type: 'seeds';
+  readonly from: number;
+  readonly runs: number;
+  readonly events: number;
+  /** Of every run's hash: the same seeds give the same, in whatever order they were run. */
+  readonly digest: number;
+  readonly coverage: Uint32Array;
+  readonly endings: Readonly<Record<string, number>>;
+  readonly failures: readonly { readonly seed: number; readonly failure: RunFailure }[];
+}
+
+export interface PlantedDone {
+  readonly type: 'planted';
+  readonly id: string;
+  /** The first seed that breaks what the mutant is said to break; null when it survived. */
+  readonly seed: number | null;
+  readonly message: string;
+  /** What else it broke on the way. */
+  readonly others: readonly string[];
+}
+
+export function runSeeds({ from, count }: Extract<Job, { type: 'seeds' }>): SeedsDone {
+  const coverage = new Coverage();
+  const failures: { seed: number; failure: RunFailure }[] = [];
+  const endings: Record<string, number> = {};
+  let events = 0;
+  let digest = 0;
+  for (let seed = from; seed < from + count; seed += 1) {
+    const run = simulate(scenarioOf(seed), { coverage });
+    events += run.events;
+    digest = (digest + Math.imul(Number.parseInt(run.hash.slice(8), 16) ^ seed, 0x9e3779b1)) >>> 0;
+    for (const ending of run.endings) endings[ending] = (endings[ending] ?? 0) + 1;
+    if (run.failure !== null) failures.push({ seed, failure: run.failure });
+  }
+  return { type: 'seeds', from, runs: count, events, digest, coverage: coverage.counts, endings, failures };
+}
+
+export async function findPlanted({ id, limit }: Extract<Job, { type: 'planted' }>): Promise<PlantedDone> {
+  const planted = PLANTED.find((one) => one.id === id);
+  if (planted === undefined) throw new Error(`nothing planted is called ${id}`);
+  const machines = await plantedMachines(planted);
+  const others = new Set<string>();
+  for (let seed = 1; seed <= limit; seed += 1) {
+    const { failure } = simulate(scenarioOf(seed), { machines });
+    if (failure?.promise === planted.breaks)
+      return { type: 'planted', id, seed, message: failure.message, others: [...others] };
+    if (failure !== null) others.add(failure.promise);
+  }
+  return { type: 'planted', id, seed: null, message: '', others: [...others] };
+}

@@ -1,0 +1,59 @@
+import { readFileSync } from 'node:fs';
+import { registerHooks } from 'node:module';
+import type * as claim from '../../shared/protocol/claim.ts';
+import type * as coordinator from '../../shared/protocol/coordinator-machine.ts';
+import type * as lease from '../../shared/protocol/lease.ts';
+import type * as member from '../../shared/protocol/member-machine.ts';
+import type { Machines } from './machines.ts';
+import type { Planted } from './planted.ts';
+
+const SHARED = new URL('../../shared/', import.meta.url).href;
+const MARK = '?planted=';
+const known = new Map<string, Planted>();
+let isHooked = false;
+
+/**
+ * The machines with one fault planted: their own sources, loaded anew with a few words replaced. An edit whose
+ * words are not there, or more than once, is an error: a mutant that changes nothing proves nothing.
+ */
+export async function plantedMachines(planted: Planted): Promise<Machines> {
+  hook();
+  known.set(planted.id, planted);
+  for (const { file, from } of planted.edits) {
+    const count = readFileSync(new URL(file, SHARED), 'utf8').split(from).length - 1;
+    if (count !== 1) throw new Error(`${planted.id}: "${from}" is ${count} times in shared/${file}`);
+  }
+  const load = (file: string): Promise<unknown> => import(`${SHARED}protocol/${file}${MARK}${planted.id}`);
+  return {
+    coordinator: (await load('coordinator-machine.ts')) as typeof coordinator,
+    member: (await load('member-machine.ts')) as typeof member,
+    claim: (await load('claim.ts')) as typeof claim,
+    lease: (await load('lease.ts')) as typeof lease,
+  };
+}
+
+function hook(): void {
+  if (isHooked) return;
+  isHooked = true;
+  registerHooks({
+    resolve: (specifier, context, next) => {
+      const resolved = next(specifier, context);
+      const [, id] = (context.parentURL ?? '').split(MARK);
+      // What a planted module imports is planted too.
+      return id === undefined || !specifier.startsWith('.')
+        ? resolved
+        : { ...resolved, url: `${resolved.url}${MARK}${id}` };
+    },
+    load: (url, context, next) => {
+      const [file, id] = url.split(MARK);
+      const planted = known.get(id ?? '');
+      if (file === undefined || planted === undefined) return next(url, context);
+      let source = readFileSync(new URL(file), 'utf8');
+      for (const edit of planted.edits) {
+        // A function: what is put in is taken to the letter.
+        if (file === SHARED + edit.file) source = source.replace(edit.from, () => edit.to);
+      }
+      return { format: 'module-typescript', source, shortCircuit: true };
+    },
+  });
+}

@@ -1,0 +1,447 @@
+import type { Promised } from './promises.ts';
+
+/** One rule of the protocol broken: what is replaced in which source, and the promise that must be seen to break. */
+export interface Planted {
+  readonly id: string;
+  readonly breaks: Promised;
+  readonly edits: readonly Edit[];
+}
+
+interface Edit {
+  /** Below shared/. */
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+function plant(
+  id: string,
+  breaks: Promised,
+  ...edits: readonly (readonly [string, string, string])[]
+): Planted {
+  return { id, breaks, edits: edits.map(([file, from, to]) => ({ file: `${file}.ts`, from, to })) };
+}
+
+const COORDINATOR = 'protocol/coordinator-machine';
+const PREPARE = 'protocol/coordinator-prepare';
+const ATTEMPT = 'protocol/coordinator-attempt';
+const COMMIT = 'protocol/coordinator-commit';
+const ABORT = 'protocol/coordinator-abort';
+const VALIDITY = 'protocol/validity';
+const MEMBER = 'protocol/member-machine';
+const COMMANDS = 'protocol/member-commands';
+const ENGINE = 'protocol/member-engine';
+const MEMBER_LEASE = 'protocol/member-lease';
+const MEMBER_ABORT = 'protocol/member-abort';
+const STEP = 'protocol/member-step';
+const LEASE = 'protocol/lease';
+const CLAIM = 'protocol/claim';
+const TOKEN = 'domain/token';
+
+const ALL_MARKED = 'if (isComplete(names(state, round), next.marked)) {';
+const NO_HELD_NEEDED = [ENGINE, "held: result.proof.type === 'held'", 'held: true'] as const;
+
+/** Every one of these must be found. One that survives is a gap in the simulator. */
+export const PLANTED: readonly Planted[] = [
+  // The order of an attempt.
+  plant(
+    'thaw-when-all-but-one-have-marked',
+    'proven',
+    [ATTEMPT, ALL_MARKED, 'if (next.marked.size >= names(state, round).length - 1) {'],
+    [
+      ATTEMPT,
+      "if (!isComplete(names(state), attempt.marked)) throw new Error('thaw before every member has marked');",
+      '',
+    ],
+    [
+      COMMIT,
+      'const marked = attempt.marked.get(name);',
+      'const marked = attempt.marked.get(name) ?? [...attempt.marked.values()][0];',
+    ],
+    [VALIDITY, 'armed !== proof.incarnation || marked !== proof.incarnation', 'armed !== proof.incarnation'],
+  ),
+  plant('observers-last', 'order', [
+    ATTEMPT,
+    "['observer', 'fenced', 'instant']",
+    "['fenced', 'observer', 'instant']",
+  ]),
+  plant('instants-first', 'order', [
+    ATTEMPT,
+    "['observer', 'fenced', 'instant']",
+    "['instant', 'observer', 'fenced']",
+  ]),
+  plant('one-round-for-all', 'order', [
+    ATTEMPT,
+    "toEach(names(state, round), { type: 'freeze'",
+    "toEach(names(state), { type: 'freeze'",
+  ]),
+  plant('freeze-when-all-but-one-are-armed', 'no-reason', [
+    ATTEMPT,
+    'if (isComplete(names(state), next.armed)) return',
+    'if (next.armed.size >= names(state).length - 1) return',
+  ]),
+  plant('arm-when-all-but-one-are-prepared', 'no-reason', [
+    PREPARE,
+    'isComplete(names(state), prepared)',
+    'prepared.size >= names(state).length - 1',
+  ]),
+  plant('thaw-only-the-fenced', 'no-reason', [
+    ATTEMPT,
+    "toEach(names(state), { type: 'thaw'",
+    "toEach(names(state, 'fenced'), { type: 'thaw'",
+  ]),
+  plant('answers-of-an-older-attempt-count', 'tries-again', [
+    COORDINATOR,
+    "if (!('token' in answer) || !sameToken(answer.token, phase.attempt.token)) return stay(state);",
+    "if (!('token' in answer)) return stay(state);",
+  ]),
+
+  plant('marks-of-an-older-attempt-count', 'nothing-missing', [
+    COORDINATOR,
+    "if (!('token' in answer) || !sameToken(answer.token, phase.attempt.token)) return stay(state);",
+    "if (!('token' in answer) || (answer.type !== 'marked' && !sameToken(answer.token, phase.attempt.token)))\n    return stay(state);",
+  ]),
+
+  // Validity.
+  plant(
+    'already-resumed-counts-as-held',
+    'proven',
+    [VALIDITY, "proof.type === 'alreadyResumed'", 'false'],
+    NO_HELD_NEEDED,
+  ),
+  plant('broken-counts-as-held', 'proven', [VALIDITY, "proof.type === 'broken'", 'false'], NO_HELD_NEEDED),
+  plant('a-restart-after-the-arm-counts-as-held', 'proven', [
+    VALIDITY,
+    'armed !== proof.incarnation || marked !== proof.incarnation',
+    'false',
+  ]),
+  plant('a-restart-between-arm-and-mark-is-not-seen', 'proven', [
+    VALIDITY,
+    'armed !== proof.incarnation || marked !== proof.incarnation',
+    'marked !== proof.incarnation',
+  ]),
+  plant(
+    'a-missing-proof-counts-as-held',
+    'proven',
+    [
+      ATTEMPT,
+      'if (isComplete(names(state), next.proofs)) return',
+      'if (next.proofs.size >= names(state).length - 1) return',
+    ],
+    [VALIDITY, "return { member: name, cause: 'it gave no proof that it held' };", 'continue;'],
+    [
+      COMMANDS,
+      "if (phase.name !== 'thawed' || !phase.held || !sameToken(phase.token, token)) {",
+      'if (false) {',
+    ],
+  ),
+  plant(
+    'the-last-attempt-needs-no-proof',
+    'proven',
+    [
+      ATTEMPT,
+      'if (invalid === null) return',
+      'if (invalid === null || attempt.token.attempt === state.config.maxAttempts) return',
+    ],
+    NO_HELD_NEEDED,
+  ),
+  plant('invalid-is-never-tried-again', 'ending', [
+    ATTEMPT,
+    'if (attempt.token.attempt < maxAttempts) return',
+    'if (attempt.token.attempt < 1) return',
+  ]),
+  plant('one-attempt-too-many', 'tries-again', [
+    ATTEMPT,
+    'if (attempt.token.attempt < maxAttempts) return',
+    'if (attempt.token.attempt <= maxAttempts) return',
+  ]),
+  plant('the-next-attempt-has-the-same-token', 'ends', [
+    ATTEMPT,
+    'token: { epoch, counter, attempt: number },',
+    'token: { epoch, counter, attempt: 1 },',
+  ]),
+  plant('invalid-told-as-committed', 'ending', [
+    ABORT,
+    'outcome: { kind: phase.kind, failure }',
+    "outcome: phase.kind === 'invalid' ? ({ kind: 'committed', proof: {} } as never) : { kind: phase.kind, failure }",
+  ]),
+
+  // The commit.
+  plant(
+    'commit-without-one-collected-answer',
+    'stored',
+    [
+      COMMIT,
+      'if (isComplete(names(state), next.collected)) return',
+      'if (next.collected.size >= names(state).length - 1 && next.collected.size > 0) return',
+    ],
+    [
+      COMMIT,
+      'const stored = collected.get(name);',
+      'const stored = collected.get(name) ?? [...collected.values()][0];',
+    ],
+  ),
+  plant('a-failed-commit-is-told-as-committed', 'ending', [
+    COMMIT,
+    "return becomeAborting(state, { phase: 'commit', ...failure }, 'aborted', token, now);",
+    "return token === null ? becomeAborting(state, failure, 'aborted', token, now) : committed(state);",
+  ]),
+  plant('cancelled-while-committing', 'ending', [
+    COORDINATOR,
+    "if (phase.name === 'committing' || phase.name === 'over') return stay(state);\n  return abort(state, { phase: phaseOf(phase), ...failure }, now);",
+    "if (phase.name === 'over') return stay(state);\n  return abort(state, { phase: phaseOf(phase), ...failure }, now);",
+  ]),
+  plant('a-lost-member-ends-the-commit', 'ending', [
+    COORDINATOR,
+    "if (phase.name === 'idle' || phase.name === 'committing' || phase.name === 'over') return stay(gone);",
+    "if (phase.name === 'idle' || phase.name === 'over') return stay(gone);",
+  ]),
+  plant('the-window-ends-with-the-first-thaw', 'window', [COMMIT, 'Math.max(', 'Math.min(']),
+  plant('the-window-begins-with-the-last-round', 'window', [
+    ATTEMPT,
+    "const fencedFrom = round === 'fenced' ? now : attempt.fencedFrom;",
+    'const fencedFrom = now;',
+  ]),
+  plant('a-proof-before-its-release-has-no-time', 'window', [
+    ATTEMPT,
+    ': withEntry(attempt.released, member, { at: now, thawMs: 0 }),',
+    ': attempt.released,',
+  ]),
+
+  // Deadlines.
+  plant('arming-has-no-deadline', 'ends', [ATTEMPT, 'now + deadlines.armMs', 'now + 1e9']),
+  plant('freezing-has-no-deadline', 'ends', [ATTEMPT, 'now + deadlines.freezeMs', 'now + 1e9']),
+  plant('thawing-has-no-deadline', 'ends', [ATTEMPT, 'now + state.config.deadlines.thawMs', 'now + 1e9']),
+  plant('an-abort-is-never-given-up', 'ends', [
+    ABORT,
+    'if (now >= phase.giveUpAt) return',
+    'if (now >= 1e12) return',
+  ]),
+  plant('the-second-interrupt-is-ignored', 'ends', [
+    COORDINATOR,
+    "if (phase.name === 'aborting') return giveUp(state, phase);",
+    "if (phase.name === 'aborting') return stay(state);",
+  ]),
+  plant('an-abort-is-retried-without-a-pause', 'pauses', [
+    ABORT,
+    'const next = { ...phase, retryAt: now + state.config.deadlines.abortRetryMs };',
+    'const next = { ...phase, retryAt: now };',
+  ]),
+  plant('a-failed-member-is-not-heard', 'ends', [
+    COORDINATOR,
+    "if (answer.type === 'failed' || answer.type === 'refused') {",
+    "if (answer.type === 'refused') {",
+  ]),
+  plant('a-lost-member-is-not-noticed', 'ends', [
+    COORDINATOR,
+    'return abort(gone, { phase: phaseOf(phase), member, ...failure }, now);',
+    'return stay(failure === null ? state : gone);',
+  ]),
+
+  // Abort everywhere.
+  plant('an-abort-is-confirmed-by-all-but-one', 'thawed-after-the-end', [
+    ABORT,
+    'if (unconfirmed(state, phase).length > 0) return { state, effects };',
+    'if (unconfirmed(state, phase).length > 1) return { state, effects };',
+  ]),
+  plant('a-lost-member-needs-no-confirmation', 'thawed-after-the-end', [
+    ABORT,
+    'return state.armSent ? asked : asked.filter((name) => !state.lost.has(name));',
+    'return asked.filter((name) => !state.lost.has(name));',
+  ]),
+  plant('any-answer-confirms-an-abort', 'thawed-after-the-end', [
+    ABORT,
+    "if (answer.type !== 'aborted') return stay(state);",
+    "if (answer.type !== 'aborted') return finishWhenConfirmed(state, { ...phase, confirmed: withEntry(phase.confirmed, member, 'running') }, []);",
+  ]),
+  plant('maybe-frozen-is-told-as-aborted', 'thawed-after-the-end', [
+    ABORT,
+    "kind: 'maybeFrozen'",
+    'kind: phase.kind',
+  ]),
+  plant('what-is-unknown-is-said-to-run', 'ending', [
+    ABORT,
+    "(state.armSent ? 'unknown' : 'running')",
+    "'running'",
+  ]),
+  plant('it-forgets-that-it-armed', 'thawed-after-the-end', [ATTEMPT, 'armSent: true, ', '']),
+  plant('who-is-lost-is-forgotten', 'confirms', [
+    COORDINATOR,
+    'new Set(state.lost).add(member)',
+    'state.lost',
+  ]),
+  plant('who-is-lost-is-not-connected-anew', 'confirms', [
+    ABORT,
+    '[...aborts(next, phase), ...reconnects]',
+    'aborts(next, phase)',
+  ]),
+  plant('who-is-lost-in-the-abort-is-not-connected-anew', 'confirms', [
+    ABORT,
+    "return { state, effects: [{ type: 'reconnect', member }] };",
+    'return { state, effects: [] };',
+  ]),
+
+  plant('a-failure-names-nobody', 'names', [
+    COORDINATOR,
+    'return abort(state, { phase: phaseOf(phase), member, ...answer.failure }, now);',
+    'return abort(state, { phase: phaseOf(phase), ...answer.failure }, now);',
+  ]),
+  plant('a-failure-in-a-freeze-is-told-of-the-thaw', 'names', [
+    COORDINATOR,
+    "return 'freeze';",
+    "return 'thaw';",
+  ]),
+  plant('an-abort-says-nothing-of-the-members', 'names', [
+    ABORT,
+    'const failure: Failure = { ...phase.failure, members: memberStates(state, phase) };',
+    'const failure: Failure = { ...phase.failure };',
+  ]),
+
+  // Tokens.
+  plant('no-record-before-the-arm', 'durable-token', [COMMANDS, "[{ type: 'record', token }],", '[],']),
+  plant('the-record-comes-after-the-arm', 'durable-token', [
+    STEP,
+    "effects: [...before, { type: 'engine', call: number, action }],",
+    "effects: [{ type: 'engine', call: number, action }, ...before],",
+  ]),
+  plant('older-tokens-are-not-refused', 'tokens-grow', [
+    COMMANDS,
+    'if (highest !== null && compareTokens(token, highest) <= 0) {',
+    'if (false) {',
+  ]),
+  plant('the-same-token-is-not-refused', 'tokens-grow', [
+    COMMANDS,
+    'compareTokens(token, highest) <= 0',
+    'compareTokens(token, highest) < 0',
+  ]),
+  plant('what-is-on-disk-is-not-read', 'tokens-grow', [
+    MEMBER,
+    "phase: { name: 'idle' }, highest, heardAt",
+    "phase: { name: 'idle' }, highest: null, heardAt",
+  ]),
+  plant('only-attempts-are-compared', 'next-succeeds', [
+    TOKEN,
+    'a.epoch - b.epoch || a.counter - b.counter || a.attempt - b.attempt',
+    'a.attempt - b.attempt',
+  ]),
+
+  // A command that is repeated.
+  plant('first-answers-are-not-kept', 'no-reason', [
+    STEP,
+    'new Map(state.answers).set(key, message)',
+    'state.answers',
+  ]),
+  plant('first-answers-are-not-repeated', 'no-reason', [
+    COMMANDS,
+    'if (first !== undefined) return answer(state, first);',
+    '',
+  ]),
+  plant('first-answers-are-repeated-for-every-token', 'tries-again', [
+    STEP,
+    '`${command.type} ${formatToken(command.token)}`',
+    '`${command.type}`',
+  ]),
+  plant(
+    'a-freeze-after-its-thaw-is-done',
+    'tokens-grow',
+    [
+      COMMANDS,
+      'if (first !== undefined) return answer(state, first);',
+      "if (first !== undefined && command.type !== 'freeze') return answer(state, first);",
+    ],
+    [
+      COMMANDS,
+      "if (phase.name !== 'armed' || !sameToken(phase.token, token)) {",
+      "if (phase.name !== 'armed' && phase.name !== 'thawed') {",
+    ],
+    [COMMANDS, 'const { incarnation } = phase;', "const incarnation = '1';"],
+  ),
+
+  // Leases, and the word "held".
+  plant('the-lease-of-a-freeze-is-ten-leases', 'thaws-by-itself', [
+    COMMANDS,
+    'incarnation,\n    lease: grantLease(leaseMs, now),',
+    'incarnation,\n    lease: grantLease(leaseMs * 10, now),',
+  ]),
+  plant('the-end-of-a-lease-wakes-nobody', 'thaws-by-itself', [
+    MEMBER,
+    "return 'lease' in phase ? Math.min(silent, leaseEndsAt(phase.lease)) : silent;",
+    'return silent;',
+  ]),
+  plant('a-lease-is-counted-from-long-ago', 'lease-lasts', [
+    COMMANDS,
+    'incarnation,\n    lease: grantLease(leaseMs, now),',
+    'incarnation,\n    lease: grantLease(leaseMs, now - leaseMs),',
+  ]),
+  plant('no-word-renews-a-lease', 'lease-lasts', [
+    MEMBER_LEASE,
+    'phase: { ...phase, lease: renewLease(phase.lease, now) }',
+    'phase',
+  ]),
+  plant('a-lease-that-ran-out-is-renewed', 'held', [
+    MEMBER_LEASE,
+    'if (leaseHasEnded(phase.lease, now)) return { ...state, heardAt: now };',
+    '',
+  ]),
+  plant('a-thaw-after-the-lease-is-held', 'held', [
+    COMMANDS,
+    "if (phase.name === 'frozen' && leaseHasEnded(phase.lease, now))",
+    'if (false)',
+  ]),
+  plant('already-resumed-is-told-as-held', 'held', [
+    MEMBER_LEASE,
+    "type: 'alreadyResumed', incarnation, cause",
+    "type: 'held', incarnation, cause",
+  ]),
+  plant('broken-is-told-as-held', 'held', [
+    ENGINE,
+    'proof: result.proof,',
+    "proof: { type: 'held', incarnation: result.proof.incarnation },",
+  ]),
+  plant('a-lease-is-never-renewed', 'lease-lasts', [
+    LEASE,
+    'return { ...lease, heardAt: now };',
+    'return now < 0 ? { ...lease, heardAt: now } : lease;',
+  ]),
+  plant('a-lease-ends-early', 'lease-lasts', [
+    LEASE,
+    'return lease.heardAt + lease.leaseMs;',
+    'return lease.heardAt + lease.leaseMs / 8;',
+  ]),
+
+  // The end on a member.
+  plant('an-abort-is-answered-before-it-is-done', 'truth', [
+    MEMBER_ABORT,
+    'return becomeAborting(state, { asked: true, closing: false });',
+    "return becomeAborting(state, { asked: true, closing: false }, [{ type: 'answer', answer: { type: 'aborted', state: 'running' } }]);",
+  ]),
+  plant('an-abort-that-is-done-is-not-told-again', 'confirms', [
+    MEMBER_ABORT,
+    "if (phase.name === 'aborted') return answer(state, { type: 'aborted', state: phase.state });",
+    "if (phase.name === 'aborted') return stay(state);",
+  ]),
+  plant('a-closed-stream-aborts-nothing', 'next-succeeds', [
+    MEMBER_ABORT,
+    'return becomeAborting(state, { asked: false, closing: true });',
+    'return stay(state);',
+  ]),
+  plant('a-stream-that-closes-in-an-abort-is-forgotten', 'next-succeeds', [
+    MEMBER_ABORT,
+    'return stay({ ...state, phase: { ...phase, closing: true } });',
+    'return stay(state);',
+  ]),
+  plant('a-failure-is-not-told', 'ends', [
+    MEMBER_ABORT,
+    "{ type: 'answer', answer: { type: 'failed', failure, state: mayBeFrozen ? 'frozen' : 'running' } },",
+    '',
+  ]),
+  plant('an-engine-that-hangs-is-waited-for', 'thaws-by-itself', [
+    MEMBER,
+    'return becomeAborting(state, { asked: false, closing: false });',
+    'return stay(now < 0 ? becomeAborting(state, { asked: false, closing: false }).state : state);',
+  ]),
+  // Who holds the grid.
+  plant('the-living-are-taken-over', 'claim', [CLAIM, 'leaseHasEnded(held.lease, now)', 'now > 0']),
+  plant('the-dead-are-not-taken-over', 'claim', [CLAIM, ' || leaseHasEnded(held.lease, now)', '']),
+  plant('who-comes-back-is-refused', 'claim', [CLAIM, 'held.operation === operation || ', '']),
+];

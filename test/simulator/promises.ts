@@ -1,0 +1,39 @@
+/** What users rely on, each by a word that a failure names. */
+export const PROMISES = {
+  'consistent-cut': 'a committed cut holds no effect without its cause',
+  'nothing-missing': 'nothing acknowledged before the first fence is missing in a committed cut',
+  order: 'every member marks behind its fence, and none thaws before all have marked',
+  proven: 'a checkpoint that could not be proven is not committed',
+  stored: 'a checkpoint is committed only when every member has stored what belongs to its mark',
+  held: 'no member says that it held when it did not',
+  'first-answer': 'a repeated command gets its first answer',
+  truth: 'a member says that it runs only when it runs',
+  'thaws-by-itself': 'nobody is frozen for longer than its lease without word from the coordinator',
+  'lease-lasts': 'a member whose lease is renewed does not let go',
+  'thawed-after-the-end': 'nobody is frozen after the end of a checkpoint that does not say so',
+  ending: 'what the coordinator says in the end is what happened',
+  names: 'an abort names the member and the phase of the first failure, and the state of every member',
+  'tokens-grow': 'tokens only grow',
+  'durable-token': 'a token is on disk before a fence closes',
+  claim: 'one operation at a time holds the grid, a dead one no longer than its lease',
+  window: 'the window is not told shorter than it was',
+  ends: 'every checkpoint ends',
+  pauses: 'what is repeated is repeated with a pause',
+  'next-succeeds': 'once faults have stopped, the next checkpoint succeeds',
+  'no-reason': 'a checkpoint in which nothing goes wrong that matters is committed',
+  'tries-again': 'a cut that could not be proven is tried again, and no more often than was asked for',
+  confirms: 'what can be confirmed is confirmed: nobody is called maybe frozen for nothing',
+  'no-crash': 'the machines have an answer to every event',
+} as const;
+
+export type Promised = keyof typeof PROMISES;
+
+/** A promise was broken: the run ends here. */
+export class Broken extends Error {
+  readonly promise: Promised;
+
+  constructor(promise: Promised, message: string) {
+    super(message);
+    this.promise = promise;
+  }
+}

@@ -1,0 +1,157 @@
+import { MAX_ATTEMPTS } from './coordinator.ts';
+import { Coverage } from './coverage.ts';
+import type { TraceLine } from './event-log.ts';
+import { MACHINES, type Machines } from './machines.ts';
+import { Broken, type Promised } from './promises.ts';
+import type { Fault, Scenario } from './scenario.ts';
+import { World } from './world.ts';
+
+export interface RunFailure {
+  readonly promise: Promised;
+  readonly message: string;
+}
+
+export interface Run {
+  readonly failure: RunFailure | null;
+  /** Two runs with the same hash are the same run. */
+  readonly hash: string;
+  readonly events: number;
+  readonly trace: readonly TraceLine[];
+  /** How the coordinators ended, one after the other. */
+  readonly endings: readonly string[];
+}
+
+const HEAL_AT = 12_000_000;
+const ENDS_WITHIN = 16_000_000;
+const NEXT_WITHIN = 6_000_000;
+const RETRY_EVERY = 200_000;
+/** A run that needs more than this is caught in a circle. */
+const MOST_EVENTS = 60_000;
+
+/** None of these is a reason not to commit. */
+const HARMLESS: readonly Fault['kind'][] = ['duplicateMessages', 'loseAcknowledgements'];
+/** One of these spoils one attempt at most. */
+const SPOILING: readonly Fault['kind'][] = ['leak'];
+/** After these every agent can be reached long before an abort is given up. */
+const CONFIRMABLE: readonly Fault['kind'][] = [
+  'reorderMessages',
+  'loseConnection',
+  'engineFails',
+  'engineHangs',
+  'diskFails',
+  'killGuard',
+  'commitFails',
+];
+
+const PHASE_OF = {
+  prepare: 'prepare',
+  arm: 'prepare',
+  freeze: 'freeze',
+  thaw: 'thaw',
+  collect: 'collect',
+} as const;
+
+export interface RunOptions {
+  readonly machines?: Machines;
+  readonly coverage?: Coverage;
+  readonly isTraced?: boolean;
+}
+
+/** One whole run: a checkpoint, its faults, the end of all faults, and another checkpoint. */
+export function simulate(scenario: Scenario, options: RunOptions = {}): Run {
+  const { machines = MACHINES, coverage = new Coverage(), isTraced = false } = options;
+  const world = new World(scenario, machines, coverage, isTraced);
+  let failure: RunFailure | null = null;
+  try {
+    new Story(world).play();
+  } catch (error) {
+    failure =
+      error instanceof Broken
+        ? { promise: error.promise, message: error.message }
+        : { promise: 'no-crash', message: error instanceof Error ? error.message : String(error) };
+    world.note('world', 62, 0, () => `${failure?.promise}: ${failure?.message}`);
+  }
+  return {
+    failure,
+    hash: world.log.hash,
+    events: world.log.count,
+    trace: world.log.trace,
+    endings: world.coordinators.map(({ ending }) => ending?.kind ?? 'killed'),
+  };
+}
+
+class Story {
+  readonly #world: World;
+  #events = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  play(): void {
+    const world = this.#world;
+    world.startCoordinator(0);
+    this.#until(HEAL_AT, () => !world.isBusy);
+    this.#judgeFirst();
+    // What it left is left alone for a while, or not at all.
+    this.#until(world.now + world.random.scaled(1000, 3_000_000), () => false);
+    world.heal();
+    this.#until(world.now + ENDS_WITHIN, () => !world.isBusy);
+    const late = world.coordinators.find(({ isOver }) => !isOver);
+    if (late !== undefined) throw new Broken('ends', `${late.name} does not end`);
+    this.#next();
+    world.checks.atTheEnd();
+  }
+
+  /** After faults that it must put up with, the first coordinator has no excuse. */
+  #judgeFirst(): void {
+    const { coordinators, scenario } = this.#world;
+    const kind = coordinators[0]?.ending?.kind ?? 'never';
+    const only = (...kinds: readonly Fault['kind'][]): boolean =>
+      scenario.faults.every((fault) => kinds.includes(fault.kind));
+    const end = `the first one ended ${kind}`;
+    if (only(...HARMLESS) && kind !== 'committed') throw new Broken('no-reason', end);
+    const spoilers = scenario.faults.filter((fault) => SPOILING.includes(fault.kind));
+    if (only(...HARMLESS, ...SPOILING) && spoilers.length < MAX_ATTEMPTS && kind !== 'committed')
+      throw new Broken('tries-again', end);
+    if (only(...HARMLESS, ...SPOILING, ...CONFIRMABLE) && kind === 'maybeFrozen')
+      throw new Broken('confirms', end);
+    this.#judgeName();
+  }
+
+  /** Where only one thing went wrong there is no doubt what the first failure was. */
+  #judgeName(): void {
+    const { coordinators, scenario } = this.#world;
+    const [fault, ...others] = scenario.faults;
+    const ending = coordinators[0]?.ending;
+    if (fault?.kind !== 'engineFails' || others.length > 0 || ending?.kind !== 'aborted') return;
+    const { member, phase } = ending.failure;
+    if (member !== `agent ${fault.member}` || phase !== PHASE_OF[fault.call])
+      throw new Broken('names', `${fault.call} failed on agent ${fault.member}; told: ${phase} on ${member}`);
+  }
+
+  /** The claim of a dead one may still stand; nothing else may be in the way. */
+  #next(): void {
+    const world = this.#world;
+    const until = world.now + NEXT_WITHIN;
+    for (;;) {
+      world.startCoordinator(0);
+      this.#until(until, () => !world.isBusy);
+      const { ending } = world.coordinators.at(-1) ?? { ending: null };
+      if (ending?.kind === 'committed') return;
+      if (ending?.kind !== 'refused' || world.now >= until) {
+        const why = ending !== null && 'failure' in ending ? `: ${ending.failure.message}` : '';
+        throw new Broken('next-succeeds', `the next one ended ${ending?.kind ?? 'not at all'}${why}`);
+      }
+      this.#until(world.now + RETRY_EVERY, () => false);
+    }
+  }
+
+  #until(moment: number, isDone: () => boolean): void {
+    const { timeline } = this.#world;
+    while (!isDone() && timeline.advance(moment)) {
+      this.#events += 1;
+      if (this.#events > MOST_EVENTS) throw new Broken('ends', 'it runs in a circle');
+    }
+  }
+}

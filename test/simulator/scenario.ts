@@ -1,0 +1,175 @@
+import type { EngineCall } from '../../shared/protocol/member-machine.ts';
+import { Random } from './random.ts';
+
+/** How a member is held still, and by what kind of fence. */
+export type Model = 'commitFence' | 'writeFence' | 'observer' | 'instant';
+
+/** What may go wrong. Times are in microseconds. */
+export type Fault = {
+  /** When this many events have found their machine. */
+  readonly step: number;
+  readonly member: number;
+  readonly forTime: number;
+} & (
+  | {
+      readonly kind:
+        | 'loseConnection'
+        | 'halfOpen'
+        | 'killAgent'
+        | 'pauseAgent'
+        | 'powerLoss'
+        | 'killGuard'
+        | 'guardThaws'
+        | 'diskFails'
+        | 'leak'
+        | 'crashEngine'
+        | 'loseAcknowledgements'
+        | 'killCoordinator'
+        | 'coordinatorPowerLoss'
+        | 'pauseCoordinator'
+        | 'cancel'
+        | 'anotherCoordinator'
+        | 'ignorantCoordinator'
+        | 'commitFails'
+        | 'loseMessages'
+        | 'duplicateMessages'
+        | 'reorderMessages'
+        | 'slowNetwork';
+    }
+  | { readonly kind: 'partition'; readonly direction: 'toAgent' | 'toCoordinator' | 'both' }
+  | {
+      readonly kind: 'engineFails' | 'engineHangs' | 'engineSlow';
+      readonly call: Exclude<EngineCall['type'], 'abort'>;
+    }
+);
+
+export interface Scenario {
+  readonly seed: number;
+  readonly models: readonly Model[];
+  /** Whether preparing and collecting may take as long as they take. */
+  readonly isPatient: boolean;
+  readonly clients: number;
+  readonly faults: readonly Fault[];
+}
+
+const ENGINE_CALLS = ['prepare', 'arm', 'freeze', 'freeze', 'thaw', 'thaw', 'collect'] as const;
+
+/** Each as often as it is named. */
+const PLAIN = [
+  'loseConnection',
+  'loseConnection',
+  'halfOpen',
+  'killAgent',
+  'killAgent',
+  'pauseAgent',
+  'pauseAgent',
+  'powerLoss',
+  'killGuard',
+  'guardThaws',
+  'diskFails',
+  'leak',
+  'leak',
+  'crashEngine',
+  'crashEngine',
+  'crashEngine',
+  'loseAcknowledgements',
+  'killCoordinator',
+  'coordinatorPowerLoss',
+  'pauseCoordinator',
+  'cancel',
+  'cancel',
+  'cancel',
+  'anotherCoordinator',
+  'ignorantCoordinator',
+  'commitFails',
+  'loseMessages',
+  'duplicateMessages',
+  'duplicateMessages',
+  'reorderMessages',
+  'reorderMessages',
+  'slowNetwork',
+] as const;
+
+/** What it takes some faults together to see. */
+const TOGETHER: readonly (readonly Fault['kind'][])[] = [
+  ['duplicateMessages', 'reorderMessages', 'leak'],
+  ['duplicateMessages', 'reorderMessages', 'leak', 'leak'],
+  ['duplicateMessages', 'leak'],
+  ['leak', 'leak', 'leak'],
+  ['cancel', 'cancel'],
+  ['engineHangs', 'coordinatorPowerLoss'],
+  ['pauseAgent', 'coordinatorPowerLoss'],
+];
+
+const FROM_THE_BEGINNING: readonly Fault['kind'][] = [
+  'duplicateMessages',
+  'reorderMessages',
+  'leak',
+  'engineHangs',
+];
+
+/** The scenario of a seed: the grid, its clients, and what goes wrong when. */
+export function scenarioOf(seed: number): Scenario {
+  const random = new Random(seed);
+  const models: Model[] = [random.chance(0.8) ? 'commitFence' : 'writeFence'];
+  const more = random.pick([0, 1, 1, 2, 2, 2, 3]);
+  for (let index = 0; index < more; index += 1) models.push(anotherModel(random, models));
+  const faults: Fault[] = random.chance(0.12) ? together(random, models.length) : [];
+  const count = random.pick(faults.length > 0 ? [0, 0, 1] : [0, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 6]);
+  for (let index = 0; index < count; index += 1) faults.push(anyFault(random, models.length));
+  return {
+    seed,
+    models,
+    isPatient: random.chance(0.3),
+    clients: random.pick([1, 2, 3]),
+    faults: faults.sort((a, b) => a.step - b.step),
+  };
+}
+
+function anotherModel(random: Random, models: readonly Model[]): Model {
+  const model = random.pick(['commitFence', 'commitFence', 'writeFence', 'observer', 'instant'] as const);
+  // Preflight refuses a grid with two consistency domains of this kind.
+  return model === 'instant' && models.includes('instant') ? 'commitFence' : model;
+}
+
+function anyFault(random: Random, members: number): Fault {
+  const [step, member] = [random.below(stepsOf(members)), random.below(members)];
+  const one = { step, member, forTime: someTime(random) };
+  const sort = random.next();
+  if (sort < 0.08) {
+    return { ...one, kind: 'partition', direction: random.pick(['toAgent', 'toCoordinator', 'both']) };
+  }
+  if (sort < 0.28) {
+    const kind = random.pick(['engineFails', 'engineHangs', 'engineSlow', 'engineSlow'] as const);
+    // From the beginning: the call itself decides when.
+    return { ...one, step: random.chance(0.7) ? 0 : step, kind, call: random.pick(ENGINE_CALLS) };
+  }
+  const kind = random.pick(PLAIN);
+  // Longer than a lease, shorter than a guard waits.
+  if (kind === 'pauseAgent' && random.chance(0.5)) {
+    return { ...one, kind, forTime: Math.floor(random.between(950_000, 1_250_000)) };
+  }
+  return { ...one, kind };
+}
+
+function together(random: Random, members: number): Fault[] {
+  const member = random.below(members);
+  return random.pick(TOGETHER).map((kind) => {
+    const one = { member, forTime: someTime(random) };
+    // What hangs or leaks does so when its call comes; the weather is bad from the beginning.
+    const step = FROM_THE_BEGINNING.includes(kind) ? 0 : random.below(stepsOf(members));
+    return (
+      kind === 'engineHangs' ? { ...one, kind, step, call: 'freeze' } : { ...one, kind, step }
+    ) as Fault;
+  });
+}
+
+/** So many events find a machine in a checkpoint in which nothing goes wrong. */
+function stepsOf(members: number): number {
+  return 4 + 17 * members;
+}
+
+/** Half a millisecond to some seconds, or until all faults stop. */
+function someTime(random: Random): number {
+  return random.chance(0.1) ? 20_000_000 : Math.floor(random.scaled(500, 3_000_000));
+}

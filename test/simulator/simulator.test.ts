@@ -1,0 +1,119 @@
+import { expect } from 'chai';
+import { Coverage } from './coverage.ts';
+import { findPlanted, runSeeds } from './jobs.ts';
+import { MACHINES } from './machines.ts';
+import { PLANTED, type Planted } from './planted.ts';
+import { plantedMachines } from './planted-machines.ts';
+import { simulate } from './run.ts';
+import { scenarioOf } from './scenario.ts';
+import { shrink } from './shrink.ts';
+import { tellFailure } from './story.ts';
+
+// Goal: what the simulator says can be believed: it goes everywhere, it says the same again, it sees what is
+// wrong, and what it shows of it is short. Method: few seeds here; many by ./scripts/simulate.
+
+const SEEDS = 2000;
+
+function planted(id: string): Planted {
+  const found = PLANTED.find((one) => one.id === id);
+  if (found === undefined) throw new Error(`nothing planted is called ${id}`);
+  return found;
+}
+
+describe('the simulator', () => {
+  it('makes every change of phase of both machines, and finds nothing wrong with them', () => {
+    const { failures, coverage } = runSeeds({ type: 'seeds', from: 1, count: SEEDS });
+
+    expect(failures, `./scripts/simulate --seed ${failures[0]?.seed}`).to.deep.equal([]);
+    expect(new Coverage(coverage).neverMade()).to.deep.equal([]);
+    expect(new Coverage(coverage).unknown()).to.deep.equal([]);
+  });
+
+  it('does the same again for the same seed, traced or not', () => {
+    for (let seed = 1; seed <= 50; seed += 1) {
+      const [one, other] = [simulate(scenarioOf(seed)), simulate(scenarioOf(seed), { isTraced: true })];
+      expect(other.hash).to.equal(one.hash);
+      expect(simulate(scenarioOf(seed), { isTraced: true }).trace).to.deep.equal(other.trace);
+    }
+  });
+
+  it('does something else for every other seed', () => {
+    const hashes = new Set(Array.from({ length: 500 }, (_, seed) => simulate(scenarioOf(seed)).hash));
+    expect(hashes.size).to.equal(500);
+  });
+
+  it('adds up to the same, however the seeds are shared out', () => {
+    const whole = runSeeds({ type: 'seeds', from: 1, count: 100 });
+    const parts = [1, 51].map((from) => runSeeds({ type: 'seeds', from, count: 50 }));
+    expect(parts.reduce((sum, { digest }) => (sum + digest) >>> 0, 0)).to.equal(whole.digest);
+  });
+
+  it('sees why a grid may have one instant domain and not two: preflight refuses what breaks the cut', () => {
+    const promises = new Set<string | undefined>();
+    for (let seed = 1; seed <= 100; seed += 1) {
+      const models = ['commitFence', 'instant', 'instant'] as const;
+      const run = simulate({ ...scenarioOf(seed), models, faults: [], clients: 3 });
+      promises.add(run.failure?.promise);
+    }
+    expect([...promises]).to.have.members(['consistent-cut', undefined]);
+  });
+
+  it('plants at least forty faults, each under a name of its own', () => {
+    expect(new Set(PLANTED.map(({ id }) => id)).size).to.equal(PLANTED.length);
+    expect(PLANTED.length).to.be.at.least(40);
+  });
+
+  for (const id of [
+    'observers-last',
+    'commit-without-one-collected-answer',
+    'broken-counts-as-held',
+    'no-record-before-the-arm',
+    'an-abort-is-confirmed-by-all-but-one',
+    'the-living-are-taken-over',
+    'an-abort-is-answered-before-it-is-done',
+  ]) {
+    it(`finds what is planted: ${id}`, async () => {
+      const { seed } = await findPlanted({ type: 'planted', id, limit: 500 });
+      expect(seed).not.to.equal(null);
+    });
+  }
+
+  it('refuses to plant what changes nothing', async () => {
+    const edits = [{ file: 'protocol/lease.ts', from: 'nowhere to be found', to: '' }];
+    const nothing: Planted = { id: 'nothing', breaks: 'held', edits };
+    let message = '';
+    await plantedMachines(nothing).catch((error: Error) => {
+      message = error.message;
+    });
+    expect(message).to.equal('nothing: "nowhere to be found" is 0 times in shared/protocol/lease.ts');
+  });
+
+  it('shrinks a failure to a schedule that still breaks the same promise and of which nothing can be spared', async () => {
+    const machines = await plantedMachines(planted('a-lease-that-ran-out-is-renewed'));
+    const seed = (await findPlanted({ type: 'planted', id: 'a-lease-that-ran-out-is-renewed', limit: 3000 }))
+      .seed;
+    const scenario = scenarioOf(seed ?? 0);
+
+    const shortest = shrink(scenario, machines);
+
+    expect(shortest.run.failure?.promise).to.equal('held');
+    expect(shortest.scenario.faults.length).to.be.at.most(scenario.faults.length);
+    expect(simulate(shortest.scenario, { machines }).hash).to.equal(shortest.run.hash);
+    for (const spared of shortest.scenario.faults) {
+      const faults = shortest.scenario.faults.filter((fault) => fault !== spared);
+      expect(simulate({ ...shortest.scenario, faults }, { machines }).failure?.promise).not.to.equal('held');
+    }
+  });
+
+  it('tells a failure by its promise, its schedule and the last events of every process', async () => {
+    const machines = await plantedMachines(planted('observers-last'));
+    const { seed } = await findPlanted({ type: 'planted', id: 'observers-last', limit: 500 });
+
+    const story = tellFailure(scenarioOf(seed ?? 0), machines);
+
+    expect(story).to.match(/^seed \d+: every member marks behind its fence.* \(order\)\n/);
+    expect(story).to.match(/shortest schedule \(\d+ faults shrunk to 0 in \d+ runs\):/);
+    for (const process of ['coordinator 0', 'agent 0', 'engine 0']) expect(story).to.include(process);
+    expect(tellFailure(scenarioOf(1), MACHINES)).to.equal('seed 1: nothing is wrong');
+  });
+});

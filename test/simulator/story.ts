@@ -1,0 +1,66 @@
+import type { TraceLine } from './event-log.ts';
+import type { Machines } from './machines.ts';
+import { PROMISES } from './promises.ts';
+import { simulate } from './run.ts';
+import type { Fault, Scenario } from './scenario.ts';
+import { shrink } from './shrink.ts';
+
+const LAST_EVENTS = 12;
+
+/** A failure as a person wants to read it: what broke, the shortest way to it, and how each process got there. */
+export function tellFailure(scenario: Scenario, machines: Machines): string {
+  const { scenario: shortest, run, runs } = shrink(scenario, machines);
+  const { trace } = simulate(shortest, { machines, isTraced: true });
+  const { failure } = run;
+  if (failure === null) return `seed ${scenario.seed}: nothing is wrong`;
+  return [
+    `seed ${scenario.seed}: ${PROMISES[failure.promise]} (${failure.promise})`,
+    `  ${failure.message}`,
+    `shortest schedule (${scenario.faults.length} faults shrunk to ${shortest.faults.length} in ${runs} runs):`,
+    ...tellScenario(shortest).map((line) => `  ${line}`),
+    'the last events of each process:',
+    ...lastOfEach(trace).map(tellLine),
+  ].join('\n');
+}
+
+/** The whole run of a scenario. */
+export function tellRun(scenario: Scenario, machines: Machines): string {
+  const { trace, failure, hash, endings } = simulate(scenario, { machines, isTraced: true });
+  const end = failure === null ? 'every promise was kept' : `${failure.promise}: ${failure.message}`;
+  return [
+    `seed ${scenario.seed}`,
+    ...tellScenario(scenario).map((line) => `  ${line}`),
+    ...trace.map(tellLine),
+    `ended: ${endings.join(', ')}; ${end}; hash ${hash}`,
+  ].join('\n');
+}
+
+function tellScenario({ models, clients, isPatient, faults }: Scenario): string[] {
+  const members = models.map((model, index) => `${index} ${model}`).join(', ');
+  return [
+    `members: ${members}; clients: ${clients}; ${isPatient ? 'no deadline' : 'deadlines'} for prepare and collect`,
+    ...faults.map(tellFault),
+  ];
+}
+
+function tellFault(fault: Fault): string {
+  const { step, kind, member, forTime } = fault;
+  const more = 'call' in fault ? ` ${fault.call}` : 'direction' in fault ? ` ${fault.direction}` : '';
+  return `after step ${Math.ceil(step)}: ${kind}${more}, member ${member}, ${(forTime / 1000).toFixed(1)} ms`;
+}
+
+function lastOfEach(trace: readonly TraceLine[]): TraceLine[] {
+  const left = new Map<string, number>();
+  return trace
+    .toReversed()
+    .filter(({ process }) => {
+      const count = (left.get(process) ?? 0) + 1;
+      left.set(process, count);
+      return count <= LAST_EVENTS;
+    })
+    .toReversed();
+}
+
+function tellLine({ at, process, text }: TraceLine): string {
+  return `${(at / 1000).toFixed(2).padStart(10)} ms  ${process.padEnd(14)} ${text}`;
+}

@@ -1,0 +1,219 @@
+import type {
+  CommitProof,
+  CoordinatorEvent,
+  CoordinatorState,
+} from '../../shared/protocol/coordinator-machine.ts';
+import type { MemberEvent, MemberMachineState } from '../../shared/protocol/member-machine.ts';
+import { SimulatedAgent } from './agent.ts';
+import { Checks } from './checks.ts';
+import { Clients } from './clients.ts';
+import { Connection } from './connection.ts';
+import { SimulatedCoordinator } from './coordinator.ts';
+import { numberOf, type Coverage } from './coverage.ts';
+import { SimulatedEngine } from './engine.ts';
+import { EventLog } from './event-log.ts';
+import { strike } from './faults.ts';
+import type { Machines } from './machines.ts';
+import { Random } from './random.ts';
+import type { Fault, Scenario } from './scenario.ts';
+import { Timeline } from './timeline.ts';
+
+type Direction = 'toAgent' | 'toCoordinator' | 'both';
+
+/** The repository, as far as the protocol needs it: an exclusive write, durable or refused. */
+interface SimulatedRepository {
+  readonly commits: { readonly operation: string; readonly proof: CommitProof }[];
+  refuses: boolean;
+  readonly highestCounter: number;
+}
+
+/** What every message goes through. */
+export interface Weather {
+  loses: boolean;
+  duplicates: boolean;
+  reorders: boolean;
+  isSlow: boolean;
+}
+
+/** All that exists in one run, and the only place where time passes and chance is drawn from. */
+export class World {
+  readonly scenario: Scenario;
+  readonly machines: Machines;
+  readonly timeline = new Timeline();
+  readonly random: Random;
+  readonly log: EventLog;
+  readonly checks: Checks;
+  readonly engines: readonly SimulatedEngine[];
+  readonly agents: readonly SimulatedAgent[];
+  readonly coordinators: SimulatedCoordinator[] = [];
+  readonly weather: Weather = { loses: false, duplicates: false, reorders: false, isSlow: false };
+  readonly repository: SimulatedRepository;
+  readonly #coverage: Coverage;
+  readonly #clients: Clients;
+  readonly #blocked = new Map<SimulatedAgent, Direction>();
+  readonly #connections: Connection[] = [];
+  #faults: readonly Fault[];
+  #steps = 0;
+  #clientsUntil = 0;
+  #planned = 0;
+
+  constructor(scenario: Scenario, machines: Machines, coverage: Coverage, isTraced: boolean) {
+    this.scenario = scenario;
+    this.machines = machines;
+    this.random = new Random(scenario.seed + 0x5ee_d);
+    this.log = new EventLog(isTraced);
+    this.checks = new Checks(this);
+    this.#coverage = coverage;
+    this.#faults = scenario.faults;
+    const engines: SimulatedEngine[] = [];
+    for (const [index, model] of scenario.models.entries()) {
+      const observed = model === 'observer' ? (engines[0] ?? null) : null;
+      engines.push(new SimulatedEngine(this, index, model, observed));
+    }
+    this.engines = engines;
+    this.agents = engines.map((engine) => new SimulatedAgent(this, engine.index, engine));
+    const commits: SimulatedRepository['commits'] = [];
+    this.repository = {
+      commits,
+      refuses: false,
+      get highestCounter() {
+        return commits.reduce((highest, { proof }) => Math.max(highest, proof.token.counter), 0);
+      },
+    };
+    this.#clients = new Clients(this, scenario.clients);
+  }
+
+  get now(): number {
+    return this.timeline.now;
+  }
+
+  note(process: string, code: number, value: number, text: () => string): void {
+    this.log.note(this.timeline.now, process, code, value, text);
+  }
+
+  // What the machines do.
+
+  coordinatorStepped(
+    coordinator: SimulatedCoordinator,
+    before: CoordinatorState,
+    event: CoordinatorEvent,
+    after: CoordinatorState,
+  ): void {
+    const [from, to] = [before.phase.name, after.phase.name];
+    const isRound =
+      before.phase.name === 'freezing' &&
+      after.phase.name === 'freezing' &&
+      before.phase.round !== after.phase.round;
+    const change = from !== to || isRound ? this.#coverage.coordinatorStepped(from, to) : 0;
+    this.note(coordinator.name, 80 + numberOf(event), change, () => described(event, from, to));
+    this.#stepped();
+  }
+
+  memberStepped(
+    agent: SimulatedAgent,
+    before: MemberMachineState,
+    event: MemberEvent,
+    after: MemberMachineState,
+  ): void {
+    const [from, to] = [before.phase.name, after.phase.name];
+    const change = from === to ? 0 : this.#coverage.memberStepped(from, to);
+    this.note(agent.name, 80 + numberOf(event), change, () => described(event, from, to));
+    this.#stepped();
+  }
+
+  #stepped(): void {
+    this.#steps += 1;
+    for (
+      let fault = this.#faults[0];
+      fault !== undefined && fault.step <= this.#steps;
+      fault = this.#faults[0]
+    ) {
+      this.#faults = this.#faults.slice(1);
+      const next = fault;
+      // Not in the middle of a step.
+      this.timeline.after(0, () => strike(this, next));
+    }
+  }
+
+  // Coordinators.
+
+  /** An ignorant one numbers its checkpoint by the repository alone, as if no host had ever armed a newer token. */
+  startCoordinator(delay: number, isIgnorant = false): void {
+    this.#planned += 1;
+    this.timeline.after(delay, () => {
+      this.#planned -= 1;
+      this.coordinators.push(new SimulatedCoordinator(this, this.coordinators.length, isIgnorant));
+    });
+  }
+
+  get isBusy(): boolean {
+    return this.#planned > 0 || this.coordinators.some(({ isOver }) => !isOver);
+  }
+
+  // The network.
+
+  connect(coordinator: SimulatedCoordinator, agent: SimulatedAgent): Connection {
+    const connection = new Connection(this, coordinator, agent);
+    this.#connections.push(connection);
+    return connection;
+  }
+
+  connectionsOf(agent: SimulatedAgent): Connection[] {
+    return this.#connections.filter((connection) => connection.agent === agent && connection.isUsed);
+  }
+
+  blocked(agent: SimulatedAgent): Direction | null {
+    return this.#blocked.get(agent) ?? null;
+  }
+
+  block(agent: SimulatedAgent, direction: Direction): void {
+    this.#blocked.set(agent, direction);
+    for (const connection of this.connectionsOf(agent)) connection.hold(direction);
+  }
+
+  unblock(agent: SimulatedAgent): void {
+    this.#blocked.delete(agent);
+    for (const connection of this.connectionsOf(agent)) connection.repair();
+  }
+
+  // Clients.
+
+  get clientsAreWanted(): boolean {
+    return this.now < this.#clientsUntil;
+  }
+
+  clientsWanted(forTime: number): void {
+    this.#clientsUntil = Math.max(this.#clientsUntil, this.now + forTime);
+    this.#clients.wake();
+  }
+
+  /** Everything is as it should be again; nothing more goes wrong. */
+  heal(): void {
+    this.note('world', 61, 0, () => 'faults stop');
+    this.#faults = [];
+    Object.assign(this.weather, { loses: false, duplicates: false, reorders: false, isSlow: false });
+    this.repository.refuses = false;
+    for (const agent of this.agents) {
+      this.unblock(agent);
+      agent.recordFails = false;
+      agent.start();
+      if (agent.isPaused) agent.resume();
+    }
+    for (const engine of this.engines) engine.heal();
+    for (const coordinator of this.coordinators) if (coordinator.isPaused) coordinator.resume();
+  }
+}
+
+function described(event: CoordinatorEvent | MemberEvent, from: string, to: string): string {
+  const what =
+    event.type === 'commandReceived'
+      ? `command ${event.command.type}`
+      : event.type === 'answerReceived'
+        ? `${event.member} answers ${event.answer.type}`
+        : event.type === 'engineAnswered'
+          ? `engine answers ${event.result.type}`
+          : event.type === 'memberLost' || event.type === 'memberReconnected'
+            ? `${event.type} ${event.member}`
+            : event.type;
+  return from === to ? `${what} (${from})` : `${what}: ${from} → ${to}`;
+}
