@@ -38,12 +38,26 @@ describe('a checkpoint with unruly clients', () => {
   it('is invalid when commits with synchronous_commit off are seen in the window: three attempts, then exit 6', async () => {
     const clients = await Promise.all([1, 2, 3].map(() => grid.member('aa').server.connect()));
     let stop = false;
+    let commits = 0;
     const writing = clients.map(async (client) => {
       await client.query('SET synchronous_commit = off');
-      while (!stop) await client.query('INSERT INTO t VALUES (1)');
+      for (; !stop; commits += 1) await client.query('INSERT INTO t VALUES (1)');
       await client.end();
     });
-    const { code, stdout } = await grid.run(['checkpoint', 'create', 'leaky', ...JSON_OUTPUT]);
+    // Each window lasts until something got through it.
+    hooks.hold('armed');
+    const command = grid.begin(['checkpoint', 'create', 'leaky', ...JSON_OUTPUT]);
+    for (let attempt = 1; attempt <= 3; attempt += 1) {
+      await until(`attempt ${attempt} to be armed`, () => hooks.timesReached('armed', 'aa') === attempt);
+      hooks.hold('marked');
+      hooks.release('armed');
+      await until('the mark', () => hooks.timesReached('marked', 'aa') === attempt);
+      const before = commits;
+      await until('commits in the window', () => commits > before + clients.length);
+      hooks.hold('armed');
+      hooks.release('marked');
+    }
+    const { code, stdout } = await command.finished;
     stop = true;
     await Promise.all(writing);
     expect(code, stdout).to.equal(6);

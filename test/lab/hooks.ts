@@ -28,9 +28,14 @@ export class Hooks {
 
   /** Whether this member has come to the moment. */
   hasReached(moment: string, who: string): boolean {
-    return this.#reachedFiles(moment).some((name) =>
-      readFileSync(join(this.#directory, name), 'utf8').split('\n').includes(who),
-    );
+    return this.timesReached(moment, who) > 0;
+  }
+
+  /** How often this member has come to it. */
+  timesReached(moment: string, who: string): number {
+    return this.#reachedFiles(moment)
+      .flatMap((name) => readFileSync(join(this.#directory, name), 'utf8').split('\n'))
+      .filter((name) => name === who).length;
   }
 
   /** Resolves when some process has come to the moment; with `who`, when that member has. */
