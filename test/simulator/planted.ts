@@ -264,6 +264,11 @@ export const PLANTED: readonly Planted[] = [
     "(state.armSent ? 'unknown' : 'running')",
     "'running'",
   ]),
+  plant('who-was-never-armed-is-called-maybe-frozen', 'ending', [
+    ABORT,
+    'const unknown = state.armSent ? unconfirmed(state, phase) : [];',
+    'const unknown = unconfirmed(state, phase);',
+  ]),
   plant('it-forgets-that-it-armed', 'thawed-after-the-end', [ATTEMPT, 'armSent: true, ', '']),
   plant('who-is-lost-is-forgotten', 'confirms', [
     COORDINATOR,
@@ -412,8 +417,13 @@ export const PLANTED: readonly Planted[] = [
   // The end on a member.
   plant('an-abort-is-answered-before-it-is-done', 'truth', [
     MEMBER_ABORT,
-    'return becomeAborting(state, { asked: true, closing: false });',
-    "return becomeAborting(state, { asked: true, closing: false }, [{ type: 'answer', answer: { type: 'aborted', state: 'running' } }]);",
+    'return becomeAborting(state, { closing: false });',
+    "return becomeAborting(state, { closing: false }, [{ type: 'answer', answer: { type: 'aborted', state: 'running' } }]);",
+  ]),
+  plant('a-failed-abort-forgets-that-the-stream-is-gone', 'next-succeeds', [
+    MEMBER_ABORT,
+    "const closing = phase.name === 'aborting' && phase.closing;",
+    'const closing = false;',
   ]),
   plant('an-abort-that-is-done-is-not-told-again', 'confirms', [
     MEMBER_ABORT,
@@ -422,13 +432,23 @@ export const PLANTED: readonly Planted[] = [
   ]),
   plant('a-closed-stream-aborts-nothing', 'next-succeeds', [
     MEMBER_ABORT,
-    'return becomeAborting(state, { asked: false, closing: true });',
+    'return becomeAborting(state, { closing: true });',
     'return stay(state);',
   ]),
   plant('a-stream-that-closes-in-an-abort-is-forgotten', 'next-succeeds', [
     MEMBER_ABORT,
     'return stay({ ...state, phase: { ...phase, closing: true } });',
     'return stay(state);',
+  ]),
+  plant('who-ends-without-being-asked-says-nothing', 'ends', [
+    MEMBER_ABORT,
+    'effects: [told, ...closed.effects]',
+    'effects: closed.effects',
+  ]),
+  plant('who-ended-by-itself-is-asked-again', 'confirms', [
+    COORDINATOR,
+    'const confirmed = answerReceived(aborting.state, member, answer, now);',
+    "const confirmed = answerReceived(aborting.state, '', answer, now);",
   ]),
   plant('a-failure-is-not-told', 'ends', [
     MEMBER_ABORT,
@@ -437,8 +457,8 @@ export const PLANTED: readonly Planted[] = [
   ]),
   plant('an-engine-that-hangs-is-waited-for', 'thaws-by-itself', [
     MEMBER,
-    'return becomeAborting(state, { asked: false, closing: false });',
-    'return stay(now < 0 ? becomeAborting(state, { asked: false, closing: false }).state : state);',
+    'return becomeAborting(state, { closing: false });',
+    'return stay(now < 0 ? becomeAborting(state, { closing: false }).state : state);',
   ]),
   // Who holds the grid.
   plant('the-living-are-taken-over', 'claim', [CLAIM, 'leaseHasEnded(held.lease, now)', 'now > 0']),

@@ -114,7 +114,11 @@ class Story {
     const spoilers = scenario.faults.filter((fault) => SPOILING.includes(fault.kind));
     if (only(...HARMLESS, ...SPOILING) && spoilers.length < MAX_ATTEMPTS && kind !== 'committed')
       throw new Broken('tries-again', end);
-    if (only(...HARMLESS, ...SPOILING, ...CONFIRMABLE) && kind === 'maybeFrozen')
+    // A host whose guard died after it collected is heard before the commit, and hears nothing after it.
+    const isUnheard = ['killGuard', 'commitFails'].every((one) =>
+      scenario.faults.some((fault) => fault.kind === one),
+    );
+    if (only(...HARMLESS, ...SPOILING, ...CONFIRMABLE) && kind === 'maybeFrozen' && !isUnheard)
       throw new Broken('confirms', end);
     this.#judgeName();
   }

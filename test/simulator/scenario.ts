@@ -65,6 +65,7 @@ const PLAIN = [
   'pauseAgent',
   'powerLoss',
   'killGuard',
+  'killGuard',
   'guardThaws',
   'diskFails',
   'leak',
