@@ -209,9 +209,9 @@ export const PLANTED: readonly Planted[] = [
   ]),
 
   // Deadlines.
-  plant('arming-has-no-deadline', 'ends', [ATTEMPT, 'now + deadlines.armMs', 'now + 1e9']),
-  plant('freezing-has-no-deadline', 'ends', [ATTEMPT, 'now + deadlines.freezeMs', 'now + 1e9']),
-  plant('thawing-has-no-deadline', 'ends', [ATTEMPT, 'now + state.config.deadlines.thawMs', 'now + 1e9']),
+  plant('arming-has-no-deadline', 'in-time', [ATTEMPT, 'now + deadlines.armMs', 'now + 1e9']),
+  plant('freezing-has-no-deadline', 'in-time', [ATTEMPT, 'now + deadlines.freezeMs', 'now + 1e9']),
+  plant('thawing-has-no-deadline', 'in-time', [ATTEMPT, 'now + state.config.deadlines.thawMs', 'now + 1e9']),
   plant('an-abort-is-never-given-up', 'ends', [
     ABORT,
     'if (now >= phase.giveUpAt) return',
@@ -227,7 +227,7 @@ export const PLANTED: readonly Planted[] = [
     'const next = { ...phase, retryAt: now + state.config.deadlines.abortRetryMs };',
     'const next = { ...phase, retryAt: now };',
   ]),
-  plant('a-failed-member-is-not-heard', 'ends', [
+  plant('a-failed-member-is-not-heard', 'names', [
     COORDINATOR,
     "if (answer.type === 'failed' || answer.type === 'refused') {",
     "if (answer.type === 'refused') {",
@@ -425,11 +425,6 @@ export const PLANTED: readonly Planted[] = [
     "const closing = phase.name === 'aborting' && phase.closing;",
     'const closing = false;',
   ]),
-  plant('an-abort-that-is-done-is-not-told-again', 'confirms', [
-    MEMBER_ABORT,
-    "if (phase.name === 'aborted') return answer(state, { type: 'aborted', state: phase.state });",
-    "if (phase.name === 'aborted') return stay(state);",
-  ]),
   plant('a-closed-stream-aborts-nothing', 'next-succeeds', [
     MEMBER_ABORT,
     'return becomeAborting(state, { closing: true });',
@@ -450,7 +445,7 @@ export const PLANTED: readonly Planted[] = [
     'const confirmed = answerReceived(aborting.state, member, answer, now);',
     "const confirmed = answerReceived(aborting.state, '', answer, now);",
   ]),
-  plant('a-failure-is-not-told', 'ends', [
+  plant('a-failure-is-not-told', 'names', [
     MEMBER_ABORT,
     "{ type: 'answer', answer: { type: 'failed', failure, state: mayBeFrozen ? 'frozen' : 'running' } },",
     '',

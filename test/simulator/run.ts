@@ -129,9 +129,12 @@ class Story {
     const [fault, ...others] = scenario.faults;
     const ending = coordinators[0]?.ending;
     if (fault?.kind !== 'engineFails' || others.length > 0 || ending?.kind !== 'aborted') return;
-    const { member, phase } = ending.failure;
-    if (member !== `agent ${fault.member}` || phase !== PHASE_OF[fault.call])
-      throw new Broken('names', `${fault.call} failed on agent ${fault.member}; told: ${phase} on ${member}`);
+    const { member, phase, code } = ending.failure;
+    if (member !== `agent ${fault.member}` || phase !== PHASE_OF[fault.call] || code !== 'modelled')
+      throw new Broken(
+        'names',
+        `${fault.call} failed on agent ${fault.member}; told: ${code} in ${phase} on ${member}`,
+      );
   }
 
   /** The claim of a dead one may still stand; nothing else may be in the way. */
