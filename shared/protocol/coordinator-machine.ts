@@ -112,13 +112,26 @@ function answerReceived(
   if (answer.type === 'failed' || answer.type === 'refused') {
     return abort(state, { phase: phaseOf(phase), member, ...answer.failure }, now);
   }
-  // Nobody asked it to abort: it lost what it had (its guard died, the grid was taken over).
-  if (answer.type === 'aborted') return abort(state, { ...endedItself(member), phase: phaseOf(phase) }, now);
+  if (answer.type === 'aborted') return memberEnded(state, phase, member, answer, now);
   if (phase.name === 'preparing') return prepareAnswered(state, phase, member, answer, now);
   // An answer to an older attempt: what it speaks of is over.
   if (!('token' in answer) || !sameToken(answer.token, phase.attempt.token)) return stay(state);
   if (phase.name === 'collecting') return collectAnswered(state, phase, member, answer);
   return attemptAnswered(state, phase, member, answer, now);
+}
+
+/** Nobody asked it to abort: it lost what it had (its guard died, the grid was taken over). It has confirmed. */
+function memberEnded(
+  state: CoordinatorState,
+  phase: CoordinatorPhase,
+  member: string,
+  answer: Extract<MemberAnswer, { type: 'aborted' }>,
+  now: number,
+): CoordinatorStep {
+  const failure = { ...endedItself(member), phase: phaseOf(phase) };
+  const aborting = abort(state, failure, now);
+  const confirmed = answerReceived(aborting.state, member, answer, now);
+  return { state: confirmed.state, effects: [...aborting.effects, ...confirmed.effects] };
 }
 
 function memberLost(state: CoordinatorState, member: string, failure: Failure, now: number): CoordinatorStep {

@@ -4,28 +4,23 @@ import { answer, call, stay } from './member-step.ts';
 
 /**
  * The end of an operation on a member, by whatever danger: asked for, the stream closed, the engine failed,
- * silence. All of them call the same abort of the engine, which never fails, and differ only in who is told.
- * `asked` and `closing` may still become true while it is under way.
+ * silence. All of them call the same abort of the engine, and the coordinator is told when it is done, asked or
+ * not: one that waits for this member (to prepare, to collect: without a deadline) must not wait for ever.
+ * `closing` may still become true while it is under way.
  */
 export function becomeAborting(
   state: MemberMachineState,
-  { asked, closing }: { asked: boolean; closing: boolean },
+  { closing }: { closing: boolean },
   before: readonly MemberEffect[] = [],
 ): MemberStep {
-  return call(
-    state,
-    { type: 'abort' },
-    (number) => ({ name: 'aborting', call: number, asked, closing }),
-    before,
-  );
+  return call(state, { type: 'abort' }, (number) => ({ name: 'aborting', call: number, closing }), before);
 }
 
 export function abortReceived(state: MemberMachineState): MemberStep {
   const { phase } = state;
   if (phase.name === 'aborted') return answer(state, { type: 'aborted', state: phase.state });
-  if (phase.name === 'aborting') return stay({ ...state, phase: { ...phase, asked: true } });
-  if (phase.name === 'closed') return stay(state);
-  return becomeAborting(state, { asked: true, closing: false });
+  if (phase.name === 'aborting' || phase.name === 'closed') return stay(state);
+  return becomeAborting(state, { closing: false });
 }
 
 export function streamClosed(state: MemberMachineState): MemberStep {
@@ -39,7 +34,7 @@ export function streamClosed(state: MemberMachineState): MemberStep {
     case 'aborting':
       return stay({ ...state, phase: { ...phase, closing: true } });
     default:
-      return becomeAborting(state, { asked: false, closing: true });
+      return becomeAborting(state, { closing: true });
   }
 }
 
@@ -50,24 +45,22 @@ export function streamClosed(state: MemberMachineState): MemberStep {
 export function engineFailed(state: MemberMachineState, failure: Failure): MemberStep {
   const { phase } = state;
   const mayBeFrozen = phase.name === 'freezing' || phase.name === 'thawing' || phase.name === 'lettingGo';
-  const { asked, closing } = phase.name === 'aborting' ? phase : { asked: false, closing: false };
-  return becomeAborting(state, { asked, closing }, [
+  const closing = phase.name === 'aborting' && phase.closing;
+  return becomeAborting(state, { closing }, [
     { type: 'answer', answer: { type: 'failed', failure, state: mayBeFrozen ? 'frozen' : 'running' } },
   ]);
 }
 
 export function becomeAborted(
   state: MemberMachineState,
-  { asked, closing }: Extract<MemberPhase, { name: 'aborting' }>,
+  { closing }: Extract<MemberPhase, { name: 'aborting' }>,
   inTheEnd: StateInWords,
 ): MemberStep {
   const next: MemberMachineState = { ...state, phase: { name: 'aborted', state: inTheEnd } };
-  const answers: MemberEffect[] = asked
-    ? [{ type: 'answer', answer: { type: 'aborted', state: inTheEnd } }]
-    : [];
-  if (!closing) return { state: next, effects: answers };
+  const told: MemberEffect = { type: 'answer', answer: { type: 'aborted', state: inTheEnd } };
+  if (!closing) return { state: next, effects: [told] };
   const closed = becomeClosed(next);
-  return { state: closed.state, effects: [...answers, ...closed.effects] };
+  return { state: closed.state, effects: [told, ...closed.effects] };
 }
 
 function becomeClosed(state: MemberMachineState): MemberStep {

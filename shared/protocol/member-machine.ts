@@ -76,5 +76,5 @@ function timePassed(state: MemberMachineState, now: number): MemberStep {
   }
   // An engine call that outlives its lease is not waited for, and its outcome not trusted: abort. So is an
   // operation whose coordinator has been silent for too long.
-  return becomeAborting(state, { asked: false, closing: false });
+  return becomeAborting(state, { closing: false });
 }

@@ -93,8 +93,8 @@ export type MemberPhase =
   | { readonly name: 'thawed'; readonly token: Token; readonly held: boolean }
   | { readonly name: 'collecting'; readonly call: number; readonly token: Token }
   | { readonly name: 'collected'; readonly token: Token }
-  /** `asked`: the coordinator wants to hear that it is done. `closing`: the stream is gone. */
-  | { readonly name: 'aborting'; readonly call: number; readonly asked: boolean; readonly closing: boolean }
+  /** `closing`: the stream is gone. */
+  | { readonly name: 'aborting'; readonly call: number; readonly closing: boolean }
   | { readonly name: 'aborted'; readonly state: StateInWords }
   | { readonly name: 'closed' };
 

@@ -84,8 +84,8 @@ describe('the abort of a checkpoint', () => {
         expect(run.state.phase.name).to.equal(name);
         happen(run);
         expect(run.sent()).to.deep.equal([`a abort${sentWith}`, `b abort${sentWith}`]);
-        run.answers('a', aborted);
         run.answers('b', aborted);
+        run.answers('a', aborted);
         expect(run.outcome?.kind).to.equal('aborted');
         if (run.outcome?.kind !== 'aborted') return;
         expect(run.outcome.failure).to.include({ code, phase });
@@ -93,6 +93,18 @@ describe('the abort of a checkpoint', () => {
       });
     }
   }
+
+  it('needs no second word of a member that ended by itself', () => {
+    const run = twoMembers();
+    run.armAll();
+    run.answers('a', aborted);
+    expect(run.outcome).to.equal(undefined);
+    run.answers('b', aborted);
+    expect(run.outcome?.kind).to.equal('aborted');
+    const alone = new Driven({ a: 'fenced' });
+    alone.answers('a', aborted);
+    expect(alone.outcome?.kind).to.equal('aborted');
+  });
 
   it('before the start is over at once for members whose streams were lost, and nothing was asked of them', () => {
     const run = initialCoordinator(twoMembers().state.config);

@@ -113,14 +113,17 @@ describe('a member during a checkpoint', () => {
       else member.frozen();
       if (phase === 'thawing') member.receives({ type: 'thaw', token: first });
       expect(member.happens({ type: 'streamClosed', now: 5 }).did).to.deep.equal(['engine abort']);
-      expect(member.engine({ type: 'aborted', state: 'running' }).did).to.deep.equal(['closed']);
+      expect(member.engine({ type: 'aborted', state: 'running' }).did).to.deep.equal([
+        'answer aborted',
+        'closed',
+      ]);
     });
   }
 
   it('does not wait for an engine that outlives its lease in the freeze', () => {
     const member = new Driven().armed().receives({ type: 'freeze', token: first, leaseMs: LEASE });
     expect(member.timeIs(LEASE).did).to.deep.equal(['engine abort']);
-    expect(member.engine({ type: 'aborted', state: 'running' }).did).to.deep.equal([]);
+    expect(member.engine({ type: 'aborted', state: 'running' }).did).to.deep.equal(['answer aborted']);
     expect(member.receives({ type: 'abort', token: first }).did).to.deep.equal(['answer aborted']);
   });
 

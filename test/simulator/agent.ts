@@ -27,6 +27,8 @@ interface Work {
   effects: MemberEffect[];
   isPerforming: boolean;
   isEnding: boolean;
+  /** Its guard died: what it had is aborted, and it listens to nothing more. */
+  isDeaf: boolean;
   whenEnded: (() => void)[];
 }
 
@@ -79,6 +81,7 @@ export class SimulatedAgent extends Process {
       effects: [],
       isPerforming: false,
       isEnding: false,
+      isDeaf: false,
       whenEnded: [],
     };
     this.lastWordAt = this.world.now;
@@ -88,8 +91,9 @@ export class SimulatedAgent extends Process {
 
   commandReceived(connection: Connection, command: MemberCommand): void {
     const work = this.#held(connection);
-    if (work === null) return;
+    if (work === null) return this.#refuse(connection);
     this.#heard(work);
+    if (work.isDeaf) return;
     this.world.checks.commandReceived(this, command);
     work.machine ??= this.world.machines.member.initialMember(
       { member: this.name, kind: this.engine.kind, operationSilenceMs: SILENCE_MS },
@@ -119,6 +123,14 @@ export class SimulatedAgent extends Process {
     return work === null || work.connection !== connection || work.isEnding ? null : work;
   }
 
+  /** A stream that lost the host, to a newcomer, stays open and is told so. */
+  #refuse(connection: Connection): void {
+    if (this.#work?.connection === connection) return;
+    const failure = { code: 'not-claimed', message: 'this stream does not hold the grid', hint: 'none' };
+    const answer: MemberAnswer = { type: 'refused', failure };
+    connection.send('coordinator', () => connection.coordinator.answerReceived(connection, answer));
+  }
+
   #heard(work: Work): void {
     this.lastWordAt = this.world.now;
     const lease = this.world.machines.lease.renewLease(work.claim.lease, this.nowMs);
@@ -131,13 +143,12 @@ export class SimulatedAgent extends Process {
     if (work.isEnding) return;
     work.isEnding = true;
     this.world.checks.toldToEnd(this);
-    if (work.machine === null) this.#ended(work);
+    if (work.machine === null || work.machine.phase.name === 'closed') this.#ended(work);
     else this.#dispatch(work, { type: 'streamClosed', now: this.nowMs });
   }
 
   #ended(work: Work): void {
     if (this.#work === work) this.#work = null;
-    work.connection.closeFrom('agent');
     this.world.note(this.name, 22, 0, () => `released by ${work.claim.operation}`);
     for (const then of work.whenEnded.splice(0)) then();
   }
@@ -161,8 +172,9 @@ export class SimulatedAgent extends Process {
     for (let effect = work.effects.shift(); effect !== undefined; effect = work.effects.shift()) {
       if (effect.type === 'record') return this.#record(work, effect.token);
       if (effect.type === 'answer') this.#answer(work, effect.answer);
-      else if (effect.type === 'closed') this.#ended(work);
-      else this.#callEngine(work, effect.call, effect.action);
+      else if (effect.type === 'closed') {
+        if (work.isEnding) this.#ended(work);
+      } else this.#callEngine(work, effect.call, effect.action);
     }
     work.isPerforming = false;
   }
@@ -252,7 +264,10 @@ export class SimulatedAgent extends Process {
     this.happen(() => {
       const work = this.#work;
       this.guardLives = true;
-      if (work !== null) this.#end(work, () => undefined);
+      if (work === null || work.isDeaf || work.machine === null) return;
+      work.isDeaf = true;
+      this.world.checks.toldToEnd(this);
+      this.#dispatch(work, { type: 'streamClosed', now: this.nowMs });
     });
   }
 

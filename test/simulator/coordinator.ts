@@ -1,5 +1,5 @@
 import type { Failure } from '../../shared/domain/errors.ts';
-import type { MemberAnswer } from '../../shared/domain/messages.ts';
+import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
 import type {
   CommitProof,
   CoordinatorEffect,
@@ -29,6 +29,7 @@ export class SimulatedCoordinator extends Process {
   /** When it first said abort; null before. */
   abortsSince: number | null = null;
   readonly #isIgnorant: boolean;
+  #phase: { type: MemberCommand['type'] | null; sinceMs: number } = { type: null, sinceMs: 0 };
   #cancels = 0;
   #commits = false;
   #machine: CoordinatorState | null = null;
@@ -118,11 +119,13 @@ export class SimulatedCoordinator extends Process {
         const connection = this.#connections[this.#indexOf(effect.member)];
         const { command } = effect;
         if (command.type === 'abort') this.#aborts(effect.member);
+        this.#checkTime(command.type);
         this.world.note(this.name, 41, command.type.length, () => `to ${effect.member}: ${command.type}`);
         connection?.send('agent', () => connection.agent.commandReceived(connection, command));
         return;
       }
       case 'reconnect':
+        this.#checkTime('abort');
         return this.#reconnect(this.#indexOf(effect.member));
       case 'commit':
         return this.#commit(effect.proof);
@@ -131,6 +134,19 @@ export class SimulatedCoordinator extends Process {
       case 'finish':
         return this.#end(effect.outcome);
     }
+  }
+
+  /** From the first command of a kind to the first of the next; who is lost is connected anew for the abort. */
+  #checkTime(type: MemberCommand['type']): void {
+    const { type: last, sinceMs } = this.#phase;
+    if (type === last) return;
+    const tookMs = this.nowMs - sinceMs;
+    this.#phase = { type, sinceMs: this.nowMs };
+    const rounds = new Set(this.world.engines.map(({ kind }) => kind)).size;
+    const { armMs, freezeMs, thawMs } = DEADLINES;
+    const longestMs = { arm: armMs, freeze: rounds * freezeMs, thaw: thawMs }[last as string] ?? Infinity;
+    if (tookMs > longestMs + 2 && !this.wasPaused)
+      throw new Broken('in-time', `${this.name} says ${type} ${tookMs} ms after its first ${last}`);
   }
 
   #aborts(member: string): void {

@@ -114,15 +114,17 @@ export class SimulatedEngine {
 
   perform(action: EngineCall, operation: string, answer: Answer): void {
     if (action.type === 'abort') return this.#abort(answer);
-    if (!this.isUp) return this.#later(action, () => answer(failed(`${action.type}: connection refused`)));
-    const fault = this.#takeFault(action.type);
-    if (fault?.kind === 'engineFails') {
-      return this.#later(action, () => answer(failed(`${action.type} failed`)));
-    }
     const { timeline, random } = this.#world;
-    const hangs = fault?.kind === 'engineHangs';
     const pending = { action, answer };
     this.#pending = pending;
+    const fault = this.isUp ? this.#takeFault(action.type) : undefined;
+    if (!this.isUp || fault?.kind === 'engineFails') {
+      const cause = this.isUp ? 'refused' : 'nobody listens';
+      return this.#later(action, () => {
+        if (this.#pending === pending) this.#giveUp(cause);
+      });
+    }
+    const hangs = fault?.kind === 'engineHangs';
     if (hangs) {
       timeline.after(HANGS, () => {
         if (this.#pending === pending) this.#giveUp('no answer');

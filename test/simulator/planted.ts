@@ -209,9 +209,9 @@ export const PLANTED: readonly Planted[] = [
   ]),
 
   // Deadlines.
-  plant('arming-has-no-deadline', 'ends', [ATTEMPT, 'now + deadlines.armMs', 'now + 1e9']),
-  plant('freezing-has-no-deadline', 'ends', [ATTEMPT, 'now + deadlines.freezeMs', 'now + 1e9']),
-  plant('thawing-has-no-deadline', 'ends', [ATTEMPT, 'now + state.config.deadlines.thawMs', 'now + 1e9']),
+  plant('arming-has-no-deadline', 'in-time', [ATTEMPT, 'now + deadlines.armMs', 'now + 1e9']),
+  plant('freezing-has-no-deadline', 'in-time', [ATTEMPT, 'now + deadlines.freezeMs', 'now + 1e9']),
+  plant('thawing-has-no-deadline', 'in-time', [ATTEMPT, 'now + state.config.deadlines.thawMs', 'now + 1e9']),
   plant('an-abort-is-never-given-up', 'ends', [
     ABORT,
     'if (now >= phase.giveUpAt) return',
@@ -227,7 +227,7 @@ export const PLANTED: readonly Planted[] = [
     'const next = { ...phase, retryAt: now + state.config.deadlines.abortRetryMs };',
     'const next = { ...phase, retryAt: now };',
   ]),
-  plant('a-failed-member-is-not-heard', 'ends', [
+  plant('a-failed-member-is-not-heard', 'names', [
     COORDINATOR,
     "if (answer.type === 'failed' || answer.type === 'refused') {",
     "if (answer.type === 'refused') {",
@@ -263,6 +263,11 @@ export const PLANTED: readonly Planted[] = [
     ABORT,
     "(state.armSent ? 'unknown' : 'running')",
     "'running'",
+  ]),
+  plant('who-was-never-armed-is-called-maybe-frozen', 'ending', [
+    ABORT,
+    'const unknown = state.armSent ? unconfirmed(state, phase) : [];',
+    'const unknown = unconfirmed(state, phase);',
   ]),
   plant('it-forgets-that-it-armed', 'thawed-after-the-end', [ATTEMPT, 'armSent: true, ', '']),
   plant('who-is-lost-is-forgotten', 'confirms', [
@@ -412,17 +417,17 @@ export const PLANTED: readonly Planted[] = [
   // The end on a member.
   plant('an-abort-is-answered-before-it-is-done', 'truth', [
     MEMBER_ABORT,
-    'return becomeAborting(state, { asked: true, closing: false });',
-    "return becomeAborting(state, { asked: true, closing: false }, [{ type: 'answer', answer: { type: 'aborted', state: 'running' } }]);",
+    'return becomeAborting(state, { closing: false });',
+    "return becomeAborting(state, { closing: false }, [{ type: 'answer', answer: { type: 'aborted', state: 'running' } }]);",
   ]),
-  plant('an-abort-that-is-done-is-not-told-again', 'confirms', [
+  plant('a-failed-abort-forgets-that-the-stream-is-gone', 'next-succeeds', [
     MEMBER_ABORT,
-    "if (phase.name === 'aborted') return answer(state, { type: 'aborted', state: phase.state });",
-    "if (phase.name === 'aborted') return stay(state);",
+    "const closing = phase.name === 'aborting' && phase.closing;",
+    'const closing = false;',
   ]),
   plant('a-closed-stream-aborts-nothing', 'next-succeeds', [
     MEMBER_ABORT,
-    'return becomeAborting(state, { asked: false, closing: true });',
+    'return becomeAborting(state, { closing: true });',
     'return stay(state);',
   ]),
   plant('a-stream-that-closes-in-an-abort-is-forgotten', 'next-succeeds', [
@@ -430,15 +435,25 @@ export const PLANTED: readonly Planted[] = [
     'return stay({ ...state, phase: { ...phase, closing: true } });',
     'return stay(state);',
   ]),
-  plant('a-failure-is-not-told', 'ends', [
+  plant('who-ends-without-being-asked-says-nothing', 'ends', [
+    MEMBER_ABORT,
+    'effects: [told, ...closed.effects]',
+    'effects: closed.effects',
+  ]),
+  plant('who-ended-by-itself-is-asked-again', 'confirms', [
+    COORDINATOR,
+    'const confirmed = answerReceived(aborting.state, member, answer, now);',
+    "const confirmed = answerReceived(aborting.state, '', answer, now);",
+  ]),
+  plant('a-failure-is-not-told', 'names', [
     MEMBER_ABORT,
     "{ type: 'answer', answer: { type: 'failed', failure, state: mayBeFrozen ? 'frozen' : 'running' } },",
     '',
   ]),
   plant('an-engine-that-hangs-is-waited-for', 'thaws-by-itself', [
     MEMBER,
-    'return becomeAborting(state, { asked: false, closing: false });',
-    'return stay(now < 0 ? becomeAborting(state, { asked: false, closing: false }).state : state);',
+    'return becomeAborting(state, { closing: false });',
+    'return stay(now < 0 ? becomeAborting(state, { closing: false }).state : state);',
   ]),
   // Who holds the grid.
   plant('the-living-are-taken-over', 'claim', [CLAIM, 'leaseHasEnded(held.lease, now)', 'now > 0']),

@@ -18,6 +18,7 @@ export const PROMISES = {
   claim: 'one operation at a time holds the grid, a dead one no longer than its lease',
   window: 'the window is not told shorter than it was',
   ends: 'every checkpoint ends',
+  'in-time': 'while members are held no phase takes longer than its deadline',
   pauses: 'what is repeated is repeated with a pause',
   'next-succeeds': 'once faults have stopped, the next checkpoint succeeds',
   'no-reason': 'a checkpoint in which nothing goes wrong that matters is committed',

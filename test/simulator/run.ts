@@ -114,7 +114,11 @@ class Story {
     const spoilers = scenario.faults.filter((fault) => SPOILING.includes(fault.kind));
     if (only(...HARMLESS, ...SPOILING) && spoilers.length < MAX_ATTEMPTS && kind !== 'committed')
       throw new Broken('tries-again', end);
-    if (only(...HARMLESS, ...SPOILING, ...CONFIRMABLE) && kind === 'maybeFrozen')
+    // A host whose guard died after it collected is heard before the commit, and hears nothing after it.
+    const isUnheard = ['killGuard', 'commitFails'].every((one) =>
+      scenario.faults.some((fault) => fault.kind === one),
+    );
+    if (only(...HARMLESS, ...SPOILING, ...CONFIRMABLE) && kind === 'maybeFrozen' && !isUnheard)
       throw new Broken('confirms', end);
     this.#judgeName();
   }
@@ -125,9 +129,12 @@ class Story {
     const [fault, ...others] = scenario.faults;
     const ending = coordinators[0]?.ending;
     if (fault?.kind !== 'engineFails' || others.length > 0 || ending?.kind !== 'aborted') return;
-    const { member, phase } = ending.failure;
-    if (member !== `agent ${fault.member}` || phase !== PHASE_OF[fault.call])
-      throw new Broken('names', `${fault.call} failed on agent ${fault.member}; told: ${phase} on ${member}`);
+    const { member, phase, code } = ending.failure;
+    if (member !== `agent ${fault.member}` || phase !== PHASE_OF[fault.call] || code !== 'modelled')
+      throw new Broken(
+        'names',
+        `${fault.call} failed on agent ${fault.member}; told: ${code} in ${phase} on ${member}`,
+      );
   }
 
   /** The claim of a dead one may still stand; nothing else may be in the way. */

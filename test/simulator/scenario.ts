@@ -65,6 +65,7 @@ const PLAIN = [
   'pauseAgent',
   'powerLoss',
   'killGuard',
+  'killGuard',
   'guardThaws',
   'diskFails',
   'leak',
@@ -99,6 +100,7 @@ const TOGETHER: readonly (readonly Fault['kind'][])[] = [
   ['cancel', 'cancel'],
   ['engineHangs', 'coordinatorPowerLoss'],
   ['pauseAgent', 'coordinatorPowerLoss'],
+  ['diskFails', 'killCoordinator'],
 ];
 
 const FROM_THE_BEGINNING: readonly Fault['kind'][] = [
@@ -106,6 +108,7 @@ const FROM_THE_BEGINNING: readonly Fault['kind'][] = [
   'reorderMessages',
   'leak',
   'engineHangs',
+  'diskFails',
 ];
 
 /** The scenario of a seed: the grid, its clients, and what goes wrong when. */
