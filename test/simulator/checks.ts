@@ -190,9 +190,11 @@ export class Checks {
   }
 
   #checkHowLong(member: number, attempted: Attempted): void {
-    const { now, agents } = this.#world;
-    const fencedAt = attempted.fencedAt ?? now;
-    const since = Math.max(fencedAt, (agents[member] as SimulatedAgent).lastWordAt);
+    const { now } = this.#world;
+    const { engine, lastWordAt } = this.#world.agents[member] as SimulatedAgent;
+    // A server that is down holds nobody up by its fence.
+    const fencedAt = Math.max(attempted.fencedAt ?? now, engine.upSince);
+    const since = Math.max(fencedAt, lastWordAt);
     const bound = this.#of(member).isExcused ? EXCUSED : LEASE_AT_MOST;
     if (now - since > bound)
       throw new Broken('thaws-by-itself', `engine ${member} was frozen for ${now - since} µs without a word`);
@@ -207,8 +209,10 @@ export class Checks {
     const isCommitted = repository.commits.some(({ operation }) => operation === coordinator.name);
     if (isCommitted !== (ending.kind === 'committed'))
       throw new Broken('ending', `${coordinator.name} says ${ending.kind}; committed: ${isCommitted}`);
+    // A member that was told as stopped may come back fenced; whoever found it down opens it then.
     const frozen = engines.filter(
-      (engine) => engine.isFenced && engine.current?.operation === coordinator.name,
+      (engine) =>
+        engine.isUp && !engine.isLeft && engine.isFenced && engine.current?.operation === coordinator.name,
     );
     if (ending.kind === 'maybeFrozen') {
       const members = ending.failure.members ?? [];

@@ -71,7 +71,9 @@ export class SimulatedCoordinator extends Process {
         for (const other of agents.slice(1))
           this.#claim(this.#connections[other.index] as Connection, claimed);
       }
-      if (missing === 0) this.#begin(highest + 1);
+      if (missing > 0) return;
+      if (agents.some(({ engine }) => engine.isLeft)) this.#end({ kind: 'refused' });
+      else this.#begin(highest + 1);
     };
     this.#claim(this.#connections[0] as Connection, claimed);
   }
