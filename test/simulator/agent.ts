@@ -9,10 +9,10 @@ import type {
 } from '../../shared/protocol/member-machine.ts';
 import type { Connection } from './connection.ts';
 import { ENGINE_DEADLINE, type SimulatedEngine } from './engine.ts';
+import { LEASE_MS } from './limits.ts';
 import { Alarm, Process } from './process.ts';
 import type { World } from './world.ts';
 
-export const LEASE_MS = 1000;
 const SILENCE_MS = 6 * LEASE_MS;
 /** A guard whose agent died thaws within this. */
 const GUARD_ACTS = 300_000;

@@ -3,13 +3,14 @@ import { compareTokens, formatToken, type Token } from '../../shared/domain/toke
 import type { Claim } from '../../shared/protocol/claim.ts';
 import type { CommitProof } from '../../shared/protocol/coordinator-machine.ts';
 import type { EngineCall, EngineResult } from '../../shared/protocol/member-machine.ts';
-import { LEASE_MS, type SimulatedAgent } from './agent.ts';
-import { DEADLINES, MAX_ATTEMPTS, type Ending, type SimulatedCoordinator } from './coordinator.ts';
+import type { SimulatedAgent } from './agent.ts';
+import type { SimulatedCoordinator } from './coordinator.ts';
 import { checkCut } from './cut.ts';
 import type { Attempted } from './engine.ts';
+import { LEASE_MS, MAX_ATTEMPTS } from './limits.ts';
 import { MAX_DRIFT } from './process.ts';
 import { Broken } from './promises.ts';
-import { whyNotHeld, whyNotProven } from './truth.ts';
+import { whyNotHeld } from './truth.ts';
 import type { World } from './world.ts';
 
 const LEASE = LEASE_MS * 1000;
@@ -20,9 +21,6 @@ const LEASE_AT_LEAST = LEASE * (1 - 2 * MAX_DRIFT);
 const EXCUSED = 3 * LEASE;
 /** However often the coordinator says a word. */
 const LONGEST = 14 * LEASE;
-
-/** Then an abort that is not confirmed is told as it is. */
-const ABORTS_AT_MOST = DEADLINES.abortGiveUpMs * 1000 * (1 + 2 * MAX_DRIFT) + 10_000;
 
 interface Watched {
   /** Somebody or something gave the agent a reason to let go. */
@@ -190,66 +188,16 @@ export class Checks {
   }
 
   #checkHowLong(member: number, attempted: Attempted): void {
-    const { now, agents } = this.#world;
-    const fencedAt = attempted.fencedAt ?? now;
-    const since = Math.max(fencedAt, (agents[member] as SimulatedAgent).lastWordAt);
+    const { now } = this.#world;
+    const { engine, lastWordAt } = this.#world.agents[member] as SimulatedAgent;
+    // A server that is down holds nobody up by its fence.
+    const fencedAt = Math.max(attempted.fencedAt ?? now, engine.upSince);
+    const since = Math.max(fencedAt, lastWordAt);
     const bound = this.#of(member).isExcused ? EXCUSED : LEASE_AT_MOST;
     if (now - since > bound)
       throw new Broken('thaws-by-itself', `engine ${member} was frozen for ${now - since} µs without a word`);
     if (now - fencedAt > LONGEST)
       throw new Broken('thaws-by-itself', `engine ${member} was frozen for ${now - fencedAt} µs`);
-  }
-
-  // What a coordinator says in the end.
-
-  ended(coordinator: SimulatedCoordinator, ending: Ending): void {
-    const { repository, engines } = this.#world;
-    const isCommitted = repository.commits.some(({ operation }) => operation === coordinator.name);
-    if (isCommitted !== (ending.kind === 'committed'))
-      throw new Broken('ending', `${coordinator.name} says ${ending.kind}; committed: ${isCommitted}`);
-    const frozen = engines.filter(
-      (engine) => engine.isFenced && engine.current?.operation === coordinator.name,
-    );
-    if (ending.kind === 'maybeFrozen') {
-      const members = ending.failure.members ?? [];
-      if (members.every(({ state }) => state !== 'unknown'))
-        throw new Broken('ending', `${coordinator.name} does not say which may still be frozen`);
-      const wrong = frozen.find(({ index }) =>
-        members.some(({ name, state }) => name === `agent ${index}` && state !== 'unknown'),
-      );
-      if (wrong !== undefined)
-        throw new Broken('ending', `${coordinator.name} says that engine ${wrong.index} runs; it is frozen`);
-    } else if (frozen[0] !== undefined) {
-      throw new Broken(
-        'thawed-after-the-end',
-        `${coordinator.name} says ${ending.kind}; engine ${frozen[0].index} is frozen`,
-      );
-    }
-    if (ending.kind === 'aborted' || ending.kind === 'invalid') {
-      const told = (ending.failure.members ?? []).filter(
-        ({ state }) => state === 'running' || state === 'stopped',
-      );
-      if (told.length !== engines.length)
-        throw new Broken(
-          'names',
-          `${coordinator.name} says ${ending.kind} and of ${told.length} members how they are`,
-        );
-    }
-    const { abortsSince } = coordinator;
-    if (abortsSince !== null && this.#world.now - abortsSince > ABORTS_AT_MOST && !coordinator.wasPaused)
-      throw new Broken('ends', `${coordinator.name} did not give up its abort in time`);
-    if (ending.kind === 'invalid') this.#checkInvalid(coordinator);
-  }
-
-  /** Invalid only after so many attempts, and in the last something was really wrong. */
-  #checkInvalid(coordinator: SimulatedCoordinator): void {
-    const last = this.#world.engines.map((engine) =>
-      engine.attempts.findLast(({ operation }) => operation === coordinator.name),
-    );
-    if (last.every((attempted) => attempted?.token.attempt !== MAX_ATTEMPTS))
-      throw new Broken('ending', `${coordinator.name} says invalid before the last attempt`);
-    if (last.every((attempted) => attempted !== undefined && whyNotProven(attempted) === null))
-      throw new Broken('ending', `${coordinator.name} says invalid, and every member held`);
   }
 
   committed(coordinator: SimulatedCoordinator, proof: CommitProof): void {

@@ -7,19 +7,16 @@ import type {
   CoordinatorState,
   Outcome,
 } from '../../shared/protocol/coordinator-machine.ts';
-import { LEASE_MS, type ClaimAnswer, type SimulatedAgent } from './agent.ts';
+import type { ClaimAnswer, SimulatedAgent } from './agent.ts';
 import type { Connection } from './connection.ts';
+import { checkEnding } from './ending.ts';
+import { DEADLINES, LEASE_MS, MAX_ATTEMPTS } from './limits.ts';
 import { Alarm, Process } from './process.ts';
 import { Broken } from './promises.ts';
 import type { World } from './world.ts';
 
 const CLAIM_TIMEOUT = 2_000_000;
 const RECONNECT_EVERY = 250_000;
-export const MAX_ATTEMPTS = 3;
-
-/** As the command's own deadlines, in the proportion to its lease that they have there. */
-export const DEADLINES = { armMs: 1500, freezeMs: 800, thawMs: 1200, abortRetryMs: 200, abortGiveUpMs: 4000 };
-
 /** `refused`: another holds the grid, or an agent was not reached; nothing was touched. */
 export type Ending = Outcome | { readonly kind: 'refused' };
 
@@ -71,7 +68,9 @@ export class SimulatedCoordinator extends Process {
         for (const other of agents.slice(1))
           this.#claim(this.#connections[other.index] as Connection, claimed);
       }
-      if (missing === 0) this.#begin(highest + 1);
+      if (missing > 0) return;
+      if (agents.some(({ engine }) => engine.isLeft)) this.#end({ kind: 'refused' });
+      else this.#begin(highest + 1);
     };
     this.#claim(this.#connections[0] as Connection, claimed);
   }
@@ -184,7 +183,7 @@ export class SimulatedCoordinator extends Process {
       ending.kind.length,
       () => `ends: ${ending.kind}${'failure' in ending ? `, ${ending.failure.message}` : ''}`,
     );
-    this.world.checks.ended(this, ending);
+    checkEnding(this.world, this, ending);
     for (const connection of this.#connections) connection?.closeFrom('coordinator');
   }
 

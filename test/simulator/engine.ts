@@ -32,6 +32,9 @@ export const ENGINE_DEADLINE = 1_600_000;
 /** A call that hangs fails after this at the latest. */
 const HANGS = 5_000_000;
 
+/** Whoever has to open the fence of a server that is down tries again after this. */
+const TRIED_EVERY = 50_000;
+
 /**
  * The software of a member, as far as the protocol knows it. It outlives its agent, tells the truth as far as
  * it knows it, and keeps what really happened.
@@ -46,6 +49,7 @@ export class SimulatedEngine {
   readonly model: Model;
   readonly faults: EngineFault[] = [];
   isUp = true;
+  upSince = 0;
   /** So many freezes from now will leak. */
   leaks = 0;
   losesAcknowledgements = false;
@@ -53,6 +57,7 @@ export class SimulatedEngine {
   readonly #observed: SimulatedEngine | null;
   #incarnation = 1;
   #armed: Attempted | null = null;
+  #openWhenUp: NonNullable<Attempted['openedBy']> | null = null;
   readonly #written = new Written();
   /** What an observer shows while it is fenced. */
   #shown = 0;
@@ -74,6 +79,11 @@ export class SimulatedEngine {
   get isFenced(): boolean {
     const armed = this.#armed;
     return armed !== null && armed.fencedAt !== null && armed.openedAt === null && this.model !== 'instant';
+  }
+
+  /** It went down with its fence closed, and whoever wants to open it can only wait until it is back. */
+  get isLeft(): boolean {
+    return this.#openWhenUp !== null;
   }
 
   get current(): Attempted | null {
@@ -167,6 +177,7 @@ export class SimulatedEngine {
       case 'prepare':
         return done({ type: 'prepared' });
       case 'arm':
+        if (this.isFenced) return this.#giveUp('it is still fenced');
         this.#arm(action.token, operation);
         return done({ type: 'armed', incarnation: String(this.#incarnation) });
       case 'freeze':
@@ -276,6 +287,10 @@ export class SimulatedEngine {
   open(by: NonNullable<Attempted['openedBy']>): void {
     if (this.#pending?.action.type === 'freeze' || by === 'agentStart') this.#giveUp('the fence was opened');
     if (by === 'agentStart') this.#aborts += 1;
+    if (!this.isUp && by !== 'crash') {
+      if (this.isFenced) this.#openWhenUp = by;
+      return;
+    }
     const armed = this.#armed;
     if (armed !== null && armed.fencedAt !== null && armed.openedAt === null) {
       this.#world.checks.opening(this.index, armed);
@@ -308,10 +323,20 @@ export class SimulatedEngine {
   start(): void {
     if (this.isUp) return;
     this.isUp = true;
+    this.upSince = this.#world.now;
     this.#incarnation += 1;
     this.#written.visible = this.log.length;
     this.#shown = this.#observed?.log.length ?? 0;
     this.#world.note(`engine ${this.index}`, 6, this.#incarnation, () => 'started again');
+    if (this.#openWhenUp !== null)
+      this.#world.timeline.after(this.#world.random.between(0, TRIED_EVERY), () => this.#openLeft());
+  }
+
+  #openLeft(): void {
+    const by = this.#openWhenUp;
+    if (by === null || !this.isUp) return;
+    this.#openWhenUp = null;
+    this.open(by);
   }
 
   /** What the agent waits for fails soon; nothing of it goes on. */

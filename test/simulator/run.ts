@@ -1,6 +1,6 @@
-import { MAX_ATTEMPTS } from './coordinator.ts';
 import { Coverage } from './coverage.ts';
 import type { TraceLine } from './event-log.ts';
+import { MAX_ATTEMPTS } from './limits.ts';
 import { MACHINES, type Machines } from './machines.ts';
 import { Broken, type Promised } from './promises.ts';
 import type { Fault, Scenario } from './scenario.ts';
