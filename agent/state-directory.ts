@@ -47,6 +47,7 @@ const PRIVATE = { mode: 0o700 };
 
 export async function openStateDirectory(path: string): Promise<StateDirectory> {
   for (const room of ['freezes', 'restores']) await ensureDir(join(path, room), PRIVATE);
+  for (const room of ['.', 'freezes', 'restores']) await dropUnfinished(join(path, room));
   await ensureDir(join(path, 'spool'), PRIVATE);
   await emptyDir(join(path, 'spool'));
 
@@ -81,6 +82,12 @@ export async function openStateDirectory(path: string): Promise<StateDirectory> 
     },
     dropSpool: (operation, member) => remove(join(path, 'spool', `${operation}-${member}`)),
   };
+}
+
+/** What a killed agent had begun to write: nothing relied on it yet. */
+async function dropUnfinished(directory: string): Promise<void> {
+  for (const name of await readdir(directory))
+    if (/^\..*\.new$/.test(name)) await rm(join(directory, name), { force: true });
 }
 
 async function readRoom<T>(directory: string): Promise<T[]> {

@@ -45,7 +45,7 @@ describe('a checkpoint in which something dies', () => {
   async function heldAt(moment: string, member?: string): Promise<RunningCommand> {
     hooks.hold(moment, member);
     const command = grid.begin(CREATE);
-    await hooks.reachedBy(command, moment);
+    await hooks.reachedBy(command, moment, member);
     return command;
   }
 
