@@ -66,7 +66,7 @@ describe('a checkpoint whose network fails in the freeze', () => {
   ): Promise<{ command: RunningCommand; cutAt: number }> {
     hooks.hold('marked', 'aa');
     const command = grid.begin([...CREATE, ...args]);
-    await hooks.reachedBy(command, 'marked');
+    await hooks.reachedBy(command, 'marked', 'aa');
     const cutAt = performance.now();
     network.cut(...directions);
     hooks.reset();

@@ -72,7 +72,7 @@ describe('a restore that fails', () => {
       hooks.hold('switched', 'ba');
       port.release();
       const command = grid.begin(['restore', 'good', '--yes', ...JSON_OUTPUT]);
-      await hooks.reached('switched');
+      await hooks.reached('switched', 'ba');
       const again = await occupy(server.host, server.port);
       hooks.reset();
       const { code, stdout } = await command.finished;
@@ -99,7 +99,7 @@ describe('a restore that fails', () => {
     it(`because an agent is killed when its member is '${moment}'`, async () => {
       hooks.hold(moment, 'aa');
       const command = grid.begin(['restore', 'good', '--yes', ...JSON_OUTPUT]);
-      await hooks.reached(moment);
+      await hooks.reached(moment, 'aa');
       await grid.killAgent(0);
       hooks.reset();
       const { code, stdout } = await command.finished;

@@ -156,7 +156,7 @@ describe('a server with directories outside of its data directory', () => {
     const before = lookAround();
     hooks.hold('switched', 'aa');
     const command = other.begin(RESTORE);
-    await hooks.reached('switched');
+    await hooks.reached('switched', 'aa');
     command.signal('SIGINT');
     hooks.reset();
     const { code, stdout } = await command.finished;
