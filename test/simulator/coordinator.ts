@@ -95,6 +95,7 @@ export class SimulatedCoordinator extends Process {
       maxAttempts: MAX_ATTEMPTS,
       deadlines: { ...DEADLINES, prepareMs: patience, collectMs: patience },
     });
+    this.world.repository.sweeper = this.name;
     this.#keepAlive();
     this.#step({ type: 'started', now: this.nowMs });
   }
@@ -162,8 +163,9 @@ export class SimulatedCoordinator extends Process {
     const survivesItsWriter = random.chance(0.5);
     timeline.after(random.between(100, 10_000), () => {
       if (!this.isAlive && !survivesItsWriter) return;
-      if (repository.refuses) {
-        const failure = { code: 'repository-full', message: 'full', hint: 'none' };
+      if (repository.refuses || repository.sweeper !== this.name) {
+        const message = repository.refuses ? 'no space left' : 'what it was to hold was swept';
+        const failure = { code: 'commit-failed', message, hint: 'none' };
         return this.happen(() => this.#step({ type: 'commitFailed', now: this.nowMs, failure }));
       }
       // Durable from here on, whether the coordinator lives to see it or not.

@@ -24,6 +24,8 @@ type Direction = 'toAgent' | 'toCoordinator' | 'both';
 interface SimulatedRepository {
   readonly commits: { readonly operation: string; readonly proof: CommitProof }[];
   refuses: boolean;
+  /** Who holds the grid sweeps what others have stored and not committed: it can be committed no more. */
+  sweeper: string | null;
   readonly highestCounter: number;
 }
 
@@ -76,6 +78,7 @@ export class World {
     this.repository = {
       commits,
       refuses: false,
+      sweeper: null,
       get highestCounter() {
         return commits.reduce((highest, { proof }) => Math.max(highest, proof.token.counter), 0);
       },
