@@ -1,14 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { agentYaml, gridYaml } from './grid-files.ts';
 import { freePort } from './ports.ts';
-import {
-  postgresBinaries,
-  postgresServer,
-  serverUser,
-  type PostgresServer,
-  type PostgresVersion,
-} from './postgres.ts';
+import { postgresServer, serverUser, type PostgresServer, type PostgresVersion } from './postgres.ts';
 import {
   startAgent,
   startProgram,
@@ -378,77 +373,6 @@ async function makeStandby(primary: PostgresServer, standby: PostgresServer, nam
       chownSync(join(standby.data, file), serverUser.uid, serverUser.gid);
   }
   await standby.start();
-}
-
-function agentYaml(input: {
-  options: GridOptions;
-  name: string;
-  pki: string;
-  repository: string;
-  host: TestHost;
-  members: readonly TestMember[];
-  native: readonly NativeMember[];
-}): string {
-  const { options, name, pki, repository, host, members, native } = input;
-  const role = options.superuser === true ? 'postgres' : 'stillpoint';
-  const lines = [
-    `grid: ${name}`,
-    `listen: ${host.agentAddress}`,
-    `tls: { ca: ${pki}/ca.pem, cert: ${pki}/${host.address}.pem, key: ${pki}/${host.address}-key.pem }`,
-    `state: ${host.state}`,
-    `repository: ${repository}`,
-    members.length + native.length === 0 ? 'members: []' : 'members:',
-  ];
-  for (const { name: member, copyset, server } of members) {
-    lines.push(
-      `  - name: ${member}`,
-      `    role: node`,
-      `    copyset: ${copyset}`,
-      `    engine: postgres`,
-      `    address: ${server.host}:${server.port}`,
-      `    data: ${server.data}`,
-      `    connection: postgresql://${role}@${server.host}:${server.port}/postgres`,
-      `    binaries: ${postgresBinaries(server.version)}`,
-      ...(serverUser === null ? [] : [`    run: { user: ${serverUser.name} }`]),
-      ...(options.memberLines?.(member) ?? []).map((line) => `    ${line}`),
-    );
-  }
-  for (const member of native) {
-    lines.push(
-      `  - name: ${member.name}`,
-      `    role: ${member.role}`,
-      ...(member.copyset === null ? [] : [`    copyset: ${member.copyset}`]),
-      `    engine: native`,
-      `    address: ${member.address}`,
-      `    data: ${member.dataDirectory}`,
-      `    participant: ${member.participant}`,
-      `    run: { start: ${JSON.stringify(member.startCommand)}, stop: ${JSON.stringify(member.stopCommand)} }`,
-      ...(options.memberLines?.(member.name) ?? []).map((line) => `    ${line}`),
-    );
-  }
-  return `${lines.join('\n')}\n`;
-}
-
-function gridYaml(input: {
-  options: GridOptions;
-  name: string;
-  pki: string;
-  repository: string;
-  hosts: readonly TestHost[];
-}): string {
-  const { options, name, pki, repository, hosts } = input;
-  return [
-    `grid: ${name}`,
-    `agents: [${hosts.map((host) => `"${host.agentAddress}"`).join(', ')}]`,
-    `repository: ${repository}`,
-    `tls: { ca: ${pki}/ca.pem, cert: ${pki}/coordinator.pem, key: ${pki}/coordinator-key.pem }`,
-    // Where there is a realm its definition gives the order.
-    ...(options.native === undefined
-      ? [`copysets: [${options.copysets.map((copyset) => copyset.name).join(', ')}]`]
-      : []),
-    `leaseSeconds: ${options.leaseSeconds ?? 10}`,
-    '',
-  ].join('\n');
 }
 
 async function mustSucceed(command: Promise<Finished>): Promise<void> {
