@@ -1,6 +1,6 @@
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Capture } from '../engine.ts';
-import { aborted } from './long-calls.ts';
+import { aborted } from './calls.ts';
 import { withParticipant } from './link.ts';
 import type { NativeSettings } from './settings.ts';
 

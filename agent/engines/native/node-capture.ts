@@ -15,7 +15,7 @@ import {
   LocalCheckpoint,
   sweepCheckpoints,
 } from './local-checkpoint.ts';
-import { LongCalls } from './long-calls.ts';
+import { Calls } from './calls.ts';
 import { Operation } from './operation.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
 
@@ -38,7 +38,7 @@ export class NodeCapture implements Capture {
   readonly #settings: NativeSettings;
   readonly #context: CaptureContext;
   readonly #operation: Operation;
-  readonly #calls = new LongCalls();
+  readonly #calls = new Calls();
   readonly #isSettled: () => boolean;
   #local: LocalCheckpoint | null = null;
   #journal: JournalFiles | null = null;
@@ -90,26 +90,32 @@ export class NodeCapture implements Capture {
   }
 
   arm(): Promise<{ incarnation: string }> {
-    this.#calls.signal.throwIfAborted();
-    return this.#operation.arm(({ held, primary }) => {
-      if (!held.journalRetained) throw notHeld(this.#settings.name, 'the retention of its journal', '');
-      return primary === this.#primary;
+    return this.#calls.run(() =>
+      this.#operation.arm(({ held, primary }) => {
+        if (!held.journalRetained) throw notHeld(this.#settings.name, 'the retention of its journal', '');
+        return primary === this.#primary;
+      }),
+    );
+  }
+
+  freeze(token: Token): ReturnType<Capture['freeze']> {
+    return this.#calls.run(async () => {
+      const { journal } = this.#ready();
+      const frozen = await this.#operation.freeze(token);
+      this.#mark = frozen.mark;
+      // Looked at beside the answer: nobody waits for it while clients do.
+      this.#sight = journal.sight();
+      this.#sight.catch(() => undefined);
+      return frozen;
     });
   }
 
-  async freeze(token: Token): ReturnType<Capture['freeze']> {
-    this.#calls.signal.throwIfAborted();
-    const { journal } = this.#ready();
-    const frozen = await this.#operation.freeze(token);
-    this.#mark = frozen.mark;
-    // Looked at beside the answer: nobody waits for it while clients do.
-    this.#sight = journal.sight();
-    this.#sight.catch(() => undefined);
-    return frozen;
+  /** Besides what the process says of itself, its journal shows that nothing was written while it was held. */
+  thaw(token: Token, released: () => void): Promise<ThawProof> {
+    return this.#calls.run(() => this.#thaw(token, released));
   }
 
-  /** Besides what the process says of itself, its journal shows that nothing was written while it was held. */
-  async thaw(token: Token, released: () => void): Promise<ThawProof> {
+  async #thaw(token: Token, released: () => void): Promise<ThawProof> {
     const { journal } = this.#ready();
     const sights = Promise.all([this.#sight, journal.sight()]);
     sights.catch(() => undefined);
@@ -151,7 +157,10 @@ export class NodeCapture implements Capture {
   }
 
   async abort(): Promise<void> {
-    await this.#calls.abort(() => this.#operation.end());
+    await this.#calls.abort({
+      letGo: () => this.#operation.letGo(),
+      end: () => this.#operation.end(),
+    });
     await this.#journal?.close();
     if (!this.#isSettled()) await this.#local?.remove();
   }

@@ -29,6 +29,8 @@ export class Operation {
   readonly #context: CaptureContext;
   #participant: Participant | null = null;
   #incarnation: string | null = null;
+  /** From then on something may be held. */
+  #begun = false;
   #renewing: NodeJS.Timeout | null = null;
   /** While it is quiesced only its own lease counts: no renewal may outlive the agent's word. */
   #quiesced = false;
@@ -57,6 +59,7 @@ export class Operation {
     this.#participant = await connectTo(this.#settings);
     const description = await this.#participant.describe();
     this.#incarnation = description.incarnation;
+    this.#begun = true;
     await this.#context.saveUndo({ kind: 'native', operation: this.id } satisfies NativeUndo);
     this.#renewing = setInterval(() => this.#renew(), RENEW_EVERY_MS);
     void this.#rehearse();
@@ -109,19 +112,25 @@ export class Operation {
     return held ? { type: 'held', incarnation } : { type: 'alreadyResumed', incarnation, cause };
   }
 
-  /** Lets go of everything; resolves when the process holds nothing of ours any more, or is gone. Idempotent. */
-  async end(): Promise<void> {
-    if (this.#renewing !== null) clearInterval(this.#renewing);
-    this.#renewing = null;
-    if (this.#incarnation === null) return this.#close();
+  /** Asks the process to let go of everything, now; what is still on its way to it may take hold again. Idempotent. */
+  async letGo(): Promise<void> {
+    if (!this.#begun) return;
     const guardian = new NativeGuardian(this.#settings);
     try {
       await guardian.undo({ kind: 'native', operation: this.id } satisfies NativeUndo);
     } finally {
       await guardian.close();
     }
-    await this.#context.saveUndo(null);
-    this.#incarnation = null;
+  }
+
+  /**
+   * Resolves when the process holds nothing of ours any more, or is gone. No call of ours may be under way. Idempotent.
+   */
+  async end(): Promise<void> {
+    if (this.#renewing !== null) clearInterval(this.#renewing);
+    this.#renewing = null;
+    await this.letGo();
+    if (this.#begun) await this.#context.saveUndo(null);
     this.#close();
   }
 

@@ -6,7 +6,7 @@ import type { Mark } from '../../../shared/domain/grid.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import type { Capture, CaptureContext } from '../engine.ts';
-import { LongCalls } from './long-calls.ts';
+import { Calls } from './calls.ts';
 import { Operation } from './operation.ts';
 import type { NativeSettings } from './settings.ts';
 
@@ -28,7 +28,7 @@ export class StateCapture implements Capture {
   readonly #settings: NativeSettings;
   readonly #context: CaptureContext;
   readonly #operation: Operation;
-  readonly #calls = new LongCalls();
+  readonly #calls = new Calls();
   readonly #isSettled: () => boolean;
   #definitionVersion: number | null = null;
   /** Written by the realm service for this checkpoint; gone again when there is none. */
@@ -50,22 +50,24 @@ export class StateCapture implements Capture {
   }
 
   arm(): Promise<{ incarnation: string }> {
-    this.#calls.signal.throwIfAborted();
-    return this.#operation.arm((description) => {
-      this.#definitionVersion = description.definition?.version ?? null;
-      return this.#settings.role !== 'realm-service' || description.primary;
+    return this.#calls.run(() =>
+      this.#operation.arm((description) => {
+        this.#definitionVersion = description.definition?.version ?? null;
+        return this.#settings.role !== 'realm-service' || description.primary;
+      }),
+    );
+  }
+
+  freeze(token: Token): ReturnType<Capture['freeze']> {
+    return this.#calls.run(async () => {
+      const frozen = await this.#operation.freeze(token);
+      this.#mark = frozen.mark;
+      return frozen;
     });
   }
 
-  async freeze(token: Token): ReturnType<Capture['freeze']> {
-    this.#calls.signal.throwIfAborted();
-    const frozen = await this.#operation.freeze(token);
-    this.#mark = frozen.mark;
-    return frozen;
-  }
-
   thaw(token: Token, released: () => void): Promise<ThawProof> {
-    return this.#operation.thaw(token, released);
+    return this.#calls.run(() => this.#operation.thaw(token, released));
   }
 
   collect(): Promise<{ mark: Mark | null; engineFacts: unknown }> {
@@ -83,7 +85,10 @@ export class StateCapture implements Capture {
   }
 
   async abort(): Promise<void> {
-    await this.#calls.abort(() => this.#operation.end());
+    await this.#calls.abort({
+      letGo: () => this.#operation.letGo(),
+      end: () => this.#operation.end(),
+    });
     if (this.#backup !== null && !this.#isSettled()) await rm(this.#backup, { force: true });
     this.#backup = null;
   }

@@ -1,10 +1,10 @@
 import { StillpointError } from '../../../shared/domain/errors.ts';
 
 /**
- * The long calls of a capture. An abort ends them soon, and waits for their end: what they had begun after it must
- * not outlive it.
+ * The calls of a capture, one at a time. An abort ends the one under way soon, and waits for its end: what it had asked
+ * of the process may take hold after the process was asked to let go.
  */
-export class LongCalls {
+export class Calls {
   readonly #cancelled = new AbortController();
   #underWay: Promise<void> = Promise.resolve();
 
@@ -27,12 +27,15 @@ export class LongCalls {
     }
   }
 
-  /** `letGo` is called at once, and again when what was under way has ended. */
-  async abort(letGo: () => Promise<void>): Promise<void> {
+  /** `letGo` is called at once; `end` when what was under way has ended, for it may have taken hold after that. */
+  async abort({ letGo, end }: { letGo: () => Promise<void>; end: () => Promise<void> }): Promise<void> {
     this.#cancelled.abort(aborted());
-    await letGo();
-    await this.#underWay;
-    await letGo();
+    try {
+      await letGo();
+    } finally {
+      await this.#underWay;
+    }
+    await end();
   }
 }
 
