@@ -219,8 +219,9 @@ export class MemberRuntime {
         const receivedAt = performance.now();
         const proof = await this.#opened().thaw(action.token, () => {
           this.#frozen = false;
-          this.#calmDown();
           answer({ type: 'released', thawMs: performance.now() - receivedAt });
+          // What was just said is written in the next turn of the loop, and goes before others too.
+          setImmediate(() => setImmediate(this.#calmDown));
         });
         this.#frozen = false;
         await reach('released', member);

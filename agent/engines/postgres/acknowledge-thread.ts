@@ -1,21 +1,32 @@
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
+import { AcknowledgementGate } from './acknowledgement-gate.ts';
 import type { ConnectionSettings } from './connection.ts';
 import { parseLsn } from './lsn.ts';
 import { parseStreamMessage, ReplicationConnection, standbyStatus } from './replication-connection.ts';
 
 /**
  * The synchronous standby that is the fence. While it is armed every commit of the server waits for the word
- * of this thread, so it does nothing else: it receives the journal, throws it away, and acknowledges. Frozen,
- * it repeats its last acknowledgement and nothing newer; thawed, it acknowledges the latest at once.
+ * of this thread, so it does nothing else: it receives the journal, throws it away, and acknowledges. While the
+ * gate is closed it repeats its last acknowledgement and nothing newer.
  */
-export type ToAcknowledger = 'connect' | 'freeze' | 'thaw';
+export type ToAcknowledger =
+  | 'connect'
+  /** Acknowledge now what the gate lets pass, and say which position that was. */
+  | 'thaw'
+  /** The same, with no answer. */
+  | 'release';
 
 export type FromAcknowledger =
   | { readonly type: 'streaming'; readonly processId: number }
-  /** From now on nothing newer than `position` is acknowledged. */
-  | { readonly type: 'frozen'; readonly position: bigint }
   | { readonly type: 'thawed'; readonly position: bigint }
   | { readonly type: 'lost'; readonly cause: string };
+
+export interface AcknowledgerData {
+  readonly settings: ConnectionSettings;
+  readonly applicationName: string;
+  /** The memory of the gate. */
+  readonly gate: SharedArrayBuffer;
+}
 
 /** The server drops a standby that says nothing for wal_sender_timeout. */
 const STATUS_EVERY_MS = 1000;
@@ -24,15 +35,15 @@ class Standby {
   readonly #port: MessagePort;
   readonly #settings: ConnectionSettings;
   readonly #applicationName: string;
+  readonly #gate: AcknowledgementGate;
   #connection: ReplicationConnection | null = null;
   #received = 0n;
-  #acknowledged = 0n;
-  #frozen = false;
 
-  constructor(port: MessagePort, settings: ConnectionSettings, applicationName: string) {
+  constructor(port: MessagePort, { settings, applicationName, gate }: AcknowledgerData) {
     this.#port = port;
     this.#settings = settings;
     this.#applicationName = applicationName;
+    this.#gate = new AcknowledgementGate(gate);
     port.on('message', (order: ToAcknowledger) => this.#obey(order));
   }
 
@@ -43,9 +54,8 @@ class Standby {
       );
       return;
     }
-    this.#frozen = order === 'freeze';
-    if (order === 'thaw') this.#acknowledge();
-    this.#say({ type: order === 'freeze' ? 'frozen' : 'thawed', position: this.#acknowledged });
+    const position = this.#acknowledge();
+    if (order === 'thaw') this.#say({ type: 'thawed', position });
   }
 
   async #connect(): Promise<void> {
@@ -68,15 +78,16 @@ class Standby {
     if (message.type === 'data') {
       const end = message.start + BigInt(message.bytes.length);
       if (end > this.#received) this.#received = end;
-      if (!this.#frozen) this.#acknowledge();
+      this.#acknowledge();
     } else if (message.replyWanted) {
       this.#acknowledge();
     }
   }
 
-  #acknowledge(): void {
-    if (!this.#frozen) this.#acknowledged = this.#received;
-    this.#connection?.send(standbyStatus(this.#acknowledged, this.#acknowledged, this.#acknowledged));
+  #acknowledge(): bigint {
+    return this.#gate.acknowledge(this.#received, (position) =>
+      this.#connection?.send(standbyStatus(position, position, position)),
+    );
   }
 
   #say(message: FromAcknowledger): void {
@@ -84,5 +95,4 @@ class Standby {
   }
 }
 
-const { settings, applicationName } = workerData as { settings: ConnectionSettings; applicationName: string };
-if (parentPort !== null) void new Standby(parentPort, settings, applicationName);
+if (parentPort !== null) void new Standby(parentPort, workerData as AcknowledgerData);

@@ -1,9 +1,11 @@
 import { Acknowledger, fenceLost, STANDBY_NAME } from './acknowledger.ts';
 import { Canary } from './canary.ts';
+import { processIdOf } from './connection.ts';
 import type { Fence, FenceContext, LastAcknowledgement } from './fence.ts';
 import { formatLsn } from './lsn.ts';
 import { standbysHaveTakenUp } from './standby-priorities.ts';
 import { restoreStandbyNames, setStandbyNames, whenCheckpointerListens } from './standby-setting.ts';
+import { beUrgentAt } from './server-urgency.ts';
 import { mentionsStandby, parseStandbyNames } from './standby-names.ts';
 import { settledInTime, waitUntil } from './wait-until.ts';
 
@@ -23,6 +25,7 @@ export class AcknowledgementFence implements Fence {
   readonly #hasOwnStandbys: boolean;
   #acknowledger: Acknowledger | null;
   #canary: Canary | null = null;
+  #calmDown: () => void = () => undefined;
 
   constructor(context: FenceContext, names: string) {
     this.#context = context;
@@ -48,6 +51,7 @@ export class AcknowledgementFence implements Fence {
     signal.throwIfAborted();
     await setStandbyNames(control, this.#names);
     if (this.#countsAnyway) await acknowledger.connect();
+    await this.#beUrgent(acknowledger);
     await waitUntil('the server to take us for a synchronous standby', signal, () => {
       // A commit that began to wait before that is let go by the next word of ours after it.
       acknowledger.release();
@@ -56,9 +60,10 @@ export class AcknowledgementFence implements Fence {
     await waitUntil('commits to wait for us', signal, () => this.#commitWaits());
   }
 
+  // oxlint-disable-next-line require-await -- what it throws is a rejection, as the contract says
   async close(): Promise<LastAcknowledgement> {
     const acknowledger = this.#present();
-    return { position: formatLsn(await acknowledger.freeze()), processId: acknowledger.processId };
+    return { position: formatLsn(acknowledger.freeze()), processId: acknowledger.processId };
   }
 
   async open(): Promise<void> {
@@ -85,6 +90,7 @@ export class AcknowledgementFence implements Fence {
 
   async disarm(): Promise<void> {
     const { control, undo, signal } = this.#context;
+    this.#calmDown();
     // It is open already; disarming late costs less than never, and an abort does not wait.
     await whenCheckpointerListens(control, signal, LISTEN_MS).catch(() => signal.throwIfAborted());
     if (this.#countsAnyway) await this.#dropAcknowledger();
@@ -106,8 +112,15 @@ export class AcknowledgementFence implements Fence {
 
   async #dropAcknowledger(): Promise<void> {
     const acknowledger = this.#acknowledger;
+    this.#calmDown();
     this.#acknowledger = null;
     await acknowledger?.stop();
+  }
+
+  async #beUrgent(acknowledger: Acknowledger): Promise<void> {
+    const { settings, control } = this.#context;
+    this.#calmDown();
+    this.#calmDown = await beUrgentAt(settings.data, [processIdOf(control), acknowledger.processId]);
   }
 
   async #isSynchronous(): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import { StillpointError } from '../../../shared/domain/errors.ts';
-import type { FromAcknowledger, ToAcknowledger } from './acknowledge-thread.ts';
+import { AcknowledgementGate } from './acknowledgement-gate.ts';
+import type { AcknowledgerData, FromAcknowledger, ToAcknowledger } from './acknowledge-thread.ts';
 import type { ConnectionSettings } from './connection.ts';
 
 /** The name by which the server knows our standby. */
@@ -8,7 +9,7 @@ export const STANDBY_NAME = 'stillpoint';
 
 type Answer = Exclude<FromAcknowledger, { type: 'lost' }>;
 
-const ANSWERS = { connect: 'streaming', freeze: 'frozen', thaw: 'thawed' } as const;
+const ANSWERS = { connect: 'streaming', thaw: 'thawed' } as const;
 
 interface Waiting {
   readonly for: Answer['type'];
@@ -22,6 +23,7 @@ interface Waiting {
  */
 export class Acknowledger {
   readonly #worker: Worker;
+  readonly #gate = new AcknowledgementGate();
   #processId = 0;
   #waiting: Waiting | null = null;
   #lost: string | null = null;
@@ -36,7 +38,8 @@ export class Acknowledger {
           passwordFile: settings.passwordFile,
         },
         applicationName: STANDBY_NAME,
-      },
+        gate: this.#gate.memory,
+      } satisfies AcknowledgerData,
     });
     this.#worker.on('message', (message: FromAcknowledger) => this.#receive(message));
     this.#worker.on('error', (error) =>
@@ -61,19 +64,23 @@ export class Acknowledger {
     if (answer.type === 'streaming') this.#processId = answer.processId;
   }
 
-  /** Resolves with the last position acknowledged; nothing newer is acknowledged from then on. */
-  freeze(): Promise<bigint> {
-    return this.#position('freeze');
+  /** The last position acknowledged; nothing newer is acknowledged from now on. */
+  freeze(): bigint {
+    if (this.#lost !== null) throw fenceLost(this.#lost);
+    return this.#gate.close();
   }
 
   /** Acknowledges the latest position; resolves with it. */
-  thaw(): Promise<bigint> {
-    return this.#position('thaw');
+  async thaw(): Promise<bigint> {
+    this.#gate.open();
+    const answer = await this.#order('thaw');
+    return answer.type === 'thawed' ? answer.position : 0n;
   }
 
   /** Acknowledges everything from now on, whatever else is under way; waits for no answer. */
   release(): void {
-    if (this.#lost === null) this.#worker.postMessage('thaw' satisfies ToAcknowledger);
+    this.#gate.open();
+    if (this.#lost === null) this.#worker.postMessage('release' satisfies ToAcknowledger);
   }
 
   /** Ends the stream and the thread. Idempotent. */
@@ -82,12 +89,7 @@ export class Acknowledger {
     await this.#worker.terminate();
   }
 
-  async #position(order: 'freeze' | 'thaw'): Promise<bigint> {
-    const answer = await this.#order(order);
-    return answer.type === 'streaming' ? 0n : answer.position;
-  }
-
-  #order(order: ToAcknowledger): Promise<Answer> {
+  #order(order: 'connect' | 'thaw'): Promise<Answer> {
     if (this.#lost !== null) return Promise.reject(fenceLost(this.#lost));
     return new Promise((resolve, reject) => {
       this.#waiting = { for: ANSWERS[order], resolve, reject };
@@ -97,7 +99,6 @@ export class Acknowledger {
 
   #receive(message: FromAcknowledger): void {
     if (message.type === 'lost') return this.#becomeLost(message.cause);
-    // The answer to a `release` is nobody's.
     if (this.#waiting?.for !== message.type) return;
     this.#waiting.resolve(message);
     this.#waiting = null;

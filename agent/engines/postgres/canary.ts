@@ -1,5 +1,5 @@
 import type { Client } from 'pg';
-import { connect, type ConnectionSettings } from './connection.ts';
+import { connect, processIdOf, type ConnectionSettings } from './connection.ts';
 
 /**
  * A commit of our own that writes nothing but a mark in the journal: where it waits, every commit waits.
@@ -10,7 +10,7 @@ export class Canary {
 
   private constructor(client: Client) {
     this.#client = client;
-    this.#processId = (client as unknown as { processID: number }).processID;
+    this.#processId = processIdOf(client);
   }
 
   /** Rejects, with nothing left open, where the signal was aborted meanwhile. */

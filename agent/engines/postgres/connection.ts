@@ -46,6 +46,11 @@ export async function connect(settings: ConnectionSettings, options: ConnectOpti
   return client;
 }
 
+/** The server's process for this connection. */
+export function processIdOf(client: Client): number {
+  return (client as unknown as { processID: number }).processID;
+}
+
 async function readPassword(path: string): Promise<string> {
   try {
     return (await readFile(path, 'utf8')).replace(/\r?\n$/, '');

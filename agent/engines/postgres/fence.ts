@@ -37,7 +37,7 @@ export interface Fence {
 }
 
 export interface FenceContext {
-  readonly settings: ConnectionSettings;
+  readonly settings: ConnectionSettings & { readonly data: string };
   readonly control: Client;
   readonly undo: PrimaryUndo;
   readonly signal: AbortSignal;

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Client, QueryResultRow } from 'pg';
-import { connect, connectionError, type ConnectionSettings } from './connection.ts';
+import { connect, connectionError, processIdOf, type ConnectionSettings } from './connection.ts';
 
 /** What we use of pg's connection besides its documented part. */
 interface RawConnection {
@@ -35,7 +35,7 @@ export class ReplicationConnection {
 
   /** The server process behind this connection, as in pg_stat_replication.pid. */
   get processId(): number {
-    return (this.#client as unknown as { processID: number }).processID;
+    return processIdOf(this.#client);
   }
 
   async query<T extends QueryResultRow>(command: string): Promise<T[]> {

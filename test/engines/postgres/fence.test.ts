@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { constants, getPriority, setPriority } from 'node:os';
 import { beginCapture, token } from '../tested-capture.ts';
 import { footprint, postgresLab, until, versions, type PostgresLab } from './lab.ts';
 import { FakeStandby } from './fake-standby.ts';
@@ -13,6 +14,18 @@ const settings = [
   { names: 'ANY 1 (a, b)', where: 'main' },
   { names: 'any 2(a,"b")', where: 'auto' },
 ] as const;
+
+/** Whether this process may go before others, tried on itself. */
+function mayBeUrgent(): boolean {
+  const usual = getPriority();
+  try {
+    setPriority(constants.priority.PRIORITY_HIGHEST);
+    setPriority(usual);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 for (const version of versions) {
   describe(`the fence of PostgreSQL ${version} with standbys of its owner`, () => {
@@ -94,6 +107,33 @@ for (const version of versions) {
         });
       });
     }
+
+    it('has its own processes of the server go before others while it is armed, where the system lets it', async () => {
+      await give('', 'main');
+      const { capture } = await beginCapture(lab.engine, lab.folder);
+      const processes = async (): Promise<number[]> => {
+        const rows = await lab.server.query<{ pid: number }>(
+          "SELECT pid FROM pg_stat_activity WHERE application_name IN ('stillpoint', 'stillpoint-control') ORDER BY pid",
+        );
+        return rows.map(({ pid }) => pid);
+      };
+      const usual = getPriority();
+      try {
+        await capture.prepare();
+        await capture.arm(token());
+        const armed = await processes();
+        const urgent = armed.filter((pid) => getPriority(pid) < usual);
+        await capture.freeze(token());
+        await capture.thaw(token(), () => undefined);
+        const left = await processes();
+
+        expect(armed).to.have.length(2);
+        expect(urgent).to.deep.equal(mayBeUrgent() ? armed : []);
+        expect(left.filter((pid) => getPriority(pid) < usual)).to.deep.equal([]);
+      } finally {
+        await capture.abort();
+      }
+    });
 
     for (const names of ['FIRST 2 (a, b)', '*'] as const) {
       it(`never stands in for a standby of its owner: '${names}' waits for them while armed as before`, async () => {
