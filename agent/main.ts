@@ -55,6 +55,7 @@ async function main(): Promise<void> {
     listen: file.listen,
     tls: file.tls,
     onStream: (stream) => service.serve(stream),
+    onRefused: ({ peer, cause }) => log.warn({ event: 'refused', from: peer }, `${peer} refused: ${cause}`),
   });
   log.info(
     { event: 'listening', address: file.listen, grid: file.grid, members: [...members.keys()] },
