@@ -1,13 +1,15 @@
 import { assertNever } from '../shared/domain/assert-never.ts';
-import { failureOf, StillpointError, type Failure } from '../shared/domain/errors.ts';
+import { EXIT, failureOf, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import type { MemberDescription } from '../shared/domain/grid.ts';
 import { PROTOCOL_VERSION, type AgentRequest, type AgentResponse } from '../shared/domain/wire.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import type { ServerStream } from '../shared/rpc/agent-server.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { AgentFile } from './agent-file.ts';
-import { CheckpointOperation, type AgentMember } from './checkpoint-operation.ts';
+import { CheckpointOperation, leaseRefusal, type AgentMember } from './checkpoint-operation.ts';
+import type { FreezeLedger } from './freeze-ledger.ts';
 import { HostClaim, type ClaimedOperation } from './host-claim.ts';
+import { checkRequest } from './request-check.ts';
 import { RestoreOperation } from './restore-operation.ts';
 import { readLocal, salvage } from './salvage.ts';
 import { dropLocal, raiseEpoch, settle } from './settle.ts';
@@ -24,6 +26,7 @@ export interface ServiceContext {
   readonly state: StateDirectory;
   readonly undoKeeper: UndoKeeper;
   readonly repository: () => Promise<Repository>;
+  readonly freezeLedger: FreezeLedger;
   readonly log: Logger;
 }
 
@@ -121,6 +124,11 @@ class Session {
   }
 
   #receive(request: AgentRequest): void {
+    try {
+      checkRequest(request);
+    } catch (error) {
+      return this.#reject(failureOf(error, badRequest));
+    }
     if (request.type === 'hello') return this.#greet(request);
     if (!this.#greeted) return this.#reject(helloMissing());
     this.#operation?.heard();
@@ -239,7 +247,10 @@ class Session {
   }
 
   async #becomeHolder(request: Extract<AgentRequest, { type: 'claim' }>): Promise<void> {
-    const { state, repository, members, log, file, host, configuration, undoKeeper } = this.#context;
+    const { state, repository, members, log, file, host, configuration, undoKeeper, freezeLedger } =
+      this.#context;
+    const refusal = leaseRefusal(request.leaseMs, file.freezeBudget.leaseSeconds * 1000);
+    if (refusal !== null) throw new StillpointError(refusal, EXIT.refused);
     const restore =
       request.purpose === 'restore'
         ? new RestoreOperation({
@@ -266,6 +277,8 @@ class Session {
             answer: (member, answer) => this.#send({ type: 'memberAnswer', member, answer }),
             progress: (progress) => this.#send({ type: 'progress', progress }),
             undoKeeper,
+            freezeLedger,
+            maxLeaseMs: file.freezeBudget.leaseSeconds * 1000,
           })
         : null;
     const operation = await this.#claim.claim(
@@ -296,6 +309,8 @@ class Session {
     this.#stream.close();
   }
 }
+
+const badRequest = { code: 'bad-message', hint: 'use the stillpoint command' };
 
 function helloMissing(): Failure {
   return {

@@ -57,9 +57,9 @@ async function read(path: string): Promise<Buffer> {
   }
 }
 
-function parse<T>(path: string, read: () => T): T {
+function parse<T>(path: string, use: () => T): T {
   try {
-    return read();
+    return use();
   } catch {
     // What OpenSSL says of it helps nobody, and it may hold bytes of a key.
     throw new StillpointError({
