@@ -67,7 +67,7 @@ function checkMembers(file: AgentFile): void {
     }
   }
   for (const member of file.members) {
-    if (member.engine === 'postgres' && URL.parse(member.connection)?.password) {
+    if (member.engine === 'postgres' && hasPassword(new URL(member.connection))) {
       throw unsafe(
         'password-in-file',
         `the connection of ${member.name} has a password in it`,
@@ -75,6 +75,11 @@ function checkMembers(file: AgentFile): void {
       );
     }
   }
+}
+
+/** Before the host, or behind the `?`, where the driver finds it too. */
+function hasPassword({ password, searchParams }: URL): boolean {
+  return password !== '' || [...searchParams.keys()].some((key) => /password/i.test(key));
 }
 
 /** A restore replaces whole directories: none may hold another, or the agent's own. */
