@@ -10,6 +10,17 @@ import { postgresMemberSchema } from './engines/postgres/settings.ts';
 
 const memberSchema = z.discriminatedUnion('engine', [postgresMemberSchema, nativeMemberSchema]);
 
+/**
+ * What this agent lets a grid do to its members, within any hour (docs/agent.md). By default a checkpoint every
+ * three seconds with three attempts each passes: 3600 freezes, and 300 s are 80 ms for each.
+ */
+const freezeBudgetSchema = z.strictObject({
+  perHour: z.number().int().min(1, 'must be at least 1').default(5000),
+  totalSeconds: z.number().min(1, 'must be at least 1').default(300),
+  /** The longest lease that a coordinator may ask for: how long members are held without a word of it. */
+  leaseSeconds: z.number().min(1, 'must be at least 1').max(600, 'must be at most 600').default(600),
+});
+
 const agentFileSchema = z.strictObject({
   grid: z
     .string()
@@ -19,6 +30,7 @@ const agentFileSchema = z.strictObject({
   state: z.string().startsWith('/', 'must be an absolute path'),
   repository: z.string().min(1),
   members: z.array(memberSchema).default([]),
+  freezeBudget: freezeBudgetSchema.prefault({}),
 });
 
 export type AgentFile = z.infer<typeof agentFileSchema>;
@@ -55,7 +67,7 @@ function checkMembers(file: AgentFile): void {
     }
   }
   for (const member of file.members) {
-    if (member.engine === 'postgres' && URL.parse(member.connection)?.password) {
+    if (member.engine === 'postgres' && hasPassword(new URL(member.connection))) {
       throw unsafe(
         'password-in-file',
         `the connection of ${member.name} has a password in it`,
@@ -63,6 +75,11 @@ function checkMembers(file: AgentFile): void {
       );
     }
   }
+}
+
+/** Before the host, or behind the `?`, where the driver finds it too. */
+function hasPassword({ password, searchParams }: URL): boolean {
+  return password !== '' || [...searchParams.keys()].some((key) => /password/i.test(key));
 }
 
 /** A restore replaces whole directories: none may hold another, or the agent's own. */

@@ -1,10 +1,12 @@
 import type { Failure } from '../shared/domain/errors.ts';
 import type { MemberDescription } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from '../shared/domain/messages.ts';
+import { sameToken, type Token } from '../shared/domain/token.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { memberStore } from './collect.ts';
 import type { Engine } from './engines/engine.ts';
+import type { FreezeCharge, FreezeLedger } from './freeze-ledger.ts';
 import { Guard } from './guard/guard.ts';
 import { MemberRuntime } from './member-runtime.ts';
 import type { StateDirectory } from './state-directory.ts';
@@ -29,6 +31,8 @@ export interface CheckpointOperationContext {
   answer(member: string, answer: MemberAnswer): void;
   progress(progress: MemberProgress): void;
   readonly undoKeeper: UndoKeeper;
+  readonly freezeLedger: FreezeLedger;
+  readonly maxLeaseMs: number;
 }
 
 /** No word from the coordinator for this many leases ends the operation, prepared copies and all. */
@@ -41,6 +45,8 @@ export class CheckpointOperation {
   readonly #watched = new Set<string>();
   #guard: Guard | null = null;
   #ending: Promise<void> | null = null;
+  #attempt: { readonly token: Token; readonly charge: Promise<FreezeCharge> } | null = null;
+  #charge: FreezeCharge | null = null;
 
   constructor(context: CheckpointOperationContext) {
     this.#context = context;
@@ -52,8 +58,40 @@ export class CheckpointOperation {
 
   receive(member: string, command: MemberCommand): void {
     if (this.#ending !== null) return;
+    const failure = this.#refusal(command);
+    if (failure !== null) return this.#context.answer(member, { type: 'refused', failure });
     const runtime = this.#runtimes.get(member) ?? this.#begin(member, command);
     runtime?.receive(command);
+  }
+
+  /** Before anything is prepared, and before each attempt (where it is charged), the budget is asked. */
+  #refusal(command: MemberCommand): Failure | null {
+    if (command.type === 'prepare') return this.#context.freezeLedger.refusal();
+    if (command.type !== 'arm' && command.type !== 'freeze') return null;
+    return leaseRefusal(command.leaseMs, this.#context.maxLeaseMs);
+  }
+
+  /** One charge for all members of the host that are frozen under a token. */
+  async #record(token: Token, leaseMs: number): Promise<void> {
+    if (this.#attempt === null || !sameToken(this.#attempt.token, token)) {
+      this.#charge?.end();
+      this.#attempt = { token, charge: this.#context.freezeLedger.charge(leaseMs) };
+    }
+    this.#charge = await this.#attempt.charge;
+    await this.#context.state.recordToken(token);
+  }
+
+  #heldChanged(): void {
+    if (this.frozenMembers.size === 0) this.#charge?.letGo();
+    else this.#charge?.held((failure) => this.#exhausted(failure));
+  }
+
+  /** Words of the coordinator have renewed the lease for too long: let go as if it had gone, and say why. */
+  #exhausted(failure: Failure): void {
+    this.#context.log.warn({ event: 'heldTooLong' }, failure.message);
+    for (const member of this.frozenMembers)
+      this.#context.answer(member, { type: 'failed', failure, state: 'frozen' });
+    void this.end();
   }
 
   wordReceived(): void {
@@ -69,6 +107,7 @@ export class CheckpointOperation {
   async #end(): Promise<void> {
     for (const runtime of this.#runtimes.values()) runtime.streamClosed();
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.closed));
+    this.#charge?.end();
     if (this.#watched.size === 0) {
       await this.#guard?.end();
       return;
@@ -106,6 +145,8 @@ export class CheckpointOperation {
         describe: () => description,
       }),
       send: (answer) => this.#context.answer(member, answer),
+      record: (token, forMs) => this.#record(token, forMs),
+      heldChanged: () => this.#heldChanged(),
       undoLeft: () => this.#context.undoKeeper.undoOnce(member),
       progress: (bytesDone, bytesTotal) =>
         this.#context.progress({ member, phase: 'copy', bytesDone, bytesTotal }),
@@ -135,6 +176,16 @@ export class CheckpointOperation {
       lost: () => void this.end(),
     });
   }
+}
+
+/** Why a lease is not granted; null where it may be. */
+export function leaseRefusal(leaseMs: number, maxLeaseMs: number): Failure | null {
+  if (leaseMs <= maxLeaseMs) return null;
+  return {
+    code: 'lease-too-long',
+    message: `a lease of ${leaseMs / 1000} s was asked for; the agent grants ${maxLeaseMs / 1000} s at most`,
+    hint: 'lower leaseSeconds in the grid file, or raise freezeBudget.leaseSeconds in the agent file',
+  };
 }
 
 function unknownMember(member: string): Failure {

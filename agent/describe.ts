@@ -3,12 +3,14 @@ import type { HostDescription, MemberDescription } from '../shared/domain/grid.t
 import type { Repository } from '../shared/repository/repository.ts';
 import { version } from '../shared/runtime/version.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
+import type { Finding } from './engines/engine.ts';
 import type { StateDirectory } from './state-directory.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
 
 export const agentVersion = version;
 
 const DESCRIBE_TIMEOUT_MS = 10_000;
+const DIAGNOSE_TIMEOUT_MS = 30_000;
 
 /** Looks at every member and at what this host has for a checkpoint. Changes nothing. */
 export async function describeHost(
@@ -50,6 +52,22 @@ export async function describeHost(
       })),
     },
   };
+}
+
+/** Everything that would stop a checkpoint of this host's members, and what to know before one. */
+export async function diagnoseHost(context: {
+  readonly host: string;
+  readonly members: ReadonlyMap<string, AgentMember>;
+}): Promise<Finding[]> {
+  const findings = await Promise.all(
+    [...context.members.values()].map(async (member) =>
+      (await member.engine.diagnose(AbortSignal.timeout(DIAGNOSE_TIMEOUT_MS))).map(({ level, failure }) => ({
+        level,
+        failure: { ...failure, member: member.name, host: context.host },
+      })),
+    ),
+  );
+  return findings.flat();
 }
 
 function problemsOfAgent(

@@ -9,6 +9,7 @@ import { version } from '../shared/runtime/version.ts';
 import { loadAgentFile, type AgentFile } from './agent-file.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
 import { createEngine } from './engines/registry.ts';
+import { FreezeLedger } from './freeze-ledger.ts';
 import { recoverRestores } from './recover-restores.ts';
 import { Service } from './service.ts';
 import { openStateDirectory } from './state-directory.ts';
@@ -49,12 +50,21 @@ async function main(): Promise<void> {
     state,
     undoKeeper,
     repository,
+    freezeLedger: new FreezeLedger({
+      budget: { perHour: file.freezeBudget.perHour, totalMs: file.freezeBudget.totalSeconds * 1000 },
+      host: hostPort(file.listen).host,
+      spent: state.spent(),
+      save: (spending) => state.saveSpent(spending),
+      wallNow: () => Date.now(),
+      monotonicNow: () => performance.now(),
+    }),
     log,
   });
   const server = await serveAgents({
     listen: file.listen,
     tls: file.tls,
     onStream: (stream) => service.serve(stream),
+    onRefused: ({ peer, cause }) => log.warn({ event: 'refused', from: peer }, `${peer} refused: ${cause}`),
   });
   log.info(
     { event: 'listening', address: file.listen, grid: file.grid, members: [...members.keys()] },

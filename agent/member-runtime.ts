@@ -2,7 +2,7 @@ import { failureOf, StillpointError, type MemberState } from '../shared/domain/e
 import type { FreezeKind } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand } from '../shared/domain/messages.ts';
 import { assertNever } from '../shared/domain/assert-never.ts';
-import { formatToken } from '../shared/domain/token.ts';
+import { formatToken, type Token } from '../shared/domain/token.ts';
 import {
   initialMember,
   nextMemberDeadline,
@@ -25,13 +25,17 @@ export interface MemberRuntimeContext {
   readonly kind: FreezeKind;
   readonly engine: Engine;
   readonly operation: string;
-  readonly state: StateDirectory;
+  readonly state: Pick<StateDirectory, 'highestToken' | 'makeSpool' | 'dropSpool'>;
   readonly store: MemberStore;
   readonly log: Logger;
   readonly operationSilenceMs: number;
   /** Until a freeze is armed with one of its own. */
   readonly leaseMs: number;
   send(answer: MemberAnswer): void;
+  /** The token is on disk, and the freeze that it is for charged, when it resolves. */
+  record(token: Token, leaseMs: number): Promise<void>;
+  /** `isFrozen` has changed. */
+  heldChanged(): void;
   progress(bytesDone: number, bytesTotal: number): void;
   /** Undoes what an earlier stream of the operation left on this member; false when it cannot be done yet. */
   undoLeft(): Promise<boolean>;
@@ -100,6 +104,11 @@ export class MemberRuntime {
     this.#guardThawed = true;
   }
 
+  #becomeHeld(isHeld: boolean): void {
+    this.#frozen = isHeld;
+    this.#context.heldChanged();
+  }
+
   #dispatch(event: MemberEvent): void {
     const stepped = stepMember(this.#state, event);
     this.#state = stepped.state;
@@ -123,7 +132,7 @@ export class MemberRuntime {
       switch (effect.type) {
         case 'record':
           try {
-            await this.#context.state.recordToken(effect.token);
+            await this.#context.record(effect.token, this.#leaseMs);
           } catch (error) {
             this.#recordFailed(error);
           }
@@ -202,7 +211,7 @@ export class MemberRuntime {
       }
       case 'freeze': {
         const receivedAt = performance.now();
-        this.#frozen = true;
+        this.#becomeHeld(true);
         const held = await this.#opened().freeze(action.token);
         await reach('marked', member);
         const { incarnation, mark, fencedAt, markedAt } = held;
@@ -218,12 +227,12 @@ export class MemberRuntime {
         await reach('thawing', member);
         const receivedAt = performance.now();
         const proof = await this.#opened().thaw(action.token, () => {
-          this.#frozen = false;
+          this.#becomeHeld(false);
           answer({ type: 'released', thawMs: performance.now() - receivedAt });
           // What was just said is written in the next turn of the loop, and goes before others too.
           setImmediate(() => setImmediate(this.#calmDown));
         });
-        this.#frozen = false;
+        this.#becomeHeld(false);
         await reach('released', member);
         if (proof.type === 'held' && this.#guardThawed) {
           const cause = 'the guard thawed it: the agent was silent for too long';
@@ -284,7 +293,7 @@ export class MemberRuntime {
       if (await isDown(engine)) break;
       await new Promise((resolve) => setTimeout(resolve, 250));
     }
-    this.#frozen = false;
+    this.#becomeHeld(false);
     this.#calmDown();
     await this.#dropSpool().catch((error: unknown) =>
       log.warn({ event: 'spoolLeft', member, err: error }, 'spool not removed'),

@@ -1,19 +1,22 @@
 import { assertNever } from '../shared/domain/assert-never.ts';
-import { failureOf, StillpointError, type Failure } from '../shared/domain/errors.ts';
+import { EXIT, failureOf, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import type { MemberDescription } from '../shared/domain/grid.ts';
 import { PROTOCOL_VERSION, type AgentRequest, type AgentResponse } from '../shared/domain/wire.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import type { ServerStream } from '../shared/rpc/agent-server.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { AgentFile } from './agent-file.ts';
-import { CheckpointOperation, type AgentMember } from './checkpoint-operation.ts';
+import { CheckpointOperation, leaseRefusal, type AgentMember } from './checkpoint-operation.ts';
+import type { FreezeLedger } from './freeze-ledger.ts';
 import { HostClaim, type ClaimedOperation } from './host-claim.ts';
+import { checkRequest } from './request-check.ts';
 import { RestoreOperation } from './restore-operation.ts';
 import { readLocal, salvage } from './salvage.ts';
 import { dropLocal, raiseEpoch, settle } from './settle.ts';
 import type { StateDirectory } from './state-directory.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
-import { agentVersion, describeHost } from './describe.ts';
+import { agentVersion, describeHost, diagnoseHost } from './describe.ts';
+import { shareNext } from './share-next.ts';
 
 export interface ServiceContext {
   readonly file: AgentFile;
@@ -23,24 +26,35 @@ export interface ServiceContext {
   readonly state: StateDirectory;
   readonly undoKeeper: UndoKeeper;
   readonly repository: () => Promise<Repository>;
+  readonly freezeLedger: FreezeLedger;
   readonly log: Logger;
 }
 
 type Answered = Exclude<Extract<AgentRequest, { id: number }>, { type: 'rehearse' }>;
+
+/** A stream that has not said hello by then is ended. */
+const HELLO_MS = 10_000;
+/** Requests of one stream under way at once, beyond one for each member; a coordinator needs about three. */
+const REQUESTS_AT_ONCE = 16;
 
 /** What the agent does for coordinators: one Session for each stream, one claim for the host. */
 export class Service {
   readonly #context: ServiceContext;
   readonly #claim: HostClaim;
   readonly #sessions = new Set<Session>();
+  readonly #looks: Looks;
 
   constructor(context: ServiceContext) {
     this.#context = context;
     this.#claim = new HostClaim(context.log);
+    this.#looks = {
+      describe: shareNext(() => describeHost(context, this.#claim.frozenMembers())),
+      diagnose: shareNext(() => diagnoseHost(context)),
+    };
   }
 
   serve(stream: ServerStream): void {
-    const session = new Session(this.#context, this.#claim, stream);
+    const session = new Session(this.#context, this.#claim, this.#looks, stream);
     this.#sessions.add(session);
     void session.run().finally(() => this.#sessions.delete(session));
   }
@@ -52,9 +66,16 @@ export class Service {
   }
 }
 
+/** What opens connections to every member: at most one of each at a time, however many ask. */
+interface Looks {
+  describe(): ReturnType<typeof describeHost>;
+  diagnose(): ReturnType<typeof diagnoseHost>;
+}
+
 class Session {
   readonly #context: ServiceContext;
   readonly #claim: HostClaim;
+  readonly #looks: Looks;
   readonly #stream: ServerStream;
   readonly #log: Logger;
   #holder = 'unknown';
@@ -63,10 +84,12 @@ class Session {
   #checkpoint: CheckpointOperation | null = null;
   #restore: RestoreOperation | null = null;
   #descriptions: ReadonlyMap<string, MemberDescription> = new Map();
+  #underWay = 0;
 
-  constructor(context: ServiceContext, claim: HostClaim, stream: ServerStream) {
+  constructor(context: ServiceContext, claim: HostClaim, looks: Looks, stream: ServerStream) {
     this.#context = context;
     this.#claim = claim;
+    this.#looks = looks;
     this.#stream = stream;
     this.#log = context.log.child({ peer: stream.peer.name });
   }
@@ -75,11 +98,17 @@ class Session {
     this.#log.info({ event: 'streamOpened' }, 'coordinator connected');
     // The stream may break while nothing is read from it: the freeze must not wait for the next read.
     this.#stream.closed.addEventListener('abort', () => void this.end(), { once: true });
+    const silent = setTimeout(() => {
+      if (!this.#greeted && !this.#stream.closed.aborted) this.#reject(helloMissing());
+    }, HELLO_MS);
     try {
-      for await (const request of this.#stream.requests) this.#receive(request);
+      // What comes after the end is read, so that the other side can see the end, and not heard.
+      for await (const request of this.#stream.requests)
+        if (!this.#stream.closed.aborted) this.#receive(request);
     } catch (error) {
       this.#log.warn({ event: 'streamBroken', err: error }, 'the stream broke');
     }
+    clearTimeout(silent);
     await this.end();
   }
 
@@ -95,6 +124,11 @@ class Session {
   }
 
   #receive(request: AgentRequest): void {
+    try {
+      checkRequest(request);
+    } catch (error) {
+      return this.#reject(failureOf(error, badRequest));
+    }
     if (request.type === 'hello') return this.#greet(request);
     if (!this.#greeted) return this.#reject(helloMissing());
     this.#operation?.heard();
@@ -148,12 +182,20 @@ class Session {
   }
 
   async #answer(request: Answered): Promise<void> {
+    const limit = REQUESTS_AT_ONCE + this.#context.members.size;
+    if (this.#underWay >= limit) {
+      this.#send({ type: 'failed', id: request.id, failure: tooManyRequests(limit) });
+      return;
+    }
+    this.#underWay += 1;
     try {
       this.#send(await this.#perform(request));
     } catch (error) {
       const failure = failureOf(error, { code: 'agent-failed', hint: "see the agent's log" });
       this.#log.error({ event: 'requestFailed', request: request.type, err: error }, failure.message);
       this.#send({ type: 'failed', id: request.id, failure });
+    } finally {
+      this.#underWay -= 1;
     }
   }
 
@@ -161,21 +203,12 @@ class Session {
     const { id } = request;
     switch (request.type) {
       case 'describe': {
-        const described = await describeHost(this.#context, this.#claim.frozenMembers());
+        const described = await this.#looks.describe();
         this.#descriptions = new Map(described.host.members.map((member) => [member.name, member]));
         return { type: 'described', id, ...described };
       }
-      case 'diagnose': {
-        const findings = await Promise.all(
-          [...this.#context.members.values()].map(async (member) =>
-            (await member.engine.diagnose(AbortSignal.timeout(30_000))).map(({ level, failure }) => ({
-              level,
-              failure: { ...failure, member: member.name, host: this.#context.host },
-            })),
-          ),
-        );
-        return { type: 'diagnosed', id, findings: findings.flat() };
-      }
+      case 'diagnose':
+        return { type: 'diagnosed', id, findings: await this.#looks.diagnose() };
       case 'claim':
         await this.#becomeHolder(request);
         return { type: 'done', id };
@@ -214,7 +247,10 @@ class Session {
   }
 
   async #becomeHolder(request: Extract<AgentRequest, { type: 'claim' }>): Promise<void> {
-    const { state, repository, members, log, file, host, configuration, undoKeeper } = this.#context;
+    const { state, repository, members, log, file, host, configuration, undoKeeper, freezeLedger } =
+      this.#context;
+    const refusal = leaseRefusal(request.leaseMs, file.freezeBudget.leaseSeconds * 1000);
+    if (refusal !== null) throw new StillpointError(refusal, EXIT.refused);
     const restore =
       request.purpose === 'restore'
         ? new RestoreOperation({
@@ -241,6 +277,8 @@ class Session {
             answer: (member, answer) => this.#send({ type: 'memberAnswer', member, answer }),
             progress: (progress) => this.#send({ type: 'progress', progress }),
             undoKeeper,
+            freezeLedger,
+            maxLeaseMs: file.freezeBudget.leaseSeconds * 1000,
           })
         : null;
     const operation = await this.#claim.claim(
@@ -272,11 +310,21 @@ class Session {
   }
 }
 
+const badRequest = { code: 'bad-message', hint: 'use the stillpoint command' };
+
 function helloMissing(): Failure {
   return {
     code: 'bad-message',
-    message: 'the first request was not hello',
+    message: 'the first request was not hello, or none came',
     hint: 'use the stillpoint command',
+  };
+}
+
+function tooManyRequests(limit: number): Failure {
+  return {
+    code: 'too-many-requests',
+    message: `more than ${limit} requests of this stream are under way`,
+    hint: 'wait for answers: the stillpoint command does',
   };
 }
 

@@ -4,12 +4,14 @@ import { emptyDir, ensureDir, remove } from 'fs-extra/esm';
 import { StillpointError } from '../shared/domain/errors.ts';
 import { compareTokens, type Token } from '../shared/domain/token.ts';
 import { agentDiskError } from './disk-error.ts';
+import type { Spending } from './freeze-budget.ts';
 import type { Undo } from './engines/engine.ts';
 
 /**
  * What the agent must remember across its own death, each in a file of its own:
  *
  *   token.json             the highest token ever recorded; older ones are refused
+ *   spent.json             the freeze budget: what was spent in each minute of the last hour
  *   freezes/<member>.json  the freeze record: what must be undone on this member
  *   restores/<member>.json a restore that has not ended on this member
  *   spool/                 journals received for a checkpoint under way; emptied at start
@@ -31,6 +33,10 @@ export interface StateDirectory {
   highestToken(): Token | null;
   /** Resolves at once where this token, or a newer one, is on disk already. */
   recordToken(token: Token): Promise<void>;
+  /** As it was when the agent started. */
+  spent(): Spending;
+  /** Durable on return. One call at a time. */
+  saveSpent(spending: Spending): Promise<void>;
   freezeRecords(): Promise<FreezeRecord[]>;
   saveFreeze(record: FreezeRecord): Promise<void>;
   clearFreeze(member: string): Promise<void>;
@@ -52,6 +58,7 @@ export async function openStateDirectory(path: string): Promise<StateDirectory> 
   await emptyDir(join(path, 'spool'));
 
   let highest = await readJson<Token>(join(path, 'token.json'));
+  const spent = (await readJson<Spending>(join(path, 'spent.json'))) ?? [];
   let writing: Promise<void> = Promise.resolve();
 
   return {
@@ -68,6 +75,8 @@ export async function openStateDirectory(path: string): Promise<StateDirectory> 
       writing = written.catch(() => undefined);
       return written;
     },
+    spent: () => spent,
+    saveSpent: (spending) => writeJsonDurably(path, 'spent.json', spending),
     freezeRecords: () => readRoom<FreezeRecord>(join(path, 'freezes')),
     saveFreeze: (record) => writeJsonDurably(join(path, 'freezes'), `${record.member}.json`, record),
     clearFreeze: (member) => removeDurably(join(path, 'freezes'), `${member}.json`),

@@ -159,6 +159,12 @@ export class AgentConnection {
     this.#stream.close();
   }
 
+  /** It is not believed any more. What waits for it rejects with this, and its agent aborts what it carried. */
+  cut(failure: Failure): void {
+    this.#becomeClosed(failure);
+    this.#stream.close();
+  }
+
   #request(request: WithoutId<Numbered>): Promise<AgentResponse> {
     if (this.#closed !== null) return Promise.reject(this.#error(this.#closed));
     const id = this.#nextId;
@@ -187,9 +193,7 @@ export class AgentConnection {
         this.events.progressed?.(response.progress);
         return;
       case 'rejected':
-        this.#becomeClosed(response.failure);
-        this.#stream.close();
-        return;
+        return this.cut(response.failure);
       case 'welcome':
         this.#settle(0, response);
         return;

@@ -15,6 +15,7 @@ import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { beUrgent } from '../shared/runtime/urgency.ts';
 import type { AgentConnection } from './agents.ts';
+import type { AnswerCheck } from './answer-check.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { ProgressView } from './progress.ts';
 
@@ -24,6 +25,7 @@ export interface CheckpointRunInput {
   readonly connections: Map<string, AgentConnection>;
   /** The address of the agent that has the member. */
   readonly addressOf: ReadonlyMap<string, string>;
+  readonly answerCheck: AnswerCheck;
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
@@ -70,11 +72,19 @@ class CheckpointRun {
   #listenTo(address: string, connection: AgentConnection): void {
     connection.events = {
       memberAnswered: (member, answer) => {
+        const untrue = this.#input.answerCheck.received(address, member, answer);
+        if (untrue !== null) {
+          this.#input.log.error({ event: 'agentUntrue', address, member: untrue.member }, untrue.message);
+          // Closed, it tells of itself: to every member that it has, with this as the reason.
+          return connection.cut(untrue);
+        }
         if (answer.type === 'failed') this.#input.progress.note(`${member}: ${answer.failure.message}`);
         this.#dispatch({ type: 'answerReceived', now: performance.now(), member, answer });
       },
-      progressed: ({ member, bytesDone, bytesTotal }) =>
-        this.#input.progress.bytes(member, bytesDone, bytesTotal),
+      progressed: ({ member, bytesDone, bytesTotal }) => {
+        if (this.#input.addressOf.get(member) === address)
+          this.#input.progress.bytes(member, bytesDone, bytesTotal);
+      },
       closed: (failure) => {
         for (const member of this.#membersOf(address)) {
           this.#dispatch({ type: 'memberLost', now: performance.now(), member, failure });
@@ -106,10 +116,11 @@ class CheckpointRun {
   }
 
   #perform(effect: CoordinatorEffect): void {
-    const { progress, log, connections, addressOf } = this.#input;
+    const { progress, log, connections, addressOf, answerCheck } = this.#input;
     switch (effect.type) {
       case 'send':
         if (effect.command.type === 'arm') this.#calmDown ??= beUrgent();
+        answerCheck.sent(effect.member, effect.command);
         connections.get(addressOf.get(effect.member) ?? '')?.command(effect.member, effect.command);
         return;
       case 'reconnect':

@@ -6,11 +6,12 @@ import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { AgentConnection, claimAll, closeAll, hostOf, keepAlive, openAgents, refused } from './agents.ts';
+import { AnswerCheck } from './answer-check.ts';
 import type { Cancellation } from './cancellation.ts';
 import { highestKnown } from './checkpoint-number.ts';
 import { runCheckpoint } from './checkpoint-run.ts';
 import type { GridFile } from './grid-file.ts';
-import { preflight, type PreflightReport } from './preflight.ts';
+import { checkHosts, preflight, type PreflightReport } from './preflight.ts';
 import type { ProgressView } from './progress.ts';
 import type { CheckpointReport } from './reports.ts';
 
@@ -117,6 +118,9 @@ class CheckpointCreation {
     const described = await Promise.all(connections.map((connection) => connection.describe())).catch(
       refusedInPreflight,
     );
+    checkHosts(
+      connections.map(({ host }, index) => ({ asked: host, said: described[index]?.host.host ?? '' })),
+    );
     const highest = await repository.highestNumber(gridFile.grid);
     const report = preflight({
       grid: gridFile.grid,
@@ -170,6 +174,14 @@ class CheckpointCreation {
       },
       connections: this.#connections,
       addressOf,
+      answerCheck: new AnswerCheck(
+        report.members.map(({ description, kind }) => ({
+          name: description.name,
+          role: description.role,
+          kind,
+          address: addressOf.get(description.name) ?? '',
+        })),
+      ),
       cancellation,
       progress,
       log: log.child({ checkpoint }),

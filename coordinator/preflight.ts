@@ -54,12 +54,14 @@ export function preflight(input: PreflightInput): PreflightReport {
   checkBelonging(input);
   checkSpool(input.hosts);
   checkNames(all);
+  checkProcesses(all);
   const realm = checkRealm(input.grid, all);
   const running = all.filter(({ description }) => description.running);
   for (const { host, description } of running) {
     const problem = description.problems[0];
     if (problem !== undefined) throw refuse({ ...problem, host, member: description.name });
   }
+  checkNobodyFrozen(running);
   checkCopysets(input.copysets, all);
   checkSupported(all);
   if (input.maintenance) checkMaintenance(running);
@@ -84,6 +86,7 @@ export function preflight(input: PreflightInput): PreflightReport {
           .map((warning) => `${description.name}: ${warning}`),
       ),
       ...sameHostWarnings(all),
+      ...sameDataWarnings(running),
     ],
     sizeBytes,
   };
@@ -109,6 +112,61 @@ export function checkBelonging(input: Pick<PreflightInput, 'grid' | 'hosts' | 'r
       });
     }
   }
+}
+
+/**
+ * An agent that says it is the host of another agent of the grid file: one of the two is wrong, and what it
+ * stored would be restored there. `asked` is the host of the address in the grid file.
+ */
+export function checkHosts(agents: readonly { readonly asked: string; readonly said: string }[]): void {
+  for (const { asked, said } of agents) {
+    if (said === asked || !agents.some((other) => other.asked === said)) continue;
+    throw refuse({
+      code: 'host-differs',
+      message: `the agent on ${asked} says that it is the one on ${said}, which the grid file has besides`,
+      hint: `correct \`listen\` in the agent file on ${asked}`,
+      host: asked,
+    });
+  }
+}
+
+/** Two members that are one process, by whatever names: it would be frozen for both and thawed by the first. */
+function checkProcesses(all: readonly PlacedMember[]): void {
+  const seen = new Map<string, PlacedMember>();
+  for (const member of all) {
+    const { host, description } = member;
+    const { name, engine, incarnation, dataIdentity, dataDirectory } = description;
+    const keys = [
+      ...(incarnation === '' ? [] : [`process ${engine} ${dataIdentity} ${incarnation}`]),
+      ...(dataDirectory === '' ? [] : [`directory ${host} ${dataDirectory}`]),
+    ];
+    for (const key of keys) {
+      const other = seen.get(key);
+      seen.set(key, member);
+      if (other === undefined) continue;
+      throw refuse({
+        code: 'duplicate-member',
+        message: `${other.description.name} on ${other.host} and ${name} on ${host} are the same ${key.split(' ')[0]}`,
+        hint: 'name each process once in the agent files; where nobody named it twice, look at who runs these agents',
+        host,
+        member: name,
+      });
+    }
+  }
+}
+
+/** Whoever asks holds the grid, and has frozen nobody. */
+function checkNobodyFrozen(running: readonly PlacedMember[]): void {
+  const frozen = running.find(({ description }) => description.frozen);
+  if (frozen === undefined) return;
+  const { host, description } = frozen;
+  throw refuse({
+    code: 'member-frozen',
+    message: `the agent on ${host} says that ${description.name} is frozen, and no operation of ours has frozen it`,
+    hint: "see the agent's log for who holds it; restart the agent: it lets go of everything",
+    host,
+    member: description.name,
+  });
 }
 
 function checkSpool(hosts: readonly DescribedHost[]): void {
@@ -141,6 +199,7 @@ function checkNames(all: readonly PlacedMember[]): void {
           code: 'duplicate-member',
           message: `two members have the ${key} ${description[key]}, on ${other} and on ${host}`,
           hint: `give each member of the grid a ${key} of its own in the agent files`,
+          host,
           member: description.name,
         });
       }
@@ -288,6 +347,20 @@ function sameHostWarnings(all: readonly PlacedMember[]): string[] {
     return names.length < 2
       ? []
       : [`copyset ${copyset}: ${names.join(' and ')} are on the same host ${host}; one loss takes both`];
+  });
+}
+
+/** Grids whose copysets began as copies of one server exist; more often somebody has named a node twice. */
+function sameDataWarnings(running: readonly PlacedMember[]): string[] {
+  const primaries = running.filter(({ description }) => description.role === 'node' && description.primary);
+  return primaries.flatMap(({ description: { name, dataIdentity } }, index) => {
+    const other = primaries
+      .slice(0, index)
+      .find(({ description }) => description.dataIdentity === dataIdentity);
+    if (other === undefined || dataIdentity === '') return [];
+    return [
+      `${other.description.name} and ${name} say that their data is the same (${dataIdentity}): is one a copy of the other?`,
+    ];
   });
 }
 

@@ -1,6 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import { dirname } from 'node:path';
 import { EXIT, StillpointError } from '../domain/errors.ts';
-import type { ChunkReference, GridManifest } from '../domain/manifest.ts';
+import type { ChunkReference, GridManifest, GridManifestMember, MemberManifest } from '../domain/manifest.ts';
 import { readMember } from './catalogue.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { forEachConcurrently } from './concurrency.ts';
@@ -54,8 +55,10 @@ export async function commitCheckpoint(
 async function checkStored(layout: Layout, chunks: ChunkStore, manifest: GridManifest): Promise<void> {
   const { grid, checkpoint } = manifest;
   const looked = new Set<string>();
-  for (const { name, manifestDigest } of manifest.members) {
+  for (const entry of manifest.members) {
+    const { name, manifestDigest } = entry;
     const member = await readMember(layout, grid, checkpoint, name, manifestDigest);
+    checkSame(manifest, entry, member);
     for (const artifact of member.artifacts) {
       if (artifact.kind !== 'file') continue;
       const fresh = artifact.chunks.filter(({ key }) => !looked.has(key));
@@ -65,6 +68,35 @@ async function checkStored(layout: Layout, chunks: ChunkStore, manifest: GridMan
       });
     }
   }
+}
+
+/** What is committed of a member is what it stored: not its manifest of another attempt, mark or place. */
+function checkSame(grid: GridManifest, entry: GridManifestMember, stored: MemberManifest): void {
+  const sizeBytes = stored.artifacts.reduce((sum, one) => sum + (one.kind === 'file' ? one.sizeBytes : 0), 0);
+  const { host, role, copyset, engine, address, primary } = stored.member;
+  const pairs: readonly (readonly [string, unknown, unknown])[] = [
+    ['token', grid.token, stored.token],
+    ['mark', entry.mark, stored.mark],
+    ['host', entry.host, host],
+    ['role', entry.role, role],
+    ['copyset', entry.copyset, copyset],
+    ['engine', entry.engine, engine],
+    ['address', entry.address, address],
+    ['primary', entry.primary, primary],
+    ['size', entry.sizeBytes, sizeBytes],
+  ];
+  const differing = pairs.find(([, said, found]) => !isDeepStrictEqual(said, found));
+  if (differing === undefined) return;
+  throw new StillpointError(
+    {
+      code: 'manifest-differs',
+      message: `the manifest that ${entry.name} stored is not of what it said: its ${differing[0]} differs`,
+      hint: 'nothing was committed: create the checkpoint again; where it stays so, look at the agent of this member',
+      host: entry.host,
+      member: entry.name,
+    },
+    EXIT.aborted,
+  );
 }
 
 function notStored(member: string, path: string, chunk: ChunkReference): StillpointError {

@@ -2,13 +2,13 @@ import { X509Certificate } from 'node:crypto';
 import { connect, type TLSSocket } from 'node:tls';
 import { isIP } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
-import { StillpointError, type Failure } from '../domain/errors.ts';
+import { failureOf, StillpointError, type Failure } from '../domain/errors.ts';
 import type { AgentRequest, AgentResponse } from '../domain/wire.ts';
 import { AgentServiceClient, type AgentMessage, type CoordinatorMessage } from './generated/agent.ts';
 import { peerOf } from './peer.ts';
 import { encodeRequest } from './request-codec.ts';
 import { decodeResponse } from './response-codec.ts';
-import { loadTls, type TlsFiles, type TlsMaterial } from './tls-files.ts';
+import { loadTls, outOfTime, type TlsFiles, type TlsMaterial } from './tls-files.ts';
 import { CHANNEL_OPTIONS } from './transport.ts';
 
 /** One agent's stream, as the coordinator sees it. */
@@ -62,17 +62,22 @@ function clientStream(
   host: string,
 ): ClientStream {
   let ours = false;
+  let misunderstood: Failure | null = null;
   const closed = new Promise<Failure | null>((resolve) => {
     // Without a listener of its own an error would end the process.
     call.on('error', () => undefined);
     call.on('status', (status) => {
-      resolve(ours ? null : streamFailure(host, status));
+      resolve(misunderstood ?? (ours ? null : streamFailure(host, status)));
       client.close();
     });
   });
   return {
     closed,
-    responses: decoded(call),
+    responses: decoded(call, (failure) => {
+      misunderstood = { ...failure, host };
+      // An iterator that is left early does not end the call.
+      call.cancel();
+    }),
     send(request) {
       if (call.writable) call.write(encodeRequest(request));
     },
@@ -84,13 +89,34 @@ function clientStream(
   };
 }
 
-async function* decoded(call: AsyncIterable<AgentMessage>): AsyncIterable<AgentResponse> {
-  for await (const message of call) yield decodeResponse(message);
+async function* decoded(
+  call: AsyncIterable<AgentMessage>,
+  misunderstood: (failure: Failure) => void,
+): AsyncIterable<AgentResponse> {
+  for await (const message of call) {
+    let response: AgentResponse;
+    try {
+      response = decodeResponse(message);
+    } catch (error) {
+      misunderstood(failureOf(error, { code: 'bad-message', hint: 'run the same version everywhere' }));
+      throw error;
+    }
+    yield response;
+  }
 }
 
 function streamFailure(host: string, status: grpc.StatusObject): Failure {
   if (status.code === grpc.status.PERMISSION_DENIED || status.code === grpc.status.UNAUTHENTICATED) {
     return coordinatorRefused(host, status.details);
+  }
+  if (status.code === grpc.status.RESOURCE_EXHAUSTED || status.code === grpc.status.INVALID_ARGUMENT) {
+    const code = status.code === grpc.status.INVALID_ARGUMENT ? 'bad-message' : 'connection-limit';
+    return {
+      code,
+      message: `the connection to the agent on ${host} was given up: ${status.details}`,
+      hint: 'run the same version of stillpoint everywhere; where many commands run at once, wait for them',
+      host,
+    };
   }
   if (status.code === grpc.status.OK) {
     return {
@@ -149,7 +175,9 @@ async function shakeHands(
       return settle(unreachable(host, address, 'the connection was closed').failure);
     });
   });
-  if (failure !== null) throw new StillpointError(failure, 3);
+  if (failure === null) return;
+  const ownFault = failure.code === 'coordinator-certificate' ? outOfTime(material.cert) : null;
+  throw new StillpointError(ownFault === null ? failure : coordinatorRefused(host, ownFault), 3);
 }
 
 function handshakeFailure(host: string, address: string, error: NodeJS.ErrnoException): Failure {

@@ -4,19 +4,20 @@ import { fileURLToPath } from 'node:url';
 import * as grpc from '@grpc/grpc-js';
 import * as protoLoader from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
-import { StillpointError } from '../domain/errors.ts';
+import { failureOf } from '../domain/errors.ts';
 import type { AgentRequest, AgentResponse } from '../domain/wire.ts';
-import { AgentServiceService, type AgentMessage, type CoordinatorMessage } from './generated/agent.ts';
+import { listenForPeers, type RefusedPeer } from './agent-listener.ts';
+import { AgentMessage, AgentServiceService, type CoordinatorMessage } from './generated/agent.ts';
 import { peerOf, type Peer } from './peer.ts';
 import { decodeRequest } from './request-codec.ts';
 import { encodeResponse } from './response-codec.ts';
 import { loadTls, type TlsFiles } from './tls-files.ts';
-import { CHANNEL_OPTIONS } from './transport.ts';
+import { SERVER_OPTIONS } from './transport.ts';
 
 /** One coordinator's stream, as the agent sees it. */
 export interface ServerStream {
   readonly peer: Peer;
-  /** Ends with the stream; throws `bad-message` for what is not understood. */
+  /** Ends with the stream; throws `bad-message` for what is not understood, and the stream ends. */
   readonly requests: AsyncIterable<AgentRequest>;
   send(response: AgentResponse): void;
   close(): void;
@@ -29,65 +30,91 @@ export interface AgentServer {
   close(): Promise<void>;
 }
 
-/** More unsent bytes than this: the coordinator does not read any more, and its stream ends. */
+/** More unsent bytes than this: the coordinator does not read any more, and its connection is cut. */
 const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
+/** Of all coordinators together; one command uses one. */
+export const MAX_STREAMS = 32;
+
+/** Answers are encoded where they are given, so that what is not sent yet is counted in bytes. */
+const SERVICE = {
+  operate: { ...AgentServiceService.operate, responseSerialize: (bytes: Buffer): Buffer => bytes },
+};
+
+type Call = grpc.ServerDuplexStream<CoordinatorMessage, Buffer>;
 
 /**
  * Serves coordinators on `listen` (host:port), over mutual TLS only. A peer whose certificate does not give
- * it the role of a coordinator is refused here, before any request of its is looked at.
+ * it the role of a coordinator is refused here, before any request of its is looked at; whoever is refused
+ * is told to `onRefused`, once. Rejects `cannot-listen`, and what loadTls rejects.
  */
 export async function serveAgents(input: {
   listen: string;
   tls: TlsFiles;
   onStream: (stream: ServerStream) => void;
+  onRefused?: (peer: RefusedPeer) => void;
 }): Promise<AgentServer> {
-  const { ca, cert, key } = await loadTls(input.tls);
-  const server = new grpc.Server(CHANNEL_OPTIONS);
-  server.addService(AgentServiceService, {
-    operate: (call: grpc.ServerDuplexStream<CoordinatorMessage, AgentMessage>) => {
+  const { onStream, onRefused: refused = () => undefined } = input;
+  const server = new grpc.Server(SERVER_OPTIONS);
+  const open = new Set<ServerStream>();
+  server.addService(SERVICE, {
+    operate: (call: Call) => {
       const peer = peerOf(call.getAuthContext()?.sslPeerCertificate?.raw);
-      if (peer.role === 'coordinator') return input.onStream(serverStream(call, peer));
-      const details = `the certificate of ${peer.name} does not have the role of a coordinator`;
-      call.emit('error', { code: grpc.status.PERMISSION_DENIED, details });
-      return undefined;
+      const refuse = (code: grpc.status, details: string): void => {
+        refused({ peer: call.getPeer(), cause: details });
+        call.emit('error', { code, details });
+      };
+      if (peer.role !== 'coordinator') {
+        const cause = `the certificate of ${peer.name} does not have the role of a coordinator`;
+        return refuse(grpc.status.PERMISSION_DENIED, cause);
+      }
+      if (open.size >= MAX_STREAMS)
+        return refuse(grpc.status.RESOURCE_EXHAUSTED, `it serves ${MAX_STREAMS} streams already`);
+      const stream = serverStream(call, peer, () => listener.cut(call.getPeer()));
+      open.add(stream);
+      stream.closed.addEventListener('abort', () => open.delete(stream), { once: true });
+      return onStream(stream);
     },
   });
   addReflection(server);
-  const credentials = grpc.ServerCredentials.createSsl(ca, [{ cert_chain: cert, private_key: key }], true);
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(input.listen, credentials, (error, bound) => {
-      if (error === null) resolve(bound);
-      else reject(cannotListen(input.listen, error));
-    });
+  // TLS ends in the listener: what comes from there is a coordinator's or an agent's, of this CA.
+  const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
+  const listener = await listenForPeers({
+    listen: input.listen,
+    material: await loadTls(input.tls),
+    accepted: (socket) => injector.injectConnection(socket),
+    refused,
   });
   return {
-    port,
+    port: listener.port,
     close: () =>
       new Promise((resolve) => {
+        listener.close();
         server.tryShutdown(() => resolve());
         setTimeout(() => server.forceShutdown(), 1000).unref();
       }),
   };
 }
 
-function serverStream(
-  call: grpc.ServerDuplexStream<CoordinatorMessage, AgentMessage>,
-  peer: Peer,
-): ServerStream {
+function serverStream(call: Call, peer: Peer, cut: () => void): ServerStream {
   const closed = new AbortController();
   const end = (): void => closed.abort();
   call.on('cancelled', end);
   call.on('error', end);
   call.on('close', end);
   call.on('end', end);
+  let unsentBytes = 0;
   return {
     peer,
     closed: closed.signal,
     requests: decoded(call),
     send(response) {
       if (closed.signal.aborted || !call.writable) return;
-      call.write(encodeResponse(response));
-      if (call.writableLength > MAX_UNSENT_BYTES) call.destroy(new Error('the coordinator does not read'));
+      const bytes = Buffer.from(AgentMessage.encode(encodeResponse(response)).finish());
+      unsentBytes += bytes.byteLength;
+      call.write(bytes, () => (unsentBytes -= bytes.byteLength));
+      if (unsentBytes <= MAX_UNSENT_BYTES) return;
+      end();
+      cut();
     },
     close() {
       if (call.writable) call.end();
@@ -96,8 +123,24 @@ function serverStream(
   };
 }
 
-async function* decoded(call: AsyncIterable<CoordinatorMessage>): AsyncIterable<AgentRequest> {
-  for await (const message of call) yield decodeRequest(message);
+/**
+ * By hand, for an iterator of the stream would destroy it when it is left early, and a destroyed stream cannot
+ * tell the other side its end. What is not understood ends the stream with the reason.
+ */
+async function* decoded(call: Call): AsyncIterable<AgentRequest> {
+  for await (const message of call.iterator({
+    destroyOnReturn: false,
+  }) as AsyncIterable<CoordinatorMessage>) {
+    let request: AgentRequest;
+    try {
+      request = decodeRequest(message);
+    } catch (error) {
+      const details = failureOf(error, { code: 'bad-message', hint: '' }).message;
+      call.emit('error', { code: grpc.status.INVALID_ARGUMENT, details });
+      throw error;
+    }
+    yield request;
+  }
 }
 
 /** Operators may ask a running agent what it speaks (`grpcurl … list`), with a certificate like any other. */
@@ -109,16 +152,4 @@ function addReflection(server: grpc.Server): void {
   if (folder === undefined) return;
   const definition = protoLoader.loadSync('agent.proto', { includeDirs: [folder] });
   new ReflectionService(definition).addToServer(server);
-}
-
-function cannotListen(address: string, error: Error): StillpointError {
-  return new StillpointError(
-    {
-      code: 'cannot-listen',
-      message: `cannot listen on ${address}: ${error.message}`,
-      hint: 'is another agent running here? `listen` must be an address of this host',
-    },
-    2,
-    { cause: error },
-  );
 }

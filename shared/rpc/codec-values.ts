@@ -84,6 +84,7 @@ export function fromMark(mark: Mark | null): wire.Mark | undefined {
 
 /** Sizes travel as 64 bits and are numbers here: exact up to 9 petabytes. */
 export function toCount(value: bigint): number {
+  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw badMessage('a number that is too large');
   return Number(value);
 }
 

@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { StillpointError } from '../domain/errors.ts';
 
@@ -14,9 +15,25 @@ export interface TlsMaterial {
   readonly key: Buffer;
 }
 
+/**
+ * Reads them and looks whether they can be used together. Rejects `certificate-missing`, `certificate-unreadable`
+ * (not PEM) or `key-differs` (the key of another certificate).
+ */
 export async function loadTls(files: TlsFiles): Promise<TlsMaterial> {
   const [ca, cert, key] = await Promise.all([read(files.ca), read(files.cert), read(files.key)]);
+  parse(files.ca, () => new X509Certificate(ca));
+  const certificate = parse(files.cert, () => new X509Certificate(cert));
+  const privateKey = parse(files.key, () => createPrivateKey(key));
+  if (!certificate.checkPrivateKey(privateKey)) throw keyDiffers(files);
   return { ca, cert, key };
+}
+
+/** Why a certificate cannot be used now, in words; null where its time is now. */
+export function outOfTime(cert: Buffer, now = Date.now()): string | null {
+  const { validFromDate, validToDate } = new X509Certificate(cert);
+  if (now > validToDate.getTime()) return `it expired at ${validToDate.toISOString()}`;
+  if (now < validFromDate.getTime()) return `it is not valid before ${validFromDate.toISOString()}`;
+  return null;
 }
 
 /** A private key that others may read is no secret: refuses it. */
@@ -38,6 +55,27 @@ async function read(path: string): Promise<Buffer> {
   } catch {
     throw missing(path);
   }
+}
+
+function parse<T>(path: string, use: () => T): T {
+  try {
+    return use();
+  } catch {
+    // What OpenSSL says of it helps nobody, and it may hold bytes of a key.
+    throw new StillpointError({
+      code: 'certificate-unreadable',
+      message: `${path} is not what it should be in PEM`,
+      hint: 'look at `tls` in the file: ca and cert are certificates, key is a private key without a passphrase',
+    });
+  }
+}
+
+function keyDiffers(files: TlsFiles): StillpointError {
+  return new StillpointError({
+    code: 'key-differs',
+    message: `the private key ${files.key} is not the key of the certificate ${files.cert}`,
+    hint: 'name the two files that were issued together: stillpoint pki issue writes HOST.pem and HOST-key.pem',
+  });
 }
 
 function missing(path: string): StillpointError {

@@ -16,3 +16,14 @@ export const CHANNEL_OPTIONS: ChannelOptions = {
   'grpc.keepalive_permit_without_calls': 1,
   'grpc.enable_retries': 0,
 };
+
+/** One coordinator needs one stream; the reflection of an operator's tool another. */
+const MAX_STREAMS_OF_A_CONNECTION = 4;
+const IDLE_CONNECTION_MS = 60_000;
+
+/** The agent's side also bounds what one connection may have open, and for how long it may have nothing open. */
+export const SERVER_OPTIONS: ChannelOptions = {
+  ...CHANNEL_OPTIONS,
+  'grpc.max_concurrent_streams': MAX_STREAMS_OF_A_CONNECTION,
+  'grpc.max_connection_idle_ms': IDLE_CONNECTION_MS,
+};

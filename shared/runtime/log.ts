@@ -23,9 +23,16 @@ export function createLog(options: { name: string; level: string }): Logger {
       level: options.level,
       redact: { paths: ['password', '*.password', 'err.connection', 'connection'], censor: '[hidden]' },
       hooks: {
-        streamWrite: (line) => line.replace(/(postgres(?:ql)?:\/\/[^:@/\s"]+):[^@\s"]+@/g, '$1:[hidden]@'),
+        streamWrite: withoutPasswords,
       },
     },
     pino.destination({ dest: 2, sync: true }),
   );
+}
+
+/** In a URL before the host or behind it, and in a libpq string; quotes are those of a JSON line. */
+function withoutPasswords(line: string): string {
+  return line
+    .replace(/(postgres(?:ql)?:\/\/[^:@/\s"]*):[^"]*?@(?=[^@"\s]*(?:["\s]|$))/g, '$1:[hidden]@')
+    .replace(/(password\s*=\s*)('(?:[^'"\\]|\\\\.)*'|[^\s&"',;)]+)/gi, '$1[hidden]');
 }

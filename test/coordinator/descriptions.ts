@@ -13,7 +13,7 @@ export function describedMember(name: string, changes: Partial<MemberDescription
     primary: true,
     frozen: false,
     freezeKind: 'fenced',
-    incarnation: 'i',
+    incarnation: `${name} started 12:00`,
     version: '18.4',
     dataIdentity: name.slice(0, -1),
     sizeBytes: 1000,

@@ -3,6 +3,7 @@ import type { GridFile } from '../../coordinator/grid-file.ts';
 import type { ProgressView } from '../../coordinator/progress.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
+import type { MemberCommand } from '../../shared/domain/messages.ts';
 import {
   PROTOCOL_VERSION,
   type AgentRequest,
@@ -27,6 +28,8 @@ export interface ScriptedAgents {
   readonly asked: { readonly host: string; readonly request: Numbered }[];
   /** Throws what an agent is to fail with. */
   onRequest: (host: string, request: Numbered) => void;
+  /** What an agent says to a command for a member: any messages, in this order. Nothing by default. */
+  onCommand: (host: string, member: string, command: MemberCommand) => Promise<readonly AgentResponse[]>;
   close(): Promise<void>;
 }
 
@@ -65,6 +68,7 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     hosts: [...hosts],
     asked: [],
     onRequest: () => undefined,
+    onCommand: () => Promise.resolve([]),
     async close() {
       await Promise.all(servers.map((server) => server.close()));
       await repository.close();
@@ -84,6 +88,9 @@ async function serve(agents: ScriptedAgents, index: number, stream: ServerStream
       stream.send({ type: 'welcome', ...versions, host: host.host, grid });
     } else if ('id' in request) {
       stream.send(answer(agents, host, request));
+    } else if (request.type === 'member') {
+      const said = await agents.onCommand(host.host, request.member, request.command);
+      for (const response of said) stream.send(response);
     }
   }
 }

@@ -62,7 +62,7 @@ describe('any files', () => {
         writer.file({ path, mode: 0o600, mtimeMs: 0 }, inPieces(bytes, pieceBytes)),
       ),
     );
-    const finished = await writer.finish(memberHead(id, 'a', counter));
+    const finished = await writer.finish(memberHead(id, 'a'));
     await lab.repository.commit(gridManifest(id, [gridMember('a', finished)]));
     return { id, storedBytes: finished.storedBytes };
   }

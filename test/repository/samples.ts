@@ -6,6 +6,7 @@ import type { Repository } from '../../shared/repository/repository.ts';
 
 /** Content and manifests for tests of the repository. */
 export const GRID = 'orders';
+const MARK = { journalFile: '0000000100000000000000A3', position: '0/A3000188', name: 'stillpoint_7_1' };
 export const CHUNK_BYTES = 4 * 1024 * 1024;
 
 export type Files = Readonly<Record<string, Uint8Array>>;
@@ -50,12 +51,12 @@ export async function collect(content: AsyncIterable<Uint8Array>): Promise<Buffe
 }
 
 /** Everything of a member manifest but its artifacts. */
-export function memberHead(checkpoint: string, name: string, counter = 1): Omit<MemberManifest, 'artifacts'> {
+export function memberHead(checkpoint: string, name: string): Omit<MemberManifest, 'artifacts'> {
   return {
     format: 1,
     grid: GRID,
     checkpoint,
-    token: { epoch: 0, counter, attempt: 1 },
+    token: { epoch: 0, counter: Number(checkpoint.split('_')[2]), attempt: 1 },
     member: {
       name,
       host: 'alpha.example',
@@ -68,7 +69,7 @@ export function memberHead(checkpoint: string, name: string, counter = 1): Omit<
       primary: true,
       freezeKind: 'fenced',
     },
-    mark: { journalFile: '0000000100000000000000A3', position: '0/A3000188', name: 'stillpoint_7_1' },
+    mark: MARK,
     engineFacts: { timeline: 1 },
   };
 }
@@ -99,7 +100,7 @@ export function gridMember(
     engine: 'postgres',
     address: `${name}.example:5432`,
     primary: true,
-    mark: null,
+    mark: MARK,
     incarnation: 'started 12:00',
     fenceMs: 0.4,
     markMs: 0.8,

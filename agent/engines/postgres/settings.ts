@@ -10,7 +10,9 @@ export const postgresMemberSchema = z.strictObject({
   /** Directories with configuration outside the data directory; they travel with the checkpoint. */
   also: z.array(z.string().startsWith('/', 'must be an absolute path')).default([]),
   /** How the agent connects; never with a password in it: `passwordFile`, or PGPASSFILE's format. */
-  connection: z.string().regex(/^postgres(ql)?:\/\//, 'must be a postgresql:// URL'),
+  connection: z
+    .string()
+    .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'must be a postgresql:// URL'),
   passwordFile: z.string().startsWith('/').optional(),
   /** The folder with pg_ctl, for members without `run`. */
   binaries: z.string().startsWith('/').optional(),

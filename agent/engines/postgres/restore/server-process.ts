@@ -86,19 +86,26 @@ export async function logTail(settings: PostgresSettings): Promise<string> {
     try {
       const length = Math.min(size, LOG_TAIL_BYTES);
       const { buffer } = await file.read(Buffer.alloc(length), 0, length, size - length);
-      const lines = buffer.toString('utf8').trim().split('\n');
-      return (
-        lines
-          .filter((line) => /FATAL|ERROR|PANIC|HINT|DETAIL/.test(line))
-          .slice(-3)
-          .join(' | ') || lines.slice(-2).join(' | ')
-      );
+      return whyItEnded(buffer.toString('utf8'));
     } finally {
       await file.close();
     }
   } catch {
     return '';
   }
+}
+
+/**
+ * Why a server gave up, in its own words: the last FATAL or PANIC, and what it says to it right below. Nothing
+ * else: the errors and statements of clients stand in the same log, with rows of theirs.
+ */
+export function whyItEnded(log: string): string {
+  const lines = log.trim().split('\n');
+  const last = lines.findLastIndex((line) => /\b(FATAL|PANIC):/.test(line));
+  if (last < 0) return '';
+  const [, ...after] = lines.slice(last);
+  const end = after.findIndex((line) => !/\b(DETAIL|HINT):/.test(line));
+  return lines.slice(last, last + 1 + (end < 0 ? after.length : end)).join(' | ');
 }
 
 function logOf(settings: PostgresSettings): string {

@@ -1,0 +1,129 @@
+import { isAbsolute, normalize } from 'node:path';
+import { assertNever } from '../shared/domain/assert-never.ts';
+import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
+import { StillpointError } from '../shared/domain/errors.ts';
+import type { DefinedProcess } from '../shared/domain/grid.ts';
+import type { MemberCommand } from '../shared/domain/messages.ts';
+import type { Token } from '../shared/domain/token.ts';
+import type { AgentRequest, RestoreStep } from '../shared/domain/wire.ts';
+import { isAddress } from './engines/member-schema.ts';
+
+/**
+ * What a coordinator may say at all, looked at before anything is done with it. Strings of the wire become
+ * names of files, SQL, configuration lines and log lines; each is of a form that leads nowhere else in any of
+ * them. Which member, which directory and which command is meant, the agent's own file says.
+ */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const DIGEST = /^[0-9a-f]{64}$/;
+const MAX_HOLDER = 200;
+const MAX_CHECKPOINTS = 10_000;
+const MAX_PROCESSES = 10_000;
+/** Epoch and counter have eight digits in a checkpoint's id; beyond that no checkpoint could be named any more. */
+const MAX_NUMBER = 99_999_999;
+/** PostgreSQL's own bounds. */
+const MAX_GID_BYTES = 200;
+const MAX_DATABASE_BYTES = 63;
+
+/** Throws `bad-message` with what is wrong. */
+export function checkRequest(request: AgentRequest): void {
+  switch (request.type) {
+    case 'hello':
+      return must('holder', isLine(request.holder, MAX_HOLDER));
+    case 'claim':
+      return must('operation', NAME.test(request.operation));
+    case 'settle':
+    case 'readLocal':
+    case 'salvage':
+      return checkCheckpoint(request.checkpoint);
+    case 'dropLocal':
+      must('number of checkpoints', request.checkpoints.length <= MAX_CHECKPOINTS);
+      return request.checkpoints.forEach(checkCheckpoint);
+    case 'raiseEpoch':
+      return must('epoch', request.epoch <= MAX_NUMBER);
+    case 'member':
+      must('member', NAME.test(request.member));
+      return checkCommand(request.command);
+    case 'restore':
+      must('member', NAME.test(request.member));
+      return checkStep(request.step);
+    case 'describe':
+    case 'diagnose':
+    case 'keepAlive':
+    case 'release':
+    case 'rehearse':
+      return undefined;
+    default:
+      return assertNever(request);
+  }
+}
+
+function checkCommand(command: MemberCommand): void {
+  if (command.type === 'prepare') return checkCheckpoint(command.checkpoint);
+  return command.token === null ? undefined : checkToken(command.token);
+}
+
+function checkToken({ epoch, counter, attempt }: Token): void {
+  must(
+    'token',
+    [epoch, counter, attempt].every((number) => number <= MAX_NUMBER),
+  );
+}
+
+function checkStep(step: RestoreStep): void {
+  switch (step.type) {
+    case 'stage':
+      must('restore', NAME.test(step.restoreId));
+      must('grid', NAME.test(step.grid));
+      checkCheckpoint(step.checkpoint);
+      for (const { member, digest } of [step.source, ...(step.own === null ? [] : [step.own])]) {
+        must('source', NAME.test(member));
+        must('digest', DIGEST.test(digest));
+      }
+      return must('address to follow', step.follow === null || isAddress(step.follow));
+    case 'decide':
+      must('prepared transaction', isLine(step.gid, MAX_GID_BYTES));
+      return must('database', isLine(step.database, MAX_DATABASE_BYTES));
+    case 'relocate':
+      must('number of processes', step.processes.length <= MAX_PROCESSES);
+      return step.processes.forEach(checkProcess);
+    case 'isRunning':
+    case 'stop':
+    case 'switchIn':
+    case 'start':
+    case 'verify':
+    case 'finish':
+    case 'rollBack':
+      return undefined;
+    default:
+      return assertNever(step);
+  }
+}
+
+function checkCheckpoint(checkpoint: string): void {
+  must('checkpoint', parseCheckpointId(checkpoint) !== null);
+}
+
+/** Passed on to the realm service, which must know where its processes are; this agent opens none of it. */
+function checkProcess({ name, address, dataDirectory }: DefinedProcess): void {
+  must('process', NAME.test(name));
+  must('address', isAddress(address));
+  must('data directory', isLine(dataDirectory, 4096) && isPlainPath(dataDirectory));
+}
+
+function isPlainPath(path: string): boolean {
+  return path === '' || (isAbsolute(path) && normalize(path) === path);
+}
+
+function isLine(text: string, maxBytes: number): boolean {
+  // oxlint-disable-next-line no-control-regex
+  return Buffer.byteLength(text) <= maxBytes && !/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(text);
+}
+
+function must(what: string, isRight: boolean): void {
+  if (isRight) return;
+  throw new StillpointError({
+    code: 'bad-message',
+    message: `the coordinator sent a ${what} that cannot be one`,
+    hint: 'use the stillpoint command',
+  });
+}

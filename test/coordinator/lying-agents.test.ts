@@ -1,0 +1,359 @@
+import { expect } from 'chai';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { createCheckpoint } from '../../coordinator/checkpoint.ts';
+import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
+import type { HostDescription, MemberDescription } from '../../shared/domain/grid.ts';
+import type { MemberManifest } from '../../shared/domain/manifest.ts';
+import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
+import type { AgentResponse } from '../../shared/domain/wire.ts';
+import { createLog } from '../../shared/runtime/log.ts';
+import { describedHost, describedMember } from './descriptions.ts';
+import { patient, quiet, scriptedAgents, type ScriptedAgents } from './scripted-agents.ts';
+
+// Goal: an agent that is caught lying costs the grid a checkpoint and nothing else: the lie is named with host
+// and member, nothing is committed, and every other member is told to let go. Method: two agents that speak the
+// protocol over the real wire, as honest ones would but for one word.
+
+type Command<T extends MemberCommand['type']> = Extract<MemberCommand, { type: T }>;
+type Answer<T extends MemberAnswer['type']> = Extract<MemberAnswer, { type: T }>;
+
+const MARK = { journalFile: '0000000100000000000000A3', position: '0/A3000188', name: 'mark' };
+
+describe('an agent that lies', () => {
+  let agents: ScriptedAgents;
+  let commands: { member: string; command: MemberCommand }[] = [];
+  /** What of an honest agent's stored manifest is changed. */
+  let changeManifest: (manifest: Omit<MemberManifest, 'artifacts'>) => Omit<MemberManifest, 'artifacts'>;
+  /** What beta's agent says instead of this. */
+  let lie: (honest: readonly MemberAnswer[], command: MemberCommand) => readonly MemberAnswer[];
+  /** Whom it says it of. */
+  let liesAbout: string;
+
+  beforeEach(async () => {
+    commands = [];
+    changeManifest = (manifest) => manifest;
+    lie = (honest) => honest;
+    liesAbout = 'ba';
+    agents = await scriptedAgents([
+      describedHost('alpha', [describedMember('aa')]),
+      describedHost('beta', [describedMember('ba')]),
+    ]);
+    let checkpoint = '';
+    agents.onCommand = async (host, member, command) => {
+      commands.push({ member, command });
+      if (command.type === 'prepare') ({ checkpoint } = command);
+      const honest = await honestAnswers(host, member, command, checkpoint);
+      if (host !== 'beta') return honest.map((answer) => said(member, answer));
+      return lie(honest, command).map((answer) => said(honest.includes(answer) ? member : liesAbout, answer));
+    };
+  });
+
+  afterEach(() => agents.close());
+
+  function said(member: string, answer: MemberAnswer): AgentResponse {
+    return { type: 'memberAnswer', member, answer };
+  }
+
+  function descriptionOf(host: string): MemberDescription {
+    const member = agents.hosts.find((one) => one.host === host)?.members[0];
+    if (member === undefined) throw new Error(`no member on ${host}`);
+    return member;
+  }
+
+  async function honestAnswers(
+    host: string,
+    member: string,
+    command: MemberCommand,
+    checkpoint: string,
+  ): Promise<readonly MemberAnswer[]> {
+    const { incarnation } = descriptionOf(host);
+    switch (command.type) {
+      case 'prepare':
+        return [{ type: 'prepared' }];
+      case 'arm':
+        return [{ type: 'armed', token: command.token, incarnation }];
+      case 'freeze':
+        return [{ type: 'marked', token: command.token, incarnation, mark: MARK, fenceMs: 1, markMs: 1 }];
+      case 'thaw':
+        return [
+          { type: 'released', token: command.token, thawMs: 1 },
+          { type: 'thawed', token: command.token, proof: { type: 'held', incarnation } },
+        ];
+      case 'collect':
+        return [
+          { type: 'collected', token: command.token, ...(await store(host, member, command, checkpoint)) },
+        ];
+      case 'abort':
+        return [{ type: 'aborted', state: 'running' }];
+      default:
+        return [];
+    }
+  }
+
+  async function store(
+    host: string,
+    name: string,
+    { token }: Command<'collect'>,
+    checkpoint: string,
+  ): Promise<{ manifestDigest: string; sizeBytes: number; storedBytes: number }> {
+    const writer = agents.repository.beginMember('orders', checkpoint);
+    await writer.file({ path: 'base/1', mode: 0o600, mtimeMs: 1 }, rowsOf(name));
+    const { role, copyset, engine, address, version, dataIdentity, primary, freezeKind } =
+      descriptionOf(host);
+    const member = { name, host, role, copyset, engine, address, version, dataIdentity, primary, freezeKind };
+    const manifest = {
+      format: 1,
+      grid: 'orders',
+      checkpoint,
+      token,
+      member,
+      mark: MARK,
+      engineFacts: {},
+    } as const;
+    return writer.finish(host === 'beta' ? changeManifest(manifest) : manifest);
+  }
+
+  async function* rowsOf(name: string): AsyncGenerator<Uint8Array> {
+    yield await Promise.resolve(Buffer.from(`rows of ${name}`));
+  }
+
+  async function create(): Promise<{ failure: Failure | null; exitCode: number }> {
+    try {
+      await createCheckpoint({
+        gridFile: agents.gridFile,
+        name: 'x',
+        maintenance: false,
+        cancellation: patient,
+        progress: quiet,
+        log: createLog({ name: 'test', level: 'silent' }),
+      });
+      return { failure: null, exitCode: 0 };
+    } catch (error) {
+      if (!(error instanceof StillpointError)) throw error;
+      return { failure: error.failure, exitCode: error.exitCode };
+    }
+  }
+
+  async function valid(): Promise<number> {
+    return (await agents.repository.list('orders')).filter(({ state }) => state === 'valid').length;
+  }
+
+  async function expectAborted(code: string, message: RegExp): Promise<Failure> {
+    const { failure, exitCode } = await create();
+    expect(failure, 'the checkpoint was committed').to.not.equal(null);
+    expect(failure).to.include({ code });
+    expect(failure?.message).to.match(message);
+    expect(exitCode).to.equal(4);
+    expect(await valid()).to.equal(0);
+    // Alpha's member was told to let go, after all that was asked of it.
+    const ofAlpha = commands.filter(({ member }) => member === 'aa').map(({ command }) => command.type);
+    expect(ofAlpha.at(-1)).to.equal('abort');
+    expect(failure?.members).to.deep.include({ name: 'aa', state: 'running' });
+    return failure as Failure;
+  }
+
+  it('is not found where none lies: this very grid is captured', async () => {
+    expect(await create()).to.deep.equal({ failure: null, exitCode: 0 });
+    expect(await valid()).to.equal(1);
+  });
+
+  it('is not found in what an honest one says twice', async () => {
+    lie = (honest, { type }) => (type === 'abort' ? honest : honest.flatMap((answer) => [answer, answer]));
+    expect(await create()).to.deep.equal({ failure: null, exitCode: 0 });
+  });
+
+  /** Changes the answers of one type. */
+  function changing<T extends MemberAnswer['type']>(
+    type: T,
+    change: (answer: Answer<T>) => readonly MemberAnswer[],
+  ): typeof lie {
+    return (honest) =>
+      honest.flatMap((answer) => (answer.type === type ? change(answer as Answer<T>) : [answer]));
+  }
+
+  const lies: Record<string, readonly [() => typeof lie, RegExp]> = {
+    'that another host’s member is prepared': [
+      () => {
+        liesAbout = 'aa';
+        return changing('prepared', (answer) => [answer, { ...answer }]);
+      },
+      /'prepared' for aa, which is not its member/,
+    ],
+    'that another host’s member has marked': [
+      () => {
+        liesAbout = 'aa';
+        return changing('marked', (answer) => [{ ...answer }]);
+      },
+      /'marked' for aa, which is not its member/,
+    ],
+    'of a member that the grid does not have': [
+      () => {
+        liesAbout = 'zz\u001b[2J';
+        return changing('armed', (answer) => [{ ...answer }]);
+      },
+      /'armed' for zz\?\[2J, which is not/,
+    ],
+    'that it is frozen before it was asked': [
+      () =>
+        changing('prepared', (answer) => [
+          answer,
+          {
+            type: 'marked',
+            token: { epoch: 0, counter: 1, attempt: 1 },
+            incarnation: 'i',
+            mark: MARK,
+            fenceMs: 0,
+            markMs: 0,
+          },
+        ]),
+      /'marked' 0\/1\/1, which it was not asked/,
+    ],
+    'that it thawed with a proof before it was asked': [
+      () =>
+        changing('marked', (answer) => [
+          { type: 'thawed', token: answer.token, proof: { type: 'held', incarnation: answer.incarnation } },
+        ]),
+      /'thawed' 0\/1\/1, which it was not asked/,
+    ],
+    'about another attempt': [
+      () => changing('armed', (answer) => [{ ...answer, token: { ...answer.token, attempt: 2 } }]),
+      /'armed' 0\/1\/2, which it was not asked/,
+    ],
+    'about another checkpoint': [
+      () => changing('collected', (answer) => [{ ...answer, token: { epoch: 0, counter: 99, attempt: 1 } }]),
+      /'collected' 0\/99\/1, which it was not asked/,
+    ],
+    'with a second mark': [
+      () => changing('marked', (answer) => [answer, { ...answer, mark: { ...MARK, position: '0/0' } }]),
+      /twice, and not the same/,
+    ],
+    'with a second incarnation': [
+      () => changing('armed', (answer) => [answer, { ...answer, incarnation: 'another' }]),
+      /twice, and not the same/,
+    ],
+    'with a path for a journal': [
+      () =>
+        changing('marked', (answer) => [{ ...answer, mark: { ...MARK, journalFile: '../../etc/passwd' } }]),
+      /a mark that names no journal file/,
+    ],
+    'with a journal that a terminal obeys': [
+      () => changing('marked', (answer) => [{ ...answer, mark: { ...MARK, journalFile: 'a\u001b[2J' } }]),
+      /a mark that names no journal file/,
+    ],
+    'with no mark': [() => changing('marked', (answer) => [{ ...answer, mark: null }]), /has no mark/],
+    'with a time before its beginning': [
+      () => changing('marked', (answer) => [{ ...answer, fenceMs: -5 }]),
+      /a time that no freeze takes/,
+    ],
+    'with a time that is no number': [
+      () => changing('released', (answer) => [{ ...answer, thawMs: Number.NaN }]),
+      /a time that no thaw takes/,
+    ],
+    'with a digest that is none': [
+      () => changing('collected', (answer) => [{ ...answer, manifestDigest: '../x' }]),
+      /a digest that is none/,
+    ],
+  };
+
+  for (const [what, [begin, message]] of Object.entries(lies)) {
+    it(`aborts the checkpoint everywhere and is named: ${what}`, async () => {
+      lie = begin();
+      const failure = await expectAborted('agent-untrue', message);
+      expect(failure.host).to.equal('127.0.18.2');
+      expect(failure.member).to.equal(liesAbout.replace('\u001b', '?'));
+    });
+  }
+
+  it('aborts it with a size that no disk has', async () => {
+    lie = changing('collected', (answer) => [{ ...answer, sizeBytes: 2 ** 60 }]);
+    const failure = await expectAborted('bad-message', /too large/);
+    expect(failure).to.include({ host: '127.0.18.2', member: 'ba' });
+  });
+
+  const stored: Record<string, readonly [typeof changeManifest | null, typeof lie | null, string, RegExp]> = {
+    'a digest of something else': [
+      null,
+      changing('collected', (answer) => [{ ...answer, manifestDigest: '0'.repeat(64) }]),
+      'manifest-damaged',
+      /digest/,
+    ],
+    'another size than it stored': [
+      null,
+      changing('collected', (answer) => [{ ...answer, sizeBytes: 12_345 }]),
+      'manifest-differs',
+      /size differs/,
+    ],
+    'another mark than it said': [
+      (manifest) => ({ ...manifest, mark: { ...MARK, position: '0/1' } }),
+      null,
+      'manifest-differs',
+      /mark differs/,
+    ],
+    'another attempt': [
+      (manifest) => ({ ...manifest, token: { ...manifest.token, attempt: 7 } }),
+      null,
+      'manifest-differs',
+      /token differs/,
+    ],
+    'another host': [
+      (manifest) => ({ ...manifest, member: { ...manifest.member, host: 'alpha' } }),
+      null,
+      'manifest-differs',
+      /host differs/,
+    ],
+  };
+
+  for (const [what, [change, begin, code, message]] of Object.entries(stored)) {
+    it(`is not committed with a manifest of ${what}`, async () => {
+      if (change !== null) changeManifest = change;
+      if (begin !== null) lie = begin;
+      const failure = await expectAborted(code, message);
+      if (code === 'manifest-differs') expect(failure).to.include({ host: 'beta', member: 'ba' });
+    });
+  }
+
+  it('is not committed with the manifest of another member, or with none', async () => {
+    changeManifest = (manifest) => ({ ...manifest, member: { ...manifest.member, name: 'bb' } });
+    await expectAborted('manifest-damaged', /members\/ba\.json.*missing/);
+  });
+
+  it('is not committed with chunks that are not stored', async () => {
+    lie = (honest, { type }) => {
+      const chunks = join(agents.gridFile.repository, 'grids', 'orders', 'chunks');
+      if (type === 'collect') rmSync(chunks, { recursive: true });
+      return honest;
+    };
+    await expectAborted('chunk-damaged', /is not stored as its manifest says/);
+  });
+
+  it('is refused before anything is touched when it claims what another has', async () => {
+    const alpha = agents.hosts[0] as HostDescription;
+    const beta = agents.hosts[1] as HostDescription;
+    const member = describedMember('ba');
+    const { incarnation, dataIdentity } = describedMember('aa');
+    const claims: readonly (readonly [HostDescription, string])[] = [
+      [{ ...beta, members: [describedMember('aa')] }, 'duplicate-member'],
+      [{ ...beta, members: [{ ...member, address: 'aa.example:5432' }] }, 'duplicate-member'],
+      [{ ...beta, members: [{ ...member, incarnation, dataIdentity }] }, 'duplicate-member'],
+      [{ ...beta, host: '127.0.18.1' }, 'host-differs'],
+      [{ ...beta, grid: 'payroll' }, 'wrong-grid'],
+      [{ ...beta, members: [{ ...member, frozen: true }] }, 'member-frozen'],
+    ];
+    for (const [lying, code] of claims) {
+      agents.hosts = [alpha, lying];
+      const { failure, exitCode } = await create();
+      expect(failure).to.include({ code });
+      expect(failure?.host).to.be.a('string');
+      expect(exitCode).to.equal(3);
+    }
+    const sameDirectory = { dataDirectory: '/data' };
+    agents.hosts = [
+      { ...alpha, members: [describedMember('aa', sameDirectory), describedMember('ca', sameDirectory)] },
+      beta,
+    ];
+    expect((await create()).failure).to.include({ code: 'duplicate-member', host: 'alpha', member: 'ca' });
+    expect(commands).to.deep.equal([]);
+    expect(await valid()).to.equal(0);
+  });
+});
