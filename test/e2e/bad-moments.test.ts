@@ -1,5 +1,4 @@
 import { expect } from 'chai';
-import { readFileSync } from 'node:fs';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { Hooks } from '../lab/hooks.ts';
 import { until, type RunningCommand } from '../lab/processes.ts';
@@ -86,7 +85,7 @@ describe('a checkpoint in which something dies', () => {
   for (const moment of ['prepared', 'marked', 'collected']) {
     it(`aborts everywhere, and soon, when the guard of an agent is killed at '${moment}'`, async () => {
       const command = await heldAt(moment, 'aa');
-      killGuard(grid.agents[0]?.pid ?? 0);
+      grid.killGuard(0);
       await until('the servers to be as they were', () => commitsOnAll(grid), 4000);
       hooks.reset();
       const { code, stdout } = await command.finished;
@@ -205,10 +204,4 @@ async function commitsOnAll(grid: TestGrid): Promise<boolean> {
     }),
   );
   return results.every((result) => result);
-}
-
-/** The guard is the agent's only child. */
-function killGuard(agent: number): void {
-  const [guard] = readFileSync(`/proc/${agent}/task/${agent}/children`, 'utf8').trim().split(' ');
-  process.kill(Number(guard), 'SIGKILL');
 }
