@@ -2,16 +2,7 @@ import { medianAndMax } from '../benchmarks/figures.ts';
 import type { Ending } from './fault-kinds.ts';
 import type { Round } from './round.ts';
 import { kindOf } from './plan.ts';
-
-/** What the kernel says of one agent after a checkpoint. */
-export interface Sample {
-  readonly host: string;
-  /** Another one is another process: it was started anew. */
-  readonly pid: number;
-  readonly residentMb: number;
-  readonly descriptors: number;
-  readonly threads: number;
-}
+import type { Sample } from './samples.ts';
 
 /** One agent, since it was last started. */
 export interface Growth {

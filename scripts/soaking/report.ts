@@ -1,8 +1,9 @@
 import { inMegabytes } from '../../coordinator/progress.ts';
 import type { Ending } from './fault-kinds.ts';
-import { GROWTH_RULE, type Growth, type Sample, type Totals } from './figures.ts';
+import { GROWTH_RULE, type Growth, type Totals } from './figures.ts';
 import { tellFault } from './plan.ts';
 import type { Round } from './round.ts';
+import type { Sample } from './samples.ts';
 import type { SoakResult } from './soak.ts';
 
 const ENDINGS: readonly Ending[] = ['committed', 'aborted', 'invalid', 'killed', 'refused', 'maybeFrozen'];

@@ -2,10 +2,10 @@ import type { CheckpointReport } from '../../coordinator/reports.ts';
 import type { Failure } from '../../shared/domain/errors.ts';
 import type { Finished, RunningCommand } from '../../test/lab/processes.ts';
 import { listedCheckpoints, verifyFailure } from './catalogue.ts';
+import { Evidence } from './evidence.ts';
 import type { Ending } from './fault-kinds.ts';
 import { beginCheckpoint, beginSpoiled } from './faults.ts';
 import type { SoakLab } from './lab.ts';
-import { logsSince, logSizes } from './logs.ts';
 import { kindOf, tellFault, type Fault } from './plan.ts';
 
 /** One checkpoint of the soak and what became of it. */
@@ -46,7 +46,7 @@ const ENDINGS: Record<number, Ending> = {
 export async function playRound(lab: SoakLab, number: number, fault: Fault | null): Promise<Round> {
   const name = `soak-${number}`;
   const violations: string[] = [];
-  const logsBefore = logSizes(lab.grid);
+  const evidence = new Evidence(lab.grid);
   const startedAt = performance.now();
   const writesBefore = lab.clients.writes.length;
 
@@ -82,7 +82,7 @@ export async function playRound(lab: SoakLab, number: number, fault: Fault | nul
     `fault: ${fault === null ? 'none' : tellFault(fault)}`,
     finished.stdout,
     finished.stderr,
-    ...(violations.length > 0 ? logsSince(lab.grid, logsBefore) : []),
+    ...(violations.length > 0 ? [evidence.tell()] : []),
   ].join('\n');
   return {
     number,

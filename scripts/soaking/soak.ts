@@ -1,12 +1,11 @@
-import { descriptorsOf, residentMb, threadsOf, ticksIn } from '../../test/lab/process-figures.ts';
-import { until } from '../../test/lab/processes.ts';
 import { deleteOldest, prune } from './catalogue.ts';
-import { growthOf, totalsOf, type Growth, type Sample, type Totals } from './figures.ts';
+import { growthOf, totalsOf, type Growth, type Totals } from './figures.ts';
 import type { SoakLab } from './lab.ts';
 import type { Turn } from './plan.ts';
 import { tellMinute, tellRound } from './report.ts';
 import { restoreFindings } from './restore-check.ts';
 import { playRound, type Round } from './round.ts';
+import { AgentSamples } from './samples.ts';
 
 export interface SoakOptions {
   readonly lab: SoakLab;
@@ -32,7 +31,6 @@ export interface SoakResult {
 const PRUNE_EVERY = 6;
 /** A grid that breaks its promises again and again is left as it is. */
 const MOST_VIOLATIONS = 5;
-const REST_MS = 60_000;
 const MINUTE_MS = 60_000;
 
 /** Takes checkpoints as planned. Rejects when the lab itself fails. */
@@ -40,7 +38,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const { lab, plan, tell, signal } = options;
   const startedAt = performance.now();
   const rounds: Round[] = [];
-  const samples: Sample[] = [];
+  const samples = new AgentSamples(lab.grid);
   const repositoryBytes: number[] = [];
   let committed = 0;
   let minutes = 0;
@@ -55,12 +53,13 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       if (committed % PRUNE_EVERY === PRUNE_EVERY / 2) await deleteOldest(lab.grid);
     }
     rounds.push(round);
-    samples.push(...(await sampled(lab, rounds.length === 1)));
+    if (rounds.length === 1) await samples.takeAtRest();
+    else samples.take();
     tell(tellRound(round));
     const passedMs = performance.now() - startedAt;
     if (Math.floor(passedMs / MINUTE_MS) > minutes) {
       minutes = Math.floor(passedMs / MINUTE_MS);
-      tell(tellMinute(minutes, totalsOf(rounds), lastOf(samples, lab.lastingHost)));
+      tell(tellMinute(minutes, totalsOf(rounds), samples.of(lab.lastingHost).at(-1) ?? null));
     }
     const violations = rounds.flatMap((one) => one.violations).length;
     if (passedMs >= options.runsForMs || violations >= MOST_VIOLATIONS || signal.aborted) break;
@@ -68,9 +67,9 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     await pause(beganAt + everyMs - performance.now(), signal);
   }
   await lab.clients.stop();
-  samples.push(...(await sampled(lab, true)));
+  await samples.takeAtRest();
   const growths = lab.grid.hosts.flatMap(({ address }) => {
-    const growth = growthOf(samples.filter(({ host }) => host === address));
+    const growth = growthOf(samples.of(address));
     return growth === null ? [] : [growth];
   });
   return { totals: totalsOf(rounds), growths, lastingHost: lab.lastingHost, repositoryBytes };
@@ -86,29 +85,6 @@ async function restored(lab: SoakLab, round: Round): Promise<Round> {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return { ...round, violations: [...violations, `it cannot be restored: ${text}`] };
   }
-}
-
-/** Of every agent that runs. At rest: when its threads of the last checkpoint have ended. */
-async function sampled(lab: SoakLab, atRest: boolean): Promise<Sample[]> {
-  const samples: Sample[] = [];
-  for (const [host, agent] of lab.grid.agents.entries()) {
-    if (agent === null) continue;
-    const { pid } = agent;
-    if (atRest)
-      await until('the agent to come to rest', async () => (await ticksIn(pid, 500)) === 0, REST_MS);
-    samples.push({
-      host: lab.grid.hosts[host]?.address ?? '',
-      pid,
-      residentMb: residentMb(pid),
-      descriptors: descriptorsOf(pid),
-      threads: threadsOf(pid).length,
-    });
-  }
-  return samples;
-}
-
-function lastOf(samples: readonly Sample[], host: string): Sample | null {
-  return samples.findLast((sample) => sample.host === host) ?? null;
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
