@@ -16,6 +16,7 @@ export type FaultName =
   | 'coordinator killed'
   | 'coordinator interrupted'
   | 'server killed'
+  | 'standby killed'
   | 'server killed and started'
   | 'wait of a commit cancelled'
   | 'asynchronous commits'
@@ -27,7 +28,7 @@ export interface FaultKind {
   readonly name: FaultName;
   readonly moments: readonly Moment[];
   /** `mortal`: members whose agent may be killed. */
-  readonly victims: 'any' | 'mortal' | 'primary';
+  readonly victims: 'any' | 'mortal' | 'primary' | 'standby';
   /** From and to, in ms. */
   readonly lastsMs?: readonly [number, number];
   readonly endings: readonly Ending[];
@@ -93,10 +94,19 @@ export const FAULT_KINDS: readonly FaultKind[] = [
   {
     name: 'server killed',
     moments: ['prepared', 'armed', 'marked', 'released'],
-    victims: 'any',
+    victims: 'primary',
     lastsMs: [100, LEASE_MS],
     endings: ['aborted', 'invalid'],
     stopsServer: true,
+    thawLimitMs: AT_ONCE_MS,
+  },
+  {
+    // Released, it has proven what it is there to prove, and nothing is collected from it.
+    name: 'standby killed',
+    moments: ['prepared', 'armed', 'marked', 'released'],
+    victims: 'standby',
+    lastsMs: [100, LEASE_MS],
+    endings: ['committed', 'aborted', 'invalid'],
     thawLimitMs: AT_ONCE_MS,
   },
   {

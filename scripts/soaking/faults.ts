@@ -112,7 +112,8 @@ async function doWhileHeld(scene: HeldScene): Promise<number> {
       command.signal('SIGINT');
       lab.hooks.reset();
       return committing();
-    case 'server killed': {
+    case 'server killed':
+    case 'standby killed': {
       await killServer(member);
       lab.hooks.reset();
       await pause(fault.lastsMs);

@@ -1,3 +1,4 @@
+import { assertNever } from '../../shared/domain/assert-never.ts';
 import { Random } from '../../test/simulator/random.ts';
 import { FAULT_KINDS, type FaultKind, type FaultName, type Moment } from './fault-kinds.ts';
 
@@ -53,12 +54,7 @@ export function* planOf(input: {
 }
 
 function faultOf(kind: FaultKind, random: Random, victims: readonly Victim[]): Fault {
-  const possible = victims.filter(
-    ({ standby, mortal }) =>
-      kind.victims === 'any' ||
-      (kind.victims === 'primary' && !standby) ||
-      (kind.victims === 'mortal' && mortal),
-  );
+  const possible = victims.filter((victim) => isVictim(kind, victim));
   const [from, to] = kind.lastsMs ?? [0, 0];
   return {
     kind: kind.name,
@@ -66,6 +62,21 @@ function faultOf(kind: FaultKind, random: Random, victims: readonly Victim[]): F
     member: random.pick(possible).name,
     lastsMs: kind.lastsMs === undefined ? 0 : Math.round(random.scaled(from, to)),
   };
+}
+
+function isVictim({ victims }: FaultKind, { standby, mortal }: Victim): boolean {
+  switch (victims) {
+    case 'any':
+      return true;
+    case 'mortal':
+      return mortal;
+    case 'primary':
+      return !standby;
+    case 'standby':
+      return standby;
+    default:
+      return assertNever(victims);
+  }
 }
 
 export function kindOf(fault: Fault): FaultKind {

@@ -66,15 +66,18 @@ export async function playRound(lab: SoakLab, number: number, fault: Fault | nul
 
   let verified = false;
   await violating(violations, 'the catalogue', async () => {
-    const listed = (await listedCheckpoints(lab.grid)).filter((one) => one.name === name);
-    const states = listed.map(({ state }) => state).join(', ');
-    if (ending === 'committed' && states !== 'valid') violations.push(`committed, but listed as '${states}'`);
-    if (ending !== 'committed' && listed.length > 0) violations.push(`${ending}, but listed as '${states}'`);
-    for (const { checkpoint } of listed) {
-      const damage = await verifyFailure(lab.grid, checkpoint);
-      verified = damage === null;
-      if (damage !== null) violations.push(`it does not verify: ${damage}`);
+    const all = await listedCheckpoints(lab.grid);
+    const own = all.find((one) => one.name === name);
+    if (ending !== 'committed') {
+      // What nobody could remove any more is listed as what it is, until the next one sweeps it.
+      if (own?.state === 'valid') violations.push(`${ending}, but listed as valid`);
+      return;
     }
+    for (const other of all.filter((one) => one.state !== 'valid'))
+      violations.push(`after it ${other.name} is listed as ${other.state}`);
+    const damage = own === undefined ? 'it is not listed' : await verifyFailure(lab.grid, own.checkpoint);
+    verified = damage === null;
+    if (damage !== null) violations.push(`it does not verify: ${damage}`);
   });
 
   const report = ending === 'committed' ? (JSON.parse(finished.stdout) as CheckpointReport) : null;

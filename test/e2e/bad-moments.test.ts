@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { readFileSync } from 'node:fs';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { Hooks } from '../lab/hooks.ts';
 import { until, type RunningCommand } from '../lab/processes.ts';
@@ -122,6 +123,9 @@ describe('a checkpoint in which something dies', () => {
     hooks.reset();
     // The agents thaw by their own clocks.
     await until('the lease to run out', () => commitsOnAll(grid), (LEASE_SECONDS + 4) * 1000);
+    expect(readFileSync(grid.hosts[0]?.log ?? '', 'utf8')).to.match(
+      /"event":"outOfTime","member":"aa","phase":"(freezing|frozen)","leaseMs":2000/,
+    );
     command.signal('SIGCONT');
     const { code, stdout } = await command.finished;
     // A new attempt may have made a valid cut; the one that was stopped is not it.

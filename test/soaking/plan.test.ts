@@ -42,6 +42,7 @@ describe('the plan of a soak', () => {
       expect(fault.lastsMs).to.be.within(...lastsMs);
       if (victims === 'mortal') expect(fault.member).to.not.equal('lasting');
       if (victims === 'primary') expect(fault.member).to.not.equal('standby');
+      if (victims === 'standby') expect(fault.member).to.equal('standby');
     }
   });
 
