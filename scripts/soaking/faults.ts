@@ -22,6 +22,8 @@ interface HeldScene extends Scene {
   readonly network: Network | null;
 }
 
+/** A moment that has not come by then is not waited for: as long as a checkpoint may take that hangs. */
+const COMES_WITHIN_MS = 180_000;
 const CREATE = ['--output', 'json', '--log-level', 'info'];
 
 /** Begins a checkpoint. The caller awaits its end. */
@@ -55,7 +57,7 @@ export async function beginSpoiled(
     const gridFile = network === null ? lab.grid.gridFile : gridFileThrough(lab, agentAddress, network);
     const command = beginCheckpoint(lab, name, gridFile);
     begun(command);
-    await lab.hooks.reachedBy(command, fault.moment, who);
+    await lab.hooks.reachedBy(command, fault.moment, who, COMES_WITHIN_MS);
     const thawMs = await doWhileHeld({ ...scene, command, network });
     // What the network carries is the checkpoint's until it has ended.
     if (network !== null) await command.finished;
@@ -129,11 +131,11 @@ async function doWhileHeld(scene: HeldScene): Promise<number> {
       try {
         await traffic.committed();
         lab.hooks.reset();
-        await command.finished;
+        const [thawMs] = await Promise.all([committing(), command.finished]);
+        return thawMs;
       } finally {
         await traffic.stop();
       }
-      return committing();
     }
     case 'network silent both ways':
       network?.cut('toAgent', 'toCoordinator');

@@ -97,22 +97,27 @@ export class SoakLab {
     return { other, maps: HOSTS.flatMap((host, index) => ['--map', `${host}=${OTHERS[index] ?? ''}`]) };
   }
 
-  /** Resolves, with how long it took, when every shard has acknowledged a write that was sent after `since`. */
+  /**
+   * Resolves to the time from `since` until every shard had acknowledged a write that was sent after it, in ms.
+   * Rejects when that is more than the limit.
+   */
   async commitsSince(since: number, limitMs: number): Promise<number> {
-    await until(
-      'every server to commit',
-      () => {
-        const shards = new Set<number>();
-        for (let index = this.clients.writes.length - 1; index >= 0; index -= 1) {
-          const write = this.clients.writes[index];
-          if (write === undefined || write.acknowledgedAt < since) break;
-          if (write.sentAt > since) shards.add(write.shard);
-        }
-        return shards.size === this.grid.primaries.length;
-      },
-      limitMs,
-    );
-    return performance.now() - since;
+    const what = 'every server to commit';
+    await until(what, () => this.#firstCommits(since).size === this.grid.primaries.length, limitMs);
+    const tookMs = Math.max(...this.#firstCommits(since).values()) - since;
+    if (tookMs > limitMs) throw new Error(`waited ${Math.round(tookMs)} ms, not ${limitMs}, for ${what}`);
+    return tookMs;
+  }
+
+  /** By shard: when the first write was acknowledged that was sent after this. */
+  #firstCommits(since: number): Map<number, number> {
+    const first = new Map<number, number>();
+    for (let index = this.clients.writes.length - 1; index >= 0; index -= 1) {
+      const write = this.clients.writes[index];
+      if (write === undefined || write.acknowledgedAt < since) break;
+      if (write.sentAt > since) first.set(write.shard, write.acknowledgedAt);
+    }
+    return first;
   }
 
   /**
