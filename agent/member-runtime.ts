@@ -123,7 +123,19 @@ export class MemberRuntime {
     const deadline = nextMemberDeadline(this.#state);
     if (deadline === null) return;
     const waitMs = Math.max(0, Math.ceil(deadline - performance.now()));
-    this.#timer = setTimeout(() => this.#dispatch({ type: 'timePassed', now: performance.now() }), waitMs);
+    this.#timer = setTimeout(() => this.#timePassed(), waitMs);
+  }
+
+  /** What a member does by its own clock nobody has asked for: its log is the only place that says why. */
+  #timePassed(): void {
+    const { name: before } = this.#state.phase;
+    this.#dispatch({ type: 'timePassed', now: performance.now() });
+    const { name: after } = this.#state.phase;
+    if (after === before) return;
+    this.#context.log.warn(
+      { event: 'outOfTime', member: this.#context.member, phase: before, leaseMs: this.#leaseMs },
+      `${before} for too long: the lease ran out or the coordinator is silent; the member lets go`,
+    );
   }
 
   async #perform(): Promise<void> {

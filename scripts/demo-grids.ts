@@ -2,7 +2,7 @@ import type { Shard } from '../test/lab/causal-clients.ts';
 import { createGrid, type TestGrid } from '../test/lab/grid.ts';
 import { until } from '../test/lab/processes.ts';
 import { createReferenceLab, type ReferenceLab } from '../test/lab/reference-lab.ts';
-import { postgresShards, referenceShards, TABLE_SQL } from '../test/lab/shards.ts';
+import { differingRows, postgresShards, referenceShards, TABLE_SQL } from '../test/lab/shards.ts';
 
 /** The grids that the demo tells its story with. */
 export const KINDS = ['postgres', 'reference', 'mixed'] as const;
@@ -128,15 +128,8 @@ async function launchReference(kind: 'reference' | 'mixed', beside: ReferenceLab
   };
 }
 
-async function serversDiffering(grid: TestGrid, copyset: string): Promise<number> {
-  const rows = async (name: string): Promise<Set<string>> => {
-    const found = await grid
-      .member(name)
-      .server.query<{ row: string }>("SELECT client || '/' || sequence AS row FROM causal");
-    return new Set(found.map(({ row }) => row));
-  };
-  const [primary, standby] = [await rows(`${copyset}a`), await rows(`${copyset}b`)];
-  return primary.symmetricDifference(standby).size;
+function serversDiffering(grid: TestGrid, copyset: string): Promise<number> {
+  return differingRows(grid.member(`${copyset}a`).server, grid.member(`${copyset}b`).server);
 }
 
 /** What the primary shows, and what the other node shows once the primary is gone; then it is started again. */

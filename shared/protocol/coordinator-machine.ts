@@ -166,7 +166,7 @@ function endedItself(member: string): Failure {
   return {
     code: 'member-aborted',
     message: `${member} ended the operation by itself`,
-    hint: "see its agent's log: another coordinator took the grid over, or its guard died",
+    hint: "see its agent's log: its guard died, another coordinator took the grid over, or it was too slow",
     member,
   };
 }

@@ -86,7 +86,7 @@ describe('a checkpoint in which something dies', () => {
   for (const moment of ['prepared', 'marked', 'collected']) {
     it(`aborts everywhere, and soon, when the guard of an agent is killed at '${moment}'`, async () => {
       const command = await heldAt(moment, 'aa');
-      killGuard(grid.agents[0]?.pid ?? 0);
+      grid.killGuard(0);
       await until('the servers to be as they were', () => commitsOnAll(grid), 4000);
       hooks.reset();
       const { code, stdout } = await command.finished;
@@ -123,6 +123,9 @@ describe('a checkpoint in which something dies', () => {
     hooks.reset();
     // The agents thaw by their own clocks.
     await until('the lease to run out', () => commitsOnAll(grid), (LEASE_SECONDS + 4) * 1000);
+    expect(readFileSync(grid.hosts[0]?.log ?? '', 'utf8')).to.match(
+      /"event":"outOfTime","member":"aa","phase":"(freezing|frozen)","leaseMs":2000/,
+    );
     command.signal('SIGCONT');
     const { code, stdout } = await command.finished;
     // A new attempt may have made a valid cut; the one that was stopped is not it.
@@ -205,10 +208,4 @@ async function commitsOnAll(grid: TestGrid): Promise<boolean> {
     }),
   );
   return results.every((result) => result);
-}
-
-/** The guard is the agent's only child. */
-function killGuard(agent: number): void {
-  const [guard] = readFileSync(`/proc/${agent}/task/${agent}/children`, 'utf8').trim().split(' ');
-  process.kill(Number(guard), 'SIGKILL');
 }

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { readdirSync, readFileSync } from 'node:fs';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
+import { childrenOf, residentMb, threadsOf, ticksIn } from '../lab/process-figures.ts';
 import { until } from '../lab/processes.ts';
 
 // Goal: an agent may run for years beside a busy server; with nothing to do it costs next to nothing.
@@ -48,34 +48,6 @@ async function expectIdle(pid: number): Promise<void> {
   await until('the agent to come to rest', async () => (await ticksIn(pid, 500)) === 0);
   expect(await ticksIn(pid, STRETCH_MS), 'ticks of 10 ms').to.be.at.most(MAX_TICKS);
   expect(childrenOf(pid)).to.deep.equal([]);
-}
-
-/** Processor time that the process uses in this stretch, in ticks, all its threads together. */
-async function ticksIn(pid: number, ms: number): Promise<number> {
-  const before = ticksOf(pid);
-  await new Promise((resolve) => setTimeout(resolve, ms));
-  return ticksOf(pid) - before;
-}
-
-function ticksOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  // The name in parentheses may hold anything; utime and stime are the 12th and 13th behind it.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return Number(fields[11]) + Number(fields[12]);
-}
-
-function residentMb(pid: number): number {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
-}
-
-function threadsOf(pid: number): string[] {
-  return readdirSync(`/proc/${pid}/task`);
-}
-
-function childrenOf(pid: number): string[] {
-  return threadsOf(pid).flatMap((thread) =>
-    readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean),
-  );
 }
 
 function say(figure: string): void {

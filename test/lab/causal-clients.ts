@@ -27,12 +27,22 @@ export interface Connection {
 
 export class CausalClients {
   readonly writes: Write[] = [];
+  readonly #pauseMs: number;
   readonly #running: Promise<void>[] = [];
+  /** By client: when it sent what is not acknowledged yet. */
+  readonly #underWay = new Map<number, number>();
   #stopped = false;
 
-  /** Starts writing to these shards; resolves when every client has a connection to each. */
-  static async start(shards: readonly Shard[], clients: number): Promise<CausalClients> {
-    const workload = new CausalClients();
+  private constructor(pauseMs: number) {
+    this.#pauseMs = pauseMs;
+  }
+
+  /**
+   * Starts writing to these shards; resolves when every client has a connection to each. A client pauses for
+   * so many ms between an acknowledgement and its next write: what keeps a long run small.
+   */
+  static async start(shards: readonly Shard[], clients: number, pauseMs = 0): Promise<CausalClients> {
+    const workload = new CausalClients(pauseMs);
     const opened = await Promise.all(
       Array.from({ length: clients }, () => Promise.all(shards.map((shard) => shard.connect()))),
     );
@@ -46,13 +56,21 @@ export class CausalClients {
     await Promise.all(this.#running);
   }
 
+  /** The longest that a write has waited that is not acknowledged yet, in ms. */
+  underWayMs(now: number): number {
+    return Math.max(0, ...[...this.#underWay.values()].map((sentAt) => now - sentAt));
+  }
+
   async #write(client: number, connections: readonly Connection[]): Promise<void> {
     try {
       for (let sequence = 0; !this.#stopped; sequence += 1) {
         const shard = (client + sequence) % connections.length;
         const sentAt = performance.now();
+        this.#underWay.set(client, sentAt);
         await connections[shard]?.write(client, sequence);
         this.writes.push({ client, sequence, shard, sentAt, acknowledgedAt: performance.now() });
+        this.#underWay.delete(client);
+        if (this.#pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, this.#pauseMs));
       }
     } catch {
       // Its server is gone: what was not acknowledged is nobody's.
@@ -86,7 +104,8 @@ export async function checkOrder(
   }
   let withoutCause = 0;
   for (const sequences of found.values()) {
-    const highest = Math.max(...sequences);
+    let highest = -1;
+    for (const sequence of sequences) highest = Math.max(highest, sequence);
     withoutCause += highest + 1 - sequences.size;
   }
   const missing = writes.filter(

@@ -3,6 +3,7 @@ import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, wr
 import { join } from 'node:path';
 import { agentYaml, gridYaml } from './grid-files.ts';
 import { freePort } from './ports.ts';
+import { childrenOf } from './process-figures.ts';
 import { postgresServer, serverUser, type PostgresServer, type PostgresVersion } from './postgres.ts';
 import {
   startAgent,
@@ -137,6 +138,13 @@ export class TestGrid {
     this.agents[host] = null;
     agent?.signal('SIGKILL');
     await agent?.gone;
+  }
+
+  /** SIGKILL to the guard of this host's agent, its only child. Fails when it has none: nothing is frozen. */
+  killGuard(host: number): void {
+    const [guard] = childrenOf(this.agents[host]?.pid ?? missing(host));
+    if (guard === undefined) throw new Error(`the agent of host ${host} has no guard`);
+    process.kill(guard, 'SIGKILL');
   }
 
   /** SIGKILL to everything at once: the building lost power. */
@@ -302,7 +310,7 @@ export async function createGrid(options: GridOptions): Promise<TestGrid> {
     hosts,
     members,
     options,
-    remove: () => folder?.remove(),
+    remove: () => (folder === null ? rmSync(base, { recursive: true, force: true }) : folder.remove()),
   });
   try {
     if (options.empty !== true) await startServers(grid, options);

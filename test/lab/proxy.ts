@@ -10,6 +10,8 @@ export interface Network {
   readonly address: string;
   cut(...directions: readonly Direction[]): void;
   mend(): void;
+  /** Ends every connection for both sides, as a firewall that was restarted does; new ones are let through. */
+  breakConnections(): void;
   close(): void;
 }
 
@@ -46,6 +48,9 @@ export async function networkTo(target: string): Promise<Network> {
     mend() {
       severed.clear();
       for (const { socket } of sources) socket.resume();
+    },
+    breakConnections() {
+      for (const { socket } of sources.splice(0)) socket.destroy();
     },
     close() {
       for (const { socket } of sources) socket.destroy();

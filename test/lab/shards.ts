@@ -1,6 +1,7 @@
 import { Client } from 'pg';
 import type { ReferenceGrid } from '../reference-grid/launch.ts';
 import type { Shard } from './causal-clients.ts';
+import type { PostgresServer } from './postgres.ts';
 
 export const TABLE_SQL =
   'CREATE TABLE IF NOT EXISTS causal (client int, sequence int, PRIMARY KEY (client, sequence))';
@@ -22,7 +23,8 @@ export function postgresShards(urls: readonly string[]): Shard[] {
             const values = [client, sequence];
             await connection.query({
               name: 'causal',
-              text: 'INSERT INTO causal VALUES ($1, $2)',
+              // Who writes again after a lost connection may find that it had been written.
+              text: 'INSERT INTO causal VALUES ($1, $2) ON CONFLICT DO NOTHING',
               values,
             });
           },
@@ -42,6 +44,15 @@ export function postgresShards(urls: readonly string[]): Shard[] {
       },
     };
   });
+}
+
+/** How many rows one node of a copyset has and the other has not. */
+export async function differingRows(primary: PostgresServer, standby: PostgresServer): Promise<number> {
+  const rows = async (server: PostgresServer): Promise<Set<string>> => {
+    const found = await server.query<{ row: string }>("SELECT client || '/' || sequence AS row FROM causal");
+    return new Set(found.map(({ row }) => row));
+  };
+  return (await rows(primary)).symmetricDifference(await rows(standby)).size;
 }
 
 const TABLE = 'causal';
