@@ -21,6 +21,7 @@ const identitySchema = z.strictObject({
     .regex(/^[0-9a-f]{64}$/)
     .optional(),
 });
+const UNREADABLE = new Set(['repository-damaged', 'repository-format']);
 const otherFormatSchema = z.object({ format: z.number() });
 
 /**
@@ -66,7 +67,7 @@ export async function identityDamage(layout: Layout, id: string): Promise<Damage
     const cause = found === null ? 'it is missing' : `it is of another repository: ${found}, and not ${id}`;
     return { member: null, file, cause };
   } catch (error) {
-    if (!(error instanceof StillpointError) || error.exitCode !== EXIT.invalid) throw error;
+    if (!(error instanceof StillpointError) || !UNREADABLE.has(error.failure.code)) throw error;
     return { member: null, file, cause: error.message };
   }
 }

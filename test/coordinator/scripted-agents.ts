@@ -3,6 +3,7 @@ import type { GridFile } from '../../coordinator/grid-file.ts';
 import type { ProgressView } from '../../coordinator/progress.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
+import type { GridManifest } from '../../shared/domain/manifest.ts';
 import {
   PROTOCOL_VERSION,
   type AgentRequest,
@@ -14,6 +15,7 @@ import type { Repository } from '../../shared/repository/repository.ts';
 import { serveAgents, type AgentServer, type ServerStream } from '../../shared/rpc/agent-server.ts';
 import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
+import { inPieces, rows } from '../repository/samples.ts';
 
 type Numbered = Extract<AgentRequest, { id: number }>;
 
@@ -27,6 +29,8 @@ export interface ScriptedAgents {
   readonly asked: { readonly host: string; readonly request: Numbered }[];
   /** Throws what an agent is to fail with. */
   onRequest: (host: string, request: Numbered) => void;
+  /** What every process answers when it is asked whether it runs. */
+  running: boolean;
   close(): Promise<void>;
 }
 
@@ -65,6 +69,7 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     hosts: [...hosts],
     asked: [],
     onRequest: () => undefined,
+    running: false,
     async close() {
       await Promise.all(servers.map((server) => server.close()));
       await repository.close();
@@ -72,6 +77,32 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     },
   };
   return agents;
+}
+
+/** Stores and commits what a manifest names, so that it can be restored: of each member one file. */
+export async function storeManifest(repository: Repository, manifest: GridManifest): Promise<GridManifest> {
+  const { grid, checkpoint, token } = manifest;
+  const members = await Promise.all(
+    manifest.members.map(async (member) => {
+      const { name, host, role, copyset, engine, address, primary, mark } = member;
+      const writer = repository.beginMember(grid, checkpoint);
+      await writer.file({ path: 'base/rows', mode: 0o600, mtimeMs: 0 }, inPieces(rows(5000, name)));
+      const identity = { version: '1', dataIdentity: 'd', freezeKind: 'fenced' as const };
+      const finished = await writer.finish({
+        format: 1,
+        grid,
+        checkpoint,
+        token,
+        member: { name, host, role, copyset, engine, address, primary, ...identity },
+        mark,
+        engineFacts: null,
+      });
+      return { ...member, ...finished };
+    }),
+  );
+  const stored = { ...manifest, members };
+  await repository.commit(stored);
+  return stored;
 }
 
 async function serve(agents: ScriptedAgents, index: number, stream: ServerStream): Promise<void> {
@@ -105,14 +136,16 @@ function answer(agents: ScriptedAgents, host: HostDescription, request: Numbered
     case 'settle':
       return { type: 'settled', id, warnings: [] };
     case 'restore':
-      return { type: 'restored', id, result: stepResult(request.step.type) };
+      // A process that was told to stop runs no more.
+      if (request.step.type === 'stop') agents.running = false;
+      return { type: 'restored', id, result: stepResult(request.step.type, agents.running) };
     default:
       return { type: 'done', id };
   }
 }
 
-function stepResult(step: string): RestoreStepResult {
-  if (step === 'isRunning') return { type: 'running', running: false };
+function stepResult(step: string, running: boolean): RestoreStepResult {
+  if (step === 'isRunning') return { type: 'running', running };
   if (step === 'verify') return { type: 'verified', checks: [], warnings: [], prepared: [] };
   return { type: 'done', bytes: 0 };
 }

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { createHash } from 'node:crypto';
-import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RestoreReport } from '../../coordinator/reports.ts';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
@@ -118,6 +118,51 @@ describe('a restore that fails', () => {
     const { code, stdout } = await command.finished;
     expect(code, stdout).to.equal(7);
     await expectAsBefore();
+  });
+
+  describe('because the checkpoint is damaged', () => {
+    let putBack: () => void;
+
+    /** One bit of the largest chunk is flipped. */
+    beforeEach(() => {
+      const room = join(grid.repository, 'grids', grid.name, 'chunks');
+      const [chunk = ''] = readdirSync(room, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name))
+        .sort((one, other) => lstatSync(other).size - lstatSync(one).size);
+      const bytes = readFileSync(chunk);
+      putBack = () => writeFileSync(chunk, bytes);
+      const hurt = Buffer.from(bytes);
+      hurt[hurt.length >> 1] = (hurt[hurt.length >> 1] ?? 0) ^ 1;
+      writeFileSync(chunk, hurt);
+    });
+
+    afterEach(() => putBack());
+
+    it('and nothing runs: found while it is staged, with nothing left of it', async () => {
+      const { code, json, stdout } = await grid.run(['restore', 'good', '--yes', ...JSON_OUTPUT]);
+      expect(code, stdout).to.equal(7);
+      expect(json).to.have.nested.property('error.code', 'chunk-damaged');
+      expect(json).to.have.nested.property('error.phase', 'stage');
+      await expectAsBefore();
+    });
+
+    it('and servers run: found before the first of them is stopped', async () => {
+      for (const { server } of grid.members) await server.start();
+      const started = await Promise.all(grid.members.map(({ server }) => startOf(server)));
+      const { code, json, stdout } = await grid.run(['restore', 'good', '--stop', '--yes', ...JSON_OUTPUT]);
+      expect(code, stdout).to.equal(6);
+      expect(json).to.have.nested.property('error.code', 'checkpoint-damaged');
+      expect(json)
+        .to.have.nested.property('error.member')
+        .that.matches(/^(aa|ba)$/);
+      expect(await Promise.all(grid.members.map(({ server }) => startOf(server)))).to.deep.equal(started);
+      for (const { server } of grid.members) server.stop();
+    });
+
+    async function startOf(server: TestGrid['members'][number]['server']): Promise<unknown> {
+      return server.query('SELECT pg_postmaster_start_time()::text AS at');
+    }
   });
 
   it('and the same restore without the failure succeeds, and lists prepared transactions with what was decided', async () => {
