@@ -120,49 +120,47 @@ describe('a restore that fails', () => {
     await expectAsBefore();
   });
 
-  describe('because the checkpoint is damaged', () => {
-    let putBack: () => void;
+  /** Flips one bit of the largest chunk; the function that is returned flips it back. */
+  function damageChunk(): () => void {
+    const room = join(grid.repository, 'grids', grid.name, 'chunks');
+    const [chunk = ''] = readdirSync(room, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .sort((one, other) => lstatSync(other).size - lstatSync(one).size);
+    const bytes = readFileSync(chunk);
+    const hurt = Buffer.from(bytes);
+    hurt[hurt.length >> 1] = (hurt[hurt.length >> 1] ?? 0) ^ 1;
+    writeFileSync(chunk, hurt);
+    return () => writeFileSync(chunk, bytes);
+  }
 
-    /** One bit of the largest chunk is flipped. */
-    beforeEach(() => {
-      const room = join(grid.repository, 'grids', grid.name, 'chunks');
-      const [chunk = ''] = readdirSync(room, { recursive: true, withFileTypes: true })
-        .filter((entry) => entry.isFile())
-        .map((entry) => join(entry.parentPath, entry.name))
-        .sort((one, other) => lstatSync(other).size - lstatSync(one).size);
-      const bytes = readFileSync(chunk);
-      putBack = () => writeFileSync(chunk, bytes);
-      const hurt = Buffer.from(bytes);
-      hurt[hurt.length >> 1] = (hurt[hurt.length >> 1] ?? 0) ^ 1;
-      writeFileSync(chunk, hurt);
-    });
+  it('because a chunk is damaged, and nothing runs: found while it is staged', async () => {
+    const putBack = damageChunk();
+    const { code, json, stdout } = await grid.run(['restore', 'good', '--yes', ...JSON_OUTPUT]);
+    putBack();
+    expect(code, stdout).to.equal(7);
+    expect(json).to.have.nested.property('error.code', 'chunk-damaged');
+    expect(json).to.have.nested.property('error.phase', 'stage');
+    await expectAsBefore();
+  });
 
-    afterEach(() => putBack());
-
-    it('and nothing runs: found while it is staged, with nothing left of it', async () => {
-      const { code, json, stdout } = await grid.run(['restore', 'good', '--yes', ...JSON_OUTPUT]);
-      expect(code, stdout).to.equal(7);
-      expect(json).to.have.nested.property('error.code', 'chunk-damaged');
-      expect(json).to.have.nested.property('error.phase', 'stage');
-      await expectAsBefore();
-    });
-
-    it('and servers run: found before the first of them is stopped', async () => {
-      for (const { server } of grid.members) await server.start();
-      const started = await Promise.all(grid.members.map(({ server }) => startOf(server)));
-      const { code, json, stdout } = await grid.run(['restore', 'good', '--stop', '--yes', ...JSON_OUTPUT]);
-      expect(code, stdout).to.equal(6);
-      expect(json).to.have.nested.property('error.code', 'checkpoint-damaged');
-      expect(json)
-        .to.have.nested.property('error.member')
-        .that.matches(/^(aa|ba)$/);
-      expect(await Promise.all(grid.members.map(({ server }) => startOf(server)))).to.deep.equal(started);
-      for (const { server } of grid.members) server.stop();
-    });
-
-    async function startOf(server: TestGrid['members'][number]['server']): Promise<unknown> {
-      return server.query('SELECT pg_postmaster_start_time()::text AS at');
-    }
+  it('because a chunk is damaged, and servers run: found before the first of them is stopped', async () => {
+    const started = (): Promise<unknown> =>
+      Promise.all(
+        grid.members.map(({ server }) => server.query('SELECT pg_postmaster_start_time()::text AS at')),
+      );
+    for (const { server } of grid.members) await server.start();
+    const atFirst = await started();
+    const putBack = damageChunk();
+    const { code, json, stdout } = await grid.run(['restore', 'good', '--stop', '--yes', ...JSON_OUTPUT]);
+    putBack();
+    expect(code, stdout).to.equal(6);
+    expect(json).to.have.nested.property('error.code', 'checkpoint-damaged');
+    expect(json)
+      .to.have.nested.property('error.member')
+      .that.matches(/^(aa|ba)$/);
+    expect(await started()).to.deep.equal(atFirst);
+    for (const { server } of grid.members) server.stop();
   });
 
   it('and the same restore without the failure succeeds, and lists prepared transactions with what was decided', async () => {
