@@ -79,6 +79,7 @@ class Session {
       for await (const request of this.#stream.requests) this.#receive(request);
     } catch (error) {
       this.#log.warn({ event: 'streamBroken', err: error }, 'the stream broke');
+      if (error instanceof StillpointError) this.#reject(error.failure);
     }
     await this.end();
   }

@@ -96,8 +96,12 @@ function serverStream(
   };
 }
 
-async function* decoded(call: AsyncIterable<CoordinatorMessage>): AsyncIterable<AgentRequest> {
-  for await (const message of call) yield decodeRequest(message);
+/** The call outlives what is not understood: else the coordinator would never be told that it is over. */
+async function* decoded(
+  call: grpc.ServerDuplexStream<CoordinatorMessage, AgentMessage>,
+): AsyncIterable<AgentRequest> {
+  const messages = call.iterator({ destroyOnReturn: false }) as AsyncIterable<CoordinatorMessage>;
+  for await (const message of messages) yield decodeRequest(message);
 }
 
 /** Operators may ask a running agent what it speaks (`grpcurl … list`), with a certificate like any other. */
