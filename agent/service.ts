@@ -107,6 +107,7 @@ class Session {
         if (!this.#stream.closed.aborted) this.#receive(request);
     } catch (error) {
       this.#log.warn({ event: 'streamBroken', err: error }, 'the stream broke');
+      if (error instanceof StillpointError) this.#reject(error.failure);
     }
     clearTimeout(silent);
     await this.end();

@@ -1,6 +1,7 @@
-import { open, readFile, readdir, rename, rm } from 'node:fs/promises';
+import { open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { emptyDir, ensureDir, remove } from 'fs-extra/esm';
+import { z } from 'zod';
 import { StillpointError } from '../shared/domain/errors.ts';
 import { compareTokens, type Token } from '../shared/domain/token.ts';
 import { agentDiskError } from './disk-error.ts';
@@ -18,16 +19,29 @@ import type { Undo } from './engines/engine.ts';
  *
  * Every write is durable on return: a new file is synced, renamed over the old one, and the directory synced.
  */
+const count = z.number().int().nonnegative();
+const tokenSchema = z.object({ epoch: count, counter: count, attempt: count });
+const spendingSchema = z.array(
+  z.object({ minute: z.number().int(), freezes: count, heldMs: z.number().nonnegative() }),
+);
+/** What an undo says is its engine's own, which looks at it before it acts. */
+const freezeSchema = z.object({ member: z.string().min(1), undo: z.record(z.string(), z.unknown()) });
+const restoreSchema = z.object({
+  member: z.string().min(1),
+  grid: z.string().min(1),
+  restoreId: z.string().min(1),
+});
+
 interface FreezeRecord {
   readonly member: string;
   readonly undo: Undo;
 }
 
-interface RestoreRecord {
-  readonly member: string;
-  readonly grid: string;
-  readonly restoreId: string;
-}
+type RestoreRecord = Readonly<z.infer<typeof restoreSchema>>;
+
+/** A state file is small: nobody but the agent writes it. */
+const MOST_BYTES = 1024 * 1024;
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
 export interface StateDirectory {
   highestToken(): Token | null;
@@ -57,8 +71,8 @@ export async function openStateDirectory(path: string): Promise<StateDirectory> 
   await ensureDir(join(path, 'spool'), PRIVATE);
   await emptyDir(join(path, 'spool'));
 
-  let highest = await readJson<Token>(join(path, 'token.json'));
-  const spent = (await readJson<Spending>(join(path, 'spent.json'))) ?? [];
+  let highest = await readJson<Token>(join(path, 'token.json'), tokenSchema);
+  const spent = (await readJson<Spending>(join(path, 'spent.json'), spendingSchema)) ?? [];
   let writing: Promise<void> = Promise.resolve();
 
   return {
@@ -77,13 +91,15 @@ export async function openStateDirectory(path: string): Promise<StateDirectory> 
     },
     spent: () => spent,
     saveSpent: (spending) => writeJsonDurably(path, 'spent.json', spending),
-    freezeRecords: () => readRoom<FreezeRecord>(join(path, 'freezes')),
+    freezeRecords: () => readRoom<FreezeRecord>(join(path, 'freezes'), freezeSchema),
     saveFreeze: (record) => writeJsonDurably(join(path, 'freezes'), `${record.member}.json`, record),
     clearFreeze: (member) => removeDurably(join(path, 'freezes'), `${member}.json`),
-    restoreRecords: () => readRoom<RestoreRecord>(join(path, 'restores')),
+    restoreRecords: () => readRoom<RestoreRecord>(join(path, 'restores'), restoreSchema),
     saveRestore: (record) => writeJsonDurably(join(path, 'restores'), `${record.member}.json`, record),
     clearRestore: (member) => removeDurably(join(path, 'restores'), `${member}.json`),
     async makeSpool(operation, member) {
+      // It is emptied: it must not be anywhere else.
+      if (!NAME.test(operation) || !NAME.test(member)) throw new Error(`${operation}-${member} is no name`);
       const spool = join(path, 'spool', `${operation}-${member}`);
       await ensureDir(spool, PRIVATE);
       await emptyDir(spool);
@@ -99,27 +115,25 @@ async function dropUnfinished(directory: string): Promise<void> {
     if (/^\..*\.new$/.test(name)) await rm(join(directory, name), { force: true });
 }
 
-async function readRoom<T>(directory: string): Promise<T[]> {
+async function readRoom<T>(directory: string, schema: z.ZodType<T>): Promise<T[]> {
   const records: T[] = [];
   for (const name of (await readdir(directory)).sort()) {
     if (!name.endsWith('.json')) continue;
-    const record = await readJson<T>(join(directory, name));
+    const record = await readJson(join(directory, name), schema);
     if (record !== null) records.push(record);
   }
   return records;
 }
 
-async function readJson<T>(file: string): Promise<T | null> {
-  let text: string;
+async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<T | null> {
   try {
-    text = await readFile(file, 'utf8');
+    const { size } = await stat(file);
+    if (size > MOST_BYTES) throw new Error(`it is ${size} bytes long`);
+    const parsed = schema.safeParse(JSON.parse(await readFile(file, 'utf8')));
+    if (parsed.success) return parsed.data;
+    throw new Error('it does not hold what the agent writes there');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
-  try {
-    return JSON.parse(text) as T;
-  } catch (error) {
     throw new StillpointError(
       {
         code: 'agent-state-damaged',

@@ -178,8 +178,13 @@ export class AgentConnection {
   async #listen(): Promise<void> {
     try {
       for await (const response of this.#stream.responses) this.#receive(response);
-    } catch {
-      // The reason is what `closed` tells below.
+    } catch (error) {
+      // What is not understood ends the connection: the agent would be waited for in vain. Any other reason is what
+      // `closed` tells below.
+      if (error instanceof StillpointError) {
+        this.#becomeClosed(error.failure);
+        this.#stream.close();
+      }
     }
     this.#becomeClosed((await this.#stream.closed) ?? streamEnded(this.host));
   }

@@ -50,7 +50,10 @@ export function notValid({ checkpoint, state, cause }: CatalogueEntry): Stillpoi
     {
       code: 'checkpoint-not-valid',
       message: `${checkpoint} is ${state}${cause === null ? '' : `: ${cause}`}`,
-      hint: `take another; stillpoint checkpoint verify ${checkpoint} tells all that is wrong with it`,
+      hint:
+        state === 'damaged'
+          ? `take another; stillpoint checkpoint verify ${checkpoint} tells all that is wrong with it`
+          : 'take another: stillpoint checkpoint list',
     },
     EXIT.invalid,
   );

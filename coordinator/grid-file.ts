@@ -2,6 +2,7 @@ import { access } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { StillpointError } from '../shared/domain/errors.ts';
+import { MAX_LEASE_MS } from '../shared/domain/wire.ts';
 import { loadYamlFile } from '../shared/runtime/configuration.ts';
 
 const name = z
@@ -17,7 +18,11 @@ const gridFileSchema = z.strictObject({
   repository: z.string().min(1),
   tls: z.strictObject({ ca: z.string(), cert: z.string(), key: z.string() }),
   copysets: z.array(name).optional(),
-  leaseSeconds: z.number().min(1, 'must be at least 1').max(600, 'must be at most 600').default(10),
+  leaseSeconds: z
+    .number()
+    .min(1, 'must be at least 1')
+    .max(MAX_LEASE_MS / 1000, 'must be at most 600')
+    .default(10),
 });
 
 /** The grid file, its paths made absolute. */

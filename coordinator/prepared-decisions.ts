@@ -65,5 +65,9 @@ async function committedElsewhere(input: DecisionInput): Promise<Set<string>> {
 function preparedEnded(facts: unknown): readonly { gid: string; outcome: string }[] {
   if (typeof facts !== 'object' || facts === null || !('preparedEnded' in facts)) return [];
   const list = facts.preparedEnded;
-  return Array.isArray(list) ? (list as { gid: string; outcome: string }[]) : [];
+  return Array.isArray(list) ? list.filter(isEnded) : [];
+}
+
+function isEnded(one: unknown): one is { gid: string; outcome: string } {
+  return typeof one === 'object' && one !== null && 'gid' in one && 'outcome' in one;
 }

@@ -18,6 +18,7 @@ import type { GridFile } from './grid-file.ts';
 import { decidePrepared, type FoundPrepared } from './prepared-decisions.ts';
 import type { ProgressView } from './progress.ts';
 import type { RestoreReport } from './reports.ts';
+import { checkRestorable } from './restore-check.ts';
 import { planRestore, startWaves, type PlannedMember, type RestorePlan } from './restore-plan.ts';
 
 export interface RestoreInput {
@@ -87,6 +88,7 @@ class GridRestore {
         refusedInPlan,
       );
       const plan = await this.#plan();
+      await this.#check('sizes');
       if (this.#input.dryRun)
         return this.#report(plan, {
           bytes: 0,
@@ -127,18 +129,32 @@ class GridRestore {
     return plan;
   }
 
-  /** Nothing is written while a process of the target grid runs anywhere. */
+  /** Of a damaged checkpoint nothing is restored, and for it nothing is stopped. */
+  #check(depth: 'sizes' | 'bytes'): Promise<void> {
+    const { manifest, progress, cancellation } = this.#input;
+    const checked = checkRestorable({
+      repository: this.#repository,
+      manifest,
+      depth,
+      phase: this.#phase,
+      progress: (done, total) => progress.bytes('bytes verified', done, total),
+    });
+    return cancellable(checked, cancellation.signal);
+  }
+
+  /**
+   * Nothing is written while a process of the target grid runs anywhere. Before the first is stopped, every byte is
+   * read; where none runs there is nothing to lose, and staging reads them all before anything is replaced.
+   */
   async #stopCheck(plan: RestorePlan): Promise<void> {
     this.#enter('stop check');
-    if (this.#input.stop) {
+    if (this.#input.stop && (await this.#running(plan)).length > 0) {
+      await this.#check('bytes');
+      this.#input.cancellation.signal.throwIfAborted();
       for (const wave of startWaves(plan.members).reverse())
         await this.#each(wave, { type: 'stop' }).catch(refusedInPlan);
     }
-    const answers = await this.#each(plan.members, { type: 'isRunning' }).catch(refusedInPlan);
-    const running = plan.members.filter((_, index) => {
-      const answer = answers[index];
-      return answer?.type === 'running' && answer.running;
-    });
+    const running = await this.#running(plan);
     const [first] = running;
     if (first === undefined) return;
     throw new StillpointError(
@@ -156,6 +172,14 @@ class GridRestore {
       },
       EXIT.refused,
     );
+  }
+
+  async #running(plan: RestorePlan): Promise<PlannedMember[]> {
+    const answers = await this.#each(plan.members, { type: 'isRunning' }).catch(refusedInPlan);
+    return plan.members.filter((_, index) => {
+      const answer = answers[index];
+      return answer?.type === 'running' && answer.running;
+    });
   }
 
   async #restore(plan: RestorePlan): Promise<RestoreReport> {

@@ -50,7 +50,7 @@ export function addGlobalOptions(command: Command): Command {
       'trace, debug, info, warn, error or silent (default: warn)',
       oneOf(['trace', 'debug', 'info', 'warn', 'error', 'silent']),
     )
-    .option('--timeout <duration>', 'abort after this long: 30, 30s, 5m or 2h', parseDuration);
+    .option('--timeout <duration>', 'abort after this long: 30, 30s, 5m or 2h', parseTimeout);
 }
 
 /**
@@ -117,7 +117,18 @@ export function parseDuration(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?$/.exec(text);
   if (match === null) throw new InvalidArgumentError('write 30, 30s, 5m, 2h, 7d or 4w');
   const unit = UNITS[match[2] ?? 's'] ?? 1000;
-  return Number(match[1]) * unit;
+  const ms = Number(match[1]) * unit;
+  if (ms <= Number.MAX_SAFE_INTEGER) return ms;
+  throw new InvalidArgumentError('that is longer than anybody waits');
+}
+
+/** A timer counts no further, and a longer one would go off at once. */
+const MOST_TIMER_MS = 2 ** 31 - 1;
+
+export function parseTimeout(text: string): number {
+  const ms = parseDuration(text);
+  if (ms <= MOST_TIMER_MS) return ms;
+  throw new InvalidArgumentError('write no more than 24d, or leave it out');
 }
 
 function oneOf(allowed: readonly string[]): (text: string) => string {

@@ -3,7 +3,7 @@ import { parseCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
 import type { CatalogueEntry } from '../../shared/repository/repository.ts';
-import { selectCheckpoint } from '../checkpoint-selector.ts';
+import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
 import { table } from '../output.ts';
 import { inMegabytes } from '../progress.ts';
@@ -60,6 +60,7 @@ function registerVerify(checkpoint: Command): Command {
       withSession(command, async ({ repository: open, printer, progress }) => {
         const { repository, grid } = await open();
         const entry = await selectCheckpoint(repository, grid, id);
+        if (entry.state === 'uncommitted' || entry.state === 'deleting') throw notValid(entry);
         progress.phase(null, 'verify', entry.checkpoint);
         const damage = await repository.verify(entry.grid, entry.checkpoint, (done, total) =>
           progress.bytes('bytes read', done, total),

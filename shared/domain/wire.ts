@@ -5,6 +5,9 @@ import type { MemberAnswer, MemberCommand, MemberProgress } from './messages.ts'
 /** Raised with every change that an older peer would misread. A mismatch is refused in preflight. */
 export const PROTOCOL_VERSION = 1;
 
+/** No member is held, and no host claimed, for longer without word: `leaseSeconds` of the grid file ends there too. */
+export const MAX_LEASE_MS = 600_000;
+
 /**
  * What goes over the one stream between a coordinator and an agent, as the rest of the code sees it.
  * shared/rpc turns it into protobuf messages (proto/agent.proto) and back.

@@ -1,13 +1,15 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { parseCheckpointId } from '../domain/checkpoint-id.ts';
 import { StillpointError } from '../domain/errors.ts';
 import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
 import { forEachConcurrently } from './concurrency.ts';
 import { sha256 } from './digest.ts';
 import { isName, type Layout } from './layout.ts';
-import { damaged, parseGridManifest, parseMemberManifest } from './manifest-schema.ts';
+import { damaged, MOST_MANIFEST_BYTES, parseGridManifest, parseMemberManifest } from './manifest-schema.ts';
 import type { CatalogueEntry } from './repository.ts';
 import { readError } from './storage-error.ts';
+import { readStoredFile } from './stored-file.ts';
 
 const LOOKS_AT_ONCE = 16;
 
@@ -16,7 +18,7 @@ const LOOKS_AT_ONCE = 16;
  * another name of repository.json. No damage makes a commit object look like that.
  */
 export function isGivenUp(text: string): boolean {
-  return /^\{"format":\d+,"id":"[0-9a-f-]{36}"\}\n$/.test(text);
+  return /^\{"format":\d+,"id":"[0-9a-f-]{36}"(,"digest":"[0-9a-f]{64}")?\}\n$/.test(text);
 }
 
 /** Reads what is stored. Needs nothing but the repository: no live grid, no agent. */
@@ -107,7 +109,7 @@ async function lookAt(layout: Layout, grid: string, checkpoint: string): Promise
     if (error instanceof StillpointError && error.failure.code === 'checkpoint-missing') {
       return (await isBeingDeleted(layout, grid, checkpoint))
         ? { ...entry, state: 'deleting', cause: 'its deletion was begun and not ended' }
-        : { ...entry, state: 'uncommitted', cause: 'it was not committed' };
+        : { ...entry, state: 'uncommitted', cause: 'it has no grid.json: it was not committed' };
     }
     return { ...entry, state: 'damaged', cause: messageOf(error) };
   }
@@ -123,9 +125,9 @@ async function lookAt(layout: Layout, grid: string, checkpoint: string): Promise
 }
 
 async function isBeingDeleted(layout: Layout, grid: string, checkpoint: string): Promise<boolean> {
+  const names = await namesIn(layout.checkpoint(grid, checkpoint));
   const marks = [layout.gridManifest(grid, checkpoint), layout.deletedManifest(grid, checkpoint)];
-  const found = await Promise.all(marks.map((path) => readOrNull(path)));
-  return found.some((text) => text !== null);
+  return marks.some((mark) => names.includes(basename(mark)));
 }
 
 async function readDigested(path: string, digest: string): Promise<Buffer> {
@@ -138,12 +140,9 @@ async function readDigested(path: string, digest: string): Promise<Buffer> {
 }
 
 async function readOrNull(path: string): Promise<Buffer | null> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw readError(error, path);
-  }
+  const stored = await readStoredFile(path, MOST_MANIFEST_BYTES);
+  if (stored.type === 'damaged') throw damaged(path, `it ${stored.cause}`);
+  return stored.type === 'read' ? stored.bytes : null;
 }
 
 function newestFirst(a: CatalogueEntry, b: CatalogueEntry): number {

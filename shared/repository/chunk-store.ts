@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import type { ChunkReference } from '../domain/manifest.ts';
@@ -8,6 +8,7 @@ import type { ResultsOf } from './chunk-tasks.ts';
 import { createExclusively, makeDirectories } from './durable-files.ts';
 import type { Layout } from './layout.ts';
 import { readError, storageError } from './storage-error.ts';
+import { readStoredFile, type StoredFile } from './stored-file.ts';
 
 /** Fixed size: journals only append and page files change in place, so boundaries stay where they are. */
 export const CHUNK_BYTES = 4 * 1024 * 1024;
@@ -122,16 +123,10 @@ export class ChunkStore {
     digest: string,
     sizeBytes: number,
   ): Promise<ChunkReference | 'missing' | 'damaged'> {
-    let stored: Bytes;
-    try {
-      stored = await readFile(path);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === 'ENOENT') return 'missing';
-      // Bytes that the disk does not give back are damaged bytes; what we may not read is another matter.
-      if (code === 'EIO') return 'damaged';
-      throw readError(error, path);
-    }
+    // What is compressed is stored only where that makes it smaller.
+    const found = await readStoredFile(path, sizeBytes);
+    if (found.type !== 'read') return found.type;
+    const { bytes: stored } = found;
     const storedBytes = stored.byteLength;
     const examined = await this.#pool.run<'examine'>({ type: 'examine', stored, digest, sizeBytes });
     if (examined.type === 'damaged') return 'damaged';
@@ -141,15 +136,16 @@ export class ChunkStore {
 
   /** The plain bytes, verified; a string says what is wrong. */
   async read(grid: string, reference: ChunkReference): Promise<Bytes | string> {
-    let stored: Bytes;
+    const path = this.#layout.chunk(grid, reference.key);
+    let found: StoredFile;
     try {
-      stored = await readFile(this.#layout.chunk(grid, reference.key));
+      found = await readStoredFile(path, reference.storedBytes);
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      return code === 'ENOENT'
-        ? `chunk ${reference.key} is missing`
-        : `chunk ${reference.key} cannot be read (${code ?? String(error)})`;
+      return `chunk ${reference.key} cannot be read (${error instanceof Error ? error.message : String(error)})`;
     }
+    if (found.type === 'missing') return `chunk ${reference.key} is missing`;
+    if (found.type === 'damaged') return `chunk ${reference.key} ${found.cause}`;
+    const { bytes: stored } = found;
     const decoded = await this.#pool.run<'decode'>({ type: 'decode', stored, reference });
     return decoded.type === 'decoded' ? decoded.plain : `chunk ${reference.key} ${decoded.cause}`;
   }
@@ -158,9 +154,11 @@ export class ChunkStore {
   async isStored(grid: string, reference: ChunkReference): Promise<boolean> {
     const path = this.#layout.chunk(grid, reference.key);
     try {
-      return (await stat(path)).size === reference.storedBytes;
+      const found = await lstat(path);
+      return found.isFile() && found.size === reference.storedBytes;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+      const { code = '' } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT' || code === 'ENOTDIR') return false;
       throw readError(error, path);
     }
   }

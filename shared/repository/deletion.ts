@@ -1,8 +1,10 @@
-import { link, readFile, rename, rm, stat } from 'node:fs/promises';
+import { link, rename, rm, stat } from 'node:fs/promises';
 import { isGivenUp } from './catalogue.ts';
 import { syncDirectory } from './durable-files.ts';
 import type { Layout } from './layout.ts';
-import { readError, storageError } from './storage-error.ts';
+import { MOST_IDENTITY_BYTES } from './identity.ts';
+import { storageError } from './storage-error.ts';
+import { readStoredFile } from './stored-file.ts';
 
 /**
  * A checkpoint goes in the reverse order of its making, in three steps, each durable before the next and
@@ -37,18 +39,12 @@ export async function giveUp(layout: Layout, grid: string, checkpoint: string): 
     await link(layout.identity(), path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw storageError(error, path);
-    return isGivenUp(await readText(path));
+    const stored = await readStoredFile(path, MOST_IDENTITY_BYTES);
+    // Longer than that, or no file at all: a commit object, sound or damaged.
+    return stored.type === 'read' && isGivenUp(stored.bytes.toString());
   }
   await syncDirectory(layout.checkpoint(grid, checkpoint));
   return true;
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    throw readError(error, path);
-  }
 }
 
 export async function removeManifests(layout: Layout, grid: string, checkpoint: string): Promise<void> {

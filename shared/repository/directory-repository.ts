@@ -13,7 +13,7 @@ import { ByteBudget } from './concurrency.ts';
 import { createExclusively, removeDurably, TEMPORARY_PREFIX } from './durable-files.ts';
 import { highestEpoch, raiseEpoch } from './epochs.ts';
 import { collectGarbage, deleteCheckpoint, discardCheckpoint } from './garbage.ts';
-import { openIdentity } from './identity.ts';
+import { identityDamage, openIdentity } from './identity.ts';
 import { Layout } from './layout.ts';
 import { DirectoryMemberWriter } from './member-writer.ts';
 import { beginOperation } from './operations.ts';
@@ -132,12 +132,15 @@ class DirectoryRepository implements Repository {
     yield* verifiedBytes(this.#chunks, manifest.grid, file, fail);
   }
 
-  verify(
+  async verify(
     grid: string,
     checkpoint: string,
     progress: (bytesDone: number, bytesTotal: number) => void,
+    depth: 'bytes' | 'sizes' = 'bytes',
   ): Promise<Damage[]> {
-    return verifyCheckpoint(this.#layout, this.#chunks, grid, checkpoint, progress);
+    const own = await identityDamage(this.#layout, this.id);
+    const found = await verifyCheckpoint(this.#layout, this.#chunks, { grid, checkpoint, progress, depth });
+    return own === null ? found : [own, ...found];
   }
 
   deleteCheckpoint(grid: string, checkpoint: string): Promise<{ removedBytes: number }> {

@@ -1,13 +1,28 @@
 import { randomUUID } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readdir, stat } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { z } from 'zod';
 import { EXIT, StillpointError } from '../domain/errors.ts';
+import { sha256 } from './digest.ts';
 import { createExclusively, makeDirectories, syncDirectory } from './durable-files.ts';
 import type { Layout } from './layout.ts';
+import type { Damage } from './repository.ts';
 import { readError, storageError } from './storage-error.ts';
+import { readStoredFile } from './stored-file.ts';
 
-const identitySchema = z.object({ format: z.literal(1), id: z.uuid() });
+export const MOST_IDENTITY_BYTES = 4096;
+
+/** The digest is of the id: a flipped bit of an id is an id too. One written by hand, by our own hint, has none. */
+const identitySchema = z.strictObject({
+  format: z.literal(1),
+  id: z.uuid(),
+  digest: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
+});
+const UNREADABLE = new Set(['repository-damaged', 'repository-format']);
+const otherFormatSchema = z.object({ format: z.number() });
 
 /**
  * The id of the repository in this directory. With `create`, it is made where there is no directory or an
@@ -19,10 +34,12 @@ export async function openIdentity(layout: Layout, create: boolean): Promise<str
   if (create) {
     await makeRoot(layout.root);
     await refuseForeignFiles(layout);
-    await createExclusively(layout.identity(), `${JSON.stringify({ format: 1, id: randomUUID() })}\n`, true);
+    const id = randomUUID();
+    await createExclusively(layout.identity(), identityText({ format: 1, id, digest: sha256(id) }), true);
     const made = await readIdentity(layout);
     if (made !== null) return made;
   }
+  if ((await namesIn(layout.root)).includes(basename(layout.grids()))) throw damaged(layout, 'is missing');
   throw missing(
     `there is no repository in ${layout.root}`,
     'is it mounted? The first checkpoint makes a repository where there is none',
@@ -41,46 +58,102 @@ async function makeRoot(root: string): Promise<void> {
   }
 }
 
+/** Null while the file still says what it said when the repository was opened. */
+export async function identityDamage(layout: Layout, id: string): Promise<Damage | null> {
+  const file = basename(layout.identity());
+  try {
+    const found = await readIdentity(layout);
+    if (found === id) return null;
+    const cause = found === null ? 'it is missing' : `it is of another repository: ${found}, and not ${id}`;
+    return { member: null, file, cause };
+  } catch (error) {
+    if (!(error instanceof StillpointError) || !UNREADABLE.has(error.failure.code)) throw error;
+    return { member: null, file, cause: error.message };
+  }
+}
+
+/** Else what was named as a repository is a file, or lies below one. */
+async function isDirectory(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return [];
+    throw readError(error, directory);
+  }
+}
+
 /** A directory with something else in it was named by mistake. */
 async function refuseForeignFiles(layout: Layout): Promise<void> {
-  let names: string[];
-  try {
-    names = await readdir(layout.root);
-  } catch (error) {
-    throw readError(error, layout.root);
-  }
-  const foreign = names.find((name) => !name.startsWith('.') && name !== 'lost+found');
+  const names = await namesIn(layout.root);
+  const grids = basename(layout.grids());
+  const foreign = names.find((name) => !name.startsWith('.') && name !== 'lost+found' && name !== grids);
   // Another agent may have made the repository between our first look and now.
-  if (foreign === undefined || (await readIdentity(layout)) !== null) return;
+  if ((foreign === undefined && !names.includes(grids)) || (await readIdentity(layout)) !== null) return;
+  if (foreign === undefined) throw damaged(layout, 'is missing');
   throw missing(
     `there is no repository in ${layout.root}, and it is not empty: it holds ${foreign}`,
     'name an empty directory, or one that does not exist yet',
   );
 }
 
+/** Null where there is none. */
 async function readIdentity(layout: Layout): Promise<string | null> {
   const path = layout.identity();
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
-    throw readError(error, path);
+  const stored = await readStoredFile(path, MOST_IDENTITY_BYTES);
+  if (stored.type === 'missing') return null;
+  if (stored.type === 'damaged') {
+    if (!(await isDirectory(layout.root))) return null;
+    throw damaged(layout, stored.cause);
   }
-  try {
-    return identitySchema.parse(JSON.parse(text)).id;
-  } catch (error) {
-    throw new StillpointError(
-      {
-        code: 'repository-format',
-        message: `${path} does not describe a repository that this version knows`,
-        hint: 'use the version of stillpoint that made it, or another directory',
-      },
-      EXIT.usage,
-      { cause: error },
-    );
+  const text = stored.bytes.toString();
+  const value = parseJson(text);
+  const parsed = identitySchema.safeParse(value);
+  if (parsed.success) {
+    const { id, digest } = parsed.data;
+    if (identityText(parsed.data) === text && (digest === undefined || digest === sha256(id))) return id;
+    throw damaged(layout, 'does not have its own digest');
   }
+  const other = otherFormatSchema.safeParse(value);
+  if (!other.success || other.data.format === 1) throw damaged(layout, 'does not name a repository');
+  throw new StillpointError(
+    {
+      code: 'repository-format',
+      message: `${path} is of format ${other.data.format}, which this version does not know`,
+      hint: 'use the version of stillpoint that made it, or another directory',
+    },
+    EXIT.usage,
+  );
+}
+
+function identityText(identity: z.infer<typeof identitySchema>): string {
+  return `${JSON.stringify(identity)}\n`;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+function damaged(layout: Layout, cause: string): StillpointError {
+  return new StillpointError(
+    {
+      code: 'repository-damaged',
+      message: `${layout.identity()} ${cause}`,
+      hint: `bring it back from a copy; without one, let this line be all that is in it: {"format":1,"id":"${randomUUID()}"} and restart the agents. No checkpoint is hurt by this`,
+    },
+    EXIT.invalid,
+  );
 }
 
 function missing(message: string, hint: string): StillpointError {

@@ -2,12 +2,20 @@ import { z } from 'zod';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
 import { sha256 } from './digest.ts';
-import { checkArtifactPath, isChunkKey } from './layout.ts';
+import { checkArtifactPath, isChunkKey, isName } from './layout.ts';
+
+/**
+ * The most that is read, and written, as one manifest: text of this length is still one string of Node's. It is enough
+ * for some six terabytes of one member.
+ */
+export const MOST_MANIFEST_BYTES = 480 * 1024 * 1024;
 
 /** What is read back from a repository is not trusted to be what was written: each manifest is parsed. */
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 const count = z.number().int().nonnegative();
 const duration = z.number().nonnegative();
+/** Becomes part of a path. */
+const name = z.string().refine(isName, 'is no name');
 const token = z.object({ epoch: count, counter: count, attempt: count });
 const mark = z.object({ journalFile: z.string(), position: z.string(), name: z.string() }).nullable();
 const role = z.enum(['realm-service', 'state-keeper', 'node', 'proxy']);
@@ -39,7 +47,9 @@ const chunk = z
     storedBytes: count,
     codec: z.enum(['zstd', 'none']),
   })
-  .refine(({ key, digest: content }) => isChunkKey(key) && key.startsWith(content), 'is not named by digest');
+  .refine(({ key, digest: content }) => isChunkKey(key) && key.startsWith(content), 'is not named by digest')
+  // Compressed only where that makes it smaller: so a manifest bounds what is read of a chunk.
+  .refine(({ sizeBytes, storedBytes }) => storedBytes <= sizeBytes, 'is stored larger than it is');
 
 const artifact = z.discriminatedUnion('kind', [
   z
@@ -83,7 +93,7 @@ export const memberManifestSchema = z.object({
   checkpoint: z.string(),
   token,
   member: z.object({
-    name: z.string(),
+    name,
     host: z.string(),
     role,
     copyset: z.string().nullable(),
@@ -113,25 +123,27 @@ const gridManifestSchema = z.object({
   storedBytes: count,
   journalMap: z.record(z.string(), z.string()),
   copysets: z.array(z.string()),
-  members: z.array(
-    z.object({
-      name: z.string(),
-      host: z.string(),
-      role,
-      copyset: z.string().nullable(),
-      engine,
-      address: z.string(),
-      primary: z.boolean(),
-      manifestDigest: digest,
-      mark,
-      incarnation: z.string(),
-      fenceMs: duration,
-      markMs: duration,
-      thawMs: duration,
-      sizeBytes: count,
-      storedBytes: count,
-    }),
-  ),
+  members: z
+    .array(
+      z.object({
+        name,
+        host: z.string(),
+        role,
+        copyset: z.string().nullable(),
+        engine,
+        address: z.string(),
+        primary: z.boolean(),
+        manifestDigest: digest,
+        mark,
+        incarnation: z.string(),
+        fenceMs: duration,
+        markMs: duration,
+        thawMs: duration,
+        sizeBytes: count,
+        storedBytes: count,
+      }),
+    )
+    .refine((all) => new Set(all.map((one) => one.name)).size === all.length, 'names a member twice'),
   absent: z.array(z.string()),
   warnings: z.array(z.string()),
 });
@@ -141,33 +153,37 @@ export function parseMemberManifest(text: string, file: string): MemberManifest 
 }
 
 /**
- * The commit object has nothing above it that names its digest, so it carries its own. Comparing the whole
- * text, and not only the manifest in it, finds every flipped bit.
+ * The commit object has nothing above it that names its digest, so it carries its own. The digest is of the text as it
+ * stands, and what stands around it is fixed: every flipped bit is found before anything is made of the text.
  */
-const sealed = z.object({ digest, manifest: z.unknown() });
+const SEAL = /^\{"digest":"([0-9a-f]{64})","manifest":/;
+const SEAL_END = '}\n';
 
 export function sealGridManifest(manifest: GridManifest): string {
-  return seal(manifest);
+  const text = JSON.stringify(manifest);
+  return `{"digest":"${sha256(text)}","manifest":${text}${SEAL_END}`;
 }
 
 export function parseGridManifest(text: string, file: string): GridManifest {
-  const { manifest } = parse(sealed, parseJson(text, file), file);
-  if (seal(manifest) !== text) throw damaged(file, 'it does not have its own digest');
-  return parse(gridManifestSchema, manifest, file) as GridManifest;
-}
-
-function seal(manifest: unknown): string {
-  return `${JSON.stringify({ digest: sha256(JSON.stringify(manifest)), manifest })}\n`;
+  const [head = '', own] = SEAL.exec(text) ?? [];
+  const manifest = text.slice(head.length, -SEAL_END.length);
+  if (!text.endsWith(SEAL_END) || sha256(manifest) !== own)
+    throw damaged(file, 'it does not have its own digest');
+  return parse(gridManifestSchema, parseJson(manifest, file), file) as GridManifest;
 }
 
 /** Nothing is written that could not be read back. */
 export function checkWritable(schema: z.ZodType, text: string, file: string): void {
+  if (text.length > MOST_MANIFEST_BYTES) throw notWritable(file, 'it is too long');
   const parsed = schema.safeParse(JSON.parse(text));
-  if (parsed.success) return;
-  throw new StillpointError(
+  if (!parsed.success) throw notWritable(file, issueOf(parsed.error));
+}
+
+function notWritable(file: string, cause: string): StillpointError {
+  return new StillpointError(
     {
       code: 'bad-manifest',
-      message: `${file} is not written: ${issueOf(parsed.error)}`,
+      message: `${file} is not written: ${cause}`,
       hint: 'this is a fault of stillpoint: report it with this line and the log of the agent',
     },
     EXIT.aborted,

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { lstat, open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { EXIT, StillpointError } from '../domain/errors.ts';
@@ -7,6 +7,7 @@ import { createExclusively, ensureDirectory, removeDurably } from './durable-fil
 import type { Layout } from './layout.ts';
 import type { OperationLease } from './repository.ts';
 import { storageError } from './storage-error.ts';
+import { readStoredFile } from './stored-file.ts';
 
 /**
  * Who works in a grid's part of the repository. A running checkpoint relies on chunks that no committed
@@ -38,6 +39,8 @@ const SILENT_MS = {
 } as const;
 export const COLLECTION_REFRESH_MS = 4000;
 const LOOK_AGAIN_MS = 200;
+/** A marker says who holds it, and no more. */
+const MOST_MARKER_BYTES = 64 * 1024;
 
 const markerSchema = z.object({ holder: z.string() });
 const COLLECTION = /^collection-([^~]*)~[0-9a-f-]{36}\.json$/;
@@ -136,10 +139,14 @@ async function othersOf(layout: Layout, grid: string, kind: Kind, ownPath: strin
   return holders;
 }
 
+/** A marker that cannot be read is still one: its name has to do for its holder's. */
 async function look(path: string): Promise<{ holder: string; writtenAt: number } | null> {
   try {
-    const writtenAt = (await stat(path)).mtimeMs;
-    const parsed = markerSchema.safeParse(parseJson(await readFile(path, 'utf8')));
+    const writtenAt = (await lstat(path)).mtimeMs;
+    const stored = await readStoredFile(path, MOST_MARKER_BYTES);
+    if (stored.type === 'missing') return null;
+    const text = stored.type === 'read' ? stored.bytes.toString() : '';
+    const parsed = markerSchema.safeParse(parseJson(text));
     return { holder: parsed.data?.holder ?? basename(path), writtenAt };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;

@@ -7,8 +7,8 @@ import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
  * directory synced). Write once: nothing is ever overwritten. Nothing refers to what is not yet durable.
  * All methods may be called by several processes on several hosts at once.
  * Rejections are StillpointErrors: `repository-full`, `repository-read-only`, `repository-failed` (anything
- * else the disk says), `repository-missing`, `repository-format`, `repository-busy` (garbage is collected, or
- * this process was taken for dead), `chunk-damaged`, `manifest-damaged`, `bad-manifest` (what is to be written
+ * else the disk says), `repository-missing`, `repository-format`, `repository-damaged`, `repository-busy` (garbage is collected, or
+ * this process was taken for dead), `chunk-damaged`, `manifest-damaged`, `decision-damaged`, `bad-manifest` (what is to be written
  * could not be read back), `bad-name`, `checkpoint-missing`, `checkpoint-exists`.
  */
 export interface Repository {
@@ -42,11 +42,15 @@ export interface Repository {
   /** The verified bytes of one file artifact, in order. */
   readFile(manifest: MemberManifest, path: string): AsyncIterable<Uint8Array>;
 
-  /** Re-reads every byte. Resolves with all damage found, empty when there is none. */
+  /**
+   * Re-reads every byte. Resolves with all damage found, empty when there is none. With `sizes` the bytes of chunks are
+   * not read: every manifest is, and each chunk is looked at, whether it is there and as long as it should be.
+   */
   verify(
     grid: string,
     checkpoint: string,
     progress: (bytesDone: number, bytesTotal: number) => void,
+    depth?: 'bytes' | 'sizes',
   ): Promise<Damage[]>;
 
   /**

@@ -13,6 +13,14 @@ type FileArtifact = Extract<Artifact, { kind: 'file' }>;
 const FILES_AT_ONCE = 4;
 const READ_AHEAD_CHUNKS = 4;
 
+interface VerifyInput {
+  readonly grid: string;
+  readonly checkpoint: string;
+  readonly progress: (bytesDone: number, bytesTotal: number) => void;
+  /** `sizes`: chunks are looked at and not read. */
+  readonly depth: 'bytes' | 'sizes';
+}
+
 /**
  * Re-reads every byte that a restore would need, and names all damage, file by file. A damaged manifest is
  * damage; a checkpoint that was never committed rejects `checkpoint-missing`.
@@ -20,9 +28,7 @@ const READ_AHEAD_CHUNKS = 4;
 export async function verifyCheckpoint(
   layout: Layout,
   chunks: ChunkStore,
-  grid: string,
-  checkpoint: string,
-  progress: (bytesDone: number, bytesTotal: number) => void,
+  { grid, checkpoint, progress, depth }: VerifyInput,
 ): Promise<Damage[]> {
   let manifest: GridManifest;
   try {
@@ -47,10 +53,13 @@ export async function verifyCheckpoint(
     const files = member.artifacts.filter((artifact) => artifact.kind === 'file');
     const found = new Map<string, string>();
     await forEachConcurrently(files, FILES_AT_ONCE, async (file) => {
-      const cause = await damageOf(chunks, grid, file, (bytes) => {
-        bytesDone += bytes;
-        progress(bytesDone, manifest.sizeBytes);
-      });
+      const cause =
+        depth === 'sizes'
+          ? await sizeDamageOf(chunks, grid, file)
+          : await damageOf(chunks, grid, file, (bytes) => {
+              bytesDone += bytes;
+              progress(bytesDone, manifest.sizeBytes);
+            });
       if (cause !== null) found.set(file.path, cause);
     });
     for (const { path } of files) {
@@ -106,6 +115,14 @@ async function damageOf(
     if (error instanceof DamageFound) return error.message;
     throw error;
   }
+}
+
+/** The first chunk that is not there with its size. */
+async function sizeDamageOf(chunks: ChunkStore, grid: string, file: FileArtifact): Promise<string | null> {
+  for (const chunk of file.chunks) {
+    if (!(await chunks.isStored(grid, chunk))) return `chunk ${chunk.key} is missing or has another size`;
+  }
+  return null;
 }
 
 class DamageFound extends Error {}

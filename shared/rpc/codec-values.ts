@@ -1,6 +1,7 @@
 import { StillpointError, type Failure, type MemberState, type Phase } from '../domain/errors.ts';
 import type { HostDescription, Mark, MemberDescription, DefinedProcess, Realm } from '../domain/grid.ts';
 import type { Token } from '../domain/token.ts';
+import { MAX_LEASE_MS } from '../domain/wire.ts';
 import type * as wire from './generated/agent.ts';
 
 /** Values that several messages share, domain ↔ wire. What is not understood is a `bad-message`. */
@@ -82,10 +83,28 @@ export function fromMark(mark: Mark | null): wire.Mark | undefined {
   return mark === null ? undefined : { ...mark };
 }
 
-/** Sizes travel as 64 bits and are numbers here: exact up to 9 petabytes. */
+/** Sizes travel as 64 bits and are numbers here: exact up to 9 petabytes, and none is larger. */
 export function toCount(value: bigint): number {
   if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw badMessage('a number that is too large');
   return Number(value);
+}
+
+/** Milliseconds of something that has happened. */
+export function toDuration(value: number, what: string): number {
+  if (value >= 0 && Number.isFinite(value)) return value;
+  throw badMessage(`${what} is ${value}`);
+}
+
+/** Milliseconds for which a member may be held, or a host be claimed: more than anybody may ask for is refused. */
+export function toLease(value: number): number {
+  if (value > 0 && value <= MAX_LEASE_MS) return value;
+  throw badMessage(`lease is ${value}`);
+}
+
+/** Becomes part of a path at the agent. */
+export function toName(value: string, what: string): string {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/.test(value)) return value;
+  throw badMessage(`${what} is ${JSON.stringify(value.slice(0, 40))}`);
 }
 
 export function fromCount(value: number): bigint {

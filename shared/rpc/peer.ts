@@ -12,9 +12,12 @@ export const GRID_URI = 'stillpoint:grid:';
 
 export function peerOf(raw: Buffer | undefined): Peer {
   if (raw === undefined) return { name: 'unknown', role: null, grid: null };
-  const certificate = new X509Certificate(raw);
+  const certificate = parsed(raw);
+  if (certificate === null) return { name: 'unknown', role: null, grid: null };
+  // Undefined where a certificate has none, whatever its type says.
+  const own = certificate.subject as string | undefined;
   const subject = new Map(
-    certificate.subject.split('\n').map((line) => {
+    (own ?? '').split('\n').map((line) => {
       const [key, ...value] = line.split('=');
       return [key ?? '', value.join('=')];
     }),
@@ -28,4 +31,12 @@ export function peerOf(raw: Buffer | undefined): Peer {
     role: unit === 'agent' || unit === 'coordinator' ? unit : null,
     grid: uri === undefined ? null : uri.slice(`URI:${GRID_URI}`.length),
   };
+}
+
+function parsed(raw: Buffer): X509Certificate | null {
+  try {
+    return new X509Certificate(raw);
+  } catch {
+    return null;
+  }
 }

@@ -1,7 +1,7 @@
 import { assertNever } from '../domain/assert-never.ts';
 import type { MemberCommand } from '../domain/messages.ts';
 import type { AgentRequest, RestoreStep } from '../domain/wire.ts';
-import { badMessage, oneOf, present, toProcess, toToken } from './codec-values.ts';
+import { badMessage, oneOf, present, toLease, toName, toProcess, toToken } from './codec-values.ts';
 import type * as wire from './generated/agent.ts';
 
 /** What the coordinator says: domain → wire. */
@@ -75,9 +75,9 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
       return {
         type: 'claim',
         id: value.id,
-        operation: value.operation,
+        operation: toName(value.operation, 'operation'),
         purpose: oneOf(value.purpose, ['checkpoint', 'restore'], 'purpose'),
-        leaseMs: positive(value.leaseMs, 'lease'),
+        leaseMs: toLease(value.leaseMs),
       };
     case 'keepAlive':
       return { type: 'keepAlive' };
@@ -140,9 +140,9 @@ function decodeCommand(received: WireCommand | undefined): MemberCommand {
     case 'prepare':
       return { type: 'prepare', checkpoint: value.checkpoint, maintenance: value.maintenance };
     case 'arm':
-      return { type: 'arm', token: toToken(value.token), leaseMs: positive(value.leaseMs, 'lease') };
+      return { type: 'arm', token: toToken(value.token), leaseMs: toLease(value.leaseMs) };
     case 'freeze':
-      return { type: 'freeze', token: toToken(value.token), leaseMs: positive(value.leaseMs, 'lease') };
+      return { type: 'freeze', token: toToken(value.token), leaseMs: toLease(value.leaseMs) };
     case 'thaw':
       return { type: 'thaw', token: toToken(value.token) };
     case 'renew':
@@ -219,9 +219,4 @@ function decodeStep(received: WireStep | undefined): RestoreStep {
     default:
       throw badMessage('an unknown step');
   }
-}
-
-function positive(value: number, what: string): number {
-  if (value > 0 && Number.isFinite(value)) return value;
-  throw badMessage(`${what} is ${value}`);
 }

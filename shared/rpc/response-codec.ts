@@ -11,6 +11,7 @@ import {
   present,
   STATES,
   toCount,
+  toDuration,
   toFailure,
   toHost,
   toMark,
@@ -197,12 +198,12 @@ function decodeAnswer(received: WireAnswer | undefined): MemberAnswer {
         token: toToken(value.token),
         incarnation,
         mark: toMark(value.mark),
-        fenceMs,
-        markMs,
+        fenceMs: toDuration(fenceMs, 'fence'),
+        markMs: toDuration(markMs, 'mark'),
       };
     }
     case 'released':
-      return { type: 'released', token: toToken(value.token), thawMs: value.thawMs };
+      return { type: 'released', token: toToken(value.token), thawMs: toDuration(value.thawMs, 'thaw') };
     case 'thawed':
       return { type: 'thawed', token: toToken(value.token), proof: decodeProof(value) };
     case 'collected':

@@ -1,6 +1,10 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
 import { StillpointError } from '../domain/errors.ts';
+
+/** A file of certificates may hold a few; none is as long as this. */
+const MOST_BYTES = 1024 * 1024;
 
 /** Where the certificates of one side lie: absolute paths. */
 export interface TlsFiles {
@@ -25,6 +29,7 @@ export async function loadTls(files: TlsFiles): Promise<TlsMaterial> {
   const certificate = parse(files.cert, () => new X509Certificate(cert));
   const privateKey = parse(files.key, () => createPrivateKey(key));
   if (!certificate.checkPrivateKey(privateKey)) throw keyDiffers(files);
+  parse(files.cert, () => createSecureContext({ ca, cert, key }));
   return { ca, cert, key };
 }
 
@@ -51,10 +56,12 @@ export async function checkPrivateKeyFile(path: string): Promise<void> {
 
 async function read(path: string): Promise<Buffer> {
   try {
-    return await readFile(path);
+    const { size } = await stat(path);
+    if (size <= MOST_BYTES) return await readFile(path);
   } catch {
     throw missing(path);
   }
+  throw unreadable(path);
 }
 
 function parse<T>(path: string, use: () => T): T {
@@ -62,12 +69,16 @@ function parse<T>(path: string, use: () => T): T {
     return use();
   } catch {
     // What OpenSSL says of it helps nobody, and it may hold bytes of a key.
-    throw new StillpointError({
-      code: 'certificate-unreadable',
-      message: `${path} is not what it should be in PEM`,
-      hint: 'look at `tls` in the file: ca and cert are certificates, key is a private key without a passphrase',
-    });
+    throw unreadable(path);
   }
+}
+
+function unreadable(path: string): StillpointError {
+  return new StillpointError({
+    code: 'certificate-unreadable',
+    message: `${path} is not what it should be in PEM`,
+    hint: 'look at `tls` in the file: ca and cert are certificates, key is a private key without a passphrase',
+  });
 }
 
 function keyDiffers(files: TlsFiles): StillpointError {

@@ -1,8 +1,14 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { LineCounter, isScalar, parseDocument, visit, type Document } from 'yaml';
+import { Lexer, LineCounter, isScalar, parseDocument, visit, type Document } from 'yaml';
 import type { z } from 'zod';
 import { StillpointError } from '../domain/errors.ts';
+
+/** Hundreds of members fit in many times. */
+const MOST_BYTES = 1024 * 1024;
+const MOST_DEPTH = 50;
+/** Columns. */
+const MOST_INDENT = 300;
 
 /**
  * Reads a YAML file into what its schema says. `${NAME}` in a value is the environment variable NAME
@@ -11,6 +17,8 @@ import { StillpointError } from '../domain/errors.ts';
 export async function loadYamlFile<T>(path: string, schema: z.ZodType<T>): Promise<T> {
   let text: string;
   try {
+    const { size } = await stat(path);
+    if (size > MOST_BYTES) throw new Error(`it is ${size} bytes long`);
     text = await readFile(path, 'utf8');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
@@ -20,21 +28,47 @@ export async function loadYamlFile<T>(path: string, schema: z.ZodType<T>): Promi
     );
   }
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
-  const [syntax] = document.errors;
   const file = basename(path);
+  checkDepth(text, file);
+  const document = attempt(file, () => parseDocument(text, { lineCounter: lines }));
+  const [syntax] = document.errors;
   if (syntax !== undefined) {
     throw bad(
       `${file}:${lines.linePos(syntax.pos[0]).line}: ${syntax.message.split('\n')[0] ?? 'not YAML'}`,
       'mend the YAML there',
     );
   }
-  expandEnvironment(document, file, lines);
-  const parsed = schema.safeParse(document.toJS());
+  attempt(file, () => expandEnvironment(document, file, lines));
+  const parsed = schema.safeParse(attempt<unknown>(file, () => document.toJS()));
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.flatMap((issue) => inWords(issue, document, lines, file));
   const [first = `${file}: does not fit`, ...others] = problems;
   throw bad(first, others.length === 0 ? 'see the documentation of this file' : `also: ${others.join('; ')}`);
+}
+
+/** The parser takes seconds for brackets in brackets in brackets, and none of our files has more than a few. */
+function checkDepth(text: string, file: string): void {
+  let depth = 0;
+  for (const token of new Lexer().lex(text)) {
+    if (token === '[' || token === '{') depth += 1;
+    else if (token === ']' || token === '}') depth -= 1;
+    if (depth > MOST_DEPTH || (token.length > MOST_INDENT && token.trim() === ''))
+      throw bad(`${file}: is nested too deep`, 'see the documentation of this file');
+  }
+}
+
+/** The parser gives up on some texts by throwing: aliases of aliases without end, or brackets in brackets. */
+function attempt<T>(file: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof StillpointError) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    throw bad(
+      `${file}: cannot be taken apart: ${why.split('\n')[0] ?? ''}`,
+      'write it without such anchors, aliases or nesting',
+    );
+  }
 }
 
 function expandEnvironment(document: Document, file: string, lines: LineCounter): void {

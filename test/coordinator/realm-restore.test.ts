@@ -1,24 +1,27 @@
 import { expect } from 'chai';
 import { restoreGrid } from '../../coordinator/restore.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
+import type { GridManifest } from '../../shared/domain/manifest.ts';
 import { createLog } from '../../shared/runtime/log.ts';
 import { manifestOf } from './descriptions.ts';
 import { DOWN, each, NAMES, realmGrid } from './realm-grid.ts';
-import { patient, quiet, scriptedAgents, type ScriptedAgents } from './scripted-agents.ts';
+import { patient, quiet, scriptedAgents, storeManifest, type ScriptedAgents } from './scripted-agents.ts';
 
 // Goal: the steps of a restore come in an order in which each process finds what it needs.
 // Method: agents that remember what they were asked, over the real wire.
 
-const manifest = manifestOf(
+const described = manifestOf(
   realmGrid().flatMap(({ host, members }) => members.map((member) => ({ host, member }))),
 );
 const target = realmGrid({ ...each(NAMES, DOWN), a2: { ...DOWN, address: 'elsewhere:7000' } });
 
 describe('the restore of a grid with a realm', () => {
   let agents: ScriptedAgents;
+  let manifest: GridManifest;
 
   before(async () => {
     agents = await scriptedAgents(target);
+    manifest = await storeManifest(agents.repository, described);
   });
 
   after(() => agents.close());
@@ -26,6 +29,7 @@ describe('the restore of a grid with a realm', () => {
   beforeEach(() => {
     agents.asked.splice(0);
     agents.onRequest = () => undefined;
+    agents.running = false;
   });
 
   const restore = (options: { stop?: boolean; dryRun?: boolean } = {}): ReturnType<typeof restoreGrid> =>
@@ -61,6 +65,7 @@ describe('the restore of a grid with a realm', () => {
   });
 
   it('stops proxies, nodes, keepers, realm services, in this order', async () => {
+    agents.running = true;
     await restore({ stop: true });
 
     const order = steps('stop').map((step) => step.slice('stop '.length));

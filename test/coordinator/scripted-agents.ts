@@ -4,6 +4,7 @@ import type { ProgressView } from '../../coordinator/progress.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
 import type { MemberCommand } from '../../shared/domain/messages.ts';
+import type { GridManifest } from '../../shared/domain/manifest.ts';
 import {
   PROTOCOL_VERSION,
   type AgentRequest,
@@ -15,6 +16,7 @@ import type { Repository } from '../../shared/repository/repository.ts';
 import { serveAgents, type AgentServer, type ServerStream } from '../../shared/rpc/agent-server.ts';
 import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
+import { inPieces, rows } from '../repository/samples.ts';
 
 type Numbered = Extract<AgentRequest, { id: number }>;
 
@@ -30,6 +32,8 @@ export interface ScriptedAgents {
   onRequest: (host: string, request: Numbered) => void;
   /** What an agent says to a command for a member: any messages, in this order. Nothing by default. */
   onCommand: (host: string, member: string, command: MemberCommand) => Promise<readonly AgentResponse[]>;
+  /** What every process answers when it is asked whether it runs. */
+  running: boolean;
   close(): Promise<void>;
 }
 
@@ -69,6 +73,7 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     asked: [],
     onRequest: () => undefined,
     onCommand: () => Promise.resolve([]),
+    running: false,
     async close() {
       await Promise.all(servers.map((server) => server.close()));
       await repository.close();
@@ -76,6 +81,32 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     },
   };
   return agents;
+}
+
+/** Stores and commits what a manifest names, so that it can be restored: of each member one file. */
+export async function storeManifest(repository: Repository, manifest: GridManifest): Promise<GridManifest> {
+  const { grid, checkpoint, token } = manifest;
+  const members = await Promise.all(
+    manifest.members.map(async (member) => {
+      const { name, host, role, copyset, engine, address, primary, mark } = member;
+      const writer = repository.beginMember(grid, checkpoint);
+      await writer.file({ path: 'base/rows', mode: 0o600, mtimeMs: 0 }, inPieces(rows(5000, name)));
+      const identity = { version: '1', dataIdentity: 'd', freezeKind: 'fenced' as const };
+      const finished = await writer.finish({
+        format: 1,
+        grid,
+        checkpoint,
+        token,
+        member: { name, host, role, copyset, engine, address, primary, ...identity },
+        mark,
+        engineFacts: null,
+      });
+      return { ...member, ...finished };
+    }),
+  );
+  const stored = { ...manifest, members };
+  await repository.commit(stored);
+  return stored;
 }
 
 async function serve(agents: ScriptedAgents, index: number, stream: ServerStream): Promise<void> {
@@ -112,14 +143,16 @@ function answer(agents: ScriptedAgents, host: HostDescription, request: Numbered
     case 'settle':
       return { type: 'settled', id, warnings: [] };
     case 'restore':
-      return { type: 'restored', id, result: stepResult(request.step.type) };
+      // A process that was told to stop runs no more.
+      if (request.step.type === 'stop') agents.running = false;
+      return { type: 'restored', id, result: stepResult(request.step.type, agents.running) };
     default:
       return { type: 'done', id };
   }
 }
 
-function stepResult(step: string): RestoreStepResult {
-  if (step === 'isRunning') return { type: 'running', running: false };
+function stepResult(step: string, running: boolean): RestoreStepResult {
+  if (step === 'isRunning') return { type: 'running', running };
   if (step === 'verify') return { type: 'verified', checks: [], warnings: [], prepared: [] };
   return { type: 'done', bytes: 0 };
 }

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { createHash } from 'node:crypto';
-import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RestoreReport } from '../../coordinator/reports.ts';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
@@ -118,6 +118,49 @@ describe('a restore that fails', () => {
     const { code, stdout } = await command.finished;
     expect(code, stdout).to.equal(7);
     await expectAsBefore();
+  });
+
+  /** Flips one bit of the largest chunk; the function that is returned flips it back. */
+  function damageChunk(): () => void {
+    const room = join(grid.repository, 'grids', grid.name, 'chunks');
+    const [chunk = ''] = readdirSync(room, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .sort((one, other) => lstatSync(other).size - lstatSync(one).size);
+    const bytes = readFileSync(chunk);
+    const hurt = Buffer.from(bytes);
+    hurt[hurt.length >> 1] = (hurt[hurt.length >> 1] ?? 0) ^ 1;
+    writeFileSync(chunk, hurt);
+    return () => writeFileSync(chunk, bytes);
+  }
+
+  it('because a chunk is damaged, and nothing runs: found while it is staged', async () => {
+    const putBack = damageChunk();
+    const { code, json, stdout } = await grid.run(['restore', 'good', '--yes', ...JSON_OUTPUT]);
+    putBack();
+    expect(code, stdout).to.equal(7);
+    expect(json).to.have.nested.property('error.code', 'chunk-damaged');
+    expect(json).to.have.nested.property('error.phase', 'stage');
+    await expectAsBefore();
+  });
+
+  it('because a chunk is damaged, and servers run: found before the first of them is stopped', async () => {
+    const started = (): Promise<unknown> =>
+      Promise.all(
+        grid.members.map(({ server }) => server.query('SELECT pg_postmaster_start_time()::text AS at')),
+      );
+    for (const { server } of grid.members) await server.start();
+    const atFirst = await started();
+    const putBack = damageChunk();
+    const { code, json, stdout } = await grid.run(['restore', 'good', '--stop', '--yes', ...JSON_OUTPUT]);
+    putBack();
+    expect(code, stdout).to.equal(6);
+    expect(json).to.have.nested.property('error.code', 'checkpoint-damaged');
+    expect(json)
+      .to.have.nested.property('error.member')
+      .that.matches(/^(aa|ba)$/);
+    expect(await started()).to.deep.equal(atFirst);
+    for (const { server } of grid.members) server.stop();
   });
 
   it('and the same restore without the failure succeeds, and lists prepared transactions with what was decided', async () => {

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { constants, rmSync } from 'node:fs';
 import files from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 
@@ -39,7 +39,7 @@ export function watchSteps(watcher: Watcher): { restore(): void } {
     };
   }
   files.open = async (path, flags, mode) => {
-    if (flags !== 'r') await watcher({ call: 'open', path: String(path), from: null, sizeBytes: 0 });
+    if (!reads(flags)) await watcher({ call: 'open', path: String(path), from: null, sizeBytes: 0 });
     const handle = await original.open(path, flags, mode);
     watchHandle(handle, String(path), watcher);
     return handle;
@@ -51,6 +51,12 @@ export function watchSteps(watcher: Watcher): { restore(): void } {
       syncBuiltinESMExports();
     },
   };
+}
+
+/** Opened for reading alone, in words or in bits: that changes nothing. */
+function reads(flags: string | number | undefined): boolean {
+  if (typeof flags === 'number') return (flags & (constants.O_WRONLY | constants.O_RDWR)) === 0;
+  return flags === 'r';
 }
 
 function watchHandle(handle: files.FileHandle, path: string, watcher: Watcher): void {

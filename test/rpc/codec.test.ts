@@ -11,7 +11,8 @@ import { decodeResponse, encodeResponse } from '../../shared/rpc/response-codec.
 
 const text = fc.string({ maxLength: 30 });
 const id = fc.nat();
-const ms = fc.double({ min: 0.1, max: 1e6, noNaN: true });
+const ms = fc.double({ min: 0.1, max: 600_000, noNaN: true });
+const name = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,20}$/);
 const count = fc.nat();
 const token = fc.record({ epoch: fc.nat(), counter: fc.nat(), attempt: fc.nat() });
 const failure = fc
@@ -63,7 +64,7 @@ const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
   fc.record({
     type: fc.constant('claim' as const),
     id,
-    operation: text,
+    operation: name,
     purpose: fc.constantFrom('checkpoint' as const, 'restore' as const),
     leaseMs: ms,
   }),

@@ -2,7 +2,8 @@ import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import { AcknowledgementGate } from './acknowledgement-gate.ts';
 import type { ConnectionSettings } from './connection.ts';
 import { parseLsn } from './lsn.ts';
-import { parseStreamMessage, ReplicationConnection, standbyStatus } from './replication-connection.ts';
+import { ReplicationConnection } from './replication-connection.ts';
+import { parseStreamMessage, standbyStatus } from './stream-messages.ts';
 
 /**
  * The synchronous standby that is the fence. While it is armed every commit of the server waits for the word

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { StillpointError } from '../../../shared/domain/errors.ts';
+import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 
 export interface StoredFile {
   readonly sizeBytes: number;
@@ -25,27 +25,40 @@ const manifestSchema = z.object({
  * against what was stored: every file there, with its size and SHA-256. Throws `base-copy-damaged`.
  */
 export function checkBackupManifest(text: string, stored: ReadonlyMap<string, StoredFile>): void {
-  const manifest = manifestSchema.parse(JSON.parse(text));
+  const manifest = parsed(text);
   const sealed = text.slice(0, text.lastIndexOf('"Manifest-Checksum"'));
   if (createHash('sha256').update(sealed).digest('hex') !== manifest['Manifest-Checksum']) {
-    throw damaged('the backup manifest does not have its own checksum');
+    throw damagedCopy('the backup manifest does not have its own checksum');
   }
   for (const file of manifest.Files) {
     const path = file.Path ?? Buffer.from(file['Encoded-Path'] ?? '', 'hex').toString('utf8');
     const found = stored.get(path);
-    if (found === undefined) throw damaged(`${path} is in the backup manifest and was not received`);
+    if (found === undefined) throw damagedCopy(`${path} is in the backup manifest and was not received`);
     if (found.sizeBytes !== file.Size)
-      throw damaged(`${path} has ${found.sizeBytes} bytes, the backup manifest says ${file.Size}`);
+      throw damagedCopy(`${path} has ${found.sizeBytes} bytes, the backup manifest says ${file.Size}`);
     if (file['Checksum-Algorithm'] === 'SHA256' && file.Checksum !== found.digest) {
-      throw damaged(`${path} does not have the checksum of the backup manifest`);
+      throw damagedCopy(`${path} does not have the checksum of the backup manifest`);
     }
   }
 }
 
-function damaged(message: string): StillpointError {
-  return new StillpointError({
-    code: 'base-copy-damaged',
-    message,
-    hint: "the copy was changed on its way: look at the network and at the server's memory, then try again",
-  });
+function parsed(text: string): z.infer<typeof manifestSchema> {
+  try {
+    return manifestSchema.parse(JSON.parse(text));
+  } catch (error) {
+    throw damagedCopy('the backup manifest is not one', error);
+  }
+}
+
+/** What the server sent is not what it has. */
+export function damagedCopy(message: string, cause?: unknown): StillpointError {
+  return new StillpointError(
+    {
+      code: 'base-copy-damaged',
+      message,
+      hint: "the copy was changed on its way: look at the network and at the server's memory, then try again",
+    },
+    EXIT.aborted,
+    { cause },
+  );
 }

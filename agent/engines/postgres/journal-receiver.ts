@@ -4,7 +4,9 @@ import { StillpointError } from '../../../shared/domain/errors.ts';
 import { agentDiskError } from '../../disk-error.ts';
 import type { ConnectionSettings } from './connection.ts';
 import { formatLsn, parseLsn, segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
-import { parseStreamMessage, ReplicationConnection, standbyStatus } from './replication-connection.ts';
+import { ReplicationConnection } from './replication-connection.ts';
+import { parseStreamMessage, standbyStatus } from './stream-messages.ts';
+import { journalDamaged } from './wal-records.ts';
 
 const STATUS_EVERY_MS = 1000;
 /** More than this received and not yet written: the server is asked to wait. */
@@ -75,7 +77,8 @@ export class JournalReceiver {
       await connection.startStreaming(
         `START_REPLICATION SLOT ${slot} PHYSICAL ${formatLsn(start)} TIMELINE ${timeline}`,
         (bytes) => receiver.#receive(bytes),
-        (error) => receiver.#fail(streamLost(settings.name, error)),
+        (error) =>
+          receiver.#fail(error instanceof StillpointError ? error : streamLost(settings.name, error)),
       );
       return receiver;
     } catch (error) {
@@ -103,10 +106,18 @@ export class JournalReceiver {
   }
 
   #receive(bytes: Buffer): void {
+    if (this.#failure !== null) return;
     const message = parseStreamMessage(bytes);
     if (message.type === 'keepalive') {
       if (message.replyWanted) this.#sendStatus();
       return;
+    }
+    // A hole would be zeros in a file, and nobody would know.
+    if (message.start !== this.#received) {
+      const [start, expected] = [formatLsn(message.start), formatLsn(this.#received)];
+      return this.#fail(
+        journalDamaged(`the server sent its journal from ${start}, where ${expected} was to follow`),
+      );
     }
     this.#received = message.start + BigInt(message.bytes.length);
     this.#writing = this.#writing

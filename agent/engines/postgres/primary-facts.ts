@@ -1,6 +1,6 @@
 import type { Client } from 'pg';
 import type { Mark } from '../../../shared/domain/grid.ts';
-import type { BaseCopy } from './base-copy.ts';
+import type { BaseCopy } from './archive-receiver.ts';
 import { readSubscriptions } from './collect.ts';
 import type { PostgresFacts } from './facts.ts';
 import type { JournalReceiver } from './journal-receiver.ts';

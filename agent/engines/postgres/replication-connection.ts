@@ -56,7 +56,7 @@ export class ReplicationConnection {
 
   /**
    * START_REPLICATION: resolves when the server streams. `received` is called with each message, whose bytes
-   * are the caller's; `ended` once, with the reason.
+   * are the caller's, and which ends the stream where it throws; `ended` once, with the reason.
    */
   startStreaming(
     command: string,
@@ -65,7 +65,10 @@ export class ReplicationConnection {
   ): Promise<void> {
     return new Promise((resolve, reject) => {
       let streaming = false;
+      let over = false;
       const end = (error: Error): void => {
+        if (over) return;
+        over = true;
         if (streaming) ended(error);
         else reject(connectionError(this.#settings, error));
       };
@@ -75,7 +78,15 @@ export class ReplicationConnection {
       });
       this.#client.once('end', () => end(new Error('the server closed the connection')));
       this.#submit(command, {
-        copyData: received,
+        copyData: (bytes) => {
+          try {
+            received(bytes);
+          } catch (error) {
+            // Thrown on, it would end the process: whoever calls this is the socket.
+            this.close();
+            end(error instanceof Error ? error : new Error(String(error)));
+          }
+        },
         failed: end,
         ready: () => end(new Error('the server ended the stream')),
       });
@@ -165,30 +176,4 @@ export class ReplicationConnection {
     };
     this.#client.query(submittable as unknown as string).catch?.(() => undefined);
   }
-}
-
-/** A standby's status: positions written, flushed and applied (0 where we do not promise it). */
-export function standbyStatus(written: bigint, flushed: bigint, applied: bigint): Buffer {
-  const message = Buffer.alloc(34);
-  message.write('r', 0, 'latin1');
-  message.writeBigUInt64BE(written, 1);
-  message.writeBigUInt64BE(flushed, 9);
-  message.writeBigUInt64BE(applied, 17);
-  message.writeBigInt64BE((BigInt(Date.now()) - POSTGRES_EPOCH_MS) * 1000n, 25);
-  return message;
-}
-
-/** 2000-01-01, from which PostgreSQL counts. */
-const POSTGRES_EPOCH_MS = 946_684_800_000n;
-
-export type StreamMessage =
-  | { readonly type: 'data'; readonly start: bigint; readonly bytes: Buffer }
-  | { readonly type: 'keepalive'; readonly position: bigint; readonly replyWanted: boolean };
-
-export function parseStreamMessage(bytes: Buffer): StreamMessage {
-  const kind = bytes.toString('latin1', 0, 1);
-  if (kind === 'w') return { type: 'data', start: bytes.readBigUInt64BE(1), bytes: bytes.subarray(25) };
-  if (kind === 'k')
-    return { type: 'keepalive', position: bytes.readBigUInt64BE(1), replyWanted: bytes[17] === 1 };
-  throw new Error(`unknown message '${kind}' in the replication stream`);
 }

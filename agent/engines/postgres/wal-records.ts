@@ -48,22 +48,27 @@ export async function* transactionRecords(input: {
   to: Lsn;
 }): AsyncGenerator<TransactionRecord> {
   const journal = new Journal(input.directory, input.timeline, input.segmentBytes);
+  const lastEnd = segmentStart(segmentOf(input.to, input.segmentBytes) + 1n, input.segmentBytes);
   try {
     let at = journal.skipPageHeader(aligned(input.from));
     while (at + BigInt(RECORD_HEADER) <= input.to) {
       const start = at;
       const { bytes: header } = await journal.read(at, RECORD_HEADER);
       const length = header.readUInt32LE(0);
-      if (length < RECORD_HEADER) throw damaged(start, length);
+      if (length < RECORD_HEADER) throw badRecord(start, length);
       const info = header[16] ?? 0;
       const manager = header[17];
       if (manager === XLOG_RESOURCE_MANAGER && (info & 0xf0) === XLOG_SWITCH) {
         // The rest of this file is empty.
         at = segmentStart(segmentOf(start, input.segmentBytes) + 1n, input.segmentBytes);
       } else if (manager === XACT_RESOURCE_MANAGER) {
+        // Nothing is there behind the file in which the journal ends: such a length is none, and not to be held.
+        if (journal.advance(at, length) > lastEnd) throw badRecord(start, length);
         const record = await journal.read(at, length);
         const xid = header.readUInt32LE(4);
-        const found = parseTransaction(record.bytes, info, xid, start, input.serverVersion);
+        const found = readable(start, length, () =>
+          parseTransaction(record.bytes, info, xid, start, input.serverVersion),
+        );
         if (found !== null) yield found;
         at = record.end;
       } else {
@@ -77,10 +82,24 @@ export async function* transactionRecords(input: {
 }
 
 /** Not "the end": everything up to the end that is asked for was received, so here something is wrong. */
-function damaged(at: Lsn, length: number): StillpointError {
+function badRecord(at: Lsn, length: number): StillpointError {
+  return journalDamaged(`the received journal has a record of ${length} bytes at ${formatLsn(at)}`);
+}
+
+/** A record whose parts point out of it is none. */
+function readable<T>(at: Lsn, length: number, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof RangeError) throw badRecord(at, length);
+    throw error;
+  }
+}
+
+export function journalDamaged(message: string): StillpointError {
   return new StillpointError({
     code: 'journal-damaged',
-    message: `the received journal has a record of ${length} bytes at ${formatLsn(at)}`,
+    message,
     hint: 'create the checkpoint again; if it comes back, look at the disk of the agent and of the server',
   });
 }
@@ -206,8 +225,12 @@ class Journal {
     const segment = segmentOf(start, this.#segmentBytes);
     if (this.#file?.segment !== segment) {
       await this.close();
-      const path = join(this.#directory, segmentName(segment, this.#timeline, this.#segmentBytes));
-      this.#file = { segment, handle: await open(path, 'r') };
+      const name = segmentName(segment, this.#timeline, this.#segmentBytes);
+      const handle = await open(join(this.#directory, name), 'r').catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') throw journalDamaged(`the received journal has no file ${name}`);
+        throw error;
+      });
+      this.#file = { segment, handle };
     }
     const bytes = Buffer.alloc(Number(PAGE));
     await this.#file.handle.read(

@@ -1,7 +1,7 @@
 import { access, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
-import { StillpointError } from '../../../shared/domain/errors.ts';
+import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 
 /**
  * Where a restore works: beside each directory that it replaces, so that the switch is two renames.
@@ -31,7 +31,15 @@ export async function readRecord(data: string): Promise<RestoreRecord | null> {
     return recordSchema.parse(JSON.parse(await readFile(recordOf(data), 'utf8')));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
+    throw new StillpointError(
+      {
+        code: 'restore-unfinished',
+        message: `the record of an earlier restore cannot be read: ${recordOf(data)}`,
+        hint: `see which of ${data} and ${oldOf(data)} is the one to keep, give it its name, then remove the record`,
+      },
+      EXIT.refused,
+      { cause: error },
+    );
   }
 }
 

@@ -13,7 +13,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { StillpointError } from '../../../shared/domain/errors.ts';
+import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 import type { Artifact } from '../../../shared/domain/manifest.ts';
 import { fullDisk } from '../../disk-error.ts';
 import type { ArtifactSource } from '../engine.ts';
@@ -27,6 +27,8 @@ export class Stage {
   readonly #signal: AbortSignal;
   readonly #directories = new Set<string>();
   readonly #modes: { path: string; mode: number }[] = [];
+  /** Links that were laid: nothing is written below one, for it would be written where the link leads. */
+  readonly #links = new Set<string>();
   #bytesDone = 0;
   readonly #bytesTotal: number;
   readonly #progress: (bytesDone: number, bytesTotal: number) => void;
@@ -75,6 +77,7 @@ export class Stage {
   }
 
   async directory(path: string, mode: number): Promise<void> {
+    this.#mustNotLeadOut(path);
     await mkdir(path, { recursive: true, mode: 0o700 });
     if (this.#owner !== null) await chown(path, this.#owner.uid, this.#owner.gid);
     this.#directories.add(path);
@@ -86,6 +89,7 @@ export class Stage {
     { mode, mtimeMs }: { mode: number; mtimeMs: number },
     content: AsyncIterable<Uint8Array>,
   ): Promise<void> {
+    this.#mustNotLeadOut(dirname(path));
     this.#directories.add(dirname(path));
     try {
       const file = await open(
@@ -113,7 +117,9 @@ export class Stage {
   }
 
   async link(path: string, target: string): Promise<void> {
+    this.#mustNotLeadOut(dirname(path));
     await symlink(target, path);
+    this.#links.add(path);
     if (this.#owner !== null) await lchown(path, this.#owner.uid, this.#owner.gid);
     this.#directories.add(dirname(path));
   }
@@ -122,6 +128,21 @@ export class Stage {
   async replace(path: string, text: string, mode = 0o600): Promise<void> {
     await rm(path, { force: true });
     await this.file(path, { mode, mtimeMs: Date.now() }, bytesOf(text));
+  }
+
+  #mustNotLeadOut(path: string): void {
+    if (this.#links.size === 0) return;
+    for (let at = path; at !== dirname(at); at = dirname(at)) {
+      if (!this.#links.has(at)) continue;
+      throw new StillpointError(
+        {
+          code: 'manifest-damaged',
+          message: `the checkpoint has files below ${at}, which is a link in it`,
+          hint: 'do not restore from this checkpoint; find out who wrote it',
+        },
+        EXIT.rolledBack,
+      );
+    }
   }
 
   /** Modes of directories, and all directory entries durable. */

@@ -1,8 +1,5 @@
-import {
-  parseStreamMessage,
-  ReplicationConnection,
-  standbyStatus,
-} from '../../../agent/engines/postgres/replication-connection.ts';
+import { ReplicationConnection } from '../../../agent/engines/postgres/replication-connection.ts';
+import { parseStreamMessage, standbyStatus } from '../../../agent/engines/postgres/stream-messages.ts';
 import type { PostgresServer } from '../../lab/postgres.ts';
 
 /** A synchronous standby of the owner: acknowledges what it receives, and can be told to stop. */

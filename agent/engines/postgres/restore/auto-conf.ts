@@ -162,14 +162,23 @@ function parseConnectionUri(login = '', database = '', query = ''): Map<string, 
   const [user = '', ...password] = login.split(':');
   const parts = new Map<string, string>();
   const set = (key: string, value: string): void => {
-    if (value !== '') parts.set(key, decodeURIComponent(value));
+    if (value !== '') parts.set(key, decoded(value));
   };
   set('user', user);
   set('password', password.join(':'));
   set('dbname', database);
   for (const pair of query.split('&')) {
     const [key = '', ...value] = pair.split('=');
-    if (key !== '') set(decodeURIComponent(key), value.join('='));
+    if (key !== '') set(decoded(key), value.join('='));
   }
   return parts;
+}
+
+/** What is no escape stands for itself: libpq would refuse it, and its server then says so. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }

@@ -4,6 +4,7 @@ import { StillpointError } from '../../../../shared/domain/errors.ts';
 import type { ArtifactSource, RestoreContext, Restoration, VerifiedMember } from '../../engine.ts';
 import { connect } from '../connection.ts';
 import type { PostgresFacts } from '../facts.ts';
+import { parseFacts } from '../facts-schema.ts';
 import { parseLsn } from '../lsn.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { settleConfiguration, stagedAutoConf } from './configuration.ts';
@@ -45,8 +46,8 @@ export class PostgresRestoration implements Restoration {
   constructor(settings: PostgresSettings, context: RestoreContext) {
     this.#settings = settings;
     this.#context = context;
-    this.#source = context.source.manifest.engineFacts as PostgresFacts;
-    this.#own = context.own === null ? null : (context.own.manifest.engineFacts as PostgresFacts);
+    this.#source = parseFacts(context.source.manifest);
+    this.#own = context.own === null ? null : parseFacts(context.own.manifest);
   }
 
   async stage(): Promise<void> {
@@ -148,7 +149,8 @@ export class PostgresRestoration implements Restoration {
     const places = new Map<string, string>();
     const { data, tablespaces } = this.#settings;
     for (const { oid, location } of this.#source.tablespaces) {
-      const root = tablespaces[location] ?? tablespaceRoot(data);
+      const named = Object.hasOwn(tablespaces, location) ? tablespaces[location] : undefined;
+      const root = named ?? tablespaceRoot(data);
       places.set(oid, join(await freeTablespaceDirectory(root), oid));
     }
     return places;

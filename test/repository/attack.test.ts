@@ -1,0 +1,447 @@
+import { expect } from 'chai';
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
+import { Layout } from '../../shared/repository/layout.ts';
+import { openRepository } from '../../shared/repository/open.ts';
+import { ATTACKS, copyOver, keepTree, swapFiles } from './attacks.ts';
+import { type DirectoryLab, directoryLab } from './directory-lab.ts';
+import {
+  checkpointId,
+  CHUNK_BYTES,
+  collect,
+  failureOf,
+  GRID,
+  gridManifest,
+  memberOf,
+  noise,
+  rows,
+  sha256,
+  storeCheckpoint,
+  storeMember,
+  verified,
+} from './samples.ts';
+
+/** Methods of Layout that name a directory, and not a class of stored file. */
+const DIRECTORIES = [
+  'grids',
+  'checkpoints',
+  'checkpoint',
+  'members',
+  'chunks',
+  'operations',
+  'restores',
+  'epochs',
+];
+
+const CHECKPOINT = checkpointId(1);
+const OLDER = checkpointId(2);
+const GONE = checkpointId(3);
+const packed = rows(20_000, 'packed');
+const raw = noise(20_000, 'raw');
+const FILES = { 'base/packed': packed, 'base/raw': raw, 'base/sound': rows(500, 'sound') };
+/** What may be in memory at once for a file that should be small: far less than the attack puts there. */
+const MOST_GROWTH_BYTES = 300 * 1024 * 1024;
+
+/** A class of stored file: where one of it is, and what must hold when it is damaged. */
+interface StoredClass {
+  readonly file: (layout: Layout) => string;
+  /** Throws where the damage goes unseen, or does what it must not. */
+  readonly mustBeSeen: (lab: DirectoryLab, attack: string) => Promise<void>;
+}
+
+async function mustBeNamed(lab: DirectoryLab, damage: readonly string[]): Promise<void> {
+  expect(await verified(lab.repository, CHECKPOINT)).to.deep.equal(damage);
+}
+
+/** What a restore would read, all of it. */
+async function read(lab: DirectoryLab): Promise<Failure> {
+  return failureOf(
+    (async () => {
+      for (const name of ['a', 'b']) {
+        const manifest = await memberOf(lab.repository, CHECKPOINT, name);
+        for (const { kind, path } of manifest.artifacts)
+          if (kind === 'file') await collect(lab.repository.readFile(manifest, path));
+      }
+    })(),
+  );
+}
+
+async function stateOf(lab: DirectoryLab, checkpoint: string): Promise<string | undefined> {
+  return (await lab.repository.list(GRID)).find((entry) => entry.checkpoint === checkpoint)?.state;
+}
+
+const CLASSES: Readonly<Record<string, StoredClass>> = {
+  identity: {
+    file: (layout) => layout.identity(),
+    async mustBeSeen(lab) {
+      await mustBeNamed(lab, ['grid: repository.json']);
+      const opened = await lab.open().then(
+        () => null,
+        (error: unknown) => (error instanceof StillpointError ? error.failure : null),
+      );
+      expect(opened?.code).to.be.oneOf(['repository-damaged', 'repository-format']);
+      expect(opened?.message).to.include(join(lab.path, 'repository.json'));
+    },
+  },
+  gridManifest: {
+    file: (layout) => layout.gridManifest(GRID, CHECKPOINT),
+    async mustBeSeen(lab, attack) {
+      if (attack === 'the file removed') {
+        expect(await stateOf(lab, CHECKPOINT)).to.equal('uncommitted');
+        expect(await failureOf(verified(lab.repository, CHECKPOINT))).to.include({
+          code: 'checkpoint-missing',
+        });
+        return;
+      }
+      await mustBeNamed(lab, ['grid: grid.json']);
+      expect(await stateOf(lab, CHECKPOINT)).to.equal('damaged');
+      const failure = await read(lab);
+      expect(failure).to.include({ code: 'manifest-damaged' });
+      expect(failure.message).to.include(CHECKPOINT);
+    },
+  },
+  member: {
+    file: (layout) => layout.member(GRID, CHECKPOINT, 'b'),
+    async mustBeSeen(lab) {
+      await mustBeNamed(lab, ['b: members/b.json']);
+      expect(await stateOf(lab, CHECKPOINT)).to.equal('damaged');
+      const failure = await read(lab);
+      expect(failure).to.include({ code: 'manifest-damaged' });
+      expect(failure.message).to.include(CHECKPOINT).and.include('b.json');
+    },
+  },
+  chunk: {
+    file: (layout) => layout.chunk(GRID, sha256(packed)),
+    async mustBeSeen(lab) {
+      await mustBeNamed(lab, ['a: base/packed']);
+      const failure = await read(lab);
+      expect(failure).to.include({ code: 'chunk-damaged', member: 'a' });
+      expect(failure.message).to.include('base/packed');
+      expect(failure.hint).to.include(CHECKPOINT);
+      // It is no reason not to store the same again: the good bytes go beside it.
+      await storeMember(lab.repository, checkpointId(9), 'a', { 'base/packed': packed });
+    },
+  },
+  deletedManifest: {
+    file: (layout) => layout.deletedManifest(GRID, GONE),
+    async mustBeSeen(lab, attack) {
+      // It says by its name alone that the checkpoint is valid no more.
+      expect(await stateOf(lab, GONE)).to.equal(attack === 'the file removed' ? 'uncommitted' : 'deleting');
+      await lab.repository.deleteCheckpoint(GRID, GONE);
+      expect(await stateOf(lab, GONE)).to.equal(undefined);
+    },
+  },
+  operation: {
+    file: (layout) => layout.operation(GRID, 'under-way'),
+    async mustBeSeen(lab, attack) {
+      // Whatever it says, it is there: nothing may be collected.
+      const { skipped } = await lab.repository.collectGarbage(GRID);
+      expect(skipped).to.equal(attack !== 'the file removed');
+    },
+  },
+  collection: {
+    file: (layout) => layout.collection(GRID, 'a test', '01234567-0123-0123-0123-0123456789ab'),
+    async mustBeSeen(lab, attack) {
+      if (attack === 'the file removed') return;
+      const other = await lab.open({ patienceMs: 0 });
+      const begun = failureOf(other.beginOperation({ grid: GRID, id: 'late', holder: 'a test' }));
+      expect(await begun).to.include({ code: 'repository-busy' });
+    },
+  },
+  restore: {
+    file: (layout) => layout.restore(GRID, 'decided'),
+    async mustBeSeen(lab, attack) {
+      const again = lab.repository.decideRestore(GRID, 'decided', 'rolledBack');
+      // Where there is none, the first is the first.
+      if (attack === 'the file removed') {
+        expect(await again).to.equal('rolledBack');
+        return;
+      }
+      // The last byte ends the line, and says nothing.
+      if (attack === 'its last byte cut off') {
+        expect(await again).to.equal('restored');
+        return;
+      }
+      const failure = await failureOf(again);
+      expect(failure).to.include({ code: 'decision-damaged' });
+      expect(failure.message).to.include(lab.file('restores', 'decided.json'));
+    },
+  },
+  epoch: {
+    file: (layout) => layout.epoch(GRID, 7),
+    async mustBeSeen(lab, attack) {
+      const { epoch } = await lab.repository.highestNumber(GRID);
+      expect(epoch).to.equal(attack === 'the file removed' ? 0 : 7);
+    },
+  },
+};
+
+describe('a repository under attack', () => {
+  // Goal: whatever is done to whichever class of stored file, it is seen and named, and what is sound stays usable.
+  // Method: every class that the layout knows, times every attack; each is undone before the next.
+  let lab: DirectoryLab;
+  let layout: Layout;
+
+  before(async () => {
+    lab = await directoryLab();
+    layout = new Layout(lab.path);
+    await storeCheckpoint(lab.repository, CHECKPOINT, { a: FILES, b: { 'base/raw': raw } });
+    await storeCheckpoint(lab.repository, OLDER, { a: { 'base/sound': FILES['base/sound'] } });
+    await storeCheckpoint(lab.repository, GONE, { a: { 'base/sound': FILES['base/sound'] } });
+    copyOver(layout.gridManifest(GRID, GONE), layout.deletedManifest(GRID, GONE));
+    rmSync(layout.gridManifest(GRID, GONE));
+    await lab.repository.decideRestore(GRID, 'decided', 'restored');
+    await lab.repository.raiseEpoch(GRID, 7);
+    mkdirSync(layout.operations(GRID), { recursive: true });
+  });
+
+  after(() => lab.close());
+
+  it('has every class of file that the layout knows among those that are attacked', () => {
+    const known = Object.getOwnPropertyNames(Layout.prototype).filter((name) => name !== 'constructor');
+    expect(known.filter((name) => !DIRECTORIES.includes(name)).sort()).to.deep.equal(
+      Object.keys(CLASSES).sort(),
+    );
+  });
+
+  for (const [name, { file, mustBeSeen }] of Object.entries(CLASSES)) {
+    it(`notices whatever is done to a file of the class '${name}'`, async () => {
+      const path = file(layout);
+      if (name === 'operation') writeFileSync(path, '{"holder":"a test"}');
+      if (name === 'collection') writeFileSync(path, '');
+      const putBack = keepTree(lab.path);
+      const before = process.resourceUsage().maxRSS * 1024;
+      let struck = 0;
+      for (const { name: attack, strike, possible } of ATTACKS) {
+        if (!possible(path)) continue;
+        strike(path);
+        struck += 1;
+        try {
+          await mustBeSeen(lab, attack);
+        } catch (error) {
+          throw new Error(`with ${attack}: ${error instanceof Error ? error.message : String(error)}`, {
+            cause: error,
+          });
+        }
+        putBack();
+        expect(await verified(lab.repository, CHECKPOINT), `after ${attack}`).to.deep.equal([]);
+      }
+      if (name === 'operation' || name === 'collection') rmSync(path);
+      expect(struck).to.be.greaterThan(5);
+      expect(process.resourceUsage().maxRSS * 1024 - before).to.be.lessThan(MOST_GROWTH_BYTES);
+    });
+  }
+});
+
+describe('a repository in which files have other files’ places', () => {
+  // Goal: no file is taken for another, be it as sound as it may.
+  let lab: DirectoryLab;
+  let layout: Layout;
+
+  beforeEach(async () => {
+    lab = await directoryLab();
+    layout = new Layout(lab.path);
+    await storeCheckpoint(lab.repository, OLDER, { a: FILES, b: { 'base/raw': raw } });
+    await storeCheckpoint(lab.repository, CHECKPOINT, {
+      a: { ...FILES, 'base/new': noise(99, 'new') },
+      b: { 'base/raw': raw },
+    });
+  });
+
+  afterEach(() => lab.close());
+
+  const found = (checkpoint = CHECKPOINT): Promise<string[]> => verified(lab.repository, checkpoint);
+
+  it('names the commit object of an older checkpoint under the name of a newer one', async () => {
+    copyOver(layout.gridManifest(GRID, OLDER), layout.gridManifest(GRID, CHECKPOINT));
+
+    expect(await found()).to.deep.equal(['grid: grid.json']);
+    const { message } = await failureOf(lab.repository.readCheckpoint(GRID, CHECKPOINT));
+    expect(message).to.include(`it is of ${OLDER}`);
+  });
+
+  it('names the commit object of another grid', async () => {
+    cpSync(lab.file(), join(layout.grids(), 'other'), { recursive: true });
+
+    expect(await lab.repository.verify('other', CHECKPOINT, () => undefined)).to.have.length(1);
+    expect((await lab.repository.list('other')).map(({ state }) => state)).to.deep.equal([
+      'damaged',
+      'damaged',
+    ]);
+    expect(await found()).to.deep.equal([]);
+  });
+
+  it('names a member manifest of another checkpoint, and of another member', async () => {
+    copyOver(layout.member(GRID, OLDER, 'a'), layout.member(GRID, CHECKPOINT, 'a'));
+    expect(await found()).to.deep.equal(['a: members/a.json']);
+
+    copyOver(layout.member(GRID, CHECKPOINT, 'b'), layout.member(GRID, CHECKPOINT, 'a'));
+    expect(await found()).to.deep.equal(['a: members/a.json']);
+  });
+
+  it('names both of two member manifests that were swapped', async () => {
+    swapFiles(layout.member(GRID, CHECKPOINT, 'a'), layout.member(GRID, CHECKPOINT, 'b'));
+
+    expect(await found()).to.deep.equal(['a: members/a.json', 'b: members/b.json']);
+    expect(await found(OLDER)).to.deep.equal([]);
+  });
+
+  it('names the file of a chunk that has the content of another, as sound as that is', async () => {
+    copyOver(layout.chunk(GRID, sha256(raw)), layout.chunk(GRID, sha256(packed)));
+
+    expect(await found()).to.deep.equal(['a: base/packed']);
+  });
+
+  it('names what is new when the chunks are those of an older copy of the disk', async () => {
+    rmSync(layout.chunk(GRID, sha256(noise(99, 'new'))));
+
+    expect(await found()).to.deep.equal(['a: base/new']);
+    expect(await found(OLDER)).to.deep.equal([]);
+  });
+
+  it('has no newer checkpoint when the whole of an older copy took its place, and the older one is whole', async () => {
+    const older = await directoryLab();
+    await storeCheckpoint(older.repository, OLDER, { a: FILES, b: { 'base/raw': raw } });
+    rmSync(lab.path, { recursive: true });
+    cpSync(older.path, lab.path, { recursive: true });
+
+    expect(await failureOf(lab.repository.readCheckpoint(GRID, CHECKPOINT))).to.include({
+      code: 'checkpoint-missing',
+    });
+    expect(await found(OLDER)).to.deep.equal(['grid: repository.json']);
+    const { id } = await lab.open();
+    expect(id).to.equal(older.repository.id).and.not.equal(lab.repository.id);
+    await older.close();
+  });
+
+  it('says that it is damaged when it is a commit object that says what no writer of ours would', async () => {
+    const { members, ...rest } = await lab.repository.readCheckpoint(GRID, CHECKPOINT);
+    const [member] = members;
+    if (member === undefined) throw new Error('a member');
+    for (const bad of [
+      [member, member],
+      [{ ...member, name: '../../../elsewhere' }],
+      [{ ...member, manifestDigest: 'd' }],
+    ]) {
+      const failure = await failureOf(lab.repository.commit(gridManifest(checkpointId(8), bad)));
+      expect(failure, JSON.stringify(bad)).to.include({ code: 'bad-manifest' });
+    }
+    expect(rest.checkpoint).to.equal(CHECKPOINT);
+  });
+});
+
+describe('a repository that lost a directory', () => {
+  // Goal: what is gone is named, and nothing that is asked of the rest ends in anything but a clear answer.
+  let lab: DirectoryLab;
+  let layout: Layout;
+
+  beforeEach(async () => {
+    lab = await directoryLab();
+    layout = new Layout(lab.path);
+    await storeCheckpoint(lab.repository, CHECKPOINT, {
+      a: { 'base/1': noise(CHUNK_BYTES + 5, '1') },
+      b: { 'base/raw': raw },
+    });
+  });
+
+  afterEach(() => lab.close());
+
+  const CASES: readonly {
+    title: string;
+    path: (layout: Layout) => string;
+    gone: readonly string[] | string;
+    file: readonly string[] | string;
+  }[] = [
+    {
+      title: 'with the members of a checkpoint',
+      path: (one) => one.members(GRID, CHECKPOINT),
+      gone: ['a: members/a.json', 'b: members/b.json'],
+      file: ['a: members/a.json', 'b: members/b.json'],
+    },
+    {
+      title: 'with the chunks',
+      path: (one) => one.chunks(GRID),
+      gone: ['a: base/1', 'b: base/raw'],
+      file: ['a: base/1', 'b: base/raw'],
+    },
+    {
+      title: 'with a checkpoint',
+      path: (one) => one.checkpoint(GRID, CHECKPOINT),
+      gone: 'checkpoint-missing',
+      file: ['grid: grid.json'],
+    },
+    {
+      title: 'with all checkpoints',
+      path: (one) => one.checkpoints(GRID),
+      gone: 'checkpoint-missing',
+      file: ['grid: grid.json'],
+    },
+    {
+      title: 'with a grid',
+      path: (one) => join(one.grids(), GRID),
+      gone: 'checkpoint-missing',
+      file: ['grid: grid.json'],
+    },
+  ];
+
+  async function found(): Promise<readonly string[] | string> {
+    try {
+      return await verified(lab.repository, CHECKPOINT);
+    } catch (error) {
+      if (error instanceof StillpointError) return error.failure.code;
+      throw error;
+    }
+  }
+
+  for (const { title, path, gone, file } of CASES) {
+    it(`${title}: removed, or a file in its place`, async () => {
+      const putBack = keepTree(lab.path);
+      rmSync(path(layout), { recursive: true });
+      expect(await found()).to.deep.equal(gone);
+      writeFileSync(path(layout), 'a file');
+      expect(await found()).to.deep.equal(file);
+      for (const ask of [
+        () => lab.repository.list(GRID),
+        () => lab.repository.collectGarbage(GRID),
+        () => lab.repository.highestNumber(GRID),
+      ]) {
+        const failure = await ask().then(
+          () => null,
+          (error: unknown) => error,
+        );
+        if (failure !== null) expect(failure).to.be.instanceOf(StillpointError);
+      }
+      putBack();
+      expect(await found()).to.deep.equal([]);
+    });
+  }
+
+  it('with everything: the file that says what it was is missed', async () => {
+    rmSync(lab.path, { recursive: true });
+
+    expect(await failureOf(lab.repository.readCheckpoint(GRID, CHECKPOINT))).to.include({
+      code: 'checkpoint-missing',
+    });
+    expect(await failureOf(openRepository(lab.path))).to.include({ code: 'repository-missing' });
+  });
+});
+
+describe('a repository whose repository.json is gone for good', () => {
+  it('tells how to write another, with which every checkpoint is there again', async () => {
+    const lab = await directoryLab();
+    await storeCheckpoint(lab.repository, CHECKPOINT, { a: FILES });
+    const path = join(lab.path, 'repository.json');
+    for (const hurt of [() => rmSync(path), () => writeFileSync(path, 'rubbish')]) {
+      hurt();
+      const { code, hint } = await failureOf(lab.open());
+      expect(code).to.equal('repository-damaged');
+      writeFileSync(path, `${/\{.*\}/.exec(hint)?.[0] ?? ''}\n`);
+      const opened = await lab.open();
+      expect(await verified(opened, CHECKPOINT)).to.deep.equal([]);
+      await storeMember(opened, checkpointId(5), 'a', FILES);
+      await opened.discard(GRID, checkpointId(5));
+    }
+    await lab.close();
+  });
+});
