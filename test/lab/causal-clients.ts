@@ -30,13 +30,18 @@ export class CausalClients {
   readonly #running: Promise<void>[] = [];
   #stopped = false;
 
-  /** Starts writing to these shards; resolves when every client has a connection to each. */
-  static async start(shards: readonly Shard[], clients: number): Promise<CausalClients> {
+  /**
+   * Starts writing to these shards; resolves when every client has a connection to each. `first` is the number of the
+   * first client: no number may write to the same shards twice.
+   */
+  static async start(shards: readonly Shard[], clients: number, first = 0): Promise<CausalClients> {
     const workload = new CausalClients();
     const opened = await Promise.all(
       Array.from({ length: clients }, () => Promise.all(shards.map((shard) => shard.connect()))),
     );
-    workload.#running.push(...opened.map((connections, client) => workload.#write(client, connections)));
+    workload.#running.push(
+      ...opened.map((connections, index) => workload.#write(first + index, connections)),
+    );
     return workload;
   }
 

@@ -3,6 +3,7 @@ import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Mark } from '../../../shared/domain/grid.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
+import { reach } from '../../../shared/runtime/hooks.ts';
 import type { Capture, CaptureContext, Undo } from '../engine.ts';
 import { copyBase, type BaseCopy } from './base-copy.ts';
 import { storeDirectories, storeJournal } from './collect.ts';
@@ -160,6 +161,7 @@ export class PrimaryCapture implements Capture {
       const name = restorePointName(this.#context.checkpoint, token.attempt);
       const last = await fence.close();
       const fencedAt = performance.now();
+      await reach('fenced', this.#settings.name);
       const { sight, incarnation } = await this.#markBehind(fence, last, name);
       const markedAt = performance.now();
       const mark: Mark = {
