@@ -23,8 +23,8 @@ export const FAULTS = ['kill', 'stop'] as const;
 export const GRIDS = ['postgres', 'reference'] as const;
 
 export type CrashEvent = (typeof EVENTS)[number];
-export type CrashProcess = (typeof PROCESSES)[number];
-export type Fault = (typeof FAULTS)[number];
+type CrashProcess = (typeof PROCESSES)[number];
+type Fault = (typeof FAULTS)[number];
 export type GridKind = (typeof GRIDS)[number];
 
 export interface Cell {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { commandOf, whyNot, type Cell, type GridKind } from './cells.ts';
 import type { Ending } from './ending.ts';
 import { postgresSubject } from './postgres-subject.ts';
@@ -19,6 +20,15 @@ export interface RestoreResult {
   readonly cause: string | null;
 }
 
+const LINES_OF_LOG = 12;
+const LONGEST_LINE = 600;
+const open = new Set<Subject>();
+
+/** Ends the labs of all runs under way, which then fail: for a program that is interrupted. */
+export async function closeLabs(): Promise<void> {
+  await Promise.all([...open].map((subject) => subject.close()));
+}
+
 const SUBJECTS = { postgres: postgresSubject, reference: referenceSubject } as const;
 
 /**
@@ -36,34 +46,61 @@ export async function runMatrix(
   let history = emptyHistory();
   try {
     for (const cell of cells) {
-      const cause = whyNot(cell);
-      if (cause !== null) {
-        told({ type: 'senseless', cell, cause });
+      const reason = whyNot(cell);
+      if (reason !== null) {
+        told({ type: 'senseless', cell, cause: reason });
         continue;
       }
-      if (subject === null) {
-        subject = await SUBJECTS[kind]();
-        // One that is there before is spared by whatever happens to the next.
-        await subject.expectNextCheckpoint();
-      }
+      subject ??= await wellSubject(kind);
       const beganAt = performance.now();
       const tookMs = (): number => performance.now() - beganAt;
       try {
         const ending = await runCell(cell, subject, history);
         told({ type: 'kept', cell, ending, tookMs: tookMs() });
       } catch (error) {
-        told({ type: 'broken', cell, cause: causesOf(error), tookMs: tookMs() });
+        const cause = `${causesOf(error)}${logsOf(subject)}`;
+        told({ type: 'broken', cell, cause, tookMs: tookMs() });
         const unfit = subject;
         subject = null;
         history = emptyHistory();
-        await unfit.close();
+        await closed(unfit);
       }
     }
     if (!options.restore || subject === null || history.last === null) return null;
     return await restoreLast(subject, history, history.last);
   } finally {
-    await subject?.close();
+    if (subject !== null) await closed(subject);
   }
+}
+
+/** A new lab with one checkpoint, which is spared by whatever happens to the next. */
+async function wellSubject(kind: GridKind): Promise<Subject> {
+  const subject = await SUBJECTS[kind]();
+  open.add(subject);
+  try {
+    await subject.expectNextCheckpoint();
+    return subject;
+  } catch (error) {
+    const logs = logsOf(subject);
+    await closed(subject);
+    throw new Error(`a lab was not fit for any cell${logs}`, { cause: error });
+  }
+}
+
+/** What agents and guards warned of lately: the lab is gone when somebody reads it. */
+function logsOf({ grid }: Subject): string {
+  return grid.hosts
+    .flatMap(({ address, log }) => {
+      const lines = readFileSync(log, 'utf8').split('\n');
+      const warned = lines.filter((line) => !line.startsWith('{') || !/"level":(?:"info"|30)/.test(line));
+      return warned.slice(-LINES_OF_LOG).map((line) => `\n  ${address}: ${line.slice(0, LONGEST_LINE)}`);
+    })
+    .join('');
+}
+
+async function closed(subject: Subject): Promise<void> {
+  open.delete(subject);
+  await subject.close();
 }
 
 /** What a person needs to see a broken cell again. */
