@@ -33,6 +33,8 @@ stopped, and after each change of a repository the power fails
   --event E    one of ${EVENTS.join(', ')}
   --process P  one of ${PROCESSES.join(', ')}
   --fault F    kill: SIGKILL; stop: SIGSTOP, and SIGCONT when the lease has passed; ${POWER_CUT}: of the repository
+each of these may be given more than once
+
   --sample N   so many cells by chance, the same for the same seed; no power cuts
   --seed S     of the sample, and of what a power cut leaves to chance; the day when not given
 
@@ -43,10 +45,10 @@ one power cut again, as its failure says:
 `;
 
 const OPTIONS = {
-  grid: { type: 'string' },
-  event: { type: 'string' },
-  process: { type: 'string' },
-  fault: { type: 'string' },
+  grid: { type: 'string', multiple: true },
+  event: { type: 'string', multiple: true },
+  process: { type: 'string', multiple: true },
+  fault: { type: 'string', multiple: true },
   sample: { type: 'string' },
   seed: { type: 'string' },
   record: { type: 'string' },
@@ -64,24 +66,25 @@ async function main(): Promise<boolean> {
     process.stdout.write(USAGE);
     return true;
   }
+  const { grid = [], event = [], process: processes = [], fault = [] } = values;
   const seed = numberOf(values.seed) ?? Math.floor(Date.now() / 86_400_000);
-  if (values.fault === POWER_CUT) {
-    const way = oneOf(WAYS, values.way);
+  if (fault.includes(POWER_CUT)) {
+    const way = values.way === undefined ? undefined : knownOf(WAYS, values.way);
     const after = numberOf(values.after);
     const only = way === undefined || after === null ? undefined : { way, after, seed };
     return cutPower(seed, values.record ?? null, only);
   }
   const filter: CellFilter = {
-    grid: oneOf(GRIDS, values.grid),
-    event: oneOf(EVENTS, values.event),
-    process: oneOf(PROCESSES, values.process),
-    fault: oneOf(FAULTS, values.fault),
+    grid: grid.map((one) => knownOf(GRIDS, one)),
+    event: event.map((one) => knownOf(EVENTS, one)),
+    process: processes.map((one) => knownOf(PROCESSES, one)),
+    fault: fault.map((one) => knownOf(FAULTS, one)),
   };
   const sample = numberOf(values.sample);
   const cells = sample === null ? allCells(filter) : sampleOf(allCells(filter), sample, seed);
   if (sample !== null) tell(`${cells.length} cells by seed ${seed}`);
   const isGreen = await runCells(cells);
-  const isWhole = sample === null && Object.values(filter).every((one) => one === undefined);
+  const isWhole = sample === null && cells.length === allCells().length;
   return isWhole ? (await cutPower(seed, null, undefined)) && isGreen : isGreen;
 }
 
@@ -164,8 +167,7 @@ async function cutPower(seed: number, record: string | null, only: Cut | undefin
   }
 }
 
-function oneOf<T extends string>(known: readonly T[], given: string | undefined): T | undefined {
-  if (given === undefined) return undefined;
+function knownOf<T extends string>(known: readonly T[], given: string): T {
   return known.find((one) => one === given) ?? wrong();
 }
 

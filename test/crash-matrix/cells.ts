@@ -34,23 +34,29 @@ export interface Cell {
   readonly fault: Fault;
 }
 
+/** Of each kind those that are wanted; all where none is named. */
 export interface CellFilter {
-  readonly grid?: GridKind | undefined;
-  readonly event?: CrashEvent | undefined;
-  readonly process?: CrashProcess | undefined;
-  readonly fault?: Fault | undefined;
+  readonly grid?: readonly GridKind[];
+  readonly event?: readonly CrashEvent[];
+  readonly process?: readonly CrashProcess[];
+  readonly fault?: readonly Fault[];
 }
 
 /** Every combination, also those that make no sense. */
 export function allCells(filter: CellFilter = {}): Cell[] {
-  const chosen = <T>(all: readonly T[], one: T | undefined): readonly T[] =>
-    one === undefined ? all : [one];
-  return chosen(GRIDS, filter.grid).flatMap((grid) =>
-    chosen(EVENTS, filter.event).flatMap((event) =>
-      chosen(PROCESSES, filter.process).flatMap((process) =>
-        chosen(FAULTS, filter.fault).map((fault) => ({ grid, event, process, fault })),
-      ),
+  const { grid = [], event = [], process = [], fault = [] } = filter;
+  const isWanted = <T>(wanted: readonly T[], one: T): boolean => wanted.length === 0 || wanted.includes(one);
+  const all = GRIDS.flatMap((g) =>
+    EVENTS.flatMap((e) =>
+      PROCESSES.flatMap((p) => FAULTS.map((f): Cell => ({ grid: g, event: e, process: p, fault: f }))),
     ),
+  );
+  return all.filter(
+    (cell) =>
+      isWanted(grid, cell.grid) &&
+      isWanted(event, cell.event) &&
+      isWanted(process, cell.process) &&
+      isWanted(fault, cell.fault),
   );
 }
 

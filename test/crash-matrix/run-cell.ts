@@ -62,7 +62,7 @@ async function checkpointWithFault(cell: Cell, subject: Subject): Promise<Finish
   hooks.hold(cell.event, who);
   const command = grid.begin(CREATE);
   try {
-    await hooks.reachedBy(command, cell.event, who);
+    await hooks.reachedBy(command, cell.event, who, ENDS_WITHIN_MS);
     const fault = await inflict(cell, subject, command);
     hooks.release(cell.event, who);
     // While the fault lasts: what is stopped has not gone on, and of a killed agent only its guard is left.

@@ -4,8 +4,11 @@ import type { Hooks } from '../lab/hooks.ts';
 import type { GridKind } from './cells.ts';
 import type { RestoredGrid } from './restored.ts';
 
-/** The lease of a checkpoint in the matrix. */
-export const LEASE_SECONDS = 2;
+/**
+ * The lease of a checkpoint in the matrix. Shorter ones make a loaded machine abort by itself: arming writes to the
+ * disk, and what outlives its lease is not waited for.
+ */
+export const LEASE_SECONDS = 5;
 /**
  * From a fault on, nobody may be held for longer: the lease, the engine's own deadline two seconds behind it, and what
  * a loaded machine adds.

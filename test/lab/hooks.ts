@@ -39,19 +39,21 @@ export class Hooks {
   }
 
   /** Resolves when some process has come to the moment; with `who`, when that member has. */
-  reached(moment: string, who?: string): Promise<void> {
-    return until(`the moment '${moment}'${who === undefined ? '' : ` of ${who}`}`, () =>
-      who === undefined ? this.#reachedFiles(moment).length > 0 : this.hasReached(moment, who),
+  reached(moment: string, who?: string, limitMs?: number): Promise<void> {
+    return until(
+      `the moment '${moment}'${who === undefined ? '' : ` of ${who}`}`,
+      () => (who === undefined ? this.#reachedFiles(moment).length > 0 : this.hasReached(moment, who)),
+      limitMs,
     );
   }
 
   /** The same while this command runs. Fails with what it said when it ends before. */
-  async reachedBy(command: RunningCommand, moment: string, who?: string): Promise<void> {
+  async reachedBy(command: RunningCommand, moment: string, who?: string, limitMs?: number): Promise<void> {
     const ended = command.finished.then(({ code, stdout, stderr }) => {
       throw new Error(`it ended before '${moment}': exit ${code ?? 'by signal'}\n${stdout}${stderr}`);
     });
     ended.catch(() => undefined);
-    await Promise.race([this.reached(moment, who), ended]);
+    await Promise.race([this.reached(moment, who, limitMs), ended]);
   }
 
   /** Nothing is held, nothing was reached. */

@@ -17,7 +17,8 @@ if (log !== '' && below !== '') {
     const write = process.stdout.write.bind(process.stdout) as (...args: unknown[]) => boolean;
     process.stdout.write = (...args: unknown[]) => {
       const now = process.hrtime.bigint();
-      append(toLine({ call: 'said', text: String(args[0]) }, now, now));
+      const text = String(args[0]).trim();
+      if (text !== '') append(toLine({ call: 'said', text }, now, now));
       return write(...args);
     };
   }
