@@ -1,6 +1,7 @@
 import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { Repository } from '../shared/repository/repository.ts';
+import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
 import type { SettleContext } from './engines/engine.ts';
@@ -31,6 +32,7 @@ export async function settle(context: HostContext, checkpoint: string): Promise<
   const settled = await Promise.all(
     [...members.values()].map(async ({ name, engine }) => {
       try {
+        await reach('settling', name);
         await engine.settle({ manifest, source });
         return [];
       } catch (error) {

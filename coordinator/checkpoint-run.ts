@@ -147,6 +147,7 @@ class CheckpointRun {
     try {
       await reach('committing', 'coordinator');
       await this.#input.commit(proof);
+      await reach('committed', 'coordinator');
       this.#dispatch({ type: 'committed', now: performance.now() });
     } catch (error) {
       const failure = failureOf(error, { code: 'commit-failed', hint: 'look at the repository' });

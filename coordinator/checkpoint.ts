@@ -4,6 +4,7 @@ import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { CommitProof, Outcome } from '../shared/protocol/coordinator-machine.ts';
 import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
+import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { AgentConnection, claimAll, closeAll, hostOf, keepAlive, openAgents, refused } from './agents.ts';
 import { AnswerCheck } from './answer-check.ts';
@@ -93,6 +94,7 @@ class CheckpointCreation {
       let committed = false;
       try {
         await this.#sweep();
+        await reach('accepted', 'coordinator');
         const created = await this.#create(checkpoint, epoch, counter, report, addressOf);
         committed = true;
         return created;

@@ -68,7 +68,9 @@ export class SoakLab {
         await server.query('CREATE TABLE noise (x int)');
       }
       const shards = postgresShards(grid.primaries.map(({ server }) => server.url));
-      clients = await CausalClients.start(persistentShards(shards, leaving.signal), CLIENTS, PAUSE_MS);
+      clients = await CausalClients.start(persistentShards(shards, leaving.signal), CLIENTS, {
+        pauseMs: PAUSE_MS,
+      });
       const lab = new SoakLab(grid, hooks, clients, end);
       await lab.commitsSince(performance.now(), PUT_RIGHT_MS);
       return lab;

@@ -138,7 +138,7 @@ function memberLost(state: CoordinatorState, member: string, failure: Failure, n
   const gone = { ...state, lost: new Set(state.lost).add(member) };
   const { phase } = gone;
   if (phase.name === 'aborting') return memberWentAway(gone, phase, member);
-  if (phase.name === 'idle' || phase.name === 'committing' || phase.name === 'over') return stay(gone);
+  if (phase.name === 'committing' || phase.name === 'over') return stay(gone);
   return abort(gone, { phase: phaseOf(phase), member, ...failure }, now);
 }
 

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
+import { commitsOn } from '../lab/commits.ts';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { Hooks } from '../lab/hooks.ts';
 import { until, type RunningCommand } from '../lab/processes.ts';
@@ -27,7 +28,6 @@ describe('a checkpoint in which something dies', () => {
       leaseSeconds: LEASE_SECONDS,
       env: hooks.env,
     });
-    for (const { server } of grid.primaries) await server.query('CREATE TABLE t (x int)');
   });
 
   beforeEach(() => hooks.reset());
@@ -73,7 +73,7 @@ describe('a checkpoint in which something dies', () => {
       const command = await heldAt(moment, 'aa');
       await grid.killAgent(0);
       // Its guard, and not its successor, is what thaws.
-      await until('the servers to be as they were', () => commitsOnAll(grid), 4000);
+      await until('the servers to be as they were', () => commitsOn(grid.primaries), 4000);
       hooks.reset();
       await grid.startAgent(0);
       const { code, stdout } = await command.finished;
@@ -87,7 +87,7 @@ describe('a checkpoint in which something dies', () => {
     it(`aborts everywhere, and soon, when the guard of an agent is killed at '${moment}'`, async () => {
       const command = await heldAt(moment, 'aa');
       grid.killGuard(0);
-      await until('the servers to be as they were', () => commitsOnAll(grid), 4000);
+      await until('the servers to be as they were', () => commitsOn(grid.primaries), 4000);
       hooks.reset();
       const { code, stdout } = await command.finished;
       expect(code, stdout).to.equal(4);
@@ -102,7 +102,7 @@ describe('a checkpoint in which something dies', () => {
       command.signal('SIGKILL');
       await command.finished;
       hooks.reset();
-      await until('the servers to be as they were', () => commitsOnAll(grid), 4000);
+      await until('the servers to be as they were', () => commitsOn(grid.primaries), 4000);
       await expectWorkingGrid();
     });
   }
@@ -122,7 +122,7 @@ describe('a checkpoint in which something dies', () => {
     command.signal('SIGSTOP');
     hooks.reset();
     // The agents thaw by their own clocks.
-    await until('the lease to run out', () => commitsOnAll(grid), (LEASE_SECONDS + 4) * 1000);
+    await until('the lease to run out', () => commitsOn(grid.primaries), (LEASE_SECONDS + 4) * 1000);
     expect(readFileSync(grid.hosts[0]?.log ?? '', 'utf8')).to.match(
       /"event":"outOfTime","member":"aa","phase":"(freezing|frozen)","leaseMs":2000/,
     );
@@ -140,7 +140,11 @@ describe('a checkpoint in which something dies', () => {
   it('thaws when an agent is stopped in the window and never answers again', async () => {
     const command = await heldAt('marked', 'aa');
     grid.agents[0]?.signal('SIGSTOP');
-    await until('the servers to be as they were', () => commitsOnAll(grid), (LEASE_SECONDS + 8) * 1000);
+    await until(
+      'the servers to be as they were',
+      () => commitsOn(grid.primaries),
+      (LEASE_SECONDS + 8) * 1000,
+    );
     grid.agents[0]?.signal('SIGCONT');
     hooks.reset();
     const { code, stdout } = await command.finished;
@@ -184,28 +188,3 @@ describe('a checkpoint in which something dies', () => {
     await expectWorkingGrid();
   });
 });
-
-/** Whether a commit returns on every primary now. */
-async function commitsOnAll(grid: TestGrid): Promise<boolean> {
-  const results = await Promise.all(
-    grid.primaries.map(async ({ server }) => {
-      const client = await server.connect();
-      try {
-        await client.query("SET statement_timeout = '300ms'");
-        const inTime = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 500));
-        const committed = client.query('INSERT INTO t VALUES (1)').then(
-          () => true,
-          () => false,
-        );
-        if (!(await Promise.race([committed, inTime]))) return false;
-        const { rows } = await client.query<{ names: string }>(
-          "SELECT current_setting('synchronous_standby_names') AS names",
-        );
-        return rows[0]?.names === '';
-      } finally {
-        await client.end().catch(() => undefined);
-      }
-    }),
-  );
-  return results.every((result) => result);
-}

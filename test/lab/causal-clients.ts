@@ -39,14 +39,21 @@ export class CausalClients {
 
   /**
    * Starts writing to these shards; resolves when every client has a connection to each. A client pauses for
-   * so many ms between an acknowledgement and its next write: what keeps a long run small.
+   * so many ms between an acknowledgement and its next write: what keeps a long run small. `first` is the
+   * number of the first client: no number may write to the same shards twice.
    */
-  static async start(shards: readonly Shard[], clients: number, pauseMs = 0): Promise<CausalClients> {
+  static async start(
+    shards: readonly Shard[],
+    clients: number,
+    { first = 0, pauseMs = 0 }: { readonly first?: number; readonly pauseMs?: number } = {},
+  ): Promise<CausalClients> {
     const workload = new CausalClients(pauseMs);
     const opened = await Promise.all(
       Array.from({ length: clients }, () => Promise.all(shards.map((shard) => shard.connect()))),
     );
-    workload.#running.push(...opened.map((connections, client) => workload.#write(client, connections)));
+    workload.#running.push(
+      ...opened.map((connections, index) => workload.#write(first + index, connections)),
+    );
     return workload;
   }
 

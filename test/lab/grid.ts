@@ -3,7 +3,7 @@ import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, wr
 import { join } from 'node:path';
 import { agentYaml, gridYaml } from './grid-files.ts';
 import { freePort } from './ports.ts';
-import { childrenOf } from './process-figures.ts';
+import { guardOf } from './guards.ts';
 import { postgresServer, serverUser, type PostgresServer, type PostgresVersion } from './postgres.ts';
 import {
   startAgent,
@@ -140,11 +140,9 @@ export class TestGrid {
     await agent?.gone;
   }
 
-  /** SIGKILL to the guard of this host's agent, its only child. Fails when it has none: nothing is frozen. */
+  /** SIGKILL to the guard of this host's agent. Fails when it has none: nothing is prepared. */
   killGuard(host: number): void {
-    const [guard] = childrenOf(this.agents[host]?.pid ?? missing(host));
-    if (guard === undefined) throw new Error(`the agent of host ${host} has no guard`);
-    process.kill(guard, 'SIGKILL');
+    process.kill(guardOf((this.hosts[host] ?? missing(host)).configuration), 'SIGKILL');
   }
 
   /** SIGKILL to everything at once: the building lost power. */

@@ -24,12 +24,13 @@ export interface ReferenceLabOptions {
   readonly beside?: ReferenceLab;
   readonly postgres?: GridOptions['copysets'];
   readonly leaseSeconds?: number;
+  readonly repository?: string;
   readonly env?: NodeJS.ProcessEnv;
   readonly memberLines?: GridOptions['memberLines'];
 }
 
 export async function createReferenceLab(options: ReferenceLabOptions): Promise<ReferenceLab> {
-  const { hosts, beside, postgres = [], leaseSeconds, env, memberLines } = options;
+  const { hosts, beside, postgres = [], leaseSeconds, repository, env, memberLines } = options;
   const folder = temporaryFolder('rg');
   const layout = {
     name: 'orders',
@@ -60,6 +61,7 @@ export async function createReferenceLab(options: ReferenceLabOptions): Promise<
       native: reference.processes.map((process) => memberOf(process, definition)),
       ...(beside !== undefined && { beside: beside.grid, empty: true }),
       ...(leaseSeconds !== undefined && { leaseSeconds }),
+      ...(repository !== undefined && { repository }),
       ...(env !== undefined && { env }),
       ...(memberLines !== undefined && { memberLines }),
     });

@@ -106,22 +106,29 @@ describe('the abort of a checkpoint', () => {
     expect(alone.outcome?.kind).to.equal('aborted');
   });
 
-  it('before the start is over at once for members whose streams were lost, and nothing was asked of them', () => {
+  it('comes before the start when a stream was lost by then: nobody else will ever say so', () => {
     const run = initialCoordinator(twoMembers().state.config);
     const lost = stepCoordinator(run, { type: 'memberLost', now: 0, member: 'a', failure });
-    expect(lost.effects).to.deep.equal([]);
-    expect(lost.state.phase.name).to.equal('idle');
-    const early = stepCoordinator(lost.state, {
-      type: 'answerReceived',
-      now: 0,
-      member: 'b',
-      answer: aborted,
-    });
-    expect(early).to.deep.equal({ state: lost.state, effects: [] });
-    const cancelled = stepCoordinator(lost.state, { type: 'cancelled', now: 0, failure });
-    expect(cancelled.effects).to.deep.equal([
+    expect(lost.effects).to.deep.equal([
       { type: 'send', member: 'b', command: { type: 'abort', token: null } },
     ]);
+    const started = stepCoordinator(lost.state, { type: 'started', now: 0 });
+    expect(started).to.deep.equal({ state: lost.state, effects: [] });
+    const answer = { type: 'answerReceived', now: 0, member: 'b', answer: aborted } as const;
+    const [finish] = stepCoordinator(started.state, answer).effects;
+    expect(finish).to.have.nested.property('outcome.kind', 'aborted');
+    expect(finish)
+      .to.have.nested.property('outcome.failure')
+      .that.includes({ member: 'a', phase: 'prepare' });
+  });
+
+  it('before the start is over at once for members whose streams were lost, and nothing was asked of them', () => {
+    const run = initialCoordinator(twoMembers().state.config);
+    const early = stepCoordinator(run, { type: 'answerReceived', now: 0, member: 'b', answer: aborted });
+    expect(early).to.deep.equal({ state: run, effects: [] });
+    const lost = stepCoordinator(run, { type: 'memberLost', now: 0, member: 'a', failure });
+    const alsoLost = stepCoordinator(lost.state, { type: 'memberLost', now: 0, member: 'b', failure });
+    expect(alsoLost.effects.map(({ type }) => type)).to.deep.equal(['finish']);
   });
 
   it('hears nothing but confirmations', () => {

@@ -193,8 +193,8 @@ export const PLANTED: readonly Planted[] = [
   ]),
   plant('a-lost-member-ends-the-commit', 'ending', [
     COORDINATOR,
-    "if (phase.name === 'idle' || phase.name === 'committing' || phase.name === 'over') return stay(gone);",
-    "if (phase.name === 'idle' || phase.name === 'over') return stay(gone);",
+    "if (phase.name === 'committing' || phase.name === 'over') return stay(gone);",
+    "if (phase.name === 'over') return stay(gone);",
   ]),
   plant('the-window-ends-with-the-first-thaw', 'window', [COMMIT, 'Math.max(', 'Math.min(']),
   plant('the-window-begins-with-the-last-round', 'window', [

@@ -4,6 +4,7 @@ import type { Mark } from '../../../shared/domain/grid.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import type { Participant } from '../../../shared/rpc/participant-client.ts';
+import { reach } from '../../../shared/runtime/hooks.ts';
 import type { CaptureContext } from '../engine.ts';
 import { connectTo } from './link.ts';
 import { NativeGuardian, type NativeUndo } from './native-undo.ts';
@@ -91,6 +92,7 @@ export class Operation {
     });
     if (!rest.quiesced) throw notQuiesced(this.#settings.name, rest.notQuiesced);
     const fencedAt = performance.now();
+    await reach('fenced', this.#settings.name);
     const cut = await this.participant.switchJournal(attempt);
     const markedAt = performance.now();
     this.#mustBeSame(rest.incarnation);

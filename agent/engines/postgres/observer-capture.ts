@@ -171,7 +171,9 @@ export class ObserverCapture implements Capture {
     const { signal } = this.#cancelled;
     signal.throwIfAborted();
     try {
-      return await work();
+      const done = await work();
+      signal.throwIfAborted();
+      return done;
     } catch (error) {
       // What an abort interrupted may have opened something after the abort had closed everything.
       if (signal.aborted) await this.close();

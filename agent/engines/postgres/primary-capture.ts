@@ -3,6 +3,7 @@ import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Mark } from '../../../shared/domain/grid.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
+import { reach } from '../../../shared/runtime/hooks.ts';
 import type { Capture, CaptureContext, Undo } from '../engine.ts';
 import type { BaseCopy } from './archive-receiver.ts';
 import { copyBase } from './base-copy.ts';
@@ -161,6 +162,7 @@ export class PrimaryCapture implements Capture {
       const name = restorePointName(this.#context.checkpoint, token.attempt);
       const last = await fence.close();
       const fencedAt = performance.now();
+      await reach('fenced', this.#settings.name);
       const { sight, incarnation } = await this.#markBehind(fence, last, name);
       const markedAt = performance.now();
       const mark: Mark = {
@@ -310,7 +312,9 @@ export class PrimaryCapture implements Capture {
     const { signal } = this.#cancelled;
     signal.throwIfAborted();
     try {
-      return await work();
+      const done = await work();
+      signal.throwIfAborted();
+      return done;
     } catch (error) {
       // What an abort interrupted may have opened something after the abort had closed everything.
       if (signal.aborted) await this.close();

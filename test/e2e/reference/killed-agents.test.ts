@@ -1,6 +1,7 @@
 import { expect } from 'chai';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { CausalClients, latencies } from '../../lab/causal-clients.ts';
+import { guardOf } from '../../lab/guards.ts';
 import { Hooks } from '../../lab/hooks.ts';
 import { until, type RunningCommand } from '../../lab/processes.ts';
 import {
@@ -64,21 +65,6 @@ describe('a checkpoint of a grid with a realm in which one of ours dies', () => 
     return command;
   }
 
-  /** Of the agent on the first host, where a1 is. */
-  function guardOf(agent: number): number {
-    const guard = readdirSync('/proc').find((pid) => {
-      if (!/^\d+$/.test(pid)) return false;
-      try {
-        const parent = /^PPid:\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-        const isGuard = readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('agent/guard/main.ts');
-        return isGuard && Number(parent) === agent;
-      } catch {
-        return false;
-      }
-    });
-    return Number(guard);
-  }
-
   async function expectWorkingGrid(): Promise<void> {
     hooks.reset();
     await expectUntouched(lab);
@@ -122,8 +108,8 @@ describe('a checkpoint of a grid with a realm in which one of ours dies', () => 
     it("is thawed by the processes' own leases when an agent and its guard are killed", async () => {
       const began = performance.now();
       const command = await heldAt('marked', 'a1');
-      const { pid = 0 } = lab.grid.agents[0] ?? {};
-      const guard = guardOf(pid);
+      // Of the first host, where a1 is.
+      const guard = guardOf(lab.grid.hosts[0]?.configuration ?? '');
       expect((await heldBy(lab.reference.process('a1'))).quiesced).to.equal(true);
       lab.grid.agents[0]?.signal('SIGSTOP');
       process.kill(guard, 'SIGKILL');

@@ -75,6 +75,21 @@ for (const version of versions) {
       expect(primary.warnings.join()).to.include('standby follower');
     });
 
+    it('keeps no connection of a prepare that an abort overtook', async () => {
+      const connections = async (): Promise<unknown[]> =>
+        standby.query(
+          "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'stillpoint%'",
+        );
+      const { capture } = await beginCapture(engine, lab.folder);
+      const preparing = capture.prepare().then(
+        () => 'prepared',
+        (error: Error) => error.message,
+      );
+      await capture.abort();
+      expect(await preparing).to.equal('the checkpoint was aborted');
+      await until('its connections to end', async () => (await connections()).length === 0);
+    });
+
     it('shows nothing newer while it is frozen, and everything after the thaw', async () => {
       const before = await seen();
       const { capture, artifacts } = await beginCapture(engine, lab.folder);
