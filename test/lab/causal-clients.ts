@@ -32,15 +32,20 @@ export class CausalClients {
 
   /**
    * Starts writing to these shards; resolves when every client has a connection to each. `first` is the number of the
-   * first client: no number may write to the same shards twice.
+   * first client: no number may write to the same shards twice. Each rests for `pauseMs` between its writes: 0 is as
+   * fast as it goes.
    */
-  static async start(shards: readonly Shard[], clients: number, first = 0): Promise<CausalClients> {
+  static async start(
+    shards: readonly Shard[],
+    clients: number,
+    { first = 0, pauseMs = 0 }: { readonly first?: number; readonly pauseMs?: number } = {},
+  ): Promise<CausalClients> {
     const workload = new CausalClients();
     const opened = await Promise.all(
       Array.from({ length: clients }, () => Promise.all(shards.map((shard) => shard.connect()))),
     );
     workload.#running.push(
-      ...opened.map((connections, index) => workload.#write(first + index, connections)),
+      ...opened.map((connections, index) => workload.#write(first + index, connections, pauseMs)),
     );
     return workload;
   }
@@ -51,13 +56,14 @@ export class CausalClients {
     await Promise.all(this.#running);
   }
 
-  async #write(client: number, connections: readonly Connection[]): Promise<void> {
+  async #write(client: number, connections: readonly Connection[], pauseMs: number): Promise<void> {
     try {
       for (let sequence = 0; !this.#stopped; sequence += 1) {
         const shard = (client + sequence) % connections.length;
         const sentAt = performance.now();
         await connections[shard]?.write(client, sequence);
         this.writes.push({ client, sequence, shard, sentAt, acknowledgedAt: performance.now() });
+        if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs));
       }
     } catch {
       // Its server is gone: what was not acknowledged is nobody's.
