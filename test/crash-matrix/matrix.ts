@@ -23,9 +23,11 @@ export interface RestoreResult {
 const LINES_OF_LOG = 12;
 const LONGEST_LINE = 600;
 const open = new Set<Subject>();
+let isClosing = false;
 
 /** Ends the labs of all runs under way, which then fail: for a program that is interrupted. */
 export async function closeLabs(): Promise<void> {
+  isClosing = true;
   await Promise.all([...open].map((subject) => subject.close()));
 }
 
@@ -75,6 +77,7 @@ export async function runMatrix(
 
 /** A new lab with one checkpoint, which is spared by whatever happens to the next. */
 async function wellSubject(kind: GridKind): Promise<Subject> {
+  if (isClosing) throw new Error('interrupted');
   const subject = await SUBJECTS[kind]();
   open.add(subject);
   try {

@@ -1,12 +1,11 @@
-import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
-import type { CheckpointReport } from '../../coordinator/reports.ts';
 import { commitsOn } from '../lab/commits.ts';
 import { createGrid } from '../lab/grid.ts';
 import { Hooks } from '../lab/hooks.ts';
 import { until } from '../lab/processes.ts';
 import { postgresShards, TABLE_SQL } from '../lab/shards.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
+import { nextCheckpoint } from './next-checkpoint.ts';
 import { restoreTo } from './restored.ts';
 import { LEASE_SECONDS, type Subject } from './subject.ts';
 
@@ -66,18 +65,7 @@ export async function postgresSubject(env: NodeJS.ProcessEnv = {}): Promise<Subj
       await until('every server to commit', () => commitsOn(asked), withinMs);
     },
     expectUntouched: () => grid.expectUntouched(),
-    async expectNextCheckpoint() {
-      const { code, stdout, stderr } = await grid.run([
-        'checkpoint',
-        'create',
-        'next',
-        '--output',
-        'json',
-        '--quiet',
-      ]);
-      expect(code, stdout + stderr).to.equal(0);
-      return (JSON.parse(stdout) as CheckpointReport).checkpoint;
-    },
+    expectNextCheckpoint: () => nextCheckpoint(grid),
     async restored(checkpoint) {
       await grid.killEverything();
       const other = await createGrid({ beside: grid, empty: true, hosts: OTHERS, copysets: COPYSETS });

@@ -1,8 +1,9 @@
 import { Hooks } from '../lab/hooks.ts';
-import { expectNextCheckpoint, expectUntouched, expectWrites } from '../lab/reference-checks.ts';
+import { expectUntouched, expectWholeCopies, expectWrites } from '../lab/reference-checks.ts';
 import { createReferenceLab } from '../lab/reference-lab.ts';
 import { referenceShards } from '../lab/shards.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
+import { nextCheckpoint } from './next-checkpoint.ts';
 import { restoreTo } from './restored.ts';
 import { LEASE_SECONDS, type Subject } from './subject.ts';
 
@@ -41,7 +42,11 @@ export async function referenceSubject(env: NodeJS.ProcessEnv = {}): Promise<Sub
     },
     expectWrites: (engineRuns, withinMs) => expectWrites(lab, withinMs + (engineRuns ? 0 : TAKE_OVER_MS)),
     expectUntouched: () => expectUntouched(lab),
-    expectNextCheckpoint: async () => (await expectNextCheckpoint(lab)).checkpoint,
+    async expectNextCheckpoint() {
+      const checkpoint = await nextCheckpoint(lab.grid);
+      expectWholeCopies(lab);
+      return checkpoint;
+    },
     async restored(checkpoint) {
       await lab.grid.killEverything();
       await Promise.all(lab.reference.processes.map((process) => process.kill('SIGKILL')));

@@ -1,14 +1,17 @@
 import { expect } from 'chai';
+import { EXIT } from '../../shared/domain/errors.ts';
 import { CausalClients, type Write } from '../lab/causal-clients.ts';
 import { guardsOf } from '../lab/guards.ts';
 import { until, type Finished, type RunningCommand } from '../lab/processes.ts';
-import { isCoordinators, type Cell } from './cells.ts';
+import { isCoordinators, type Cell, type CrashEvent } from './cells.ts';
 import { expectTruth, expectWhole, listed, type Ending } from './ending.ts';
 import { inflict } from './inflict.ts';
-import { HELD_AT_MOST_MS, type Subject } from './subject.ts';
+import { HELD_AT_MOST_MS, TRIES, type Subject } from './subject.ts';
 
 const CREATE = ['checkpoint', 'create', 'faulted', '--output', 'json', '--quiet'];
 const CLIENTS = 2;
+/** They need not be fast; what they leave of the machine is the agents'. */
+const CLIENT_PAUSE_MS = 5;
 /** So that a cell does not begin before there is something to lose. */
 const WRITES_BEFORE = 20;
 /** Generous: nothing takes so long but a command that hangs. */
@@ -56,13 +59,10 @@ async function prune({ grid }: Subject): Promise<void> {
 
 /** Resolves with how the command ended, when everything runs again. */
 async function checkpointWithFault(cell: Cell, subject: Subject): Promise<Finished> {
-  const { grid, hooks, member } = subject;
+  const { hooks, member } = subject;
   const who = isCoordinators(cell.event) ? 'coordinator' : member;
-  hooks.reset();
-  hooks.hold(cell.event, who);
-  const command = grid.begin(CREATE);
+  const command = await heldAt(cell.event, who, subject);
   try {
-    await hooks.reachedBy(command, cell.event, who, ENDS_WITHIN_MS);
     const fault = await inflict(cell, subject, command);
     hooks.release(cell.event, who);
     // While the fault lasts: what is stopped has not gone on, and of a killed agent only its guard is left.
@@ -74,6 +74,26 @@ async function checkpointWithFault(cell: Cell, subject: Subject): Promise<Finish
   } catch (error) {
     command.signal('SIGKILL');
     throw error;
+  }
+}
+
+/**
+ * A checkpoint that has come to the moment and waits there. On a loaded machine one may abort by itself before: an arm
+ * outlives its lease, a ping is not answered. Nothing was done to it then, and another is begun, so often and no more.
+ */
+async function heldAt(event: CrashEvent, who: string, { grid, hooks }: Subject): Promise<RunningCommand> {
+  for (let tries = 1; ; tries += 1) {
+    hooks.reset();
+    hooks.hold(event, who);
+    const command = grid.begin(CREATE);
+    try {
+      await hooks.reachedBy(command, event, who, ENDS_WITHIN_MS);
+      return command;
+    } catch (error) {
+      command.signal('SIGKILL');
+      const { code } = await command.finished;
+      if (code !== EXIT.aborted || tries === TRIES) throw error;
+    }
   }
 }
 
@@ -92,7 +112,10 @@ async function whileClientsWrite<T>(
   history: History,
   work: () => Promise<T>,
 ): Promise<T> {
-  const clients = await CausalClients.start(shards, CLIENTS, { first: history.clients });
+  const clients = await CausalClients.start(shards, CLIENTS, {
+    first: history.clients,
+    pauseMs: CLIENT_PAUSE_MS,
+  });
   history.clients += CLIENTS;
   let result: T;
   try {

@@ -15,6 +15,9 @@ export const LEASE_SECONDS = 5;
  */
 export const HELD_AT_MOST_MS = LEASE_SECONDS * 1000 + 2000 + 3000;
 
+/** So often a checkpoint that nothing was done to is begun when a loaded machine makes it abort by itself. */
+export const TRIES = 3;
+
 /** A running grid, and what the matrix does to it and asks of it. */
 export interface Subject {
   readonly kind: GridKind;
@@ -39,7 +42,7 @@ export interface Subject {
   expectWrites(engineRuns: boolean, withinMs: number): Promise<void>;
   /** Nothing of ours is left on any member or host. */
   expectUntouched(): Promise<void>;
-  /** The next checkpoint succeeds. Resolves to its id. */
+  /** The next checkpoint succeeds; one that aborts by itself is begun again. Resolves to its id. */
   expectNextCheckpoint(): Promise<string>;
   /** Kills everything, and restores a checkpoint to other hosts. */
   restored(checkpoint: string): Promise<RestoredGrid>;

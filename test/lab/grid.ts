@@ -1,5 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { agentYaml, gridYaml } from './grid-files.ts';
 import { freePort } from './ports.ts';
@@ -238,12 +247,14 @@ async function commitsAgain(name: string, server: PostgresServer): Promise<void>
 /** Kills every process whose working directory is this data directory, and waits until none is left. */
 function killAll(data: string): void {
   spawnSync('pkill', ['-KILL', '-f', `-D ${data}`]);
-  const pids = (): string[] =>
-    readdirSync('/proc').filter((pid) => {
-      if (!/^\d+$/.test(pid)) return false;
-      return spawnSync('readlink', [`/proc/${pid}/cwd`], { encoding: 'utf8' }).stdout.trim() === data;
-    });
-  for (const pid of pids()) {
+  const isIn = (pid: string): boolean => {
+    try {
+      return readlinkSync(`/proc/${pid}/cwd`) === data;
+    } catch {
+      return false;
+    }
+  };
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isIn(name))) {
     try {
       process.kill(Number(pid), 'SIGKILL');
     } catch {

@@ -55,6 +55,12 @@ function readableBy(path: string): boolean {
   return true;
 }
 
+/** Servers that were started and may live; ended when this process ends. */
+const begun = new Set<PostgresServer>();
+process.once('exit', () => {
+  for (const server of begun) server.kill();
+});
+
 export interface PostgresServer {
   readonly version: PostgresVersion;
   readonly binaries: string;
@@ -154,6 +160,7 @@ export async function postgresServer(options: PostgresOptions): Promise<Postgres
     port,
     url,
     async start() {
+      begun.add(server);
       const log = `${data}.log`;
       writeFileSync(log, '', { flag: 'a', mode: 0o666 });
       if (serverUser !== null) chownSync(log, serverUser.uid, serverUser.gid);
