@@ -66,7 +66,8 @@ export async function collectGarbage(
     }
     const removedBytes = await sweepChunks(layout, grid, needed, lease);
     for (const { checkpoint } of dead) await removeRemains(layout, grid, checkpoint);
-    await sweepTemporaries(layout, grid);
+    const living = entries.filter((entry) => !dead.includes(entry));
+    await sweepTemporaries(layout, grid, living);
     return { removedBytes, skipped: false };
   } finally {
     clearInterval(refreshing);
@@ -121,13 +122,22 @@ async function sweepChunks(
 }
 
 /** Those beside the chunks belong to nobody, as no operation runs; the others may be somebody's marker. */
-async function sweepTemporaries(layout: Layout, grid: string): Promise<void> {
+async function sweepTemporaries(
+  layout: Layout,
+  grid: string,
+  living: readonly CatalogueEntry[],
+): Promise<void> {
   const now = Date.now();
   for (const directory of [
     layout.root,
     layout.operations(grid),
     layout.restores(grid),
     layout.epochs(grid),
+    // A power cut can bring back the second name of what was committed.
+    ...living.flatMap(({ checkpoint }) => [
+      layout.checkpoint(grid, checkpoint),
+      layout.members(grid, checkpoint),
+    ]),
   ]) {
     for (const name of await entriesOf(directory)) {
       if (!name.startsWith(TEMPORARY_PREFIX)) continue;
