@@ -137,7 +137,8 @@ async function readDigested(path: string, digest: string): Promise<Buffer> {
   return bytes;
 }
 
-async function readOrNull(path: string): Promise<Buffer | null> {
+/** Null where there is no such file. */
+export async function readOrNull(path: string): Promise<Buffer | null> {
   try {
     return await readFile(path);
   } catch (error) {

@@ -9,7 +9,7 @@ import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
  * Rejections are StillpointErrors: `repository-full`, `repository-read-only`, `repository-failed` (anything
  * else the disk says), `repository-missing`, `repository-format`, `repository-busy` (garbage is collected, or
  * this process was taken for dead), `chunk-damaged`, `manifest-damaged`, `bad-manifest` (what is to be written
- * could not be read back), `bad-name`, `checkpoint-missing`, `checkpoint-exists`.
+ * could not be read back), `bad-name`, `checkpoint-missing`, `checkpoint-exists`, `commit-unknown`.
  */
 export interface Repository {
   /** The repository's identity, equal for every agent and coordinator that uses the same one. */
@@ -29,7 +29,8 @@ export interface Repository {
   /**
    * Commits: checks that every manifest and chunk named is stored, then writes grid.json exclusively. Keeps
    * garbage collection off by itself meanwhile. Rejects `repository-busy` and takes grid.json back when it
-   * finds that it was silent for so long that a collection may have removed what it had looked at.
+   * finds that it was silent for so long that a collection may have removed what it had looked at. Whatever it
+   * rejects with, the checkpoint is not valid; but for `commit-unknown`: then it could not be taken back either.
    */
   commit(manifest: GridManifest): Promise<void>;
 

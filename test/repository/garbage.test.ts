@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { age, type DirectoryLab, directoryLab } from './directory-lab.ts';
-import { type Step, watchSteps } from './file-system-steps.ts';
+import { type Step, systemError, watchSteps } from './file-system-steps.ts';
 import {
   checkpointId,
   failureOf,
@@ -203,6 +203,30 @@ describe('garbage collection beside other work', () => {
     await lab.repository.collectGarbage(GRID);
     expect(await lab.repository.list(GRID)).to.deep.equal([]);
     expect(lab.chunkFiles()).to.deep.equal([]);
+  });
+
+  it('takes back a commit that failed after its object stood, or says that it does not know', async () => {
+    for (const [broken, code, state] of [
+      [1, 'repository-failed', 'deleting'],
+      [Infinity, 'commit-unknown', 'valid'],
+    ] as const) {
+      const id = checkpointId(broken === 1 ? 1 : 2);
+      const member = await storeMember(lab.repository, id, 'a', { 'base/1': noise(900, 'x') });
+      let failures = 0;
+      const watch = watchSteps((step) => {
+        const isAfter = existsSync(lab.checkpointFile(id, 'grid.json')) && failures < broken;
+        if (!isAfter || !step.path.startsWith(lab.checkpointFile(id)) || step.call === 'rm') return;
+        failures += 1;
+        throw systemError('EIO', step);
+      });
+
+      const failure = await failureOf(lab.repository.commit(gridManifest(id, [member])));
+      watch.restore();
+
+      expect(failure).to.include({ code });
+      const listed = (await lab.repository.list(GRID)).find(({ checkpoint }) => checkpoint === id);
+      expect(listed).to.include({ state });
+    }
   });
 
   it('leaves alone what a commit is looking at', async () => {
