@@ -1,8 +1,10 @@
-import { link, readFile, rename, rm, stat } from 'node:fs/promises';
-import { isGivenUp } from './catalogue.ts';
-import { syncDirectory } from './durable-files.ts';
+import { link, rename, rm, stat } from 'node:fs/promises';
+import { isGivenUp, readOrNull } from './catalogue.ts';
+import { syncIfThere } from './durable-files.ts';
 import type { Layout } from './layout.ts';
-import { readError, storageError } from './storage-error.ts';
+import { storageError } from './storage-error.ts';
+
+const REMOVALS = 3;
 
 /**
  * A checkpoint goes in the reverse order of its making, in three steps, each durable before the next and
@@ -18,10 +20,11 @@ export async function retire(layout: Layout, grid: string, checkpoint: string): 
   const directory = layout.checkpoint(grid, checkpoint);
   try {
     await rename(layout.gridManifest(grid, checkpoint), layout.deletedManifest(grid, checkpoint));
-    await syncDirectory(directory);
   } catch (error) {
-    throw storageError(error, directory);
+    // Another who deletes it was faster, and may not have come to the sync yet.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw storageError(error, directory);
   }
+  await syncIfThere(directory);
 }
 
 /**
@@ -36,19 +39,16 @@ export async function giveUp(layout: Layout, grid: string, checkpoint: string): 
   try {
     await link(layout.identity(), path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw storageError(error, path);
-    return isGivenUp(await readText(path));
+    const { code } = error as NodeJS.ErrnoException;
+    // Another who deletes it has removed all of it.
+    if (code === 'ENOENT') return true;
+    if (code !== 'EEXIST') throw storageError(error, path);
+    const found = await readOrNull(path);
+    // Between the two looks another has begun to delete it.
+    return found === null ? giveUp(layout, grid, checkpoint) : isGivenUp(found.toString());
   }
-  await syncDirectory(layout.checkpoint(grid, checkpoint));
+  await syncIfThere(layout.checkpoint(grid, checkpoint));
   return true;
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    throw readError(error, path);
-  }
 }
 
 export async function removeManifests(layout: Layout, grid: string, checkpoint: string): Promise<void> {
@@ -71,8 +71,9 @@ export async function isThere(path: string): Promise<boolean> {
 
 async function removeTree(path: string, parent: string): Promise<void> {
   try {
-    await rm(path, { recursive: true, force: true });
-    await syncDirectory(parent);
+    // Another who deletes the same checkpoint may have put a mark there meanwhile: once more.
+    await rm(path, { recursive: true, force: true, maxRetries: REMOVALS });
+    await syncIfThere(parent);
   } catch (error) {
     throw storageError(error, path);
   }
