@@ -1,4 +1,4 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import { checkpointMissing, listCheckpoints, namesIn, readMember } from './catalogue.ts';
@@ -12,7 +12,7 @@ import { storageError } from './storage-error.ts';
 /** A temporary file outside the chunks that is older has no writer any more: each is written in one go. */
 const STALE_MS = 60 * 60 * 1000;
 /** How long a collection removes without asking whether it was taken for dead: far below that silence. */
-const ASK_AGAIN_MS = 2000;
+const ASK_AGAIN_MS = 4000;
 
 /** Rerunnable: what a crash left of the deletion is ended by the next, or by the next garbage collection. */
 export async function deleteCheckpoint(
@@ -61,7 +61,8 @@ export async function collectGarbage(
     const dead = entries.filter(({ state }) => state === 'uncommitted' || state === 'deleting');
     // Nobody works here, so nobody will commit these; whoever tries late is shut out, then loses the chunks.
     for (const { checkpoint } of dead) {
-      await retire(layout, grid, checkpoint);
+      // Committed since we looked: then we were taken for dead, and know no more what is needed.
+      if (!(await giveUp(layout, grid, checkpoint))) throw takenForDead();
       await removeManifests(layout, grid, checkpoint);
     }
     const removedBytes = await sweepChunks(layout, grid, needed, lease);
@@ -95,9 +96,9 @@ async function neededChunks(
 }
 
 /**
- * The lease is asked in between: a collection that was stopped, and was taken for dead, must not go on. What
- * remains is the one removal that was on its way when it was stopped; a commit finds it (it looks at every
- * chunk), unless it had looked before.
+ * The lease is asked before the first removal and in between: a collection that was stopped, and was taken for
+ * dead, must not go on. Nothing is waited for between the last look at the clock and a removal, so what remains
+ * is the one that was on its way to the disk.
  */
 async function sweepChunks(
   layout: Layout,
@@ -106,19 +107,31 @@ async function sweepChunks(
   lease: OperationLease,
 ): Promise<number> {
   let removedBytes = 0;
-  let askedAt = performance.now();
+  const isOurs = asking(lease);
   for (const room of await namesIn(layout.chunks(grid))) {
     const directory = join(layout.chunks(grid), room);
     for (const key of await entriesOf(directory)) {
-      if (needed.has(key)) continue;
-      if (performance.now() - askedAt > ASK_AGAIN_MS) {
-        if (!(await lease.refresh())) throw takenForDead();
-        askedAt = performance.now();
-      }
-      removedBytes += await removeFile(join(directory, key));
+      if (!needed.has(key)) removedBytes += await removeFile(join(directory, key), isOurs);
     }
   }
   return removedBytes;
+}
+
+/**
+ * Asks the lease again when the last answer is old, by when it was asked for. By two clocks: the one does not
+ * count the time for which a host was suspended, the other may be set back.
+ */
+function asking(lease: OperationLease): () => Promise<void> {
+  let asked = { monotonicMs: -Infinity, wallMs: -Infinity };
+  return async () => {
+    for (;;) {
+      const now = { monotonicMs: performance.now(), wallMs: Date.now() };
+      const silentMs = Math.max(now.monotonicMs - asked.monotonicMs, now.wallMs - asked.wallMs);
+      if (silentMs <= ASK_AGAIN_MS) return;
+      if (!(await lease.refresh())) throw takenForDead();
+      asked = now;
+    }
+  };
 }
 
 /** Those beside the chunks belong to nobody, as no operation runs; the others may be somebody's marker. */
@@ -161,11 +174,12 @@ async function entriesOf(directory: string): Promise<string[]> {
   }
 }
 
-/** Resolves to the bytes that it gave back; 0 when it was gone. */
-async function removeFile(path: string): Promise<number> {
+/** Resolves to the bytes that it gave back; 0 when it was gone. `mayRemove` rejects when it may not any more. */
+async function removeFile(path: string, mayRemove?: () => Promise<void>): Promise<number> {
   try {
     const { size } = await stat(path);
-    await rm(path);
+    await mayRemove?.();
+    await unlink(path);
     return size;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;

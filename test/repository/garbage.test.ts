@@ -51,7 +51,7 @@ describe('garbage collection beside other work', () => {
     return { reached: reached.promise, letGo: () => released.resolve() };
   }
 
-  const removesChunk = ({ call, path }: Step): boolean => call === 'rm' && path.includes('/chunks/');
+  const removesChunk = ({ call, path }: Step): boolean => call === 'unlink' && path.includes('/chunks/');
 
   it('makes an operation that begins meanwhile wait until it is done', async () => {
     await storeMember(lab.repository, checkpointId(1), 'a', { 'base/1': noise(900, 'garbage') });
@@ -227,6 +227,37 @@ describe('garbage collection beside other work', () => {
       const listed = (await lab.repository.list(GRID)).find(({ checkpoint }) => checkpoint === id);
       expect(listed).to.include({ state });
     }
+  });
+
+  it('removes nothing when it was taken for dead between its look at the checkpoints and the first removal', async () => {
+    const files = { 'base/1': noise(900, 'stored again') };
+    await storeMember(lab.repository, checkpointId(1), 'a', files);
+    const hold = holdAt(({ call, path }) => call === 'rm' && path.endsWith('/members'));
+    const collecting = (await lab.open()).collectGarbage(GRID);
+    await hold.reached;
+    for (const name of markers()) age(lab.file('operations', name), MINUTE_MS);
+    // As if the host of the collection had been suspended: its monotonic clock shows nothing of it.
+    await storeCheckpoint(lab.repository, checkpointId(2), { a: files });
+    hold.letGo();
+
+    expect(await failureOf(collecting)).to.include({ code: 'repository-busy' });
+
+    expect(await verified(lab.repository, checkpointId(2))).to.deep.equal([]);
+  });
+
+  it('leaves alone what was committed since it looked', async () => {
+    const member = await storeMember(lab.repository, checkpointId(1), 'a', { 'base/1': noise(900, 'x') });
+    const hold = holdAt(({ call, path }) => call === 'link' && path.endsWith('/grid.json'));
+    const collecting = (await lab.open()).collectGarbage(GRID);
+    await hold.reached;
+    for (const name of markers()) age(lab.file('operations', name), MINUTE_MS);
+    await lab.repository.commit(gridManifest(checkpointId(1), [member]));
+    hold.letGo();
+
+    expect(await failureOf(collecting)).to.include({ code: 'repository-busy' });
+
+    expect((await lab.repository.list(GRID)).map(({ state }) => state)).to.deep.equal(['valid']);
+    expect(await verified(lab.repository, checkpointId(1))).to.deep.equal([]);
   });
 
   it('leaves alone what a commit is looking at', async () => {
