@@ -1,9 +1,10 @@
 import { readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EXIT, StillpointError } from '../domain/errors.ts';
-import { checkpointMissing, listCheckpoints, namesIn, readMember } from './catalogue.ts';
+import { checkpointMissing, isStillCommitted, listCheckpoints, namesIn, readMember } from './catalogue.ts';
 import { giveUp, isThere, removeManifests, removeRemains, retire } from './deletion.ts';
 import { TEMPORARY_PREFIX } from './durable-files.ts';
+import type { MemberManifest } from '../domain/manifest.ts';
 import type { Layout } from './layout.ts';
 import { beginCollection, COLLECTION_REFRESH_MS } from './operations.ts';
 import type { CatalogueEntry, OperationLease } from './repository.ts';
@@ -86,7 +87,14 @@ async function neededChunks(
     if (state === 'uncommitted' || state === 'deleting') continue;
     if (state === 'damaged' || manifest === null) throw unknownNeeds(checkpoint, cause);
     for (const { name, manifestDigest } of manifest.members) {
-      const member = await readMember(layout, grid, checkpoint, name, manifestDigest);
+      let member: MemberManifest;
+      try {
+        member = await readMember(layout, grid, checkpoint, name, manifestDigest);
+      } catch (error) {
+        if (await isStillCommitted(layout, grid, checkpoint)) throw error;
+        // Somebody deletes it: it needs nothing any more.
+        break;
+      }
       for (const artifact of member.artifacts) {
         if (artifact.kind === 'file') for (const { key } of artifact.chunks) needed.add(key);
       }

@@ -134,6 +134,32 @@ describe('a deletion that is interrupted', () => {
     expect(await lab.repository.collectGarbage(GRID)).to.deep.equal({ removedBytes: 700, skipped: false });
   });
 
+  it('is never taken for damage by who looks at the same time', async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const checkpoint = checkpointId(round + 2);
+      await storeCheckpoint(lab.repository, checkpoint, { a: { 'base/1': own }, b: { 'base/1': own } });
+      const other = await lab.open();
+
+      const deleting = lab.repository.deleteCheckpoint(GRID, checkpoint);
+      for (let turn = 0; turn < round; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+      const looks = await Promise.allSettled([
+        other.list(GRID).then((entries) => entries.map(({ state }) => state)),
+        other.verify(GRID, checkpoint, () => undefined),
+        other.collectGarbage(GRID),
+      ]);
+      await deleting;
+
+      const [listed, damage] = looks;
+      if (listed.status === 'fulfilled') expect(listed.value, `round ${round}`).not.to.include('damaged');
+      if (damage.status === 'fulfilled') expect(damage.value, `round ${round}`).to.deep.equal([]);
+      for (const look of looks)
+        if (look.status === 'rejected')
+          expect((look.reason as StillpointError).failure, `round ${round}`).to.include({
+            code: 'checkpoint-missing',
+          });
+    }
+  });
+
   it('can be asked for by two at once, in any order of their steps', async () => {
     for (let round = 0; round < 20; round += 1) {
       const checkpoint = checkpointId(round + 2);
