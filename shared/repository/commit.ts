@@ -4,8 +4,8 @@ import type { ChunkReference, GridManifest } from '../domain/manifest.ts';
 import { readMember, readOrNull } from './catalogue.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { forEachConcurrently } from './concurrency.ts';
-import { retire } from './deletion.ts';
-import { createExclusively, ensureDirectory } from './durable-files.ts';
+import { isThere, retire } from './deletion.ts';
+import { createExclusively, syncUpTo } from './durable-files.ts';
 import type { Layout } from './layout.ts';
 import { checkGridManifest, sealGridManifest } from './manifest-schema.ts';
 import type { OperationLease } from './repository.ts';
@@ -28,15 +28,24 @@ export async function commitCheckpoint(
   const path = layout.gridManifest(grid, checkpoint);
   checkGridManifest(manifest, path);
   await checkStored(layout, chunks, manifest);
-  await ensureDirectory(layout.root, dirname(path));
   const text = sealGridManifest(manifest);
   try {
+    await syncUpTo(layout.root, [layout.checkpoints(grid)]);
+    // Never made anew: when it is gone, the checkpoint was given up and all of it removed since we looked.
+    if (!(await isThere(dirname(path)))) throw alreadyDecided(checkpoint);
     if (!(await createExclusively(path, text, true))) throw alreadyDecided(checkpoint);
+    // Or it is being removed just now, and what shut us out is gone before its directory: manifests went first.
+    if (!(await haveManifests(layout, manifest))) throw alreadyDecided(checkpoint);
     if (!(await lease.refresh())) throw takenForDead(checkpoint);
   } catch (error) {
     await takeBack(layout, manifest, text, error);
     throw error;
   }
+}
+
+async function haveManifests(layout: Layout, { grid, checkpoint, members }: GridManifest): Promise<boolean> {
+  const found = await Promise.all(members.map(({ name }) => isThere(layout.member(grid, checkpoint, name))));
+  return !found.includes(false);
 }
 
 /**

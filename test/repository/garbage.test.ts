@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { age, type DirectoryLab, directoryLab } from './directory-lab.ts';
 import { type Step, systemError, watchSteps } from './file-system-steps.ts';
 import {
@@ -243,6 +243,23 @@ describe('garbage collection beside other work', () => {
     expect(await failureOf(collecting)).to.include({ code: 'repository-busy' });
 
     expect(await verified(lab.repository, checkpointId(2))).to.deep.equal([]);
+  });
+
+  it('shuts a commit out for good whose checkpoint was discarded when it had looked at what is stored', async () => {
+    const member = await storeMember(lab.repository, checkpointId(1), 'a', { 'base/1': noise(900, 'x') });
+    const directory = lab.checkpointFile(checkpointId(1));
+    const hold = holdAt(
+      ({ call, path }) =>
+        (call === 'mkdir' && path === directory) || (call === 'sync' && path === dirname(directory)),
+    );
+    const committing = lab.repository.commit(gridManifest(checkpointId(1), [member]));
+    await hold.reached;
+    await (await lab.open()).discard(GRID, checkpointId(1));
+    hold.letGo();
+
+    expect(await failureOf(committing)).to.include({ code: 'checkpoint-exists' });
+
+    expect(await lab.repository.list(GRID)).to.deep.equal([]);
   });
 
   it('leaves alone what was committed since it looked', async () => {
