@@ -39,6 +39,11 @@ export class Operator extends Process {
   #exits(failure: Rejected | null): void {
     this.hasExited = true;
     this.world.note(this.name, 73, 0, () => (failure === null ? 'is done' : `fails: ${failure.message}`));
+    if (failure?.code === 'manifest-damaged' && !this.#storage.ledger.isRotten)
+      throw new Broken(
+        'says-damage',
+        `${this.name} is told of damage, and nothing rotted: ${failure.message}`,
+      );
     const excused = ['repository-busy', 'checkpoint-missing', 'interrupted'];
     if (
       failure !== null &&

@@ -105,11 +105,12 @@ export const PLANTED_IN_THE_REPOSITORY: readonly Planted[] = [
     'let asked = { monotonicMs: -Infinity, wallMs: -Infinity };',
     'let asked = { monotonicMs: performance.now(), wallMs: Date.now() };',
   ]),
-  plant('a-deletion-is-taken-for-damage', 'no-reason', [
-    GARBAGE,
-    'if (await isStillCommitted(layout, grid, checkpoint)) throw error;',
-    'throw error;',
-  ]),
+  plant(
+    'a-deletion-is-taken-for-damage',
+    'says-damage',
+    [GARBAGE, 'if (await isStillCommitted(layout, grid, checkpoint)) throw error;', 'throw error;'],
+    [CATALOGUE, 'if (!(await isStillCommitted(layout, grid, checkpoint)))', "if (grid === '')"],
+  ),
   plant('a-directory-that-another-removed-is-an-error', 'no-reason', [
     FILES,
     "if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw storageError(error, path);",

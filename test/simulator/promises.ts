@@ -32,7 +32,7 @@ export const PROMISES = {
   keeps: 'no deletion, prune, sweep or collection takes what a valid checkpoint needs',
   'stays-deleted': 'a checkpoint that is said to be deleted does not come back',
   'write-once': 'what has its final name is never written again and never replaced',
-  'says-damage': 'damage is named, file by file, and no wrong byte is read',
+  'says-damage': 'damage is named, file by file, and nothing else is called damaged; no wrong byte is read',
   'space-comes-back': 'a collection leaves nothing that no checkpoint needs',
   'no-crash': 'the code has an answer to every event and every error',
 } as const;
