@@ -6,11 +6,12 @@ import type { Job, PlantedDone, SeedsDone } from '../test/simulator/jobs.ts';
 import { MACHINES } from '../test/simulator/machines.ts';
 import { PLANTED } from '../test/simulator/planted.ts';
 import { simulate } from '../test/simulator/run.ts';
-import { scenarioOf } from '../test/simulator/scenario.ts';
+import { scenarioOf, STORAGE_SHARE } from '../test/simulator/scenario.ts';
 import { tellFailure, tellRun } from '../test/simulator/story.ts';
 
 const USAGE = `./scripts/simulate [--seeds N] [--seed S] [--minutes M] [--planted] [--trace]:
-whole checkpoints in simulated time, with both real machines and whatever may fail
+whole checkpoints in simulated time, with both real machines and whatever may fail; one run
+of ${STORAGE_SHARE} has the real repository too, on a simulated disk
 
   --seeds N    so many runs (2000); from 2000 on, a change of phase that no run makes is a failure
   --seed S     the run of this seed alone; with --seeds or --minutes, the first seed
@@ -47,16 +48,16 @@ async function main(): Promise<boolean> {
     process.exit(values.help ? 0 : 2);
   }
   if (values.planted) return findAllPlanted();
-  if (typeof seed === 'number' && seeds === null && minutes === null) return runOne(seed, values.trace);
+  if (typeof seed === 'number' && seeds === null && minutes === null) return await runOne(seed, values.trace);
   const until = typeof minutes === 'number' ? performance.now() + minutes * 60_000 : null;
   return search(seed ?? 1, seeds ?? (until === null ? ENOUGH : Infinity), until);
 }
 
-function runOne(seed: number, isTraced: boolean): boolean {
+async function runOne(seed: number, isTraced: boolean): Promise<boolean> {
   const scenario = scenarioOf(seed);
-  const { failure, hash, endings } = simulate(scenario);
-  if (isTraced) tell(tellRun(scenario, MACHINES));
-  if (failure !== null) tell(tellFailure(scenario, MACHINES));
+  const { failure, hash, endings } = await simulate(scenario);
+  if (isTraced) tell(await tellRun(scenario, MACHINES));
+  if (failure !== null) tell(await tellFailure(scenario, MACHINES));
   else if (!isTraced) tell(`seed ${seed}: ${endings.join(', ')}; every promise was kept; hash ${hash}`);
   return failure === null;
 }
@@ -94,22 +95,22 @@ async function search(from: number, count: number, until: number | null): Promis
   const ended = [...endings].sort(([a], [b]) => (a < b ? -1 : 1)).map(([kind, times]) => `${kind} ${times}`);
   tell(`checkpoints: ${ended.join(', ')}`);
   tell(
-    `${runs} runs from seed ${from} in ${seconds.toFixed(1)} s on ${availableParallelism()} cores: ` +
+    `${runs} runs from seed ${from} (1 of ${STORAGE_SHARE} with the real repository) in ${seconds.toFixed(1)} s on ${availableParallelism()} cores: ` +
       `${Math.round(runs / seconds)} runs/s, ${Math.round(events / runs)} events a run, ` +
       `hash ${digest.toString(16).padStart(8, '0')}`,
   );
   return judge(runs, coverage, failures);
 }
 
-function judge(
+async function judge(
   runs: number,
   coverage: Coverage,
   failures: readonly SeedsDone['failures'][number][],
-): boolean {
+): Promise<boolean> {
   const first = failures.toSorted((a, b) => a.seed - b.seed)[0];
   if (first !== undefined) {
     tell(`\n${failures.length} runs broke a promise, the first:`);
-    tell(tellFailure(scenarioOf(first.seed), MACHINES));
+    tell(await tellFailure(scenarioOf(first.seed), MACHINES));
     tell(`\nagain: ./scripts/simulate --seed ${first.seed} --trace`);
     return false;
   }
@@ -137,9 +138,9 @@ async function findAllPlanted(): Promise<boolean> {
   );
   const survivors: string[] = [];
   for (const { id, breaks } of PLANTED) {
-    const seed = results.get(id)?.seed ?? null;
+    const { seed = null, runs = 0 } = results.get(id) ?? {};
     if (seed === null) survivors.push(id);
-    tell(`${id.padEnd(52)} ${breaks.padEnd(22)} ${seed === null ? 'SURVIVED' : `${seed} seeds`}`);
+    tell(`${id.padEnd(52)} ${breaks.padEnd(22)} ${seed === null ? 'SURVIVED' : `${runs} seeds`}`);
   }
   const seconds = (performance.now() - startedAt) / 1000;
   tell(`${PLANTED.length - survivors.length} of ${PLANTED.length} found in ${seconds.toFixed(1)} s`);

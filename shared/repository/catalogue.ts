@@ -106,11 +106,7 @@ async function lookAt(layout: Layout, grid: string, checkpoint: string): Promise
   try {
     manifest = await readCheckpoint(layout, grid, checkpoint);
   } catch (error) {
-    if (error instanceof StillpointError && error.failure.code === 'checkpoint-missing') {
-      return (await isBeingDeleted(layout, grid, checkpoint))
-        ? { ...entry, state: 'deleting', cause: 'its deletion was begun and not ended' }
-        : { ...entry, state: 'uncommitted', cause: 'it has no grid.json: it was not committed' };
-    }
+    if (isMissing(error)) return lookAtUncommitted(layout, grid, checkpoint);
     return { ...entry, state: 'damaged', cause: messageOf(error) };
   }
   for (const { name, manifestDigest } of manifest.members) {
@@ -118,10 +114,36 @@ async function lookAt(layout: Layout, grid: string, checkpoint: string): Promise
       // The commit has parsed what has this digest.
       await readDigested(layout.member(grid, checkpoint, name), manifestDigest);
     } catch (error) {
+      if (!(await isStillCommitted(layout, grid, checkpoint)))
+        return lookAtUncommitted(layout, grid, checkpoint);
       return { ...entry, state: 'damaged', manifest, cause: messageOf(error) };
     }
   }
   return { ...entry, state: 'valid', manifest, cause: null };
+}
+
+async function lookAtUncommitted(layout: Layout, grid: string, checkpoint: string): Promise<CatalogueEntry> {
+  const entry = { grid, checkpoint, manifest: null };
+  return (await isBeingDeleted(layout, grid, checkpoint))
+    ? { ...entry, state: 'deleting', cause: 'its deletion was begun and not ended' }
+    : { ...entry, state: 'uncommitted', cause: 'it was not committed' };
+}
+
+/**
+ * Who finds something of a committed checkpoint missing asks this before it says that it is damaged: somebody may
+ * have begun to delete it since. The commit object goes first, so when it is there, nothing else may be missing.
+ */
+export async function isStillCommitted(layout: Layout, grid: string, checkpoint: string): Promise<boolean> {
+  try {
+    await readCheckpoint(layout, grid, checkpoint);
+    return true;
+  } catch (error) {
+    return !isMissing(error);
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof StillpointError && error.failure.code === 'checkpoint-missing';
 }
 
 async function isBeingDeleted(layout: Layout, grid: string, checkpoint: string): Promise<boolean> {
@@ -139,7 +161,8 @@ async function readDigested(path: string, digest: string): Promise<Buffer> {
   return bytes;
 }
 
-async function readOrNull(path: string): Promise<Buffer | null> {
+/** Null where there is no such file. */
+export async function readOrNull(path: string): Promise<Buffer | null> {
   const stored = await readStoredFile(path, MOST_MANIFEST_BYTES);
   if (stored.type === 'damaged') throw damaged(path, `it ${stored.cause}`);
   return stored.type === 'read' ? stored.bytes : null;

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { ChunkTask, ChunkTaskResult, ResultsOf } from './chunk-tasks.ts';
+import { performTask } from './chunk-work.ts';
 
 interface Waiting {
   readonly id: number;
@@ -25,6 +26,7 @@ const IDLE_MS = 10_000;
 /**
  * Worker threads for hashing and compressing. Started with the first task, ended when nothing was asked for
  * a while; they keep no process alive that has nothing else to do. Callers bound what they ask at once.
+ * With `threads: 0` there are none, and whoever asks does the work itself.
  */
 export class ChunkPool {
   readonly #size: number;
@@ -49,6 +51,7 @@ export class ChunkPool {
   /** The task's bytes are handed over: the caller must not use them again. */
   run<T extends ChunkTask['type']>(task: Extract<ChunkTask, { type: T }>): Promise<ResultsOf[T]> {
     if (this.#closed) return Promise.reject(closed());
+    if (this.#size === 0) return performHere(task);
     if (this.#idling !== null) clearTimeout(this.#idling);
     this.#idling = null;
     return new Promise<ChunkTaskResult>((resolve, reject) => {
@@ -137,6 +140,14 @@ export class ChunkPool {
     thread.busy.clear();
     this.#assign();
   }
+}
+
+function performHere<T extends ChunkTask['type']>(
+  task: Extract<ChunkTask, { type: T }>,
+): Promise<ResultsOf[T]> {
+  return new Promise<ChunkTaskResult>((resolve) => resolve(performTask(task).result)) as Promise<
+    ResultsOf[T]
+  >;
 }
 
 function bytesOf(task: ChunkTask): Uint8Array<ArrayBuffer> {

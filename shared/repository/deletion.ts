@@ -1,10 +1,12 @@
 import { link, rename, rm, stat } from 'node:fs/promises';
 import { isGivenUp } from './catalogue.ts';
-import { syncDirectory } from './durable-files.ts';
+import { syncIfThere } from './durable-files.ts';
 import type { Layout } from './layout.ts';
 import { MOST_IDENTITY_BYTES } from './identity.ts';
 import { storageError } from './storage-error.ts';
 import { readStoredFile } from './stored-file.ts';
+
+const REMOVALS = 3;
 
 /**
  * A checkpoint goes in the reverse order of its making, in three steps, each durable before the next and
@@ -20,10 +22,11 @@ export async function retire(layout: Layout, grid: string, checkpoint: string): 
   const directory = layout.checkpoint(grid, checkpoint);
   try {
     await rename(layout.gridManifest(grid, checkpoint), layout.deletedManifest(grid, checkpoint));
-    await syncDirectory(directory);
   } catch (error) {
-    throw storageError(error, directory);
+    // Another who deletes it was faster, and may not have come to the sync yet.
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw storageError(error, directory);
   }
+  await syncIfThere(directory);
 }
 
 /**
@@ -38,12 +41,17 @@ export async function giveUp(layout: Layout, grid: string, checkpoint: string): 
   try {
     await link(layout.identity(), path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw storageError(error, path);
+    const { code } = error as NodeJS.ErrnoException;
+    // Another who deletes it has removed all of it.
+    if (code === 'ENOENT') return true;
+    if (code !== 'EEXIST') throw storageError(error, path);
     const stored = await readStoredFile(path, MOST_IDENTITY_BYTES);
+    // Between the two looks another has begun to delete it.
+    if (stored.type === 'missing') return giveUp(layout, grid, checkpoint);
     // Longer than that, or no file at all: a commit object, sound or damaged.
     return stored.type === 'read' && isGivenUp(stored.bytes.toString());
   }
-  await syncDirectory(layout.checkpoint(grid, checkpoint));
+  await syncIfThere(layout.checkpoint(grid, checkpoint));
   return true;
 }
 
@@ -67,8 +75,9 @@ export async function isThere(path: string): Promise<boolean> {
 
 async function removeTree(path: string, parent: string): Promise<void> {
   try {
-    await rm(path, { recursive: true, force: true });
-    await syncDirectory(parent);
+    // Another who deletes the same checkpoint may have put a mark there meanwhile: once more.
+    await rm(path, { recursive: true, force: true, maxRetries: REMOVALS });
+    await syncIfThere(parent);
   } catch (error) {
     throw storageError(error, path);
   }

@@ -31,8 +31,10 @@ import { verifiedBytes, verifyCheckpoint } from './verify.ts';
 
 export interface DirectoryRepositoryOptions {
   readonly create?: boolean | undefined;
-  /** Threads that hash and compress. Default: one for each processor, up to eight. */
+  /** Threads that hash and compress; 0: the caller's own. Default: one for each processor, up to eight. */
   readonly threads?: number | undefined;
+  /** How large the chunks are that this handle writes; it reads those of any size. Default: 4 MiB. */
+  readonly chunkBytes?: number | undefined;
   /** How long an operation waits for a garbage collection that runs. */
   readonly patienceMs?: number | undefined;
 }
@@ -68,7 +70,7 @@ class DirectoryRepository implements Repository {
     this.id = id;
     this.location = layout.root;
     this.#layout = layout;
-    const buffers = new BlockBuffers(CHUNK_BYTES, BUDGET_BYTES / CHUNK_BYTES);
+    const buffers = new BlockBuffers(options.chunkBytes ?? CHUNK_BYTES, BUDGET_BYTES / CHUNK_BYTES);
     this.#pool = new ChunkPool({ threads: options.threads, onIdle: () => buffers.clear() });
     this.#chunks = new ChunkStore(layout, this.#pool, buffers);
     this.#patienceMs = options.patienceMs ?? PATIENCE_MS;

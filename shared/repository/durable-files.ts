@@ -47,14 +47,27 @@ export async function syncUpTo(root: string, directories: Iterable<string>): Pro
 
 export async function syncDirectory(path: string): Promise<void> {
   try {
-    const handle = await open(path, 'r');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await syncEntries(path);
   } catch (error) {
     throw storageError(error, path);
+  }
+}
+
+/** The same where somebody else may remove the directory meanwhile: then there is nothing to make durable. */
+export async function syncIfThere(path: string): Promise<void> {
+  try {
+    await syncEntries(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw storageError(error, path);
+  }
+}
+
+async function syncEntries(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
   }
 }
 

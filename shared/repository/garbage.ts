@@ -1,9 +1,10 @@
-import { readdir, rm, stat } from 'node:fs/promises';
+import { readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EXIT, StillpointError } from '../domain/errors.ts';
-import { checkpointMissing, listCheckpoints, namesIn, readMember } from './catalogue.ts';
+import { checkpointMissing, isStillCommitted, listCheckpoints, namesIn, readMember } from './catalogue.ts';
 import { giveUp, isThere, removeManifests, removeRemains, retire } from './deletion.ts';
 import { TEMPORARY_PREFIX } from './durable-files.ts';
+import type { MemberManifest } from '../domain/manifest.ts';
 import type { Layout } from './layout.ts';
 import { beginCollection, COLLECTION_REFRESH_MS } from './operations.ts';
 import type { CatalogueEntry, OperationLease } from './repository.ts';
@@ -12,7 +13,7 @@ import { storageError } from './storage-error.ts';
 /** A temporary file outside the chunks that is older has no writer any more: each is written in one go. */
 const STALE_MS = 60 * 60 * 1000;
 /** How long a collection removes without asking whether it was taken for dead: far below that silence. */
-const ASK_AGAIN_MS = 2000;
+const ASK_AGAIN_MS = 4000;
 
 /** Rerunnable: what a crash left of the deletion is ended by the next, or by the next garbage collection. */
 export async function deleteCheckpoint(
@@ -61,12 +62,14 @@ export async function collectGarbage(
     const dead = entries.filter(({ state }) => state === 'uncommitted' || state === 'deleting');
     // Nobody works here, so nobody will commit these; whoever tries late is shut out, then loses the chunks.
     for (const { checkpoint } of dead) {
-      await retire(layout, grid, checkpoint);
+      // Committed since we looked: then we were taken for dead, and know no more what is needed.
+      if (!(await giveUp(layout, grid, checkpoint))) throw takenForDead();
       await removeManifests(layout, grid, checkpoint);
     }
     const removedBytes = await sweepChunks(layout, grid, needed, lease);
     for (const { checkpoint } of dead) await removeRemains(layout, grid, checkpoint);
-    await sweepTemporaries(layout, grid);
+    const living = entries.filter((entry) => !dead.includes(entry));
+    await sweepTemporaries(layout, grid, living);
     return { removedBytes, skipped: false };
   } finally {
     clearInterval(refreshing);
@@ -84,7 +87,14 @@ async function neededChunks(
     if (state === 'uncommitted' || state === 'deleting') continue;
     if (state === 'damaged' || manifest === null) throw unknownNeeds(checkpoint, cause);
     for (const { name, manifestDigest } of manifest.members) {
-      const member = await readMember(layout, grid, checkpoint, name, manifestDigest);
+      let member: MemberManifest;
+      try {
+        member = await readMember(layout, grid, checkpoint, name, manifestDigest);
+      } catch (error) {
+        if (await isStillCommitted(layout, grid, checkpoint)) throw error;
+        // Somebody deletes it: it needs nothing any more.
+        break;
+      }
       for (const artifact of member.artifacts) {
         if (artifact.kind === 'file') for (const { key } of artifact.chunks) needed.add(key);
       }
@@ -94,9 +104,9 @@ async function neededChunks(
 }
 
 /**
- * The lease is asked in between: a collection that was stopped, and was taken for dead, must not go on. What
- * remains is the one removal that was on its way when it was stopped; a commit finds it (it looks at every
- * chunk), unless it had looked before.
+ * The lease is asked before the first removal and in between: a collection that was stopped, and was taken for
+ * dead, must not go on. Nothing is waited for between the last look at the clock and a removal, so what remains
+ * is the one that was on its way to the disk.
  */
 async function sweepChunks(
   layout: Layout,
@@ -105,29 +115,50 @@ async function sweepChunks(
   lease: OperationLease,
 ): Promise<number> {
   let removedBytes = 0;
-  let askedAt = performance.now();
+  const isOurs = asking(lease);
   for (const room of await namesIn(layout.chunks(grid))) {
     const directory = join(layout.chunks(grid), room);
     for (const key of await entriesOf(directory)) {
-      if (needed.has(key)) continue;
-      if (performance.now() - askedAt > ASK_AGAIN_MS) {
-        if (!(await lease.refresh())) throw takenForDead();
-        askedAt = performance.now();
-      }
-      removedBytes += await removeFile(join(directory, key));
+      if (!needed.has(key)) removedBytes += await removeFile(join(directory, key), isOurs);
     }
   }
   return removedBytes;
 }
 
+/**
+ * Asks the lease again when the last answer is old, by when it was asked for. By two clocks: the one does not
+ * count the time for which a host was suspended, the other may be set back.
+ */
+function asking(lease: OperationLease): () => Promise<void> {
+  let asked = { monotonicMs: -Infinity, wallMs: -Infinity };
+  return async () => {
+    for (;;) {
+      const now = { monotonicMs: performance.now(), wallMs: Date.now() };
+      const silentMs = Math.max(now.monotonicMs - asked.monotonicMs, now.wallMs - asked.wallMs);
+      if (silentMs <= ASK_AGAIN_MS) return;
+      if (!(await lease.refresh())) throw takenForDead();
+      asked = now;
+    }
+  };
+}
+
 /** Those beside the chunks belong to nobody, as no operation runs; the others may be somebody's marker. */
-async function sweepTemporaries(layout: Layout, grid: string): Promise<void> {
+async function sweepTemporaries(
+  layout: Layout,
+  grid: string,
+  living: readonly CatalogueEntry[],
+): Promise<void> {
   const now = Date.now();
   for (const directory of [
     layout.root,
     layout.operations(grid),
     layout.restores(grid),
     layout.epochs(grid),
+    // A power cut can bring back the second name of what was committed.
+    ...living.flatMap(({ checkpoint }) => [
+      layout.checkpoint(grid, checkpoint),
+      layout.members(grid, checkpoint),
+    ]),
   ]) {
     for (const name of await entriesOf(directory)) {
       if (!name.startsWith(TEMPORARY_PREFIX)) continue;
@@ -151,11 +182,12 @@ async function entriesOf(directory: string): Promise<string[]> {
   }
 }
 
-/** Resolves to the bytes that it gave back; 0 when it was gone. */
-async function removeFile(path: string): Promise<number> {
+/** Resolves to the bytes that it gave back; 0 when it was gone. `mayRemove` rejects when it may not any more. */
+async function removeFile(path: string, mayRemove?: () => Promise<void>): Promise<number> {
   try {
     const { size } = await stat(path);
-    await rm(path);
+    await mayRemove?.();
+    await unlink(path);
     return size;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;

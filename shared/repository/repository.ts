@@ -7,9 +7,10 @@ import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
  * directory synced). Write once: nothing is ever overwritten. Nothing refers to what is not yet durable.
  * All methods may be called by several processes on several hosts at once.
  * Rejections are StillpointErrors: `repository-full`, `repository-read-only`, `repository-failed` (anything
- * else the disk says), `repository-missing`, `repository-format`, `repository-damaged`, `repository-busy` (garbage is collected, or
- * this process was taken for dead), `chunk-damaged`, `manifest-damaged`, `decision-damaged`, `bad-manifest` (what is to be written
- * could not be read back), `bad-name`, `checkpoint-missing`, `checkpoint-exists`.
+ * else the disk says), `repository-missing`, `repository-format`, `repository-damaged`, `repository-busy`
+ * (garbage is collected, or this process was taken for dead), `chunk-damaged`, `manifest-damaged`,
+ * `decision-damaged`, `bad-manifest` (what is to be written could not be read back), `bad-name`,
+ * `checkpoint-missing`, `checkpoint-exists`, `commit-unknown`.
  */
 export interface Repository {
   /** The repository's identity, equal for every agent and coordinator that uses the same one. */
@@ -29,7 +30,8 @@ export interface Repository {
   /**
    * Commits: checks that every manifest and chunk named is stored, then writes grid.json exclusively. Keeps
    * garbage collection off by itself meanwhile. Rejects `repository-busy` and takes grid.json back when it
-   * finds that it was silent for so long that a collection may have removed what it had looked at.
+   * finds that it was silent for so long that a collection may have removed what it had looked at. Whatever it
+   * rejects with, the checkpoint is not valid; but for `commit-unknown`: then it could not be taken back either.
    */
   commit(manifest: GridManifest): Promise<void>;
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { StillpointError } from '../domain/errors.ts';
 import type { Artifact, ChunkReference, GridManifest, MemberManifest } from '../domain/manifest.ts';
-import { readCheckpoint, readMember } from './catalogue.ts';
+import { checkpointMissing, isStillCommitted, readCheckpoint, readMember } from './catalogue.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { forEachConcurrently, readAhead } from './concurrency.ts';
 import { EMPTY_DIGEST } from './digest.ts';
@@ -23,7 +23,7 @@ interface VerifyInput {
 
 /**
  * Re-reads every byte that a restore would need, and names all damage, file by file. A damaged manifest is
- * damage; a checkpoint that was never committed rejects `checkpoint-missing`.
+ * damage; a checkpoint that was never committed, or that is deleted meanwhile, rejects `checkpoint-missing`.
  */
 export async function verifyCheckpoint(
   layout: Layout,
@@ -70,6 +70,8 @@ export async function verifyCheckpoint(
     bytesDone = before + sizeBytes;
     progress(bytesDone, manifest.sizeBytes);
   }
+  if (damage.length > 0 && !(await isStillCommitted(layout, grid, checkpoint)))
+    throw checkpointMissing(grid, checkpoint);
   return damage;
 }
 

@@ -40,6 +40,19 @@ describe('the chunk threads', () => {
     await pool.close();
   });
 
+  it('are none where none are wanted: then whoever asks does the work, with the same results', async () => {
+    const [none, one] = [new ChunkPool({ threads: 0 }), new ChunkPool({ threads: 1 })];
+    const text1 = rows(10_000, 'x');
+    const task = { type: 'compress', digest: sha256(text1) } as const;
+
+    const here = await none.run<'compress'>({ ...task, plain: own(text1) });
+
+    expect(none.threadCount).to.equal(0);
+    expect(here).to.deep.equal(await one.run<'compress'>({ ...task, plain: own(text1) }));
+    await none.close();
+    await one.close();
+  });
+
   it('compress what gets smaller and keep the rest as it is', async () => {
     const pool = new ChunkPool({ threads: 1 });
     const [text1, raw] = [rows(10_000, 'x'), noise(10_000, 'x')];

@@ -63,7 +63,7 @@ const MOMENTS: readonly Moment[] = [
   { title: 'removes member manifests', call: 'rm', path: '/members$', second: 'valid', first: 'deleting' },
   {
     title: 'removes a chunk',
-    call: 'rm',
+    call: 'unlink',
     path: '/chunks/../[0-9a-f]{64}$',
     count: 2,
     second: 'valid',

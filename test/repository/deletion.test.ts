@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import type { StillpointError } from '../../shared/domain/errors.ts';
 import { type DirectoryLab, directoryLab } from './directory-lab.ts';
 import { crashAfter } from './file-system-steps.ts';
 import {
@@ -131,5 +132,50 @@ describe('a deletion that is interrupted', () => {
     expect(lab.chunkFiles()).to.have.length(2);
     await operation.end();
     expect(await lab.repository.collectGarbage(GRID)).to.deep.equal({ removedBytes: 700, skipped: false });
+  });
+
+  it('is never taken for damage by who looks at the same time', async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const checkpoint = checkpointId(round + 2);
+      await storeCheckpoint(lab.repository, checkpoint, { a: { 'base/1': own }, b: { 'base/1': own } });
+      const other = await lab.open();
+
+      const deleting = lab.repository.deleteCheckpoint(GRID, checkpoint);
+      for (let turn = 0; turn < round; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+      const looks = await Promise.allSettled([
+        other.list(GRID).then((entries) => entries.map(({ state }) => state)),
+        other.verify(GRID, checkpoint, () => undefined),
+        other.collectGarbage(GRID),
+      ]);
+      await deleting;
+
+      const [listed, damage] = looks;
+      if (listed.status === 'fulfilled') expect(listed.value, `round ${round}`).not.to.include('damaged');
+      if (damage.status === 'fulfilled') expect(damage.value, `round ${round}`).to.deep.equal([]);
+      for (const look of looks)
+        if (look.status === 'rejected')
+          expect((look.reason as StillpointError).failure, `round ${round}`).to.include({
+            code: 'checkpoint-missing',
+          });
+    }
+  });
+
+  it('can be asked for by two at once, in any order of their steps', async () => {
+    for (let round = 0; round < 20; round += 1) {
+      const checkpoint = checkpointId(round + 2);
+      await storeCheckpoint(lab.repository, checkpoint, { a: { 'base/1': shared, 'base/2': own } });
+      const other = await lab.open();
+
+      const one = lab.repository.deleteCheckpoint(GRID, checkpoint);
+      for (let turn = 0; turn < round; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+      const outcomes = await Promise.allSettled([one, other.deleteCheckpoint(GRID, checkpoint)]);
+
+      const codes = outcomes.map((outcome) =>
+        outcome.status === 'fulfilled' ? 'deleted' : (outcome.reason as StillpointError).failure.code,
+      );
+      expect(codes[0], `round ${round}`).to.equal('deleted');
+      expect(codes[1], `round ${round}`).to.be.oneOf(['deleted', 'checkpoint-missing']);
+      expect(await states(), `round ${round}`).to.deep.equal({ [checkpointId(1)]: 'valid' });
+    }
   });
 });

@@ -88,7 +88,7 @@ describe('what is stored', () => {
     const retiredForGood = indexOf(steps, 'sync', lab.checkpointFile(checkpoint), retired);
     const manifests = indexOf(steps, 'rm', lab.checkpointFile(checkpoint, 'members'));
     const manifestsForGood = indexOf(steps, 'sync', lab.checkpointFile(checkpoint), manifests);
-    const chunk = indexOf(steps, 'rm', lab.chunkFile(key ?? ''));
+    const chunk = indexOf(steps, 'unlink', lab.chunkFile(key ?? ''));
     const order = [retired, retiredForGood, manifests, manifestsForGood, chunk];
     expect(order).to.deep.equal([...order].sort((a, b) => a - b));
   });

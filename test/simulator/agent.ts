@@ -46,6 +46,8 @@ export class SimulatedAgent extends Process {
   lastWordAt = 0;
   guardLives = true;
   #work: Work | null = null;
+  /** How often it was asked to abort: what was being stored before is wanted no more. */
+  #aborts = 0;
   #alarm: Alarm;
 
   constructor(world: World, index: number, engine: SimulatedEngine) {
@@ -209,12 +211,29 @@ export class SimulatedAgent extends Process {
     this.world.note(this.name, 24, call, () => `engine: ${action.type}`);
     this.world.checks.engineCalled(this, action);
     const { life } = this;
+    if (action.type === 'abort') this.#aborts += 1;
+    const answered = (result: EngineResult): void => {
+      this.world.checks.engineAnswered(this, result);
+      this.#dispatch(work, { type: 'engineAnswered', now: this.nowMs, call, result });
+    };
     this.engine.perform(action, work.claim.operation, (result) => {
       if (this.life !== life) return;
       this.happen(() => {
-        this.world.checks.engineAnswered(this, result);
-        this.#dispatch(work, { type: 'engineAnswered', now: this.nowMs, call, result });
+        if (result.type === 'collected' && this.world.storage !== null) this.#store(work, answered);
+        else answered(result);
       });
+    });
+  }
+
+  /** What the engine has collected goes into the real repository. */
+  #store(work: Work, answer: (result: EngineResult) => void): void {
+    const { operation } = work.claim;
+    const attempted = this.engine.attempts.findLast((one) => one.operation === operation && one.collected);
+    if (attempted === undefined) throw new Error(`${this.name} has collected nothing for ${operation}`);
+    const aborts = this.#aborts;
+    const isWanted = (): boolean => this.#aborts === aborts;
+    this.world.storage?.store(this, attempted, isWanted, (result) => {
+      if (isWanted()) answer(result);
     });
   }
 

@@ -13,6 +13,7 @@ import { checkEnding } from './ending.ts';
 import { DEADLINES, LEASE_MS, MAX_ATTEMPTS } from './limits.ts';
 import { Alarm, Process } from './process.ts';
 import { Broken } from './promises.ts';
+import type { Storage } from './storage.ts';
 import type { World } from './world.ts';
 
 const CLAIM_TIMEOUT = 2_000_000;
@@ -23,6 +24,10 @@ export type Ending = Outcome | { readonly kind: 'refused' };
 /** One run of the command: claims every agent, the first before the others, then drives the machine. */
 export class SimulatedCoordinator extends Process {
   ending: Ending | null = null;
+  /** So many calls of the file system had been made when its commit began. */
+  commitsFrom = Infinity;
+  /** What it has to do after its end is done too. */
+  hasExited = false;
   /** When it first said abort; null before. */
   abortsSince: number | null = null;
   readonly #isIgnorant: boolean;
@@ -30,6 +35,9 @@ export class SimulatedCoordinator extends Process {
   #cancels = 0;
   #commits = false;
   #machine: CoordinatorState | null = null;
+  /** The repository is asked before the machine begins. */
+  #isAsking = false;
+  #driven: ((ending: Ending) => void) | null = null;
   readonly #connections: (Connection | null)[];
   readonly #aborted = new Map<string, number>();
   readonly #reconnecting = new Set<number>();
@@ -43,7 +51,7 @@ export class SimulatedCoordinator extends Process {
     world.note(this.name, 40, number, () => 'started');
     this.after(world.random.between(200, 2000), () => this.#claimAll());
     this.after(CLAIM_TIMEOUT, () => {
-      if (this.#machine === null) this.#end({ kind: 'refused' });
+      if (this.#machine === null && !this.#isAsking) this.#end({ kind: 'refused' });
     });
   }
 
@@ -70,9 +78,28 @@ export class SimulatedCoordinator extends Process {
       }
       if (missing > 0) return;
       if (agents.some(({ engine }) => engine.isLeft)) this.#end({ kind: 'refused' });
-      else this.#begin(highest + 1);
+      else this.#ask(highest);
     };
     this.#claim(this.#connections[0] as Connection, claimed);
+  }
+
+  /** A model of the repository has nothing to say; the real one is begun, swept, and left at the end. */
+  #ask(highest: number): void {
+    const { storage } = this.world;
+    if (storage === null) return this.#begin(highest + 1);
+    this.#isAsking = true;
+    this.#keepAlive();
+    storage.session(
+      this,
+      highest,
+      (counter) =>
+        new Promise((resolve) => {
+          this.#driven = resolve;
+          if (this.ending === null) this.#begin(counter);
+          else resolve(this.ending);
+        }),
+      () => this.#end({ kind: 'refused' }),
+    );
   }
 
   #claim(connection: Connection, answered: (answer: ClaimAnswer) => void): void {
@@ -96,7 +123,7 @@ export class SimulatedCoordinator extends Process {
       deadlines: { ...DEADLINES, prepareMs: patience, collectMs: patience },
     });
     this.world.repository.sweeper = this.name;
-    this.#keepAlive();
+    if (this.world.storage === null) this.#keepAlive();
     this.#step({ type: 'started', now: this.nowMs });
   }
 
@@ -158,8 +185,9 @@ export class SimulatedCoordinator extends Process {
   }
 
   #commit(proof: CommitProof): void {
-    const { timeline, random, repository } = this.world;
+    const { timeline, random, repository, storage } = this.world;
     this.#commits = true;
+    if (storage !== null) return this.#commitReally(storage, proof);
     const survivesItsWriter = random.chance(0.5);
     timeline.after(random.between(100, 10_000), () => {
       if (!this.isAlive && !survivesItsWriter) return;
@@ -176,6 +204,24 @@ export class SimulatedCoordinator extends Process {
     });
   }
 
+  #commitReally(storage: Storage, proof: CommitProof): void {
+    this.world.checks.committed(this, proof);
+    this.commitsFrom = storage.kernel.calls;
+    storage.commit(
+      this,
+      proof,
+      () => {
+        this.world.note(this.name, 42, proof.token.attempt, () => 'the commit object is durable');
+        this.world.repository.commits.push({ operation: this.name, proof });
+        this.#step({ type: 'committed', now: this.nowMs });
+      },
+      ({ code, message }) => {
+        const failure = { code, message, hint: 'none' };
+        this.#step({ type: 'commitFailed', now: this.nowMs, failure });
+      },
+    );
+  }
+
   #end(ending: Ending): void {
     if (this.ending !== null) return;
     this.ending = ending;
@@ -187,6 +233,9 @@ export class SimulatedCoordinator extends Process {
     );
     checkEnding(this.world, this, ending);
     for (const connection of this.#connections) connection?.closeFrom('coordinator');
+    const driven = this.#driven;
+    if (driven !== null) this.world.storage?.kernel.wake(this, () => driven(ending));
+    else if (!this.#isAsking) this.hasExited = true;
   }
 
   answerReceived(connection: Connection, answer: MemberAnswer): void {

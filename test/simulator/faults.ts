@@ -96,6 +96,7 @@ export function strike(world: World, fault: Fault): void {
       return;
     case 'commitFails':
       world.repository.refuses = true;
+      if (world.storage !== null) world.storage.kernel.faults.isFull = true;
       return;
     case 'loseMessages':
       weather.loses = true;

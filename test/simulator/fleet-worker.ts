@@ -4,6 +4,6 @@ import { findPlanted, runSeeds, type Job } from './jobs.ts';
 const port = parentPort;
 port?.on('message', (job: Job) => {
   void (async () => {
-    port.postMessage(job.type === 'seeds' ? runSeeds(job) : await findPlanted(job));
+    port.postMessage(await (job.type === 'seeds' ? runSeeds(job) : findPlanted(job)));
   })();
 });

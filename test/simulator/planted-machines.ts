@@ -4,8 +4,9 @@ import type * as claim from '../../shared/protocol/claim.ts';
 import type * as coordinator from '../../shared/protocol/coordinator-machine.ts';
 import type * as lease from '../../shared/protocol/lease.ts';
 import type * as member from '../../shared/protocol/member-machine.ts';
+import type * as repository from '../../shared/repository/directory-repository.ts';
 import type { Machines } from './machines.ts';
-import type { Planted } from './planted.ts';
+import type { Planted } from './plant.ts';
 
 const SHARED = new URL('../../shared/', import.meta.url).href;
 const MARK = '?planted=';
@@ -23,12 +24,13 @@ export async function plantedMachines(planted: Planted): Promise<Machines> {
     const count = readFileSync(new URL(file, SHARED), 'utf8').split(from).length - 1;
     if (count !== 1) throw new Error(`${planted.id}: "${from}" is ${count} times in shared/${file}`);
   }
-  const load = (file: string): Promise<unknown> => import(`${SHARED}protocol/${file}${MARK}${planted.id}`);
+  const load = (file: string): Promise<unknown> => import(`${SHARED}${file}${MARK}${planted.id}`);
   return {
-    coordinator: (await load('coordinator-machine.ts')) as typeof coordinator,
-    member: (await load('member-machine.ts')) as typeof member,
-    claim: (await load('claim.ts')) as typeof claim,
-    lease: (await load('lease.ts')) as typeof lease,
+    coordinator: (await load('protocol/coordinator-machine.ts')) as typeof coordinator,
+    member: (await load('protocol/member-machine.ts')) as typeof member,
+    claim: (await load('protocol/claim.ts')) as typeof claim,
+    lease: (await load('protocol/lease.ts')) as typeof lease,
+    repository: (await load('repository/directory-repository.ts')) as typeof repository,
   };
 }
 

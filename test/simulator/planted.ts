@@ -1,26 +1,5 @@
-import type { Promised } from './promises.ts';
-
-/** One rule of the protocol broken: what is replaced in which source, and the promise that must be seen to break. */
-export interface Planted {
-  readonly id: string;
-  readonly breaks: Promised;
-  readonly edits: readonly Edit[];
-}
-
-interface Edit {
-  /** Below shared/. */
-  readonly file: string;
-  readonly from: string;
-  readonly to: string;
-}
-
-function plant(
-  id: string,
-  breaks: Promised,
-  ...edits: readonly (readonly [string, string, string])[]
-): Planted {
-  return { id, breaks, edits: edits.map(([file, from, to]) => ({ file: `${file}.ts`, from, to })) };
-}
+import { PLANTED_IN_THE_REPOSITORY } from './planted-repository.ts';
+import { plant, type Planted } from './plant.ts';
 
 const COORDINATOR = 'protocol/coordinator-machine';
 const PREPARE = 'protocol/coordinator-prepare';
@@ -459,4 +438,6 @@ export const PLANTED: readonly Planted[] = [
   plant('the-living-are-taken-over', 'claim', [CLAIM, 'leaseHasEnded(held.lease, now)', 'now > 0']),
   plant('the-dead-are-not-taken-over', 'claim', [CLAIM, ' || leaseHasEnded(held.lease, now)', '']),
   plant('who-comes-back-is-refused', 'claim', [CLAIM, 'held.operation === operation || ', '']),
+
+  ...PLANTED_IN_THE_REPOSITORY,
 ];

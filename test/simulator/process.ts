@@ -28,6 +28,11 @@ export class Process {
     return (this.world.now * this.#rate + this.#offset) / 1000;
   }
 
+  /** By so much the calendar of its host is wrong: some seconds at most. */
+  get clockAheadMs(): number {
+    return (this.#offset % 4_000_000) / 1000 - 2000;
+  }
+
   /** Happens in this life, when that much true time has passed and the process is not stopped. */
   after(delay: number, happen: () => void): void {
     const { life } = this;

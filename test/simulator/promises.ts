@@ -24,7 +24,17 @@ export const PROMISES = {
   'no-reason': 'a checkpoint in which nothing goes wrong that matters is committed',
   'tries-again': 'a cut that could not be proven is tried again, and no more often than was asked for',
   confirms: 'what can be confirmed is confirmed: nobody is called maybe frozen for nothing',
-  'no-crash': 'the machines have an answer to every event',
+  restores: 'a committed checkpoint restores: every byte that its members captured, and no other',
+  'survives-power-cut': 'all that a committed checkpoint needs is durable when it is said to be committed',
+  'listed-only-if-committed':
+    'a checkpoint is listed as valid only when its commit was not said to have failed',
+  'no-reachable-partial': 'nothing of a checkpoint that was given up can be restored',
+  keeps: 'no deletion, prune, sweep or collection takes what a valid checkpoint needs',
+  'stays-deleted': 'a checkpoint that is said to be deleted does not come back',
+  'write-once': 'what has its final name is never written again and never replaced',
+  'says-damage': 'damage is named, file by file, and nothing else is called damaged; no wrong byte is read',
+  'space-comes-back': 'a collection leaves nothing that no checkpoint needs',
+  'no-crash': 'the code has an answer to every event and every error',
 } as const;
 
 export type Promised = keyof typeof PROMISES;

@@ -4,6 +4,8 @@ import { MAX_ATTEMPTS } from './limits.ts';
 import { MACHINES, type Machines } from './machines.ts';
 import { Broken, type Promised } from './promises.ts';
 import type { Fault, Scenario } from './scenario.ts';
+import { checkStorage } from './storage-checks.ts';
+import { underKernel } from './file-calls.ts';
 import { World } from './world.ts';
 
 export interface RunFailure {
@@ -25,8 +27,9 @@ const HEAL_AT = 12_000_000;
 const ENDS_WITHIN = 16_000_000;
 const NEXT_WITHIN = 6_000_000;
 const RETRY_EVERY = 200_000;
+const COLLECTION_IS_BELIEVED = 60_000_000;
 /** A run that needs more than this is caught in a circle. */
-const MOST_EVENTS = 60_000;
+const MOST_EVENTS = 120_000;
 
 /** None of these is a reason not to commit. */
 const HARMLESS: readonly Fault['kind'][] = ['duplicateMessages', 'loseAcknowledgements'];
@@ -58,12 +61,14 @@ export interface RunOptions {
 }
 
 /** One whole run: a checkpoint, its faults, the end of all faults, and another checkpoint. */
-export function simulate(scenario: Scenario, options: RunOptions = {}): Run {
+export async function simulate(scenario: Scenario, options: RunOptions = {}): Promise<Run> {
   const { machines = MACHINES, coverage = new Coverage(), isTraced = false } = options;
   const world = new World(scenario, machines, coverage, isTraced);
   let failure: RunFailure | null = null;
   try {
-    new Story(world).play();
+    const story = new Story(world);
+    if (world.storage === null) await story.play();
+    else await underKernel(world.storage.kernel, () => story.play());
   } catch (error) {
     failure =
       error instanceof Broken
@@ -88,24 +93,28 @@ class Story {
     this.#world = world;
   }
 
-  play(): void {
+  async play(): Promise<void> {
     const world = this.#world;
+    const { storage, scenario } = world;
+    if (scenario.storage !== null) await storage?.prepare(scenario.storage);
     world.startCoordinator(0);
-    this.#until(HEAL_AT, () => !world.isBusy);
+    await this.#until(HEAL_AT, () => !world.isBusy);
     this.#judgeFirst();
     // What it left is left alone for a while, or not at all.
-    this.#until(world.now + world.random.scaled(1000, 3_000_000), () => false);
+    await this.#until(world.now + world.random.scaled(1000, 3_000_000), () => false);
     world.heal();
-    this.#until(world.now + ENDS_WITHIN, () => !world.isBusy);
+    await this.#until(world.now + this.#patience(ENDS_WITHIN), () => !world.isBusy);
     const late = world.coordinators.find(({ isOver }) => !isOver);
     if (late !== undefined) throw new Broken('ends', `${late.name} does not end`);
-    this.#next();
+    await this.#next();
     world.checks.atTheEnd();
+    if (storage !== null) await checkStorage(storage);
   }
 
   /** After faults that it must put up with, the first coordinator has no excuse. */
   #judgeFirst(): void {
     const { coordinators, scenario } = this.#world;
+    if ((scenario.storage?.faults.length ?? 0) > 0) return;
     const kind = coordinators[0]?.ending?.kind ?? 'never';
     const only = (...kinds: readonly Fault['kind'][]): boolean =>
       scenario.faults.every((fault) => kinds.includes(fault.kind));
@@ -138,25 +147,31 @@ class Story {
   }
 
   /** The claim of a dead one may still stand; nothing else may be in the way. */
-  #next(): void {
+  async #next(): Promise<void> {
     const world = this.#world;
-    const until = world.now + NEXT_WITHIN;
+    const until = world.now + this.#patience(NEXT_WITHIN);
     for (;;) {
       world.startCoordinator(0);
-      this.#until(until, () => !world.isBusy);
+      await this.#until(until, () => !world.isBusy);
       const { ending } = world.coordinators.at(-1) ?? { ending: null };
       if (ending?.kind === 'committed') return;
       if (ending?.kind !== 'refused' || world.now >= until) {
         const why = ending !== null && 'failure' in ending ? `: ${ending.failure.message}` : '';
         throw new Broken('next-succeeds', `the next one ended ${ending?.kind ?? 'not at all'}${why}`);
       }
-      this.#until(world.now + RETRY_EVERY, () => false);
+      await this.#until(world.now + RETRY_EVERY, () => false);
     }
   }
 
-  #until(moment: number, isDone: () => boolean): void {
-    const { timeline } = this.#world;
+  /** The marker of a collection that was killed is believed for twenty seconds. */
+  #patience(within: number): number {
+    return this.#world.storage === null ? within : within + COLLECTION_IS_BELIEVED;
+  }
+
+  async #until(moment: number, isDone: () => boolean): Promise<void> {
+    const { timeline, storage } = this.#world;
     while (!isDone() && timeline.advance(moment)) {
+      if (storage?.kernel.hasReady ?? false) await storage?.kernel.settle();
       this.#events += 1;
       if (this.#events > MOST_EVENTS) throw new Broken('ends', 'it runs in a circle');
     }

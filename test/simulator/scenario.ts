@@ -1,5 +1,6 @@
 import type { EngineCall } from '../../shared/protocol/member-machine.ts';
 import { Random } from './random.ts';
+import { storageScenarioOf, type StorageScenario } from './storage-scenario.ts';
 
 /** How a member is held still, and by what kind of fence. */
 export type Model = 'commitFence' | 'writeFence' | 'observer' | 'instant';
@@ -50,7 +51,12 @@ export interface Scenario {
   readonly isPatient: boolean;
   readonly clients: number;
   readonly faults: readonly Fault[];
+  /** With the real repository on a simulated disk; null: with a model of it. */
+  readonly storage: StorageScenario | null;
 }
+
+/** Of so many seeds one runs with the real repository: such a run takes as long as some of the others. */
+export const STORAGE_SHARE = 8;
 
 const ENGINE_CALLS = ['prepare', 'arm', 'freeze', 'freeze', 'thaw', 'thaw', 'collect'] as const;
 
@@ -100,6 +106,7 @@ const TOGETHER: readonly (readonly Fault['kind'][])[] = [
   ['cancel', 'cancel'],
   ['engineHangs', 'coordinatorPowerLoss'],
   ['pauseAgent', 'coordinatorPowerLoss'],
+  ['pauseAgent', 'killCoordinator'],
   ['diskFails', 'killCoordinator'],
 ];
 
@@ -114,6 +121,7 @@ const FROM_THE_BEGINNING: readonly Fault['kind'][] = [
 /** The scenario of a seed: the grid, its clients, and what goes wrong when. */
 export function scenarioOf(seed: number): Scenario {
   const random = new Random(seed);
+  if (seed % STORAGE_SHARE === 0) return withStorage(seed, random);
   const models: Model[] = [random.chance(0.8) ? 'commitFence' : 'writeFence'];
   const more = random.pick([0, 1, 1, 2, 2, 2, 3]);
   for (let index = 0; index < more; index += 1) models.push(anotherModel(random, models));
@@ -126,6 +134,24 @@ export function scenarioOf(seed: number): Scenario {
     isPatient: random.chance(0.3),
     clients: random.pick([1, 2, 3]),
     faults: faults.sort((a, b) => a.step - b.step),
+    storage: null,
+  };
+}
+
+/** A small grid, and what goes wrong is mostly the disk. */
+function withStorage(seed: number, random: Random): Scenario {
+  const models: Model[] = ['commitFence'];
+  if (random.chance(0.6)) models.push(anotherModel(random, models));
+  const faults = Array.from({ length: random.pick([0, 0, 0, 0, 1, 2]) }, () =>
+    anyFault(random, models.length),
+  );
+  return {
+    seed,
+    models,
+    isPatient: true,
+    clients: 1,
+    faults: faults.sort((a, b) => a.step - b.step),
+    storage: storageScenarioOf(random),
   };
 }
 

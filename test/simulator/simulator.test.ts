@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import { Coverage } from './coverage.ts';
 import { findPlanted, runSeeds } from './jobs.ts';
 import { MACHINES } from './machines.ts';
-import { PLANTED, type Planted } from './planted.ts';
+import type { Planted } from './plant.ts';
+import { PLANTED } from './planted.ts';
 import { plantedMachines } from './planted-machines.ts';
 import { simulate } from './run.ts';
 import { scenarioOf } from './scenario.ts';
@@ -21,44 +22,49 @@ function planted(id: string): Planted {
 }
 
 describe('the simulator', () => {
-  it('makes every change of phase of both machines, and finds nothing wrong with them', () => {
-    const { failures, coverage } = runSeeds({ type: 'seeds', from: 1, count: SEEDS });
+  it('makes every change of phase of both machines, and finds nothing wrong with them', async () => {
+    const { failures, coverage } = await runSeeds({ type: 'seeds', from: 1, count: SEEDS });
 
     expect(failures, `./scripts/simulate --seed ${failures[0]?.seed}`).to.deep.equal([]);
     expect(new Coverage(coverage).neverMade()).to.deep.equal([]);
     expect(new Coverage(coverage).unknown()).to.deep.equal([]);
   });
 
-  it('does the same again for the same seed, traced or not', () => {
+  it('does the same again for the same seed, traced or not', async () => {
     for (let seed = 1; seed <= 50; seed += 1) {
-      const [one, other] = [simulate(scenarioOf(seed)), simulate(scenarioOf(seed), { isTraced: true })];
+      const [one, other] = [
+        await simulate(scenarioOf(seed)),
+        await simulate(scenarioOf(seed), { isTraced: true }),
+      ];
       expect(other.hash).to.equal(one.hash);
-      expect(simulate(scenarioOf(seed), { isTraced: true }).trace).to.deep.equal(other.trace);
+      expect((await simulate(scenarioOf(seed), { isTraced: true })).trace).to.deep.equal(other.trace);
     }
   });
 
-  it('does something else for every other seed', () => {
-    const hashes = new Set(Array.from({ length: 500 }, (_, seed) => simulate(scenarioOf(seed)).hash));
+  it('does something else for every other seed', async () => {
+    const hashes = new Set<string>();
+    for (let seed = 0; seed < 500; seed += 1) hashes.add((await simulate(scenarioOf(seed))).hash);
     expect(hashes.size).to.equal(500);
   });
 
-  it('adds up to the same, however the seeds are shared out', () => {
-    const whole = runSeeds({ type: 'seeds', from: 1, count: 100 });
-    const parts = [1, 51].map((from) => runSeeds({ type: 'seeds', from, count: 50 }));
-    expect(parts.reduce((sum, { digest }) => (sum + digest) >>> 0, 0)).to.equal(whole.digest);
+  it('adds up to the same, however the seeds are shared out', async () => {
+    const whole = await runSeeds({ type: 'seeds', from: 1, count: 100 });
+    const one = await runSeeds({ type: 'seeds', from: 1, count: 50 });
+    const other = await runSeeds({ type: 'seeds', from: 51, count: 50 });
+    expect((one.digest + other.digest) >>> 0).to.equal(whole.digest);
   });
 
-  it('sees why a grid may have one instant domain and not two: preflight refuses what breaks the cut', () => {
+  it('sees why a grid may have one instant domain and not two: preflight refuses what breaks the cut', async () => {
     const promises = new Set<string | undefined>();
     for (let seed = 1; seed <= 100; seed += 1) {
       const models = ['commitFence', 'instant', 'instant'] as const;
-      const run = simulate({ ...scenarioOf(seed), models, faults: [], clients: 3 });
+      const run = await simulate({ ...scenarioOf(seed), models, faults: [], clients: 3 });
       promises.add(run.failure?.promise);
     }
     expect([...promises]).to.have.members(['consistent-cut', undefined]);
   });
 
-  it('plants at least forty faults, each under a name of its own', () => {
+  it('plants at least forty faults, each under a name of its own', async () => {
     expect(new Set(PLANTED.map(({ id }) => id)).size).to.equal(PLANTED.length);
     expect(PLANTED.length).to.be.at.least(40);
   });
@@ -94,14 +100,16 @@ describe('the simulator', () => {
       .seed;
     const scenario = scenarioOf(seed ?? 0);
 
-    const shortest = shrink(scenario, machines);
+    const shortest = await shrink(scenario, machines);
 
     expect(shortest.run.failure?.promise).to.equal('held');
     expect(shortest.scenario.faults.length).to.be.at.most(scenario.faults.length);
-    expect(simulate(shortest.scenario, { machines }).hash).to.equal(shortest.run.hash);
+    expect((await simulate(shortest.scenario, { machines })).hash).to.equal(shortest.run.hash);
     for (const spared of shortest.scenario.faults) {
       const faults = shortest.scenario.faults.filter((fault) => fault !== spared);
-      expect(simulate({ ...shortest.scenario, faults }, { machines }).failure?.promise).not.to.equal('held');
+      expect((await simulate({ ...shortest.scenario, faults }, { machines })).failure?.promise).not.to.equal(
+        'held',
+      );
     }
   });
 
@@ -109,11 +117,11 @@ describe('the simulator', () => {
     const machines = await plantedMachines(planted('observers-last'));
     const { seed } = await findPlanted({ type: 'planted', id: 'observers-last', limit: 500 });
 
-    const story = tellFailure(scenarioOf(seed ?? 0), machines);
+    const story = await tellFailure(scenarioOf(seed ?? 0), machines);
 
     expect(story).to.match(/^seed \d+: every member marks behind its fence.* \(order\)\n/);
     expect(story).to.match(/shortest schedule \(\d+ faults shrunk to 0 in \d+ runs\):/);
     for (const process of ['coordinator 0', 'agent 0', 'engine 0']) expect(story).to.include(process);
-    expect(tellFailure(scenarioOf(1), MACHINES)).to.equal('seed 1: nothing is wrong');
+    expect(await tellFailure(scenarioOf(1), MACHINES)).to.equal('seed 1: nothing is wrong');
   });
 });

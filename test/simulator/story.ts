@@ -4,19 +4,20 @@ import { PROMISES } from './promises.ts';
 import { simulate } from './run.ts';
 import type { Fault, Scenario } from './scenario.ts';
 import { shrink } from './shrink.ts';
+import type { StorageScenario } from './storage-scenario.ts';
 
 const LAST_EVENTS = 12;
 
 /** A failure as a person wants to read it: what broke, the shortest way to it, and how each process got there. */
-export function tellFailure(scenario: Scenario, machines: Machines): string {
-  const { scenario: shortest, run, runs } = shrink(scenario, machines);
-  const { trace } = simulate(shortest, { machines, isTraced: true });
+export async function tellFailure(scenario: Scenario, machines: Machines): Promise<string> {
+  const { scenario: shortest, run, runs } = await shrink(scenario, machines);
+  const { trace } = await simulate(shortest, { machines, isTraced: true });
   const { failure } = run;
   if (failure === null) return `seed ${scenario.seed}: nothing is wrong`;
   return [
     `seed ${scenario.seed}: ${PROMISES[failure.promise]} (${failure.promise})`,
     `  ${failure.message}`,
-    `shortest schedule (${scenario.faults.length} faults shrunk to ${shortest.faults.length} in ${runs} runs):`,
+    `shortest schedule (${faultsOf(scenario)} faults shrunk to ${faultsOf(shortest)} in ${runs} runs):`,
     ...tellScenario(shortest).map((line) => `  ${line}`),
     'the last events of each process:',
     ...lastOfEach(trace).map(tellLine),
@@ -24,8 +25,8 @@ export function tellFailure(scenario: Scenario, machines: Machines): string {
 }
 
 /** The whole run of a scenario. */
-export function tellRun(scenario: Scenario, machines: Machines): string {
-  const { trace, failure, hash, endings } = simulate(scenario, { machines, isTraced: true });
+export async function tellRun(scenario: Scenario, machines: Machines): Promise<string> {
+  const { trace, failure, hash, endings } = await simulate(scenario, { machines, isTraced: true });
   const end = failure === null ? 'every promise was kept' : `${failure.promise}: ${failure.message}`;
   return [
     `seed ${scenario.seed}`,
@@ -35,11 +36,27 @@ export function tellRun(scenario: Scenario, machines: Machines): string {
   ].join('\n');
 }
 
-function tellScenario({ models, clients, isPatient, faults }: Scenario): string[] {
+function tellScenario({ models, clients, isPatient, faults, storage }: Scenario): string[] {
   const members = models.map((model, index) => `${index} ${model}`).join(', ');
   return [
     `members: ${members}; clients: ${clients}; ${isPatient ? 'no deadline' : 'deadlines'} for prepare and collect`,
     ...faults.map(tellFault),
+    ...(storage === null ? [] : tellStorage(storage)),
+  ];
+}
+
+function faultsOf({ faults, storage }: Scenario): number {
+  return faults.length + (storage?.faults.length ?? 0);
+}
+
+function tellStorage({ earlier, isAbandoned, operators, faults }: StorageScenario): string[] {
+  return [
+    `the real repository, with ${earlier} checkpoints${isAbandoned ? ' and one that was abandoned' : ''}`,
+    ...operators.map(({ kind, at }) => `after ${(at / 1000).toFixed(1)} ms: an operator, to ${kind}`),
+    ...faults.map(({ call, name, by, kind, forTime }) => {
+      const when = `from call ${call} on, at the first ${name ?? 'call'} of any ${by ?? 'process'}`;
+      return `${when}: ${kind}, ${(forTime / 1000).toFixed(1)} ms`;
+    }),
   ];
 }
 

@@ -15,7 +15,9 @@ import { EventLog } from './event-log.ts';
 import { strike } from './faults.ts';
 import type { Machines } from './machines.ts';
 import { Random } from './random.ts';
+import type { Process } from './process.ts';
 import type { Fault, Scenario } from './scenario.ts';
+import { Storage } from './storage.ts';
 import { Timeline } from './timeline.ts';
 
 type Direction = 'toAgent' | 'toCoordinator' | 'both';
@@ -50,6 +52,8 @@ export class World {
   readonly coordinators: SimulatedCoordinator[] = [];
   readonly weather: Weather = { loses: false, duplicates: false, reorders: false, isSlow: false };
   readonly repository: SimulatedRepository;
+  /** The real one, where the scenario wants it. */
+  readonly storage: Storage | null;
   readonly #coverage: Coverage;
   readonly #clients: Clients;
   readonly #blocked = new Map<SimulatedAgent, Direction>();
@@ -83,6 +87,7 @@ export class World {
         return commits.reduce((highest, { proof }) => Math.max(highest, proof.token.counter), 0);
       },
     };
+    this.storage = scenario.storage === null ? null : new Storage(this, scenario.storage);
     this.#clients = new Clients(this, scenario.clients);
   }
 
@@ -150,7 +155,13 @@ export class World {
   }
 
   get isBusy(): boolean {
-    return this.#planned > 0 || this.coordinators.some(({ isOver }) => !isOver);
+    const isRunning = this.coordinators.some(({ isAlive, hasExited }) => isAlive && !hasExited);
+    return this.#planned > 0 || isRunning || (this.storage?.isBusy ?? false);
+  }
+
+  /** All that are alive or were. */
+  processes(): Process[] {
+    return [...this.agents, ...this.coordinators, ...(this.storage?.operators ?? [])];
   }
 
   // The network.
@@ -196,6 +207,7 @@ export class World {
     this.#faults = [];
     Object.assign(this.weather, { loses: false, duplicates: false, reorders: false, isSlow: false });
     this.repository.refuses = false;
+    this.storage?.heal();
     for (const agent of this.agents) {
       this.unblock(agent);
       agent.recordFails = false;

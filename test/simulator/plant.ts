@@ -1,0 +1,23 @@
+import type { Promised } from './promises.ts';
+
+/** One rule broken: what is replaced in which source, and the promise that must be seen to break. */
+export interface Planted {
+  readonly id: string;
+  readonly breaks: Promised;
+  readonly edits: readonly Edit[];
+}
+
+interface Edit {
+  /** Below shared/. */
+  readonly file: string;
+  readonly from: string;
+  readonly to: string;
+}
+
+export function plant(
+  id: string,
+  breaks: Promised,
+  ...edits: readonly (readonly [string, string, string])[]
+): Planted {
+  return { id, breaks, edits: edits.map(([file, from, to]) => ({ file: `${file}.ts`, from, to })) };
+}
