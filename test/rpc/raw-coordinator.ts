@@ -16,8 +16,6 @@ export interface RawCoordinator {
   send(request: AgentRequest): void;
   /** These bytes as one message. */
   sendBytes(bytes: Uint8Array): void;
-  /** Resolves when the agent has taken all that was sent. */
-  drained(): Promise<void>;
   /** What the agent says from now on stays in the network. */
   stopReading(): void;
   answer(what: string, isIt: (answer: AgentResponse) => boolean): Promise<AgentResponse>;
@@ -59,7 +57,6 @@ export function openRaw({ address, tls, compress = false }: RawOptions): RawCoor
     status: () => status,
     send: (request) => sendBytes(CoordinatorMessage.encode(encodeRequest(request)).finish()),
     sendBytes,
-    drained: () => until('all to be taken', () => call.writableLength === 0 || status !== null),
     stopReading: () => void call.pause(),
     async answer(what, isIt) {
       await until(`the answer: ${what}`, () => status !== null || answers.some(isIt));
