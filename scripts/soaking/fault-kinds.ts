@@ -38,7 +38,11 @@ export interface FaultKind {
   readonly thawLimitMs: number;
 }
 
-export const LEASE_MS = 4000;
+/** The default of a grid file. */
+export const LEASE_MS = 10_000;
+/** Some faults are over before the lease, some last longer than it and its guard's second. */
+const FOR_A_WHILE_MS = [100, 1.5 * LEASE_MS] as const;
+const A_RESTART_MS = [100, 4000] as const;
 /** A second for the guard, the rest for a busy machine. */
 const AT_ONCE_MS = 4000;
 /** The guard allows an agent a second more than the lease. */
@@ -73,7 +77,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     name: 'agent stopped',
     moments: IN_THE_PROTOCOL,
     victims: 'any',
-    lastsMs: [100, 2 * LEASE_MS],
+    lastsMs: FOR_A_WHILE_MS,
     endings: WITHOUT_WORD,
     thawLimitMs: AFTER_LEASE_MS,
   },
@@ -95,7 +99,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     name: 'server killed',
     moments: ['prepared', 'armed', 'marked', 'released'],
     victims: 'primary',
-    lastsMs: [100, LEASE_MS],
+    lastsMs: A_RESTART_MS,
     endings: ['aborted', 'invalid'],
     stopsServer: true,
     thawLimitMs: AT_ONCE_MS,
@@ -105,7 +109,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     name: 'standby killed',
     moments: ['prepared', 'armed', 'marked', 'released'],
     victims: 'standby',
-    lastsMs: [100, LEASE_MS],
+    lastsMs: A_RESTART_MS,
     endings: ['committed', 'aborted', 'invalid'],
     thawLimitMs: AT_ONCE_MS,
   },
@@ -136,7 +140,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     name: 'network silent both ways',
     moments: IN_THE_PROTOCOL,
     victims: 'any',
-    lastsMs: [100, 2 * LEASE_MS],
+    lastsMs: FOR_A_WHILE_MS,
     endings: WITHOUT_WORD,
     thawLimitMs: AFTER_LEASE_MS,
   },
@@ -144,7 +148,7 @@ export const FAULT_KINDS: readonly FaultKind[] = [
     name: 'network silent towards the agent',
     moments: IN_THE_PROTOCOL,
     victims: 'any',
-    lastsMs: [100, 2 * LEASE_MS],
+    lastsMs: FOR_A_WHILE_MS,
     endings: WITHOUT_WORD,
     thawLimitMs: AFTER_LEASE_MS,
   },

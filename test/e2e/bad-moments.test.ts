@@ -11,6 +11,7 @@ import { temporaryFolder } from '../lab/temporary.ts';
 // Method: real processes, held at a named moment of the protocol, then SIGKILL or SIGSTOP.
 
 const LEASE_SECONDS = 2;
+const BUSY_MS = 4500;
 const CREATE = ['checkpoint', 'create', 'bad', '--output', 'json', '--quiet'];
 
 describe('a checkpoint in which something dies', () => {
@@ -134,6 +135,19 @@ describe('a checkpoint in which something dies', () => {
       expect((listed.json as { token: { attempt: number } }).token.attempt).to.be.greaterThan(1);
       await grid.run(['checkpoint', 'delete', 'bad', '--yes']);
     } else expect(code, stdout).to.be.oneOf([4, 6]);
+    await expectWorkingGrid();
+  });
+
+  it('is committed although an agent did not run for some seconds before anyone was frozen', async () => {
+    const command = await heldAt('prepared', 'aa');
+    grid.agents[0]?.signal('SIGSTOP');
+    hooks.reset();
+    // As on a host with too much to do: longer than from one ping to the next, not so long as to be lost.
+    await new Promise((resolve) => setTimeout(resolve, BUSY_MS));
+    grid.agents[0]?.signal('SIGCONT');
+    const { code, stdout } = await command.finished;
+    expect(code, stdout).to.equal(0);
+    await grid.run(['checkpoint', 'delete', 'bad', '--yes']);
     await expectWorkingGrid();
   });
 

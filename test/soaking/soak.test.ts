@@ -15,7 +15,7 @@ const PLAN: readonly Turn[] = [
 ];
 
 describe('a short soak', function () {
-  this.timeout(180_000);
+  this.timeout(240_000);
   let lab: SoakLab;
 
   before(async () => {
