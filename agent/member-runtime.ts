@@ -54,6 +54,8 @@ export class MemberRuntime {
   #state: ReturnType<typeof initialMember>;
   #capture: Capture | null = null;
   #spool: string | null = null;
+  /** An abort that comes while the capture is made waits for it: else it would find nothing, and prepare would go on. */
+  #opening: Promise<void> = Promise.resolve();
   #effects: MemberEffect[] = [];
   #performing = false;
   #timer: NodeJS.Timeout | null = null;
@@ -209,7 +211,8 @@ export class MemberRuntime {
     const { member, engine } = this.#context;
     switch (action.type) {
       case 'prepare':
-        await this.#openCapture(action.checkpoint, action.maintenance);
+        this.#opening = this.#openCapture(action.checkpoint, action.maintenance);
+        await this.#opening;
         await this.#opened().prepare();
         await reach('prepared', member);
         return answer({ type: 'prepared' });
@@ -294,6 +297,7 @@ export class MemberRuntime {
   /** Resolves when the member runs or is known to be down; keeps trying while it can be neither. */
   async #abort(engine: Engine): Promise<MemberState> {
     const { log, member } = this.#context;
+    await this.#opening.catch(() => undefined);
     for (let failures = 0; ; failures += 1) {
       try {
         await this.#capture?.abort();
