@@ -51,6 +51,8 @@ describe('a member whose prepare has just begun', () => {
       operationSilenceMs: 60_000,
       leaseMs: 10_000,
       send: (answer) => void answers.push(answer),
+      record: () => Promise.resolve(),
+      heldChanged: () => undefined,
       progress: () => undefined,
       undoLeft: () => Promise.resolve(true),
       saveUndo: () => Promise.resolve(),

@@ -39,7 +39,9 @@ export class Operator extends Process {
   #exits(failure: Rejected | null): void {
     this.hasExited = true;
     this.world.note(this.name, 73, 0, () => (failure === null ? 'is done' : `fails: ${failure.message}`));
-    if (failure?.code === 'manifest-damaged' && !this.#storage.ledger.isRotten)
+    // A disk that gives no bytes back is told as that; whether they rotted nobody can know.
+    const isUnread = failure?.message.includes('(EIO)') ?? false;
+    if (failure?.code === 'manifest-damaged' && !isUnread && !this.#storage.ledger.isRotten)
       throw new Broken(
         'says-damage',
         `${this.name} is told of damage, and nothing rotted: ${failure.message}`,

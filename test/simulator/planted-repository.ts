@@ -50,8 +50,8 @@ export const PLANTED_IN_THE_REPOSITORY: readonly Planted[] = [
   ),
   plant('what-was-committed-is-given-up', 'restores', [
     DELETION,
-    ': isGivenUp(found.toString());',
-    ': true;',
+    "stored.type === 'read' && isGivenUp(stored.bytes.toString());",
+    'true;',
   ]),
   plant('a-commit-that-failed-is-not-taken-back', 'ending', [
     COMMIT,
