@@ -242,14 +242,6 @@ describe('an agent that lies', () => {
       /a mark that names no journal file/,
     ],
     'with no mark': [() => changing('marked', (answer) => [{ ...answer, mark: null }]), /has no mark/],
-    'with a time before its beginning': [
-      () => changing('marked', (answer) => [{ ...answer, fenceMs: -5 }]),
-      /a time that no freeze takes/,
-    ],
-    'with a time that is no number': [
-      () => changing('released', (answer) => [{ ...answer, thawMs: Number.NaN }]),
-      /a time that no thaw takes/,
-    ],
     'with a digest that is none': [
       () => changing('collected', (answer) => [{ ...answer, manifestDigest: '../x' }]),
       /a digest that is none/,
@@ -264,6 +256,17 @@ describe('an agent that lies', () => {
       expect(failure.member).to.equal(liesAbout.replace('\u001b', '?'));
     });
   }
+
+  it('aborts it with times that are none', async () => {
+    for (const begin of [
+      () => changing('marked', (answer) => [{ ...answer, fenceMs: -5 }]),
+      () => changing('released', (answer) => [{ ...answer, thawMs: Number.NaN }]),
+    ]) {
+      lie = begin();
+      const failure = await expectAborted('bad-message', /fence is|thaw is/);
+      expect(failure).to.include({ host: '127.0.18.2', member: 'ba' });
+    }
+  });
 
   it('aborts it with a size that no disk has', async () => {
     lie = changing('collected', (answer) => [{ ...answer, sizeBytes: 2 ** 60 }]);
