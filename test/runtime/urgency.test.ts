@@ -1,11 +1,12 @@
 import { expect } from 'chai';
-import { constants, getPriority, setPriority } from 'node:os';
+import { constants, getPriority } from 'node:os';
 import { beUrgent } from '../../shared/runtime/urgency.ts';
+import { mayBeUrgent } from '../lab/urgency.ts';
 
 describe('a process that is urgent', () => {
   it('goes before others as long as anybody asks for it, and is as before when the last one has calmed down', () => {
     const usual = getPriority();
-    const urgent = mayBeUrgent(usual) ? constants.priority.PRIORITY_HIGHEST : usual;
+    const urgent = mayBeUrgent() ? constants.priority.PRIORITY_HIGHEST : usual;
 
     const first = beUrgent();
     const second = beUrgent();
@@ -19,13 +20,3 @@ describe('a process that is urgent', () => {
     expect({ both, one, none }).to.deep.equal({ both: urgent, one: urgent, none: usual });
   });
 });
-
-function mayBeUrgent(usual: number): boolean {
-  try {
-    setPriority(constants.priority.PRIORITY_HIGHEST);
-    setPriority(usual);
-    return true;
-  } catch {
-    return false;
-  }
-}

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { constants, getPriority, setPriority } from 'node:os';
+import { getPriority } from 'node:os';
+import { mayBeUrgent } from '../../lab/urgency.ts';
 import { beginCapture, token } from '../tested-capture.ts';
 import { footprint, postgresLab, until, versions, type PostgresLab } from './lab.ts';
 import { FakeStandby } from './fake-standby.ts';
@@ -14,18 +15,6 @@ const settings = [
   { names: 'ANY 1 (a, b)', where: 'main' },
   { names: 'any 2(a,"b")', where: 'auto' },
 ] as const;
-
-/** Whether this process may go before others, tried on itself. */
-function mayBeUrgent(): boolean {
-  const usual = getPriority();
-  try {
-    setPriority(constants.priority.PRIORITY_HIGHEST);
-    setPriority(usual);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 for (const version of versions) {
   describe(`the fence of PostgreSQL ${version} with standbys of its owner`, () => {
