@@ -45,7 +45,7 @@ describe('a member whose prepare has just begun', () => {
       kind: 'fenced',
       engine: engine as Engine,
       operation: 'operation',
-      state: state as StateDirectory,
+      state,
       store: {} as never,
       log: createLog({ name: 'test', level: 'silent' }),
       operationSilenceMs: 60_000,
