@@ -132,7 +132,7 @@ export const PLANTED_IN_THE_REPOSITORY: readonly Planted[] = [
     'await retire(layout, grid, checkpoint);\n  await removeManifests(layout, grid, checkpoint);\n  const',
     'await removeManifests(layout, grid, checkpoint);\n  await retire(layout, grid, checkpoint);\n  const',
   ]),
-  plant('a-retirement-is-not-synced', 'says-damage', [DELETION, '  await syncIfThere(directory);', '']),
+  plant('a-retirement-is-not-synced', 'restores', [DELETION, '  await syncIfThere(directory);', '']),
   plant('temporary-files-are-not-swept', 'space-comes-back', [
     GARBAGE,
     'if (now - writtenAt > STALE_MS) await removeFile(path);',
