@@ -3,7 +3,7 @@ import type { TraceLine } from './event-log.ts';
 import { MAX_ATTEMPTS } from './limits.ts';
 import { MACHINES, type Machines } from './machines.ts';
 import { Broken, type Promised } from './promises.ts';
-import type { Fault, Scenario } from './scenario.ts';
+import { LONGEST, type Fault, type Scenario } from './scenario.ts';
 import { checkStorage } from './storage-checks.ts';
 import { underKernel } from './file-calls.ts';
 import { World } from './world.ts';
@@ -24,7 +24,7 @@ export interface Run {
 }
 
 const HEAL_AT = 12_000_000;
-const ENDS_WITHIN = 16_000_000;
+const ENDS_WITHIN = LONGEST + 16_000_000;
 const NEXT_WITHIN = 6_000_000;
 const RETRY_EVERY = 200_000;
 const COLLECTION_IS_BELIEVED = 60_000_000;
