@@ -10,7 +10,8 @@ import { temporaryFolder } from '../lab/temporary.ts';
 // lease, nothing of ours is left, and no checkpoint is listed that cannot be restored.
 // Method: real processes, held at a named moment of the protocol, then SIGKILL or SIGSTOP.
 
-const LEASE_SECONDS = 2;
+/** Arming writes to the disk, and must not outlive it: on a loaded machine two seconds are too short. */
+const LEASE_SECONDS = 5;
 const CREATE = ['checkpoint', 'create', 'bad', '--output', 'json', '--quiet'];
 
 describe('a checkpoint in which something dies', () => {
