@@ -2,6 +2,7 @@ import { mkdir, stat } from 'node:fs/promises';
 import { dirname, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { StillpointError } from '../shared/domain/errors.ts';
+import { MAX_LEASE_MS } from '../shared/domain/wire.ts';
 import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
 import { loadYamlFile } from '../shared/runtime/configuration.ts';
 import { addressSchema } from './engines/member-schema.ts';
@@ -18,7 +19,11 @@ const freezeBudgetSchema = z.strictObject({
   perHour: z.number().int().min(1, 'must be at least 1').default(5000),
   totalSeconds: z.number().min(1, 'must be at least 1').default(300),
   /** The longest lease that a coordinator may ask for: how long members are held without a word of it. */
-  leaseSeconds: z.number().min(1, 'must be at least 1').max(600, 'must be at most 600').default(600),
+  leaseSeconds: z
+    .number()
+    .min(1, 'must be at least 1')
+    .max(MAX_LEASE_MS / 1000, 'must be at most 600')
+    .default(MAX_LEASE_MS / 1000),
 });
 
 const agentFileSchema = z.strictObject({

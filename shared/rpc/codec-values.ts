@@ -1,7 +1,6 @@
 import { StillpointError, type Failure, type MemberState, type Phase } from '../domain/errors.ts';
 import type { HostDescription, Mark, MemberDescription, DefinedProcess, Realm } from '../domain/grid.ts';
 import type { Token } from '../domain/token.ts';
-import { MAX_LEASE_MS } from '../domain/wire.ts';
 import type * as wire from './generated/agent.ts';
 
 /** Values that several messages share, domain ↔ wire. What is not understood is a `bad-message`. */
@@ -95,16 +94,10 @@ export function toDuration(value: number, what: string): number {
   throw badMessage(`${what} is ${value}`);
 }
 
-/** Milliseconds for which a member may be held, or a host be claimed: more than anybody may ask for is refused. */
+/** Milliseconds for which a member may be held, or a host be claimed. How many, the agent's own file says. */
 export function toLease(value: number): number {
-  if (value > 0 && value <= MAX_LEASE_MS) return value;
+  if (value > 0 && Number.isFinite(value)) return value;
   throw badMessage(`lease is ${value}`);
-}
-
-/** Becomes part of a path at the agent. */
-export function toName(value: string, what: string): string {
-  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/.test(value)) return value;
-  throw badMessage(`${what} is ${JSON.stringify(value.slice(0, 40))}`);
 }
 
 export function fromCount(value: number): bigint {

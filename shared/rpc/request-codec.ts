@@ -1,7 +1,7 @@
 import { assertNever } from '../domain/assert-never.ts';
 import type { MemberCommand } from '../domain/messages.ts';
 import type { AgentRequest, RestoreStep } from '../domain/wire.ts';
-import { badMessage, oneOf, present, toLease, toName, toProcess, toToken } from './codec-values.ts';
+import { badMessage, oneOf, present, toLease, toProcess, toToken } from './codec-values.ts';
 import type * as wire from './generated/agent.ts';
 
 /** What the coordinator says: domain → wire. */
@@ -75,7 +75,7 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
       return {
         type: 'claim',
         id: value.id,
-        operation: toName(value.operation, 'operation'),
+        operation: value.operation,
         purpose: oneOf(value.purpose, ['checkpoint', 'restore'], 'purpose'),
         leaseMs: toLease(value.leaseMs),
       };

@@ -3,14 +3,10 @@ import * as grpc from '@grpc/grpc-js';
 import fc from 'fast-check';
 import { readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
+import { checkRequest } from '../../agent/request-check.ts';
 import { AgentConnection } from '../../coordinator/agents.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
-import {
-  MAX_LEASE_MS,
-  PROTOCOL_VERSION,
-  type AgentRequest,
-  type AgentResponse,
-} from '../../shared/domain/wire.ts';
+import { PROTOCOL_VERSION, type AgentRequest, type AgentResponse } from '../../shared/domain/wire.ts';
 import { serveAgents } from '../../shared/rpc/agent-server.ts';
 import { AgentMessage, CoordinatorMessage } from '../../shared/rpc/generated/agent.ts';
 import * as participant from '../../shared/rpc/generated/participant.ts';
@@ -123,12 +119,16 @@ describe('a message from outside', () => {
     await fuzz(fc.oneof(anyBytes, hurt(valid), hurt(valid)), 3000, async (bytes) => {
       const message = parsed((all) => CoordinatorMessage.decode(all), bytes);
       if (message === null) return;
-      const request = await accepted(() => decodeRequest(message));
+      const request = await accepted(() => {
+        const decoded = decodeRequest(message);
+        checkRequest(decoded);
+        return decoded;
+      });
       if (request === null) return;
       read += 1;
       if (request.type === 'claim') {
         expect(request.operation).to.match(/^[A-Za-z0-9][A-Za-z0-9._-]*$/);
-        expect(request.leaseMs).to.be.within(Number.MIN_VALUE, MAX_LEASE_MS);
+        expect(request.leaseMs).to.be.greaterThan(0);
       }
       eachNumber(request, (number) => expect(Number.isFinite(number) && number >= 0).to.equal(true));
       expect(decodeRequest(encodeRequest(request))).to.deep.equal(request);
