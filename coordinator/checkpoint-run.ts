@@ -136,6 +136,7 @@ class CheckpointRun {
         return;
       case 'finish':
         this.#over = true;
+        this.#calmDown?.();
         this.#finished(effect.outcome);
         return;
       default:

@@ -99,8 +99,9 @@ export function mustNotCommit({ event, process, fault }: Cell): boolean {
  * for longer than the lease between fence and thaw.
  */
 export function needsNewAttempt({ event, process, fault }: Cell): boolean {
-  const isFrozen = event === 'fenced' || event === 'marked' || event === 'thawing';
-  return isFrozen && fault === 'stop' && (process === 'coordinator' || process === 'agent');
+  if (fault !== 'stop' || (process !== 'coordinator' && process !== 'agent')) return false;
+  // At `thawing` every member has its order to thaw, and holds until it does: a coordinator is not needed for that.
+  return event === 'fenced' || event === 'marked' || (event === 'thawing' && process === 'agent');
 }
 
 /** How to see one cell again. */

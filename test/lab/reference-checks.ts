@@ -5,7 +5,7 @@ import type { CheckpointReport } from '../../coordinator/reports.ts';
 import type { ParticipantHolds } from '../../shared/domain/participant.ts';
 import { connectParticipant } from '../../shared/rpc/participant-client.ts';
 import type { GridProcess } from '../reference-grid/grid-process.ts';
-import { until } from './processes.ts';
+import { until, type Finished } from './processes.ts';
 import type { ReferenceLab } from './reference-lab.ts';
 
 /** What has to be true of a reference grid after whatever happened to a checkpoint of it. */
@@ -64,25 +64,30 @@ export async function expectWrites(lab: ReferenceLab, patienceMs = WRITE_MS): Pr
   }
 }
 
-/** The next checkpoint is committed; after it nothing lies on a node that is not of a whole checkpoint. */
+/**
+ * The next checkpoint is committed, at once or, right after a process came or went, when the error that says so
+ * was heeded: "create the checkpoint again". After it nothing lies on a node that is not of a whole checkpoint.
+ */
 export async function expectNextCheckpoint(
   lab: ReferenceLab,
   absent: readonly string[] = [],
 ): Promise<CheckpointReport> {
-  const { code, stdout, stderr } = await lab.grid.run([
-    'checkpoint',
-    'create',
-    'next',
-    '--output',
-    'json',
-    '--quiet',
-  ]);
+  const create = (): Promise<Finished> =>
+    lab.grid.run(['checkpoint', 'create', 'next', '--output', 'json', '--quiet']);
+  let finished = await create();
+  for (let tries = 1; tries < 4 && isUnsettled(finished); tries += 1) finished = await create();
+  const { code, stdout, stderr } = finished;
   expect(code, stdout + stderr).to.equal(0);
   const report = JSON.parse(stdout) as CheckpointReport;
   expect(report.absent).to.deep.equal(absent);
   expect(committedIds(lab)).to.include(report.checkpoint);
   expectWholeCopies(lab);
   return report;
+}
+
+/** Aborted because the state of the grid's processes changed while it was taken. */
+export function isUnsettled({ code, stdout }: Finished): boolean {
+  return code === 4 && /"code":"(state|role)-changed"/.test(stdout);
 }
 
 /** Nothing lies on a node that is not of a whole checkpoint. */

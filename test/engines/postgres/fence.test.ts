@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { getPriority } from 'node:os';
+import { constants, getPriority } from 'node:os';
 import { mayBeUrgent } from '../../lab/urgency.ts';
 import { beginCapture, token } from '../tested-capture.ts';
 import { footprint, postgresLab, until, versions, type PostgresLab } from './lab.ts';
@@ -106,7 +106,11 @@ for (const version of versions) {
         );
         return rows.map(({ pid }) => pid);
       };
-      const usual = getPriority();
+      const client = await lab.server.connect();
+      const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+      const usual = getPriority(rows[0]?.pid);
+      await client.end();
+      expect(usual).to.be.greaterThan(constants.priority.PRIORITY_HIGHEST);
       try {
         await capture.prepare();
         await capture.arm(token());
