@@ -30,16 +30,19 @@ export async function commitCheckpoint(
   checkGridManifest(manifest, path);
   await checkStored(layout, chunks, manifest);
   const text = sealGridManifest(manifest);
+  let stoodThere = false;
   try {
     await syncUpTo(layout.root, [layout.checkpoints(grid)]);
     // Never made anew: when it is gone, the checkpoint was given up and all of it removed since we looked.
     if (!(await isThere(dirname(path)))) throw alreadyDecided(checkpoint);
-    if (!(await createExclusively(path, text, true))) throw alreadyDecided(checkpoint);
+    stoodThere = !(await createExclusively(path, text, true));
+    if (stoodThere) throw alreadyDecided(checkpoint);
     // Or it is being removed just now, and what shut us out is gone before its directory: manifests went first.
     if (!(await haveManifests(layout, manifest))) throw alreadyDecided(checkpoint);
     if (!(await lease.refresh())) throw takenForDead(checkpoint);
   } catch (error) {
-    await takeBack(layout, manifest, text, error);
+    // What was committed before is not ours to take, also where it says the same to the letter.
+    if (!stoodThere) await takeBack(layout, manifest, text, error);
     throw error;
   }
 }

@@ -226,6 +226,15 @@ export function repositorySuite(kind: string, emptyPlace: () => Place): void {
       expect(await repository.readCheckpoint(GRID, checkpointId(1))).to.deep.equal(manifest);
     });
 
+    it('leaves what is committed where it is when the very same is committed once more', async () => {
+      const manifest = await storeCheckpoint(repository, checkpointId(1), { a: { 'base/1': rows(9, 'a') } });
+
+      const again = (await open()).commit(manifest);
+
+      expect(await failureOf(again)).to.include({ code: 'checkpoint-exists' });
+      expect(await repository.readCheckpoint(GRID, checkpointId(1))).to.deep.equal(manifest);
+    });
+
     it('commits nothing of which a member is missing or another than it was', async () => {
       const member = await storeMember(repository, checkpointId(1), 'a', { 'base/1': rows(9, 'a') });
       const missing = gridManifest(checkpointId(1), [member, { ...member, name: 'b' }]);
