@@ -120,8 +120,8 @@ class CheckpointRun {
     switch (effect.type) {
       case 'send':
         if (effect.command.type === 'arm') this.#calmDown ??= beUrgent();
-        answerCheck.sent(effect.member, effect.command);
         connections.get(addressOf.get(effect.member) ?? '')?.command(effect.member, effect.command);
+        answerCheck.sent(effect.member, effect.command);
         return;
       case 'reconnect':
         void this.#reconnect(addressOf.get(effect.member) ?? '');

@@ -47,11 +47,15 @@ export class AcknowledgementFence implements Fence {
     if (!this.#countsAnyway && acknowledger.processId === 0) await acknowledger.connect();
     // An answer shows that the thread is up: from the change of the list until it connects commits wait.
     if (this.#countsAnyway) await acknowledger.thaw();
+    // From the change of the list on commits wait for us: nothing stands there that could be done before.
+    if (!this.#countsAnyway) await this.#beUrgent(acknowledger);
     await whenCheckpointerListens(control, signal, LISTEN_MS);
     signal.throwIfAborted();
     await setStandbyNames(control, this.#names);
-    if (this.#countsAnyway) await acknowledger.connect();
-    await this.#beUrgent(acknowledger);
+    if (this.#countsAnyway) {
+      await acknowledger.connect();
+      await this.#beUrgent(acknowledger);
+    }
     await waitUntil('the server to take us for a synchronous standby', signal, () => {
       // A commit that began to wait before that is let go by the next word of ours after it.
       acknowledger.release();
