@@ -2,6 +2,7 @@ import { mkdir, stat } from 'node:fs/promises';
 import { dirname, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { StillpointError } from '../shared/domain/errors.ts';
+import { NAME, NAME_RULE } from '../shared/domain/name.ts';
 import { MAX_LEASE_MS } from '../shared/domain/wire.ts';
 import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
 import { loadYamlFile } from '../shared/runtime/configuration.ts';
@@ -27,9 +28,7 @@ const freezeBudgetSchema = z.strictObject({
 });
 
 const agentFileSchema = z.strictObject({
-  grid: z
-    .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be letters, digits, dots, dashes or underscores'),
+  grid: z.string().regex(NAME, NAME_RULE),
   listen: addressSchema,
   tls: z.strictObject({ ca: z.string(), cert: z.string(), key: z.string() }),
   state: z.string().startsWith('/', 'must be an absolute path'),

@@ -16,8 +16,9 @@ export interface FreezeLedgerContext {
 
 /**
  * Keeps the freeze budget of this host across agents that are killed. An attempt is charged with its whole lease,
- * or with all that is left, on disk, before anything is fenced, and corrected when the members run again: a crash in between costs more
- * than was used, never less. One clock counts: the wall's at the start, and from there the monotonic one.
+ * or with all that is left, on disk, before anything is fenced, and corrected when the members run again: a crash
+ * in between costs more than was used, never less. One clock counts: the wall's at the start, and from there the
+ * monotonic one.
  */
 export class FreezeLedger {
   readonly #context: FreezeLedgerContext;

@@ -4,6 +4,7 @@ import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { StillpointError } from '../shared/domain/errors.ts';
 import type { DefinedProcess } from '../shared/domain/grid.ts';
 import type { MemberCommand } from '../shared/domain/messages.ts';
+import { NAME } from '../shared/domain/name.ts';
 import type { Token } from '../shared/domain/token.ts';
 import type { AgentRequest, RestoreStep } from '../shared/domain/wire.ts';
 import { isAddress } from './engines/member-schema.ts';
@@ -13,7 +14,6 @@ import { isAddress } from './engines/member-schema.ts';
  * names of files, SQL, configuration lines and log lines; each is of a form that leads nowhere else in any of
  * them. Which member, which directory and which command is meant, the agent's own file says.
  */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const DIGEST = /^[0-9a-f]{64}$/;
 const MAX_HOLDER = 200;
 const MAX_CHECKPOINTS = 10_000;

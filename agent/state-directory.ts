@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { emptyDir, ensureDir, remove } from 'fs-extra/esm';
 import { z } from 'zod';
 import { StillpointError } from '../shared/domain/errors.ts';
+import { NAME } from '../shared/domain/name.ts';
 import { compareTokens, type Token } from '../shared/domain/token.ts';
 import { agentDiskError } from './disk-error.ts';
 import type { Spending } from './freeze-budget.ts';
@@ -41,7 +42,6 @@ type RestoreRecord = Readonly<z.infer<typeof restoreSchema>>;
 
 /** A state file is small: nobody but the agent writes it. */
 const MOST_BYTES = 1024 * 1024;
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 
 export interface StateDirectory {
   highestToken(): Token | null;

@@ -2,12 +2,11 @@ import { access } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { z } from 'zod';
 import { StillpointError } from '../shared/domain/errors.ts';
+import { NAME, NAME_RULE } from '../shared/domain/name.ts';
 import { MAX_LEASE_MS } from '../shared/domain/wire.ts';
 import { loadYamlFile } from '../shared/runtime/configuration.ts';
 
-const name = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be letters, digits, dots, dashes or underscores');
+const name = z.string().regex(NAME, NAME_RULE);
 
 const gridFileSchema = z.strictObject({
   grid: name,

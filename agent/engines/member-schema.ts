@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { NAME, NAME_RULE } from '../../shared/domain/name.ts';
 
 const ADDRESS = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):\d{1,5}$/;
 
@@ -20,9 +21,7 @@ export function hostPort(address: string): { host: string; port: number } {
 
 /** The keys that every member has, whatever its engine. */
 export const memberShape = {
-  name: z
-    .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'must be letters, digits, dots, dashes or underscores'),
+  name: z.string().regex(NAME, NAME_RULE),
   role: z.enum(['realm-service', 'state-keeper', 'node', 'proxy']),
   copyset: z.string().min(1).optional(),
   address: addressSchema,

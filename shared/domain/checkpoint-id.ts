@@ -1,4 +1,5 @@
 import { StillpointError } from './errors.ts';
+import { NAME } from './name.ts';
 
 /**
  * The name of a checkpoint: `<timestamp>_<epoch>_<counter>_<name>`, for example
@@ -12,7 +13,6 @@ export interface CheckpointId {
 }
 
 const ID = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\.(\d{3})Z_(\d{8})_(\d{8})_(.+)$/;
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 export function formatCheckpointId(id: CheckpointId): string {
   const timestamp = id.at.toISOString().replace(/[-:]/g, '');

@@ -29,6 +29,15 @@ const engine = z.enum([
   'activespaces',
   'process',
 ]);
+/** A member, as both kinds of manifests have it. */
+const who = {
+  name,
+  host: z.string(),
+  role,
+  copyset: z.string().nullable(),
+  engine,
+  address: z.string(),
+};
 const path = z.string().refine((text) => {
   try {
     checkArtifactPath(text);
@@ -93,12 +102,7 @@ export const memberManifestSchema = z.object({
   checkpoint: z.string(),
   token,
   member: z.object({
-    name,
-    host: z.string(),
-    role,
-    copyset: z.string().nullable(),
-    engine,
-    address: z.string(),
+    ...who,
     version: z.string(),
     dataIdentity: z.string(),
     primary: z.boolean(),
@@ -126,12 +130,7 @@ const gridManifestSchema = z.object({
   members: z
     .array(
       z.object({
-        name,
-        host: z.string(),
-        role,
-        copyset: z.string().nullable(),
-        engine,
-        address: z.string(),
+        ...who,
         primary: z.boolean(),
         manifestDigest: digest,
         mark,

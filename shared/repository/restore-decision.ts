@@ -9,7 +9,10 @@ import { readStoredFile } from './stored-file.ts';
 const MOST_BYTES = 4096;
 const decisionSchema = z.object({ outcome: z.enum(['restored', 'rolledBack']) });
 
-/** The first decision stands; rejects `decision-damaged` where nobody can tell any more what it was. It is durable on return also for those who only read it. */
+/**
+ * The first decision stands; rejects `decision-damaged` where nobody can tell any more what it was. It is durable
+ * on return also for those who only read it.
+ */
 export async function decideRestore(
   layout: Layout,
   grid: string,

@@ -225,18 +225,14 @@ describe('a journal from outside', () => {
     bytes.copy(file, 40);
     mkdirSync(folder.path, { recursive: true });
     writeFileSync(join(folder.path, segmentName(1n, 1, segmentBytes)), file);
-    const found: TransactionRecord[] = [];
     const from = BigInt(segmentBytes);
-    const to = from + 40n + BigInt(Math.min(bytes.length, 8000));
-    for await (const one of transactionRecords({
-      directory: folder.path,
-      timeline: 1,
-      segmentBytes,
-      serverVersion: 180_000,
-      from,
-      to,
-    }))
-      found.push(one);
+    return recordsIn(from, from + 40n + BigInt(Math.min(bytes.length, 8000)));
+  }
+
+  async function recordsIn(from: bigint, to: bigint): Promise<TransactionRecord[]> {
+    const where = { directory: folder.path, timeline: 1, segmentBytes, serverVersion: 180_000 };
+    const found: TransactionRecord[] = [];
+    for await (const one of transactionRecords({ ...where, from, to })) found.push(one);
     return found;
   }
 
@@ -286,19 +282,7 @@ describe('a journal from outside', () => {
 
   it('of which a file is missing is refused', async () => {
     const from = BigInt(segmentBytes) * 7n;
-    const none = await accepted(async () => {
-      for await (const one of transactionRecords({
-        directory: folder.path,
-        timeline: 1,
-        segmentBytes,
-        serverVersion: 180_000,
-        from,
-        to: from + 100n,
-      }))
-        return one;
-      return undefined;
-    });
-    expect(none).to.equal(null);
+    expect(await accepted(() => recordsIn(from, from + 100n))).to.equal(null);
   });
 });
 

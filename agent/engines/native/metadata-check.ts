@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { GridManifest } from '../../../shared/domain/manifest.ts';
+import { sha256 } from '../../../shared/repository/digest.ts';
 import { parseGridManifest, parseMemberManifest } from '../../../shared/repository/manifest-schema.ts';
 import { completeCheckpoints, LocalCheckpoint } from './local-checkpoint.ts';
 import { metadataCopyset, metadataPlace } from './metadata.ts';
@@ -44,7 +44,7 @@ async function differingIn(room: string, { members }: GridManifest): Promise<str
 
 async function digestOf(file: string): Promise<string | null> {
   const bytes = await readFile(file).catch(absent);
-  return bytes === null ? null : createHash('sha256').update(bytes).digest('hex');
+  return bytes === null ? null : sha256(bytes);
 }
 
 async function parsed<T>(file: string, parse: (text: string, file: string) => T): Promise<T | null> {

@@ -40,6 +40,8 @@ export class AcknowledgementFence implements Fence {
     const { settings, control, signal } = this.#context;
     if (this.#acknowledger === null || this.#acknowledger.lost !== null) {
       await this.#dropAcknowledger();
+      // An abort meanwhile has dropped what there was, and would not see a thread that begins now.
+      signal.throwIfAborted();
       this.#acknowledger = new Acknowledger(settings);
     }
     const acknowledger = this.#acknowledger;
@@ -47,8 +49,7 @@ export class AcknowledgementFence implements Fence {
     if (!this.#countsAnyway && acknowledger.processId === 0) await acknowledger.connect();
     // An answer shows that the thread is up: from the change of the list until it connects commits wait.
     if (this.#countsAnyway) await acknowledger.thaw();
-    // From the change of the list on commits wait for us: nothing stands there that could be done before.
-    if (!this.#countsAnyway) await this.#beUrgent(acknowledger);
+    else await this.#beUrgent(acknowledger);
     await whenCheckpointerListens(control, signal, LISTEN_MS);
     signal.throwIfAborted();
     await setStandbyNames(control, this.#names);

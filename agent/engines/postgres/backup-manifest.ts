@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
+import { sha256 } from '../../../shared/repository/digest.ts';
 
 export interface StoredFile {
   readonly sizeBytes: number;
@@ -27,7 +27,7 @@ const manifestSchema = z.object({
 export function checkBackupManifest(text: string, stored: ReadonlyMap<string, StoredFile>): void {
   const manifest = parsed(text);
   const sealed = text.slice(0, text.lastIndexOf('"Manifest-Checksum"'));
-  if (createHash('sha256').update(sealed).digest('hex') !== manifest['Manifest-Checksum']) {
+  if (sha256(sealed) !== manifest['Manifest-Checksum']) {
     throw damagedCopy('the backup manifest does not have its own checksum');
   }
   for (const file of manifest.Files) {

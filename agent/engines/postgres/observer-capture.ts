@@ -4,7 +4,8 @@ import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import type { Capture, CaptureContext, Undo } from '../engine.ts';
 import { storeConfiguration, storeDirectories } from './collect.ts';
-import { connect, serverError } from './connection.ts';
+import { connect } from './connection.ts';
+import { contractCall } from './contract-call.ts';
 import type { PostgresFacts } from './facts.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
@@ -166,20 +167,9 @@ export class ObserverCapture implements Capture {
     return this.#control;
   }
 
-  /** One call of the contract: what the server says becomes a failure, and after an abort only that counts. */
-  async #working<T>(work: () => Promise<T>): Promise<T> {
+  #working<T>(work: () => Promise<T>): Promise<T> {
     const { signal } = this.#cancelled;
-    signal.throwIfAborted();
-    try {
-      const done = await work();
-      signal.throwIfAborted();
-      return done;
-    } catch (error) {
-      // What an abort interrupted may have opened something after the abort had closed everything.
-      if (signal.aborted) await this.close();
-      signal.throwIfAborted();
-      throw serverError(this.#settings, error);
-    }
+    return contractCall({ settings: this.#settings, signal, close: () => this.close() }, work);
   }
 }
 

@@ -8,7 +8,8 @@ import type { Capture, CaptureContext, Undo } from '../engine.ts';
 import type { BaseCopy } from './archive-receiver.ts';
 import { copyBase } from './base-copy.ts';
 import { storeDirectories, storeJournal } from './collect.ts';
-import { connect, serverError } from './connection.ts';
+import { connect } from './connection.ts';
+import { contractCall } from './contract-call.ts';
 import type { PostgresFacts } from './facts.ts';
 import { fenceLost } from './acknowledger.ts';
 import { armedNames, createFence, type Fence, type LastAcknowledgement } from './fence.ts';
@@ -307,20 +308,9 @@ export class PrimaryCapture implements Capture {
     return this.#prepared;
   }
 
-  /** One call of the contract: what the server says becomes a failure, and after an abort only that counts. */
-  async #working<T>(work: () => Promise<T>): Promise<T> {
+  #working<T>(work: () => Promise<T>): Promise<T> {
     const { signal } = this.#cancelled;
-    signal.throwIfAborted();
-    try {
-      const done = await work();
-      signal.throwIfAborted();
-      return done;
-    } catch (error) {
-      // What an abort interrupted may have opened something after the abort had closed everything.
-      if (signal.aborted) await this.close();
-      signal.throwIfAborted();
-      throw serverError(this.#settings, error);
-    }
+    return contractCall({ settings: this.#settings, signal, close: () => this.close() }, work);
   }
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { sha256 } from '../../../shared/repository/digest.ts';
 
 /** PostgreSQL's bound, one byte of it for the closing zero. */
 const MAX_BYTES = 63;
@@ -10,6 +10,6 @@ const MAX_BYTES = 63;
 export function restorePointName(checkpoint: string, attempt: number): string {
   const name = `${checkpoint}#${attempt}`;
   if (Buffer.byteLength(name) <= MAX_BYTES) return name;
-  const digest = createHash('sha256').update(name).digest('hex').slice(0, 12);
+  const digest = sha256(name).slice(0, 12);
   return `${checkpoint.slice(0, MAX_BYTES - 20)}~${digest}#${attempt}`;
 }
