@@ -6,10 +6,12 @@ import {
   ParticipantServiceService,
   type BackUpDatabaseRequest,
   type BackUpDatabaseResponse,
+  type Content,
   type DefinedProcess,
   type DescribeResponse,
   type Held,
   type SaveKeeperStateResponse,
+  type SwitchJournalResponse,
 } from '../../shared/rpc/generated/participant.ts';
 import type { Gate } from './gate.ts';
 import { Holds, Refusal } from './holds.ts';
@@ -19,7 +21,10 @@ export interface Participation {
   describe(): Omit<DescribeResponse, 'contractVersion' | 'incarnation' | 'version' | 'held'>;
   /** Why it is not fit for clients; undefined when it is. */
   unfit(): string | undefined;
-  readonly rest?: { readonly gate: Gate; switchJournal(): Promise<{ file: string; length: number }> };
+  readonly rest?: {
+    readonly gate: Gate;
+    switchJournal(): Promise<{ file: string; length: number; content: Content | undefined }>;
+  };
   readonly writing?: {
     /** Resolves, when the database files are at rest, to the first journal file that they need. */
     suspend(): Promise<string>;
@@ -60,7 +65,7 @@ export async function serveParticipant(listen: string, role: Participation): Pro
 function answersOf(role: Participation): Answers {
   const holds = new Holds();
   let newest: Token | undefined;
-  const switched = new Map<string, { journalFile: string; length: bigint }>();
+  const switched = new Map<string, Omit<SwitchJournalResponse, 'incarnation'>>();
   const backups = new Map<string, Promise<BackUpDatabaseResponse>>();
 
   const held = (): Held => ({
@@ -106,8 +111,8 @@ function answersOf(role: Participation): Answers {
       mustBeNew(present(token, 'token'));
       if (!holds.holds('quiesced', operation, attempt))
         throw failed('not quiesced with this token', 'quiesce first');
-      const { file, length } = await switchJournal();
-      const mark = { journalFile: file, length: BigInt(length) };
+      const { file, length, content } = await switchJournal();
+      const mark = { journalFile: file, length: BigInt(length), content };
       switched.set(key, mark);
       return { incarnation, ...mark };
     },
