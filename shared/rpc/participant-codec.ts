@@ -69,6 +69,11 @@ export function toDescription(value: wire.DescribeResponse): ParticipantDescript
   };
 }
 
+/** What a process left of its last answer to Describe: proto3's JSON of it. Throws where it is none. */
+export function readDescription(text: string): ParticipantDescription {
+  return toDescription(wire.DescribeResponse.fromJSON(JSON.parse(text)));
+}
+
 export function toHolds(value: wire.Held | undefined): ParticipantHolds {
   if (value === undefined) throw new BadAnswer('held is missing');
   return value;

@@ -91,7 +91,11 @@ export async function storeManifest(repository: Repository, manifest: GridManife
       const { name, host, role, copyset, engine, address, primary, mark } = member;
       const writer = repository.beginMember(grid, checkpoint);
       await writer.file({ path: 'base/rows', mode: 0o600, mtimeMs: 0 }, inPieces(rows(5000, name)));
-      const identity = { version: '1', dataIdentity: 'd', freezeKind: 'fenced' as const };
+      const identity = {
+        version: '1',
+        dataIdentity: role === 'state-keeper' ? 'keepers' : name.slice(0, -1),
+        freezeKind: 'fenced' as const,
+      };
       const finished = await writer.finish({
         format: 1,
         grid,

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { compareTokens, formatToken, type Token } from '../../shared/domain/token.ts';
 import {
+  DescribeResponse as Describe,
   ParticipantServiceService,
   type BackUpDatabaseRequest,
   type BackUpDatabaseResponse,
@@ -13,6 +15,8 @@ import {
   type SaveKeeperStateResponse,
   type SwitchJournalResponse,
 } from '../../shared/rpc/generated/participant.ts';
+import { writeDurably } from './durable.ts';
+import { every, type Repetition } from './every.ts';
 import type { Gate } from './gate.ts';
 import { Holds, Refusal } from './holds.ts';
 
@@ -37,6 +41,15 @@ export interface Participation {
   relocate?(processes: readonly DefinedProcess[]): Promise<bigint>;
 }
 
+const DESCRIBED_MS = 300;
+const FREE: Held = {
+  operation: '',
+  quiesced: false,
+  writingSuspended: false,
+  journalRetained: false,
+  maintenance: false,
+};
+
 /** New with every start of this process. */
 export const incarnation = randomUUID();
 
@@ -60,6 +73,23 @@ export async function serveParticipant(listen: string, role: Participation): Pro
     process.umask(mask);
   }
   return server;
+}
+
+/** Keeps its own description in a file, for who wants to know whose files these are when it does not run. */
+export function keepDescribed(data: string, role: Participation): Repetition {
+  let written = '';
+  return every(
+    () => DESCRIBED_MS,
+    async () => {
+      const description = { contractVersion: 1, incarnation, version: '1', held: FREE, ...role.describe() };
+      // What changes all the time is nobody's concern later.
+      const lasting = { ...description, sizeBytes: 0n, clientConnections: 0, problems: [] };
+      const text = JSON.stringify(Describe.toJSON(lasting));
+      if (text === written) return;
+      await writeDurably(join(data, 'described.json'), text);
+      written = text;
+    },
+  );
 }
 
 function answersOf(role: Participation): Answers {

@@ -97,6 +97,7 @@ class RealmService {
         clientConnections: clients(),
         definition:
           this.#definition && definitionMessage(this.#definition, new Set(this.#running().map(nameOf))),
+        quorum: this.#takesUpdates ? this.#store.quorum : undefined,
         highestEpoch: this.#store.record.highestEpoch,
         highestCounter: this.#store.record.highestCounter,
         startedWith: contentOfDefinition(this.#store.startedWith.definition),

@@ -51,6 +51,10 @@ export class RealmStore {
     return 1 + this.#reached.length >= this.#majority;
   }
 
+  get quorum(): { running: number; configured: number } {
+    return { running: 1 + this.#reached.length, configured: this.#others.length + 1 };
+  }
+
   /** The others of the cluster that answered lately, by address. */
   get reached(): readonly string[] {
     return this.#reached;

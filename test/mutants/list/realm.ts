@@ -2,7 +2,11 @@ import { edit, type Mutant } from '../mutant.ts';
 
 const PREFLIGHT = { file: 'coordinator/realm-preflight.test.ts' } as const;
 const MAIN_JOB = { file: 'e2e/reference/main-job.test.ts' } as const;
-const IS_QUORUM = 'if (isMajority(seen, configured)) return;';
+/** Of the keepers. */
+const IS_QUORUM = 'if (isMajority(seen, configured)) return;\n  const down';
+const quorumIs = (condition: string): Mutant['edits'] => [
+  edit('coordinator/realm-preflight', IS_QUORUM, `if (${condition}) return;\n  const down`),
+];
 
 /** What a grid with a realm and state keepers must have. */
 export const REALM_MUTANTS: readonly Mutant[] = [
@@ -25,8 +29,8 @@ export const REALM_MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         'coordinator/realm-preflight',
-        'running.filter(({ description }) => description.primary);',
-        'running;',
+        'running.filter(({ description }) => description.primary);\n  const realm',
+        'running;\n  const realm',
       ),
     ],
     ...PREFLIGHT,
@@ -34,26 +38,32 @@ export const REALM_MUTANTS: readonly Mutant[] = [
   {
     id: 'S26',
     breaks: 'needs every keeper, also where another has taken over from the lead',
-    edits: [edit('coordinator/realm-preflight', IS_QUORUM, 'if (seen === configured) return;')],
+    edits: quorumIs('seen === configured'),
     file: 'e2e/reference/refusals.test.ts',
     only: 'another has taken over',
   },
   {
     id: 'S27',
     breaks: 'needs every keeper',
-    edits: [edit('coordinator/realm-preflight', IS_QUORUM, 'if (seen === configured) return;')],
+    edits: quorumIs('seen === configured'),
     ...PREFLIGHT,
   },
   {
     id: 'S30',
     breaks: 'is content with one keeper',
-    edits: [edit('coordinator/realm-preflight', IS_QUORUM, 'if (seen > 0) return;')],
+    edits: quorumIs('seen > 0'),
+    ...PREFLIGHT,
+  },
+  {
+    id: 'S46',
+    breaks: 'is content with one realm service of three that takes itself for the primary',
+    edits: [edit('coordinator/realm-preflight', 'all >= CLUSTER_ADVISED', 'false')],
     ...PREFLIGHT,
   },
   {
     id: 'S49',
     breaks: 'does not warn of fewer keepers than production needs',
-    edits: [edit('coordinator/realm-preflight', '...keeperWarnings(realm), ', '')],
+    edits: [edit('coordinator/realm-preflight', '...keeperWarnings(realm),', '')],
     ...PREFLIGHT,
   },
 ];

@@ -21,6 +21,24 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
     file: 'coordinator/realm-restore-plan.test.ts',
   },
   {
+    id: 'S6',
+    breaks: 'does not look whether a stopped realm is of another grid',
+    edits: [edit('coordinator/restore-plan', 'realm !== null && realm.grid !== grid', 'false')],
+    file: 'coordinator/realm-restore-plan.test.ts',
+  },
+  {
+    id: 'S7',
+    breaks: 'does not look what else is in the realm of a target that does not run',
+    edits: [
+      edit(
+        'coordinator/restore-plan',
+        'description.realm?.foreign ?? []',
+        '(description.running && description.realm?.foreign) || []',
+      ),
+    ],
+    file: 'coordinator/realm-restore-plan.test.ts',
+  },
+  {
     id: 'S10',
     breaks: 'leaves out what has no place in the target',
     edits: [
