@@ -1,15 +1,14 @@
 import { parseArgs } from 'node:util';
 import { StillpointError } from '../shared/domain/errors.ts';
-import { openRepository } from '../shared/repository/open.ts';
-import type { Repository } from '../shared/repository/repository.ts';
 import { serveAgents } from '../shared/rpc/agent-server.ts';
 import { createLog, type Logger } from '../shared/runtime/log.ts';
 import { giveMemoryBack } from '../shared/runtime/memory.ts';
 import { version } from '../shared/runtime/version.ts';
-import { loadAgentFile, type AgentFile } from './agent-file.ts';
+import { loadAgentFile } from './agent-file.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
 import { createEngine } from './engines/registry.ts';
 import { FreezeLedger } from './freeze-ledger.ts';
+import { keptRepository } from './kept-repository.ts';
 import { recoverRestores } from './recover-restores.ts';
 import { Service } from './service.ts';
 import { openStateDirectory } from './state-directory.ts';
@@ -36,7 +35,7 @@ async function main(): Promise<void> {
   );
   const state = await openStateDirectory(file.state);
   const undoKeeper = new UndoKeeper(members, state, log);
-  const repository = keptRepository(file);
+  const repository = keptRepository(file.repository, state);
 
   // What a killed predecessor left comes first: nobody may ask for a freeze while one is not undone.
   await undoKeeper.undoAll();
@@ -91,18 +90,6 @@ function readOptions(): { config: string; logLevel: string } {
     process.exit(0);
   }
   return { config: values.config, logLevel: values['log-level'] };
-}
-
-/** Opened when first needed, and anew after it could not be: an agent starts before its mounts do. */
-function keptRepository(file: AgentFile): () => Promise<Repository> {
-  let opened: Promise<Repository> | null = null;
-  return () => {
-    opened ??= openRepository(file.repository, { create: true }).catch((error: unknown) => {
-      opened = null;
-      throw error;
-    });
-    return opened;
-  };
 }
 
 function endOnSignal(log: Logger, end: () => Promise<void>): void {

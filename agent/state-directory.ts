@@ -13,6 +13,7 @@ import type { Undo } from './engines/engine.ts';
  * What the agent must remember across its own death, each in a file of its own:
  *
  *   token.json             the highest token ever recorded; older ones are refused
+ *   repository.json        the repository that this host stores in: another in its place is refused
  *   spent.json             the freeze budget: what was spent in each minute of the last hour
  *   freezes/<member>.json  the freeze record: what must be undone on this member
  *   restores/<member>.json a restore that has not ended on this member
@@ -33,12 +34,17 @@ const restoreSchema = z.object({
   restoreId: z.string().min(1),
 });
 
+const repositorySchema = z.object({ location: z.string().min(1), id: z.uuid() });
+
 interface FreezeRecord {
   readonly member: string;
   readonly undo: Undo;
 }
 
 type RestoreRecord = Readonly<z.infer<typeof restoreSchema>>;
+
+/** The id of the repository that was seen at this location. */
+type KnownRepository = Readonly<z.infer<typeof repositorySchema>>;
 
 /** A state file is small: nobody but the agent writes it. */
 const MOST_BYTES = 1024 * 1024;
@@ -51,6 +57,9 @@ export interface StateDirectory {
   spent(): Spending;
   /** Durable on return. One call at a time. */
   saveSpent(spending: Spending): Promise<void>;
+  /** Read anew each time: a person may have removed the file to accept another repository. */
+  knownRepository(): Promise<KnownRepository | null>;
+  saveRepository(known: KnownRepository): Promise<void>;
   freezeRecords(): Promise<FreezeRecord[]>;
   saveFreeze(record: FreezeRecord): Promise<void>;
   clearFreeze(member: string): Promise<void>;
@@ -91,6 +100,8 @@ export async function openStateDirectory(path: string): Promise<StateDirectory> 
     },
     spent: () => spent,
     saveSpent: (spending) => writeJsonDurably(path, 'spent.json', spending),
+    knownRepository: () => readJson<KnownRepository>(join(path, 'repository.json'), repositorySchema),
+    saveRepository: (known) => writeJsonDurably(path, 'repository.json', known),
     freezeRecords: () => readRoom<FreezeRecord>(join(path, 'freezes'), freezeSchema),
     saveFreeze: (record) => writeJsonDurably(join(path, 'freezes'), `${record.member}.json`, record),
     clearFreeze: (member) => removeDurably(join(path, 'freezes'), `${member}.json`),
