@@ -5,6 +5,7 @@ import { assertNever } from '../shared/domain/assert-never.ts';
 import { formatToken, type Token } from '../shared/domain/token.ts';
 import {
   initialMember,
+  mayBeResumed,
   nextMemberDeadline,
   stepMember,
   type EngineCall,
@@ -37,6 +38,8 @@ export interface MemberRuntimeContext {
   /** `isFrozen` has changed. */
   heldChanged(): void;
   progress(bytesDone: number, bytesTotal: number): void;
+  /** In words; empty when it waits no more. */
+  waitsFor(cause: string): void;
   /** Undoes what an earlier stream of the operation left on this member; false when it cannot be done yet. */
   undoLeft(): Promise<boolean>;
   /** Freeze record and guard: durable and watched when it resolves. */
@@ -100,6 +103,18 @@ export class MemberRuntime {
 
   streamClosed(): void {
     this.#dispatch({ type: 'streamClosed', now: performance.now() });
+  }
+
+  streamResumed(): void {
+    this.#dispatch({ type: 'streamResumed', now: performance.now() });
+  }
+
+  operationEnded(): void {
+    this.#dispatch({ type: 'operationEnded', now: performance.now() });
+  }
+
+  get mayBeResumed(): boolean {
+    return mayBeResumed(this.#state);
   }
 
   guardThawed(): void {
@@ -216,6 +231,11 @@ export class MemberRuntime {
         await this.#opened().prepare();
         await reach('prepared', member);
         return answer({ type: 'prepared' });
+      case 'pause':
+        await this.#opened().pause?.((cause) => this.#context.waitsFor(cause));
+        this.#context.waitsFor('');
+        await reach('paused', member);
+        return answer({ type: 'paused' });
       case 'arm': {
         this.#guardThawed = false;
         this.#calmDown();
@@ -224,6 +244,10 @@ export class MemberRuntime {
         await reach('armed', member);
         return answer({ type: 'armed', incarnation });
       }
+      case 'disarm':
+        await this.#opened().disarm();
+        this.#calmDown();
+        return answer({ type: 'disarmed' });
       case 'freeze': {
         const receivedAt = performance.now();
         this.#becomeHeld(true);

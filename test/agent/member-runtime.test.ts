@@ -53,6 +53,7 @@ describe('a member whose prepare has just begun', () => {
       send: (answer) => void answers.push(answer),
       record: () => Promise.resolve(),
       heldChanged: () => undefined,
+      waitsFor: () => undefined,
       progress: () => undefined,
       undoLeft: () => Promise.resolve(true),
       saveUndo: () => Promise.resolve(),
@@ -61,7 +62,7 @@ describe('a member whose prepare has just begun', () => {
     void runtime.closed.then(() => (isClosed = true));
 
     runtime.receive({ type: 'prepare', checkpoint: 'checkpoint', maintenance: false });
-    runtime.streamClosed();
+    runtime.operationEnded();
     await new Promise((resolve) => setImmediate(resolve));
     expect(isClosed, 'closed before its disk has answered').to.equal(false);
     disk.resolve();

@@ -21,7 +21,7 @@ import { primaryFacts } from './primary-facts.ts';
 import { restorePointName } from './restore-point.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
-import type { PrimaryUndo } from './standby-setting.ts';
+import { restoreStandbyNames, type PrimaryUndo } from './standby-setting.ts';
 import { CONTROL_NAME, PostgresGuardian } from './undo.ts';
 import { waitUntil } from './wait-until.ts';
 
@@ -152,6 +152,20 @@ export class PrimaryCapture implements Capture {
       await control.query("EXECUTE stillpoint_mark('', '0/0', 0); EXECUTE stillpoint_look");
       signal.throwIfAborted();
       return { incarnation: incarnationOf(facts) };
+    });
+  }
+
+  disarm(): Promise<void> {
+    return this.#working(async () => {
+      const undo = this.#undo;
+      if (undo === null) return;
+      // An arm that failed may have come no further than the undo.
+      if (this.#fence === null) await restoreStandbyNames(this.#ready().control, undo);
+      else await this.#fence.disarm();
+      // Whatever of it failed, the next arm begins with a new one.
+      await this.#dropFence();
+      await this.#save(null);
+      this.#undo = null;
     });
   }
 
