@@ -92,8 +92,14 @@ export class AgentConnection {
     return response.findings;
   }
 
-  async claim(operation: string, purpose: 'checkpoint' | 'restore', leaseMs: number): Promise<void> {
-    await this.#request({ type: 'claim', operation, purpose, leaseMs });
+  /** Resolves with whether the agent has kept the work of this operation, whose stream was lost. */
+  async claim(
+    operation: string,
+    purpose: 'checkpoint' | 'restore',
+    leaseMs: number,
+  ): Promise<{ resumed: boolean }> {
+    const response = await this.#request({ type: 'claim', operation, purpose, leaseMs });
+    return { resumed: response.type === 'claimed' && response.resumed };
   }
 
   async release(): Promise<void> {
