@@ -44,7 +44,7 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
       await grid?.close();
     });
 
-    it('is captured while its clients write, with the least-privileged role [S2] [S8] [S53]', async () => {
+    it('is captured while its clients write, with the least-privileged role [S8] [S53]', async () => {
       const pids = grid.members.map(({ server }) => server.postmasterPid());
       began = performance.now();
       const { code, stdout, stderr } = await grid.run(['checkpoint', 'create', 'nightly', ...JSON_OUTPUT]);
@@ -94,7 +94,7 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
       expect(verified).to.equal(false);
     });
 
-    it('comes back elsewhere with nothing missing and nothing out of order [S1] [S3] [S5] [S56] [S63]', async () => {
+    it('comes back elsewhere with nothing missing and nothing out of order [S1] [S2] [S3] [S5] [S56]', async () => {
       await until('writes after the checkpoint', () =>
         clients.writes.some(({ sentAt }) => sentAt > began + 1000),
       );
@@ -131,7 +131,7 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
       }
     });
 
-    it('is restored in place, but only when every process is stopped [S4] [S9]', async () => {
+    it('is restored in place, but only when every process is stopped [S9]', async () => {
       await other.member('ordersa').server.query('DELETE FROM causal');
       const blocked = await other.run(['restore', 'nightly', '--yes', ...JSON_OUTPUT, ...MAPS]);
       expect(blocked.code).to.equal(3);
