@@ -1,8 +1,11 @@
 import { edit, type Mutant } from '../mutant.ts';
 
-const MAIN_JOB = { file: 'e2e/reference/main-job.test.ts' } as const;
+const MAIN_JOB = {
+  file: 'e2e/reference/main-job.test.ts',
+  only: 'is captured while|comes back on other hosts',
+} as const;
 const PREFLIGHT = { file: 'coordinator/preflight.test.ts' } as const;
-const SALVAGE = { file: 'e2e/reference/salvage.test.ts' } as const;
+const SALVAGE = { file: 'e2e/reference/salvage.test.ts', only: 'is brought into a new' } as const;
 const SAID = { file: 'engines/native/said.test.ts' } as const;
 const LOCAL_ROOT = 'this.root = join(roomOf(data), mustBeId(checkpoint));';
 

@@ -2,7 +2,10 @@ import { edit, type Mutant } from '../mutant.ts';
 
 const SAID = { file: 'engines/native/said.test.ts' } as const;
 const REALM_RESTORE = { file: 'coordinator/realm-restore.test.ts' } as const;
-const MAIN_JOB = { file: 'e2e/reference/main-job.test.ts' } as const;
+const MAIN_JOB = {
+  file: 'e2e/reference/main-job.test.ts',
+  only: 'is captured while|comes back on other hosts|names the new places|goes on there',
+} as const;
 
 /** Nodes of these names come back without a row, and are filled by their copysets. */
 const emptyNodes = (names: string): Mutant['edits'] => [
@@ -34,6 +37,7 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
       ),
     ],
     file: 'e2e/reference/salvage.test.ts',
+    only: 'on the same machines',
   },
   {
     id: 'S9',
