@@ -6,7 +6,7 @@ import { temporaryFolder } from '../lab/temporary.ts';
 import type { Mutant } from './mutant.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-export const PAGES = join(ROOT, 'docs/requirements');
+const PAGES = join(ROOT, 'docs/requirements');
 
 /** A test that bears ids of requirements. */
 export interface TaggedTest {

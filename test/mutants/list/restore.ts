@@ -65,6 +65,19 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
     only: 'set of two checkpoints',
   },
   {
+    id: 'S63',
+    breaks: 'gives a restored server no journal to recover from',
+    edits: [
+      edit(
+        'agent/engines/postgres/restore/restoration',
+        "await stage.room(source, 'journal', join(staged, 'pg_wal'));",
+        "await stage.directory(join(staged, 'pg_wal'), 0o700);",
+      ),
+    ],
+    file: 'e2e/main-job.test.ts',
+    only: 'is captured while|comes back elsewhere|has rolled back',
+  },
+  {
     id: 'S16',
     breaks: 'starts a process before its restored files are in place',
     edits: [
