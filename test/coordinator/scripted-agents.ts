@@ -32,8 +32,8 @@ export interface ScriptedAgents {
   onRequest: (host: string, request: Numbered) => void;
   /** What an agent says to a command for a member: any messages, in this order. Nothing by default. */
   onCommand: (host: string, member: string, command: MemberCommand) => Promise<readonly AgentResponse[]>;
-  /** What every process answers when it is asked whether it runs. */
-  running: boolean;
+  /** What a process answers when it is asked whether it runs: all of them, or those of these names. */
+  running: boolean | readonly string[];
   close(): Promise<void>;
 }
 
@@ -149,10 +149,18 @@ function answer(agents: ScriptedAgents, host: HostDescription, request: Numbered
     case 'restore':
       // A process that was told to stop runs no more.
       if (request.step.type === 'stop') agents.running = false;
-      return { type: 'restored', id, result: stepResult(request.step.type, agents.running) };
+      return {
+        type: 'restored',
+        id,
+        result: stepResult(request.step.type, isRunning(agents, request.member)),
+      };
     default:
       return { type: 'done', id };
   }
+}
+
+function isRunning({ running }: ScriptedAgents, member: string): boolean {
+  return typeof running === 'boolean' ? running : running.includes(member);
 }
 
 function stepResult(step: string, running: boolean): RestoreStepResult {
