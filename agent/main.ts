@@ -1,7 +1,5 @@
 import { parseArgs } from 'node:util';
 import { StillpointError } from '../shared/domain/errors.ts';
-import { openRepository } from '../shared/repository/open.ts';
-import type { Repository } from '../shared/repository/repository.ts';
 import { serveAgents } from '../shared/rpc/agent-server.ts';
 import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
 import { createLog, type Logger } from '../shared/runtime/log.ts';
@@ -12,6 +10,7 @@ import { checkAgentFile } from './check.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
 import { createEngine } from './engines/registry.ts';
 import { FreezeLedger } from './freeze-ledger.ts';
+import { keptRepository } from './kept-repository.ts';
 import { recoverRestores } from './recover-restores.ts';
 import { Service } from './service.ts';
 import { openFreezeRecords, openStateDirectory } from './state-directory.ts';
@@ -71,7 +70,7 @@ async function serve(
   const state = await openStateDirectory(file.state);
   // One that cannot be read is of a member that nobody has looked at.
   await state.freezeRecords();
-  const repository = keptRepository(file);
+  const repository = keptRepository(file.repository, state);
   await recoverRestores({ members, state, repository, log });
 
   const service = new Service({
@@ -135,18 +134,6 @@ function readOptions(): Options {
     process.exit(0);
   }
   return { config: values.config, logLevel: values['log-level'], check: values.check };
-}
-
-/** Opened when first needed, and anew after it could not be: an agent starts before its mounts do. */
-function keptRepository(file: AgentFile): () => Promise<Repository> {
-  let opened: Promise<Repository> | null = null;
-  return () => {
-    opened ??= openRepository(file.repository, { create: true }).catch((error: unknown) => {
-      opened = null;
-      throw error;
-    });
-    return opened;
-  };
 }
 
 function endOnSignal(log: Logger, end: () => Promise<void>): void {

@@ -13,9 +13,11 @@ import type { Undo } from './engines/engine.ts';
  * What the agent must remember across its own death, each in a file of its own:
  *
  *   token.json             the highest token ever recorded; older ones are refused
+ *   repository.json        the repository that this host stores in: another in its place is refused
  *   spent.json             the freeze budget: what was spent in each minute of the last hour
  *   freezes/<member>.json  the freeze record: what must be undone on this member
  *   restores/<member>.json a restore that has not ended on this member
+ *   lock                   held by the agent that runs (state-lock.ts)
  *   spool/                 journals received for a checkpoint under way; emptied at start
  *
  * Every write is durable on return: a new file is synced, renamed over the old one, and the directory synced.
@@ -33,12 +35,17 @@ const restoreSchema = z.object({
   restoreId: z.string().min(1),
 });
 
+const repositorySchema = z.object({ location: z.string().min(1), id: z.uuid() });
+
 interface FreezeRecord {
   readonly member: string;
   readonly undo: Undo;
 }
 
 type RestoreRecord = Readonly<z.infer<typeof restoreSchema>>;
+
+/** The id of the repository that was seen at this location. */
+type KnownRepository = Readonly<z.infer<typeof repositorySchema>>;
 
 /** A state file is small: nobody but the agent writes it. */
 const MOST_BYTES = 1024 * 1024;
@@ -61,6 +68,9 @@ export interface StateDirectory extends FreezeRecords {
   spent(): Spending;
   /** Durable on return. One call at a time. */
   saveSpent(spending: Spending): Promise<void>;
+  /** Read anew each time: a person may have removed the file to accept another repository. */
+  knownRepository(): Promise<KnownRepository | null>;
+  saveRepository(known: KnownRepository): Promise<void>;
   restoreRecords(): Promise<RestoreRecord[]>;
   saveRestore(record: RestoreRecord): Promise<void>;
   clearRestore(member: string): Promise<void>;
@@ -113,6 +123,8 @@ export async function openStateDirectory(path: string): Promise<StateDirectory> 
     spent: () => spent,
     saveSpent: (spending) => writeJsonDurably(path, 'spent.json', spending),
     ...freezes,
+    knownRepository: () => readJson<KnownRepository>(join(path, 'repository.json'), repositorySchema),
+    saveRepository: (known) => writeJsonDurably(path, 'repository.json', known),
     restoreRecords: () => readRoom<RestoreRecord>(join(path, 'restores'), restoreSchema),
     saveRestore: (record) => writeJsonDurably(join(path, 'restores'), `${record.member}.json`, record),
     clearRestore: (member) => removeDurably(join(path, 'restores'), `${member}.json`),

@@ -42,7 +42,7 @@ export async function createCheckpoint(input: CreateCheckpointInput): Promise<Ch
   checkCheckpointName(input.name);
   const startedAt = performance.now();
   progress.phase(null, 'preflight');
-  const opening = openRepository(gridFile.repository, { create: true });
+  const opening = openRepository(gridFile.repository);
   const repository = await heeding(cancellation.signal, opening).catch(refusedInPreflight);
   const connections = new Map<string, AgentConnection>();
   try {

@@ -36,6 +36,11 @@ function withRealm(changes: Parameters<typeof realm>[0], members: Parameters<typ
 }
 
 const cluster = { realm: realm({ realmServices: ['r1', 'r2', 'r3', 'r4'].map(defined) }), primary: true };
+/** One that is named in an agent file. */
+function downRealmService(name: string) {
+  return describedMember(name, { engine: 'native', role: 'realm-service', copyset: null, ...DOWN });
+}
+
 const shard = describedMember('sa', { copyset: 'shard' });
 
 describe('the preflight of a grid with a realm', () => {
@@ -76,6 +81,26 @@ describe('the preflight of a grid with a realm', () => {
     'half of a cluster of realm services [S46]': [
       'realm-unreachable',
       () => [realmGrid(each(['r1', 'r2'], cluster))],
+    ],
+    'one of three realm services, though it takes itself for the primary [S46]': [
+      'realm-unreachable',
+      () => {
+        const three = { realm: realm({ realmServices: ['r1', 'r2', 'r3'].map(defined) }) };
+        return [realmGrid({ r1: { ...three, primary: true }, r2: DOWN }, [downRealmService('r3')])];
+      },
+    ],
+    'a cluster of realm services that do not see each other [S46]': [
+      'realm-unreachable',
+      () => [
+        realmGrid(
+          each(['r1', 'r2'], {
+            realm: realm({ realmServices: ['r1', 'r2', 'r3'].map(defined) }),
+            primary: true,
+            quorum: { running: 1, configured: 3 },
+          }),
+          [downRealmService('r3')],
+        ),
+      ],
     ],
     'another grid in the realm [S6]': ['realm-not-alone', () => [withRealm({ foreign: ['grid payroll'] })]],
     'another process in the realm [S7]': [
@@ -145,8 +170,12 @@ describe('the preflight of a grid with a realm', () => {
     ],
     'most of a cluster of realm services, each of them primary [S46]': () => {
       const three = { realm: realm({ realmServices: ['r1', 'r2', 'r3'].map(defined) }), primary: true };
-      const down = { engine: 'native', role: 'realm-service', copyset: null, ...DOWN } as const;
-      return [realmGrid(each(['r1', 'r2'], three), [describedMember('r3', down)])];
+      return [realmGrid(each(['r1', 'r2'], three), [downRealmService('r3')])];
+    },
+    'a primary realm service that stands alone, its two satellites being down [S46]': () => {
+      const three = { realm: realm({ realmServices: ['r1', 'r2', 'r3'].map(defined) }) };
+      const alone = { ...three, primary: true, quorum: { running: 1, configured: 1 } };
+      return [realmGrid({ r1: alone, r2: DOWN }, [downRealmService('r3')])];
     },
     'maintenance where every node has it': () => [realmGrid(), true],
   };
@@ -180,6 +209,18 @@ describe('the preflight of a grid with a realm', () => {
     const { warnings } = look(withRealm({ keepers }, { k3: null, ...each(['k1', 'k2'], { quorum }) }));
 
     expect(warnings).to.deep.equal(['the grid has 2 state keepers; production needs three']);
+  });
+
+  it('warns of a cluster of fewer than three realm services, and of two on one host [S46]', () => {
+    const both = each(['r1', 'r2'], { primary: true, quorum: { running: 2, configured: 2 } });
+    const [one, other, ...others] = realmGrid(both);
+    const together = one && other && { ...one, members: [...one.members, ...other.members] };
+    const { warnings } = look(together === undefined ? [] : [together, ...others]);
+
+    expect(warnings).to.deep.equal([
+      'the realm is a cluster of 2 services; it survives no loss with fewer than three',
+      'the realm services r1, r2 share a host; one loss takes them together',
+    ]);
   });
 
   it('warns of a copyset with a single node [S52]', () => {

@@ -168,6 +168,13 @@ describe('the plan of a restore of a grid with a realm', () => {
     expect(refusal(checkpoint(), realmGrid({ r1: foreign }))).to.equal('realm-not-alone: 3');
   });
 
+  it('refuses a target whose realm is stopped, and by its files has more than the grid, or is of another [S6] [S7]', () => {
+    const foreign = { ...DOWN, realm: realm({ foreign: ['process audit'] }) };
+    expect(refusal(checkpoint(), realmGrid({ ...stopped, r1: foreign }))).to.equal('realm-not-alone: 3');
+    const other = { ...DOWN, realm: realm({ grid: 'payroll' }) };
+    expect(refusal(checkpoint(), realmGrid({ ...stopped, r1: other }))).to.equal('wrong-realm: 3');
+  });
+
   it('refuses a process of another name: the realm knows them by name', () => {
     const renamed = describedMember('k9', {
       ...DOWN,

@@ -11,7 +11,7 @@ import {
   type AgentResponse,
   type RestoreStepResult,
 } from '../../shared/domain/wire.ts';
-import { openRepository } from '../../shared/repository/open.ts';
+import { madeRepository } from '../repository/made.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import { serveAgents, type AgentServer, type ServerStream } from '../../shared/rpc/agent-server.ts';
 import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
@@ -51,7 +51,7 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     key: join(pki, `${name}-key.pem`),
   });
   const location = join(folder.path, 'repository');
-  const repository = await openRepository(location, { create: true });
+  const repository = await madeRepository(location);
   const servers: AgentServer[] = [];
   for (const [index, name] of names.entries()) {
     servers.push(
@@ -94,7 +94,11 @@ export async function storeManifest(repository: Repository, manifest: GridManife
       const { name, host, role, copyset, engine, address, primary, mark } = member;
       const writer = repository.beginMember(grid, checkpoint);
       await writer.file({ path: 'base/rows', mode: 0o600, mtimeMs: 0 }, inPieces(rows(5000, name)));
-      const identity = { version: '1', dataIdentity: 'd', freezeKind: 'fenced' as const };
+      const identity = {
+        version: '1',
+        dataIdentity: role === 'state-keeper' ? 'keepers' : name.slice(0, -1),
+        freezeKind: 'fenced' as const,
+      };
       const finished = await writer.finish({
         format: 1,
         grid,

@@ -197,6 +197,7 @@ describe('a message from outside', () => {
       incarnation: 'i',
       journalFile: '7.journal',
       length: 9n,
+      content: { count: 3n, digest: Buffer.alloc(32, 1) },
     }).finish();
     const backup = participant.BackUpDatabaseResponse.encode(
       participant.BackUpDatabaseResponse.fromPartial({ file: 'backups/x', definition: Buffer.from('d') }),

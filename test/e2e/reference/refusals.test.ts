@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { cpSync, existsSync, readdirSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CheckpointReport, RestoreReport } from '../../../coordinator/reports.ts';
 import { until } from '../../lab/processes.ts';
@@ -12,6 +12,14 @@ import { treeOf } from '../../lab/trees.ts';
 
 const JSON_OUTPUT = ['--output', 'json', '--quiet'];
 const HOSTS = ['127.0.53.1', '127.0.53.2', '127.0.53.3'];
+
+/** What lies of checkpoints on the hosts. */
+function checkpointsOf(lab: ReferenceLab): string[] {
+  return lab.reference.processes.flatMap(({ dataDirectory }) => {
+    const room = join(dataDirectory, 'checkpoints');
+    return existsSync(room) ? readdirSync(room) : [];
+  });
+}
 
 describe('a grid of which something is missing', () => {
   let lab: ReferenceLab;
@@ -43,12 +51,12 @@ describe('a grid of which something is missing', () => {
   /** Refused by preflight: with this code, and nothing is listed that was not before. */
   async function refused(code: string): Promise<string> {
     const before = await listed();
-    const places = checkpointDirectories();
+    const places = checkpointsOf(lab);
     const { code: exit, stdout, json } = await lab.grid.run(['checkpoint', 'create', 'no', ...JSON_OUTPUT]);
     expect(exit, stdout).to.equal(3);
     expect(json).to.have.nested.property('error.code', code);
     expect(await listed()).to.deep.equal(before);
-    expect(checkpointDirectories()).to.deep.equal(places);
+    expect(checkpointsOf(lab)).to.deep.equal(places);
     return stdout;
   }
 
@@ -57,13 +65,6 @@ describe('a grid of which something is missing', () => {
     return (json as { checkpoints: { checkpoint: string }[] }).checkpoints.map(
       ({ checkpoint }) => checkpoint,
     );
-  }
-
-  function checkpointDirectories(): string[] {
-    return lab.reference.processes.flatMap(({ dataDirectory }) => {
-      const room = join(dataDirectory, 'checkpoints');
-      return existsSync(room) ? readdirSync(room) : [];
-    });
   }
 
   async function withDown<T>(names: readonly string[], work: () => Promise<T>): Promise<T> {
@@ -143,13 +144,17 @@ describe('a grid of which something is missing', () => {
     cpSync(join(members(second.checkpoint), 'b1.json'), kept);
     cpSync(join(members(whole.checkpoint), 'b1.json'), join(members(second.checkpoint), 'b1.json'));
     const pids = lab.reference.processes.map(({ pid }) => pid);
-    const live = treeOf(join(lab.reference.process('b2').dataDirectory, 'checkpoints'));
+    const started = Date.now();
     try {
       const { code, stdout } = await lab.grid.run(['restore', 'second', '--yes', '--stop', ...JSON_OUTPUT]);
       expect(code, stdout).to.equal(6);
       expect(stdout).to.include('b1');
       expect(lab.reference.processes.map(({ pid }) => pid)).to.deep.equal(pids);
-      expect(treeOf(join(lab.reference.process('b2').dataDirectory, 'checkpoints'))).to.deep.equal(live);
+      for (const { dataDirectory } of lab.reference.processes) {
+        const traces = readdirSync(dataDirectory).filter((name) => name.includes('stillpoint'));
+        expect(traces, dataDirectory).to.deep.equal([]);
+        expect(statSync(join(dataDirectory, 'live')).birthtimeMs, dataDirectory).to.be.lessThan(started);
+      }
     } finally {
       cpSync(kept, join(members(second.checkpoint), 'b1.json'));
     }
@@ -195,6 +200,8 @@ describe('a realm that is not for one grid alone', () => {
   ] as const) {
     it(`is refused with ${what} in it, for a checkpoint and for a restore, and names it [${id}]`, async () => {
       await lab.reference.define({ foreign });
+      const before = checkpointsOf(lab);
+      const pids = lab.reference.processes.map(({ pid }) => pid);
       for (const command of [
         ['checkpoint', 'create', 'no'],
         ['restore', 'small', '--yes', '--stop'],
@@ -204,6 +211,24 @@ describe('a realm that is not for one grid alone', () => {
         expect(json).to.have.nested.property('error.code', 'realm-not-alone');
         expect(stdout).to.include(foreign[0]);
       }
+      expect(lab.reference.processes.map(({ pid }) => pid)).to.deep.equal(pids);
+      expect(checkpointsOf(lab)).to.deep.equal(before);
     });
   }
+
+  it('is not restored over either when all of it is stopped, and is left as it was [S6] [S7]', async () => {
+    const realmService = lab.reference.process('realm');
+    const described = join(realmService.dataDirectory, 'described.json');
+    await lab.reference.define({ foreign: ['grid payments', 'process billing-service'] });
+    await until('it to be known from its files', () =>
+      readFileSync(described, 'utf8').includes('billing-service'),
+    );
+    await Promise.all(lab.reference.processes.map((process) => process.kill('SIGKILL')));
+    const before = lab.reference.processes.map(({ dataDirectory }) => treeOf(dataDirectory));
+    const { code, stdout, json } = await lab.grid.run(['restore', 'small', '--yes', ...JSON_OUTPUT]);
+    expect(code, stdout).to.equal(3);
+    expect(json).to.have.nested.property('error.code', 'realm-not-alone');
+    expect(stdout).to.include('grid payments').and.to.include('process billing-service');
+    expect(lab.reference.processes.map(({ dataDirectory }) => treeOf(dataDirectory))).to.deep.equal(before);
+  });
 });
