@@ -9,7 +9,7 @@ import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { AgentConnection, claimAll, closeAll, hostOf, keepAlive, openAgents, refused } from './agents.ts';
 import { AnswerCheck } from './answer-check.ts';
-import type { Cancellation } from './cancellation.ts';
+import { heeding, type Cancellation } from './cancellation.ts';
 import { highestKnown } from './checkpoint-number.ts';
 import { runCheckpoint } from './checkpoint-run.ts';
 import type { GridFile } from './grid-file.ts';
@@ -49,10 +49,11 @@ export async function createCheckpoint(input: CreateCheckpointInput): Promise<Ch
   checkCheckpointName(input.name);
   const startedAt = performance.now();
   progress.phase(null, 'preflight');
-  const repository = await openRepository(gridFile.repository).catch(refusedInPreflight);
+  const opening = openRepository(gridFile.repository);
+  const repository = await heeding(cancellation.signal, opening).catch(refusedInPreflight);
   const connections = new Map<string, AgentConnection>();
   try {
-    await repository.probe().catch(refusedInPreflight);
+    await heeding(cancellation.signal, repository.probe()).catch(refusedInPreflight);
     for (const connection of await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal)) {
       connections.set(connection.address, connection);
     }
@@ -91,7 +92,10 @@ class CheckpointCreation {
       await claimAll([...this.#connections.values()], this.#operation, 'checkpoint', this.#leaseMs).catch(
         refusedInPreflight,
       );
-      const { report, epoch, counter, addressOf } = await this.#preflight();
+      const { report, epoch, counter, addressOf } = await heeding(
+        this.#input.cancellation.signal,
+        this.#preflight(),
+      );
       for (const warning of report.warnings) this.#input.progress.note(`warning: ${warning}`);
       const checkpoint = formatCheckpointId({ at: new Date(), epoch, counter, name: this.#input.name });
       const lease = await this.#repository
