@@ -56,6 +56,15 @@ export class CheckpointOperation {
     return new Set([...this.#runtimes].filter(([, runtime]) => runtime.isFrozen).map(([name]) => name));
   }
 
+  /** The members whose abort is under way and cannot end yet, and why. */
+  get unfinished(): ReadonlyMap<string, Failure> {
+    return new Map(
+      [...this.#runtimes].flatMap(([name, { abortFailure }]) =>
+        abortFailure === null ? [] : [[name, abortFailure] as const],
+      ),
+    );
+  }
+
   receive(member: string, command: MemberCommand): void {
     if (this.#ending !== null) return;
     const failure = this.#refusal(command);

@@ -48,7 +48,7 @@ export class Service {
     this.#context = context;
     this.#claim = new HostClaim(context.log);
     this.#looks = {
-      describe: shareNext(() => describeHost(context, this.#claim.frozenMembers())),
+      describe: shareNext(() => describeHost(context, this.#claim)),
       diagnose: shareNext(() => diagnoseHost(context)),
     };
   }
@@ -286,6 +286,7 @@ class Session {
       { operation: request.operation, holder: this.#holder, leaseMs: request.leaseMs },
       {
         frozenMembers: () => checkpoint?.frozenMembers ?? new Set(),
+        unfinished: () => checkpoint?.unfinished ?? new Map(),
         end: async () => {
           await checkpoint?.end();
           await restore?.end();

@@ -42,7 +42,7 @@ export async function createCheckpoint(input: CreateCheckpointInput): Promise<Ch
   checkCheckpointName(input.name);
   const startedAt = performance.now();
   progress.phase(null, 'preflight');
-  const repository = await openRepository(gridFile.repository, { create: true }).catch(refusedInPreflight);
+  const repository = await openRepository(gridFile.repository).catch(refusedInPreflight);
   const connections = new Map<string, AgentConnection>();
   try {
     await repository.probe().catch(refusedInPreflight);

@@ -28,6 +28,8 @@ export interface Session {
   /** For commands that speak to agents: refused where others may read the coordinator's private key. */
   gridFile(): Promise<GridFile>;
   /** `--repository`, else that of the grid file. The grid is null where only a repository was named. */
+  repositoryLocation(): Promise<{ location: string; grid: string | null }>;
+  /** The same, opened. */
   repository(): Promise<{ repository: Repository; grid: string | null }>;
 }
 
@@ -75,6 +77,11 @@ export async function withSession(
     const file = await loadGridFile(given.grid);
     return given.repository === undefined ? file : { ...file, repository: given.repository };
   }
+  async function repositoryLocation(): Promise<{ location: string; grid: string | null }> {
+    const named = given.repository !== undefined && given.grid === undefined;
+    const file = named ? null : await readGridFile();
+    return { location: file?.repository ?? given.repository ?? '', grid: file?.grid ?? null };
+  }
   const session: Session = {
     printer: createPrinter(given.output),
     progress,
@@ -85,11 +92,11 @@ export async function withSession(
       await checkPrivateKeyFile(file.tls.key);
       return file;
     },
+    repositoryLocation,
     async repository() {
-      const named = given.repository !== undefined && given.grid === undefined;
-      const file = named ? null : await readGridFile();
-      opened = await openRepository(file?.repository ?? given.repository ?? '');
-      return { repository: opened, grid: file?.grid ?? null };
+      const { location, grid } = await repositoryLocation();
+      opened = await openRepository(location);
+      return { repository: opened, grid };
     },
   };
   try {

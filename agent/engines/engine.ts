@@ -30,10 +30,11 @@ export interface Engine {
 
   /**
    * Puts back what a killed agent left, from the undo it had saved. Called at agent start before it
-   * listens, and by the guard. Idempotent; durable on return. Rejects when the member could not be asked,
-   * and then it is called again later.
+   * listens, and by the guard. Idempotent; durable on return. Rejects when the member could not be asked, or is
+   * not the one that the freeze was of, and then it is called again later. Resolves to null, or to why there was
+   * nothing to put back, in words for the log.
    */
-  undo(undo: Undo): Promise<void>;
+  undo(undo: Undo): Promise<string | null>;
 
   /**
    * For the guard process: opens and holds what `undo` will need, so that nothing has to be set up in the
@@ -82,7 +83,8 @@ export interface Engine {
 export type Undo = Readonly<Record<string, unknown>>;
 
 export interface Guardian {
-  undo(undo: Undo): Promise<void>;
+  /** As `undo` of the engine. */
+  undo(undo: Undo): Promise<string | null>;
   close(): Promise<void>;
 }
 
@@ -155,7 +157,11 @@ export interface Capture {
   /** Stores everything up to the mark of this token. Returns what the member manifest needs to know. */
   collect(token: Token): Promise<{ mark: Mark | null; engineFacts: unknown }>;
 
-  /** Opens, disarms, closes, drops. Right in any state, any number of times. Resolves when the member runs. */
+  /**
+   * Opens, disarms, closes, drops. Right in any state, any number of times. Resolves when the member runs. Whatever
+   * costs the member or this host something (stream, slot, copy) is closed first: when it rejects, only the undo is
+   * left to do, and the spool is not used any more.
+   */
   abort(): Promise<void>;
 
   /** The checkpoint's end after collect: closes connections, drops the temporary slot. Idempotent. */

@@ -89,7 +89,7 @@ export async function beginCollection(
 }
 
 async function announce(layout: Layout, path: string, text: string): Promise<OperationLease> {
-  await ensureDirectory(layout.root, dirname(path));
+  await ensureDirectory(layout, dirname(path));
   if (!(await createExclusively(path, text, true))) throw busy(`an operation of the same name at ${path}`);
   return {
     refresh: () => rewrite(path, text),

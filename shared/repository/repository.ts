@@ -17,6 +17,12 @@ export interface Repository {
   readonly id: string;
   readonly location: string;
 
+  /**
+   * Rejects `repository-missing` where what lies at the location is not this repository any more: not mounted, or
+   * another. Whatever begins something asks it by itself; who keeps a handle for long asks before each use.
+   */
+  recognise(): Promise<void>;
+
   freeBytes(): Promise<number>;
   /** Writes and removes a small file, so that a read-only or full repository is known in preflight. */
   probe(): Promise<void>;

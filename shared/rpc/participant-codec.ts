@@ -102,7 +102,10 @@ function toContent(value: wire.Content | undefined, field: string): Content | nu
   if (value === undefined) return null;
   const { length } = value.digest;
   must(length <= MAX_DIGEST_BYTES, `${field}.digest has ${length} bytes, more than ${MAX_DIGEST_BYTES}`);
-  return { count: toNumber(value.count, `${field}.count`), digest: Buffer.from(value.digest).toString('hex') };
+  return {
+    count: toNumber(value.count, `${field}.count`),
+    digest: Buffer.from(value.digest).toString('hex'),
+  };
 }
 
 export function toFileName(value: string, field: string): string {

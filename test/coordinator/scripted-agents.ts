@@ -11,7 +11,7 @@ import {
   type AgentResponse,
   type RestoreStepResult,
 } from '../../shared/domain/wire.ts';
-import { openRepository } from '../../shared/repository/open.ts';
+import { madeRepository } from '../repository/made.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import { serveAgents, type AgentServer, type ServerStream } from '../../shared/rpc/agent-server.ts';
 import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
@@ -49,7 +49,7 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     key: join(pki, `${name}-key.pem`),
   });
   const location = join(folder.path, 'repository');
-  const repository = await openRepository(location, { create: true });
+  const repository = await madeRepository(location);
   const servers: AgentServer[] = [];
   for (const [index, name] of names.entries()) {
     servers.push(

@@ -10,7 +10,7 @@ export interface Machines {
   readonly member: Pick<typeof member, 'initialMember' | 'stepMember' | 'nextMemberDeadline'>;
   readonly claim: Pick<typeof claim, 'decideClaim'>;
   readonly lease: Pick<typeof lease, 'grantLease' | 'renewLease'>;
-  readonly repository: Pick<typeof repository, 'openDirectoryRepository'>;
+  readonly repository: Pick<typeof repository, 'initDirectoryRepository' | 'openDirectoryRepository'>;
 }
 
 export const MACHINES: Machines = { coordinator, member, claim, lease, repository };

@@ -44,7 +44,7 @@ export function createNativeEngine(settings: NativeSettings): Engine {
     async undo(undo) {
       const guardian = new NativeGuardian(settings);
       try {
-        await guardian.undo(undo);
+        return await guardian.undo(undo);
       } finally {
         await guardian.close();
       }

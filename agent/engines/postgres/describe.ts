@@ -156,6 +156,13 @@ async function findProblems(
       'set wal_level = replica in postgresql.conf and restart the server',
     );
   }
+  if (!facts.allowsAlterSystem) {
+    problem(
+      'postgres-alter-system',
+      'allow_alter_system is off, and the fence is put up and taken down with ALTER SYSTEM',
+      'set allow_alter_system = on in postgresql.conf and reload the server',
+    );
+  }
   if (facts.standbyNamesSource === 'command line') {
     problem(
       'postgres-standby-names',

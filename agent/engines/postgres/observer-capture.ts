@@ -7,9 +7,10 @@ import { storeConfiguration, storeDirectories } from './collect.ts';
 import { connect } from './connection.ts';
 import { contractCall } from './contract-call.ts';
 import type { PostgresFacts } from './facts.ts';
+import { PostgresGuardian } from './guardian.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
-import { CONTROL_NAME, PostgresGuardian, resumeReplay, type ObserverUndo } from './undo.ts';
+import { CONTROL_NAME, resumeReplay, type ObserverUndo } from './undo.ts';
 import { waitUntil } from './wait-until.ts';
 
 const LOOK = `
@@ -19,6 +20,7 @@ const LOOK = `
 interface Look {
   readonly state: 'paused' | 'pause requested' | 'not paused' | 'promoted';
   readonly incarnation: string;
+  readonly startedAt: string;
 }
 
 /**
@@ -58,9 +60,14 @@ export class ObserverCapture implements Capture {
   arm(): Promise<{ incarnation: string }> {
     return this.#working(async () => {
       this.#frozen = null;
-      const { state, incarnation } = await this.#look();
+      const { state, incarnation, startedAt } = await this.#look();
       if (state === 'promoted') throw promoted(this.#settings.name);
-      const undo: ObserverUndo = { kind: 'observer', wasPaused: state !== 'not paused' };
+      const { systemIdentifier } = this.#known();
+      const undo: ObserverUndo = {
+        kind: 'observer',
+        wasPaused: state !== 'not paused',
+        server: { systemIdentifier, startedAt, timeline: null },
+      };
       this.#cancelled.signal.throwIfAborted();
       this.#undo = undo;
       await this.#save(undo);
@@ -154,7 +161,7 @@ export class ObserverCapture implements Capture {
     const [row] = rows;
     if (row === undefined) throw new Error('the standby said nothing of itself');
     const { systemIdentifier } = this.#known();
-    return { state: row.state, incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }) };
+    return { ...row, incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }) };
   }
 
   #known(): ServerFacts {

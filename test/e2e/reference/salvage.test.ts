@@ -1,7 +1,8 @@
 import { expect } from 'chai';
-import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CheckpointReport, PruneReport, SalvageReport } from '../../../coordinator/reports.ts';
+import { initRepository } from '../../../shared/repository/open.ts';
 import { createReferenceLab, type ReferenceLab } from '../../lab/reference-lab.ts';
 
 // Goal: a checkpoint can be brought back from the copies on the hosts alone, when its repository is gone, and from
@@ -65,6 +66,9 @@ describe('a checkpoint whose repository is gone', () => {
     const gone = `${lab.grid.repository}.gone`;
     await Promise.all(lab.grid.hosts.map((_, host) => lab.grid.killAgent(host)));
     renameSync(lab.grid.repository, gone);
+    await initRepository(lab.grid.repository);
+    // Another one on purpose, in the same place.
+    for (const { state } of lab.grid.hosts) rmSync(join(state, 'repository.json'));
     await Promise.all(lab.grid.hosts.map((_, host) => lab.grid.startAgent(host)));
 
     const journal = join(placeOf('b1'), 'data/journal/000000000001.journal');
