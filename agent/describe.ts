@@ -25,7 +25,7 @@ export async function describeHost(
   frozen: ReadonlySet<string>,
 ): Promise<{ host: HostDescription; repositoryId: string }> {
   const highest = context.state.highestToken();
-  const [disk, repository, members, unfinished] = await Promise.all([
+  const [disk, repository, members, unfinished, lineage] = await Promise.all([
     statfs(context.state.path),
     context.repository(),
     Promise.all(
@@ -34,6 +34,7 @@ export async function describeHost(
       ),
     ),
     context.state.restoreRecords(),
+    context.state.lineage(),
   ]);
   const cut = new Set(unfinished.map((record) => record.member));
   return {
@@ -45,6 +46,7 @@ export async function describeHost(
       highestEpoch: highest?.epoch ?? 0,
       highestCounter: highest?.counter ?? 0,
       stateFreeBytes: disk.bavail * disk.bsize,
+      lineage,
       members: members.map((member) => ({
         ...member,
         frozen: frozen.has(member.name),

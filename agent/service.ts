@@ -159,6 +159,7 @@ class Session {
       case 'settle':
       case 'dropLocal':
       case 'raiseEpoch':
+      case 'joinLineage':
       case 'readLocal':
       case 'salvage':
       case 'restore':
@@ -233,6 +234,10 @@ class Session {
       case 'raiseEpoch':
         this.#mustHold();
         await raiseEpoch(this.#context.state, request.epoch);
+        return { type: 'done', id };
+      case 'joinLineage':
+        this.#mustHold();
+        await this.#context.state.saveLineage(request.lineage);
         return { type: 'done', id };
       case 'restore': {
         if (this.#restore === null) throw new StillpointError(notClaimed());

@@ -16,6 +16,8 @@ import type { GridFile } from './grid-file.ts';
 type Numbered = Extract<AgentRequest, { id: number }>;
 type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
 
+const ASK_TIMEOUT_MS = 5000;
+
 /** What a connection tells while an operation is under way. */
 export interface AgentEvents {
   memberAnswered?(member: string, answer: MemberAnswer): void;
@@ -131,6 +133,11 @@ export class AgentConnection {
     await this.#request({ type: 'raiseEpoch', epoch });
   }
 
+  /** From then on the checkpoints of that host's grid are of this lineage. */
+  async joinLineage(lineage: string): Promise<void> {
+    await this.#request({ type: 'joinLineage', lineage });
+  }
+
   /** Walks the way of the freeze again and again, so that both sides have it compiled when members are held. */
   async rehearse(rounds: number): Promise<void> {
     for (let round = 0; round < rounds && this.#closed === null; round += 1)
@@ -241,6 +248,17 @@ export async function openAgents(
   if (failed === undefined) return connections;
   for (const connection of connections) connection.close();
   throw refused(failed.reason);
+}
+
+/** Every host as its agent describes it; all must answer. */
+export async function askHosts(gridFile: GridFile, signal: AbortSignal): Promise<HostDescription[]> {
+  const connections = await openAgents(gridFile, ASK_TIMEOUT_MS, signal);
+  try {
+    const described = await Promise.all(connections.map((connection) => connection.describe()));
+    return described.map(({ host }) => host);
+  } finally {
+    for (const connection of connections) connection.close();
+  }
 }
 
 /**
