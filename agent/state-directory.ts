@@ -17,6 +17,7 @@ import type { Undo } from './engines/engine.ts';
  *   spent.json             the freeze budget: what was spent in each minute of the last hour
  *   freezes/<member>.json  the freeze record: what must be undone on this member
  *   restores/<member>.json a restore that has not ended on this member
+ *   lock                   held by the agent that runs (state-lock.ts)
  *   spool/                 journals received for a checkpoint under way; emptied at start
  *
  * Every write is durable on return: a new file is synced, renamed over the old one, and the directory synced.

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander';
+import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
@@ -33,6 +34,29 @@ export interface Session {
   repository(): Promise<{ repository: Repository; grid: string | null }>;
 }
 
+/** After the second word: what a server of files or an agent that hangs may still take to end by itself. */
+const LAST_MS = 5000;
+
+/** Rejects when the second word is so old that whoever said it waits for nothing any more. */
+function givenUp(second: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    second.addEventListener('abort', () => setTimeout(() => reject(stoppedWaiting()), LAST_MS), {
+      once: true,
+    });
+  });
+}
+
+function stoppedWaiting(): StillpointError {
+  return new StillpointError(
+    {
+      code: 'interrupted',
+      message: 'interrupted twice: it was not waited for what is still under way',
+      hint: 'see with stillpoint grid status how every member is; an agent lets go by itself when this command is gone',
+    },
+    EXIT.maybeFrozen,
+  );
+}
+
 /** Rejects when the signal comes. */
 function ended(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
@@ -57,7 +81,7 @@ export function addGlobalOptions(command: Command): Command {
 
 /**
  * Runs a command's action with a session, and ends the session whatever comes. Ctrl-C ends it at once, but
- * for an operation on the grid (`abortsItself`), which must thaw or roll back first.
+ * for an operation on the grid (`abortsItself`), which must thaw or roll back first; a second one ends that too.
  */
 export async function withSession(
   command: Command,
@@ -100,9 +124,10 @@ export async function withSession(
     },
   };
   try {
-    await (options.abortsItself
-      ? action(session)
-      : Promise.race([action(session), ended(cancellation.signal)]));
+    await Promise.race([
+      action(session),
+      options.abortsItself ? givenUp(cancellation.second) : ended(cancellation.signal),
+    ]);
   } finally {
     progress.finish();
     cancellation.stop();

@@ -32,6 +32,8 @@ export interface ScriptedAgents {
   onRequest: (host: string, request: Numbered) => void;
   /** What an agent says to a command for a member: any messages, in this order. Nothing by default. */
   onCommand: (host: string, member: string, command: MemberCommand) => Promise<readonly AgentResponse[]>;
+  /** An agent that is asked for this says nothing. */
+  silentOn: (host: string, request: Numbered) => boolean;
   /** What a process answers when it is asked whether it runs: all of them, or those of these names. */
   running: boolean | readonly string[];
   close(): Promise<void>;
@@ -73,6 +75,7 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     asked: [],
     onRequest: () => undefined,
     onCommand: () => Promise.resolve([]),
+    silentOn: () => false,
     running: false,
     async close() {
       await Promise.all(servers.map((server) => server.close()));
@@ -122,7 +125,8 @@ async function serve(agents: ScriptedAgents, index: number, stream: ServerStream
       const versions = { protocolVersion: PROTOCOL_VERSION, agentVersion: '0' };
       stream.send({ type: 'welcome', ...versions, host: host.host, grid });
     } else if ('id' in request) {
-      stream.send(answer(agents, host, request));
+      const answered = answer(agents, host, request);
+      if (!agents.silentOn(host.host, request)) stream.send(answered);
     } else if (request.type === 'member') {
       const said = await agents.onCommand(host.host, request.member, request.command);
       for (const response of said) stream.send(response);

@@ -1,12 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { Client } from 'pg';
 import type { Undo } from '../../../agent/engines/engine.ts';
 import { createPostgresEngine } from '../../../agent/engines/postgres/postgres-engine.ts';
 import { standingOf } from '../../../agent/engines/postgres/server-identity.ts';
 import { StillpointError, type Failure } from '../../../shared/domain/errors.ts';
-import type { PostgresServer } from '../../lab/postgres.ts';
+import { fillWithCommits } from '../../lab/full-pool.ts';
 import { killedAgent } from '../kill-agent.ts';
 import { beginCapture, token } from '../tested-capture.ts';
 import { footprint, postgresLab, until, versions, type PostgresLab } from './lab.ts';
@@ -21,22 +20,7 @@ async function failureOf(work: Promise<unknown>): Promise<Failure> {
   throw new Error('it did not fail');
 }
 
-/** An application whose commits wait, until no connection is left for anybody. */
-async function fillWithCommits(server: PostgresServer): Promise<Promise<unknown>[]> {
-  const url = server.url.replace('postgres@', 'app@');
-  const commits: Promise<unknown>[] = [];
-  for (;;) {
-    const client = new Client({ connectionString: url });
-    client.on('error', () => undefined);
-    try {
-      await client.connect();
-    } catch {
-      return commits;
-    }
-    const commit = client.query(`INSERT INTO entry VALUES (${7_000_000 + commits.length})`);
-    commits.push(commit.finally(() => void client.end().catch(() => undefined)));
-  }
-}
+const write = (number: number): string => `INSERT INTO entry VALUES (${7_000_000 + number})`;
 
 async function wait(client: Promise<unknown>, ms: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
@@ -64,7 +48,7 @@ for (const version of versions) {
 
     it('gets in where commits that wait have taken every connection, and lets them go on', async () => {
       const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
-      const commits = await fillWithCommits(lab.server);
+      const commits = await fillWithCommits(lab.server, write);
       expect(commits).to.have.length.greaterThan(5);
 
       await lab.engine.undo(undo);
@@ -75,7 +59,7 @@ for (const version of versions) {
 
     it('gets in over a connection that a guard has opened while there was no room either', async () => {
       const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
-      const commits = await fillWithCommits(lab.server);
+      const commits = await fillWithCommits(lab.server, write);
 
       const guardian = await lab.engine.standGuard();
       await guardian.undo(undo);
