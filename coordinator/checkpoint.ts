@@ -21,6 +21,8 @@ export interface CreateCheckpointInput {
   readonly name: string;
   /** Refuse clients' writes while the checkpoint is made. */
   readonly maintenance: boolean;
+  /** Consumers of logical replication outside of the grid may go on. */
+  readonly allowLogical?: boolean;
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
@@ -128,6 +130,7 @@ class CheckpointCreation {
       grid: gridFile.grid,
       copysets: gridFile.copysets ?? null,
       maintenance: this.#input.maintenance,
+      allowLogical: this.#input.allowLogical ?? false,
       hosts: described,
       repositoryId: repository.id,
       repositoryFreeBytes: await repository.freeBytes(),
@@ -160,6 +163,7 @@ class CheckpointCreation {
         members: report.members.map(({ description, kind }) => ({ name: description.name, kind })),
         checkpoint,
         maintenance: this.#input.maintenance,
+        allowLogical: this.#input.allowLogical ?? false,
         epoch,
         counter,
         leaseMs: this.#leaseMs,

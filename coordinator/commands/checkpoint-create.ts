@@ -5,6 +5,11 @@ import { inMegabytes } from '../progress.ts';
 import type { CheckpointReport } from '../reports.ts';
 import { withSession } from '../session.ts';
 
+interface CreateOptions {
+  readonly maintenance?: boolean;
+  readonly allowLogical?: boolean;
+}
+
 export function registerCheckpointCreate(checkpoint: Command): Command {
   return checkpoint
     .command('create <name>')
@@ -13,8 +18,12 @@ export function registerCheckpointCreate(checkpoint: Command): Command {
       '--maintenance',
       "refuse clients' writes while the checkpoint is made; they are always allowed again",
     )
+    .option(
+      '--allow-logical',
+      'go on where a consumer of logical replication outside of the grid gets commits early; what it gets must not come back into the grid',
+    )
     .addHelpText('after', '\nExample: stillpoint checkpoint create nightly --grid /etc/stillpoint/grid.yaml')
-    .action((name: string, { maintenance = false }: { maintenance?: boolean }, command: Command) =>
+    .action((name: string, { maintenance = false, allowLogical = false }: CreateOptions, command: Command) =>
       withSession(
         command,
         async ({ gridFile, cancellation, progress, log, printer }) => {
@@ -22,6 +31,7 @@ export function registerCheckpointCreate(checkpoint: Command): Command {
             gridFile: await gridFile(),
             name,
             maintenance,
+            allowLogical,
             cancellation,
             progress,
             log,

@@ -25,7 +25,7 @@ export function engineAnswered(
       if (result.type !== 'prepared') return stay(state);
       return answerFirst({ ...state, phase: { name: 'prepared' } }, 'prepare', { type: 'prepared' });
     case 'arming':
-      return result.type === 'armed' ? becomeArmed(state, phase, result.incarnation, now) : stay(state);
+      return result.type === 'armed' ? becomeArmed(state, phase, result, now) : stay(state);
     case 'freezing':
       return result.type === 'marked' ? becomeFrozen(state, phase, result) : stay(state);
     case 'thawing':
@@ -44,7 +44,7 @@ export function engineAnswered(
 function becomeArmed(
   state: MemberMachineState,
   { token, lease }: Extract<MemberPhase, { name: 'arming' }>,
-  incarnation: string,
+  { incarnation, viewing }: Extract<EngineResult, { type: 'armed' }>,
   now: number,
 ): MemberStep {
   const phase: MemberPhase = { name: 'armed', token, incarnation, lease: renewLease(lease, now) };
@@ -52,6 +52,7 @@ function becomeArmed(
     type: 'armed',
     token,
     incarnation,
+    ...(viewing !== undefined && { viewing }),
   });
 }
 

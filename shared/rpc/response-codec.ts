@@ -7,6 +7,7 @@ import {
   fromFailure,
   fromHost,
   fromMark,
+  fromViewing,
   oneOf,
   present,
   STATES,
@@ -16,6 +17,7 @@ import {
   toHost,
   toMark,
   toToken,
+  toViewing,
 } from './codec-values.ts';
 import type * as wire from './generated/agent.ts';
 
@@ -151,7 +153,14 @@ function encodeAnswer(answer: MemberAnswer): WireAnswer {
     case 'prepared':
       return { $case: 'prepared', value: {} };
     case 'armed':
-      return { $case: 'armed', value: { token: answer.token, incarnation: answer.incarnation } };
+      return {
+        $case: 'armed',
+        value: {
+          token: answer.token,
+          incarnation: answer.incarnation,
+          viewing: fromViewing(answer.viewing),
+        },
+      };
     case 'marked': {
       const { token, incarnation, mark, fenceMs, markMs } = answer;
       return { $case: 'marked', value: { token, incarnation, mark: fromMark(mark), fenceMs, markMs } };
@@ -161,7 +170,9 @@ function encodeAnswer(answer: MemberAnswer): WireAnswer {
     case 'thawed': {
       const { token, proof } = answer;
       const cause = proof.type === 'held' ? '' : proof.cause;
-      return { $case: 'thawed', value: { token, proof: proof.type, incarnation: proof.incarnation, cause } };
+      const viewing = proof.type === 'held' ? fromViewing(proof.viewing) : undefined;
+      const { type, incarnation } = proof;
+      return { $case: 'thawed', value: { token, proof: type, incarnation, cause, viewing } };
     }
     case 'collected': {
       const { token, manifestDigest, sizeBytes, storedBytes } = answer;
@@ -190,7 +201,12 @@ function decodeAnswer(received: WireAnswer | undefined): MemberAnswer {
     case 'prepared':
       return { type: 'prepared' };
     case 'armed':
-      return { type: 'armed', token: toToken(value.token), incarnation: value.incarnation };
+      return {
+        type: 'armed',
+        token: toToken(value.token),
+        incarnation: value.incarnation,
+        ...toViewing(value.viewing),
+      };
     case 'marked': {
       const { incarnation, fenceMs, markMs } = value;
       return {
@@ -229,9 +245,9 @@ function decodeAnswer(received: WireAnswer | undefined): MemberAnswer {
   }
 }
 
-function decodeProof({ proof, incarnation, cause }: wire.Thawed): ThawProof {
+function decodeProof({ proof, incarnation, cause, viewing }: wire.Thawed): ThawProof {
   const type = oneOf(proof, ['held', 'alreadyResumed', 'broken'], 'proof');
-  return type === 'held' ? { type, incarnation } : { type, incarnation, cause };
+  return type === 'held' ? { type, incarnation, ...toViewing(viewing) } : { type, incarnation, cause };
 }
 
 type WireResult = NonNullable<wire.Restored['result']>;

@@ -5,13 +5,13 @@ type Changes<Phase extends string> = Readonly<Record<Phase, readonly Phase[]>>;
 
 /**
  * Every change of phase that a machine can make while the other is right. One that no run makes is a gap in the
- * simulator. (A thaw before its freeze, and a stream that closes before its first command has been answered,
- * find an answer in the member's machine too; no coordinator makes them happen.)
+ * simulator. (A stream that closes before its first command has been answered finds an answer in the member's
+ * machine too; no coordinator makes it happen.)
  */
 const COORDINATOR: Changes<CoordinatorPhase['name']> = {
   idle: ['preparing'],
   preparing: ['arming', 'aborting', 'over'],
-  arming: ['freezing', 'aborting', 'over'],
+  arming: ['freezing', 'thawing', 'aborting', 'over'],
   freezing: ['freezing', 'thawing', 'aborting', 'over'],
   thawing: ['collecting', 'arming', 'aborting', 'over'],
   collecting: ['committing', 'aborting', 'over'],
@@ -25,7 +25,7 @@ const MEMBER: Changes<MemberPhase['name']> = {
   preparing: ['prepared', 'aborting'],
   prepared: ['arming', 'aborting'],
   arming: ['armed', 'aborting'],
-  armed: ['freezing', 'lettingGo', 'aborting'],
+  armed: ['freezing', 'thawing', 'lettingGo', 'aborting'],
   freezing: ['frozen', 'aborting'],
   frozen: ['thawing', 'lettingGo', 'aborting'],
   thawing: ['thawed', 'aborting'],

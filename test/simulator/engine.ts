@@ -1,5 +1,6 @@
 import type { FreezeKind } from '../../shared/domain/grid.ts';
 import { formatToken, type Token } from '../../shared/domain/token.ts';
+import type { Viewing } from '../../shared/domain/viewing.ts';
 import type { EngineCall, EngineResult } from '../../shared/protocol/member-machine.ts';
 import type { Fault, Model } from './scenario.ts';
 import type { World } from './world.ts';
@@ -21,6 +22,10 @@ export interface Attempted {
   leaseEnded: boolean;
   cut: number | null;
   collected: boolean;
+  /** Somebody was there with the arm of whom it is known that nobody holds it. */
+  readonly isSeenByStrangers: boolean;
+  /** Which of an observer's streams it was, at the arm. */
+  readonly stream: number;
 }
 
 type Answer = (result: EngineResult) => void;
@@ -56,6 +61,10 @@ export class SimulatedEngine {
   readonly #world: World;
   readonly #observed: SimulatedEngine | null;
   #incarnation = 1;
+  /** An observer's stream: a number for each; null while it is broken. */
+  #stream: number | null = 1;
+  #streams = 1;
+  #brokeAt = -1;
   #armed: Attempted | null = null;
   #openWhenUp: NonNullable<Attempted['openedBy']> | null = null;
   readonly #written = new Written();
@@ -74,6 +83,59 @@ export class SimulatedEngine {
 
   get kind(): FreezeKind {
     return this.model === 'observer' || this.model === 'instant' ? this.model : 'fenced';
+  }
+
+  /** Whose log it shows. */
+  get source(): SimulatedEngine {
+    return this.#observed ?? this;
+  }
+
+  get streamKey(): string {
+    return `observer ${this.index}`;
+  }
+
+  /** The log arrives anyhow, by another way: what an observer shows does not depend on its stream. */
+  breakStream(forTime: number): void {
+    if (this.#stream === null) return;
+    this.#stream = null;
+    this.#brokeAt = this.#world.now;
+    this.#world.timeline.after(forTime, () => this.#connectAnew());
+  }
+
+  #connectAnew(): void {
+    if (this.#stream !== null) return;
+    this.#streams += 1;
+    this.#stream = this.#streams;
+  }
+
+  /** Who has its log: at this moment, or at any from then on. */
+  #viewing(since = this.#world.now, stream = this.#stream): Viewing {
+    const { outsiders, engines } = this.#world;
+    const observers = engines.filter(
+      (engine) => engine.#observed === this && engine.#streamedSince(since) && !outsiders.isRelayed,
+    );
+    const isStreaming = this.#observed !== null && this.#stream !== null && this.#stream === stream;
+    return {
+      streamsAs: isStreaming ? this.streamKey : null,
+      subscriptions: outsiders.subscriptionsOf(this, since),
+      viewers: [
+        ...observers.map(({ streamKey }) => ({
+          kind: 'standby' as const,
+          key: streamKey,
+          isBlind: false,
+          words: streamKey,
+        })),
+        ...outsiders.at(this, since).map(({ viewer, until }) =>
+          // The name of a standby went with it; a slot keeps its own.
+          until > this.#world.now || viewer.kind === 'logical' ? viewer : { ...viewer, key: '' },
+        ),
+      ],
+    };
+  }
+
+  /** It streams now, or did at some moment since. */
+  #streamedSince(moment: number): boolean {
+    return (this.isUp && this.#stream !== null) || this.#brokeAt > moment;
   }
 
   get isFenced(): boolean {
@@ -179,7 +241,11 @@ export class SimulatedEngine {
       case 'arm':
         if (this.isFenced) return this.#giveUp('it is still fenced');
         this.#arm(action.token, operation);
-        return done({ type: 'armed', incarnation: String(this.#incarnation) });
+        return done({
+          type: 'armed',
+          incarnation: String(this.#incarnation),
+          viewing: this.#viewing(),
+        });
       case 'freeze':
         return this.#freeze(action, done);
       case 'thaw':
@@ -203,6 +269,10 @@ export class SimulatedEngine {
       leaseEnded: false,
       cut: null,
       collected: false,
+      isSeenByStrangers: this.#world.outsiders
+        .at(this, this.#world.now)
+        .some(({ kind }) => kind === 'stranger' || kind === 'subscription'),
+      stream: this.#stream ?? 0,
     };
     this.#armed = attempted;
     this.attempts.push(attempted);
@@ -265,6 +335,7 @@ export class SimulatedEngine {
       armed.markedAt !== null &&
       armed.openedAt === null;
     const leaked = armed?.leaked ?? false;
+    const viewing = this.#viewing(armed?.markedAt ?? undefined, armed?.stream);
     this.open('thaw');
     answer({ type: 'released', thawMs: 1 });
     // The proof comes a little later: the log must be searched for leaks.
@@ -277,7 +348,7 @@ export class SimulatedEngine {
           type: 'thawed',
           proof: { type: 'broken', incarnation, cause: 'a commit got past the fence' },
         });
-      } else answer({ type: 'thawed', proof: { type: 'held', incarnation } });
+      } else answer({ type: 'thawed', proof: { type: 'held', incarnation, viewing } });
     });
   }
 
@@ -355,6 +426,7 @@ export class SimulatedEngine {
     this.leaks = 0;
     this.losesAcknowledgements = false;
     this.faults.length = 0;
+    this.#connectAnew();
     this.start();
   }
 

@@ -1,4 +1,5 @@
 import { PLANTED_IN_THE_REPOSITORY } from './planted-repository.ts';
+import { PLANTED_AMONG_VIEWERS } from './planted-viewers.ts';
 import { plant, type Planted } from './plant.ts';
 
 const COORDINATOR = 'protocol/coordinator-machine';
@@ -56,8 +57,8 @@ export const PLANTED: readonly Planted[] = [
   ]),
   plant('freeze-when-all-but-one-are-armed', 'no-reason', [
     ATTEMPT,
-    'if (isComplete(names(state), next.armed)) return',
-    'if (next.armed.size >= names(state).length - 1) return',
+    'if (!isComplete(names(state), next.armed)) return',
+    'if (next.armed.size < names(state).length - 1) return',
   ]),
   plant('arm-when-all-but-one-are-prepared', 'no-reason', [
     PREPARE,
@@ -439,5 +440,6 @@ export const PLANTED: readonly Planted[] = [
   plant('the-dead-are-not-taken-over', 'claim', [CLAIM, ' || leaseHasEnded(held.lease, now)', '']),
   plant('who-comes-back-is-refused', 'claim', [CLAIM, 'held.operation === operation || ', '']),
 
+  ...PLANTED_AMONG_VIEWERS,
   ...PLANTED_IN_THE_REPOSITORY,
 ];

@@ -2,6 +2,7 @@ import type { Client } from 'pg';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
+import type { Viewing } from '../../../shared/domain/viewing.ts';
 import type { Capture, CaptureContext, Undo } from '../engine.ts';
 import { storeConfiguration, storeDirectories } from './collect.ts';
 import { connect } from './connection.ts';
@@ -10,15 +11,25 @@ import type { PostgresFacts } from './facts.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
 import { CONTROL_NAME, PostgresGuardian, resumeReplay, type ObserverUndo } from './undo.ts';
+import {
+  LOOK_AT_SENDERS,
+  readViewing,
+  SenderWatch,
+  viewingWhileHeld,
+  type KnownViewers,
+  type SeenSenders,
+} from './viewing.ts';
 import { waitUntil } from './wait-until.ts';
 
 const LOOK = `
   SELECT CASE WHEN pg_is_in_recovery() THEN pg_get_wal_replay_pause_state() ELSE 'promoted' END AS state,
-         to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt"`;
+         to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt",
+         ${LOOK_AT_SENDERS}`;
 
 interface Look {
   readonly state: 'paused' | 'pause requested' | 'not paused' | 'promoted';
   readonly incarnation: string;
+  readonly seen: SeenSenders;
 }
 
 /**
@@ -36,7 +47,8 @@ export class ObserverCapture implements Capture {
   #facts: ServerFacts | null = null;
   #undo: ObserverUndo | null = null;
   #saving: Promise<void> = Promise.resolve();
-  #frozen: string | null = null;
+  #viewers: KnownViewers | null = null;
+  #frozen: SenderWatch | null = null;
 
   constructor(settings: PostgresSettings, context: CaptureContext, closed: () => void) {
     this.#closed = closed;
@@ -55,7 +67,7 @@ export class ObserverCapture implements Capture {
     });
   }
 
-  arm(): Promise<{ incarnation: string }> {
+  arm(): Promise<{ incarnation: string; viewing: Viewing }> {
     return this.#working(async () => {
       this.#frozen = null;
       const { state, incarnation } = await this.#look();
@@ -64,7 +76,8 @@ export class ObserverCapture implements Capture {
       this.#cancelled.signal.throwIfAborted();
       this.#undo = undo;
       await this.#save(undo);
-      return { incarnation };
+      this.#viewers = await readViewing(this.#connected(), this.#settings, this.#known());
+      return { incarnation, viewing: this.#viewers.viewing };
     });
   }
 
@@ -79,7 +92,7 @@ export class ObserverCapture implements Capture {
         return seen.state === 'paused';
       });
       const { incarnation } = seen;
-      this.#frozen = incarnation;
+      this.#frozen = new SenderWatch(this.#connected(), seen.seen);
       const now = performance.now();
       return { incarnation, mark: null, fencedAt: now, markedAt: now };
     });
@@ -87,21 +100,24 @@ export class ObserverCapture implements Capture {
 
   thaw(_token: Token, released: () => void): Promise<ThawProof> {
     return this.#working(async () => {
-      const { state, incarnation } = await this.#look();
-      const frozen = this.#frozen;
+      const sinceMark = this.#frozen?.stop();
+      const { state, incarnation, seen } = await this.#look();
+      const atArm = this.#viewers;
       const undo = this.#undo;
       if (undo?.wasPaused === false) await this.#resume();
       released();
       await this.#save(null);
       this.#undo = null;
       this.#frozen = null;
-      if (frozen === null || undo === null)
+      if (sinceMark === undefined || undo === null || atArm === null)
         return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
       if (state === 'promoted')
         return { type: 'broken', incarnation, cause: 'it was promoted while it was frozen' };
       if (state !== 'paused')
         return { type: 'broken', incarnation, cause: 'somebody resumed its replay while it was frozen' };
-      return { type: 'held', incarnation };
+      const afterwards = await readViewing(this.#connected(), this.#settings, this.#known());
+      const viewing = viewingWhileHeld({ atArm, sinceMark, atThaw: seen, afterwards });
+      return { type: 'held', incarnation, viewing };
     });
   }
 
@@ -130,6 +146,7 @@ export class ObserverCapture implements Capture {
   }
 
   async close(): Promise<void> {
+    this.#frozen?.stop();
     await this.#guardian.close();
     this.#control?.end().catch(() => undefined);
     this.#closed();
@@ -150,11 +167,20 @@ export class ObserverCapture implements Capture {
   }
 
   async #look(): Promise<Look> {
-    const { rows } = await this.#connected().query<{ state: Look['state']; startedAt: string }>(LOOK);
+    const { rows } = await this.#connected().query<{
+      state: Look['state'];
+      startedAt: string;
+      senders: number[];
+    }>(LOOK);
     const [row] = rows;
     if (row === undefined) throw new Error('the standby said nothing of itself');
     const { systemIdentifier } = this.#known();
-    return { state: row.state, incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }) };
+    return {
+      state: row.state,
+      incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }),
+      // What a paused standby decodes is as old as what it shows.
+      seen: { senders: row.senders, slots: [] },
+    };
   }
 
   #known(): ServerFacts {
