@@ -247,9 +247,9 @@ export class MemberRuntime {
         this.#guardThawed = false;
         this.#calmDown();
         this.#calmDown = beUrgent();
-        const { incarnation } = await this.#opened().arm(action.token);
+        const armed = await this.#opened().arm(action.token);
         await reach('armed', member);
-        return answer({ type: 'armed', incarnation });
+        return answer({ type: 'armed', ...armed });
       }
       case 'disarm':
         await this.#opened().disarm();

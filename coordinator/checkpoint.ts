@@ -25,6 +25,8 @@ export interface CreateCheckpointInput {
   readonly maintenance: boolean;
   /** The lineage to go on in, where it is not that of the agents; true: the only one in the repository. */
   readonly adopt?: string | true | undefined;
+  /** Consumers of logical replication outside of the grid may go on. */
+  readonly allowLogical?: boolean;
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
@@ -143,6 +145,7 @@ class CheckpointCreation {
       grid: gridFile.grid,
       copysets: gridFile.copysets ?? null,
       maintenance: this.#input.maintenance,
+      allowLogical: this.#input.allowLogical ?? false,
       hosts: described,
       repositoryId: repository.id,
       repositoryFreeBytes: await repository.freeBytes(),
@@ -184,6 +187,7 @@ class CheckpointCreation {
         members: report.members.map(({ description, kind }) => ({ name: description.name, kind })),
         checkpoint,
         maintenance: this.#input.maintenance,
+        allowLogical: this.#input.allowLogical ?? false,
         epoch,
         counter,
         leaseMs: this.#leaseMs,

@@ -1,6 +1,7 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import type { FreezeKind, HostDescription, MemberDescription } from '../shared/domain/grid.ts';
 import { checkRealm, type PlacedMember } from './realm-preflight.ts';
+import { checkViewers } from './viewer-preflight.ts';
 
 interface DescribedHost {
   readonly host: HostDescription;
@@ -30,6 +31,8 @@ export interface PreflightInput {
   readonly copysets: readonly string[] | null;
   /** Are clients' writes to be refused meanwhile? */
   readonly maintenance: boolean;
+  /** May consumers of logical replication outside of the grid go on? */
+  readonly allowLogical?: boolean;
   readonly hosts: readonly DescribedHost[];
   readonly repositoryId: string;
   readonly repositoryFreeBytes: number;
@@ -65,6 +68,7 @@ export function preflight(input: PreflightInput): PreflightReport {
   checkCopysets(input.copysets, all);
   checkSupported(all);
   if (input.maintenance) checkMaintenance(running);
+  checkViewers(running, input.allowLogical ?? false);
   const sizeBytes = running
     .filter(({ description }) => description.freezeKind !== 'observer')
     .reduce((sum, { description }) => sum + description.sizeBytes, 0);
@@ -80,10 +84,8 @@ export function preflight(input: PreflightInput): PreflightReport {
     ]),
     warnings: [
       ...(realm?.warnings ?? []),
-      ...all.flatMap(({ description }) =>
-        description.warnings
-          .filter((warning) => !namesOurStandby(warning, all))
-          .map((warning) => `${description.name}: ${warning}`),
+      ...all.flatMap(({ description: { name, warnings } }) =>
+        warnings.map((warning) => `${name}: ${warning}`),
       ),
       ...sameHostWarnings(all),
       ...sameDataWarnings(running),
@@ -328,11 +330,6 @@ function checkSpace(input: PreflightInput, sizeBytes: number): void {
     message: `the repository has ${megabytes(input.repositoryFreeBytes)} free; this checkpoint may need ${megabytes(needed)}`,
     hint: 'delete old checkpoints (stillpoint checkpoint delete), or make room',
   });
-}
-
-/** An agent names every standby of its server; those that are members of the grid are no news. */
-function namesOurStandby(warning: string, all: readonly PlacedMember[]): boolean {
-  return all.some(({ description }) => warning.startsWith(`standby ${description.name} `));
 }
 
 function sameHostWarnings(all: readonly PlacedMember[]): string[] {

@@ -1,4 +1,5 @@
 import type { Failure } from './errors.ts';
+import type { Viewing } from './viewing.ts';
 
 /** The words for what a grid is made of (design: "Words"). */
 export type Role = 'realm-service' | 'state-keeper' | 'node' | 'proxy';
@@ -89,6 +90,8 @@ export interface MemberDescription {
   readonly realm: Realm | null;
   /** How many of its kind govern together, of how many, as it sees it: state keepers, and realm services; else null. */
   readonly quorum: { readonly running: number; readonly configured: number } | null;
+  /** Who gets its journal; absent where its engine hands it to nobody, and where it does not run. */
+  readonly viewing?: Viewing;
 }
 
 /** One agent and its members. */

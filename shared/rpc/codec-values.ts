@@ -1,6 +1,7 @@
 import { StillpointError, type Failure, type MemberState, type Phase } from '../domain/errors.ts';
 import type { HostDescription, Mark, MemberDescription, DefinedProcess, Realm } from '../domain/grid.ts';
 import type { Token } from '../domain/token.ts';
+import type { Viewing } from '../domain/viewing.ts';
 import type * as wire from './generated/agent.ts';
 
 /** Values that several messages share, domain ↔ wire. What is not understood is a `bad-message`. */
@@ -129,6 +130,7 @@ function toMember(member: wire.MemberDescription): MemberDescription {
     localCheckpoints: member.localCheckpoints,
     realm: member.realm === undefined ? null : toRealm(member.realm),
     quorum: member.quorum === undefined ? null : toQuorum(member.quorum),
+    ...toViewing(member.viewing),
   };
 }
 
@@ -142,6 +144,37 @@ function fromMember(member: MemberDescription): wire.MemberDescription {
     localCheckpoints: [...member.localCheckpoints],
     realm: member.realm === null ? undefined : fromRealm(member.realm),
     quorum: member.quorum ?? undefined,
+    viewing: fromViewing(member.viewing),
+  };
+}
+
+/** For a spread: absent where it is not set. */
+export function toViewing(viewing: wire.Viewing | undefined): { viewing?: Viewing } {
+  if (viewing === undefined) return {};
+  return {
+    viewing: {
+      streamsAs: viewing.streamsAs ?? null,
+      subscriptions: viewing.subscriptions.map(({ name, key, publications }) => ({
+        name,
+        key,
+        publications,
+      })),
+      viewers: viewing.viewers.map(({ kind, key, isBlind, words }) => ({
+        kind: oneOf(kind, ['standby', 'logical'], 'kind of viewer'),
+        key,
+        isBlind,
+        words,
+      })),
+    },
+  };
+}
+
+export function fromViewing(viewing: Viewing | undefined): wire.Viewing | undefined {
+  if (viewing === undefined) return undefined;
+  return {
+    streamsAs: viewing.streamsAs ?? undefined,
+    subscriptions: viewing.subscriptions.map((one) => ({ ...one, publications: [...one.publications] })),
+    viewers: viewing.viewers.map((one) => ({ ...one })),
   };
 }
 

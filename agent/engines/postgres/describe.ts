@@ -13,6 +13,8 @@ import { isPostgresRunning } from './restore/restore.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
 import { namesStandby } from './standby-names.ts';
+import { asynchronousSubscriptions } from './subscriptions.ts';
+import { readViewing } from './viewing.ts';
 
 const OLDEST = 15;
 const NEWEST = 18;
@@ -51,6 +53,7 @@ export async function describePostgres(
       sizeBytes: facts.inRecovery ? 0 : facts.sizeBytes,
       problems: await findProblems(client, settings, facts, busy),
       warnings: await findWarnings(client, settings, facts),
+      viewing: (await readViewing(client, settings, facts)).viewing,
     };
   } catch (error) {
     // Where the role may not even look, what it lacks says more than what failed.
@@ -177,6 +180,7 @@ async function findProblems(
       'start the agent that froze it, or put your own value back with ALTER SYSTEM and reload',
     );
   }
+  problems.push(...(await asynchronousSubscriptions(client, settings.name)));
   await findLackOfRoom(client, problem);
   if (problems.length === 0) await tryReplication(settings, problem);
   return problems;
@@ -237,14 +241,7 @@ async function findWarnings(
   facts: ServerFacts,
 ): Promise<string[]> {
   const { rows } = await client.query<{ warning: string }>(
-    `SELECT 'logical slot ' || slot_name || coalesce(' of ' || (SELECT nullif(application_name, '') FROM pg_stat_activity WHERE pid = active_pid), '') || ' is in use: its consumers see a commit before the fence lets clients see it' AS warning
-       FROM pg_replication_slots WHERE slot_type = 'logical' AND active
-     UNION ALL
-     SELECT 'standby ' || application_name || coalesce(' at ' || client_addr::text, '') || ' replays its journal: if it serves reads, it must be a member of the grid'
-       FROM pg_stat_replication WHERE state = 'streaming' AND application_name NOT LIKE 'stillpoint%' AND NOT EXISTS (
-         SELECT FROM pg_replication_slots WHERE active_pid = pg_stat_replication.pid AND slot_type = 'logical')
-     UNION ALL
-     SELECT 'synchronous_commit is off or local by default: such commits make a checkpoint invalid'
+    `SELECT 'synchronous_commit is off or local by default: such commits make a checkpoint invalid' AS warning
       WHERE current_setting('synchronous_commit') IN ('off', 'local')
      UNION ALL
      SELECT 'synchronous_commit is set to off or local for a role or database: such commits make a checkpoint invalid'

@@ -8,6 +8,9 @@ import { ReplicationConnection } from './replication-connection.ts';
 import { parseStreamMessage, standbyStatus } from './stream-messages.ts';
 import { journalDamaged } from './wal-records.ts';
 
+/** The name by which the server knows the receiver. */
+export const JOURNAL_NAME = 'stillpoint-journal';
+
 const STATUS_EVERY_MS = 1000;
 /** More than this received and not yet written: the server is asked to wait. */
 const MAX_UNWRITTEN_BYTES = 8 * 1024 * 1024;
@@ -62,7 +65,7 @@ export class JournalReceiver {
     slot: string;
   }): Promise<JournalReceiver> {
     const { settings, directory, segmentBytes, slot } = input;
-    const connection = await ReplicationConnection.open(settings, 'stillpoint-journal');
+    const connection = await ReplicationConnection.open(settings, JOURNAL_NAME);
     try {
       await connection.query(`CREATE_REPLICATION_SLOT ${slot} TEMPORARY PHYSICAL (RESERVE_WAL)`);
       const { timeline, position } = await connection.identify();

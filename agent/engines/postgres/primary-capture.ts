@@ -3,6 +3,7 @@ import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Mark } from '../../../shared/domain/grid.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
+import type { Viewing } from '../../../shared/domain/viewing.ts';
 import { reach } from '../../../shared/runtime/hooks.ts';
 import type { Capture, CaptureContext, Undo } from '../engine.ts';
 import type { BaseCopy } from './archive-receiver.ts';
@@ -24,6 +25,15 @@ import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts
 import type { PostgresSettings } from './settings.ts';
 import { restoreStandbyNames, type PrimaryUndo } from './standby-setting.ts';
 import { CONTROL_NAME } from './undo.ts';
+import {
+  LOOK_AT_SENDERS,
+  lookAtSlots,
+  readViewing,
+  SenderWatch,
+  viewingWhileHeld,
+  type KnownViewers,
+  type SeenSenders,
+} from './viewing.ts';
 import { settledInTime, waitUntil } from './wait-until.ts';
 
 /** What prepare leaves for the rest. */
@@ -36,8 +46,22 @@ interface Capturing {
   readonly preparedAfter: readonly Prepared[];
 }
 
+/** What the server said with the mark, or when the thaw came. */
+interface Seen {
+  readonly sight: Sight;
+  readonly incarnation: string;
+  readonly seen: SeenSenders;
+}
+
+/** How the server was when it was armed. */
+interface Armed {
+  readonly sight: Sight;
+  readonly viewers: KnownViewers;
+}
+
 interface Held {
   readonly sight: Sight;
+  readonly watch: SenderWatch;
   readonly mark: Mark;
   readonly incarnation: string;
 }
@@ -58,12 +82,13 @@ const PREPARE_STATEMENTS = `
   PREPARE stillpoint_mark(text, pg_lsn, integer) AS
     SELECT pg_current_snapshot()::text AS snapshot,
            CASE WHEN $2 IS NULL OR $2 = (SELECT flush_lsn FROM pg_stat_get_wal_senders() WHERE pid = $3)
-                THEN pg_create_restore_point($1)::text END AS position, ${STARTED_AT};
-  PREPARE stillpoint_look AS
+                THEN pg_create_restore_point($1)::text END AS position, ${STARTED_AT},
+           ${LOOK_AT_SENDERS}, ${lookAtSlots('NULL')};
+  PREPARE stillpoint_look(pg_lsn) AS
     SELECT pg_current_snapshot()::text AS snapshot, pg_current_wal_insert_lsn()::text AS position, ${STARTED_AT},
-           current_setting('synchronous_standby_names') AS names`;
+           current_setting('synchronous_standby_names') AS names, ${LOOK_AT_SENDERS}, ${lookAtSlots('$1')}`;
 
-interface LookRow {
+interface LookRow extends SeenSenders {
   snapshot: string;
   /** Null: no mark was made, the fence did not hold yet. */
   position: string | null;
@@ -87,6 +112,7 @@ export class PrimaryCapture implements Capture {
   /** The setting that the fence was made for. */
   #fenceUndo: PrimaryUndo | null = null;
   #held: Held | null = null;
+  #armed: Armed | null = null;
 
   constructor(settings: PostgresSettings, context: CaptureContext, closed: () => void) {
     this.#closed = closed;
@@ -132,7 +158,7 @@ export class PrimaryCapture implements Capture {
     });
   }
 
-  arm(): Promise<{ incarnation: string }> {
+  arm(): Promise<{ incarnation: string; viewing: Viewing }> {
     return this.#working(async () => {
       const { control, receiver } = this.#ready();
       const { signal } = this.#cancelled;
@@ -165,9 +191,12 @@ export class PrimaryCapture implements Capture {
       this.#fenceUndo = undo;
       await this.#fence.arm();
       // Planned and run once now, behind a fence that is not there, so that the freeze finds everything in memory.
-      await control.query("EXECUTE stillpoint_mark('', '0/0', 0); EXECUTE stillpoint_look");
+      await control.query("EXECUTE stillpoint_mark('', '0/0', 0)");
+      const { rows } = await control.query<LookRow>('EXECUTE stillpoint_look(NULL)');
+      const viewers = await readViewing(control, this.#settings, facts);
+      this.#armed = { sight: this.#seen(rows[0]).sight, viewers };
       signal.throwIfAborted();
-      return { incarnation: incarnationOf(facts) };
+      return { incarnation: incarnationOf(facts), viewing: viewers.viewing };
     });
   }
 
@@ -194,24 +223,20 @@ export class PrimaryCapture implements Capture {
       const last = await fence.close();
       const fencedAt = performance.now();
       await reach('fenced', this.#settings.name);
-      const { sight, incarnation } = await this.#markBehind(fence, last, name);
+      const { sight, incarnation, seen } = await this.#markBehind(fence, last, name);
       const markedAt = performance.now();
       const mark: Mark = {
         journalFile: fileEndingAt(sight.position, receiver.timeline, receiver.segmentBytes),
         position: formatLsn(sight.position),
         name,
       };
-      this.#held = { sight, mark, incarnation };
+      this.#held = { sight, watch: new SenderWatch(this.#ready().control, seen), mark, incarnation };
       return { incarnation, mark, fencedAt, markedAt };
     });
   }
 
   /** Asks until the fence holds; in that moment the mark is made. */
-  async #markBehind(
-    fence: Fence,
-    last: LastAcknowledgement | null,
-    name: string,
-  ): Promise<{ sight: Sight; incarnation: string }> {
+  async #markBehind(fence: Fence, last: LastAcknowledgement | null, name: string): Promise<Seen> {
     const { control } = this.#ready();
     const seenBy = last === null ? 'NULL, NULL' : `'${last.position}', ${last.processId}`;
     let row: LookRow | undefined;
@@ -232,22 +257,41 @@ export class PrimaryCapture implements Capture {
       const { control, receiver, facts } = this.#ready();
       const held = this.#held;
       const fence = this.#fence;
+      const armed = this.#armed;
       if (fence === null || this.#undo === null) {
         released();
         return { type: 'alreadyResumed', incarnation: incarnationOf(facts), cause: 'it was not frozen' };
       }
-      const { rows } = await control.query<LookRow>('EXECUTE stillpoint_look');
-      const { sight, incarnation } = this.#seen(rows[0]);
+      const sinceMark = held?.watch.stop() ?? { senders: [], slots: [] };
+      const since = held === null ? 'NULL' : `'${held.mark.position}'`;
+      const { rows } = await control.query<LookRow>(`EXECUTE stillpoint_look(${since})`);
+      const { sight, incarnation, seen } = this.#seen(rows[0]);
       // Of a fence that was lost the names were put back by ourselves.
       const changed = fence.broken() === null && !this.#undo.armed.includes(rows[0]?.names ?? '');
       const lost = await this.#open(fence, changed, released);
       await this.#save(null);
       this.#undo = null;
-      if (held === null) return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
+      if (held === null || armed === null)
+        return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
       if (lost !== null) return { type: 'broken', incarnation, cause: lost };
+      const afterwards = await readViewing(control, this.#settings, facts);
+      const viewing = viewingWhileHeld({
+        atArm: armed.viewers,
+        sinceMark,
+        atThaw: seen,
+        afterwards,
+      });
       const { serverVersion } = facts;
-      const leak = await findLeak({ control, receiver, serverVersion, atMark: held.sight, atThaw: sight });
-      return leak === null ? { type: 'held', incarnation } : { type: 'broken', incarnation, cause: leak };
+      const leak = await findLeak({
+        control,
+        receiver,
+        serverVersion,
+        atArm: armed.sight,
+        atMark: held.sight,
+        atThaw: sight,
+      });
+      if (leak !== null) return { type: 'broken', incarnation, cause: leak };
+      return { type: 'held', incarnation, viewing };
     });
   }
 
@@ -310,6 +354,7 @@ export class PrimaryCapture implements Capture {
   }
 
   async close(): Promise<void> {
+    this.#held?.watch.stop();
     await this.#dropFence();
     await this.#stopReceiving();
     await this.#guardian.close();
@@ -362,12 +407,13 @@ export class PrimaryCapture implements Capture {
     return this.#saving;
   }
 
-  #seen(row: LookRow | undefined): { sight: Sight; incarnation: string } {
+  #seen(row: LookRow | undefined): Seen {
     if (row === undefined || row.position === null) throw new Error('the server said nothing of itself');
     const { systemIdentifier } = this.#ready().facts;
     return {
       sight: { snapshot: parseSnapshot(row.snapshot), position: parseLsn(row.position) },
       incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }),
+      seen: { senders: row.senders, slots: row.slots },
     };
   }
 

@@ -13,6 +13,8 @@ export interface TransactionRecord {
   readonly type: 'commit' | 'abort' | 'prepare' | 'commitPrepared' | 'abortPrepared';
   /** Low 32 bits of the transaction; for the ends of a prepared one, that one's. */
   readonly xid: number;
+  /** Of a `commit`: it carries nothing but the fact, and the subtransactions of which it is one; else null. */
+  readonly bareCommit: { readonly subtransactions: readonly number[] } | null;
   /** Of a `prepare`. */
   readonly prepared: PreparedRecord | null;
   readonly start: Lsn;
@@ -29,6 +31,7 @@ const RECORD_HEADER = 24;
 const XLOG_RESOURCE_MANAGER = 0;
 const XLOG_SWITCH = 0x40;
 const XACT_RESOURCE_MANAGER = 1;
+const XACT_ASSIGNMENT = 0x50;
 const XACT_OPERATIONS: Readonly<Record<number, TransactionRecord['type']>> = {
   0x00: 'commit',
   0x10: 'prepare',
@@ -37,16 +40,57 @@ const XACT_OPERATIONS: Readonly<Record<number, TransactionRecord['type']>> = {
   0x40: 'abortPrepared',
 };
 
-/** All commits, aborts and prepares that begin in [from, to). `from` is where a record begins or ends. */
-export async function* transactionRecords(input: {
-  directory: string;
-  timeline: number;
-  segmentBytes: number;
+/** A stretch of received journal. `from` is where a record begins or ends. */
+export interface JournalSpan {
+  readonly directory: string;
+  readonly timeline: number;
+  readonly segmentBytes: number;
   /** `server_version_num`. */
-  serverVersion: number;
-  from: Lsn;
-  to: Lsn;
-}): AsyncGenerator<TransactionRecord> {
+  readonly serverVersion: number;
+  readonly from: Lsn;
+  readonly to: Lsn;
+}
+
+/** All commits, aborts and prepares that begin in [from, to). */
+export async function* transactionRecords(span: JournalSpan): AsyncGenerator<TransactionRecord> {
+  for await (const { start, xid, info, bytes } of records(span, XACT_RESOURCE_MANAGER)) {
+    const found = readable(start, bytes.length, () =>
+      parseTransaction(bytes, info, xid, start, span.serverVersion),
+    );
+    if (found !== null) yield found;
+  }
+}
+
+/**
+ * Which of these transactions have written anything in [from, to) besides the record that they are committed.
+ * The list of its subtransactions that a long one writes now and then changes nothing either.
+ */
+export async function transactionsThatWrote(
+  span: JournalSpan,
+  among: ReadonlySet<number>,
+): Promise<Set<number>> {
+  const wrote = new Set<number>();
+  for await (const { xid, manager, info } of records(span, null)) {
+    if (!among.has(xid)) continue;
+    const operation = info & 0x70;
+    const isSilent =
+      manager === XACT_RESOURCE_MANAGER && (operation === 0x00 || operation === XACT_ASSIGNMENT);
+    if (!isSilent) wrote.add(xid);
+  }
+  return wrote;
+}
+
+interface JournalRecord {
+  readonly start: Lsn;
+  readonly xid: number;
+  readonly manager: number;
+  readonly info: number;
+  /** The whole record, where its manager was asked for; else its header. */
+  readonly bytes: Buffer;
+}
+
+/** Every record that begins in the span; of one resource manager only and whole, or of all and their headers. */
+async function* records(input: JournalSpan, wanted: number | null): AsyncGenerator<JournalRecord> {
   const journal = new Journal(input.directory, input.timeline, input.segmentBytes);
   const lastEnd = segmentStart(segmentOf(input.to, input.segmentBytes) + 1n, input.segmentBytes);
   try {
@@ -57,21 +101,19 @@ export async function* transactionRecords(input: {
       const length = header.readUInt32LE(0);
       if (length < RECORD_HEADER) throw badRecord(start, length);
       const info = header[16] ?? 0;
-      const manager = header[17];
+      const manager = header[17] ?? 0;
+      const xid = header.readUInt32LE(4);
       if (manager === XLOG_RESOURCE_MANAGER && (info & 0xf0) === XLOG_SWITCH) {
         // The rest of this file is empty.
         at = segmentStart(segmentOf(start, input.segmentBytes) + 1n, input.segmentBytes);
-      } else if (manager === XACT_RESOURCE_MANAGER) {
+      } else if (manager === wanted) {
         // Nothing is there behind the file in which the journal ends: such a length is none, and not to be held.
         if (journal.advance(at, length) > lastEnd) throw badRecord(start, length);
         const record = await journal.read(at, length);
-        const xid = header.readUInt32LE(4);
-        const found = readable(start, length, () =>
-          parseTransaction(record.bytes, info, xid, start, input.serverVersion),
-        );
-        if (found !== null) yield found;
+        yield { start, xid, manager, info, bytes: record.bytes };
         at = record.end;
       } else {
+        if (wanted === null) yield { start, xid, manager, info, bytes: header };
         at = journal.advance(at, length);
       }
       at = journal.skipPageHeader(aligned(at));
@@ -119,9 +161,23 @@ function parseTransaction(
   if (type === undefined) return null;
   const main = mainData(record);
   if (main === null) return null;
-  if (type === 'prepare') return { type, xid, prepared: preparedRecord(main), start };
-  if (type === 'commit' || type === 'abort') return { type, xid, prepared: null, start };
-  return { type, xid: preparedXid(main, (info & 0x80) !== 0, serverVersion) ?? xid, prepared: null, start };
+  const hasFlags = (info & 0x80) !== 0;
+  const one = { type, xid, prepared: null, bareCommit: null, start };
+  if (type === 'prepare') return { ...one, prepared: preparedRecord(main) };
+  if (type === 'abort') return one;
+  if (type === 'commit') return { ...one, bareCommit: bareCommit(main, hasFlags) };
+  return { ...one, xid: preparedXid(main, hasFlags, serverVersion) ?? xid };
+}
+
+/** Files that it drops, caches that it empties, an origin that it moves on: a commit with one of these is not bare. */
+function bareCommit(main: Buffer, hasFlags: boolean): TransactionRecord['bareCommit'] {
+  const flags = hasFlags ? main.readUInt32LE(8) : 0;
+  if ((flags & 0x1fc) !== 0) return null;
+  if ((flags & 0x02) === 0) return { subtransactions: [] };
+  const at = (flags & 0x01) === 0 ? 12 : 20;
+  const count = main.readInt32LE(at);
+  const subtransactions = Array.from({ length: count }, (_, index) => main.readUInt32LE(at + 4 + 4 * index));
+  return { subtransactions };
 }
 
 /** Transaction records refer to no pages: after the header comes one block of main data. */

@@ -32,6 +32,7 @@ export function settingsFor(
     connection: `postgresql://stillpoint@${server.host}:${server.port}/postgres`,
     binaries: server.binaries,
     tablespaces: {},
+    withoutReads: [],
     ...change,
   };
 }
