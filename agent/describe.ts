@@ -5,7 +5,7 @@ import type { Repository } from '../shared/repository/repository.ts';
 import { version } from '../shared/runtime/version.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
 import type { Finding } from './engines/engine.ts';
-import type { HostClaim } from './host-claim.ts';
+import type { ClaimedWork, HostClaim } from './host-claim.ts';
 import type { StateDirectory } from './state-directory.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
 
@@ -24,7 +24,7 @@ export async function describeHost(
     readonly undoKeeper: UndoKeeper;
     readonly repository: () => Promise<Repository>;
   },
-  claim: Pick<HostClaim, 'frozenMembers' | 'unfinished'>,
+  claim: Pick<HostClaim<ClaimedWork>, 'frozenMembers' | 'unfinished'>,
 ): Promise<{ host: HostDescription; repositoryId: string }> {
   const highest = context.state.highestToken();
   const [disk, repository, members, unfinished] = await Promise.all([

@@ -5,6 +5,7 @@ import { assertNever } from '../shared/domain/assert-never.ts';
 import { formatToken, type Token } from '../shared/domain/token.ts';
 import {
   initialMember,
+  mayBeResumed,
   nextMemberDeadline,
   stepMember,
   type EngineCall,
@@ -38,6 +39,8 @@ export interface MemberRuntimeContext {
   /** `isFrozen` has changed. */
   heldChanged(): void;
   progress(bytesDone: number, bytesTotal: number): void;
+  /** In words; empty when it waits no more. */
+  waitsFor(cause: string): void;
   /** Undoes what an earlier stream of the operation left on this member; why it cannot be done yet, else null. */
   undoLeft(): Promise<Failure | null>;
   /** Freeze record and guard: durable and watched when it resolves. */
@@ -107,6 +110,18 @@ export class MemberRuntime {
 
   streamClosed(): void {
     this.#dispatch({ type: 'streamClosed', now: performance.now() });
+  }
+
+  streamResumed(): void {
+    this.#dispatch({ type: 'streamResumed', now: performance.now() });
+  }
+
+  operationEnded(): void {
+    this.#dispatch({ type: 'operationEnded', now: performance.now() });
+  }
+
+  get mayBeResumed(): boolean {
+    return mayBeResumed(this.#state);
   }
 
   guardThawed(): void {
@@ -223,6 +238,11 @@ export class MemberRuntime {
         await this.#opened().prepare();
         await reach('prepared', member);
         return answer({ type: 'prepared' });
+      case 'pause':
+        await this.#opened().pause?.((cause) => this.#context.waitsFor(cause));
+        this.#context.waitsFor('');
+        await reach('paused', member);
+        return answer({ type: 'paused' });
       case 'arm': {
         this.#guardThawed = false;
         this.#calmDown();
@@ -231,6 +251,10 @@ export class MemberRuntime {
         await reach('armed', member);
         return answer({ type: 'armed', incarnation });
       }
+      case 'disarm':
+        await this.#opened().disarm();
+        this.#calmDown();
+        return answer({ type: 'disarmed' });
       case 'freeze': {
         const receivedAt = performance.now();
         this.#becomeHeld(true);

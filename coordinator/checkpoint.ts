@@ -2,6 +2,7 @@ import { checkCheckpointName, formatCheckpointId } from '../shared/domain/checkp
 import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { CommitProof, Outcome } from '../shared/protocol/coordinator-machine.ts';
+import { operationSilenceMs } from '../shared/protocol/lease.ts';
 import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { reach } from '../shared/runtime/hooks.ts';
@@ -28,6 +29,12 @@ export interface CreateCheckpointInput {
 
 const CONNECT_TIMEOUT_MS = 5000;
 const MAX_ATTEMPTS = 3;
+/** With pauses of 1, 2, 4 and 8 s between: a server that flushes for half a minute is armed in the end. */
+const MAX_ARMS = 5;
+const ARM_AGAIN_MS = 1000;
+const ARM_SHARE = 0.8;
+/** An agent gives up a minute earlier, and says why replay did not pause. */
+const PAUSE_MS = 11 * 60_000;
 /** After this many leases nobody can be frozen by design; what could not be confirmed is then reported. */
 const GIVE_UP_LEASES = 3;
 /** Round trips before the window: for each agent, and for all together. A few hundred make a path warm. */
@@ -168,9 +175,15 @@ class CheckpointCreation {
         counter,
         leaseMs: this.#leaseMs,
         maxAttempts: MAX_ATTEMPTS,
+        maxArms: MAX_ARMS,
         deadlines: {
           prepareMs: null,
-          armMs: 15_000,
+          pauseMs: PAUSE_MS,
+          // Before an agent's lease for it ends: then it is taken back and tried again, else all is aborted.
+          armMs: ARM_SHARE * this.#leaseMs,
+          disarmMs: this.#leaseMs + 2000,
+          armAgainMs: ARM_AGAIN_MS,
+          reconnectMs: operationSilenceMs(this.#leaseMs),
           freezeMs: Math.min(5000, this.#leaseMs),
           thawMs: this.#leaseMs + 2000,
           collectMs: null,
@@ -243,7 +256,7 @@ class CheckpointCreation {
     }
   }
 
-  async #reconnect(address: string): Promise<AgentConnection> {
+  async #reconnect(address: string): Promise<{ connection: AgentConnection; resumed: boolean }> {
     const connection = await AgentConnection.open(
       this.#input.gridFile,
       address,
@@ -251,14 +264,14 @@ class CheckpointCreation {
       this.#input.cancellation.second,
     );
     try {
-      // The same operation: the agent ends what its broken stream had left before it answers.
-      await connection.claim(this.#operation, 'checkpoint', this.#leaseMs);
-      await connection.describe();
+      // The same operation: the agent goes on with what its broken stream had left, where it may; else it ends it first.
+      const { resumed } = await connection.claim(this.#operation, 'checkpoint', this.#leaseMs);
+      if (!resumed) await connection.describe();
+      return { connection, resumed };
     } catch (error) {
       connection.close();
       throw error;
     }
-    return connection;
   }
 }
 

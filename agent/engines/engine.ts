@@ -8,7 +8,8 @@ import type { Token } from '../../shared/domain/token.ts';
  * The contract between the agent and the software a member runs. One folder under agent/engines/ is one
  * implementation; all pass the shared suite in test/engines/engine-suite.ts.
  *
- * The life of a checkpoint: `describe`, then on one `Capture`: prepare → (arm → freeze → thaw)+ → collect,
+ * The life of a checkpoint: `describe`, then on one `Capture`: prepare → (pause → arm → freeze → thaw)+ → collect,
+ * with `disarm` in the place of freeze and thaw where an arm failed somewhere,
  * and `abort` or `close` at the end, always. The member machine calls them in that order, one at a time;
  * only `abort` may come while another call is under way, which must then end soon (rejecting is right).
  *
@@ -132,10 +133,23 @@ export interface Capture {
   prepare(): Promise<void>;
 
   /**
+   * Observers that may need long to stop showing anything newer have this: resolves when they do not, before anybody
+   * is armed. Nobody is held by it, so it may take minutes; `waitsFor` is told why, in words, when that changes. The
+   * undo is durable before. Called before every arm; what it did ends with `thaw`, `disarm` or `abort`.
+   */
+  pause?(waitsFor: (cause: string) => void): Promise<void>;
+
+  /**
    * Brings the fence within one message of closing. Costs clients little; called as late as can be.
    * Called again with a newer token after a broken attempt. Resolves to the incarnation of the process.
    */
   arm(token: Token): Promise<{ incarnation: string }>;
+
+  /**
+   * In the place of a freeze: the attempt was given up. The member is as it was before `arm`, and may be armed again.
+   * Also after an `arm` that rejected. Idempotent.
+   */
+  disarm(): Promise<void>;
 
   /**
    * Closes the fence, waits until it holds, marks. Stays fenced. Resolves with the monotonic times

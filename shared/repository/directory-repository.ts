@@ -16,12 +16,13 @@ import { collectGarbage, deleteCheckpoint, discardCheckpoint } from './garbage.t
 import { identityDamage, makeIdentity, readIdentity } from './identity.ts';
 import { Layout } from './layout.ts';
 import { DirectoryMemberWriter } from './member-writer.ts';
-import { beginOperation } from './operations.ts';
+import { beginOperation, readersOf } from './operations.ts';
 import type {
   CatalogueEntry,
   Damage,
   MemberWriter,
   OperationLease,
+  OperationStart,
   Repository,
   RestoreOutcome,
 } from './repository.ts';
@@ -101,9 +102,20 @@ class DirectoryRepository implements Repository {
     await removeDurably(path);
   }
 
-  async beginOperation(operation: { grid: string; id: string; holder: string }): Promise<OperationLease> {
+  async beginOperation(operation: OperationStart): Promise<OperationLease> {
     await this.recognise();
-    return beginOperation(this.#layout, operation, this.#patienceMs);
+    const lease = await beginOperation(this.#layout, operation, this.#patienceMs);
+    try {
+      if (operation.reads !== undefined) await readCheckpoint(this.#layout, operation.grid, operation.reads);
+      return lease;
+    } catch (error) {
+      await lease.end();
+      throw error;
+    }
+  }
+
+  readers(grid: string): Promise<readonly { checkpoint: string; holder: string }[]> {
+    return readersOf(this.#layout, grid);
   }
 
   beginMember(grid: string, checkpoint: string): MemberWriter {

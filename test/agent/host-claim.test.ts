@@ -6,8 +6,14 @@ import { createLog } from '../../shared/runtime/log.ts';
 const log = createLog({ name: 'test', level: 'silent' });
 const cause: Failure = { code: 'postgres-privilege', message: 'permission denied', hint: 'grant it' };
 
-function work(end: () => Promise<void>, unfinished: readonly [string, Failure][] = []): ClaimedWork {
-  return { frozenMembers: () => new Set(), unfinished: () => new Map(unfinished), end };
+function work(end: () => Promise<void>, unfinished: readonly [string, Failure][] = []): () => ClaimedWork {
+  return () => ({
+    frozenMembers: () => new Set(),
+    unfinished: () => new Map(unfinished),
+    mayBeResumed: () => false,
+    streamClosed: () => false,
+    end,
+  });
 }
 
 const claim = (

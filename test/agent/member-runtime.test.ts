@@ -53,6 +53,7 @@ describe('a member whose prepare has just begun', () => {
       send: (answer) => void answers.push(answer),
       record: () => Promise.resolve(),
       heldChanged: () => undefined,
+      waitsFor: () => undefined,
       progress: () => undefined,
       undoLeft: () => Promise.resolve(null),
       saveUndo: () => Promise.resolve(),
@@ -61,7 +62,7 @@ describe('a member whose prepare has just begun', () => {
     void runtime.closed.then(() => (isClosed = true));
 
     runtime.receive({ type: 'prepare', checkpoint: 'checkpoint', maintenance: false });
-    runtime.streamClosed();
+    runtime.operationEnded();
     await new Promise((resolve) => setImmediate(resolve));
     expect(isClosed, 'closed before its disk has answered').to.equal(false);
     disk.resolve();
@@ -110,6 +111,7 @@ describe('a member whose abort cannot undo its freeze yet', () => {
       record: () => Promise.resolve(),
       heldChanged: () => undefined,
       progress: () => undefined,
+      waitsFor: () => undefined,
       undoLeft: () => Promise.resolve(null),
       saveUndo: () => Promise.resolve(),
     });
@@ -119,7 +121,7 @@ describe('a member whose abort cannot undo its freeze yet', () => {
     });
     runtime.receive({ type: 'prepare', checkpoint: 'checkpoint', maintenance: false });
     await prepared;
-    runtime.streamClosed();
+    runtime.operationEnded();
     await tried.promise;
 
     expect(spools).to.equal(0);

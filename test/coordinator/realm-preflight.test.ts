@@ -120,7 +120,7 @@ describe('the preflight of a grid with a realm', () => {
     ],
     'one of three keepers [S30]': ['keepers-below-quorum', () => [realmGrid(each(['k2', 'k3'], DOWN))]],
     'no keeper that runs [S30]': ['keepers-below-quorum', () => [realmGrid(each(['k1', 'k2', 'k3'], DOWN))]],
-    'keepers that run but do not see each other [S30]': [
+    'keepers that run but do not see each other [S30] [S118]': [
       'keepers-below-quorum',
       () => [realmGrid(each(['k1', 'k2', 'k3'], { quorum: { running: 1, configured: 3 } }))],
     ],
@@ -150,11 +150,24 @@ describe('the preflight of a grid with a realm', () => {
     'maintenance where a node has none': ['maintenance-unsupported', () => [realmGrid({}, [shard]), true]],
   };
   for (const [what, [code, input]] of Object.entries(refused)) {
-    const [, title = what, id = ''] = /^(.*?)( \[S\d+\])?$/.exec(what) ?? [];
+    const [, title = what, id = ''] = /^(.*?)((?: \[S\d+\])*)$/.exec(what) ?? [];
     it(`refuses ${title}: exit 3${id}`, () => {
       expect(refusal(...input())).to.include({ code, exit: 3 });
     });
   }
+
+  it('says that keepers below their quorum are stopped, and then all of them started [S51]', () => {
+    const hosts = realmGrid(each(['k2', 'k3'], DOWN));
+    let hint = '';
+    try {
+      look(hosts);
+    } catch (error) {
+      ({ hint } = (error as StillpointError).failure);
+    }
+    expect(hint).to.match(
+      /^k2, k3 are down\. Where copysets changed meanwhile, stop the others too, then start all/,
+    );
+  });
 
   it('names each entry of the realm that is not of the grid [S7]', () => {
     const foreign = ['grid payroll', 'process audit'];
@@ -180,7 +193,7 @@ describe('the preflight of a grid with a realm', () => {
     'maintenance where every node has it': () => [realmGrid(), true],
   };
   for (const [what, input] of Object.entries(accepted)) {
-    const [, title = what, id = ''] = /^(.*?)( \[S\d+\])?$/.exec(what) ?? [];
+    const [, title = what, id = ''] = /^(.*?)((?: \[S\d+\])*)$/.exec(what) ?? [];
     it(`accepts ${title}${id}`, () => {
       expect(refusal(...input()).code).to.equal('accepted');
     });

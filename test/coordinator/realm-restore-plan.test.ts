@@ -89,7 +89,7 @@ describe('the plan of a restore of a grid with a realm', () => {
     expect(inShort(plan(manifest), ['k3'])).to.deep.equal(['k3 from k1']);
   });
 
-  it('starts realm services, keepers, nodes, proxies, and stops them in reverse', () => {
+  it('starts realm services, keepers, nodes, proxies, and stops them in reverse [S43]', () => {
     const manifest = checkpoint({}, [describedMember('sa'), standby('sb', { copyset: 's' })]);
     const target = realmGrid(stopped, [
       describedMember('sa', DOWN),
@@ -129,7 +129,7 @@ describe('the plan of a restore of a grid with a realm', () => {
     ]);
   });
 
-  it('tells one of several primary realm services, and lets each have what it stored', () => {
+  it('tells one of several primary realm services, and lets each have what it stored [S19]', () => {
     const made = plan(checkpoint({ r2: { primary: true, freezeKind: 'fenced' } }));
 
     expect(inShort(made, ['r1', 'r2'])).to.deep.equal(['r1 from r1', 'r2 from r2']);

@@ -34,8 +34,8 @@ export interface ScriptedAgents {
   onCommand: (host: string, member: string, command: MemberCommand) => Promise<readonly AgentResponse[]>;
   /** An agent that is asked for this says nothing. */
   silentOn: (host: string, request: Numbered) => boolean;
-  /** What every process answers when it is asked whether it runs. */
-  running: boolean;
+  /** What a process answers when it is asked whether it runs: all of them, or those of these names. */
+  running: boolean | readonly string[];
   close(): Promise<void>;
 }
 
@@ -153,10 +153,18 @@ function answer(agents: ScriptedAgents, host: HostDescription, request: Numbered
     case 'restore':
       // A process that was told to stop runs no more.
       if (request.step.type === 'stop') agents.running = false;
-      return { type: 'restored', id, result: stepResult(request.step.type, agents.running) };
+      return {
+        type: 'restored',
+        id,
+        result: stepResult(request.step.type, isRunning(agents, request.member)),
+      };
     default:
       return { type: 'done', id };
   }
+}
+
+function isRunning({ running }: ScriptedAgents, member: string): boolean {
+  return typeof running === 'boolean' ? running : running.includes(member);
 }
 
 function stepResult(step: string, running: boolean): RestoreStepResult {

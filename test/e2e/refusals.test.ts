@@ -33,7 +33,7 @@ function errorOf(finished: { stdout: string }): {
 }
 
 describe('a checkpoint that cannot be taken', () => {
-  it('is refused when an agent does not answer, and names the host [S23]', () =>
+  it('is refused when an agent does not answer, and names the host', () =>
     withGrid(
       {
         hosts: ['127.0.15.1', '127.0.15.2'],

@@ -86,7 +86,10 @@ const RESPONSES: readonly AgentResponse[] = [
     member: 'a',
     answer: { type: 'collected', token, manifestDigest: 'd', sizeBytes: 2 ** 40, storedBytes: 7 },
   },
-  { type: 'progress', progress: { member: 'a', phase: 'stage', bytesDone: 1, bytesTotal: 2 ** 50 } },
+  {
+    type: 'progress',
+    progress: { member: 'a', phase: 'stage', bytesDone: 1, bytesTotal: 2 ** 50, waitsFor: 'w' },
+  },
   { type: 'failed', id: 4, failure },
   {
     type: 'restored',

@@ -100,6 +100,7 @@ function endingWith(capture: Capture, ended: () => void): Capture {
   return {
     prepare: () => capture.prepare(),
     arm: (token) => capture.arm(token),
+    disarm: () => capture.disarm(),
     freeze: (token) => capture.freeze(token),
     thaw: (token, released) => capture.thaw(token, released),
     collect: (token) => capture.collect(token),

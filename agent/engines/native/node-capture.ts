@@ -98,6 +98,11 @@ export class NodeCapture implements Capture {
     );
   }
 
+  /** An arm only looks. */
+  disarm(): Promise<void> {
+    return Promise.resolve();
+  }
+
   freeze(token: Token): ReturnType<Capture['freeze']> {
     return this.#calls.run(async () => {
       const { journal } = this.#ready();

@@ -58,6 +58,11 @@ export class StateCapture implements Capture {
     );
   }
 
+  /** An arm only looks. */
+  disarm(): Promise<void> {
+    return Promise.resolve();
+  }
+
   freeze(token: Token): ReturnType<Capture['freeze']> {
     return this.#calls.run(async () => {
       const frozen = await this.#operation.freeze(token);

@@ -171,6 +171,20 @@ export class PrimaryCapture implements Capture {
     });
   }
 
+  disarm(): Promise<void> {
+    return this.#working(async () => {
+      const undo = this.#undo;
+      if (undo === null) return;
+      // An arm that failed may have come no further than the undo.
+      if (this.#fence === null) await restoreStandbyNames(this.#ready().control, undo);
+      else await this.#fence.disarm();
+      // Whatever of it failed, the next arm begins with a new one.
+      await this.#dropFence();
+      await this.#save(null);
+      this.#undo = null;
+    });
+  }
+
   freeze(token: Token): ReturnType<Capture['freeze']> {
     return this.#working(async () => {
       const { receiver } = this.#ready();

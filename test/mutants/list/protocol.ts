@@ -48,4 +48,10 @@ export const PROTOCOL_MUTANTS: readonly Mutant[] = [
     ],
     ...MACHINE,
   },
+  {
+    id: 'S93',
+    breaks: 'does not say whose failure it was',
+    edits: planted('a-failure-names-nobody'),
+    ...MACHINE,
+  },
 ];

@@ -16,6 +16,12 @@ export const REALM_MUTANTS: readonly Mutant[] = [
     edits: [edit('coordinator/realm-preflight', 'checkDefinition(realm, all);', '')],
     ...PREFLIGHT,
   },
+  ...(['S15', 'S24', 'S31'] as const).map((id): Mutant => ({
+    id,
+    breaks: 'does not look where the process really has its data',
+    edits: [edit('agent/engines/native/describe', "['data', settings.data, said.dataDirectory],", '')],
+    file: 'engines/native/said.test.ts',
+  })),
   {
     id: 'S20',
     breaks: "does not save the realm's definition beside its database",
@@ -59,6 +65,43 @@ export const REALM_MUTANTS: readonly Mutant[] = [
     breaks: 'is content with one realm service of three that takes itself for the primary',
     edits: [edit('coordinator/realm-preflight', 'all >= CLUSTER_ADVISED', 'false')],
     ...PREFLIGHT,
+  },
+  {
+    id: 'S50',
+    breaks: 'does not show in the status that there is no quorum of keepers',
+    edits: [
+      edit(
+        'coordinator/grid-status',
+        "...realm.problems.map((failure) => ({ level: 'problem' as const, failure })),",
+        '',
+      ),
+    ],
+    file: 'coordinator/realm-status.test.ts',
+  },
+  {
+    id: 'S51',
+    breaks: 'says that keepers which are down are just to be started',
+    edits: [edit('coordinator/realm-preflight', 'stop the others too, then start all of them', 'start them')],
+    ...PREFLIGHT,
+  },
+  {
+    id: 'S118',
+    breaks: 'counts keepers that do not see each other as if they governed together',
+    edits: [
+      edit(
+        'coordinator/realm-preflight',
+        ': Math.min(running.length, Math.max(',
+        ': Math.max(running.length, Math.max(',
+      ),
+    ],
+    ...PREFLIGHT,
+  },
+  {
+    id: 'S123',
+    breaks: 'captures below the quorum of keepers, as operations go on all the same',
+    edits: quorumIs('seen > 0'),
+    file: 'e2e/reference/refusals.test.ts',
+    only: 'also while operations go on',
   },
   {
     id: 'S49',

@@ -1,6 +1,11 @@
 import { edit, type Mutant } from '../mutant.ts';
 
-const MAIN_JOB = { file: 'e2e/reference/main-job.test.ts' } as const;
+const SAID = { file: 'engines/native/said.test.ts' } as const;
+const REALM_RESTORE = { file: 'coordinator/realm-restore.test.ts' } as const;
+const MAIN_JOB = {
+  file: 'e2e/reference/main-job.test.ts',
+  only: 'is captured while|comes back on other hosts|names the new places|goes on there',
+} as const;
 
 /** Nodes of these names come back without a row, and are filled by their copysets. */
 const emptyNodes = (names: string): Mutant['edits'] => [
@@ -18,6 +23,118 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
     id: 'S5',
     breaks: 'does not tell the realm where the data directories are now',
     edits: [edit('coordinator/relocation', 'dataDirectory: to.dataDirectory,', "dataDirectory: '',")],
+    file: 'coordinator/realm-restore-plan.test.ts',
+  },
+  {
+    id: 'S4',
+    breaks: 'brings a node back empty where it had data before, on the same machine',
+    edits: [
+      edit(
+        'agent/engines/native/restoration',
+        "if (this.#settings.role === 'node') await stage.room",
+        `if (this.#settings.role === 'node' && (await isThere(live))) await stage.directory(staged, 0o700);
+    else if (this.#settings.role === 'node') await stage.room`,
+      ),
+    ],
+    file: 'e2e/reference/salvage.test.ts',
+    only: 'on the same machines',
+  },
+  {
+    id: 'S9',
+    breaks: 'is not blocked by one process that runs',
+    edits: [
+      edit(
+        'coordinator/restore',
+        'if (first === undefined) return;',
+        'if (first === undefined || running.length === 1) return;',
+      ),
+    ],
+    ...REALM_RESTORE,
+  },
+  {
+    id: 'S13',
+    breaks: 'does not look whether all manifests are those of the checkpoint before it stops the grid',
+    edits: [
+      edit(
+        'coordinator/restore-check',
+        'if (first === undefined) return;',
+        'if (damage.length >= 0 || first === undefined) return;',
+      ),
+    ],
+    file: 'e2e/reference/refusals.test.ts',
+    only: 'set of two checkpoints',
+  },
+  {
+    id: 'S63',
+    breaks: 'gives a restored server no journal to recover from',
+    edits: [
+      edit(
+        'agent/engines/postgres/restore/restoration',
+        "await stage.room(source, 'journal', join(staged, 'pg_wal'));",
+        "await stage.directory(join(staged, 'pg_wal'), 0o700);",
+      ),
+    ],
+    file: 'e2e/main-job.test.ts',
+    only: 'is captured while|comes back elsewhere|has rolled back',
+  },
+  {
+    id: 'S16',
+    breaks: 'starts a process before its restored files are in place',
+    edits: [
+      edit(
+        'agent/engines/native/restoration',
+        'if (record !== null) await switchDirectories(record);',
+        'if (record !== null) await isThere(record.checkpoint);',
+      ),
+    ],
+    ...SAID,
+  },
+  {
+    id: 'S17',
+    breaks: 'tells satellites too where the processes are',
+    edits: [
+      edit(
+        'coordinator/restore',
+        'await this.#each([relocation.tell], {',
+        "await this.#each(members.filter(({ role }) => role === 'realm-service'), {",
+      ),
+    ],
+    ...REALM_RESTORE,
+  },
+  {
+    id: 'S19',
+    breaks: 'takes one of several primary realm services for a satellite of another',
+    edits: [
+      edit(
+        'coordinator/restore-sources',
+        "own.primary || own.mark !== null || own.role === 'proxy'",
+        "((own.primary || own.mark !== null) && own.name !== 'r2') || own.role === 'proxy'",
+      ),
+    ],
+    file: 'coordinator/realm-restore-plan.test.ts',
+  },
+  {
+    id: 'S25',
+    breaks: 'gives a restored keeper no state to start from',
+    edits: [
+      edit(
+        'agent/engines/native/restoration',
+        "if (this.#settings.role === 'realm-service' && follow !== null) return;",
+        "if (this.#settings.role === 'state-keeper' || follow !== null) return;",
+      ),
+    ],
+    ...SAID,
+  },
+  {
+    id: 'S43',
+    breaks: 'starts proxies before what they need',
+    edits: [
+      edit(
+        'coordinator/restore-plan',
+        "['realm-service', 'state-keeper', 'node', 'proxy']",
+        "['proxy', 'realm-service', 'state-keeper', 'node']",
+      ),
+    ],
     file: 'coordinator/realm-restore-plan.test.ts',
   },
   {
