@@ -15,6 +15,7 @@ import type { Logger } from '../shared/runtime/log.ts';
 import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents, refused } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { GridFile } from './grid-file.ts';
+import { joinLineage, lineageAfterRestore } from './lineage.ts';
 import { decidePrepared, type FoundPrepared } from './prepared-decisions.ts';
 import type { ProgressView } from './progress.ts';
 import type { RestoreReport } from './reports.ts';
@@ -240,6 +241,8 @@ class GridRestore {
         await this.#connection(member).restore(member.name, { type: 'decide', gid, database, outcome });
       },
     });
+    const lineage = lineageAfterRestore(manifest, plan.members);
+    warnings.push(...(await joinLineage([...this.#connections.values()], lineage)));
     warnings.push(...(await this.#finish(plan)));
     return this.#report(plan, { bytes, prepared, warnings, verified: true, state: 'restored' });
   }

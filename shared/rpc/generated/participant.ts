@@ -123,7 +123,10 @@ export interface DescribeResponse {
   held:
     | Held
     | undefined;
-  /** State keepers: how many of how many run, as this one sees it. */
+  /**
+   * State keepers: how many of how many run, as this one sees it. Realm services that take updates: the same of
+   * those that take them together; one that stands alone, whatever satellites it has, says 1 of 1.
+   */
   quorum:
     | Quorum
     | undefined;
