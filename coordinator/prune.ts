@@ -15,6 +15,8 @@ export interface PruneInput {
   readonly entries: readonly CatalogueEntry[];
   /** Whose hosts lose their copies too; null: the repository alone. */
   readonly gridFile: GridFile | null;
+  /** Whether what aborted runs have stored goes too. Not set: no. */
+  readonly leftovers?: boolean;
   readonly rule: KeepRule;
   readonly dryRun: boolean;
   /** Rejects where the plan is not to be carried out. Not called where there is nothing to do. */
@@ -66,7 +68,7 @@ async function lookAt(
 async function prune(input: PruneInput, agents: readonly Agent[], leaseMs: number): Promise<PruneReport> {
   const { entries, rule, cancellation } = input;
   const plan = planPrune({ entries, local: agents, rule, now: Date.now() });
-  if (input.dryRun || (plan.deleted.length === 0 && plan.local.length === 0))
+  if (input.dryRun || (input.leftovers !== true && plan.deleted.length === 0 && plan.local.length === 0))
     return { ...plan, removedBytes: 0 };
   await input.confirm(plan);
   cancellation.signal.throwIfAborted();
@@ -93,11 +95,11 @@ async function dropLocal(plan: PrunePlan, agents: readonly Agent[]): Promise<voi
 
 /** An operation of our own keeps garbage collection off until the end: then it looks through the chunks once. */
 async function deleteAll(
-  { repository, entries, cancellation, progress }: PruneInput,
+  { repository, entries, leftovers = false, cancellation, progress }: PruneInput,
   checkpoints: readonly string[],
 ): Promise<number> {
   const grid = entries[0]?.grid;
-  if (grid === undefined || checkpoints.length === 0) return 0;
+  if (grid === undefined || (checkpoints.length === 0 && !leftovers)) return 0;
   const holder = `prune ${hostname()} pid ${process.pid}`;
   const lease = await repository.beginOperation({ grid, id: crypto.randomUUID(), holder });
   const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), REFRESH_MS);
@@ -107,6 +109,7 @@ async function deleteAll(
       progress.phase(null, 'delete', checkpoint);
       await repository.deleteCheckpoint(grid, checkpoint);
     }
+    if (leftovers) await repository.dropLeftovers(grid);
   } finally {
     clearInterval(refreshing);
     await lease.end();

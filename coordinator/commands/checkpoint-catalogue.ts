@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { parseCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
-import type { CatalogueEntry } from '../../shared/repository/repository.ts';
+import type { CatalogueEntry, Leftover } from '../../shared/repository/repository.ts';
 import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
 import { table } from '../output.ts';
@@ -28,7 +28,12 @@ function registerList(checkpoint: Command): Command {
       withSession(command, async ({ repository: open, printer }) => {
         const { repository, grid } = await open();
         const entries = await repository.list(grid ?? undefined);
-        printer.result({ checkpoints: entries.map(listed) }, listInWords(entries));
+        const grids = [...new Set([...(grid === null ? [] : [grid]), ...entries.map((entry) => entry.grid)])];
+        const leftovers = (await Promise.all(grids.map((one) => repository.leftovers(one)))).flat();
+        printer.result(
+          { checkpoints: entries.map(listed), leftovers: leftovers.map(inTime) },
+          [listInWords(entries), ...leftoversInWords(leftovers)].join('\n'),
+        );
       }),
     );
 }
@@ -132,6 +137,17 @@ function listed(entry: CatalogueEntry): object {
       absent: manifest.absent,
     }),
   };
+}
+
+function inTime({ checkpoint, sinceMs, untilMs }: Leftover): object {
+  return { checkpoint, since: new Date(sinceMs).toISOString(), until: new Date(untilMs).toISOString() };
+}
+
+function leftoversInWords(leftovers: readonly Leftover[]): string[] {
+  return leftovers.map(
+    ({ checkpoint, untilMs }) =>
+      `${checkpoint} was not committed; what it stored waits for the next run until ${new Date(untilMs).toISOString()} (stillpoint checkpoint prune --leftovers)`,
+  );
 }
 
 function listInWords(entries: readonly CatalogueEntry[]): string {

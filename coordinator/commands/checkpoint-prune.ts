@@ -10,6 +10,7 @@ import { parseDuration, withSession } from '../session.ts';
 interface PruneOptions {
   readonly keep?: number;
   readonly keepWithin?: number;
+  readonly leftovers?: boolean;
   readonly dryRun?: boolean;
   readonly yes?: boolean;
 }
@@ -20,6 +21,7 @@ export function registerPrune(checkpoint: Command): Command {
     .description('delete the valid checkpoints that a rule does not keep; never the newest')
     .option('--keep <n>', 'keep so many of the newest', parseKeep)
     .option('--keep-within <duration>', 'keep what is no older: 12h, 30d or 8w', parseDuration)
+    .option('--leftovers', 'remove also what aborted runs have stored for the next one')
     .option('--dry-run', 'print what would be deleted and change nothing')
     .option('--yes', 'do not ask')
     .addHelpText(
@@ -28,16 +30,18 @@ export function registerPrune(checkpoint: Command): Command {
         '\n\nExample: stillpoint checkpoint prune --keep 7 --keep-within 30d --yes --grid /etc/stillpoint/grid.yaml',
     )
     .action((options: PruneOptions, command: Command) => {
-      const { keep = null, keepWithin = null, dryRun = false, yes = false } = options;
+      const { keep = null, keepWithin = null, leftovers = false, dryRun = false, yes = false } = options;
       return withSession(
         command,
         async ({ repository: open, gridFile, cancellation, progress, printer }) => {
           if (keep === null && keepWithin === null) throw ruleMissing();
           const { repository, grid } = await open();
+          const entries = await entriesOfOneGrid(repository, grid);
           const report = await pruneCheckpoints({
             repository,
-            entries: await entriesOfOneGrid(repository, grid),
+            entries,
             gridFile: grid === null ? null : await gridFile(),
+            leftovers,
             rule: { keep, keepWithinMs: keepWithin },
             dryRun,
             confirm: ({ deleted }) =>

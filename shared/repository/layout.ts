@@ -11,6 +11,7 @@ import { EXIT, StillpointError } from '../domain/errors.ts';
  *   grids/<grid>/checkpoints/<id>/members/<member>.json
  *   grids/<grid>/chunks/<2 hex>/<key>                   content-addressed
  *   grids/<grid>/operations/<id>.json                   who works here now; garbage collection keeps off
+ *   grids/<grid>/leftovers/<id>.json                    a run that may leave chunks that nothing names yet
  *   grids/<grid>/restores/<id>.json                     the decision of a restore, written once
  *   grids/<grid>/epochs/<epoch>.json                    an epoch that the grid was raised to, written once
  *
@@ -78,6 +79,15 @@ export class Layout {
   collection(grid: string, holder: string, id: string): string {
     const collector = holder.replace(/[^A-Za-z0-9._-]+/g, '-').slice(0, 100);
     return join(this.operations(grid), `collection-${collector}~${id}.json`);
+  }
+
+  leftovers(grid: string): string {
+    return join(this.grids(), part(grid), 'leftovers');
+  }
+
+  leftover(grid: string, checkpoint: string): string {
+    if (parseCheckpointId(checkpoint) === null) throw badName(checkpoint);
+    return join(this.leftovers(grid), `${checkpoint}.json`);
   }
 
   restores(grid: string): string {

@@ -55,7 +55,12 @@ function checkInvalid(world: World, coordinator: SimulatedCoordinator): void {
   const last = world.engines.map((engine) =>
     engine.attempts.findLast(({ operation }) => operation === coordinator.name),
   );
-  if (last.every((attempted) => attempted?.token.attempt !== MAX_ATTEMPTS))
+  const cuts = world.engines.map(
+    ({ attempts }) =>
+      attempts.filter(({ operation, fencedAt }) => operation === coordinator.name && fencedAt !== null)
+        .length,
+  );
+  if (cuts.every((count) => count < MAX_ATTEMPTS))
     throw new Broken('ending', `${coordinator.name} says invalid before the last attempt`);
   if (last.every((attempted) => attempted !== undefined && whyNotProven(attempted) === null))
     throw new Broken('ending', `${coordinator.name} says invalid, and every member held`);
