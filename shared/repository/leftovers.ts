@@ -7,7 +7,7 @@ import type { Leftover } from './repository.ts';
 import { storageError } from './storage-error.ts';
 
 /** So long what an aborted run has stored waits for the next. */
-export const LEFTOVERS_MS = 7 * 24 * 60 * 60 * 1000;
+const LEFTOVERS_MS = 7 * 24 * 60 * 60 * 1000;
 /** Chunks and markers may be dated by the clocks of different hosts. */
 const CLOCKS_DIFFER_MS = 60_000;
 
