@@ -107,17 +107,15 @@ class CheckpointCreation {
         .beginOperation({ grid: gridFile.grid, id: this.#operation, holder: `checkpoint ${checkpoint}` })
         .catch(refusedInPreflight);
       const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), 30_000);
-      let committed = false;
       try {
+        await this.#repository.expectLeftovers(gridFile.grid, checkpoint).catch(refusedInPreflight);
         await this.#sweep();
         await reach('accepted', 'coordinator');
-        const created = await this.#create({ checkpoint, lineage }, epoch, counter, report, addressOf);
-        committed = true;
-        return created;
+        // What it stores stays when it is aborted: the next run finds it.
+        return await this.#create({ checkpoint, lineage }, epoch, counter, report, addressOf);
       } finally {
         clearInterval(refreshing);
         await lease.end().catch(() => undefined);
-        if (!committed) await this.#bestEffort(() => this.#repository.collectGarbage(gridFile.grid));
       }
     } finally {
       alive.stop();

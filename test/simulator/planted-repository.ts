@@ -77,8 +77,8 @@ export const PLANTED_IN_THE_REPOSITORY: readonly Planted[] = [
   // Who works here.
   plant('a-collection-runs-beside-an-operation', 'no-reason', [
     OPERATIONS,
-    "if ((await othersOf(layout, grid, 'operation', path)).length === 0) return lease;",
-    'if (lease !== null) return lease;',
+    "if ((await othersOf(layout, grid, 'operation', path)).length === 0)",
+    'if (lease !== null)',
   ]),
   plant('an-operation-does-not-wait-for-a-collection', 'keeps', [
     OPERATIONS,
