@@ -27,9 +27,9 @@ const STREAMS = "state NOT IN ('startup', 'backup')";
 
 const SENDERS = `
   SELECT sender.pid, application_name AS name, host(client_addr) AS address, slot_name::text AS slot,
-         replay_lsn IS NOT NULL OR reply_time IS NULL AS replays
+         slot_type IS DISTINCT FROM 'logical' AND (replay_lsn IS NOT NULL OR reply_time IS NULL) AS replays
     FROM pg_stat_replication AS sender LEFT JOIN pg_replication_slots ON active_pid = sender.pid
-   WHERE ${STREAMS} AND slot_type IS DISTINCT FROM 'logical'`;
+   WHERE ${STREAMS}`;
 
 interface SlotRow {
   readonly slot: string;
