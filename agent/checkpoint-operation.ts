@@ -86,11 +86,19 @@ export class CheckpointOperation {
     else this.#charge?.held((failure) => this.#exhausted(failure));
   }
 
-  /** Words of the coordinator have renewed the lease for too long: let go as if it had gone, and say why. */
+  /** Words of the coordinator have renewed the lease for too long. */
   #exhausted(failure: Failure): void {
-    this.#context.log.warn({ event: 'heldTooLong' }, failure.message);
-    for (const member of this.frozenMembers)
-      this.#context.answer(member, { type: 'failed', failure, state: 'frozen' });
+    this.#giveUp('heldTooLong', [...this.frozenMembers], failure);
+  }
+
+  /** Lets go of everything as if the coordinator had gone, and says why. */
+  #giveUp(event: string, members: readonly string[], failure: Failure): void {
+    if (this.#ending !== null) return;
+    this.#context.log.warn({ event, members }, failure.message);
+    for (const member of members) {
+      const state = this.frozenMembers.has(member) ? 'frozen' : 'running';
+      this.#context.answer(member, { type: 'failed', failure, state });
+    }
     void this.end();
   }
 
@@ -150,6 +158,7 @@ export class CheckpointOperation {
       undoLeft: () => this.#context.undoKeeper.undoOnce(member),
       progress: (bytesDone, bytesTotal) =>
         this.#context.progress({ member, phase: 'copy', bytesDone, bytesTotal }),
+      lost: (failure) => this.#giveUp('captureLost', [member], failure),
       saveUndo: async (undo, silenceMs) => {
         if (undo === null) {
           await state.clearFreeze(member);

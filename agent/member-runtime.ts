@@ -1,4 +1,4 @@
-import { failureOf, StillpointError, type MemberState } from '../shared/domain/errors.ts';
+import { failureOf, StillpointError, type Failure, type MemberState } from '../shared/domain/errors.ts';
 import type { FreezeKind } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand } from '../shared/domain/messages.ts';
 import { assertNever } from '../shared/domain/assert-never.ts';
@@ -37,6 +37,8 @@ export interface MemberRuntimeContext {
   /** `isFrozen` has changed. */
   heldChanged(): void;
   progress(bytesDone: number, bytesTotal: number): void;
+  /** The capture cannot become a checkpoint any more: ends the operation on this host, with this cause. */
+  lost(failure: Failure): void;
   /** Undoes what an earlier stream of the operation left on this member; false when it cannot be done yet. */
   undoLeft(): Promise<boolean>;
   /** Freeze record and guard: durable and watched when it resolves. */
@@ -289,6 +291,8 @@ export class MemberRuntime {
       spoolDirectory: this.#spool,
       artifacts: store,
       progress,
+      lost: (error) =>
+        this.#context.lost(failureOf(error, { code: 'agent-failed', hint: "see the agent's log" })),
       // The guard waits a little longer than the lease, so that the agent's own thaw comes first.
       saveUndo: (undo) => this.#context.saveUndo(undo, this.#leaseMs + 1000),
     });

@@ -1,5 +1,5 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
-import type { FreezeKind, HostDescription, MemberDescription } from '../shared/domain/grid.ts';
+import type { EngineName, FreezeKind, HostDescription, MemberDescription } from '../shared/domain/grid.ts';
 import { checkRealm, type PlacedMember } from './realm-preflight.ts';
 
 interface DescribedHost {
@@ -42,6 +42,8 @@ const SPOOL_BYTES = 64 * 1024 * 1024;
 /** What a checkpoint is taken to add, as a share of the members' size, when an earlier one is there. */
 const SHARE_ADDED = 0.25;
 const MAX_NODES_IN_COPYSET = 3;
+/** Engines with that rule; a server of another has as many standbys as its owner likes. */
+const BOUNDED_COPYSETS: ReadonlySet<EngineName> = new Set<EngineName>(['native', 'activespaces']);
 
 /**
  * Looks at everything before anything is touched. Throws the first reason against a checkpoint, exit code 3.
@@ -246,7 +248,8 @@ function checkCopyset(copyset: string, nodes: readonly PlacedMember[]): void {
       'name its nodes in the agent files, or take it out of the grid file',
     );
   }
-  if (nodes.length > MAX_NODES_IN_COPYSET) {
+  const isBounded = nodes.some(({ description }) => BOUNDED_COPYSETS.has(description.engine));
+  if (isBounded && nodes.length > MAX_NODES_IN_COPYSET) {
     fail(
       'copyset-too-large',
       `copyset ${copyset} has ${nodes.length} nodes; at most ${MAX_NODES_IN_COPYSET} are allowed`,

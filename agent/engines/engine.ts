@@ -119,6 +119,11 @@ export interface CaptureContext {
   readonly artifacts: ArtifactSink;
   readonly progress: (bytesDone: number, bytesTotal: number) => void;
   /**
+   * What was prepared is lost, or must not go on, and no call is needed to say so: everything ends now, with this
+   * cause, and `abort` follows. The capture has let go already of what would harm its server.
+   */
+  lost(error: unknown): void;
+  /**
    * Makes the undo durable in the freeze record and known to the guard; resolves when both hold. Must be
    * awaited before the first change that the undo takes back. `null`: nothing is left to undo.
    */

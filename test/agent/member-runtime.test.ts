@@ -54,6 +54,7 @@ describe('a member whose prepare has just begun', () => {
       record: () => Promise.resolve(),
       heldChanged: () => undefined,
       progress: () => undefined,
+      lost: () => undefined,
       undoLeft: () => Promise.resolve(true),
       saveUndo: () => Promise.resolve(),
     });

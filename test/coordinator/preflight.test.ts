@@ -58,6 +58,11 @@ describe('preflight', () => {
     expect(report.members.map(({ description }) => description.name)).to.deep.equal(['aa']);
   });
 
+  it('lets a server through with as many standbys as it has', () => {
+    const standbys = ['ab', 'ac', 'ad', 'ae'].map((name) => standby(name));
+    expect(look([describedHost('alpha', [describedMember('aa'), ...standbys])]).members).to.have.length(5);
+  });
+
   const refused: Record<string, [string, () => Parameters<typeof look>]> = {
     'a copyset with no running node': [
       'copyset-down',
@@ -79,9 +84,16 @@ describe('preflight', () => {
       'version-mismatch',
       () => [[describedHost('alpha', [describedMember('aa'), standby('ab', { version: '17.2' })])]],
     ],
-    'a fourth node in a copyset': [
+    'a fourth node in a copyset whose engine allows three': [
       'copyset-too-large',
-      () => [[describedHost('alpha', [describedMember('aa'), standby('ab'), standby('ac'), standby('ad')])]],
+      () => [
+        [
+          describedHost('alpha', [
+            describedMember('aa', { engine: 'activespaces' }),
+            ...['ab', 'ac', 'ad'].map((name) => standby(name, { engine: 'activespaces' })),
+          ]),
+        ],
+      ],
     ],
     'a copyset of the grid file that no agent has': [
       'copyset-missing',

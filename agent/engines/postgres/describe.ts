@@ -7,10 +7,11 @@ import { StillpointError } from '../../../shared/domain/errors.ts';
 import { STANDBY_NAME } from './acknowledger.ts';
 import { connect, serverError } from './connection.ts';
 import { ABSENT_STANDBY } from './fence.ts';
+import { findPendingSettings } from './pending-settings.ts';
 import { missingPrivileges } from './privileges.ts';
 import { ReplicationConnection } from './replication-connection.ts';
 import { isPostgresRunning } from './restore/restore.ts';
-import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
+import { incarnationOf, readServerFacts, readSizeBytes, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
 import { namesStandby } from './standby-names.ts';
 
@@ -18,6 +19,7 @@ const OLDEST = 15;
 const NEWEST = 18;
 /** Acknowledgement, journal and base copy. */
 const SENDERS_NEEDED = 3;
+const SIZE_LIMIT_MS = 2000;
 
 /**
  * Looks at the server, changes nothing. A server that is down is described as such, with what its files say;
@@ -40,6 +42,12 @@ export async function describePostgres(
   signal.addEventListener('abort', abort, { once: true });
   try {
     const facts = await readServerFacts(client);
+    const problems = await findProblems(client, settings, facts, busy);
+    // A standby is not reloaded; one that is armed has our own setting in its files.
+    const pending =
+      problems.length > 0 || facts.inRecovery || busy
+        ? { problems: [], warnings: [] }
+        : await findPendingSettings(client, settings);
     return {
       ...unknown(settings),
       running: true,
@@ -48,9 +56,9 @@ export async function describePostgres(
       incarnation: incarnationOf(facts),
       version: facts.version,
       dataIdentity: facts.systemIdentifier,
-      sizeBytes: facts.inRecovery ? 0 : facts.sizeBytes,
-      problems: await findProblems(client, settings, facts, busy),
-      warnings: await findWarnings(client, settings, facts),
+      sizeBytes: facts.inRecovery ? 0 : await readSizeBytes(client, SIZE_LIMIT_MS),
+      problems: [...problems, ...pending.problems],
+      warnings: [...(await findWarnings(client, settings, facts)), ...pending.warnings],
     };
   } catch (error) {
     // Where the role may not even look, what it lacks says more than what failed.

@@ -4,18 +4,22 @@ import type { Mark } from '../../../shared/domain/grid.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import { reach } from '../../../shared/runtime/hooks.ts';
+import { agentDiskError } from '../../disk-error.ts';
 import type { Capture, CaptureContext, Undo } from '../engine.ts';
 import type { BaseCopy } from './archive-receiver.ts';
 import { copyBase } from './base-copy.ts';
-import { storeDirectories, storeJournal } from './collect.ts';
-import { connect } from './connection.ts';
+import { storeDirectories, storeHistories } from './collect.ts';
+import { connect, serverError } from './connection.ts';
 import { contractCall } from './contract-call.ts';
 import type { PostgresFacts } from './facts.ts';
 import { fenceLost } from './acknowledger.ts';
 import { armedNames, createFence, type Fence, type LastAcknowledgement } from './fence.ts';
 import { JournalReceiver } from './journal-receiver.ts';
+import { JournalSlot } from './journal-slot.ts';
+import { JournalStore } from './journal-store.ts';
 import { findLeak, parseSnapshot, type Sight } from './leak-proof.ts';
 import { fileEndingAt, formatLsn, parseLsn } from './lsn.ts';
+import { findPendingSettings, readAutoConf } from './pending-settings.ts';
 import { readPrepared, type Prepared } from './prepared-transactions.ts';
 import { primaryFacts } from './primary-facts.ts';
 import { restorePointName } from './restore-point.ts';
@@ -30,6 +34,7 @@ interface Capturing {
   readonly control: Client;
   readonly facts: ServerFacts;
   readonly receiver: JournalReceiver;
+  readonly journal: JournalStore;
   readonly base: BaseCopy;
   readonly preparedBefore: readonly Prepared[];
   readonly preparedAfter: readonly Prepared[];
@@ -74,7 +79,9 @@ export class PrimaryCapture implements Capture {
   readonly #cancelled = new AbortController();
   readonly #guardian: PostgresGuardian;
   #control: Client | null = null;
+  #slot: JournalSlot | null = null;
   #receiver: JournalReceiver | null = null;
+  #journal: JournalStore | null = null;
   #prepared: Capturing | null = null;
   #undo: PrimaryUndo | null = null;
   #saving: Promise<void> = Promise.resolve();
@@ -82,6 +89,8 @@ export class PrimaryCapture implements Capture {
   /** The setting that the fence was made for. */
   #fenceUndo: PrimaryUndo | null = null;
   #held: Held | null = null;
+  /** Why the journal is not complete; null as long as it is. */
+  #lost: unknown = null;
 
   constructor(settings: PostgresSettings, context: CaptureContext, closed: () => void) {
     this.#closed = closed;
@@ -92,7 +101,7 @@ export class PrimaryCapture implements Capture {
 
   prepare(): Promise<void> {
     return this.#working(async () => {
-      const { checkpoint, spoolDirectory, artifacts, progress } = this.#context;
+      const { checkpoint, artifacts, progress } = this.#context;
       const { signal } = this.#cancelled;
       const control = await connect(this.#settings, { applicationName: CONTROL_NAME });
       this.#control = control;
@@ -104,14 +113,9 @@ export class PrimaryCapture implements Capture {
       signal.throwIfAborted();
       await this.#guardian.open();
       const facts = await readServerFacts(control);
+      signal.throwIfAborted();
       // The journal first: all of it from the start of the base copy belongs to the checkpoint.
-      const receiver = await JournalReceiver.start({
-        settings: this.#settings,
-        directory: spoolDirectory,
-        segmentBytes: facts.walSegmentSizeBytes,
-        slot: `stillpoint_${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`,
-      });
-      this.#receiver = receiver;
+      const { receiver, journal } = await this.#receiveJournal(facts);
       signal.throwIfAborted();
       const preparedBefore = await readPrepared(control);
       const base = await copyBase({
@@ -120,23 +124,78 @@ export class PrimaryCapture implements Capture {
         artifacts,
         signal,
         progress,
-        totalBytes: facts.sizeBytes,
+        started: (start) => journal.startsAt(start),
       });
       const preparedAfter = await readPrepared(control);
-      this.#prepared = { control, facts, receiver, base, preparedBefore, preparedAfter };
+      this.#prepared = { control, facts, receiver, journal, base, preparedBefore, preparedAfter };
     });
+  }
+
+  /** The server keeps what we do not have, the spool what the repository does not. */
+  async #receiveJournal(facts: ServerFacts): Promise<{ receiver: JournalReceiver; journal: JournalStore }> {
+    const { spoolDirectory, artifacts } = this.#context;
+    const { signal } = this.#cancelled;
+    this.#slot = await JournalSlot.open({
+      settings: this.#settings,
+      mostBytes: this.#settings.copy.mostJournal,
+      lost: (error) => this.#journalLost(error),
+    });
+    signal.throwIfAborted();
+    const filled: bigint[] = [];
+    const receiver = await JournalReceiver.start({
+      settings: this.#settings,
+      directory: spoolDirectory,
+      segmentBytes: facts.walSegmentSizeBytes,
+      filled: (segment) => (this.#journal === null ? filled.push(segment) : this.#journal.filled(segment)),
+      lost: (error) => this.#journalLost(error),
+    });
+    this.#receiver = receiver;
+    const journal = new JournalStore({
+      artifacts,
+      files: receiver,
+      from: receiver.start,
+      serverVersion: facts.serverVersion,
+      keepsPrepared: facts.maxPrepared > 0,
+      failed: (error) => this.#journalLost(error),
+    });
+    this.#journal = journal;
+    for (const segment of filled) journal.filled(segment);
+    this.#slot.follow(() => receiver.written);
+    return { receiver, journal };
+  }
+
+  /** Nothing that comes later could be right: what it costs the server ends now, and the coordinator hears of it. */
+  #journalLost(error: unknown): void {
+    if (this.#cancelled.signal.aborted) return;
+    const failure = serverError(this.#settings, agentDiskError(error, 'the journal cannot be kept'));
+    this.#lost ??= failure;
+    this.#releaseJournal();
+    this.#context.lost(failure);
+  }
+
+  #releaseJournal(): void {
+    this.#slot?.close();
+    this.#journal?.stop();
+    this.#receiver?.stop().catch(() => undefined);
   }
 
   arm(): Promise<{ incarnation: string }> {
     return this.#working(async () => {
-      const { control } = this.#ready();
+      const { control, receiver, journal } = this.#ready();
       const { signal } = this.#cancelled;
       this.#held = null;
+      // The mark will be in a file that is not complete yet.
+      journal.keepFrom(receiver.written);
       const facts = await readServerFacts(control);
+      // Written since preflight, perhaps hours ago: what comes now reloads it.
+      const [pending] = (await findPendingSettings(control, this.#settings)).problems;
+      if (pending !== undefined) throw new StillpointError(pending);
+      const inFile = await readAutoConf(control, 'synchronous_standby_names');
       const undo: PrimaryUndo = {
         kind: 'primary',
         original: facts.standbyNames,
-        inAutoConf: facts.standbyNamesFile?.endsWith('postgresql.auto.conf') ?? false,
+        inAutoConf: inFile !== null,
+        ...(inFile !== null && inFile !== facts.standbyNames && { inFile }),
         armed: armedNames(facts.standbyNames),
       };
       // Its owner may have changed the setting since an earlier attempt.
@@ -241,17 +300,22 @@ export class PrimaryCapture implements Capture {
 
   collect(): Promise<{ mark: Mark | null; engineFacts: PostgresFacts }> {
     return this.#working(async () => {
-      const { control, receiver, base } = this.#ready();
+      const { control, receiver, journal } = this.#ready();
       const held = this.#held;
       if (held === null) throw outOfOrder('collect before the mark');
       // The file really ends there, and everything before the switch is flushed and sent.
       await control.query('SELECT pg_switch_wal()');
       await receiver.reached(held.sight.position);
-      await storeJournal(this.#context.artifacts, receiver, base.start, held.sight.position);
+      // Nothing behind the mark is needed.
+      this.#slot?.close();
+      await receiver.stop();
+      await journal.finish(held.sight.position);
+      await storeHistories(this.#context.artifacts, receiver.histories);
       await storeDirectories(this.#context.artifacts, this.#settings.also);
       const engineFacts = await primaryFacts({
         ...this.#ready(),
         settings: this.#settings,
+        standbyNames: this.#fenceUndo,
         mark: held.mark,
         markPosition: held.sight.position,
       });
@@ -277,6 +341,7 @@ export class PrimaryCapture implements Capture {
 
   async close(): Promise<void> {
     await this.#dropFence();
+    this.#releaseJournal();
     await this.#receiver?.stop();
     await this.#guardian.close();
     this.#control?.end().catch(() => undefined);
@@ -304,6 +369,7 @@ export class PrimaryCapture implements Capture {
   }
 
   #ready(): Capturing {
+    if (this.#lost !== null) throw this.#lost;
     if (this.#prepared === null) throw outOfOrder('not prepared');
     return this.#prepared;
   }
@@ -315,7 +381,7 @@ export class PrimaryCapture implements Capture {
 }
 
 function sameSetting(a: PrimaryUndo | null, b: PrimaryUndo): boolean {
-  return a !== null && a.original === b.original && a.inAutoConf === b.inAutoConf;
+  return a !== null && a.original === b.original && a.inAutoConf === b.inAutoConf && a.inFile === b.inFile;
 }
 
 function outOfOrder(message: string): Error {

@@ -26,6 +26,10 @@ interface PreparedRecord {
 
 const PAGE = 8192n;
 const RECORD_HEADER = 24;
+/** XLogRecordMaxSize. */
+const MOST_RECORD_BYTES = 1020 * 1024 * 1024;
+/** Read at once: a file has whole ones of these. */
+const BLOCK = 256n * 1024n;
 const XLOG_RESOURCE_MANAGER = 0;
 const XLOG_SWITCH = 0x40;
 const XACT_RESOURCE_MANAGER = 1;
@@ -37,47 +41,91 @@ const XACT_OPERATIONS: Readonly<Record<number, TransactionRecord['type']>> = {
   0x40: 'abortPrepared',
 };
 
-/** All commits, aborts and prepares that begin in [from, to). `from` is where a record begins or ends. */
-export async function* transactionRecords(input: {
-  directory: string;
-  timeline: number;
-  segmentBytes: number;
+/** Where received journal files lie. */
+export interface JournalFiles {
+  readonly directory: string;
+  readonly timeline: number;
+  readonly segmentBytes: number;
+}
+
+type JournalOfServer = JournalFiles & {
   /** `server_version_num`. */
-  serverVersion: number;
-  from: Lsn;
-  to: Lsn;
-}): AsyncGenerator<TransactionRecord> {
-  const journal = new Journal(input.directory, input.timeline, input.segmentBytes);
-  const lastEnd = segmentStart(segmentOf(input.to, input.segmentBytes) + 1n, input.segmentBytes);
+  readonly serverVersion: number;
+};
+
+/** All commits, aborts and prepares that begin in [from, to). `from` is where a record begins or ends. */
+export async function* transactionRecords(
+  input: JournalOfServer & { readonly from: Lsn; readonly to: Lsn },
+): AsyncGenerator<TransactionRecord> {
+  const walk = new TransactionWalk(input, input.from);
   try {
-    let at = journal.skipPageHeader(aligned(input.from));
-    while (at + BigInt(RECORD_HEADER) <= input.to) {
-      const start = at;
-      const { bytes: header } = await journal.read(at, RECORD_HEADER);
+    yield* walk.through(input.to);
+  } finally {
+    await walk.close();
+  }
+}
+
+/** The same in several goes, so that files can be dropped when everything in them was seen. */
+export class TransactionWalk {
+  readonly #where: JournalOfServer;
+  readonly #journal: Journal;
+  readonly #from: Lsn;
+  #at: Lsn | null = null;
+
+  /** `from` is where a record begins or ends, or the beginning of a file. */
+  constructor(where: JournalOfServer, from: Lsn) {
+    this.#where = where;
+    this.#journal = new Journal(where.directory, where.timeline, where.segmentBytes);
+    this.#from = from;
+  }
+
+  /** No byte before this is read again. */
+  get position(): Lsn {
+    return this.#at ?? this.#from;
+  }
+
+  /** Records in the files before `end`, which are complete. One that goes on behind them is left to the next go. */
+  upToFile(end: Lsn): AsyncGenerator<TransactionRecord> {
+    return this.#walk(end, end, false);
+  }
+
+  /** Records that begin before `to`. The file in which that lies is the last one. */
+  through(to: Lsn): AsyncGenerator<TransactionRecord> {
+    const { segmentBytes } = this.#where;
+    return this.#walk(to, segmentStart(segmentOf(to, segmentBytes) + 1n, segmentBytes), true);
+  }
+
+  close(): Promise<void> {
+    return this.#journal.close();
+  }
+
+  async *#walk(to: Lsn, received: Lsn, isLast: boolean): AsyncGenerator<TransactionRecord> {
+    const journal = this.#journal;
+    const { segmentBytes, serverVersion } = this.#where;
+    this.#at ??= await journal.firstRecord(aligned(this.#from));
+    while (this.#at + BigInt(RECORD_HEADER) <= to) {
+      const start: Lsn = this.#at;
+      const { bytes: header } = await journal.read(start, RECORD_HEADER);
       const length = header.readUInt32LE(0);
       if (length < RECORD_HEADER) throw badRecord(start, length);
       const info = header[16] ?? 0;
       const manager = header[17];
+      let end = journal.advance(start, length);
+      let found: TransactionRecord | null = null;
       if (manager === XLOG_RESOURCE_MANAGER && (info & 0xf0) === XLOG_SWITCH) {
         // The rest of this file is empty.
-        at = segmentStart(segmentOf(start, input.segmentBytes) + 1n, input.segmentBytes);
+        end = segmentStart(segmentOf(start, segmentBytes) + 1n, segmentBytes);
       } else if (manager === XACT_RESOURCE_MANAGER) {
-        // Nothing is there behind the file in which the journal ends: such a length is none, and not to be held.
-        if (journal.advance(at, length) > lastEnd) throw badRecord(start, length);
-        const record = await journal.read(at, length);
+        // Nothing is there behind the last file: such a length is none, and not to be held.
+        if (end > received && (isLast || length > MOST_RECORD_BYTES)) throw badRecord(start, length);
+        if (end > received) return;
+        const { bytes } = await journal.read(start, length);
         const xid = header.readUInt32LE(4);
-        const found = readable(start, length, () =>
-          parseTransaction(record.bytes, info, xid, start, input.serverVersion),
-        );
-        if (found !== null) yield found;
-        at = record.end;
-      } else {
-        at = journal.advance(at, length);
+        found = readable(start, length, () => parseTransaction(bytes, info, xid, start, serverVersion));
       }
-      at = journal.skipPageHeader(aligned(at));
+      this.#at = journal.skipPageHeader(aligned(end));
+      if (found !== null) yield found;
     }
-  } finally {
-    await journal.close();
   }
 }
 
@@ -174,7 +222,7 @@ class Journal {
   readonly #timeline: number;
   readonly #segmentBytes: number;
   #file: { segment: bigint; handle: FileHandle } | null = null;
-  #page: { start: Lsn; bytes: Buffer } | null = null;
+  #block: { start: Lsn; bytes: Buffer } | null = null;
 
   constructor(directory: string, timeline: number, segmentBytes: number) {
     this.#directory = directory;
@@ -186,6 +234,16 @@ class Journal {
   skipPageHeader(at: Lsn): Lsn {
     if (at % PAGE !== 0n) return at;
     return at + BigInt(at % BigInt(this.#segmentBytes) === 0n ? 40 : 24);
+  }
+
+  /** The first position from here on where a record begins: a file may begin in the middle of one. */
+  async firstRecord(at: Lsn): Promise<Lsn> {
+    const first = this.skipPageHeader(at);
+    if (at % BigInt(this.#segmentBytes) !== 0n) return first;
+    // XLogPageHeaderData: at 2 its flags, at 16 how much is left of the record before.
+    const header = (await this.#blockAt(at)).subarray(0, 20);
+    const goesOn = (header.readUInt16LE(2) & 1) !== 0;
+    return goesOn ? this.skipPageHeader(aligned(this.advance(first, header.readUInt32LE(16)))) : first;
   }
 
   /** The position after so many bytes of record, page headers skipped. */
@@ -206,9 +264,10 @@ class Journal {
     let done = 0;
     while (done < length) {
       if (done > 0) at = this.skipPageHeader(at);
-      const page = await this.#pageAt(at - (at % PAGE));
-      const offset = Number(at % PAGE);
-      const taken = page.copy(bytes, done, offset, Math.min(offset + length - done, Number(PAGE)));
+      const block = await this.#blockAt(at - (at % BLOCK));
+      const offset = Number(at % BLOCK);
+      const inPage = Number(PAGE - (at % PAGE));
+      const taken = block.copy(bytes, done, offset, offset + Math.min(length - done, inPage));
       done += taken;
       at += BigInt(taken);
     }
@@ -220,8 +279,8 @@ class Journal {
     this.#file = null;
   }
 
-  async #pageAt(start: Lsn): Promise<Buffer> {
-    if (this.#page?.start === start) return this.#page.bytes;
+  async #blockAt(start: Lsn): Promise<Buffer> {
+    if (this.#block?.start === start) return this.#block.bytes;
     const segment = segmentOf(start, this.#segmentBytes);
     if (this.#file?.segment !== segment) {
       await this.close();
@@ -232,14 +291,14 @@ class Journal {
       });
       this.#file = { segment, handle };
     }
-    const bytes = Buffer.alloc(Number(PAGE));
+    const bytes = Buffer.alloc(Number(BLOCK));
     await this.#file.handle.read(
       bytes,
       0,
       bytes.length,
       Number(start - segmentStart(segment, this.#segmentBytes)),
     );
-    this.#page = { start, bytes };
+    this.#block = { start, bytes };
     return bytes;
   }
 }
