@@ -9,6 +9,7 @@ import type { Engine } from './engines/engine.ts';
 import type { FreezeCharge, FreezeLedger } from './freeze-ledger.ts';
 import { Guard } from './guard/guard.ts';
 import { MemberRuntime } from './member-runtime.ts';
+import { hostRooms, memberRoom, watchRooms, type KeepFree } from './room-watch.ts';
 import type { StateDirectory } from './state-directory.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
 
@@ -33,6 +34,7 @@ export interface CheckpointOperationContext {
   readonly undoKeeper: UndoKeeper;
   readonly freezeLedger: FreezeLedger;
   readonly maxLeaseMs: number;
+  readonly keepFree: KeepFree;
 }
 
 /** No word from the coordinator for this many leases ends the operation, prepared copies and all. */
@@ -47,6 +49,9 @@ export class CheckpointOperation {
   #ending: Promise<void> | null = null;
   #attempt: { readonly token: Token; readonly charge: Promise<FreezeCharge> } | null = null;
   #charge: FreezeCharge | null = null;
+  /** End the watch over a disk. */
+  readonly #watches: (() => void)[] = [];
+  readonly #collected = new Set<string>();
 
   constructor(context: CheckpointOperationContext) {
     this.#context = context;
@@ -112,7 +117,30 @@ export class CheckpointOperation {
     return this.#ending;
   }
 
+  /** A full disk harms more than the checkpoint: it ends before. What is collected needs no room any more. */
+  #watchRooms(member: string, engine: Engine): void {
+    const { state, repository, keepFree } = this.#context;
+    const short = (failure: Failure): void => {
+      const ofIt = failure.member === undefined ? [...this.#runtimes.keys()] : [failure.member];
+      this.#giveUp('roomShort', ofIt, failure);
+    };
+    const rooms = [memberRoom(member, engine, keepFree)];
+    if (this.#watches.length === 0) rooms.push(...hostRooms({ statePath: state.path, repository, keepFree }));
+    this.#watches.push(watchRooms(rooms, short));
+  }
+
+  #endWatches(): void {
+    for (const end of this.#watches) end();
+  }
+
+  #answer(member: string, answer: MemberAnswer): void {
+    if (answer.type === 'collected') this.#collected.add(member);
+    if (this.#collected.size === this.#runtimes.size) this.#endWatches();
+    this.#context.answer(member, answer);
+  }
+
   async #end(): Promise<void> {
+    this.#endWatches();
     for (const runtime of this.#runtimes.values()) runtime.streamClosed();
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.closed));
     this.#charge?.end();
@@ -152,7 +180,7 @@ export class CheckpointOperation {
         checkpoint: () => checkpoint,
         describe: () => description,
       }),
-      send: (answer) => this.#context.answer(member, answer),
+      send: (answer) => this.#answer(member, answer),
       record: (token, forMs) => this.#record(token, forMs),
       heldChanged: () => this.#heldChanged(),
       undoLeft: () => this.#context.undoKeeper.undoOnce(member),
@@ -173,6 +201,7 @@ export class CheckpointOperation {
       },
     });
     this.#runtimes.set(member, runtime);
+    this.#watchRooms(member, known.engine);
     return runtime;
   }
 

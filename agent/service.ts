@@ -280,6 +280,7 @@ class Session {
             undoKeeper,
             freezeLedger,
             maxLeaseMs: file.freezeBudget.leaseSeconds * 1000,
+            keepFree: file.keepFree,
           })
         : null;
     const operation = await this.#claim.claim(

@@ -25,6 +25,9 @@ export interface Engine {
   /** Deeper checks for `grid doctor`: privileges, settings, directories. Empty when all is well. */
   diagnose(signal: AbortSignal): Promise<Finding[]>;
 
+  /** What is free on the disk to which the member writes its journal; null where there is none, or it cannot be seen. */
+  freeBytes(): Promise<number | null>;
+
   /** Begins a capture. Touches nothing yet. */
   capture(context: CaptureContext): Capture;
 

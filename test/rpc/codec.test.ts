@@ -140,6 +140,8 @@ const member = fc.record({
   version: text,
   dataIdentity: text,
   sizeBytes: count,
+  journalBytesPerSecond: count,
+  copyBytesPerSecond: count,
   problems: fc.array(failure, { maxLength: 2 }),
   warnings: fc.array(text, { maxLength: 2 }),
   dataDirectory: text,

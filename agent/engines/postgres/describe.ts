@@ -4,9 +4,11 @@ import type { Client } from 'pg';
 import { failureOf, type Failure } from '../../../shared/domain/errors.ts';
 import type { MemberDescription } from '../../../shared/domain/grid.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
+import { freeBytesAt } from '../../room-watch.ts';
 import { STANDBY_NAME } from './acknowledger.ts';
 import { connect, serverError } from './connection.ts';
 import { ABSENT_STANDBY } from './fence.ts';
+import type { JournalRate } from './journal-rate.ts';
 import { findPendingSettings } from './pending-settings.ts';
 import { missingPrivileges } from './privileges.ts';
 import { ReplicationConnection } from './replication-connection.ts';
@@ -28,8 +30,11 @@ const SIZE_LIMIT_MS = 2000;
  */
 export async function describePostgres(
   settings: PostgresSettings,
-  signal: AbortSignal,
-  busy: boolean,
+  {
+    signal,
+    busy,
+    journalRate,
+  }: { readonly signal: AbortSignal; readonly busy: boolean; readonly journalRate: JournalRate },
 ): Promise<MemberDescription> {
   let client: Client;
   try {
@@ -57,6 +62,10 @@ export async function describePostgres(
       version: facts.version,
       dataIdentity: facts.systemIdentifier,
       sizeBytes: facts.inRecovery ? 0 : await readSizeBytes(client, SIZE_LIMIT_MS),
+      journalBytesPerSecond: facts.inRecovery
+        ? 0
+        : await journalRate.read(client, facts.systemIdentifier, performance.now()),
+      copyBytesPerSecond: settings.copy.maxRate ?? 0,
       problems: [...problems, ...pending.problems],
       warnings: [...(await findWarnings(client, settings, facts)), ...pending.warnings],
     };
@@ -103,6 +112,11 @@ async function readFiles(
   }
 }
 
+/** pg_wal may lie on a disk of its own, behind a link. Null where the agent may not see it. */
+export function freeJournalBytes({ data }: PostgresSettings): Promise<number | null> {
+  return freeBytesAt(join(data, 'pg_wal'));
+}
+
 function unknown(settings: PostgresSettings): MemberDescription {
   return {
     name: settings.name,
@@ -118,6 +132,8 @@ function unknown(settings: PostgresSettings): MemberDescription {
     version: '',
     dataIdentity: '',
     sizeBytes: 0,
+    journalBytesPerSecond: 0,
+    copyBytesPerSecond: 0,
     problems: [],
     warnings: [],
     dataDirectory: '',
@@ -252,5 +268,9 @@ async function findWarnings(
       (file) => !settings.also.some((directory) => file.startsWith(`${directory.replace(/\/+$/, '')}/`)),
     )
     .map((file) => `${file} lies outside the data directory: name its directory in 'also' to take it along`);
-  return [...rows.map(({ warning }) => warning), ...outside];
+  const unseen =
+    facts.inRecovery || (await freeJournalBytes(settings)) !== null
+      ? []
+      : ['the agent cannot see how much room is left for pg_wal: no checkpoint ends early for lack of it'];
+  return [...rows.map(({ warning }) => warning), ...outside, ...unseen];
 }

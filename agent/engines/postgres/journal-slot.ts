@@ -2,7 +2,7 @@ import { escapeLiteral, type Client } from 'pg';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { megabytes } from '../../byte-size.ts';
 import { connect, connectionError, type ConnectionSettings } from './connection.ts';
-import { formatLsn, type Lsn } from './lsn.ts';
+import { formatLsn, parseLsn, type Lsn } from './lsn.ts';
 
 const LOOK_EVERY_MS = 1000;
 const LOOK_TIMEOUT_MS = 60_000;
@@ -27,21 +27,23 @@ export class JournalSlot {
   readonly #lost: (error: StillpointError) => void;
   readonly #safeLimit: string;
   #timer: NodeJS.Timeout | null = null;
-  #kept: Lsn | null = null;
+  /** The server keeps everything from here on. */
+  #kept: Lsn;
   #closed = false;
 
   private constructor(
     client: Client,
     input: { settings: ConnectionSettings; mostBytes: number; lost: (error: StillpointError) => void },
     name: string,
-    safeLimit: string,
+    { kept, limit }: { readonly kept: string; readonly limit: string },
   ) {
     this.#client = client;
     this.#name = name;
     this.#member = input.settings.name;
     this.#mostBytes = input.mostBytes;
     this.#lost = input.lost;
-    this.#safeLimit = safeLimit;
+    this.#kept = parseLsn(kept);
+    this.#safeLimit = limit;
     client.once('end', () => this.#fail(slotLost(this.#member, this.#safeLimit)));
   }
 
@@ -60,11 +62,13 @@ export class JournalSlot {
     try {
       await client.query('SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0');
       const name = `stillpoint_${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`;
-      const { rows } = await client.query<{ limit: string }>(
-        `SELECT current_setting('max_slot_wal_keep_size') AS limit
+      const { rows } = await client.query<{ kept: string; limit: string }>(
+        `SELECT lsn::text AS kept, current_setting('max_slot_wal_keep_size') AS limit
            FROM pg_create_physical_replication_slot(${escapeLiteral(name)}, true, true)`,
       );
-      return new JournalSlot(client, input, name, rows[0]?.limit ?? '');
+      const [made] = rows;
+      if (made === undefined) throw new Error('the server made no slot');
+      return new JournalSlot(client, input, name, made);
     } catch (error) {
       client.end().catch(() => undefined);
       throw connectionError(settings, error);
@@ -73,7 +77,6 @@ export class JournalSlot {
 
   /** From now on the slot moves to what `received` says, a moment later. */
   follow(received: () => Lsn): void {
-    this.#kept = received();
     const again = (): void => {
       this.#timer = setTimeout(() => void look(), LOOK_EVERY_MS);
     };
@@ -97,8 +100,9 @@ export class JournalSlot {
   }
 
   async #moveTo(position: Lsn): Promise<void> {
-    // Backwards would be an error, and end the slot.
-    if (this.#kept === null || position > this.#kept) {
+    // It begins where the server's last checkpoint did, which may be behind what came so far: backwards would be an
+    // error, and end the slot.
+    if (position > this.#kept) {
       this.#kept = position;
       await this.#client.query(
         `SELECT pg_replication_slot_advance(${escapeLiteral(this.#name)}, '${formatLsn(position)}')`,

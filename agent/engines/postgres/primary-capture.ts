@@ -8,20 +8,18 @@ import { agentDiskError } from '../../disk-error.ts';
 import type { Capture, CaptureContext, Undo } from '../engine.ts';
 import type { BaseCopy } from './archive-receiver.ts';
 import { copyBase } from './base-copy.ts';
-import { storeDirectories, storeHistories } from './collect.ts';
+import { storeDirectories } from './collect.ts';
 import { connect, serverError } from './connection.ts';
 import { contractCall } from './contract-call.ts';
 import type { PostgresFacts } from './facts.ts';
 import { fenceLost } from './acknowledger.ts';
 import { armedNames, createFence, type Fence, type LastAcknowledgement } from './fence.ts';
-import { JournalReceiver } from './journal-receiver.ts';
-import { JournalSlot } from './journal-slot.ts';
-import { JournalStore } from './journal-store.ts';
 import { findLeak, parseSnapshot, type Sight } from './leak-proof.ts';
 import { fileEndingAt, formatLsn, parseLsn } from './lsn.ts';
 import { findPendingSettings, readAutoConf } from './pending-settings.ts';
 import { readPrepared, type Prepared } from './prepared-transactions.ts';
 import { primaryFacts } from './primary-facts.ts';
+import { ReceivedJournal } from './received-journal.ts';
 import { restorePointName } from './restore-point.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
@@ -33,8 +31,7 @@ import { waitUntil } from './wait-until.ts';
 interface Capturing {
   readonly control: Client;
   readonly facts: ServerFacts;
-  readonly receiver: JournalReceiver;
-  readonly journal: JournalStore;
+  readonly journal: ReceivedJournal;
   readonly base: BaseCopy;
   readonly preparedBefore: readonly Prepared[];
   readonly preparedAfter: readonly Prepared[];
@@ -46,6 +43,8 @@ interface Held {
   readonly incarnation: string;
 }
 
+/** For a control session to answer, or to be known as lost. */
+const ASK_MS = 2000;
 const STARTED_AT = `to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt"`;
 
 /**
@@ -79,9 +78,7 @@ export class PrimaryCapture implements Capture {
   readonly #cancelled = new AbortController();
   readonly #guardian: PostgresGuardian;
   #control: Client | null = null;
-  #slot: JournalSlot | null = null;
-  #receiver: JournalReceiver | null = null;
-  #journal: JournalStore | null = null;
+  #journal: ReceivedJournal | null = null;
   #prepared: Capturing | null = null;
   #undo: PrimaryUndo | null = null;
   #saving: Promise<void> = Promise.resolve();
@@ -115,7 +112,14 @@ export class PrimaryCapture implements Capture {
       const facts = await readServerFacts(control);
       signal.throwIfAborted();
       // The journal first: all of it from the start of the base copy belongs to the checkpoint.
-      const { receiver, journal } = await this.#receiveJournal(facts);
+      const journal = await ReceivedJournal.open({
+        settings: this.#settings,
+        facts,
+        context: this.#context,
+        signal,
+        lost: (error) => void this.#journalLost(error),
+      });
+      this.#journal = journal;
       signal.throwIfAborted();
       const preparedBefore = await readPrepared(control);
       const base = await copyBase({
@@ -124,68 +128,39 @@ export class PrimaryCapture implements Capture {
         artifacts,
         signal,
         progress,
-        started: (start) => journal.startsAt(start),
+        started: (start) => journal.store.startsAt(start),
       });
       const preparedAfter = await readPrepared(control);
-      this.#prepared = { control, facts, receiver, journal, base, preparedBefore, preparedAfter };
+      this.#prepared = { control, facts, journal, base, preparedBefore, preparedAfter };
     });
-  }
-
-  /** The server keeps what we do not have, the spool what the repository does not. */
-  async #receiveJournal(facts: ServerFacts): Promise<{ receiver: JournalReceiver; journal: JournalStore }> {
-    const { spoolDirectory, artifacts } = this.#context;
-    const { signal } = this.#cancelled;
-    this.#slot = await JournalSlot.open({
-      settings: this.#settings,
-      mostBytes: this.#settings.copy.mostJournal,
-      lost: (error) => this.#journalLost(error),
-    });
-    signal.throwIfAborted();
-    const filled: bigint[] = [];
-    const receiver = await JournalReceiver.start({
-      settings: this.#settings,
-      directory: spoolDirectory,
-      segmentBytes: facts.walSegmentSizeBytes,
-      filled: (segment) => (this.#journal === null ? filled.push(segment) : this.#journal.filled(segment)),
-      lost: (error) => this.#journalLost(error),
-    });
-    this.#receiver = receiver;
-    const journal = new JournalStore({
-      artifacts,
-      files: receiver,
-      from: receiver.start,
-      serverVersion: facts.serverVersion,
-      keepsPrepared: facts.maxPrepared > 0,
-      failed: (error) => this.#journalLost(error),
-    });
-    this.#journal = journal;
-    for (const segment of filled) journal.filled(segment);
-    this.#slot.follow(() => receiver.written);
-    return { receiver, journal };
   }
 
   /** Nothing that comes later could be right: what it costs the server ends now, and the coordinator hears of it. */
-  #journalLost(error: unknown): void {
+  async #journalLost(error: unknown): Promise<void> {
+    this.#journal?.release().catch(() => undefined);
+    const own = agentDiskError(error, 'the journal cannot be kept');
+    // A server that went away takes all of our sessions with it: then that is the cause.
+    const failure = await this.#serverGone().then((gone) => serverError(this.#settings, gone ?? own));
     if (this.#cancelled.signal.aborted) return;
-    const failure = serverError(this.#settings, agentDiskError(error, 'the journal cannot be kept'));
     this.#lost ??= failure;
-    this.#releaseJournal();
     this.#context.lost(failure);
   }
 
-  #releaseJournal(): void {
-    this.#slot?.close();
-    this.#journal?.stop();
-    this.#receiver?.stop().catch(() => undefined);
+  async #serverGone(): Promise<unknown> {
+    const late = new Promise<null>((resolve) => setTimeout(resolve, ASK_MS, null).unref());
+    const asked = this.#control?.query('SELECT').then(
+      () => null,
+      (error: unknown) => error,
+    );
+    return Promise.race([asked ?? null, late]);
   }
 
   arm(): Promise<{ incarnation: string }> {
     return this.#working(async () => {
-      const { control, receiver, journal } = this.#ready();
+      const { control, journal } = this.#ready();
       const { signal } = this.#cancelled;
       this.#held = null;
-      // The mark will be in a file that is not complete yet.
-      journal.keepFrom(receiver.written);
+      journal.hold();
       const facts = await readServerFacts(control);
       // Written since preflight, perhaps hours ago: what comes now reloads it.
       const [pending] = (await findPendingSettings(control, this.#settings)).problems;
@@ -216,7 +191,7 @@ export class PrimaryCapture implements Capture {
 
   freeze(token: Token): ReturnType<Capture['freeze']> {
     return this.#working(async () => {
-      const { receiver } = this.#ready();
+      const { receiver } = this.#ready().journal;
       const fence = this.#fence;
       if (fence === null) throw outOfOrder('freeze before arm');
       const name = restorePointName(this.#context.checkpoint, token.attempt);
@@ -258,7 +233,7 @@ export class PrimaryCapture implements Capture {
 
   thaw(_token: Token, released: () => void): Promise<ThawProof> {
     return this.#working(async () => {
-      const { control, receiver, facts } = this.#ready();
+      const { control, journal, facts } = this.#ready();
       const held = this.#held;
       const fence = this.#fence;
       if (fence === null || this.#undo === null) {
@@ -274,7 +249,13 @@ export class PrimaryCapture implements Capture {
       if (held === null) return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
       if (lost !== null) return { type: 'broken', incarnation, cause: lost };
       const { serverVersion } = facts;
-      const leak = await findLeak({ control, receiver, serverVersion, atMark: held.sight, atThaw: sight });
+      const leak = await findLeak({
+        control,
+        receiver: journal.receiver,
+        serverVersion,
+        atMark: held.sight,
+        atThaw: sight,
+      });
       return leak === null ? { type: 'held', incarnation } : { type: 'broken', incarnation, cause: leak };
     });
   }
@@ -300,17 +281,12 @@ export class PrimaryCapture implements Capture {
 
   collect(): Promise<{ mark: Mark | null; engineFacts: PostgresFacts }> {
     return this.#working(async () => {
-      const { control, receiver, journal } = this.#ready();
+      const { control, journal } = this.#ready();
       const held = this.#held;
       if (held === null) throw outOfOrder('collect before the mark');
       // The file really ends there, and everything before the switch is flushed and sent.
       await control.query('SELECT pg_switch_wal()');
-      await receiver.reached(held.sight.position);
-      // Nothing behind the mark is needed.
-      this.#slot?.close();
-      await receiver.stop();
       await journal.finish(held.sight.position);
-      await storeHistories(this.#context.artifacts, receiver.histories);
       await storeDirectories(this.#context.artifacts, this.#settings.also);
       const engineFacts = await primaryFacts({
         ...this.#ready(),
@@ -341,8 +317,7 @@ export class PrimaryCapture implements Capture {
 
   async close(): Promise<void> {
     await this.#dropFence();
-    this.#releaseJournal();
-    await this.#receiver?.stop();
+    await this.#journal?.release();
     await this.#guardian.close();
     this.#control?.end().catch(() => undefined);
     this.#closed();

@@ -3,10 +3,9 @@ import type { Mark } from '../../../shared/domain/grid.ts';
 import type { BaseCopy } from './archive-receiver.ts';
 import { readSubscriptions } from './collect.ts';
 import type { PostgresFacts } from './facts.ts';
-import type { JournalReceiver } from './journal-receiver.ts';
-import type { JournalStore } from './journal-store.ts';
 import { formatLsn, type Lsn } from './lsn.ts';
 import { preparedAtMark, readNames, type Prepared } from './prepared-transactions.ts';
+import type { ReceivedJournal } from './received-journal.ts';
 import type { ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
 import type { PrimaryUndo } from './standby-setting.ts';
@@ -16,8 +15,7 @@ export async function primaryFacts(input: {
   control: Client;
   settings: PostgresSettings;
   facts: ServerFacts;
-  receiver: JournalReceiver;
-  journal: JournalStore;
+  journal: ReceivedJournal;
   base: BaseCopy;
   /** The owner's setting as it was found when the server was armed last. */
   standbyNames: PrimaryUndo | null;
@@ -27,7 +25,7 @@ export async function primaryFacts(input: {
   markPosition: Lsn;
 }): Promise<PostgresFacts> {
   const { control, settings, facts, base, standbyNames, mark } = input;
-  const { timeline } = input.receiver;
+  const { timeline } = input.journal.receiver;
   const prepared =
     facts.maxPrepared === 0
       ? { preparedAtMark: [], preparedEnded: [] }
@@ -35,7 +33,7 @@ export async function primaryFacts(input: {
           before: input.preparedBefore,
           after: input.preparedAfter,
           names: () => readNames(control),
-          records: input.journal.preparedRecords(input.markPosition),
+          records: input.journal.store.preparedRecords(input.markPosition),
         });
   return {
     kind: 'primary',

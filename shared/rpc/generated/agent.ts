@@ -302,7 +302,13 @@ export interface MemberDescription {
     | Realm
     | undefined;
   /** State keepers only. */
-  quorum: Quorum | undefined;
+  quorum:
+    | Quorum
+    | undefined;
+  /** 0 where it is not known, or none is stored. */
+  journalBytesPerSecond: bigint;
+  /** 0: as fast as it comes. */
+  copyBytesPerSecond: bigint;
 }
 
 /** What a realm service holds of the grid. */
@@ -4564,6 +4570,8 @@ function createBaseMemberDescription(): MemberDescription {
     localCheckpoints: [],
     realm: undefined,
     quorum: undefined,
+    journalBytesPerSecond: 0n,
+    copyBytesPerSecond: 0n,
   };
 }
 
@@ -4628,6 +4636,18 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     }
     if (message.quorum !== undefined) {
       Quorum.encode(message.quorum, writer.uint32(154).fork()).join();
+    }
+    if (message.journalBytesPerSecond !== 0n) {
+      if (BigInt.asUintN(64, message.journalBytesPerSecond) !== message.journalBytesPerSecond) {
+        throw new globalThis.Error("value provided for field message.journalBytesPerSecond of type uint64 too large");
+      }
+      writer.uint32(240).uint64(message.journalBytesPerSecond);
+    }
+    if (message.copyBytesPerSecond !== 0n) {
+      if (BigInt.asUintN(64, message.copyBytesPerSecond) !== message.copyBytesPerSecond) {
+        throw new globalThis.Error("value provided for field message.copyBytesPerSecond of type uint64 too large");
+      }
+      writer.uint32(248).uint64(message.copyBytesPerSecond);
     }
     return writer;
   },
@@ -4797,6 +4817,22 @@ export const MemberDescription: MessageFns<MemberDescription> = {
             message.quorum = Quorum.decode(reader, reader.uint32());
             continue;
           }
+          case 30: {
+            if (tag !== 240) {
+              break;
+            }
+
+            message.journalBytesPerSecond = reader.uint64() as bigint;
+            continue;
+          }
+          case 31: {
+            if (tag !== 248) {
+              break;
+            }
+
+            message.copyBytesPerSecond = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4854,6 +4890,16 @@ export const MemberDescription: MessageFns<MemberDescription> = {
         : [],
       realm: isSet(object.realm) ? Realm.fromJSON(object.realm) : undefined,
       quorum: isSet(object.quorum) ? Quorum.fromJSON(object.quorum) : undefined,
+      journalBytesPerSecond: isSet(object.journalBytesPerSecond)
+        ? BigInt(object.journalBytesPerSecond)
+        : isSet(object.journal_bytes_per_second)
+        ? BigInt(object.journal_bytes_per_second)
+        : 0n,
+      copyBytesPerSecond: isSet(object.copyBytesPerSecond)
+        ? BigInt(object.copyBytesPerSecond)
+        : isSet(object.copy_bytes_per_second)
+        ? BigInt(object.copy_bytes_per_second)
+        : 0n,
     };
   },
 
@@ -4916,6 +4962,12 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     if (message.quorum !== undefined) {
       obj.quorum = Quorum.toJSON(message.quorum);
     }
+    if (message.journalBytesPerSecond !== 0n) {
+      obj.journalBytesPerSecond = message.journalBytesPerSecond.toString();
+    }
+    if (message.copyBytesPerSecond !== 0n) {
+      obj.copyBytesPerSecond = message.copyBytesPerSecond.toString();
+    }
     return obj;
   },
 
@@ -4945,6 +4997,13 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     message.quorum = (object.quorum !== undefined && object.quorum !== null)
       ? Quorum.fromPartial(object.quorum)
       : undefined;
+    message.journalBytesPerSecond =
+      (object.journalBytesPerSecond !== undefined && object.journalBytesPerSecond !== null)
+        ? BigInt(object.journalBytesPerSecond)
+        : 0n;
+    message.copyBytesPerSecond = (object.copyBytesPerSecond !== undefined && object.copyBytesPerSecond !== null)
+      ? BigInt(object.copyBytesPerSecond)
+      : 0n;
     return message;
   },
 };
