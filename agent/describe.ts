@@ -6,6 +6,7 @@ import { version } from '../shared/runtime/version.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
 import type { Finding } from './engines/engine.ts';
 import { memberRoom, type KeepFree } from './room-watch.ts';
+import type { ClaimedWork, HostClaim } from './host-claim.ts';
 import type { StateDirectory } from './state-directory.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
 
@@ -24,10 +25,10 @@ export async function describeHost(
     readonly undoKeeper: UndoKeeper;
     readonly repository: () => Promise<Repository>;
   },
-  frozen: ReadonlySet<string>,
+  claim: Pick<HostClaim<ClaimedWork>, 'frozenMembers' | 'unfinished'>,
 ): Promise<{ host: HostDescription; repositoryId: string }> {
   const highest = context.state.highestToken();
-  const [disk, repository, members, unfinished, short] = await Promise.all([
+  const [disk, repository, members, unfinished, lineage, short] = await Promise.all([
     statfs(context.state.path),
     context.repository(),
     Promise.all(
@@ -36,9 +37,12 @@ export async function describeHost(
       ),
     ),
     context.state.restoreRecords(),
+    context.state.lineage(),
     shortOfRoom(context),
   ]);
   const cut = new Set(unfinished.map((record) => record.member));
+  const frozen = claim.frozenMembers();
+  const left = new Map([...context.undoKeeper.left(), ...claim.unfinished()]);
   return {
     repositoryId: repository.id,
     host: {
@@ -48,11 +52,12 @@ export async function describeHost(
       highestEpoch: highest?.epoch ?? 0,
       highestCounter: highest?.counter ?? 0,
       stateFreeBytes: disk.bavail * disk.bsize,
+      lineage,
       members: members.map((member) => ({
         ...member,
         frozen: frozen.has(member.name),
         problems: [
-          ...problemsOfAgent(member, context.undoKeeper, cut),
+          ...problemsOfAgent(member, left, cut),
           ...short.filter((failure) => failure.member === member.name),
           ...member.problems,
         ],
@@ -80,7 +85,14 @@ async function shortOfRoom(context: {
 export async function diagnoseHost(context: {
   readonly host: string;
   readonly members: ReadonlyMap<string, AgentMember>;
+  readonly undoKeeper: UndoKeeper;
 }): Promise<Finding[]> {
+  // A member that is described says so itself.
+  const forgotten = [...context.undoKeeper.left()].flatMap(([member, cause]): Finding[] =>
+    context.members.has(member)
+      ? []
+      : [{ level: 'problem', failure: { ...undoPending(member, cause), member, host: context.host } }],
+  );
   const findings = await Promise.all(
     [...context.members.values()].map(async (member) =>
       (await member.engine.diagnose(AbortSignal.timeout(DIAGNOSE_TIMEOUT_MS))).map(({ level, failure }) => ({
@@ -89,22 +101,17 @@ export async function diagnoseHost(context: {
       })),
     ),
   );
-  return findings.flat();
+  return [...forgotten, ...findings.flat()];
 }
 
 function problemsOfAgent(
   member: MemberDescription,
-  undoKeeper: UndoKeeper,
+  left: ReadonlyMap<string, Failure>,
   cut: ReadonlySet<string>,
 ): MemberDescription['problems'] {
   const problems = [];
-  if (undoKeeper.isLeft(member.name)) {
-    problems.push({
-      code: 'undo-pending',
-      message: `an earlier freeze of ${member.name} is not undone yet`,
-      hint: "its process was down at the time; see the agent's log, the agent keeps trying",
-    });
-  }
+  const cause = left.get(member.name);
+  if (cause !== undefined) problems.push(undoPending(member.name, cause));
   if (cut.has(member.name)) {
     problems.push({
       code: 'restore-unfinished',
@@ -113,4 +120,12 @@ function problemsOfAgent(
     });
   }
   return problems;
+}
+
+function undoPending(member: string, cause: Failure): Failure {
+  return {
+    code: 'undo-pending',
+    message: `an earlier freeze of ${member} is not undone yet: ${cause.message}`,
+    hint: `${cause.hint}; the agent keeps trying`,
+  };
 }

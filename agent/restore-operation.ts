@@ -150,7 +150,7 @@ export class RestoreOperation {
       signal: this.#cancelled.signal,
       progress: (bytesDone, bytesTotal) => {
         bytes = bytesDone;
-        this.#context.progress({ member: member.name, phase: 'stage', bytesDone, bytesTotal });
+        this.#context.progress({ member: member.name, phase: 'stage', bytesDone, bytesTotal, waitsFor: '' });
       },
     });
     // On disk before the first file: a killed agent finds it at its next start and rolls back.

@@ -2,16 +2,18 @@ import { checkCheckpointName, formatCheckpointId } from '../shared/domain/checkp
 import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { CommitProof, Outcome } from '../shared/protocol/coordinator-machine.ts';
+import { operationSilenceMs } from '../shared/protocol/lease.ts';
 import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { AgentConnection, claimAll, closeAll, hostOf, keepAlive, openAgents, refused } from './agents.ts';
 import { AnswerCheck } from './answer-check.ts';
-import type { Cancellation } from './cancellation.ts';
+import { heeding, type Cancellation } from './cancellation.ts';
 import { highestKnown } from './checkpoint-number.ts';
 import { runCheckpoint } from './checkpoint-run.ts';
 import type { GridFile } from './grid-file.ts';
+import { lineageToCreate } from './lineage.ts';
 import { checkHosts, preflight, type PreflightReport } from './preflight.ts';
 import type { ProgressView } from './progress.ts';
 import type { CheckpointReport } from './reports.ts';
@@ -21,6 +23,8 @@ export interface CreateCheckpointInput {
   readonly name: string;
   /** Refuse clients' writes while the checkpoint is made. */
   readonly maintenance: boolean;
+  /** The lineage to go on in, where it is not that of the agents; true: the only one in the repository. */
+  readonly adopt?: string | true | undefined;
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
@@ -28,6 +32,12 @@ export interface CreateCheckpointInput {
 
 const CONNECT_TIMEOUT_MS = 5000;
 const MAX_ATTEMPTS = 3;
+/** With pauses of 1, 2, 4 and 8 s between: a server that flushes for half a minute is armed in the end. */
+const MAX_ARMS = 5;
+const ARM_AGAIN_MS = 1000;
+const ARM_SHARE = 0.8;
+/** An agent gives up a minute earlier, and says why replay did not pause. */
+const PAUSE_MS = 11 * 60_000;
 /** After this many leases nobody can be frozen by design; what could not be confirmed is then reported. */
 const GIVE_UP_LEASES = 3;
 /** Round trips before the window: for each agent, and for all together. A few hundred make a path warm. */
@@ -42,10 +52,11 @@ export async function createCheckpoint(input: CreateCheckpointInput): Promise<Ch
   checkCheckpointName(input.name);
   const startedAt = performance.now();
   progress.phase(null, 'preflight');
-  const repository = await openRepository(gridFile.repository, { create: true }).catch(refusedInPreflight);
+  const opening = openRepository(gridFile.repository);
+  const repository = await heeding(cancellation.signal, opening).catch(refusedInPreflight);
   const connections = new Map<string, AgentConnection>();
   try {
-    await repository.probe().catch(refusedInPreflight);
+    await heeding(cancellation.signal, repository.probe()).catch(refusedInPreflight);
     for (const connection of await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal)) {
       connections.set(connection.address, connection);
     }
@@ -84,7 +95,10 @@ class CheckpointCreation {
       await claimAll([...this.#connections.values()], this.#operation, 'checkpoint', this.#leaseMs).catch(
         refusedInPreflight,
       );
-      const { report, epoch, counter, addressOf } = await this.#preflight();
+      const { report, epoch, counter, lineage, addressOf } = await heeding(
+        this.#input.cancellation.signal,
+        this.#preflight(),
+      );
       for (const warning of report.warnings) this.#input.progress.note(`warning: ${warning}`);
       const checkpoint = formatCheckpointId({ at: new Date(), epoch, counter, name: this.#input.name });
       const lease = await this.#repository
@@ -95,7 +109,7 @@ class CheckpointCreation {
       try {
         await this.#sweep();
         await reach('accepted', 'coordinator');
-        const created = await this.#create(checkpoint, epoch, counter, report, addressOf);
+        const created = await this.#create({ checkpoint, lineage }, epoch, counter, report, addressOf);
         committed = true;
         return created;
       } finally {
@@ -112,6 +126,7 @@ class CheckpointCreation {
     report: PreflightReport;
     epoch: number;
     counter: number;
+    lineage: string;
     addressOf: Map<string, string>;
   }> {
     const { gridFile, cancellation } = this.#input;
@@ -134,7 +149,15 @@ class CheckpointCreation {
       hasEarlierCheckpoint: highest.counter > 0,
       earlier: await this.#newestValid(),
     });
+    const lineage = lineageToCreate({
+      hosts: described.map(({ host }) => host),
+      entries: await repository.list(gridFile.grid),
+      adopt: this.#input.adopt ?? null,
+    });
     cancellation.signal.throwIfAborted();
+    // Before the first checkpoint of it is committed, so that no crash leaves one that its own agents do not know.
+    const joining = connections.filter((_, index) => described[index]?.host.lineage !== lineage);
+    await Promise.all(joining.map((connection) => connection.joinLineage(lineage))).catch(refusedInPreflight);
     const known = highestKnown(
       highest,
       described.map(({ host }) => host),
@@ -143,7 +166,7 @@ class CheckpointCreation {
     described.forEach(({ host }, index) => {
       for (const member of host.members) addressOf.set(member.name, connections[index]?.address ?? '');
     });
-    return { report, epoch: known.epoch, counter: known.counter + 1, addressOf };
+    return { report, epoch: known.epoch, counter: known.counter + 1, lineage, addressOf };
   }
 
   /** Newest first, so the first of them that is valid. What cannot be listed says nothing of this checkpoint. */
@@ -153,12 +176,13 @@ class CheckpointCreation {
   }
 
   async #create(
-    checkpoint: string,
+    identity: { readonly checkpoint: string; readonly lineage: string },
     epoch: number,
     counter: number,
     report: PreflightReport,
     addressOf: Map<string, string>,
   ): Promise<CheckpointReport> {
+    const { checkpoint } = identity;
     const { gridFile, cancellation, progress, log } = this.#input;
     let manifest: GridManifest | null = null;
     this.#rehearse();
@@ -171,9 +195,15 @@ class CheckpointCreation {
         counter,
         leaseMs: this.#leaseMs,
         maxAttempts: MAX_ATTEMPTS,
+        maxArms: MAX_ARMS,
         deadlines: {
           prepareMs: null,
-          armMs: 15_000,
+          pauseMs: PAUSE_MS,
+          // Before an agent's lease for it ends: then it is taken back and tried again, else all is aborted.
+          armMs: ARM_SHARE * this.#leaseMs,
+          disarmMs: this.#leaseMs + 2000,
+          armAgainMs: ARM_AGAIN_MS,
+          reconnectMs: operationSilenceMs(this.#leaseMs),
           freezeMs: Math.min(5000, this.#leaseMs),
           thawMs: this.#leaseMs + 2000,
           collectMs: null,
@@ -196,7 +226,7 @@ class CheckpointCreation {
       log: log.child({ checkpoint }),
       reconnect: (address) => this.#reconnect(address),
       commit: async (proof) => {
-        manifest = gridManifest(gridFile, checkpoint, proof, report, performance.now() - this.#startedAt);
+        manifest = gridManifest(gridFile, identity, proof, report, performance.now() - this.#startedAt);
         await this.#repository.commit(manifest);
       },
     });
@@ -246,7 +276,7 @@ class CheckpointCreation {
     }
   }
 
-  async #reconnect(address: string): Promise<AgentConnection> {
+  async #reconnect(address: string): Promise<{ connection: AgentConnection; resumed: boolean }> {
     const connection = await AgentConnection.open(
       this.#input.gridFile,
       address,
@@ -254,20 +284,20 @@ class CheckpointCreation {
       this.#input.cancellation.second,
     );
     try {
-      // The same operation: the agent ends what its broken stream had left before it answers.
-      await connection.claim(this.#operation, 'checkpoint', this.#leaseMs);
-      await connection.describe();
+      // The same operation: the agent goes on with what its broken stream had left, where it may; else it ends it first.
+      const { resumed } = await connection.claim(this.#operation, 'checkpoint', this.#leaseMs);
+      if (!resumed) await connection.describe();
+      return { connection, resumed };
     } catch (error) {
       connection.close();
       throw error;
     }
-    return connection;
   }
 }
 
 function gridManifest(
   gridFile: GridFile,
-  checkpoint: string,
+  { checkpoint, lineage }: { readonly checkpoint: string; readonly lineage: string },
   proof: CommitProof,
   report: PreflightReport,
   durationMs: number,
@@ -300,6 +330,7 @@ function gridManifest(
     format: 1,
     grid: gridFile.grid,
     checkpoint,
+    lineage,
     epoch: proof.token.epoch,
     counter: proof.token.counter,
     createdAt: new Date().toISOString(),

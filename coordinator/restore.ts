@@ -6,7 +6,7 @@ import {
   type MemberState,
   type Phase,
 } from '../shared/domain/errors.ts';
-import type { GridManifest } from '../shared/domain/manifest.ts';
+import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
 import type { RestoreStep, RestoreStepResult } from '../shared/domain/wire.ts';
 import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
@@ -15,10 +15,12 @@ import type { Logger } from '../shared/runtime/log.ts';
 import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents, refused } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { GridFile } from './grid-file.ts';
+import { joinLineage, lineageAfterRestore } from './lineage.ts';
 import { decidePrepared, type FoundPrepared } from './prepared-decisions.ts';
 import type { ProgressView } from './progress.ts';
 import type { RestoreReport } from './reports.ts';
 import { checkRestorable } from './restore-check.ts';
+import { checkTargets } from './restore-target.ts';
 import { planRestore, startWaves, type PlannedMember, type RestorePlan } from './restore-plan.ts';
 
 export interface RestoreInput {
@@ -88,7 +90,6 @@ class GridRestore {
         refusedInPlan,
       );
       const plan = await this.#plan();
-      await this.#check('sizes');
       if (this.#input.dryRun)
         return this.#report(plan, {
           bytes: 0,
@@ -125,8 +126,15 @@ class GridRestore {
     }
     const hosts = described.map(({ host }, index) => ({ agent: connections[index]?.address ?? '', host }));
     const plan = planRestore({ manifest: this.#input.manifest, hosts, maps: this.#input.maps });
+    await this.#check('sizes');
+    await checkTargets({ plan, described, identityOf: (source) => this.#identityOf(source) });
     for (const warning of plan.warnings) this.#input.progress.note(`warning: ${warning}`);
     return plan;
+  }
+
+  async #identityOf({ name, manifestDigest }: GridManifestMember): Promise<string> {
+    const { grid, checkpoint } = this.#input.manifest;
+    return (await this.#repository.readMember(grid, checkpoint, name, manifestDigest)).member.dataIdentity;
   }
 
   /** Of a damaged checkpoint nothing is restored, and for it nothing is stopped. */
@@ -233,6 +241,8 @@ class GridRestore {
         await this.#connection(member).restore(member.name, { type: 'decide', gid, database, outcome });
       },
     });
+    const lineage = lineageAfterRestore(manifest, plan.members);
+    warnings.push(...(await joinLineage([...this.#connections.values()], lineage)));
     warnings.push(...(await this.#finish(plan)));
     return this.#report(plan, { bytes, prepared, warnings, verified: true, state: 'restored' });
   }

@@ -41,6 +41,8 @@ export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
     }
     case 'raiseEpoch':
       return message({ $case: 'raiseEpoch', value: { id: request.id, epoch: request.epoch } });
+    case 'joinLineage':
+      return message({ $case: 'joinLineage', value: { id: request.id, lineage: request.lineage } });
     case 'member':
       return message({
         $case: 'memberCommand',
@@ -95,6 +97,8 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
       return { type: 'salvage', id: value.id, checkpoint: value.checkpoint, metadata: value.metadata };
     case 'raiseEpoch':
       return { type: 'raiseEpoch', id: value.id, epoch: value.epoch };
+    case 'joinLineage':
+      return { type: 'joinLineage', id: value.id, lineage: value.lineage };
     case 'memberCommand':
       return { type: 'member', member: value.member, command: decodeCommand(value.command) };
     case 'restoreRequest':
@@ -117,6 +121,10 @@ function encodeCommand(command: MemberCommand): WireCommand {
         $case: 'prepare',
         value: { checkpoint: command.checkpoint, maintenance: command.maintenance },
       };
+    case 'pause':
+      return { $case: 'pause', value: { token: command.token } };
+    case 'disarm':
+      return { $case: 'disarm', value: { token: command.token } };
     case 'arm':
       return { $case: 'arm', value: { token: command.token, leaseMs: command.leaseMs } };
     case 'freeze':
@@ -139,6 +147,10 @@ function decodeCommand(received: WireCommand | undefined): MemberCommand {
   switch ($case) {
     case 'prepare':
       return { type: 'prepare', checkpoint: value.checkpoint, maintenance: value.maintenance };
+    case 'pause':
+      return { type: 'pause', token: toToken(value.token) };
+    case 'disarm':
+      return { type: 'disarm', token: toToken(value.token) };
     case 'arm':
       return { type: 'arm', token: toToken(value.token), leaseMs: toLease(value.leaseMs) };
     case 'freeze':

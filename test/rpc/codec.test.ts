@@ -74,6 +74,7 @@ const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
   fc.record({ type: fc.constant('readLocal' as const), id, checkpoint: text }),
   fc.record({ type: fc.constant('salvage' as const), id, checkpoint: text, metadata: fc.boolean() }),
   fc.record({ type: fc.constant('raiseEpoch' as const), id, epoch: fc.nat() }),
+  fc.record({ type: fc.constant('joinLineage' as const), id, lineage: text }),
   fc.record({ type: fc.constant('member' as const), member: text, command: commands }),
   fc.record({ type: fc.constant('restore' as const), id, member: text, step: steps }),
 );
@@ -174,6 +175,7 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
       highestEpoch: count,
       highestCounter: count,
       stateFreeBytes: count,
+      lineage: fc.option(text, { nil: null }),
       members: fc.array(member, { maxLength: 2 }),
     }),
   }),
@@ -186,6 +188,7 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
     ),
   }),
   fc.record({ type: fc.constant('done' as const), id }),
+  fc.record({ type: fc.constant('claimed' as const), id, resumed: fc.boolean() }),
   fc.record({ type: fc.constant('failed' as const), id, failure }),
   fc.record({ type: fc.constant('memberAnswer' as const), member: text, answer: answers }),
   fc.record({
@@ -204,7 +207,7 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
   }),
   fc.record({
     type: fc.constant('progress' as const),
-    progress: fc.record({ member: text, phase: text, bytesDone: count, bytesTotal: count }),
+    progress: fc.record({ member: text, phase: text, bytesDone: count, bytesTotal: count, waitsFor: text }),
   }),
   fc.record({ type: fc.constant('rejected' as const), failure }),
 );

@@ -9,6 +9,7 @@ import type { Capture, CaptureContext } from '../engine.ts';
 import { Calls } from './calls.ts';
 import { Operation } from './operation.ts';
 import type { NativeSettings } from './settings.ts';
+import { whileUnavailable } from './while-unavailable.ts';
 
 /** Where the state of a realm service or state keeper lies among its artifacts: what `live/recovery` is made of. */
 export const STATE_FILE = 'state/recovery';
@@ -58,6 +59,11 @@ export class StateCapture implements Capture {
     );
   }
 
+  /** An arm only looks. */
+  disarm(): Promise<void> {
+    return Promise.resolve();
+  }
+
   freeze(token: Token): ReturnType<Capture['freeze']> {
     return this.#calls.run(async () => {
       const frozen = await this.#operation.freeze(token);
@@ -81,7 +87,10 @@ export class StateCapture implements Capture {
     const file = { mode: 0o600, mtimeMs: Date.now() };
     await artifacts.file({ path: STATE_FILE, ...file }, once(state));
     if (definition !== null) await artifacts.file({ path: DEFINITION_FILE, ...file }, once(definition));
-    return { mark: this.#mark, engineFacts: { kind: this.#settings.role } };
+    return {
+      mark: this.#mark,
+      engineFacts: { kind: this.#settings.role, content: this.#operation.cut.content },
+    };
   }
 
   async abort(): Promise<void> {
@@ -101,12 +110,11 @@ export class StateCapture implements Capture {
     const { participant, id } = this.#operation;
     const { checkpoint } = this.#context;
     const { epoch = 0, counter = 0 } = parseCheckpointId(checkpoint) ?? {};
-    const { file, definition } = await participant.backUpDatabase({
-      operation: id,
-      checkpoint,
-      epoch,
-      counter,
-    });
+    const request = { operation: id, checkpoint, epoch, counter };
+    const { file, definition } = await whileUnavailable(
+      () => participant.backUpDatabase(request),
+      this.#calls.signal,
+    );
     this.#backup = join(this.#settings.data, file);
     const state = await readFile(this.#backup);
     const now = await participant.describe();

@@ -146,13 +146,3 @@ async function changesSince(client: Client): Promise<(file: string) => Promise<b
     return isChanged;
   };
 }
-
-/** What postgresql.auto.conf says of a setting, in force or not; null where it says nothing. */
-export async function readAutoConf(client: Client, name: string): Promise<string | null> {
-  const { rows } = await client.query<{ setting: string }>(
-    `SELECT setting FROM pg_file_settings
-      WHERE name = $1 AND sourcefile LIKE '%/postgresql.auto.conf' ORDER BY seqno DESC LIMIT 1`,
-    [name],
-  );
-  return rows[0]?.setting ?? null;
-}

@@ -1,6 +1,7 @@
 import { relocateUnsupported, type Capture, type CaptureContext, type Engine } from '../engine.ts';
 import { describePostgres, freeJournalBytes } from './describe.ts';
 import { diagnosePostgres } from './diagnose.ts';
+import { PostgresGuardian } from './guardian.ts';
 import { JournalRate } from './journal-rate.ts';
 import { ObserverCapture } from './observer-capture.ts';
 import { PrimaryCapture } from './primary-capture.ts';
@@ -12,7 +13,6 @@ import {
   stopPostgres,
 } from './restore/restore.ts';
 import type { PostgresSettings } from './settings.ts';
-import { PostgresGuardian } from './undo.ts';
 
 /** PostgreSQL 15 to 18: a primary is fenced, a hot standby is an observer. */
 export function createPostgresEngine(settings: PostgresSettings): Engine {
@@ -27,7 +27,7 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
       return description;
     },
     freeBytes: () => freeJournalBytes(settings),
-    diagnose: () => diagnosePostgres(settings),
+    diagnose: () => diagnosePostgres(settings, underWay.size > 0),
     capture(context: CaptureContext): Capture {
       const closed = (): void => void underWay.delete(context);
       underWay.add(context);
@@ -38,7 +38,7 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
     async undo(undo) {
       const guardian = new PostgresGuardian(settings);
       try {
-        await guardian.undo(undo);
+        return await guardian.undo(undo);
       } finally {
         await guardian.close();
       }

@@ -14,18 +14,20 @@ import { contractCall } from './contract-call.ts';
 import type { PostgresFacts } from './facts.ts';
 import { fenceLost } from './acknowledger.ts';
 import { armedNames, createFence, type Fence, type LastAcknowledgement } from './fence.ts';
+import { PostgresGuardian } from './guardian.ts';
 import { findLeak, parseSnapshot, type Sight } from './leak-proof.ts';
+import { PREPARE_STATEMENTS, type LookRow } from './look-statements.ts';
 import { fileEndingAt, formatLsn, parseLsn } from './lsn.ts';
-import { findPendingSettings, readAutoConf } from './pending-settings.ts';
+import { findPendingSettings } from './pending-settings.ts';
 import { readPrepared, type Prepared } from './prepared-transactions.ts';
 import { primaryFacts } from './primary-facts.ts';
-import { ReceivedJournal } from './received-journal.ts';
+import { ReceivedJournal, serverGone } from './received-journal.ts';
 import { restorePointName } from './restore-point.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
-import type { PrimaryUndo } from './standby-setting.ts';
-import { CONTROL_NAME, PostgresGuardian } from './undo.ts';
-import { waitUntil } from './wait-until.ts';
+import { namesInAutoConf, restoreStandbyNames, type PrimaryUndo } from './standby-setting.ts';
+import { CONTROL_NAME } from './undo.ts';
+import { settledInTime, waitUntil } from './wait-until.ts';
 
 /** What prepare leaves for the rest. */
 interface Capturing {
@@ -43,32 +45,9 @@ interface Held {
   readonly incarnation: string;
 }
 
-/** For a control session to answer, or to be known as lost. */
-const ASK_MS = 2000;
-const STARTED_AT = `to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt"`;
-
-/**
- * Parsed and planned long before, so that nothing is looked up in catalogues while clients wait. The mark is made
- * only where the last acknowledgement has been taken up: then the fence holds. The snapshot is from just before, so
- * that a commit let go by that acknowledgement may look as if it had passed the fence; its record lies before the mark.
- */
-const PREPARE_STATEMENTS = `
-  SET plan_cache_mode = force_generic_plan;
-  PREPARE stillpoint_mark(text, pg_lsn, integer) AS
-    SELECT pg_current_snapshot()::text AS snapshot,
-           CASE WHEN $2 IS NULL OR $2 = (SELECT flush_lsn FROM pg_stat_get_wal_senders() WHERE pid = $3)
-                THEN pg_create_restore_point($1)::text END AS position, ${STARTED_AT};
-  PREPARE stillpoint_look AS
-    SELECT pg_current_snapshot()::text AS snapshot, pg_current_wal_insert_lsn()::text AS position, ${STARTED_AT},
-           current_setting('synchronous_standby_names') AS names`;
-
-interface LookRow {
-  snapshot: string;
-  /** Null: no mark was made, the fence did not hold yet. */
-  position: string | null;
-  startedAt: string;
-  names: string;
-}
+const STOP_MS = 5000;
+/** For a session that is there and does not answer; another one is tried then. */
+const DISARM_MS = 1000;
 
 /** Captures a primary: base copy and journal, and the fence between. */
 export class PrimaryCapture implements Capture {
@@ -140,19 +119,10 @@ export class PrimaryCapture implements Capture {
     this.#journal?.release().catch(() => undefined);
     const own = agentDiskError(error, 'the journal cannot be kept');
     // A server that went away takes all of our sessions with it: then that is the cause.
-    const failure = await this.#serverGone().then((gone) => serverError(this.#settings, gone ?? own));
+    const failure = serverError(this.#settings, (await serverGone(this.#control)) ?? own);
     if (this.#cancelled.signal.aborted) return;
     this.#lost ??= failure;
     this.#context.lost(failure);
-  }
-
-  async #serverGone(): Promise<unknown> {
-    const late = new Promise<null>((resolve) => setTimeout(resolve, ASK_MS, null).unref());
-    const asked = this.#control?.query('SELECT').then(
-      () => null,
-      (error: unknown) => error,
-    );
-    return Promise.race([asked ?? null, late]);
   }
 
   arm(): Promise<{ incarnation: string }> {
@@ -165,13 +135,18 @@ export class PrimaryCapture implements Capture {
       // Written since preflight, perhaps hours ago: what comes now reloads it.
       const [pending] = (await findPendingSettings(control, this.#settings)).problems;
       if (pending !== undefined) throw new StillpointError(pending);
-      const inFile = await readAutoConf(control, 'synchronous_standby_names');
+      const inFile = (await namesInAutoConf(control, this.#settings.data))?.at(-1) ?? null;
       const undo: PrimaryUndo = {
         kind: 'primary',
         original: facts.standbyNames,
         inAutoConf: inFile !== null,
         ...(inFile !== null && inFile !== facts.standbyNames && { inFile }),
         armed: armedNames(facts.standbyNames),
+        server: {
+          systemIdentifier: facts.systemIdentifier,
+          startedAt: facts.startedAt,
+          timeline: journal.receiver.timeline,
+        },
       };
       // Its owner may have changed the setting since an earlier attempt.
       if (!sameSetting(this.#fenceUndo, undo)) await this.#dropFence();
@@ -179,13 +154,33 @@ export class PrimaryCapture implements Capture {
       this.#undo = undo;
       await this.#save(undo);
       signal.throwIfAborted();
-      this.#fence ??= createFence({ settings: this.#settings, control, undo, signal });
+      this.#fence ??= createFence({
+        settings: this.#settings,
+        control,
+        undo,
+        signal,
+        lost: () => void this.#disarmLost(control),
+      });
       this.#fenceUndo = undo;
       await this.#fence.arm();
       // Planned and run once now, behind a fence that is not there, so that the freeze finds everything in memory.
       await control.query("EXECUTE stillpoint_mark('', '0/0', 0); EXECUTE stillpoint_look");
       signal.throwIfAborted();
       return { incarnation: incarnationOf(facts) };
+    });
+  }
+
+  disarm(): Promise<void> {
+    return this.#working(async () => {
+      const undo = this.#undo;
+      if (undo === null) return;
+      // An arm that failed may have come no further than the undo.
+      if (this.#fence === null) await restoreStandbyNames(this.#ready().control, undo);
+      else await this.#fence.disarm();
+      // Whatever of it failed, the next arm begins with a new one.
+      await this.#dropFence();
+      await this.#save(null);
+      this.#undo = null;
     });
   }
 
@@ -242,7 +237,8 @@ export class PrimaryCapture implements Capture {
       }
       const { rows } = await control.query<LookRow>('EXECUTE stillpoint_look');
       const { sight, incarnation } = this.#seen(rows[0]);
-      const changed = !this.#undo.armed.includes(rows[0]?.names ?? '');
+      // Of a fence that was lost the names were put back by ourselves.
+      const changed = fence.broken() === null && !this.#undo.armed.includes(rows[0]?.names ?? '');
       const lost = await this.#open(fence, changed, released);
       await this.#save(null);
       this.#undo = null;
@@ -308,6 +304,9 @@ export class PrimaryCapture implements Capture {
       }),
     );
     this.#fence?.release();
+    // Slot, stream and copy cost the server and this host more with every minute; an undo may take its time. The
+    // fence stays until it is done: released, it lets every commit go on.
+    await this.#stopReceiving();
     await this.#saving.catch(() => undefined);
     if (this.#undo !== null) await this.#guardian.undo(this.#undo);
     await this.#save(null);
@@ -317,10 +316,44 @@ export class PrimaryCapture implements Capture {
 
   async close(): Promise<void> {
     await this.#dropFence();
-    await this.#journal?.release();
+    await this.#stopReceiving();
     await this.#guardian.close();
     this.#control?.end().catch(() => undefined);
     this.#closed();
+  }
+
+  /** Its slot goes with its connection, at once; a disk that hangs keeps nobody waiting. */
+  async #stopReceiving(): Promise<void> {
+    const stopped = this.#journal?.release() ?? Promise.resolve();
+    await settledInTime('the journal receiver to stop', stopped, STOP_MS).catch(() => undefined);
+  }
+
+  /**
+   * The stream that is the fence is gone while the server waits for its word: every commit hangs from now on, and this
+   * attempt is lost. So the setting is put back at once, whatever the others of the grid are at; whoever asks for the
+   * next step is told. The freeze record stays until then.
+   */
+  async #disarmLost(control: Client): Promise<void> {
+    const undo = this.#undo;
+    const isOver = (): boolean => undo === null || this.#undo !== undo || this.#cancelled.signal.aborted;
+    while (undo !== null && !isOver()) {
+      try {
+        return await settledInTime(
+          'the setting to be put back',
+          restoreStandbyNames(control, undo),
+          DISARM_MS,
+        );
+      } catch {
+        // The server was restarted, as a rule: its session is gone with the stream.
+        if (isOver()) return;
+      }
+      const isDone = await this.#guardian.undo(undo).then(
+        () => true,
+        () => false,
+      );
+      if (isDone) return;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
   }
 
   async #dropFence(): Promise<void> {

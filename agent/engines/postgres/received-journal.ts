@@ -1,3 +1,4 @@
+import type { Client } from 'pg';
 import type { CaptureContext } from '../engine.ts';
 import { storeHistories } from './collect.ts';
 import { JournalReceiver } from './journal-receiver.ts';
@@ -6,6 +7,9 @@ import { JournalStore } from './journal-store.ts';
 import type { Lsn } from './lsn.ts';
 import type { ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
+
+/** For a session to answer, or to be known as lost. */
+const ASK_MS = 2000;
 
 /**
  * The journal of one capture, on its way: the server keeps what was not received (the slot), the spool what is not
@@ -87,4 +91,14 @@ export class ReceivedJournal {
     this.store.stop();
     await this.receiver.stop();
   }
+}
+
+/** Why a session of ours has ended; null where it has not, or nobody can tell soon. */
+export async function serverGone(control: Client | null): Promise<unknown> {
+  const late = new Promise<null>((resolve) => setTimeout(resolve, ASK_MS, null).unref());
+  const asked = control?.query('SELECT').then(
+    () => null,
+    (error: unknown) => error,
+  );
+  return Promise.race([asked ?? null, late]);
 }

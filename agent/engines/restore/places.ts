@@ -1,4 +1,4 @@
-import { access, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
@@ -91,11 +91,15 @@ async function forget(data: string): Promise<void> {
   await syncDirectory(dirname(data));
 }
 
+/** Only what the system says is absent is: a disk that does not answer, or a path that is not ours to enter, rejects. */
 export async function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw error;
+  }
 }
 
 export async function syncDirectory(path: string): Promise<void> {

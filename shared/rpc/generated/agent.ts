@@ -38,6 +38,7 @@ export interface CoordinatorMessage {
     | { $case: "raiseEpoch"; value: RaiseEpoch }
     | { $case: "readLocal"; value: ReadLocal }
     | { $case: "salvage"; value: Salvage }
+    | { $case: "joinLineage"; value: JoinLineage }
     | undefined;
 }
 
@@ -107,6 +108,12 @@ export interface RaiseEpoch {
   epoch: number;
 }
 
+/** The checkpoints of this host's grid are of this lineage from now on. */
+export interface JoinLineage {
+  id: number;
+  lineage: string;
+}
+
 export interface Release {
   id: number;
 }
@@ -129,6 +136,8 @@ export interface MemberCommand {
     | { $case: "renew"; value: Renew }
     | { $case: "collect"; value: Collect }
     | { $case: "abort"; value: Abort }
+    | { $case: "pause"; value: Pause }
+    | { $case: "disarm"; value: Disarm }
     | undefined;
 }
 
@@ -136,6 +145,16 @@ export interface Prepare {
   checkpoint: string;
   /** Refuse clients' writes from now until the member has collected, or the operation ends. */
   maintenance: boolean;
+}
+
+/** To observers, before the arm: show nothing newer from now on. Nobody is held, so it may take minutes. */
+export interface Pause {
+  token: Token | undefined;
+}
+
+/** The attempt is given up before its freeze: be as before the arm, keep what is prepared. */
+export interface Disarm {
+  token: Token | undefined;
 }
 
 export interface Arm {
@@ -251,6 +270,7 @@ export interface AgentMessage {
     | { $case: "settled"; value: Settled }
     | { $case: "localCheckpoint"; value: LocalCheckpoint }
     | { $case: "salvaged"; value: Salvaged }
+    | { $case: "claimed"; value: Claimed }
     | undefined;
 }
 
@@ -275,6 +295,8 @@ export interface HostDescription {
   highestCounter: number;
   stateFreeBytes: bigint;
   members: MemberDescription[];
+  /** Absent where the host has none yet. */
+  lineage?: string | undefined;
 }
 
 export interface MemberDescription {
@@ -381,6 +403,13 @@ export interface SalvagedMember {
   storedBytes: bigint;
 }
 
+/** Answer to Claim. */
+export interface Claimed {
+  id: number;
+  /** The agent has kept the work of this operation, whose stream was lost. */
+  resumed: boolean;
+}
+
 export interface Done {
   id: number;
 }
@@ -419,10 +448,24 @@ export interface MemberAnswer {
     | { $case: "aborted"; value: Aborted }
     | { $case: "failed"; value: MemberFailed }
     | { $case: "refused"; value: Refused }
+    | { $case: "paused"; value: Paused }
+    | { $case: "disarmed"; value: Disarmed }
     | undefined;
 }
 
 export interface Prepared {
+}
+
+export interface Paused {
+  token: Token | undefined;
+}
+
+export interface Disarmed {
+  token:
+    | Token
+    | undefined;
+  /** Set where the arm failed, and nobody had asked. */
+  failure: Failure | undefined;
 }
 
 export interface Armed {
@@ -514,6 +557,8 @@ export interface Progress {
   phase: string;
   bytesDone: bigint;
   bytesTotal: bigint;
+  /** What it waits for, in words; empty where it does not wait. */
+  waitsFor: string;
 }
 
 /** The stream as a whole is refused, and ends. */
@@ -569,6 +614,9 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
         break;
       case "salvage":
         Salvage.encode(message.message.value, writer.uint32(114).fork()).join();
+        break;
+      case "joinLineage":
+        JoinLineage.encode(message.message.value, writer.uint32(242).fork()).join();
         break;
     }
     return writer;
@@ -699,6 +747,14 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
             message.message = { $case: "salvage", value: Salvage.decode(reader, reader.uint32()) };
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.message = { $case: "joinLineage", value: JoinLineage.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -753,6 +809,10 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
         ? { $case: "readLocal", value: ReadLocal.fromJSON(object.read_local) }
         : isSet(object.salvage)
         ? { $case: "salvage", value: Salvage.fromJSON(object.salvage) }
+        : isSet(object.joinLineage)
+        ? { $case: "joinLineage", value: JoinLineage.fromJSON(object.joinLineage) }
+        : isSet(object.join_lineage)
+        ? { $case: "joinLineage", value: JoinLineage.fromJSON(object.join_lineage) }
         : undefined,
     };
   },
@@ -787,6 +847,8 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       obj.readLocal = ReadLocal.toJSON(message.message.value);
     } else if (message.message?.$case === "salvage") {
       obj.salvage = Salvage.toJSON(message.message.value);
+    } else if (message.message?.$case === "joinLineage") {
+      obj.joinLineage = JoinLineage.toJSON(message.message.value);
     }
     return obj;
   },
@@ -878,6 +940,12 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "salvage": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "salvage", value: Salvage.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "joinLineage": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "joinLineage", value: JoinLineage.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1808,6 +1876,91 @@ export const RaiseEpoch: MessageFns<RaiseEpoch> = {
   },
 };
 
+function createBaseJoinLineage(): JoinLineage {
+  return { id: 0, lineage: "" };
+}
+
+export const JoinLineage: MessageFns<JoinLineage> = {
+  encode(message: JoinLineage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.lineage !== "") {
+      writer.uint32(18).string(message.lineage);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JoinLineage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJoinLineage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.lineage = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): JoinLineage {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      lineage: isSet(object.lineage) ? globalThis.String(object.lineage) : "",
+    };
+  },
+
+  toJSON(message: JoinLineage): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.lineage !== "") {
+      obj.lineage = message.lineage;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<JoinLineage>): JoinLineage {
+    return JoinLineage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JoinLineage>): JoinLineage {
+    const message = createBaseJoinLineage();
+    message.id = object.id ?? 0;
+    message.lineage = object.lineage ?? "";
+    return message;
+  },
+};
+
 function createBaseRelease(): Release {
   return { id: 0 };
 }
@@ -2007,6 +2160,12 @@ export const MemberCommand: MessageFns<MemberCommand> = {
       case "abort":
         Abort.encode(message.command.value, writer.uint32(66).fork()).join();
         break;
+      case "pause":
+        Pause.encode(message.command.value, writer.uint32(74).fork()).join();
+        break;
+      case "disarm":
+        Disarm.encode(message.command.value, writer.uint32(82).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2088,6 +2247,22 @@ export const MemberCommand: MessageFns<MemberCommand> = {
             message.command = { $case: "abort", value: Abort.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.command = { $case: "pause", value: Pause.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.command = { $case: "disarm", value: Disarm.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2117,6 +2292,10 @@ export const MemberCommand: MessageFns<MemberCommand> = {
         ? { $case: "collect", value: Collect.fromJSON(object.collect) }
         : isSet(object.abort)
         ? { $case: "abort", value: Abort.fromJSON(object.abort) }
+        : isSet(object.pause)
+        ? { $case: "pause", value: Pause.fromJSON(object.pause) }
+        : isSet(object.disarm)
+        ? { $case: "disarm", value: Disarm.fromJSON(object.disarm) }
         : undefined,
     };
   },
@@ -2140,6 +2319,10 @@ export const MemberCommand: MessageFns<MemberCommand> = {
       obj.collect = Collect.toJSON(message.command.value);
     } else if (message.command?.$case === "abort") {
       obj.abort = Abort.toJSON(message.command.value);
+    } else if (message.command?.$case === "pause") {
+      obj.pause = Pause.toJSON(message.command.value);
+    } else if (message.command?.$case === "disarm") {
+      obj.disarm = Disarm.toJSON(message.command.value);
     }
     return obj;
   },
@@ -2190,6 +2373,18 @@ export const MemberCommand: MessageFns<MemberCommand> = {
       case "abort": {
         if (object.command?.value !== undefined && object.command?.value !== null) {
           message.command = { $case: "abort", value: Abort.fromPartial(object.command.value) };
+        }
+        break;
+      }
+      case "pause": {
+        if (object.command?.value !== undefined && object.command?.value !== null) {
+          message.command = { $case: "pause", value: Pause.fromPartial(object.command.value) };
+        }
+        break;
+      }
+      case "disarm": {
+        if (object.command?.value !== undefined && object.command?.value !== null) {
+          message.command = { $case: "disarm", value: Disarm.fromPartial(object.command.value) };
         }
         break;
       }
@@ -2279,6 +2474,140 @@ export const Prepare: MessageFns<Prepare> = {
     const message = createBasePrepare();
     message.checkpoint = object.checkpoint ?? "";
     message.maintenance = object.maintenance ?? false;
+    return message;
+  },
+};
+
+function createBasePause(): Pause {
+  return { token: undefined };
+}
+
+export const Pause: MessageFns<Pause> = {
+  encode(message: Pause, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== undefined) {
+      Token.encode(message.token, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Pause {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePause();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = Token.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Pause {
+    return { token: isSet(object.token) ? Token.fromJSON(object.token) : undefined };
+  },
+
+  toJSON(message: Pause): unknown {
+    const obj: any = {};
+    if (message.token !== undefined) {
+      obj.token = Token.toJSON(message.token);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Pause>): Pause {
+    return Pause.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Pause>): Pause {
+    const message = createBasePause();
+    message.token = (object.token !== undefined && object.token !== null) ? Token.fromPartial(object.token) : undefined;
+    return message;
+  },
+};
+
+function createBaseDisarm(): Disarm {
+  return { token: undefined };
+}
+
+export const Disarm: MessageFns<Disarm> = {
+  encode(message: Disarm, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== undefined) {
+      Token.encode(message.token, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Disarm {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDisarm();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = Token.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Disarm {
+    return { token: isSet(object.token) ? Token.fromJSON(object.token) : undefined };
+  },
+
+  toJSON(message: Disarm): unknown {
+    const obj: any = {};
+    if (message.token !== undefined) {
+      obj.token = Token.toJSON(message.token);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Disarm>): Disarm {
+    return Disarm.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Disarm>): Disarm {
+    const message = createBaseDisarm();
+    message.token = (object.token !== undefined && object.token !== null) ? Token.fromPartial(object.token) : undefined;
     return message;
   },
 };
@@ -3857,6 +4186,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "salvaged":
         Salvaged.encode(message.message.value, writer.uint32(98).fork()).join();
         break;
+      case "claimed":
+        Claimed.encode(message.message.value, writer.uint32(106).fork()).join();
+        break;
     }
     return writer;
   },
@@ -3970,6 +4302,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "salvaged", value: Salvaged.decode(reader, reader.uint32()) };
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.message = { $case: "claimed", value: Claimed.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4012,6 +4352,8 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         ? { $case: "localCheckpoint", value: LocalCheckpoint.fromJSON(object.local_checkpoint) }
         : isSet(object.salvaged)
         ? { $case: "salvaged", value: Salvaged.fromJSON(object.salvaged) }
+        : isSet(object.claimed)
+        ? { $case: "claimed", value: Claimed.fromJSON(object.claimed) }
         : undefined,
     };
   },
@@ -4042,6 +4384,8 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       obj.localCheckpoint = LocalCheckpoint.toJSON(message.message.value);
     } else if (message.message?.$case === "salvaged") {
       obj.salvaged = Salvaged.toJSON(message.message.value);
+    } else if (message.message?.$case === "claimed") {
+      obj.claimed = Claimed.toJSON(message.message.value);
     }
     return obj;
   },
@@ -4121,6 +4465,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "salvaged": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "salvaged", value: Salvaged.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "claimed": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "claimed", value: Claimed.fromPartial(object.message.value) };
         }
         break;
       }
@@ -4362,7 +4712,16 @@ export const Described: MessageFns<Described> = {
 };
 
 function createBaseHostDescription(): HostDescription {
-  return { host: "", grid: "", agentVersion: "", highestEpoch: 0, highestCounter: 0, stateFreeBytes: 0n, members: [] };
+  return {
+    host: "",
+    grid: "",
+    agentVersion: "",
+    highestEpoch: 0,
+    highestCounter: 0,
+    stateFreeBytes: 0n,
+    members: [],
+    lineage: undefined,
+  };
 }
 
 export const HostDescription: MessageFns<HostDescription> = {
@@ -4390,6 +4749,9 @@ export const HostDescription: MessageFns<HostDescription> = {
     }
     for (const v of message.members) {
       MemberDescription.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.lineage !== undefined) {
+      writer.uint32(162).string(message.lineage);
     }
     return writer;
   },
@@ -4463,6 +4825,14 @@ export const HostDescription: MessageFns<HostDescription> = {
             message.members.push(MemberDescription.decode(reader, reader.uint32()));
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.lineage = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4502,6 +4872,7 @@ export const HostDescription: MessageFns<HostDescription> = {
       members: globalThis.Array.isArray(object?.members)
         ? object.members.map((e: any) => MemberDescription.fromJSON(e))
         : [],
+      lineage: isSet(object.lineage) ? globalThis.String(object.lineage) : undefined,
     };
   },
 
@@ -4528,6 +4899,9 @@ export const HostDescription: MessageFns<HostDescription> = {
     if (message.members?.length) {
       obj.members = message.members.map((e) => MemberDescription.toJSON(e));
     }
+    if (message.lineage !== undefined) {
+      obj.lineage = message.lineage;
+    }
     return obj;
   },
 
@@ -4545,6 +4919,7 @@ export const HostDescription: MessageFns<HostDescription> = {
       ? BigInt(object.stateFreeBytes)
       : 0n;
     message.members = object.members?.map((e) => MemberDescription.fromPartial(e)) || [];
+    message.lineage = object.lineage ?? undefined;
     return message;
   },
 };
@@ -6117,6 +6492,91 @@ export const SalvagedMember: MessageFns<SalvagedMember> = {
   },
 };
 
+function createBaseClaimed(): Claimed {
+  return { id: 0, resumed: false };
+}
+
+export const Claimed: MessageFns<Claimed> = {
+  encode(message: Claimed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.resumed !== false) {
+      writer.uint32(16).bool(message.resumed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Claimed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClaimed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.resumed = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Claimed {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      resumed: isSet(object.resumed) ? globalThis.Boolean(object.resumed) : false,
+    };
+  },
+
+  toJSON(message: Claimed): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.resumed !== false) {
+      obj.resumed = message.resumed;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Claimed>): Claimed {
+    return Claimed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Claimed>): Claimed {
+    const message = createBaseClaimed();
+    message.id = object.id ?? 0;
+    message.resumed = object.resumed ?? false;
+    return message;
+  },
+};
+
 function createBaseDone(): Done {
   return { id: 0 };
 }
@@ -6560,6 +7020,12 @@ export const MemberAnswer: MessageFns<MemberAnswer> = {
       case "refused":
         Refused.encode(message.answer.value, writer.uint32(82).fork()).join();
         break;
+      case "paused":
+        Paused.encode(message.answer.value, writer.uint32(90).fork()).join();
+        break;
+      case "disarmed":
+        Disarmed.encode(message.answer.value, writer.uint32(98).fork()).join();
+        break;
     }
     return writer;
   },
@@ -6657,6 +7123,22 @@ export const MemberAnswer: MessageFns<MemberAnswer> = {
             message.answer = { $case: "refused", value: Refused.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.answer = { $case: "paused", value: Paused.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.answer = { $case: "disarmed", value: Disarmed.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6690,6 +7172,10 @@ export const MemberAnswer: MessageFns<MemberAnswer> = {
         ? { $case: "failed", value: MemberFailed.fromJSON(object.failed) }
         : isSet(object.refused)
         ? { $case: "refused", value: Refused.fromJSON(object.refused) }
+        : isSet(object.paused)
+        ? { $case: "paused", value: Paused.fromJSON(object.paused) }
+        : isSet(object.disarmed)
+        ? { $case: "disarmed", value: Disarmed.fromJSON(object.disarmed) }
         : undefined,
     };
   },
@@ -6717,6 +7203,10 @@ export const MemberAnswer: MessageFns<MemberAnswer> = {
       obj.failed = MemberFailed.toJSON(message.answer.value);
     } else if (message.answer?.$case === "refused") {
       obj.refused = Refused.toJSON(message.answer.value);
+    } else if (message.answer?.$case === "paused") {
+      obj.paused = Paused.toJSON(message.answer.value);
+    } else if (message.answer?.$case === "disarmed") {
+      obj.disarmed = Disarmed.toJSON(message.answer.value);
     }
     return obj;
   },
@@ -6782,6 +7272,18 @@ export const MemberAnswer: MessageFns<MemberAnswer> = {
         }
         break;
       }
+      case "paused": {
+        if (object.answer?.value !== undefined && object.answer?.value !== null) {
+          message.answer = { $case: "paused", value: Paused.fromPartial(object.answer.value) };
+        }
+        break;
+      }
+      case "disarmed": {
+        if (object.answer?.value !== undefined && object.answer?.value !== null) {
+          message.answer = { $case: "disarmed", value: Disarmed.fromPartial(object.answer.value) };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -6835,6 +7337,160 @@ export const Prepared: MessageFns<Prepared> = {
   },
   fromPartial(_: DeepPartial<Prepared>): Prepared {
     const message = createBasePrepared();
+    return message;
+  },
+};
+
+function createBasePaused(): Paused {
+  return { token: undefined };
+}
+
+export const Paused: MessageFns<Paused> = {
+  encode(message: Paused, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== undefined) {
+      Token.encode(message.token, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Paused {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePaused();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = Token.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Paused {
+    return { token: isSet(object.token) ? Token.fromJSON(object.token) : undefined };
+  },
+
+  toJSON(message: Paused): unknown {
+    const obj: any = {};
+    if (message.token !== undefined) {
+      obj.token = Token.toJSON(message.token);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Paused>): Paused {
+    return Paused.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Paused>): Paused {
+    const message = createBasePaused();
+    message.token = (object.token !== undefined && object.token !== null) ? Token.fromPartial(object.token) : undefined;
+    return message;
+  },
+};
+
+function createBaseDisarmed(): Disarmed {
+  return { token: undefined, failure: undefined };
+}
+
+export const Disarmed: MessageFns<Disarmed> = {
+  encode(message: Disarmed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== undefined) {
+      Token.encode(message.token, writer.uint32(10).fork()).join();
+    }
+    if (message.failure !== undefined) {
+      Failure.encode(message.failure, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Disarmed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDisarmed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = Token.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Disarmed {
+    return {
+      token: isSet(object.token) ? Token.fromJSON(object.token) : undefined,
+      failure: isSet(object.failure) ? Failure.fromJSON(object.failure) : undefined,
+    };
+  },
+
+  toJSON(message: Disarmed): unknown {
+    const obj: any = {};
+    if (message.token !== undefined) {
+      obj.token = Token.toJSON(message.token);
+    }
+    if (message.failure !== undefined) {
+      obj.failure = Failure.toJSON(message.failure);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Disarmed>): Disarmed {
+    return Disarmed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Disarmed>): Disarmed {
+    const message = createBaseDisarmed();
+    message.token = (object.token !== undefined && object.token !== null) ? Token.fromPartial(object.token) : undefined;
+    message.failure = (object.failure !== undefined && object.failure !== null)
+      ? Failure.fromPartial(object.failure)
+      : undefined;
     return message;
   },
 };
@@ -8200,7 +8856,7 @@ export const PreparedTransaction: MessageFns<PreparedTransaction> = {
 };
 
 function createBaseProgress(): Progress {
-  return { member: "", phase: "", bytesDone: 0n, bytesTotal: 0n };
+  return { member: "", phase: "", bytesDone: 0n, bytesTotal: 0n, waitsFor: "" };
 }
 
 export const Progress: MessageFns<Progress> = {
@@ -8222,6 +8878,9 @@ export const Progress: MessageFns<Progress> = {
         throw new globalThis.Error("value provided for field message.bytesTotal of type uint64 too large");
       }
       writer.uint32(32).uint64(message.bytesTotal);
+    }
+    if (message.waitsFor !== "") {
+      writer.uint32(42).string(message.waitsFor);
     }
     return writer;
   },
@@ -8271,6 +8930,14 @@ export const Progress: MessageFns<Progress> = {
             message.bytesTotal = reader.uint64() as bigint;
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.waitsFor = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8297,6 +8964,11 @@ export const Progress: MessageFns<Progress> = {
         : isSet(object.bytes_total)
         ? BigInt(object.bytes_total)
         : 0n,
+      waitsFor: isSet(object.waitsFor)
+        ? globalThis.String(object.waitsFor)
+        : isSet(object.waits_for)
+        ? globalThis.String(object.waits_for)
+        : "",
     };
   },
 
@@ -8314,6 +8986,9 @@ export const Progress: MessageFns<Progress> = {
     if (message.bytesTotal !== 0n) {
       obj.bytesTotal = message.bytesTotal.toString();
     }
+    if (message.waitsFor !== "") {
+      obj.waitsFor = message.waitsFor;
+    }
     return obj;
   },
 
@@ -8328,6 +9003,7 @@ export const Progress: MessageFns<Progress> = {
     message.bytesTotal = (object.bytesTotal !== undefined && object.bytesTotal !== null)
       ? BigInt(object.bytesTotal)
       : 0n;
+    message.waitsFor = object.waitsFor ?? "";
     return message;
   },
 };
@@ -8406,7 +9082,8 @@ export type AgentServiceService = typeof AgentServiceService;
 export const AgentServiceService = {
   /**
    * The whole conversation. The coordinator opens it long before the freeze, so that nothing has to be set up
-   * while members are held. When it ends, for whatever reason, the agent aborts what it carried.
+   * while members are held. When it ends, for whatever reason, the agent aborts what it carried; only what was prepared
+   * and never armed is kept for a while, for a new stream of the same operation.
    */
   operate: {
     path: "/stillpoint.agent.v1.AgentService/Operate" as const,
@@ -8422,7 +9099,8 @@ export const AgentServiceService = {
 export interface AgentServiceServer extends UntypedServiceImplementation {
   /**
    * The whole conversation. The coordinator opens it long before the freeze, so that nothing has to be set up
-   * while members are held. When it ends, for whatever reason, the agent aborts what it carried.
+   * while members are held. When it ends, for whatever reason, the agent aborts what it carried; only what was prepared
+   * and never armed is kept for a while, for a new stream of the same operation.
    */
   operate: handleBidiStreamingCall<CoordinatorMessage, AgentMessage>;
 }
@@ -8430,7 +9108,8 @@ export interface AgentServiceServer extends UntypedServiceImplementation {
 export interface AgentServiceClient extends Client {
   /**
    * The whole conversation. The coordinator opens it long before the freeze, so that nothing has to be set up
-   * while members are held. When it ends, for whatever reason, the agent aborts what it carried.
+   * while members are held. When it ends, for whatever reason, the agent aborts what it carried; only what was prepared
+   * and never armed is kept for a while, for a new stream of the same operation.
    */
   operate(): ClientDuplexStream<CoordinatorMessage, AgentMessage>;
   operate(options: Partial<CallOptions>): ClientDuplexStream<CoordinatorMessage, AgentMessage>;
