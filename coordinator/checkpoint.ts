@@ -148,6 +148,7 @@ class CheckpointCreation {
       repositoryId: repository.id,
       repositoryFreeBytes: await repository.freeBytes(),
       hasEarlierCheckpoint: highest.counter > 0,
+      earlier: await this.#newestValid(),
     });
     const lineage = lineageToCreate({
       hosts: described.map(({ host }) => host),
@@ -167,6 +168,12 @@ class CheckpointCreation {
       for (const member of host.members) addressOf.set(member.name, connections[index]?.address ?? '');
     });
     return { report, epoch: known.epoch, counter: known.counter + 1, lineage, addressOf };
+  }
+
+  /** Newest first, so the first of them that is valid. What cannot be listed says nothing of this checkpoint. */
+  async #newestValid(): Promise<GridManifest | null> {
+    const entries = await this.#repository.list(this.#input.gridFile.grid).catch(() => []);
+    return entries.find(({ state }) => state === 'valid')?.manifest ?? null;
   }
 
   async #create(

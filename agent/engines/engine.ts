@@ -27,6 +27,9 @@ export interface Engine {
   /** Deeper checks for `grid doctor`: privileges, settings, directories. Empty when all is well. */
   diagnose(signal: AbortSignal): Promise<Finding[]>;
 
+  /** What is free on the disk to which the member writes its journal; null where there is none, or it cannot be seen. */
+  freeBytes(): Promise<number | null>;
+
   /** Begins a capture. Touches nothing yet. */
   capture(context: CaptureContext): Capture;
 
@@ -122,6 +125,11 @@ export interface CaptureContext {
   /** Stores artifacts in the repository. Usable from `prepare` to the end of `collect`. */
   readonly artifacts: ArtifactSink;
   readonly progress: (bytesDone: number, bytesTotal: number) => void;
+  /**
+   * What was prepared is lost, or must not go on, and no call is needed to say so: everything ends now, with this
+   * cause, and `abort` follows. The capture has let go already of what would harm its server.
+   */
+  lost(error: unknown): void;
   /**
    * Makes the undo durable in the freeze record and known to the guard; resolves when both hold. Must be
    * awaited before the first change that the undo takes back. `null`: nothing is left to undo.

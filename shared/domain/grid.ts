@@ -78,6 +78,10 @@ export interface MemberDescription {
   readonly dataIdentity: string;
   /** Estimate of the bytes that a checkpoint must read. */
   readonly sizeBytes: number;
+  /** Journal that it writes while a checkpoint is taken; 0 where that is not known, or none is stored. */
+  readonly journalBytesPerSecond: number;
+  /** Its base copy is no faster, by its agent's file; 0: as fast as it comes. */
+  readonly copyBytesPerSecond: number;
   /** Fit for a checkpoint? What is wrong otherwise; each refuses in preflight. */
   readonly problems: readonly Failure[];
   /** What an operator should know, but nothing that stops a checkpoint. */

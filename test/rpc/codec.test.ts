@@ -159,6 +159,8 @@ const plainMember = {
   version: text,
   dataIdentity: text,
   sizeBytes: count,
+  journalBytesPerSecond: count,
+  copyBytesPerSecond: count,
   problems: fc.array(failure, { maxLength: 2 }),
   warnings: fc.array(text, { maxLength: 2 }),
   dataDirectory: text,

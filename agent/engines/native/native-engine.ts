@@ -1,3 +1,4 @@
+import { freeBytesAt } from '../../room-watch.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { DefinedProcess } from '../../../shared/domain/grid.ts';
 import { relocateUnsupported, type Capture, type CaptureContext, type Engine } from '../engine.ts';
@@ -35,6 +36,7 @@ export function createNativeEngine(settings: NativeSettings): Engine {
       isObserver = description.freezeKind === 'observer';
       return description;
     },
+    freeBytes: () => freeBytesAt(settings.data),
     diagnose: () => diagnoseNative(settings),
     capture(context) {
       const capture = captureOf(context);

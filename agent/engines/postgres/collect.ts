@@ -1,56 +1,20 @@
 import { createReadStream } from 'node:fs';
-import { open, readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from 'pg';
 import type { ArtifactSink } from '../engine.ts';
 import type { JournalReceiver } from './journal-receiver.ts';
-import { segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
 
-const READ_BYTES = 1024 * 1024;
-
-/**
- * Stores every journal file from the start of the base copy to the mark, whole files, with zeros from the
- * mark on: nothing that restores this checkpoint can replay past its mark.
- */
-export async function storeJournal(
+/** History files of earlier timelines, as the receiver was given them. */
+export async function storeHistories(
   artifacts: ArtifactSink,
-  receiver: JournalReceiver,
-  start: Lsn,
-  mark: Lsn,
+  histories: JournalReceiver['histories'],
 ): Promise<void> {
-  const { segmentBytes, timeline, directory } = receiver;
-  const last = segmentOf(mark - 1n, segmentBytes);
-  for (let segment = segmentOf(start, segmentBytes); segment <= last; segment += 1n) {
-    const name = segmentName(segment, timeline, segmentBytes);
-    const upTo = Number(mark - segmentStart(segment, segmentBytes));
-    const content = cutFile(join(directory, name), Math.min(segmentBytes, upTo), segmentBytes);
-    await artifacts.file({ path: `journal/${name}`, mode: 0o600, mtimeMs: Date.now() }, content);
-  }
-  for (const { name, content } of receiver.histories) {
+  for (const { name, content } of histories) {
     await artifacts.file(
       { path: `journal/${name}`, mode: 0o600, mtimeMs: Date.now() },
       once(Buffer.from(content)),
     );
-  }
-}
-
-/** The first `keep` bytes of the file, then zeros up to `length`. */
-async function* cutFile(path: string, keep: number, length: number): AsyncIterable<Uint8Array> {
-  const file = await open(path, 'r');
-  try {
-    for (let at = 0; at < length; at += READ_BYTES) {
-      const block = Buffer.alloc(Math.min(READ_BYTES, length - at));
-      const wanted = Math.max(0, Math.min(block.length, keep - at));
-      let done = 0;
-      while (done < wanted) {
-        const { bytesRead } = await file.read(block, done, wanted - done, at + done);
-        if (bytesRead === 0) throw new Error(`${path} ends at ${at + done}, before the mark at ${keep}`);
-        done += bytesRead;
-      }
-      yield block;
-    }
-  } finally {
-    await file.close();
   }
 }
 

@@ -102,7 +102,7 @@ export function connectionError(settings: ConnectionSettings, error: unknown): S
   if (code === '53300')
     return as(
       'postgres-connections',
-      'raise max_connections or max_wal_senders: a checkpoint needs four connections and three wal senders',
+      'raise max_connections or max_wal_senders: a checkpoint needs five connections and three wal senders',
     );
   if (code === '57P03') return as('postgres-starting', 'wait until it accepts connections');
   if (code.startsWith('57P') || LOST.test(message))

@@ -4,13 +4,16 @@ import type { Client } from 'pg';
 import { failureOf, type Failure } from '../../../shared/domain/errors.ts';
 import type { MemberDescription } from '../../../shared/domain/grid.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
+import { freeBytesAt } from '../../room-watch.ts';
 import { STANDBY_NAME } from './acknowledger.ts';
 import { connect, serverError } from './connection.ts';
 import { ABSENT_STANDBY } from './fence.ts';
+import type { JournalRate } from './journal-rate.ts';
+import { findPendingSettings } from './pending-settings.ts';
 import { missingPrivileges } from './privileges.ts';
 import { ReplicationConnection } from './replication-connection.ts';
 import { isPostgresRunning } from './restore/restore.ts';
-import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
+import { incarnationOf, readServerFacts, readSizeBytes, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
 import { namesStandby } from './standby-names.ts';
 import { asynchronousSubscriptions } from './subscriptions.ts';
@@ -20,6 +23,7 @@ const OLDEST = 15;
 const NEWEST = 18;
 /** Acknowledgement, journal and base copy. */
 const SENDERS_NEEDED = 3;
+const SIZE_LIMIT_MS = 2000;
 
 /**
  * Looks at the server, changes nothing. A server that is down is described as such, with what its files say;
@@ -28,8 +32,11 @@ const SENDERS_NEEDED = 3;
  */
 export async function describePostgres(
   settings: PostgresSettings,
-  signal: AbortSignal,
-  busy: boolean,
+  {
+    signal,
+    busy,
+    journalRate,
+  }: { readonly signal: AbortSignal; readonly busy: boolean; readonly journalRate: JournalRate },
 ): Promise<MemberDescription> {
   let client: Client;
   try {
@@ -42,6 +49,12 @@ export async function describePostgres(
   signal.addEventListener('abort', abort, { once: true });
   try {
     const facts = await readServerFacts(client);
+    const problems = await findProblems(client, settings, facts, busy);
+    // A standby is not reloaded; one that is armed has our own setting in its files.
+    const pending =
+      problems.length > 0 || facts.inRecovery || busy
+        ? { problems: [], warnings: [] }
+        : await findPendingSettings(client, settings);
     return {
       ...unknown(settings),
       running: true,
@@ -50,9 +63,13 @@ export async function describePostgres(
       incarnation: incarnationOf(facts),
       version: facts.version,
       dataIdentity: facts.systemIdentifier,
-      sizeBytes: facts.inRecovery ? 0 : facts.sizeBytes,
-      problems: await findProblems(client, settings, facts, busy),
-      warnings: await findWarnings(client, settings, facts),
+      sizeBytes: facts.inRecovery ? 0 : await readSizeBytes(client, SIZE_LIMIT_MS),
+      journalBytesPerSecond: facts.inRecovery
+        ? 0
+        : await journalRate.read(client, facts.systemIdentifier, performance.now()),
+      copyBytesPerSecond: settings.copy.maxRate ?? 0,
+      problems: [...problems, ...pending.problems],
+      warnings: [...(await findWarnings(client, settings, facts)), ...pending.warnings],
       viewing: (await readViewing(client, settings, facts)).viewing,
     };
   } catch (error) {
@@ -100,6 +117,11 @@ async function readFiles(
   }
 }
 
+/** pg_wal may lie on a disk of its own, behind a link. Null where the agent may not see it. */
+export function freeJournalBytes({ data }: PostgresSettings): Promise<number | null> {
+  return freeBytesAt(join(data, 'pg_wal'));
+}
+
 function noServer(data: string): Failure {
   return {
     code: 'data-foreign',
@@ -123,6 +145,8 @@ function unknown(settings: PostgresSettings): MemberDescription {
     version: '',
     dataIdentity: '',
     sizeBytes: 0,
+    journalBytesPerSecond: 0,
+    copyBytesPerSecond: 0,
     problems: [],
     warnings: [],
     dataDirectory: '',
@@ -258,5 +282,9 @@ async function findWarnings(
       (file) => !settings.also.some((directory) => file.startsWith(`${directory.replace(/\/+$/, '')}/`)),
     )
     .map((file) => `${file} lies outside the data directory: name its directory in 'also' to take it along`);
-  return [...rows.map(({ warning }) => warning), ...outside];
+  const unseen =
+    facts.inRecovery || (await freeJournalBytes(settings)) !== null
+      ? []
+      : ['the agent cannot see how much room is left for pg_wal: no checkpoint ends early for lack of it'];
+  return [...rows.map(({ warning }) => warning), ...outside, ...unseen];
 }

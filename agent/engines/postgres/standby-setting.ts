@@ -9,10 +9,12 @@ import { waitUntil } from './wait-until.ts';
 /** What must be put back: the undo of an armed primary. */
 export const primaryUndoSchema = z.object({
   kind: z.literal('primary'),
-  /** The setting as its owner wrote it. */
+  /** The setting that was in force. */
   original: z.string(),
   /** Whether postgresql.auto.conf held it; else ALTER SYSTEM RESET uncovers it. */
   inAutoConf: z.boolean(),
+  /** What stood there, where that was not in force yet. */
+  inFile: z.string().optional(),
   /** What we set in its place. A value that is neither is somebody else's, and stays. */
   armed: z.array(z.string()),
   server: serverIdentitySchema.optional(),
@@ -62,7 +64,7 @@ export async function restoreStandbyNames(client: Client, undo: PrimaryUndo, dat
   try {
     await client.query(
       undo.inAutoConf
-        ? `ALTER SYSTEM SET synchronous_standby_names = ${escapeLiteral(undo.original)}`
+        ? `ALTER SYSTEM SET synchronous_standby_names = ${escapeLiteral(undo.inFile ?? undo.original)}`
         : 'ALTER SYSTEM RESET synchronous_standby_names',
     );
   } catch (error) {

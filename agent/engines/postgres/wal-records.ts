@@ -28,6 +28,10 @@ interface PreparedRecord {
 
 const PAGE = 8192n;
 const RECORD_HEADER = 24;
+/** XLogRecordMaxSize. */
+const MOST_RECORD_BYTES = 1020 * 1024 * 1024;
+/** Read at once: a file has whole ones of these. */
+const BLOCK = 256n * 1024n;
 const XLOG_RESOURCE_MANAGER = 0;
 const XLOG_SWITCH = 0x40;
 const XACT_RESOURCE_MANAGER = 1;
@@ -40,24 +44,28 @@ const XACT_OPERATIONS: Readonly<Record<number, TransactionRecord['type']>> = {
   0x40: 'abortPrepared',
 };
 
-/** A stretch of received journal. `from` is where a record begins or ends. */
-export interface JournalSpan {
+/** Where received journal files lie. */
+export interface JournalFiles {
   readonly directory: string;
   readonly timeline: number;
   readonly segmentBytes: number;
+}
+
+type JournalOfServer = JournalFiles & {
   /** `server_version_num`. */
   readonly serverVersion: number;
-  readonly from: Lsn;
-  readonly to: Lsn;
-}
+};
+
+/** A stretch of received journal. `from` is where a record begins or ends. */
+export type JournalSpan = JournalOfServer & { readonly from: Lsn; readonly to: Lsn };
 
 /** All commits, aborts and prepares that begin in [from, to). */
 export async function* transactionRecords(span: JournalSpan): AsyncGenerator<TransactionRecord> {
-  for await (const { start, xid, info, bytes } of records(span, XACT_RESOURCE_MANAGER)) {
-    const found = readable(start, bytes.length, () =>
-      parseTransaction(bytes, info, xid, start, span.serverVersion),
-    );
-    if (found !== null) yield found;
+  const walk = new TransactionWalk(span, span.from);
+  try {
+    yield* walk.through(span.to);
+  } finally {
+    await walk.close();
   }
 }
 
@@ -70,14 +78,59 @@ export async function transactionsThatWrote(
   among: ReadonlySet<number>,
 ): Promise<Set<number>> {
   const wrote = new Set<number>();
-  for await (const { xid, manager, info } of records(span, null)) {
-    if (!among.has(xid)) continue;
-    const operation = info & 0x70;
-    const isSilent =
-      manager === XACT_RESOURCE_MANAGER && (operation === 0x00 || operation === XACT_ASSIGNMENT);
-    if (!isSilent) wrote.add(xid);
+  const walk = new RecordWalk(span, span.from, null);
+  try {
+    for await (const { xid, manager, info } of walk.through(span.to)) {
+      if (!among.has(xid)) continue;
+      const operation = info & 0x70;
+      const isSilent =
+        manager === XACT_RESOURCE_MANAGER && (operation === 0x00 || operation === XACT_ASSIGNMENT);
+      if (!isSilent) wrote.add(xid);
+    }
+  } finally {
+    await walk.close();
   }
   return wrote;
+}
+
+/** Transaction records in several goes, so that files can be dropped when everything in them was seen. */
+export class TransactionWalk {
+  readonly #records: RecordWalk;
+  readonly #serverVersion: number;
+
+  /** `from` is where a record begins or ends, or the beginning of a file. */
+  constructor(where: JournalOfServer, from: Lsn) {
+    this.#records = new RecordWalk(where, from, XACT_RESOURCE_MANAGER);
+    this.#serverVersion = where.serverVersion;
+  }
+
+  /** No byte before this is read again. */
+  get position(): Lsn {
+    return this.#records.position;
+  }
+
+  /** Records in the files before `end`, which are complete. One that goes on behind them is left to the next go. */
+  upToFile(end: Lsn): AsyncGenerator<TransactionRecord> {
+    return this.#transactions(this.#records.upToFile(end));
+  }
+
+  /** Records that begin before `to`. The file in which that lies is the last one. */
+  through(to: Lsn): AsyncGenerator<TransactionRecord> {
+    return this.#transactions(this.#records.through(to));
+  }
+
+  close(): Promise<void> {
+    return this.#records.close();
+  }
+
+  async *#transactions(records: AsyncIterable<JournalRecord>): AsyncGenerator<TransactionRecord> {
+    for await (const { start, xid, info, bytes } of records) {
+      const found = readable(start, bytes.length, () =>
+        parseTransaction(bytes, info, xid, start, this.#serverVersion),
+      );
+      if (found !== null) yield found;
+    }
+  }
 }
 
 interface JournalRecord {
@@ -89,37 +142,67 @@ interface JournalRecord {
   readonly bytes: Buffer;
 }
 
-/** Every record that begins in the span; of one resource manager only and whole, or of all and their headers. */
-async function* records(input: JournalSpan, wanted: number | null): AsyncGenerator<JournalRecord> {
-  const journal = new Journal(input.directory, input.timeline, input.segmentBytes);
-  const lastEnd = segmentStart(segmentOf(input.to, input.segmentBytes) + 1n, input.segmentBytes);
-  try {
-    let at = journal.skipPageHeader(aligned(input.from));
-    while (at + BigInt(RECORD_HEADER) <= input.to) {
-      const start = at;
-      const { bytes: header } = await journal.read(at, RECORD_HEADER);
+/** Records of one resource manager only and whole (`wanted`), or of all and their headers (null). */
+class RecordWalk {
+  readonly #journal: Journal;
+  readonly #segmentBytes: number;
+  readonly #from: Lsn;
+  readonly #wanted: number | null;
+  #at: Lsn | null = null;
+
+  constructor(where: JournalFiles, from: Lsn, wanted: number | null) {
+    this.#journal = new Journal(where.directory, where.timeline, where.segmentBytes);
+    this.#segmentBytes = where.segmentBytes;
+    this.#from = from;
+    this.#wanted = wanted;
+  }
+
+  get position(): Lsn {
+    return this.#at ?? this.#from;
+  }
+
+  upToFile(end: Lsn): AsyncGenerator<JournalRecord> {
+    return this.#walk(end, end, false);
+  }
+
+  through(to: Lsn): AsyncGenerator<JournalRecord> {
+    const segmentBytes = this.#segmentBytes;
+    return this.#walk(to, segmentStart(segmentOf(to, segmentBytes) + 1n, segmentBytes), true);
+  }
+
+  close(): Promise<void> {
+    return this.#journal.close();
+  }
+
+  async *#walk(to: Lsn, received: Lsn, isLast: boolean): AsyncGenerator<JournalRecord> {
+    const journal = this.#journal;
+    const segmentBytes = this.#segmentBytes;
+    this.#at ??= await journal.firstRecord(aligned(this.#from));
+    while (this.#at + BigInt(RECORD_HEADER) <= to) {
+      const start: Lsn = this.#at;
+      const { bytes: header } = await journal.read(start, RECORD_HEADER);
       const length = header.readUInt32LE(0);
       if (length < RECORD_HEADER) throw badRecord(start, length);
       const info = header[16] ?? 0;
       const manager = header[17] ?? 0;
       const xid = header.readUInt32LE(4);
+      let end = journal.advance(start, length);
+      let found: JournalRecord | null = null;
       if (manager === XLOG_RESOURCE_MANAGER && (info & 0xf0) === XLOG_SWITCH) {
         // The rest of this file is empty.
-        at = segmentStart(segmentOf(start, input.segmentBytes) + 1n, input.segmentBytes);
-      } else if (manager === wanted) {
-        // Nothing is there behind the file in which the journal ends: such a length is none, and not to be held.
-        if (journal.advance(at, length) > lastEnd) throw badRecord(start, length);
-        const record = await journal.read(at, length);
-        yield { start, xid, manager, info, bytes: record.bytes };
-        at = record.end;
-      } else {
-        if (wanted === null) yield { start, xid, manager, info, bytes: header };
-        at = journal.advance(at, length);
+        end = segmentStart(segmentOf(start, segmentBytes) + 1n, segmentBytes);
+      } else if (manager === this.#wanted) {
+        // Nothing is there behind the last file: such a length is none, and not to be held.
+        if (end > received && (isLast || length > MOST_RECORD_BYTES)) throw badRecord(start, length);
+        if (end > received) return;
+        const { bytes } = await journal.read(start, length);
+        found = { start, xid, manager, info, bytes };
+      } else if (this.#wanted === null) {
+        found = { start, xid, manager, info, bytes: header };
       }
-      at = journal.skipPageHeader(aligned(at));
+      this.#at = journal.skipPageHeader(aligned(end));
+      if (found !== null) yield found;
     }
-  } finally {
-    await journal.close();
   }
 }
 
@@ -230,7 +313,7 @@ class Journal {
   readonly #timeline: number;
   readonly #segmentBytes: number;
   #file: { segment: bigint; handle: FileHandle } | null = null;
-  #page: { start: Lsn; bytes: Buffer } | null = null;
+  #block: { start: Lsn; bytes: Buffer } | null = null;
 
   constructor(directory: string, timeline: number, segmentBytes: number) {
     this.#directory = directory;
@@ -242,6 +325,16 @@ class Journal {
   skipPageHeader(at: Lsn): Lsn {
     if (at % PAGE !== 0n) return at;
     return at + BigInt(at % BigInt(this.#segmentBytes) === 0n ? 40 : 24);
+  }
+
+  /** The first position from here on where a record begins: a file may begin in the middle of one. */
+  async firstRecord(at: Lsn): Promise<Lsn> {
+    const first = this.skipPageHeader(at);
+    if (at % BigInt(this.#segmentBytes) !== 0n) return first;
+    // XLogPageHeaderData: at 2 its flags, at 16 how much is left of the record before.
+    const header = (await this.#blockAt(at)).subarray(0, 20);
+    const goesOn = (header.readUInt16LE(2) & 1) !== 0;
+    return goesOn ? this.skipPageHeader(aligned(this.advance(first, header.readUInt32LE(16)))) : first;
   }
 
   /** The position after so many bytes of record, page headers skipped. */
@@ -262,9 +355,10 @@ class Journal {
     let done = 0;
     while (done < length) {
       if (done > 0) at = this.skipPageHeader(at);
-      const page = await this.#pageAt(at - (at % PAGE));
-      const offset = Number(at % PAGE);
-      const taken = page.copy(bytes, done, offset, Math.min(offset + length - done, Number(PAGE)));
+      const block = await this.#blockAt(at - (at % BLOCK));
+      const offset = Number(at % BLOCK);
+      const inPage = Number(PAGE - (at % PAGE));
+      const taken = block.copy(bytes, done, offset, offset + Math.min(length - done, inPage));
       done += taken;
       at += BigInt(taken);
     }
@@ -276,8 +370,8 @@ class Journal {
     this.#file = null;
   }
 
-  async #pageAt(start: Lsn): Promise<Buffer> {
-    if (this.#page?.start === start) return this.#page.bytes;
+  async #blockAt(start: Lsn): Promise<Buffer> {
+    if (this.#block?.start === start) return this.#block.bytes;
     const segment = segmentOf(start, this.#segmentBytes);
     if (this.#file?.segment !== segment) {
       await this.close();
@@ -288,14 +382,14 @@ class Journal {
       });
       this.#file = { segment, handle };
     }
-    const bytes = Buffer.alloc(Number(PAGE));
+    const bytes = Buffer.alloc(Number(BLOCK));
     await this.#file.handle.read(
       bytes,
       0,
       bytes.length,
       Number(start - segmentStart(segment, this.#segmentBytes)),
     );
-    this.#page = { start, bytes };
+    this.#block = { start, bytes };
     return bytes;
   }
 }

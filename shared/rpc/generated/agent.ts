@@ -328,7 +328,13 @@ export interface MemberDescription {
     | Quorum
     | undefined;
   /** Not set where its engine hands its journal to nobody. */
-  viewing: Viewing | undefined;
+  viewing:
+    | Viewing
+    | undefined;
+  /** 0 where it is not known, or none is stored. */
+  journalBytesPerSecond: bigint;
+  /** 0: as fast as it comes. */
+  copyBytesPerSecond: bigint;
 }
 
 /** Who gets a member's journal as it is written, and how the member itself is known where it gets one. */
@@ -4970,6 +4976,8 @@ function createBaseMemberDescription(): MemberDescription {
     realm: undefined,
     quorum: undefined,
     viewing: undefined,
+    journalBytesPerSecond: 0n,
+    copyBytesPerSecond: 0n,
   };
 }
 
@@ -5037,6 +5045,18 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     }
     if (message.viewing !== undefined) {
       Viewing.encode(message.viewing, writer.uint32(162).fork()).join();
+    }
+    if (message.journalBytesPerSecond !== 0n) {
+      if (BigInt.asUintN(64, message.journalBytesPerSecond) !== message.journalBytesPerSecond) {
+        throw new globalThis.Error("value provided for field message.journalBytesPerSecond of type uint64 too large");
+      }
+      writer.uint32(168).uint64(message.journalBytesPerSecond);
+    }
+    if (message.copyBytesPerSecond !== 0n) {
+      if (BigInt.asUintN(64, message.copyBytesPerSecond) !== message.copyBytesPerSecond) {
+        throw new globalThis.Error("value provided for field message.copyBytesPerSecond of type uint64 too large");
+      }
+      writer.uint32(176).uint64(message.copyBytesPerSecond);
     }
     return writer;
   },
@@ -5214,6 +5234,22 @@ export const MemberDescription: MessageFns<MemberDescription> = {
             message.viewing = Viewing.decode(reader, reader.uint32());
             continue;
           }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.journalBytesPerSecond = reader.uint64() as bigint;
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.copyBytesPerSecond = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5272,6 +5308,16 @@ export const MemberDescription: MessageFns<MemberDescription> = {
       realm: isSet(object.realm) ? Realm.fromJSON(object.realm) : undefined,
       quorum: isSet(object.quorum) ? Quorum.fromJSON(object.quorum) : undefined,
       viewing: isSet(object.viewing) ? Viewing.fromJSON(object.viewing) : undefined,
+      journalBytesPerSecond: isSet(object.journalBytesPerSecond)
+        ? BigInt(object.journalBytesPerSecond)
+        : isSet(object.journal_bytes_per_second)
+        ? BigInt(object.journal_bytes_per_second)
+        : 0n,
+      copyBytesPerSecond: isSet(object.copyBytesPerSecond)
+        ? BigInt(object.copyBytesPerSecond)
+        : isSet(object.copy_bytes_per_second)
+        ? BigInt(object.copy_bytes_per_second)
+        : 0n,
     };
   },
 
@@ -5337,6 +5383,12 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     if (message.viewing !== undefined) {
       obj.viewing = Viewing.toJSON(message.viewing);
     }
+    if (message.journalBytesPerSecond !== 0n) {
+      obj.journalBytesPerSecond = message.journalBytesPerSecond.toString();
+    }
+    if (message.copyBytesPerSecond !== 0n) {
+      obj.copyBytesPerSecond = message.copyBytesPerSecond.toString();
+    }
     return obj;
   },
 
@@ -5369,6 +5421,13 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     message.viewing = (object.viewing !== undefined && object.viewing !== null)
       ? Viewing.fromPartial(object.viewing)
       : undefined;
+    message.journalBytesPerSecond =
+      (object.journalBytesPerSecond !== undefined && object.journalBytesPerSecond !== null)
+        ? BigInt(object.journalBytesPerSecond)
+        : 0n;
+    message.copyBytesPerSecond = (object.copyBytesPerSecond !== undefined && object.copyBytesPerSecond !== null)
+      ? BigInt(object.copyBytesPerSecond)
+      : 0n;
     return message;
   },
 };

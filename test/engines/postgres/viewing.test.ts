@@ -64,7 +64,8 @@ for (const version of versions) {
         settings: { name: 'r', connection: lab.server.url },
         directory: lab.folder,
         segmentBytes: 16 * 1024 * 1024,
-        slot: 'receiver',
+        filled: () => undefined,
+        lost: () => undefined,
       });
       const idle = await ReplicationConnection.open({ name: 'i', connection: lab.server.url }, 'idle');
 
