@@ -1,10 +1,12 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from 'pg';
 import { failureOf, type Failure } from '../../../shared/domain/errors.ts';
 import type { MemberDescription } from '../../../shared/domain/grid.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
+import { beside } from '../../safe-files.ts';
 import { STANDBY_NAME } from './acknowledger.ts';
+import { findUnstorable } from './collect.ts';
 import { connect, serverError } from './connection.ts';
 import { ABSENT_STANDBY } from './fence.ts';
 import { missingPrivileges } from './privileges.ts';
@@ -81,9 +83,9 @@ async function readFiles(
   data: string,
 ): Promise<Partial<Pick<MemberDescription, 'version' | 'dataIdentity' | 'freezeKind'>>> {
   try {
-    const version = (await readFile(join(data, 'PG_VERSION'), 'utf8')).trim();
+    const version = (await readFound(join(data, 'PG_VERSION'))).toString('utf8').trim();
     // The first eight bytes of pg_control, in the byte order of the server's machine: this one.
-    const control = await readFile(join(data, 'global', 'pg_control'));
+    const control = await readFound(join(data, 'global', 'pg_control'));
     const names = await readdir(data);
     return {
       version,
@@ -93,6 +95,13 @@ async function readFiles(
   } catch {
     return {};
   }
+}
+
+/** What is in it goes to the coordinator: never a file that the server's user links to. */
+async function readFound(path: string): Promise<Buffer> {
+  const bytes = await beside(path, (directory, name) => directory.read(name));
+  if (bytes === null) throw new Error(`${path} is not there`);
+  return bytes;
 }
 
 function unknown(settings: PostgresSettings): MemberDescription {
@@ -138,6 +147,7 @@ async function findProblems(
     );
   }
   problems.push(...(await missingPrivileges(client)));
+  problems.push(...(await findUnstorable(settings, facts.inRecovery)));
   if (facts.inRecovery || busy) return problems;
   if (facts.walLevel === 'minimal') {
     problem(

@@ -8,6 +8,7 @@ import { connect } from './connection.ts';
 import { contractCall } from './contract-call.ts';
 import type { PostgresFacts } from './facts.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
+import { ownerOf } from '../restore/owner.ts';
 import type { PostgresSettings } from './settings.ts';
 import { CONTROL_NAME, PostgresGuardian, resumeReplay, type ObserverUndo } from './undo.ts';
 import { waitUntil } from './wait-until.ts';
@@ -108,8 +109,9 @@ export class ObserverCapture implements Capture {
   collect(): Promise<{ mark: null; engineFacts: PostgresFacts }> {
     return this.#working(async () => {
       const facts = this.#known();
-      await storeConfiguration(this.#context.artifacts, this.#settings.data);
-      await storeDirectories(this.#context.artifacts, this.#settings.also);
+      const owner = await ownerOf(this.#settings);
+      await storeConfiguration(this.#context.artifacts, this.#settings.data, owner);
+      await storeDirectories(this.#context.artifacts, this.#settings.also, owner);
       return { mark: null, engineFacts: observerFacts(facts, this.#settings) };
     });
   }

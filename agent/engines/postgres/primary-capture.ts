@@ -20,6 +20,7 @@ import { readPrepared, type Prepared } from './prepared-transactions.ts';
 import { primaryFacts } from './primary-facts.ts';
 import { restorePointName } from './restore-point.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
+import { ownerOf } from '../restore/owner.ts';
 import type { PostgresSettings } from './settings.ts';
 import type { PrimaryUndo } from './standby-setting.ts';
 import { CONTROL_NAME, PostgresGuardian } from './undo.ts';
@@ -248,7 +249,7 @@ export class PrimaryCapture implements Capture {
       await control.query('SELECT pg_switch_wal()');
       await receiver.reached(held.sight.position);
       await storeJournal(this.#context.artifacts, receiver, base.start, held.sight.position);
-      await storeDirectories(this.#context.artifacts, this.#settings.also);
+      await storeDirectories(this.#context.artifacts, this.#settings.also, await ownerOf(this.#settings));
       const engineFacts = await primaryFacts({
         ...this.#ready(),
         settings: this.#settings,
