@@ -2,7 +2,6 @@ import { freeBytesAt } from '../../room-watch.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { DefinedProcess } from '../../../shared/domain/grid.ts';
 import { relocateUnsupported, type Capture, type CaptureContext, type Engine } from '../engine.ts';
-import { ownerOf } from '../restore/owner.ts';
 import { describeNative, freezeKindOf } from './describe.ts';
 import { diagnoseNative } from './diagnose.ts';
 import { EmptyCapture } from './empty-capture.ts';
@@ -69,9 +68,7 @@ export function createNativeEngine(settings: NativeSettings): Engine {
     },
     localCopy: (checkpoint) => readLocalCopy(settings, checkpoint),
     async dropLocal(checkpoints) {
-      const owner = await ownerOf(settings);
-      for (const checkpoint of checkpoints)
-        await new LocalCheckpoint(settings.data, checkpoint, owner).remove();
+      for (const checkpoint of checkpoints) await new LocalCheckpoint(settings.data, checkpoint).remove();
     },
     relocate: (processes) => relocate(settings, processes),
     stop: (signal) => stopProcess(settings, signal),

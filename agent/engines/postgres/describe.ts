@@ -1,11 +1,13 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from 'pg';
 import { failureOf, type Failure } from '../../../shared/domain/errors.ts';
 import type { MemberDescription } from '../../../shared/domain/grid.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { freeBytesAt } from '../../room-watch.ts';
+import { readBeside } from '../../safe-files.ts';
 import { STANDBY_NAME } from './acknowledger.ts';
+import { findUnstorable } from './collect.ts';
 import { connect, serverError } from './connection.ts';
 import { ABSENT_STANDBY } from './fence.ts';
 import type { JournalRate } from './journal-rate.ts';
@@ -103,9 +105,9 @@ async function readFiles(
   const found = await readdir(data).catch((): string[] => []);
   if (found.length > 0 && !found.includes('PG_VERSION')) return { problems: [noServer(data)] };
   try {
-    const version = (await readFile(join(data, 'PG_VERSION'), 'utf8')).trim();
+    const version = (await readFound(join(data, 'PG_VERSION'))).toString('utf8').trim();
     // The first eight bytes of pg_control, in the byte order of the server's machine: this one.
-    const control = await readFile(join(data, 'global', 'pg_control'));
+    const control = await readFound(join(data, 'global', 'pg_control'));
     const names = await readdir(data);
     return {
       version,
@@ -120,6 +122,13 @@ async function readFiles(
 /** pg_wal may lie on a disk of its own, behind a link. Null where the agent may not see it. */
 export function freeJournalBytes({ data }: PostgresSettings): Promise<number | null> {
   return freeBytesAt(join(data, 'pg_wal'));
+}
+
+/** What is in it goes to the coordinator: never a file that the server's user links to. */
+async function readFound(path: string): Promise<Buffer> {
+  const bytes = await readBeside(path);
+  if (bytes === null) throw new Error(`${path} is not there`);
+  return bytes;
 }
 
 function noServer(data: string): Failure {
@@ -175,6 +184,7 @@ async function findProblems(
     );
   }
   problems.push(...(await missingPrivileges(client)));
+  problems.push(...(await findUnstorable(settings, facts.inRecovery)));
   if (facts.inRecovery || busy) return problems;
   if (facts.walLevel === 'minimal') {
     problem(

@@ -10,6 +10,7 @@ import { contractCall } from './contract-call.ts';
 import type { PostgresFacts } from './facts.ts';
 import { PostgresGuardian } from './guardian.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
+import { ownerOf } from '../restore/owner.ts';
 import type { PostgresSettings } from './settings.ts';
 import { isHeld, LOOK, notPaused, whyNotPaused, type Look } from './replay-pause.ts';
 import { CONTROL_NAME, resumeReplay, type ObserverUndo } from './undo.ts';
@@ -178,8 +179,9 @@ export class ObserverCapture implements Capture {
   collect(): Promise<{ mark: null; engineFacts: PostgresFacts }> {
     return this.#working(async () => {
       const facts = this.#known();
-      await storeConfiguration(this.#context.artifacts, this.#settings.data);
-      await storeDirectories(this.#context.artifacts, this.#settings.also);
+      const owner = await ownerOf(this.#settings);
+      await storeConfiguration(this.#context.artifacts, this.#settings.data, owner);
+      await storeDirectories(this.#context.artifacts, this.#settings.also, owner);
       return { mark: null, engineFacts: observerFacts(facts, this.#settings) };
     });
   }

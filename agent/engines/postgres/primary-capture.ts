@@ -25,6 +25,7 @@ import { primaryFacts } from './primary-facts.ts';
 import { ReceivedJournal, serverGone } from './received-journal.ts';
 import { restorePointName } from './restore-point.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
+import { ownerOf } from '../restore/owner.ts';
 import type { PostgresSettings } from './settings.ts';
 import { namesInAutoConf, restoreStandbyNames, type PrimaryUndo } from './standby-setting.ts';
 import { CONTROL_NAME } from './undo.ts';
@@ -318,7 +319,7 @@ export class PrimaryCapture implements Capture {
       // The file really ends there, and everything before the switch is flushed and sent.
       await control.query('SELECT pg_switch_wal()');
       await journal.finish(held.sight.position);
-      await storeDirectories(this.#context.artifacts, this.#settings.also);
+      await storeDirectories(this.#context.artifacts, this.#settings.also, await ownerOf(this.#settings));
       const engineFacts = await primaryFacts({
         ...this.#ready(),
         settings: this.#settings,

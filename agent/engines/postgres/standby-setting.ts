@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { escapeLiteral, type Client } from 'pg';
 import { z } from 'zod';
 import { StillpointError } from '../../../shared/domain/errors.ts';
+import { readBeside } from '../../safe-files.ts';
 import { serverIdentitySchema } from './server-identity.ts';
 import { waitUntil } from './wait-until.ts';
 
@@ -104,11 +104,15 @@ async function valuesByServer(client: Client): Promise<string[] | null> {
 /** As ALTER SYSTEM writes it: one line, in quotes. */
 async function valuesInFile(data: string): Promise<string[] | null> {
   try {
-    const lines = (await readFile(join(data, 'postgresql.auto.conf'), 'utf8')).split('\n');
-    return lines.flatMap((line) => {
-      const value = /^\s*synchronous_standby_names\s*=\s*'(.*)'\s*$/.exec(line)?.[1];
-      return value === undefined ? [] : [value.replaceAll("''", "'")];
-    });
+    const bytes = await readBeside(join(data, 'postgresql.auto.conf'));
+    if (bytes === null) return null;
+    return bytes
+      .toString('utf8')
+      .split('\n')
+      .flatMap((line) => {
+        const value = /^\s*synchronous_standby_names\s*=\s*'(.*)'\s*$/.exec(line)?.[1];
+        return value === undefined ? [] : [value.replaceAll("''", "'")];
+      });
   } catch {
     return null;
   }

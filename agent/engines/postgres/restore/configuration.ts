@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readPassword } from '../connection.ts';
 import type { PostgresFacts } from '../facts.ts';
 import { addressOf, type PostgresSettings } from '../settings.ts';
 import {
@@ -27,8 +27,9 @@ export async function stagedAutoConf(input: {
   follow: string | null;
 }): Promise<string> {
   const { directory, settings, source, own, follow } = input;
-  const base = parseSettings(await readIfThere(join(directory, AUTO_CONF)));
-  const main = parseSettings(await readIfThere(join(directory, 'postgresql.conf')));
+  const owner = await serverOwner(settings);
+  const base = parseSettings(await readIfThere(join(directory, AUTO_CONF), owner));
+  const main = parseSettings(await readIfThere(join(directory, 'postgresql.conf'), owner));
   const mine = own ?? source;
   const moved = input.sourceAddress !== settings.address || mine.port !== addressOf(settings).port;
   const primaryConninfo =
@@ -69,7 +70,7 @@ async function followConninfo(
   };
   const { username } = new URL(settings.connection);
   const password =
-    settings.passwordFile === undefined ? undefined : (await readFile(settings.passwordFile, 'utf8')).trim();
+    settings.passwordFile === undefined ? undefined : await readPassword(settings.passwordFile);
   return conninfoFor(own === '' ? null : own, target, {
     ...(username !== '' && { user: decodeURIComponent(username) }),
     ...(password !== undefined && { password }),
@@ -89,7 +90,7 @@ async function socketsExist(directories: string | undefined): Promise<boolean> {
 /** The recovery is over: what was set for it alone is taken out again. */
 export async function settleConfiguration(settings: PostgresSettings): Promise<void> {
   const path = join(settings.data, AUTO_CONF);
-  if (!(await isThere(path))) return;
-  const current = parseSettings(await readFile(path, 'utf8'));
-  await rewrite(path, formatSettings(settledSettings(current)), await serverOwner(settings));
+  const owner = await serverOwner(settings);
+  const text = await readIfThere(path, owner);
+  if (text !== '') await rewrite(path, formatSettings(settledSettings(parseSettings(text))), owner);
 }

@@ -12,7 +12,6 @@ import { serverOwner } from './server-owner.ts';
 import {
   dropOld,
   isThere,
-  makeParents,
   mustBeReplaceable,
   readRecord,
   stageOf,
@@ -59,25 +58,36 @@ export class PostgresRestoration implements Restoration {
     const directories = await Promise.all(
       [data, ...places].map(async (path) => ({ path, existed: await isThere(path) })),
     );
-    await makeParents(data);
     await writeRecord(data, {
       format: 1,
       checkpoint: this.#context.checkpoint,
       directories,
       made: [...tablespaces.values()],
     });
-    const { source, own, signal, progress } = this.#context;
+    const { source, signal, progress } = this.#context;
     const bytesTotal = source.manifest.artifacts.reduce(
       (sum, artifact) => sum + (artifact.kind === 'file' ? artifact.sizeBytes : 0),
       0,
     );
     const stage = new Stage({ owner: await serverOwner(this.#settings), signal, bytesTotal, progress });
-    const staged = stageOf(data);
+    try {
+      await this.#build(stage, tablespaces, places);
+    } finally {
+      await stage.close();
+    }
+    signal.throwIfAborted();
+    await finishControlFile(stageOf(data));
+  }
+
+  async #build(stage: Stage, tablespaces: Map<string, string>, places: readonly string[]): Promise<void> {
+    const { source, own } = this.#context;
+    const staged = stageOf(this.#settings.data);
     await stage.room(source, 'base', staged, stagedName);
     await stage.room(source, 'journal', join(staged, 'pg_wal'));
     for (const [oid, place] of tablespaces) {
       // The server's user must be able to enter them.
-      for (const above of [dirname(dirname(place)), dirname(place)]) await stage.directory(above, 0o700);
+      await stage.around(dirname(dirname(place)));
+      await stage.directory(dirname(place), 0o700);
       await stage.room(source, `tablespaces/${oid}`, place);
       await stage.link(join(staged, 'pg_tblspc', oid), place);
     }
@@ -86,8 +96,6 @@ export class PostgresRestoration implements Restoration {
     for (const [index, path] of places.entries())
       await stage.room(own ?? source, `also/${index}`, stageOf(path));
     await stage.seal();
-    signal.throwIfAborted();
-    await finishControlFile(staged);
   }
 
   async switchIn(): Promise<void> {
@@ -159,13 +167,13 @@ export class PostgresRestoration implements Restoration {
   /** A standby keeps its own configuration over its primary's. */
   async #layConfiguration(stage: Stage, own: ArtifactSource, staged: string): Promise<void> {
     for (const artifact of own.manifest.artifacts) {
-      if (artifact.kind !== 'file' || !artifact.path.startsWith('config/')) continue;
+      if (!artifact.path.startsWith('config/')) continue;
+      const place = join(staged, artifact.path.slice('config/'.length));
+      if (artifact.kind === 'symlink') await stage.relink(place, artifact.target);
+      if (artifact.kind !== 'file') continue;
       const bytes: Uint8Array[] = [];
       for await (const part of own.read(artifact.path)) bytes.push(part);
-      await stage.replace(
-        join(staged, artifact.path.slice('config/'.length)),
-        Buffer.concat(bytes).toString('utf8'),
-      );
+      await stage.replace(place, Buffer.concat(bytes).toString('utf8'));
     }
   }
 
