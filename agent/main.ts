@@ -10,7 +10,7 @@ import { loadAgentFile, type AgentFile } from './agent-file.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
 import { createEngine } from './engines/registry.ts';
 import { FreezeLedger } from './freeze-ledger.ts';
-import { recoverRestores } from './recover-restores.ts';
+import { RestoreKeeper } from './restore-keeper.ts';
 import { Service } from './service.ts';
 import { openStateDirectory } from './state-directory.ts';
 import { UndoKeeper } from './undo-keeper.ts';
@@ -40,7 +40,8 @@ async function main(): Promise<void> {
 
   // What a killed predecessor left comes first: nobody may ask for a freeze while one is not undone.
   await undoKeeper.undoAll();
-  await recoverRestores({ members, state, repository, log });
+  const restoreKeeper = new RestoreKeeper({ members, state, repository, log });
+  await restoreKeeper.recover();
 
   const service = new Service({
     file,
@@ -49,6 +50,7 @@ async function main(): Promise<void> {
     members,
     state,
     undoKeeper,
+    restoreKeeper,
     repository,
     freezeLedger: new FreezeLedger({
       budget: { perHour: file.freezeBudget.perHour, totalMs: file.freezeBudget.totalSeconds * 1000 },
@@ -73,6 +75,7 @@ async function main(): Promise<void> {
   giveMemoryBack();
   endOnSignal(log, async () => {
     await service.end();
+    restoreKeeper.stop();
     await server.close();
   });
 }

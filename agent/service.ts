@@ -10,6 +10,7 @@ import { CheckpointOperation, leaseRefusal, type AgentMember } from './checkpoin
 import type { FreezeLedger } from './freeze-ledger.ts';
 import { HostClaim, type ClaimedOperation } from './host-claim.ts';
 import { checkRequest } from './request-check.ts';
+import type { RestoreKeeper } from './restore-keeper.ts';
 import { RestoreOperation } from './restore-operation.ts';
 import { readLocal, salvage } from './salvage.ts';
 import { dropLocal, raiseEpoch, settle } from './settle.ts';
@@ -25,6 +26,7 @@ export interface ServiceContext {
   readonly members: ReadonlyMap<string, AgentMember>;
   readonly state: StateDirectory;
   readonly undoKeeper: UndoKeeper;
+  readonly restoreKeeper: RestoreKeeper;
   readonly repository: () => Promise<Repository>;
   readonly freezeLedger: FreezeLedger;
   readonly log: Logger;
@@ -248,8 +250,18 @@ class Session {
   }
 
   async #becomeHolder(request: Extract<AgentRequest, { type: 'claim' }>): Promise<void> {
-    const { state, repository, members, log, file, host, configuration, undoKeeper, freezeLedger } =
-      this.#context;
+    const {
+      state,
+      repository,
+      members,
+      log,
+      file,
+      host,
+      configuration,
+      undoKeeper,
+      restoreKeeper,
+      freezeLedger,
+    } = this.#context;
     const refusal = leaseRefusal(request.leaseMs, file.freezeBudget.leaseSeconds * 1000);
     if (refusal !== null) throw new StillpointError(refusal, EXIT.refused);
     const restore =
@@ -257,6 +269,7 @@ class Session {
         ? new RestoreOperation({
             members,
             state,
+            restoreKeeper,
             repository,
             log,
             progress: (progress) => this.#send({ type: 'progress', progress }),

@@ -31,6 +31,10 @@ const restoreSchema = z.object({
   member: z.string().min(1),
   grid: z.string().min(1),
   restoreId: z.string().min(1),
+  /** Where the restore is decided; another repository knows nothing of it. */
+  repositoryId: z.string().min(1),
+  /** Whether the new data may have been switched in: from then on, what runs is what the restore started. */
+  switched: z.boolean(),
 });
 
 interface FreezeRecord {
@@ -38,7 +42,7 @@ interface FreezeRecord {
   readonly undo: Undo;
 }
 
-type RestoreRecord = Readonly<z.infer<typeof restoreSchema>>;
+export type RestoreRecord = Readonly<z.infer<typeof restoreSchema>>;
 
 /** A state file is small: nobody but the agent writes it. */
 const MOST_BYTES = 1024 * 1024;

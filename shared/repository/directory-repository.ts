@@ -25,7 +25,7 @@ import type {
   Repository,
   RestoreOutcome,
 } from './repository.ts';
-import { decideRestore } from './restore-decision.ts';
+import { announceRestore, decideRestore, readRestore } from './restore-decision.ts';
 import { readError } from './storage-error.ts';
 import { verifiedBytes, verifyCheckpoint } from './verify.ts';
 
@@ -92,7 +92,12 @@ class DirectoryRepository implements Repository {
     await removeDurably(path);
   }
 
-  beginOperation(operation: { grid: string; id: string; holder: string }): Promise<OperationLease> {
+  beginOperation(operation: {
+    grid: string;
+    id: string;
+    holder: string;
+    reads?: string;
+  }): Promise<OperationLease> {
     return beginOperation(this.#layout, operation, this.#patienceMs);
   }
 
@@ -164,6 +169,14 @@ class DirectoryRepository implements Repository {
 
   raiseEpoch(grid: string, epoch: number): Promise<void> {
     return raiseEpoch(this.#layout, grid, epoch);
+  }
+
+  announceRestore(grid: string, restoreId: string, checkpoint: string): Promise<void> {
+    return announceRestore(this.#layout, grid, restoreId, checkpoint);
+  }
+
+  readRestore(grid: string, restoreId: string): Promise<{ checkpoint: string } | null> {
+    return readRestore(this.#layout, grid, restoreId);
   }
 
   decideRestore(grid: string, restoreId: string, outcome: RestoreOutcome): Promise<RestoreOutcome> {

@@ -50,11 +50,15 @@ type Kind = keyof typeof SILENT_MS;
 /** Rejects `repository-busy` when garbage is collected for longer than the patience. */
 export async function beginOperation(
   layout: Layout,
-  operation: { grid: string; id: string; holder: string },
+  operation: { grid: string; id: string; holder: string; reads?: string },
   patienceMs: number,
 ): Promise<OperationLease> {
   const path = layout.operation(operation.grid, operation.id);
-  const lease = await announce(layout, path, JSON.stringify({ holder: operation.holder }));
+  const lease = await announce(
+    layout,
+    path,
+    JSON.stringify({ holder: operation.holder, reads: operation.reads }),
+  );
   const until = performance.now() + patienceMs;
   try {
     for (;;) {

@@ -21,8 +21,16 @@ export interface Repository {
   /** Writes and removes a small file, so that a read-only or full repository is known in preflight. */
   probe(): Promise<void>;
 
-  /** Announces a running operation: garbage collection keeps off until it ends or is long silent. */
-  beginOperation(operation: { grid: string; id: string; holder: string }): Promise<OperationLease>;
+  /**
+   * Announces a running operation: garbage collection keeps off until it ends or is long silent. `reads` is the
+   * checkpoint that it reads: that one is not deleted meanwhile.
+   */
+  beginOperation(operation: {
+    grid: string;
+    id: string;
+    holder: string;
+    reads?: string;
+  }): Promise<OperationLease>;
 
   /** Begins storing one member of one checkpoint. */
   beginMember(grid: string, checkpoint: string): MemberWriter;
@@ -78,6 +86,11 @@ export interface Repository {
 
   /** From now on `highestNumber` has this epoch, or a higher one. Once or again, by one or several: the same. */
   raiseEpoch(grid: string, epoch: number): Promise<void>;
+
+  /** Before anything of a restore is on a host. Only a repository that knows of a restore decides it. */
+  announceRestore(grid: string, restoreId: string, checkpoint: string): Promise<void>;
+  /** What was announced; null where this repository knows of no such restore. Decides nothing. */
+  readRestore(grid: string, restoreId: string): Promise<{ readonly checkpoint: string } | null>;
 
   /**
    * Write-once decision of a restore: the first writer's outcome stands; everyone gets the one that stands.

@@ -39,6 +39,8 @@ interface Held {
   readonly sight: Sight;
   readonly mark: Mark;
   readonly incarnation: string;
+  /** The owner's setting, as it was when this was armed. */
+  readonly undo: PrimaryUndo | null;
 }
 
 const STARTED_AT = `to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt"`;
@@ -171,7 +173,7 @@ export class PrimaryCapture implements Capture {
         position: formatLsn(sight.position),
         name,
       };
-      this.#held = { sight, mark, incarnation };
+      this.#held = { sight, mark, incarnation, undo: this.#undo };
       return { incarnation, mark, fencedAt, markedAt };
     });
   }
@@ -252,6 +254,7 @@ export class PrimaryCapture implements Capture {
       const engineFacts = await primaryFacts({
         ...this.#ready(),
         settings: this.#settings,
+        owners: held.undo,
         mark: held.mark,
         markPosition: held.sight.position,
       });

@@ -19,6 +19,8 @@ export async function primaryFacts(input: {
   base: BaseCopy;
   preparedBefore: readonly Prepared[];
   preparedAfter: readonly Prepared[];
+  /** The owner's `synchronous_standby_names` at the mark: hours may lie between it and the facts of the base copy. */
+  owners: { readonly original: string; readonly inAutoConf: boolean } | null;
   mark: Mark;
   markPosition: Lsn;
 }): Promise<PostgresFacts> {
@@ -49,8 +51,9 @@ export async function primaryFacts(input: {
     startPosition: formatLsn(base.start),
     markPosition: mark.position,
     restorePoint: mark.name,
-    synchronousStandbyNames: facts.standbyNames,
-    synchronousStandbyNamesInAutoConf: facts.standbyNamesFile?.endsWith('postgresql.auto.conf') ?? false,
+    synchronousStandbyNames: input.owners?.original ?? facts.standbyNames,
+    synchronousStandbyNamesInAutoConf:
+      input.owners?.inAutoConf ?? facts.standbyNamesFile?.endsWith('postgresql.auto.conf') ?? false,
     port: facts.port,
     listenAddresses: facts.listenAddresses,
     archiving: facts.archiving,

@@ -1,4 +1,4 @@
-import { access, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
@@ -91,11 +91,15 @@ async function forget(data: string): Promise<void> {
   await syncDirectory(dirname(data));
 }
 
+/** Only what the file system says is not there is absent: anything else that it says is an error. */
 export async function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    throw error;
+  }
 }
 
 export async function syncDirectory(path: string): Promise<void> {
@@ -107,7 +111,7 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** Throws unless all can be renamed away, and no earlier restore of the first of them was left unended. */
+/** Throws unless all can be renamed away, and nothing of an earlier restore lies beside any of them. */
 export async function mustBeReplaceable(member: string, directories: readonly string[]): Promise<void> {
   for (const path of directories) {
     if (!(await isMountPoint(path))) continue;
@@ -118,12 +122,15 @@ export async function mustBeReplaceable(member: string, directories: readonly st
     });
   }
   const [data = ''] = directories;
-  if ((await readRecord(data)) === null && !(await isThere(oldOf(data))) && !(await isThere(stageOf(data))))
-    return;
+  const left = [];
+  if ((await readRecord(data)) !== null) left.push(recordOf(data));
+  for (const path of directories)
+    for (const place of [oldOf(path), stageOf(path)]) if (await isThere(place)) left.push(place);
+  if (left.length === 0) return;
   throw new StillpointError({
     code: 'restore-unfinished',
-    message: `${member}: an earlier restore was not ended: see ${recordOf(data)}`,
-    hint: `restart the agent: it ends what it knows of; a ${oldOf(data)} that nothing knows of is for you to look at`,
+    message: `${member}: an earlier restore was not ended: see ${left.join(', ')}`,
+    hint: 'restart the agent: it ends what it knows of; what nothing knows of is for you to look at, and to remove or put back',
   });
 }
 

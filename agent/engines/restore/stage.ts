@@ -1,17 +1,5 @@
 import { constants } from 'node:fs';
-import {
-  chmod,
-  chown,
-  lchown,
-  mkdir,
-  open,
-  readFile,
-  rename,
-  rm,
-  symlink,
-  utimes,
-  writeFile,
-} from 'node:fs/promises';
+import { chmod, chown, lchown, mkdir, open, readFile, rm, symlink, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 import type { Artifact } from '../../../shared/domain/manifest.ts';
@@ -154,15 +142,6 @@ export class Stage {
 
 export async function readIfThere(path: string): Promise<string> {
   return (await isThere(path)) ? readFile(path, 'utf8') : '';
-}
-
-/** Rewrites a file of a live directory in one step, keeping its owner. */
-export async function rewrite(path: string, text: string, owner: Owner | null): Promise<void> {
-  const temporary = `${path}.stillpoint-new`;
-  await writeFile(temporary, text, { mode: 0o600, flush: true });
-  if (owner !== null) await chown(temporary, owner.uid, owner.gid);
-  await rename(temporary, path);
-  await syncDirectory(dirname(path));
 }
 
 function mapped(path: string | null, directory: string): string | null {
