@@ -1,4 +1,5 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { dirname, resolve, sep } from 'node:path';
 import { z } from 'zod';
 import { StillpointError } from '../shared/domain/errors.ts';
@@ -6,7 +7,7 @@ import { NAME, NAME_RULE } from '../shared/domain/name.ts';
 import { MAX_LEASE_MS } from '../shared/domain/wire.ts';
 import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
 import { loadYamlFile } from '../shared/runtime/configuration.ts';
-import { addressSchema } from './engines/member-schema.ts';
+import { addressSchema, hostPort } from './engines/member-schema.ts';
 import { nativeMemberSchema } from './engines/native/settings.ts';
 import { postgresMemberSchema } from './engines/postgres/settings.ts';
 
@@ -30,6 +31,11 @@ const freezeBudgetSchema = z.strictObject({
 const agentFileSchema = z.strictObject({
   grid: z.string().regex(NAME, NAME_RULE),
   listen: addressSchema,
+  /** The host's name in checkpoints and for coordinators; by default what stands before the port of `listen`. */
+  host: z
+    .string()
+    .regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'must be a host name or an address, without a port')
+    .optional(),
   tls: z.strictObject({ ca: z.string(), cert: z.string(), key: z.string() }),
   state: z.string().startsWith('/', 'must be an absolute path'),
   repository: z.string().min(1),
@@ -37,24 +43,46 @@ const agentFileSchema = z.strictObject({
   freezeBudget: freezeBudgetSchema.prefault({}),
 });
 
-export type AgentFile = z.infer<typeof agentFileSchema>;
+export type AgentFile = z.infer<typeof agentFileSchema> & { readonly host: string };
 export type MemberSettings = z.infer<typeof memberSchema>;
 
-/** Reads the agent's file and refuses what is unsafe to run with. Makes the state directory, mode 0700. */
+/** Reads the agent's file, refuses what is unsafe to run with, and looks at what it needs to serve. */
 export async function loadAgentFile(given: string): Promise<AgentFile> {
+  const file = await readAgentFile(given);
+  await checkPrivateKeyFile(file.tls.key);
+  return file;
+}
+
+/**
+ * The file alone. Who undoes needs no more: a key that anybody can read keeps an agent from serving, and nobody from
+ * being thawed.
+ */
+export async function readAgentFile(given: string): Promise<AgentFile> {
   const path = resolve(given);
   const file = await loadYamlFile(path, agentFileSchema);
   const absolute = (relative: string): string => resolve(dirname(path), relative);
   const loaded: AgentFile = {
     ...file,
+    host: file.host ?? nameIn(file.listen),
     repository: /^[a-z0-9]+:\/\//.test(file.repository) ? file.repository : absolute(file.repository),
     tls: { ca: absolute(file.tls.ca), cert: absolute(file.tls.cert), key: absolute(file.tls.key) },
   };
   checkMembers(loaded);
   checkDirectories(loaded);
-  await checkPrivateKeyFile(loaded.tls.key);
   await checkState(loaded.state);
   return loaded;
+}
+
+/** Listening everywhere names nobody, and 127.0.1.1 is what Debian calls every host. */
+function nameIn(listen: string): string {
+  const { host } = hostPort(listen);
+  const isEverywhere = /^0+(\.0+){0,3}$/.test(host) || (isIP(host) === 6 && !/[1-9a-f]/i.test(host));
+  if (!isEverywhere && host !== '127.0.1.1') return host;
+  throw unsafe(
+    'host-unnamed',
+    `listen is ${listen}, which is the name of no host`,
+    'add a line `host: NAME` with the name or address by which the grid file names this host',
+  );
 }
 
 function checkMembers(file: AgentFile): void {
@@ -120,9 +148,9 @@ function isWithin(path: string, folder: string): boolean {
 }
 
 async function checkState(path: string): Promise<void> {
-  await mkdir(path, { recursive: true, mode: 0o700 });
-  const { mode } = await stat(path);
-  if ((mode & 0o022) === 0) return;
+  const found = await stat(path).catch(() => null);
+  if (found === null || (found.mode & 0o022) === 0) return;
+  const { mode } = found;
   throw unsafe(
     'state-writable',
     `the state directory ${path} can be written by others (mode ${(mode & 0o777).toString(8)})`,

@@ -2,6 +2,7 @@ import type { Failure } from '../shared/domain/errors.ts';
 import type { MemberDescription } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from '../shared/domain/messages.ts';
 import { sameToken, type Token } from '../shared/domain/token.ts';
+import { operationSilenceMs } from '../shared/protocol/lease.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { memberStore } from './collect.ts';
@@ -28,15 +29,18 @@ export interface CheckpointOperationContext {
   readonly state: StateDirectory;
   readonly repository: () => Promise<Repository>;
   readonly log: Logger;
-  answer(member: string, answer: MemberAnswer): void;
-  progress(progress: MemberProgress): void;
+  /** What it waits for, a new stream, did not come: it has ended by itself. */
+  ended(): void;
   readonly undoKeeper: UndoKeeper;
   readonly freezeLedger: FreezeLedger;
   readonly maxLeaseMs: number;
 }
 
-/** No word from the coordinator for this many leases ends the operation, prepared copies and all. */
-const SILENT_LEASES = 6;
+/** Where its answers go: the stream that holds it. */
+export interface Listener {
+  answer(member: string, answer: MemberAnswer): void;
+  progress(progress: MemberProgress): void;
+}
 
 /** One checkpoint's work on this host: a runtime for each member that takes part, and one guard for all. */
 export class CheckpointOperation {
@@ -44,22 +48,36 @@ export class CheckpointOperation {
   readonly #runtimes = new Map<string, MemberRuntime>();
   readonly #watched = new Set<string>();
   #guard: Guard | null = null;
+  #listener: Listener | null;
   #ending: Promise<void> | null = null;
   #attempt: { readonly token: Token; readonly charge: Promise<FreezeCharge> } | null = null;
   #charge: FreezeCharge | null = null;
 
-  constructor(context: CheckpointOperationContext) {
+  constructor(context: CheckpointOperationContext, listener: Listener) {
     this.#context = context;
+    this.#listener = listener;
   }
 
   get frozenMembers(): ReadonlySet<string> {
     return new Set([...this.#runtimes].filter(([, runtime]) => runtime.isFrozen).map(([name]) => name));
   }
 
+  /** The members whose abort is under way and cannot end yet, and why. */
+  get unfinished(): ReadonlyMap<string, Failure> {
+    return new Map(
+      [...this.#runtimes].flatMap(([name, { abortFailure }]) =>
+        abortFailure === null ? [] : [[name, abortFailure] as const],
+      ),
+    );
+  }
+
   receive(member: string, command: MemberCommand): void {
     if (this.#ending !== null) return;
     const failure = this.#refusal(command);
-    if (failure !== null) return this.#context.answer(member, { type: 'refused', failure });
+    if (failure !== null) {
+      this.#listener?.answer(member, { type: 'refused', failure });
+      return;
+    }
     const runtime = this.#runtimes.get(member) ?? this.#begin(member, command);
     runtime?.receive(command);
   }
@@ -90,8 +108,31 @@ export class CheckpointOperation {
   #exhausted(failure: Failure): void {
     this.#context.log.warn({ event: 'heldTooLong' }, failure.message);
     for (const member of this.frozenMembers)
-      this.#context.answer(member, { type: 'failed', failure, state: 'frozen' });
+      this.#listener?.answer(member, { type: 'failed', failure, state: 'frozen' });
     void this.end();
+  }
+
+  /** Everything that was begun is still worth something, and nobody was ever armed. */
+  mayBeResumed(): boolean {
+    const runtimes = [...this.#runtimes.values()];
+    return this.#ending === null && runtimes.length > 0 && runtimes.every((runtime) => runtime.mayBeResumed);
+  }
+
+  /** False: it must end at once. True: it is kept until it is resumed, or the coordinator is silent for too long. */
+  streamClosed(): boolean {
+    if (!this.mayBeResumed()) return false;
+    this.#listener = null;
+    this.#context.log.warn({ event: 'streamLost' }, 'the stream is lost; what is prepared waits for another');
+    for (const runtime of this.#runtimes.values()) {
+      runtime.streamClosed();
+      void runtime.closed.then(() => this.#context.ended());
+    }
+    return true;
+  }
+
+  resume(listener: Listener): void {
+    this.#listener = listener;
+    for (const runtime of this.#runtimes.values()) runtime.streamResumed();
   }
 
   wordReceived(): void {
@@ -105,7 +146,7 @@ export class CheckpointOperation {
   }
 
   async #end(): Promise<void> {
-    for (const runtime of this.#runtimes.values()) runtime.streamClosed();
+    for (const runtime of this.#runtimes.values()) runtime.operationEnded();
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.closed));
     this.#charge?.end();
     if (this.#watched.size === 0) {
@@ -122,7 +163,7 @@ export class CheckpointOperation {
     const known = members.get(member);
     const description = descriptions.get(member);
     if (known === undefined || description === undefined) {
-      this.#context.answer(member, { type: 'refused', failure: unknownMember(member) });
+      this.#listener?.answer(member, { type: 'refused', failure: unknownMember(member) });
       return null;
     }
     // The guard starts with the first command, long before anything could need it: arming must be quick.
@@ -135,7 +176,7 @@ export class CheckpointOperation {
       operation: id,
       state,
       log,
-      operationSilenceMs: leaseMs * SILENT_LEASES,
+      operationSilenceMs: operationSilenceMs(leaseMs),
       leaseMs,
       store: memberStore({
         repository,
@@ -144,12 +185,14 @@ export class CheckpointOperation {
         checkpoint: () => checkpoint,
         describe: () => description,
       }),
-      send: (answer) => this.#context.answer(member, answer),
+      send: (answer) => this.#listener?.answer(member, answer),
       record: (token, forMs) => this.#record(token, forMs),
       heldChanged: () => this.#heldChanged(),
       undoLeft: () => this.#context.undoKeeper.undoOnce(member),
       progress: (bytesDone, bytesTotal) =>
-        this.#context.progress({ member, phase: 'copy', bytesDone, bytesTotal }),
+        this.#listener?.progress({ member, phase: 'copy', bytesDone, bytesTotal, waitsFor: '' }),
+      waitsFor: (waitsFor) =>
+        this.#listener?.progress({ member, phase: 'pause', bytesDone: 0, bytesTotal: 0, waitsFor }),
       saveUndo: async (undo, silenceMs) => {
         if (undo === null) {
           await state.clearFreeze(member);

@@ -1,9 +1,11 @@
 import { statfs } from 'node:fs/promises';
+import type { Failure } from '../shared/domain/errors.ts';
 import type { HostDescription, MemberDescription } from '../shared/domain/grid.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { version } from '../shared/runtime/version.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
 import type { Finding } from './engines/engine.ts';
+import type { ClaimedWork, HostClaim } from './host-claim.ts';
 import type { StateDirectory } from './state-directory.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
 
@@ -22,7 +24,7 @@ export async function describeHost(
     readonly undoKeeper: UndoKeeper;
     readonly repository: () => Promise<Repository>;
   },
-  frozen: ReadonlySet<string>,
+  claim: Pick<HostClaim<ClaimedWork>, 'frozenMembers' | 'unfinished'>,
 ): Promise<{ host: HostDescription; repositoryId: string }> {
   const highest = context.state.highestToken();
   const [disk, repository, members, unfinished] = await Promise.all([
@@ -36,6 +38,8 @@ export async function describeHost(
     context.state.restoreRecords(),
   ]);
   const cut = new Set(unfinished.map((record) => record.member));
+  const frozen = claim.frozenMembers();
+  const left = new Map([...context.undoKeeper.left(), ...claim.unfinished()]);
   return {
     repositoryId: repository.id,
     host: {
@@ -48,7 +52,7 @@ export async function describeHost(
       members: members.map((member) => ({
         ...member,
         frozen: frozen.has(member.name),
-        problems: [...problemsOfAgent(member, context.undoKeeper, cut), ...member.problems],
+        problems: [...problemsOfAgent(member, left, cut), ...member.problems],
       })),
     },
   };
@@ -58,7 +62,14 @@ export async function describeHost(
 export async function diagnoseHost(context: {
   readonly host: string;
   readonly members: ReadonlyMap<string, AgentMember>;
+  readonly undoKeeper: UndoKeeper;
 }): Promise<Finding[]> {
+  // A member that is described says so itself.
+  const forgotten = [...context.undoKeeper.left()].flatMap(([member, cause]): Finding[] =>
+    context.members.has(member)
+      ? []
+      : [{ level: 'problem', failure: { ...undoPending(member, cause), member, host: context.host } }],
+  );
   const findings = await Promise.all(
     [...context.members.values()].map(async (member) =>
       (await member.engine.diagnose(AbortSignal.timeout(DIAGNOSE_TIMEOUT_MS))).map(({ level, failure }) => ({
@@ -67,22 +78,17 @@ export async function diagnoseHost(context: {
       })),
     ),
   );
-  return findings.flat();
+  return [...forgotten, ...findings.flat()];
 }
 
 function problemsOfAgent(
   member: MemberDescription,
-  undoKeeper: UndoKeeper,
+  left: ReadonlyMap<string, Failure>,
   cut: ReadonlySet<string>,
 ): MemberDescription['problems'] {
   const problems = [];
-  if (undoKeeper.isLeft(member.name)) {
-    problems.push({
-      code: 'undo-pending',
-      message: `an earlier freeze of ${member.name} is not undone yet`,
-      hint: "its process was down at the time; see the agent's log, the agent keeps trying",
-    });
-  }
+  const cause = left.get(member.name);
+  if (cause !== undefined) problems.push(undoPending(member.name, cause));
   if (cut.has(member.name)) {
     problems.push({
       code: 'restore-unfinished',
@@ -91,4 +97,12 @@ function problemsOfAgent(
     });
   }
   return problems;
+}
+
+function undoPending(member: string, cause: Failure): Failure {
+  return {
+    code: 'undo-pending',
+    message: `an earlier freeze of ${member} is not undone yet: ${cause.message}`,
+    hint: `${cause.hint}; the agent keeps trying`,
+  };
 }

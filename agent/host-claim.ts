@@ -1,4 +1,4 @@
-import { EXIT, StillpointError } from '../shared/domain/errors.ts';
+import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import { decideClaim, type Claim } from '../shared/protocol/claim.ts';
 import { grantLease, renewLease } from '../shared/protocol/lease.ts';
 import type { Logger } from '../shared/runtime/log.ts';
@@ -11,29 +11,45 @@ export interface ClaimRequest {
 
 export interface ClaimedWork {
   frozenMembers(): ReadonlySet<string>;
+  /** The members that keep the end from coming, and why. */
+  unfinished(): ReadonlyMap<string, Failure>;
+  /** Whether a new stream of the same operation may take it up. */
+  mayBeResumed(): boolean;
+  /** The stream is gone. False: the work must end now. True: it waits for another stream, and ends by itself. */
+  streamClosed(): boolean;
   /** Ends the work, aborting what is under way. Called once. */
   end(): Promise<void>;
 }
 
-export interface ClaimedOperation {
+/** What a stream has of the host. Without effect once another stream has it. */
+export interface ClaimedOperation<Work> {
+  /** Null once another stream has it. */
+  readonly work: Work | null;
+  /** The work is that of an earlier stream. */
+  readonly resumed: boolean;
   /** A word from the holder: its lease starts anew. */
   heard(): void;
+  /** Resolves when the work has ended, or at once where it waits for another stream. */
+  streamClosed(): Promise<void>;
   end(): Promise<void>;
 }
 
-interface Held {
+interface Held<Work> {
   claim: Claim;
-  readonly work: ClaimedWork;
+  readonly work: Work;
+  /** Of so many streams. */
+  streams: number;
   ending: Promise<void> | null;
 }
 
 /**
  * One operation at a time on this host's part of the grid. A holder that was silent for longer than its
- * lease may be taken over; its work is aborted first, and the newcomer has the grid when that is done.
+ * lease may be taken over; its work is aborted first, and the newcomer has the grid when that is done. An abort
+ * may take as long as a member cannot be reached: the newcomer waits for it no longer than a lease.
  */
-export class HostClaim {
+export class HostClaim<Work extends ClaimedWork> {
   readonly #log: Logger;
-  #held: Held | null = null;
+  #held: Held<Work> | null = null;
 
   constructor(log: Logger) {
     this.#log = log;
@@ -43,33 +59,65 @@ export class HostClaim {
     return this.#held?.work.frozenMembers() ?? new Set();
   }
 
-  /** Resolves when this operation has the host. Rejects `grid-busy`, naming the holder. */
-  async claim(request: ClaimRequest, work: ClaimedWork): Promise<ClaimedOperation> {
+  unfinished(): ReadonlyMap<string, Failure> {
+    return this.#held?.work.unfinished() ?? new Map();
+  }
+
+  /**
+   * Resolves when this operation has the host, with the work that `begin` makes, or with that of its earlier stream.
+   * `begin` is given what to call when the work has ended by itself. Rejects `grid-busy`, naming the holder, or what
+   * its end waits for.
+   */
+  async claim(request: ClaimRequest, begin: (ended: () => void) => Work): Promise<ClaimedOperation<Work>> {
     for (let held = this.#held; held !== null; held = this.#held) {
       const decision =
-        held.ending === null ? decideClaim(held.claim, request.operation, performance.now()) : null;
+        held.ending === null
+          ? decideClaim(held.claim, request.operation, performance.now(), held.work.mayBeResumed())
+          : null;
       if (decision?.type === 'refuse') throw busy(decision.holder);
+      if (decision?.type === 'resume') {
+        this.#log.warn(
+          { event: 'resumed', operation: request.operation },
+          'operation goes on, on a new stream',
+        );
+        return this.#grant(held, request);
+      }
       if (decision !== null) {
         this.#log.warn(
           { event: 'takenOver', from: held.claim.holder, by: request.holder },
           'operation taken over',
         );
       }
-      await this.#end(held);
+      await this.#endWithin(held, request.leaseMs);
     }
-    const { operation, holder, leaseMs } = request;
-    const claim: Claim = { operation, holder, lease: grantLease(leaseMs, performance.now()) };
-    const held: Held = { claim, work, ending: null };
+    const work = begin(() => void this.#end(held));
+    const held: Held<Work> = { claim: claimOf(request), work, streams: 0, ending: null };
     this.#held = held;
     this.#log.info(
       { event: 'claimed', operation: request.operation, holder: request.holder },
       'grid claimed',
     );
+    return this.#grant(held, request);
+  }
+
+  #grant(held: Held<Work>, request: ClaimRequest): ClaimedOperation<Work> {
+    held.claim = claimOf(request);
+    held.streams += 1;
+    const stream = held.streams;
+    const isOurs = (): boolean => held.streams === stream;
     return {
-      heard: () => {
-        held.claim = { ...held.claim, lease: renewLease(held.claim.lease, performance.now()) };
+      get work() {
+        return isOurs() ? held.work : null;
       },
-      end: () => this.#end(held),
+      resumed: stream > 1,
+      heard: () => {
+        if (isOurs()) held.claim = { ...held.claim, lease: renewLease(held.claim.lease, performance.now()) };
+      },
+      streamClosed: () => {
+        if (!isOurs() || (held.ending === null && held.work.streamClosed())) return Promise.resolve();
+        return this.#end(held);
+      },
+      end: () => (isOurs() ? this.#end(held) : Promise.resolve()),
     };
   }
 
@@ -78,7 +126,17 @@ export class HostClaim {
     if (this.#held !== null) await this.#end(this.#held);
   }
 
-  #end(held: Held): Promise<void> {
+  async #endWithin(held: Held<Work>, limitMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<'late'>((resolve) => {
+      timer = setTimeout(() => resolve('late'), limitMs);
+    });
+    const first = await Promise.race([this.#end(held), late]);
+    clearTimeout(timer);
+    if (first === 'late') throw notEnded(held.claim.holder, held.work.unfinished(), limitMs);
+  }
+
+  #end(held: Held<Work>): Promise<void> {
     held.ending ??= held.work.end().finally(() => {
       if (this.#held === held) this.#held = null;
       this.#log.info({ event: 'released', operation: held.claim.operation }, 'grid released');
@@ -87,12 +145,34 @@ export class HostClaim {
   }
 }
 
+function claimOf({ operation, holder, leaseMs }: ClaimRequest): Claim {
+  return { operation, holder, lease: grantLease(leaseMs, performance.now()) };
+}
+
 function busy(holder: string): StillpointError {
   return new StillpointError(
     {
       code: 'grid-busy',
       message: `another operation holds the grid: ${holder}`,
       hint: 'wait until it has ended; the claim of a dead coordinator ends with its lease',
+    },
+    EXIT.refused,
+  );
+}
+
+function notEnded(
+  holder: string,
+  unfinished: ReadonlyMap<string, Failure>,
+  waitedMs: number,
+): StillpointError {
+  const [first] = unfinished;
+  const cause = first === undefined ? '' : `: ${first[0]}: ${first[1].message}`;
+  return new StillpointError(
+    {
+      code: 'grid-busy',
+      message: `the operation of ${holder} is being aborted and has not ended after ${waitedMs / 1000} s${cause}`,
+      hint: first?.[1].hint ?? "see the agent's log for what it waits for",
+      ...(first !== undefined && { member: first[0] }),
     },
     EXIT.refused,
   );

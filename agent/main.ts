@@ -1,25 +1,28 @@
 import { parseArgs } from 'node:util';
 import { StillpointError } from '../shared/domain/errors.ts';
-import { openRepository } from '../shared/repository/open.ts';
-import type { Repository } from '../shared/repository/repository.ts';
 import { serveAgents } from '../shared/rpc/agent-server.ts';
+import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
 import { createLog, type Logger } from '../shared/runtime/log.ts';
 import { giveMemoryBack } from '../shared/runtime/memory.ts';
 import { version } from '../shared/runtime/version.ts';
-import { loadAgentFile, type AgentFile } from './agent-file.ts';
+import { readAgentFile, type AgentFile } from './agent-file.ts';
+import { checkAgentFile } from './check.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
 import { createEngine } from './engines/registry.ts';
 import { FreezeLedger } from './freeze-ledger.ts';
+import { keptRepository } from './kept-repository.ts';
 import { RestoreKeeper } from './restore-keeper.ts';
 import { Service } from './service.ts';
-import { openStateDirectory } from './state-directory.ts';
+import { openFreezeRecords, openStateDirectory } from './state-directory.ts';
+import { lockState } from './state-lock.ts';
 import { UndoKeeper } from './undo-keeper.ts';
-import { hostPort } from './engines/member-schema.ts';
 
 const USAGE = `stillpoint-agent: the daemon on each host of a grid
 
-  stillpoint-agent --config FILE    (else /etc/stillpoint/agent.yaml)
+  stillpoint-agent --config FILE            (else /etc/stillpoint/agent.yaml)
+  stillpoint-agent --check --config FILE    says whether the file is right, and touches nothing
 
+  --check            looks at the file, its certificates and members; exit code 0 or 2
   --config FILE      the agent's file: grid, listen address, certificates, members
   --log-level LEVEL  trace, debug, info (default), warn or error
   --version, --help
@@ -27,26 +30,54 @@ const USAGE = `stillpoint-agent: the daemon on each host of a grid
 Example: stillpoint-agent --config /etc/stillpoint/agent.yaml
 `;
 
+interface Options {
+  readonly config: string;
+  readonly logLevel: string;
+  readonly check: boolean;
+}
+
 async function main(): Promise<void> {
   const options = readOptions();
-  const log = createLog({ name: 'stillpoint-agent', level: options.logLevel });
-  const file = await loadAgentFile(options.config);
+  if (options.check) return check(options.config);
+  const log = createLog({ name: 'stillpoint-agent', level: options.logLevel, neverWaits: true });
+  const file = await readAgentFile(options.config);
   const members = new Map<string, AgentMember>(
     file.members.map((settings) => [settings.name, { name: settings.name, engine: createEngine(settings) }]),
   );
-  const state = await openStateDirectory(file.state);
-  const undoKeeper = new UndoKeeper(members, state, log);
-  const repository = keptRepository(file);
+  await lockState(file.state);
 
   // What a killed predecessor left comes first: nobody may ask for a freeze while one is not undone.
+  const undoKeeper = new UndoKeeper(members, await openFreezeRecords(file.state), log);
   await undoKeeper.undoAll();
+  try {
+    await serve(options, file, members, undoKeeper, log);
+  } catch (error) {
+    // A file that is damaged keeps the agent from serving; whoever is still frozen is thawed all the same.
+    complain(error);
+    await undoKeeper.done();
+    process.exit(2);
+  }
+}
+
+async function serve(
+  options: Options,
+  file: AgentFile,
+  members: ReadonlyMap<string, AgentMember>,
+  undoKeeper: UndoKeeper,
+  log: Logger,
+): Promise<void> {
+  await checkPrivateKeyFile(file.tls.key);
+  const state = await openStateDirectory(file.state);
+  // One that cannot be read is of a member that nobody has looked at.
+  await state.freezeRecords();
+  const repository = keptRepository(file.repository, state);
   const restoreKeeper = new RestoreKeeper({ members, state, repository, log });
   await restoreKeeper.recover();
 
   const service = new Service({
     file,
     configuration: options.config,
-    host: hostPort(file.listen).host,
+    host: file.host,
     members,
     state,
     undoKeeper,
@@ -54,7 +85,7 @@ async function main(): Promise<void> {
     repository,
     freezeLedger: new FreezeLedger({
       budget: { perHour: file.freezeBudget.perHour, totalMs: file.freezeBudget.totalSeconds * 1000 },
-      host: hostPort(file.listen).host,
+      host: file.host,
       spent: state.spent(),
       save: (spending) => state.saveSpent(spending),
       wallNow: () => Date.now(),
@@ -80,10 +111,22 @@ async function main(): Promise<void> {
   });
 }
 
-function readOptions(): { config: string; logLevel: string } {
+async function check(path: string): Promise<void> {
+  const { problems, notes } = await checkAgentFile(path);
+  const lines = [
+    ...problems.map(({ message, hint }) => `problem: ${message}\n  hint: ${hint}`),
+    ...notes.map((note) => `note: ${note}`),
+    problems.length === 0 ? `${path} is right` : `${path} is not right`,
+  ];
+  process.stdout.write(`${lines.join('\n')}\n`);
+  process.exit(problems.length === 0 ? 0 : 2);
+}
+
+function readOptions(): Options {
   const { values } = parseArgs({
     options: {
       config: { type: 'string', default: '/etc/stillpoint/agent.yaml' },
+      check: { type: 'boolean', default: false },
       'log-level': { type: 'string', default: process.env['STILLPOINT_LOG_LEVEL'] ?? 'info' },
       version: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -93,19 +136,7 @@ function readOptions(): { config: string; logLevel: string } {
     process.stdout.write(values.help ? USAGE : `${version}\n`);
     process.exit(0);
   }
-  return { config: values.config, logLevel: values['log-level'] };
-}
-
-/** Opened when first needed, and anew after it could not be: an agent starts before its mounts do. */
-function keptRepository(file: AgentFile): () => Promise<Repository> {
-  let opened: Promise<Repository> | null = null;
-  return () => {
-    opened ??= openRepository(file.repository, { create: true }).catch((error: unknown) => {
-      opened = null;
-      throw error;
-    });
-    return opened;
-  };
+  return { config: values.config, logLevel: values['log-level'], check: values.check };
 }
 
 function endOnSignal(log: Logger, end: () => Promise<void>): void {
@@ -120,13 +151,17 @@ function endOnSignal(log: Logger, end: () => Promise<void>): void {
   }
 }
 
-try {
-  await main();
-} catch (error) {
+function complain(error: unknown): void {
   const { message, hint } =
     error instanceof StillpointError
       ? error.failure
       : { message: error instanceof Error ? error.message : String(error), hint: 'stillpoint-agent --help' };
   process.stderr.write(`stillpoint-agent: ${message}\nhint: ${hint}\n`);
+}
+
+try {
+  await main();
+} catch (error) {
+  complain(error);
   process.exit(2);
 }

@@ -1,10 +1,11 @@
-import { failureOf, StillpointError, type MemberState } from '../shared/domain/errors.ts';
+import { failureOf, StillpointError, type Failure, type MemberState } from '../shared/domain/errors.ts';
 import type { FreezeKind } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand } from '../shared/domain/messages.ts';
 import { assertNever } from '../shared/domain/assert-never.ts';
 import { formatToken, type Token } from '../shared/domain/token.ts';
 import {
   initialMember,
+  mayBeResumed,
   nextMemberDeadline,
   stepMember,
   type EngineCall,
@@ -17,6 +18,7 @@ import type { Logger } from '../shared/runtime/log.ts';
 import { beUrgent } from '../shared/runtime/urgency.ts';
 import type { Capture, Engine, Undo } from './engines/engine.ts';
 import type { MemberStore } from './collect.ts';
+import { GrowingPause } from './growing-pause.ts';
 import type { StateDirectory } from './state-directory.ts';
 
 /** What the runtime needs of the rest of the agent; each is one room's contract. */
@@ -37,8 +39,10 @@ export interface MemberRuntimeContext {
   /** `isFrozen` has changed. */
   heldChanged(): void;
   progress(bytesDone: number, bytesTotal: number): void;
-  /** Undoes what an earlier stream of the operation left on this member; false when it cannot be done yet. */
-  undoLeft(): Promise<boolean>;
+  /** In words; empty when it waits no more. */
+  waitsFor(cause: string): void;
+  /** Undoes what an earlier stream of the operation left on this member; why it cannot be done yet, else null. */
+  undoLeft(): Promise<Failure | null>;
   /** Freeze record and guard: durable and watched when it resolves. */
   saveUndo(undo: Undo | null, silenceMs: number): Promise<void>;
 }
@@ -62,6 +66,7 @@ export class MemberRuntime {
   #resolveClosed: () => void = () => undefined;
   #leaseMs: number;
   #frozen = false;
+  #abortFailure: Failure | null = null;
   /** Set when the guard thawed this member behind our back. */
   #guardThawed = false;
   #calmDown: () => void = () => undefined;
@@ -82,6 +87,11 @@ export class MemberRuntime {
     return this.#frozen;
   }
 
+  /** Why an abort that is under way has not ended yet; null where nothing keeps it. */
+  get abortFailure(): Failure | null {
+    return this.#abortFailure;
+  }
+
   receive(command: MemberCommand): void {
     if (command.type === 'arm') this.#leaseMs = command.leaseMs;
     if (command.type !== 'renew') {
@@ -100,6 +110,18 @@ export class MemberRuntime {
 
   streamClosed(): void {
     this.#dispatch({ type: 'streamClosed', now: performance.now() });
+  }
+
+  streamResumed(): void {
+    this.#dispatch({ type: 'streamResumed', now: performance.now() });
+  }
+
+  operationEnded(): void {
+    this.#dispatch({ type: 'operationEnded', now: performance.now() });
+  }
+
+  get mayBeResumed(): boolean {
+    return mayBeResumed(this.#state);
   }
 
   guardThawed(): void {
@@ -216,6 +238,11 @@ export class MemberRuntime {
         await this.#opened().prepare();
         await reach('prepared', member);
         return answer({ type: 'prepared' });
+      case 'pause':
+        await this.#opened().pause?.((cause) => this.#context.waitsFor(cause));
+        this.#context.waitsFor('');
+        await reach('paused', member);
+        return answer({ type: 'paused' });
       case 'arm': {
         this.#guardThawed = false;
         this.#calmDown();
@@ -224,6 +251,10 @@ export class MemberRuntime {
         await reach('armed', member);
         return answer({ type: 'armed', incarnation });
       }
+      case 'disarm':
+        await this.#opened().disarm();
+        this.#calmDown();
+        return answer({ type: 'disarmed' });
       case 'freeze': {
         const receivedAt = performance.now();
         this.#becomeHeld(true);
@@ -294,28 +325,50 @@ export class MemberRuntime {
     });
   }
 
-  /** Resolves when the member runs or is known to be down; keeps trying while it can be neither. */
+  /**
+   * Resolves when the member runs or is known to be down; keeps trying while it can be neither. What the operation had
+   * on this host is gone after the first try, whatever becomes of the undo.
+   */
   async #abort(engine: Engine): Promise<MemberState> {
     const { log, member } = this.#context;
     await this.#opening.catch(() => undefined);
-    for (let failures = 0; ; failures += 1) {
-      try {
-        await this.#capture?.abort();
-        if (this.#capture !== null || (await this.#context.undoLeft())) break;
-      } catch (error) {
-        if (failures === 0)
-          log.error({ event: 'abortFailed', member, err: error }, 'abort failed, trying again');
-      }
+    const pause = new GrowingPause();
+    for (;;) {
+      this.#abortFailure = await this.#tryAbort();
+      if (this.#abortFailure === null) break;
+      if (pause.failed(this.#abortFailure))
+        log.error(
+          { event: 'abortFailed', member, failure: this.#abortFailure },
+          `abort failed, trying again: ${this.#abortFailure.message}`,
+        );
+      await this.#leaveSpool();
       if (await isDown(engine)) break;
-      await new Promise((resolve) => setTimeout(resolve, 250));
+      await pause.wait();
     }
+    this.#abortFailure = null;
     this.#becomeHeld(false);
     this.#calmDown();
-    await this.#dropSpool().catch((error: unknown) =>
-      log.warn({ event: 'spoolLeft', member, err: error }, 'spool not removed'),
-    );
+    await this.#leaveSpool();
     log.info({ event: 'aborted', member }, 'nothing of the operation is left');
     return (await isDown(engine)) ? 'stopped' : 'running';
+  }
+
+  async #tryAbort(): Promise<Failure | null> {
+    try {
+      await this.#capture?.abort();
+      return this.#capture === null ? await this.#context.undoLeft() : null;
+    } catch (error) {
+      return failureOf(error, { code: 'agent-failed', hint: "see the agent's log" });
+    }
+  }
+
+  async #leaveSpool(): Promise<void> {
+    await this.#dropSpool().catch((error: unknown) =>
+      this.#context.log.warn(
+        { event: 'spoolLeft', member: this.#context.member, err: error },
+        'spool not removed',
+      ),
+    );
   }
 
   async #dropSpool(): Promise<void> {

@@ -164,7 +164,7 @@ export class RestoreOperation {
       signal: this.#cancelled.signal,
       progress: (bytesDone, bytesTotal) => {
         bytes = bytesDone;
-        this.#context.progress({ member: member.name, phase: 'stage', bytesDone, bytesTotal });
+        this.#context.progress({ member: member.name, phase: 'stage', bytesDone, bytesTotal, waitsFor: '' });
       },
     });
     return { restoration, repositoryId: repository.id, bytes: () => bytes };

@@ -6,9 +6,14 @@ import type { Repository } from '../shared/repository/repository.ts';
 import type { ServerStream } from '../shared/rpc/agent-server.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { AgentFile } from './agent-file.ts';
-import { CheckpointOperation, leaseRefusal, type AgentMember } from './checkpoint-operation.ts';
+import {
+  CheckpointOperation,
+  leaseRefusal,
+  type AgentMember,
+  type Listener,
+} from './checkpoint-operation.ts';
 import type { FreezeLedger } from './freeze-ledger.ts';
-import { HostClaim, type ClaimedOperation } from './host-claim.ts';
+import { HostClaim, type ClaimedOperation, type ClaimedWork } from './host-claim.ts';
 import { checkRequest } from './request-check.ts';
 import type { RestoreKeeper } from './restore-keeper.ts';
 import { RestoreOperation } from './restore-operation.ts';
@@ -32,6 +37,7 @@ export interface ServiceContext {
   readonly log: Logger;
 }
 
+type ClaimRequest = Extract<AgentRequest, { type: 'claim' }>;
 type Answered = Exclude<Extract<AgentRequest, { id: number }>, { type: 'rehearse' }>;
 
 /** A stream that has not said hello by then is ended. */
@@ -42,7 +48,7 @@ const REQUESTS_AT_ONCE = 16;
 /** What the agent does for coordinators: one Session for each stream, one claim for the host. */
 export class Service {
   readonly #context: ServiceContext;
-  readonly #claim: HostClaim;
+  readonly #claim: HostClaim<Work>;
   readonly #sessions = new Set<Session>();
   readonly #looks: Looks;
 
@@ -50,7 +56,7 @@ export class Service {
     this.#context = context;
     this.#claim = new HostClaim(context.log);
     this.#looks = {
-      describe: shareNext(() => describeHost(context, this.#claim.frozenMembers())),
+      describe: shareNext(() => describeHost(context, this.#claim)),
       diagnose: shareNext(() => diagnoseHost(context)),
     };
   }
@@ -74,21 +80,46 @@ interface Looks {
   diagnose(): ReturnType<typeof diagnoseHost>;
 }
 
+/** What a stream has claimed the host for. */
+interface Work extends ClaimedWork {
+  readonly checkpoint: CheckpointOperation | null;
+  readonly restore: RestoreOperation | null;
+}
+
+function workOf(checkpoint: CheckpointOperation | null, restore: RestoreOperation | null): Work {
+  let hasEnded = false;
+  return {
+    get checkpoint() {
+      return hasEnded ? null : checkpoint;
+    },
+    get restore() {
+      return hasEnded ? null : restore;
+    },
+    frozenMembers: () => checkpoint?.frozenMembers ?? new Set(),
+    unfinished: () => checkpoint?.unfinished ?? new Map(),
+    mayBeResumed: () => checkpoint?.mayBeResumed() ?? false,
+    streamClosed: () => checkpoint?.streamClosed() ?? false,
+    async end() {
+      await checkpoint?.end();
+      await restore?.end();
+      hasEnded = true;
+    },
+  };
+}
+
 class Session {
   readonly #context: ServiceContext;
-  readonly #claim: HostClaim;
+  readonly #claim: HostClaim<Work>;
   readonly #looks: Looks;
   readonly #stream: ServerStream;
   readonly #log: Logger;
   #holder = 'unknown';
   #greeted = false;
-  #operation: ClaimedOperation | null = null;
-  #checkpoint: CheckpointOperation | null = null;
-  #restore: RestoreOperation | null = null;
+  #operation: ClaimedOperation<Work> | null = null;
   #descriptions: ReadonlyMap<string, MemberDescription> = new Map();
   #underWay = 0;
 
-  constructor(context: ServiceContext, claim: HostClaim, looks: Looks, stream: ServerStream) {
+  constructor(context: ServiceContext, claim: HostClaim<Work>, looks: Looks, stream: ServerStream) {
     this.#context = context;
     this.#claim = claim;
     this.#looks = looks;
@@ -115,9 +146,12 @@ class Session {
     await this.end();
   }
 
+  /** What was prepared and never armed waits for a new stream; all else ends with this one. */
   async end(): Promise<void> {
     this.#stream.close();
-    await this.#endOperation();
+    const operation = this.#operation;
+    this.#operation = null;
+    await operation?.streamClosed();
   }
 
   async #endOperation(): Promise<void> {
@@ -137,10 +171,11 @@ class Session {
     this.#operation?.heard();
     switch (request.type) {
       case 'keepAlive':
-        this.#checkpoint?.wordReceived();
+        this.#operation?.work?.checkpoint?.wordReceived();
         return;
-      case 'member':
-        if (this.#checkpoint === null) {
+      case 'member': {
+        const checkpoint = this.#operation?.work?.checkpoint ?? null;
+        if (checkpoint === null) {
           this.#send({
             type: 'memberAnswer',
             member: request.member,
@@ -148,9 +183,10 @@ class Session {
           });
           return;
         }
-        this.#checkpoint.wordReceived();
-        this.#checkpoint.receive(request.member, request.command);
+        checkpoint.wordReceived();
+        checkpoint.receive(request.member, request.command);
         return;
+      }
       case 'rehearse':
         this.#send({ type: 'done', id: request.id });
         return;
@@ -213,8 +249,7 @@ class Session {
       case 'diagnose':
         return { type: 'diagnosed', id, findings: await this.#looks.diagnose() };
       case 'claim':
-        await this.#becomeHolder(request);
-        return { type: 'done', id };
+        return { type: 'claimed', id, resumed: await this.#becomeHolder(request) };
       case 'release':
         await this.#endOperation();
         return { type: 'done', id };
@@ -237,8 +272,9 @@ class Session {
         await raiseEpoch(this.#context.state, request.epoch);
         return { type: 'done', id };
       case 'restore': {
-        if (this.#restore === null) throw new StillpointError(notClaimed());
-        return { type: 'restored', id, result: await this.#restore.perform(request.member, request.step) };
+        const restore = this.#operation?.work?.restore ?? null;
+        if (restore === null) throw new StillpointError(notClaimed());
+        return { type: 'restored', id, result: await restore.perform(request.member, request.step) };
       }
       default:
         return assertNever(request);
@@ -249,68 +285,56 @@ class Session {
     if (this.#operation === null) throw new StillpointError(notClaimed());
   }
 
-  async #becomeHolder(request: Extract<AgentRequest, { type: 'claim' }>): Promise<void> {
-    const {
-      state,
-      repository,
-      members,
-      log,
-      file,
-      host,
-      configuration,
-      undoKeeper,
-      restoreKeeper,
-      freezeLedger,
-    } = this.#context;
+  /** True where the work of an earlier stream of this operation goes on. */
+  async #becomeHolder(request: ClaimRequest): Promise<boolean> {
+    const { file } = this.#context;
     const refusal = leaseRefusal(request.leaseMs, file.freezeBudget.leaseSeconds * 1000);
     if (refusal !== null) throw new StillpointError(refusal, EXIT.refused);
-    const restore =
-      request.purpose === 'restore'
-        ? new RestoreOperation({
-            members,
-            state,
-            restoreKeeper,
-            repository,
-            log,
-            progress: (progress) => this.#send({ type: 'progress', progress }),
-          })
-        : null;
-    const checkpoint =
-      request.purpose === 'checkpoint'
-        ? new CheckpointOperation({
-            id: request.operation,
-            grid: file.grid,
-            host,
-            leaseMs: request.leaseMs,
-            configuration,
-            members,
-            descriptions: { get: (name) => this.#descriptions.get(name) },
-            state,
-            repository,
-            log: log.child({ operation: request.operation }),
-            answer: (member, answer) => this.#send({ type: 'memberAnswer', member, answer }),
-            progress: (progress) => this.#send({ type: 'progress', progress }),
-            undoKeeper,
-            freezeLedger,
-            maxLeaseMs: file.freezeBudget.leaseSeconds * 1000,
-          })
-        : null;
-    const operation = await this.#claim.claim(
-      { operation: request.operation, holder: this.#holder, leaseMs: request.leaseMs },
-      {
-        frozenMembers: () => checkpoint?.frozenMembers ?? new Set(),
-        end: async () => {
-          await checkpoint?.end();
-          await restore?.end();
-          this.#checkpoint = null;
-          this.#restore = null;
-        },
-      },
+    const listener: Listener = {
+      answer: (member, answer) => this.#send({ type: 'memberAnswer', member, answer }),
+      progress: (progress) => this.#send({ type: 'progress', progress }),
+    };
+    const { operation: id, leaseMs } = request;
+    const operation = await this.#claim.claim({ operation: id, holder: this.#holder, leaseMs }, (ended) =>
+      this.#begin(request, listener, ended),
     );
-    if (this.#stream.closed.aborted) return operation.end();
+    if (operation.resumed) operation.work?.checkpoint?.resume(listener);
+    if (this.#stream.closed.aborted) {
+      await operation.streamClosed();
+      return operation.resumed;
+    }
     this.#operation = operation;
-    this.#checkpoint = checkpoint;
-    this.#restore = restore;
+    return operation.resumed;
+  }
+
+  #begin(request: ClaimRequest, listener: Listener, ended: () => void): Work {
+    const { state, repository, members, log, file, host, configuration, undoKeeper, freezeLedger } =
+      this.#context;
+    const { restoreKeeper } = this.#context;
+    if (request.purpose === 'restore') {
+      const { progress } = listener;
+      return workOf(null, new RestoreOperation({ members, state, restoreKeeper, repository, log, progress }));
+    }
+    const checkpoint = new CheckpointOperation(
+      {
+        id: request.operation,
+        grid: file.grid,
+        host,
+        leaseMs: request.leaseMs,
+        configuration,
+        members,
+        descriptions: { get: (name) => this.#descriptions.get(name) },
+        state,
+        repository,
+        log: log.child({ operation: request.operation }),
+        ended,
+        undoKeeper,
+        freezeLedger,
+        maxLeaseMs: file.freezeBudget.leaseSeconds * 1000,
+      },
+      listener,
+    );
+    return workOf(checkpoint, null);
   }
 
   #send(response: AgentResponse): void {

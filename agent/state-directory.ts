@@ -13,9 +13,11 @@ import type { Undo } from './engines/engine.ts';
  * What the agent must remember across its own death, each in a file of its own:
  *
  *   token.json             the highest token ever recorded; older ones are refused
+ *   repository.json        the repository that this host stores in: another in its place is refused
  *   spent.json             the freeze budget: what was spent in each minute of the last hour
  *   freezes/<member>.json  the freeze record: what must be undone on this member
  *   restores/<member>.json a restore that has not ended on this member
+ *   lock                   held by the agent that runs (state-lock.ts)
  *   spool/                 journals received for a checkpoint under way; emptied at start
  *
  * Every write is durable on return: a new file is synced, renamed over the old one, and the directory synced.
@@ -37,6 +39,8 @@ const restoreSchema = z.object({
   switched: z.boolean(),
 });
 
+const repositorySchema = z.object({ location: z.string().min(1), id: z.uuid() });
+
 interface FreezeRecord {
   readonly member: string;
   readonly undo: Undo;
@@ -44,10 +48,23 @@ interface FreezeRecord {
 
 export type RestoreRecord = Readonly<z.infer<typeof restoreSchema>>;
 
+/** The id of the repository that was seen at this location. */
+type KnownRepository = Readonly<z.infer<typeof repositorySchema>>;
+
 /** A state file is small: nobody but the agent writes it. */
 const MOST_BYTES = 1024 * 1024;
 
-export interface StateDirectory {
+/** What must be undone. Read apart from all else, so that nothing else that is damaged stands in the way. */
+export interface FreezeRecords {
+  /** The members with a record, readable or not. */
+  frozenMembers(): Promise<string[]>;
+  freezeRecord(member: string): Promise<FreezeRecord | null>;
+  freezeRecords(): Promise<FreezeRecord[]>;
+  saveFreeze(record: FreezeRecord): Promise<void>;
+  clearFreeze(member: string): Promise<void>;
+}
+
+export interface StateDirectory extends FreezeRecords {
   highestToken(): Token | null;
   /** Resolves at once where this token, or a newer one, is on disk already. */
   recordToken(token: Token): Promise<void>;
@@ -55,9 +72,9 @@ export interface StateDirectory {
   spent(): Spending;
   /** Durable on return. One call at a time. */
   saveSpent(spending: Spending): Promise<void>;
-  freezeRecords(): Promise<FreezeRecord[]>;
-  saveFreeze(record: FreezeRecord): Promise<void>;
-  clearFreeze(member: string): Promise<void>;
+  /** Read anew each time: a person may have removed the file to accept another repository. */
+  knownRepository(): Promise<KnownRepository | null>;
+  saveRepository(known: KnownRepository): Promise<void>;
   restoreRecords(): Promise<RestoreRecord[]>;
   saveRestore(record: RestoreRecord): Promise<void>;
   clearRestore(member: string): Promise<void>;
@@ -69,9 +86,23 @@ export interface StateDirectory {
 
 const PRIVATE = { mode: 0o700 };
 
+export async function openFreezeRecords(path: string): Promise<FreezeRecords> {
+  const room = join(path, 'freezes');
+  await ensureDir(room, PRIVATE);
+  await dropUnfinished(room);
+  return {
+    frozenMembers: () => namesIn(room),
+    freezeRecord: (member) => readJson<FreezeRecord>(join(room, `${member}.json`), freezeSchema),
+    freezeRecords: () => readRoom<FreezeRecord>(room, freezeSchema),
+    saveFreeze: (record) => writeJsonDurably(room, `${record.member}.json`, record),
+    clearFreeze: (member) => removeDurably(room, `${member}.json`),
+  };
+}
+
 export async function openStateDirectory(path: string): Promise<StateDirectory> {
-  for (const room of ['freezes', 'restores']) await ensureDir(join(path, room), PRIVATE);
-  for (const room of ['.', 'freezes', 'restores']) await dropUnfinished(join(path, room));
+  const freezes = await openFreezeRecords(path);
+  await ensureDir(join(path, 'restores'), PRIVATE);
+  for (const room of ['.', 'restores']) await dropUnfinished(join(path, room));
   await ensureDir(join(path, 'spool'), PRIVATE);
   await emptyDir(join(path, 'spool'));
 
@@ -95,9 +126,9 @@ export async function openStateDirectory(path: string): Promise<StateDirectory> 
     },
     spent: () => spent,
     saveSpent: (spending) => writeJsonDurably(path, 'spent.json', spending),
-    freezeRecords: () => readRoom<FreezeRecord>(join(path, 'freezes'), freezeSchema),
-    saveFreeze: (record) => writeJsonDurably(join(path, 'freezes'), `${record.member}.json`, record),
-    clearFreeze: (member) => removeDurably(join(path, 'freezes'), `${member}.json`),
+    knownRepository: () => readJson<KnownRepository>(join(path, 'repository.json'), repositorySchema),
+    saveRepository: (known) => writeJsonDurably(path, 'repository.json', known),
+    ...freezes,
     restoreRecords: () => readRoom<RestoreRecord>(join(path, 'restores'), restoreSchema),
     saveRestore: (record) => writeJsonDurably(join(path, 'restores'), `${record.member}.json`, record),
     clearRestore: (member) => removeDurably(join(path, 'restores'), `${member}.json`),
@@ -121,12 +152,16 @@ async function dropUnfinished(directory: string): Promise<void> {
 
 async function readRoom<T>(directory: string, schema: z.ZodType<T>): Promise<T[]> {
   const records: T[] = [];
-  for (const name of (await readdir(directory)).sort()) {
-    if (!name.endsWith('.json')) continue;
-    const record = await readJson(join(directory, name), schema);
+  for (const name of await namesIn(directory)) {
+    const record = await readJson(join(directory, `${name}.json`), schema);
     if (record !== null) records.push(record);
   }
   return records;
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  const names = (await readdir(directory)).sort();
+  return names.flatMap((name) => (name.endsWith('.json') ? [name.slice(0, -'.json'.length)] : []));
 }
 
 async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<T | null> {

@@ -1,8 +1,18 @@
+import { failureOf, type Failure } from '../shared/domain/errors.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
-import type { StateDirectory } from './state-directory.ts';
+import { GrowingPause } from './growing-pause.ts';
+import type { FreezeRecords } from './state-directory.ts';
 
-const RETRY_MS = 500;
+interface Left {
+  /** Why it could not be undone yet. */
+  failure: Failure;
+  /** Resolves when it is undone, or only a person can help. */
+  readonly settled: Promise<void>;
+}
+
+/** A record that cannot be read, or is of nobody we know. */
+const FOR_A_PERSON = ['agent-state-damaged', 'unknown-member'];
 
 /**
  * Undoes what a freeze left on a member: at agent start what a killed predecessor left, later what an abort
@@ -11,18 +21,19 @@ const RETRY_MS = 500;
  */
 export class UndoKeeper {
   readonly #members: ReadonlyMap<string, AgentMember>;
-  readonly #state: StateDirectory;
+  readonly #records: FreezeRecords;
   readonly #log: Logger;
-  readonly #left = new Map<string, Promise<void>>();
+  readonly #left = new Map<string, Left>();
 
-  constructor(members: ReadonlyMap<string, AgentMember>, state: StateDirectory, log: Logger) {
+  constructor(members: ReadonlyMap<string, AgentMember>, records: FreezeRecords, log: Logger) {
     this.#members = members;
-    this.#state = state;
+    this.#records = records;
     this.#log = log;
   }
 
-  isLeft(member: string): boolean {
-    return this.#left.has(member);
+  /** The members that are left, and why: also those that the agent file does not name any more. */
+  left(): ReadonlyMap<string, Failure> {
+    return new Map([...this.#left].map(([member, { failure }]) => [member, failure]));
   }
 
   /**
@@ -30,47 +41,69 @@ export class UndoKeeper {
    * process is down) is kept and tried again until it is.
    */
   async undoAll(): Promise<void> {
-    const records = await this.#state.freezeRecords();
+    const members = await this.#records.frozenMembers();
     await Promise.all(
-      records.map(async ({ member }) => {
-        if (await this.undoOnce(member)) return;
-        this.keep(member);
+      members.map(async (member) => {
+        const failure = await this.undoOnce(member);
+        if (failure !== null) this.#keep(member, failure);
       }),
     );
   }
 
-  /** True when nothing is left to undo on this member. */
-  async undoOnce(member: string): Promise<boolean> {
-    const record = (await this.#state.freezeRecords()).find((one) => one.member === member);
-    if (record === undefined) return true;
-    const known = this.#members.get(member);
-    if (known === undefined) {
-      this.#log.error(
-        { event: 'undoImpossible', member },
-        'a freeze record names a member that the agent file does not',
-      );
-      return false;
-    }
+  /** Resolves when each is undone, or was found to be one that only a person can end. */
+  async done(): Promise<void> {
+    await Promise.all([...this.#left.values()].map(({ settled }) => settled));
+  }
+
+  /** Null when nothing is left to undo on this member; else why it could not be undone. */
+  async undoOnce(member: string): Promise<Failure | null> {
     try {
-      await known.engine.undo(record.undo);
-      await this.#state.clearFreeze(member);
-      this.#log.warn({ event: 'undone', member }, 'undone what a freeze had left');
-      return true;
+      const record = await this.#records.freezeRecord(member);
+      if (record === null) return null;
+      const known = this.#members.get(member);
+      if (known === undefined) return unknownMember(member);
+      const words = await known.engine.undo(record.undo);
+      await this.#records.clearFreeze(member);
+      this.#log.warn({ event: 'undone', member }, words ?? 'undone what a freeze had left');
+      return null;
     } catch (error) {
-      this.#log.error({ event: 'undoFailed', member, err: error }, 'cannot undo yet, trying again');
-      return false;
+      return failureOf(error, { code: 'agent-failed', hint: "see the agent's log" });
     }
   }
 
   /** Keeps trying in the background. */
   keep(member: string): void {
-    if (this.#left.has(member) || !this.#members.has(member)) return;
-    const trying = (async () => {
-      while (!(await this.undoOnce(member))) {
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());
-      }
-      this.#left.delete(member);
-    })();
-    this.#left.set(member, trying);
+    this.#keep(member, { code: 'undo-pending', message: 'it is being undone', hint: 'wait a moment' });
   }
+
+  #keep(member: string, failure: Failure): void {
+    if (this.#left.has(member)) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#left.set(member, { failure, settled: promise });
+    void this.#undoUntilDone(member, resolve);
+  }
+
+  async #undoUntilDone(member: string, settle: () => void): Promise<void> {
+    const pause = new GrowingPause();
+    for (;;) {
+      const failure = await this.undoOnce(member);
+      if (failure === null) break;
+      const left = this.#left.get(member);
+      if (left !== undefined) left.failure = failure;
+      if (pause.failed(failure))
+        this.#log.error({ event: 'undoFailed', member, failure }, `cannot undo yet: ${failure.message}`);
+      if (FOR_A_PERSON.includes(failure.code)) settle();
+      await pause.wait();
+    }
+    this.#left.delete(member);
+    settle();
+  }
+}
+
+function unknownMember(member: string): Failure {
+  return {
+    code: 'unknown-member',
+    message: `a freeze record names the member ${member}, which the agent file does not`,
+    hint: `name it in the agent file again; or look at it by hand (postgres: synchronous_standby_names, paused replay) and remove freezes/${member}.json in the state directory`,
+  };
 }

@@ -16,6 +16,21 @@ import type { GridFile } from './grid-file.ts';
 type Numbered = Extract<AgentRequest, { id: number }>;
 type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
 
+/** How long an answer is waited for. */
+interface Patience {
+  /** Null: as long as the stream lives, which pings prove. The agent reads or writes whole checkpoints meanwhile. */
+  readonly withinMs: number | null;
+  /** Whether it is given up at the first word of a cancellation: nothing would be left half done. */
+  readonly untilCancelled: boolean;
+}
+
+const DESCRIBE_MS = 30_000;
+const DIAGNOSE_MS = 60_000;
+const LOOK_MS = 60_000;
+/** An agent refuses a claim after a lease at the latest: until then it waits for what it is aborting. */
+const CLAIM_MARGIN_MS = 10_000;
+const LONG: Patience = { withinMs: null, untilCancelled: false };
+
 /** What a connection tells while an operation is under way. */
 export interface AgentEvents {
   memberAnswered?(member: string, answer: MemberAnswer): void;
@@ -36,15 +51,19 @@ export class AgentConnection {
     number,
     { resolve(response: AgentResponse): void; reject(error: Error): void }
   >();
+  readonly #cancelled: AbortSignal | undefined;
   #nextId = 1;
+  #mayHold = false;
   #closed: Failure | null = null;
 
-  private constructor(address: string, stream: ClientStream) {
+  private constructor(address: string, stream: ClientStream, cancelled: AbortSignal | undefined) {
+    this.#cancelled = cancelled;
     this.address = address;
     this.host = hostOf(address);
     this.#stream = stream;
   }
 
+  /** `signal` is heard while it connects, and by every request that may be given up half way. */
   static async open(
     gridFile: GridFile,
     address: string,
@@ -52,7 +71,7 @@ export class AgentConnection {
     signal?: AbortSignal,
   ): Promise<AgentConnection> {
     const stream = await connectAgent({ address, tls: gridFile.tls, timeoutMs, ...(signal && { signal }) });
-    const connection = new AgentConnection(address, stream);
+    const connection = new AgentConnection(address, stream, signal);
     try {
       await connection.#greet(gridFile.grid, timeoutMs);
     } catch (error) {
@@ -80,36 +99,52 @@ export class AgentConnection {
     await welcomed;
   }
 
-  async describe(): Promise<{ host: HostDescription; repositoryId: string }> {
-    const response = await this.#request({ type: 'describe' });
+  async describe(withinMs = DESCRIBE_MS): Promise<{ host: HostDescription; repositoryId: string }> {
+    const response = await this.#request({ type: 'describe' }, { withinMs, untilCancelled: true });
     if (response.type !== 'described') throw unexpected(response, this.host);
     return { host: response.host, repositoryId: response.repositoryId };
   }
 
   async diagnose(): Promise<Extract<AgentResponse, { type: 'diagnosed' }>['findings']> {
-    const response = await this.#request({ type: 'diagnose' });
+    const response = await this.#request(
+      { type: 'diagnose' },
+      { withinMs: DIAGNOSE_MS, untilCancelled: true },
+    );
     if (response.type !== 'diagnosed') throw unexpected(response, this.host);
     return response.findings;
   }
 
-  async claim(operation: string, purpose: 'checkpoint' | 'restore', leaseMs: number): Promise<void> {
-    await this.#request({ type: 'claim', operation, purpose, leaseMs });
+  /** Resolves with whether the agent has kept the work of this operation, whose stream was lost. */
+  async claim(
+    operation: string,
+    purpose: 'checkpoint' | 'restore',
+    leaseMs: number,
+  ): Promise<{ resumed: boolean }> {
+    this.#mayHold = true;
+    const response = await this.#request(
+      { type: 'claim', operation, purpose, leaseMs },
+      { withinMs: leaseMs + CLAIM_MARGIN_MS, untilCancelled: true },
+    );
+    return { resumed: response.type === 'claimed' && response.resumed };
   }
 
   async release(): Promise<void> {
-    await this.#request({ type: 'release' });
+    if (this.#mayHold) await this.#request({ type: 'release' });
   }
 
   /** Resolves with what of a committed checkpoint could not be finished on that host, one line each. */
   async settle(checkpoint: string): Promise<readonly string[]> {
-    const response = await this.#request({ type: 'settle', checkpoint });
+    const response = await this.#request({ type: 'settle', checkpoint }, { ...LONG, untilCancelled: true });
     if (response.type !== 'settled') throw unexpected(response, this.host);
     return response.warnings;
   }
 
   /** What lies complete of a checkpoint on that host; empty where nothing does. */
   async readLocal(checkpoint: string): Promise<{ gridManifest: string; metadataDigest: string }> {
-    const response = await this.#request({ type: 'readLocal', checkpoint });
+    const response = await this.#request(
+      { type: 'readLocal', checkpoint },
+      { withinMs: LOOK_MS, untilCancelled: true },
+    );
     if (response.type !== 'localCheckpoint') throw unexpected(response, this.host);
     return response;
   }
@@ -123,12 +158,12 @@ export class AgentConnection {
 
   /** Removes what lies of these checkpoints on that host. The repository is not touched. */
   async dropLocal(checkpoints: readonly string[]): Promise<void> {
-    await this.#request({ type: 'dropLocal', checkpoints });
+    await this.#request({ type: 'dropLocal', checkpoints }, { ...LONG, untilCancelled: true });
   }
 
   /** From then on that host refuses tokens of a lower epoch. */
   async raiseEpoch(epoch: number): Promise<void> {
-    await this.#request({ type: 'raiseEpoch', epoch });
+    await this.#request({ type: 'raiseEpoch', epoch }, { withinMs: LOOK_MS, untilCancelled: false });
   }
 
   /** Walks the way of the freeze again and again, so that both sides have it compiled when members are held. */
@@ -165,14 +200,41 @@ export class AgentConnection {
     this.#stream.close();
   }
 
-  #request(request: WithoutId<Numbered>): Promise<AgentResponse> {
+  #request(request: WithoutId<Numbered>, patience: Patience = LONG): Promise<AgentResponse> {
     if (this.#closed !== null) return Promise.reject(this.#error(this.#closed));
+    const { withinMs, untilCancelled } = patience;
+    const cancelled = untilCancelled ? this.#cancelled : undefined;
+    if (cancelled?.aborted === true) return Promise.reject(cancelled.reason as Error);
     const id = this.#nextId;
     this.#nextId += 1;
-    return new Promise((resolve, reject) => {
+    const answered = new Promise<AgentResponse>((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
       this.#stream.send({ ...request, id });
     });
+    return this.#givenUp(id, answered, cancelled, withinMs, request.type);
+  }
+
+  async #givenUp(
+    id: number,
+    answered: Promise<AgentResponse>,
+    cancelled: AbortSignal | undefined,
+    withinMs: number | null,
+    what: string,
+  ): Promise<AgentResponse> {
+    const give = (error: Error): void => {
+      this.#waiting.get(id)?.reject(error);
+      this.#waiting.delete(id);
+    };
+    const interrupt = (): void => give(cancelled?.reason as Error);
+    cancelled?.addEventListener('abort', interrupt, { once: true });
+    const timer =
+      withinMs === null ? null : setTimeout(() => give(unanswered(this.host, what, withinMs)), withinMs);
+    try {
+      return await answered;
+    } finally {
+      if (timer !== null) clearTimeout(timer);
+      cancelled?.removeEventListener('abort', interrupt);
+    }
   }
 
   async #listen(): Promise<void> {
@@ -289,6 +351,8 @@ export function hostOf(address: string): string {
 /** The same failure, as one of preflight: nothing was touched. */
 export function refused(error: unknown): StillpointError {
   if (!(error instanceof StillpointError)) throw error;
+  // Who interrupts it is told so, whatever it was at.
+  if (error.exitCode === EXIT.aborted) return error;
   return new StillpointError({ phase: 'preflight', ...error.failure }, EXIT.refused, { cause: error });
 }
 
@@ -304,6 +368,18 @@ function silent(host: string, timeoutMs: number): StillpointError {
     hint: `look at the agent's log on ${host}: journalctl -u stillpoint-agent`,
     host,
   });
+}
+
+function unanswered(host: string, what: string, timeoutMs: number): StillpointError {
+  return new StillpointError(
+    {
+      code: 'agent-silent',
+      message: `the agent on ${host} was asked to ${what} and has not answered in ${timeoutMs / 1000} s`,
+      hint: `look at the agent's log on ${host}, and whether a member or a file system there hangs`,
+      host,
+    },
+    EXIT.refused,
+  );
 }
 
 function streamEnded(host: string): Failure {

@@ -69,7 +69,11 @@ function commandOf(answer: MemberAnswer): Asked | null {
   switch (answer.type) {
     case 'prepared':
       return { type: 'prepare' };
+    case 'paused':
+      return { type: 'pause', token: answer.token };
     case 'armed':
+    // Also unasked, where the arm failed.
+    case 'disarmed':
       return { type: 'arm', token: answer.token };
     case 'marked':
       return { type: 'freeze', token: answer.token };

@@ -31,6 +31,19 @@ export function listenForCancellation(timeoutMs: number | null): Cancellation & 
   };
 }
 
+/** The same, unless the word comes first: nothing is touched yet, and whoever hangs here hangs alone. */
+export async function heeding<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const hear = (): void => reject(signal.reason as Error);
+  signal.addEventListener('abort', hear, { once: true });
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener('abort', hear);
+  }
+}
+
 function interrupted(signal: NodeJS.Signals): StillpointError {
   return new StillpointError(
     {

@@ -29,11 +29,14 @@ export interface CheckpointRunInput {
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
-  reconnect(address: string): Promise<AgentConnection>;
+  /** `resumed`: the agent has kept the work of this operation. */
+  reconnect(address: string): Promise<{ connection: AgentConnection; resumed: boolean }>;
   commit(proof: CommitProof): Promise<void>;
 }
 
 const RECONNECT_EVERY_MS = 250;
+/** With these it is the connection that failed; any other is what an agent said, or was caught at. */
+const OF_THE_CONNECTION = ['agent-lost', 'agent-unreachable'];
 
 /**
  * Drives the coordinator's machine for one checkpoint: what agents say and what time it is become events,
@@ -81,13 +84,15 @@ class CheckpointRun {
         if (answer.type === 'failed') this.#input.progress.note(`${member}: ${answer.failure.message}`);
         this.#dispatch({ type: 'answerReceived', now: performance.now(), member, answer });
       },
-      progressed: ({ member, bytesDone, bytesTotal }) => {
-        if (this.#input.addressOf.get(member) === address)
-          this.#input.progress.bytes(member, bytesDone, bytesTotal);
+      progressed: ({ member, bytesDone, bytesTotal, waitsFor }) => {
+        if (this.#input.addressOf.get(member) !== address) return;
+        if (waitsFor !== '') this.#input.progress.note(`${member}: ${waitsFor}`);
+        else if (bytesTotal > 0) this.#input.progress.bytes(member, bytesDone, bytesTotal);
       },
       closed: (failure) => {
+        const mayReturn = OF_THE_CONNECTION.includes(failure.code);
         for (const member of this.#membersOf(address)) {
-          this.#dispatch({ type: 'memberLost', now: performance.now(), member, failure });
+          this.#dispatch({ type: 'memberLost', now: performance.now(), member, failure, mayReturn });
         }
       },
     };
@@ -129,6 +134,10 @@ class CheckpointRun {
       case 'commit':
         void this.#commit(effect.proof);
         return;
+      case 'note':
+        log.warn({ event: 'triedAgain' }, effect.text);
+        progress.note(effect.text);
+        return;
       case 'enter':
         if (effect.phase === 'collect') this.#calmDown?.();
         log.info({ event: 'phase', phase: effect.phase, attempt: effect.attempt }, effect.phase);
@@ -156,18 +165,18 @@ class CheckpointRun {
     }
   }
 
-  /** Until the agent answers or the run is over: a member that may be frozen is not given up in silence. */
+  /** Until the agent answers or the run is over: how long it is worth it, the machine knows. */
   async #reconnect(address: string): Promise<void> {
     if (this.#reconnecting.has(address)) return;
     this.#reconnecting.add(address);
     while (!this.#over) {
       try {
-        const connection = await this.#input.reconnect(address);
+        const { connection, resumed } = await this.#input.reconnect(address);
         this.#input.connections.set(address, connection);
         this.#reconnecting.delete(address);
         this.#listenTo(address, connection);
         for (const member of this.#membersOf(address)) {
-          this.#dispatch({ type: 'memberReconnected', now: performance.now(), member });
+          this.#dispatch({ type: 'memberReconnected', now: performance.now(), member, resumed });
         }
         return;
       } catch (error) {

@@ -2,13 +2,14 @@ import { checkCheckpointName, formatCheckpointId } from '../shared/domain/checkp
 import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { CommitProof, Outcome } from '../shared/protocol/coordinator-machine.ts';
+import { operationSilenceMs } from '../shared/protocol/lease.ts';
 import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { AgentConnection, claimAll, closeAll, hostOf, keepAlive, openAgents, refused } from './agents.ts';
 import { AnswerCheck } from './answer-check.ts';
-import type { Cancellation } from './cancellation.ts';
+import { heeding, type Cancellation } from './cancellation.ts';
 import { highestKnown } from './checkpoint-number.ts';
 import { runCheckpoint } from './checkpoint-run.ts';
 import type { GridFile } from './grid-file.ts';
@@ -28,6 +29,12 @@ export interface CreateCheckpointInput {
 
 const CONNECT_TIMEOUT_MS = 5000;
 const MAX_ATTEMPTS = 3;
+/** With pauses of 1, 2, 4 and 8 s between: a server that flushes for half a minute is armed in the end. */
+const MAX_ARMS = 5;
+const ARM_AGAIN_MS = 1000;
+const ARM_SHARE = 0.8;
+/** An agent gives up a minute earlier, and says why replay did not pause. */
+const PAUSE_MS = 11 * 60_000;
 /** After this many leases nobody can be frozen by design; what could not be confirmed is then reported. */
 const GIVE_UP_LEASES = 3;
 /** Round trips before the window: for each agent, and for all together. A few hundred make a path warm. */
@@ -42,10 +49,11 @@ export async function createCheckpoint(input: CreateCheckpointInput): Promise<Ch
   checkCheckpointName(input.name);
   const startedAt = performance.now();
   progress.phase(null, 'preflight');
-  const repository = await openRepository(gridFile.repository, { create: true }).catch(refusedInPreflight);
+  const opening = openRepository(gridFile.repository);
+  const repository = await heeding(cancellation.signal, opening).catch(refusedInPreflight);
   const connections = new Map<string, AgentConnection>();
   try {
-    await repository.probe().catch(refusedInPreflight);
+    await heeding(cancellation.signal, repository.probe()).catch(refusedInPreflight);
     for (const connection of await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal)) {
       connections.set(connection.address, connection);
     }
@@ -84,7 +92,10 @@ class CheckpointCreation {
       await claimAll([...this.#connections.values()], this.#operation, 'checkpoint', this.#leaseMs).catch(
         refusedInPreflight,
       );
-      const { report, epoch, counter, addressOf } = await this.#preflight();
+      const { report, epoch, counter, addressOf } = await heeding(
+        this.#input.cancellation.signal,
+        this.#preflight(),
+      );
       for (const warning of report.warnings) this.#input.progress.note(`warning: ${warning}`);
       const checkpoint = formatCheckpointId({ at: new Date(), epoch, counter, name: this.#input.name });
       const lease = await this.#repository
@@ -164,9 +175,15 @@ class CheckpointCreation {
         counter,
         leaseMs: this.#leaseMs,
         maxAttempts: MAX_ATTEMPTS,
+        maxArms: MAX_ARMS,
         deadlines: {
           prepareMs: null,
-          armMs: 15_000,
+          pauseMs: PAUSE_MS,
+          // Before an agent's lease for it ends: then it is taken back and tried again, else all is aborted.
+          armMs: ARM_SHARE * this.#leaseMs,
+          disarmMs: this.#leaseMs + 2000,
+          armAgainMs: ARM_AGAIN_MS,
+          reconnectMs: operationSilenceMs(this.#leaseMs),
           freezeMs: Math.min(5000, this.#leaseMs),
           thawMs: this.#leaseMs + 2000,
           collectMs: null,
@@ -239,7 +256,7 @@ class CheckpointCreation {
     }
   }
 
-  async #reconnect(address: string): Promise<AgentConnection> {
+  async #reconnect(address: string): Promise<{ connection: AgentConnection; resumed: boolean }> {
     const connection = await AgentConnection.open(
       this.#input.gridFile,
       address,
@@ -247,14 +264,14 @@ class CheckpointCreation {
       this.#input.cancellation.second,
     );
     try {
-      // The same operation: the agent ends what its broken stream had left before it answers.
-      await connection.claim(this.#operation, 'checkpoint', this.#leaseMs);
-      await connection.describe();
+      // The same operation: the agent goes on with what its broken stream had left, where it may; else it ends it first.
+      const { resumed } = await connection.claim(this.#operation, 'checkpoint', this.#leaseMs);
+      if (!resumed) await connection.describe();
+      return { connection, resumed };
     } catch (error) {
       connection.close();
       throw error;
     }
-    return connection;
   }
 }
 

@@ -31,7 +31,7 @@ export async function failOver(input: FailoverInput): Promise<FailoverReport> {
   const alive = keepAlive(() => connections, leaseMs);
   try {
     await claimAll(connections, crypto.randomUUID(), 'checkpoint', leaseMs).catch(refusedHere);
-    const repository = await openRepository(gridFile.repository, { create: true }).catch(refusedHere);
+    const repository = await openRepository(gridFile.repository).catch(refusedHere);
     try {
       return await raise(input, repository, connections);
     } finally {

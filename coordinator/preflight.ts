@@ -124,7 +124,7 @@ export function checkHosts(agents: readonly { readonly asked: string; readonly s
     throw refuse({
       code: 'host-differs',
       message: `the agent on ${asked} says that it is the one on ${said}, which the grid file has besides`,
-      hint: `correct \`listen\` in the agent file on ${asked}`,
+      hint: `correct \`host\` or \`listen\` in the agent file on ${asked}`,
       host: asked,
     });
   }

@@ -6,6 +6,7 @@ import { registerSalvage } from './commands/checkpoint-salvage.ts';
 import { registerPrune } from './commands/checkpoint-prune.ts';
 import { registerGrid } from './commands/grid.ts';
 import { registerPki } from './commands/pki.ts';
+import { registerRepository } from './commands/repository.ts';
 import { registerRestore } from './commands/restore.ts';
 import { addGlobalOptions } from './session.ts';
 
@@ -26,6 +27,7 @@ export function createProgram(): Command {
     registerSalvage(checkpoint),
     registerRestore(program),
     ...registerGrid(program),
+    ...registerRepository(program),
     ...registerPki(program),
   ];
   for (const command of commands) {

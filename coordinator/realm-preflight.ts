@@ -21,6 +21,8 @@ interface Defined {
 
 /** What production should have; fewer still make a quorum. */
 const KEEPERS_ADVISED = 3;
+/** Fewer realm services are a primary and its satellites, or no fault tolerance. */
+const CLUSTER_ADVISED = 3;
 
 /** Is there a realm that defines this grid, or a part of it? */
 export function hasRealm(
@@ -44,13 +46,21 @@ export function checkRealm(grid: string, all: readonly PlacedMember[]): RealmRep
   checkDefinition(realm, all);
   return {
     realm,
-    warnings: [...versionWarnings(all), ...keeperWarnings(realm), ...singleNodeWarnings(realm)],
+    warnings: [
+      ...versionWarnings(all),
+      ...clusterWarnings(all),
+      ...keeperWarnings(realm),
+      ...singleNodeWarnings(realm),
+    ],
   };
 }
 
 /** The members that are realm services and run. */
 export function runningRealmServices(all: readonly PlacedMember[]): PlacedMember[] {
-  return all.filter(({ description }) => description.role === 'realm-service' && description.realm !== null);
+  return all.filter(
+    ({ description }) =>
+      description.role === 'realm-service' && description.running && description.realm !== null,
+  );
 }
 
 function reachableRealm(all: readonly PlacedMember[]): Realm {
@@ -73,16 +83,35 @@ function reachableRealm(all: readonly PlacedMember[]): Realm {
           : `start the primary realm service; ${namesOf(services)} ${services.length === 1 ? 'is' : 'are'} configured`,
     });
   }
-  // Where several take updates they are a cluster, which works while most of it runs.
-  const configured = Math.max(services.length, realm.realmServices.length);
-  if (primaries.length > 1 && !isMajority(running.length, configured)) {
-    throw refuse({
-      code: 'realm-unreachable',
-      message: `${running.length} of ${configured} realm services are running; a cluster of them needs more than half`,
-      hint: 'start the others',
-    });
-  }
+  checkCluster(realm, services, running);
   return realm;
+}
+
+/**
+ * A cluster of realm services works while most of it runs, by its own count and by the agents'. It is one where its
+ * services say so, where several take updates, and, unless the primary says that it stands alone, where there are
+ * so many: one of three that takes itself for the primary may be the one that the others have lost.
+ */
+function checkCluster(
+  realm: Realm,
+  services: readonly PlacedMember[],
+  running: readonly PlacedMember[],
+): void {
+  const primaries = running.filter(({ description }) => description.primary);
+  const views = primaries.flatMap(({ description }) => description.quorum ?? []);
+  const all = Math.max(services.length, realm.realmServices.length);
+  const isCluster =
+    primaries.length > 1 ||
+    (views.length === 0 ? all >= CLUSTER_ADVISED : views.some(({ configured }) => configured > 1));
+  if (!isCluster) return;
+  const configured = Math.max(all, ...views.map((view) => view.configured));
+  const seen = together(running, views);
+  if (isMajority(seen, configured)) return;
+  throw refuse({
+    code: 'realm-unreachable',
+    message: `${seen} of ${configured} realm services are running together; a cluster of them needs more than half`,
+    hint: 'start the others, or see in their logs why they do not reach each other',
+  });
 }
 
 function checkAlone(grid: string, realm: Realm): void {
@@ -107,10 +136,7 @@ function checkKeepers(realm: Realm, all: readonly PlacedMember[]): void {
   const running = keepers.filter(({ description }) => description.running);
   const views = running.flatMap(({ description }) => description.quorum ?? []);
   const configured = Math.max(keepers.length, realm.keepers.length, ...views.map((view) => view.configured));
-  const seen = Math.min(
-    running.length,
-    ...(views.length === 0 ? [] : [Math.max(...views.map((view) => view.running))]),
-  );
+  const seen = together(running, views);
   if (isMajority(seen, configured)) return;
   const down = keepers.filter(({ description }) => !description.running);
   throw refuse({
@@ -179,6 +205,23 @@ function versionWarnings(all: readonly PlacedMember[]): string[] {
     : [`the realm services hold different definitions of the grid: ${held.join(', ')}`];
 }
 
+/** Of realm services that all take updates: they are there to survive the loss of a machine. */
+function clusterWarnings(all: readonly PlacedMember[]): string[] {
+  const running = runningRealmServices(all).filter(({ description }) => description.primary);
+  if (!running.some(({ description }) => (description.quorum?.configured ?? 1) > 1) && running.length < 2)
+    return [];
+  const services = all.filter(({ description }) => description.role === 'realm-service');
+  const sharing = services.filter(({ host }) => services.filter((one) => one.host === host).length > 1);
+  return [
+    ...(services.length >= CLUSTER_ADVISED
+      ? []
+      : [`the realm is a cluster of ${services.length} services; it survives no loss with fewer than three`]),
+    ...(sharing.length === 0
+      ? []
+      : [`the realm services ${namesOf(sharing)} share a host; one loss takes them together`]),
+  ];
+}
+
 function keeperWarnings({ keepers }: Realm): string[] {
   return keepers.length >= KEEPERS_ADVISED
     ? []
@@ -191,6 +234,13 @@ function singleNodeWarnings({ copysets }: Realm): string[] {
   return copysets
     .filter(({ nodes }) => nodes.length === 1)
     .map(({ name }) => `copyset ${name} has a single node; its loss takes the rows with it`);
+}
+
+/** Those that run together: as the agents see it and as they do themselves, the lower of the two counts. */
+function together(running: readonly PlacedMember[], views: readonly { readonly running: number }[]): number {
+  return views.length === 0
+    ? running.length
+    : Math.min(running.length, Math.max(...views.map((view) => view.running)));
 }
 
 function isMajority(some: number, all: number): boolean {

@@ -61,7 +61,7 @@ export function planRestore(input: RestorePlanInput): RestorePlan {
   );
   checkMaps(maps, manifest, hosts);
   checkComplete(manifest);
-  checkAlone(targets);
+  checkAlone(manifest.grid, targets);
   const placed = new Map<string, GridManifestMember>();
   for (const member of manifest.members) {
     const target = targetOf(member, targets, maps, manifest);
@@ -129,8 +129,21 @@ function checkComplete(manifest: GridManifest): void {
   });
 }
 
-/** A realm that still runs may hold what is no part of the grid; stopping it would take that down. */
-function checkAlone(targets: readonly Target[]): void {
+/**
+ * The realm of the target may hold what is no part of the grid: stopping it would take that down, and its database is
+ * replaced. One that does not run is known by what its files say of it.
+ */
+function checkAlone(grid: string, targets: readonly Target[]): void {
+  const other = targets.find(({ description: { realm } }) => realm !== null && realm.grid !== grid);
+  if (other !== undefined) {
+    throw refuse({
+      code: 'wrong-realm',
+      message: `${other.description.name} on ${other.host} holds the realm of grid ${other.description.realm?.grid}, not of ${grid}`,
+      hint: `correct its agent file; where that realm is not needed any more, move its live/ away: below ${other.description.dataDirectory}`,
+      host: other.host,
+      member: other.description.name,
+    });
+  }
   const foreign = new Set(targets.flatMap(({ description }) => description.realm?.foreign ?? []));
   if (foreign.size === 0) return;
   throw refuse({

@@ -6,7 +6,7 @@ import {
   type MemberState,
   type Phase,
 } from '../shared/domain/errors.ts';
-import type { GridManifest } from '../shared/domain/manifest.ts';
+import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
 import type { RestoreStep, RestoreStepResult, StagePlan } from '../shared/domain/wire.ts';
 import { openRepository } from '../shared/repository/open.ts';
 import type { OperationLease, Repository } from '../shared/repository/repository.ts';
@@ -20,6 +20,7 @@ import { committedElsewhere, preparedReport } from './prepared-decisions.ts';
 import type { ProgressView } from './progress.ts';
 import type { PreparedDecision, RestoreReport } from './reports.ts';
 import { checkRestorable, checkRooms } from './restore-check.ts';
+import { checkTargets } from './restore-target.ts';
 import { planRestore, startWaves, type PlannedMember, type RestorePlan } from './restore-plan.ts';
 import { RestoreVerdict } from './restore-verdict.ts';
 
@@ -97,7 +98,6 @@ class GridRestore {
         refusedInPlan,
       );
       const plan = await this.#plan();
-      await this.#check('sizes');
       await this.#checkHosts(plan);
       if (dryRun) return this.#report(plan, { bytes: 0, prepared: [], verified: false, state: 'planned' });
       await this.#stopCheck(plan);
@@ -149,8 +149,15 @@ class GridRestore {
     }
     const hosts = described.map(({ host }, index) => ({ agent: connections[index]?.address ?? '', host }));
     const plan = planRestore({ manifest: this.#input.manifest, hosts, maps: this.#input.maps });
+    await this.#check('sizes');
+    await checkTargets({ plan, described, identityOf: (source) => this.#identityOf(source) });
     for (const warning of plan.warnings) this.#warn(warning);
     return plan;
+  }
+
+  async #identityOf({ name, manifestDigest }: GridManifestMember): Promise<string> {
+    const { grid, checkpoint } = this.#input.manifest;
+    return (await this.#repository.readMember(grid, checkpoint, name, manifestDigest)).member.dataIdentity;
   }
 
   /** Every agent looks at what its part of the restore needs on its host; nothing is touched. */

@@ -32,7 +32,7 @@ export async function salvageCheckpoint(input: SalvageInput): Promise<SalvageRep
   const { gridFile, cancellation } = input;
   const startedAt = performance.now();
   const leaseMs = gridFile.leaseSeconds * 1000;
-  const repository = await openRepository(gridFile.repository, { create: true }).catch(refusedHere);
+  const repository = await openRepository(gridFile.repository).catch(refusedHere);
   const connections: AgentConnection[] = [];
   const alive = keepAlive(() => connections, leaseMs);
   try {

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander';
+import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
@@ -28,7 +29,32 @@ export interface Session {
   /** For commands that speak to agents: refused where others may read the coordinator's private key. */
   gridFile(): Promise<GridFile>;
   /** `--repository`, else that of the grid file. The grid is null where only a repository was named. */
+  repositoryLocation(): Promise<{ location: string; grid: string | null }>;
+  /** The same, opened. */
   repository(): Promise<{ repository: Repository; grid: string | null }>;
+}
+
+/** After the second word: what a server of files or an agent that hangs may still take to end by itself. */
+const LAST_MS = 5000;
+
+/** Rejects when the second word is so old that whoever said it waits for nothing any more. */
+function givenUp(second: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    second.addEventListener('abort', () => setTimeout(() => reject(stoppedWaiting()), LAST_MS), {
+      once: true,
+    });
+  });
+}
+
+function stoppedWaiting(): StillpointError {
+  return new StillpointError(
+    {
+      code: 'interrupted',
+      message: 'interrupted twice: it was not waited for what is still under way',
+      hint: 'see with stillpoint grid status how every member is; an agent lets go by itself when this command is gone',
+    },
+    EXIT.maybeFrozen,
+  );
 }
 
 /** Rejects when the signal comes. */
@@ -55,7 +81,7 @@ export function addGlobalOptions(command: Command): Command {
 
 /**
  * Runs a command's action with a session, and ends the session whatever comes. Ctrl-C ends it at once, but
- * for an operation on the grid (`abortsItself`), which must thaw or roll back first.
+ * for an operation on the grid (`abortsItself`), which must thaw or roll back first; a second one ends that too.
  */
 export async function withSession(
   command: Command,
@@ -75,6 +101,11 @@ export async function withSession(
     const file = await loadGridFile(given.grid);
     return given.repository === undefined ? file : { ...file, repository: given.repository };
   }
+  async function repositoryLocation(): Promise<{ location: string; grid: string | null }> {
+    const named = given.repository !== undefined && given.grid === undefined;
+    const file = named ? null : await readGridFile();
+    return { location: file?.repository ?? given.repository ?? '', grid: file?.grid ?? null };
+  }
   const session: Session = {
     printer: createPrinter(given.output),
     progress,
@@ -85,17 +116,18 @@ export async function withSession(
       await checkPrivateKeyFile(file.tls.key);
       return file;
     },
+    repositoryLocation,
     async repository() {
-      const named = given.repository !== undefined && given.grid === undefined;
-      const file = named ? null : await readGridFile();
-      opened = await openRepository(file?.repository ?? given.repository ?? '');
-      return { repository: opened, grid: file?.grid ?? null };
+      const { location, grid } = await repositoryLocation();
+      opened = await openRepository(location);
+      return { repository: opened, grid };
     },
   };
   try {
-    await (options.abortsItself
-      ? action(session)
-      : Promise.race([action(session), ended(cancellation.signal)]));
+    await Promise.race([
+      action(session),
+      options.abortsItself ? givenUp(cancellation.second) : ended(cancellation.signal),
+    ]);
   } finally {
     progress.finish();
     cancellation.stop();

@@ -9,7 +9,8 @@ import type { FoundPrepared, RestoreRoom } from '../../shared/domain/wire.ts';
  * The contract between the agent and the software a member runs. One folder under agent/engines/ is one
  * implementation; all pass the shared suite in test/engines/engine-suite.ts.
  *
- * The life of a checkpoint: `describe`, then on one `Capture`: prepare → (arm → freeze → thaw)+ → collect,
+ * The life of a checkpoint: `describe`, then on one `Capture`: prepare → (pause → arm → freeze → thaw)+ → collect,
+ * with `disarm` in the place of freeze and thaw where an arm failed somewhere,
  * and `abort` or `close` at the end, always. The member machine calls them in that order, one at a time;
  * only `abort` may come while another call is under way, which must then end soon (rejecting is right).
  *
@@ -31,10 +32,11 @@ export interface Engine {
 
   /**
    * Puts back what a killed agent left, from the undo it had saved. Called at agent start before it
-   * listens, and by the guard. Idempotent; durable on return. Rejects when the member could not be asked,
-   * and then it is called again later.
+   * listens, and by the guard. Idempotent; durable on return. Rejects when the member could not be asked, or is
+   * not the one that the freeze was of, and then it is called again later. Resolves to null, or to why there was
+   * nothing to put back, in words for the log.
    */
-  undo(undo: Undo): Promise<void>;
+  undo(undo: Undo): Promise<string | null>;
 
   /**
    * For the guard process: opens and holds what `undo` will need, so that nothing has to be set up in the
@@ -81,7 +83,8 @@ export interface Engine {
 export type Undo = Readonly<Record<string, unknown>>;
 
 export interface Guardian {
-  undo(undo: Undo): Promise<void>;
+  /** As `undo` of the engine. */
+  undo(undo: Undo): Promise<string | null>;
   close(): Promise<void>;
 }
 
@@ -129,10 +132,23 @@ export interface Capture {
   prepare(): Promise<void>;
 
   /**
+   * Observers that may need long to stop showing anything newer have this: resolves when they do not, before anybody
+   * is armed. Nobody is held by it, so it may take minutes; `waitsFor` is told why, in words, when that changes. The
+   * undo is durable before. Called before every arm; what it did ends with `thaw`, `disarm` or `abort`.
+   */
+  pause?(waitsFor: (cause: string) => void): Promise<void>;
+
+  /**
    * Brings the fence within one message of closing. Costs clients little; called as late as can be.
    * Called again with a newer token after a broken attempt. Resolves to the incarnation of the process.
    */
   arm(token: Token): Promise<{ incarnation: string }>;
+
+  /**
+   * In the place of a freeze: the attempt was given up. The member is as it was before `arm`, and may be armed again.
+   * Also after an `arm` that rejected. Idempotent.
+   */
+  disarm(): Promise<void>;
 
   /**
    * Closes the fence, waits until it holds, marks. Stays fenced. Resolves with the monotonic times
@@ -154,7 +170,11 @@ export interface Capture {
   /** Stores everything up to the mark of this token. Returns what the member manifest needs to know. */
   collect(token: Token): Promise<{ mark: Mark | null; engineFacts: unknown }>;
 
-  /** Opens, disarms, closes, drops. Right in any state, any number of times. Resolves when the member runs. */
+  /**
+   * Opens, disarms, closes, drops. Right in any state, any number of times. Resolves when the member runs. Whatever
+   * costs the member or this host something (stream, slot, copy) is closed first: when it rejects, only the undo is
+   * left to do, and the spool is not used any more.
+   */
   abort(): Promise<void>;
 
   /** The checkpoint's end after collect: closes connections, drops the temporary slot. Idempotent. */

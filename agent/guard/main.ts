@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
 import { createLog } from '../../shared/runtime/log.ts';
-import { loadAgentFile } from '../agent-file.ts';
+import { readAgentFile } from '../agent-file.ts';
 import { createEngine } from '../engines/registry.ts';
 import { jsonLines, type FromGuard, type ToGuard } from './messages.ts';
 import { Watch } from './watch.ts';
@@ -12,8 +12,12 @@ import { Watch } from './watch.ts';
  * hanging agent). It outlives the agent's process group, and a SIGTERM makes it undo before it goes.
  */
 async function main(configuration: string): Promise<void> {
-  const file = await loadAgentFile(configuration);
-  const log = createLog({ name: 'stillpoint-guard', level: process.env['STILLPOINT_LOG_LEVEL'] ?? 'info' });
+  const file = await readAgentFile(configuration);
+  const log = createLog({
+    name: 'stillpoint-guard',
+    level: process.env['STILLPOINT_LOG_LEVEL'] ?? 'info',
+    neverWaits: true,
+  });
   const watches = new Map<string, Watch>();
 
   const say = (message: FromGuard): void => {
@@ -70,9 +74,10 @@ async function main(configuration: string): Promise<void> {
     if (message.type !== 'alive') void handle(message);
   }
   clearInterval(silent);
-  if (watches.size > 0)
-    log.warn({ event: 'agentLost', members: [...watches.keys()] }, 'the agent is gone: undoing');
-  await undoAll();
+  const members = [...watches.keys()];
+  const undone = undoAll();
+  if (members.length > 0) log.warn({ event: 'agentLost', members }, 'the agent is gone: undoing');
+  await undone;
   process.exit(0);
 }
 

@@ -1,7 +1,7 @@
 import type { Logger } from '../../shared/runtime/log.ts';
+import { failureOf } from '../../shared/domain/errors.ts';
 import type { Guardian, Undo } from '../engines/engine.ts';
-
-const RETRY_MS = 100;
+import { GrowingPause } from '../growing-pause.ts';
 
 /** One member that the guard watches: what to undo, and until when the agent may be silent. */
 export class Watch {
@@ -49,16 +49,21 @@ export class Watch {
   }
 
   async #undoUntilDone(): Promise<void> {
-    for (let failures = 0; this.#undo !== null && !this.#closed; failures += 1) {
+    const pause = new GrowingPause();
+    while (this.#undo !== null && !this.#closed) {
       const undo = this.#undo;
       try {
-        await this.#guardian.undo(undo);
+        const words = await this.#guardian.undo(undo);
         if (this.#undo === undo) this.#undo = null;
-        this.#log.warn({ event: 'undone', member: this.member }, 'undone by the guard');
+        this.#log.warn({ event: 'undone', member: this.member }, words ?? 'undone by the guard');
       } catch (error) {
-        if (failures === 0)
-          this.#log.error({ event: 'undoFailed', member: this.member, err: error }, 'cannot undo yet');
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        const failure = failureOf(error, { code: 'agent-failed', hint: "see the agent's log" });
+        if (pause.failed(failure))
+          this.#log.error(
+            { event: 'undoFailed', member: this.member, failure },
+            `cannot undo yet: ${failure.message}`,
+          );
+        await pause.wait();
       }
     }
   }

@@ -11,7 +11,7 @@ export function registerSalvage(checkpoint: Command): Command {
     .description('store a checkpoint whose repository is gone again, from the copies on the hosts')
     .addHelpText(
       'after',
-      '\nLet `repository` in the grid file and in the agent files name a new place first, and restart the agents.' +
+      '\nLet `repository` in the grid file and in the agent files name a new place first, make it (stillpoint repository init), and restart the agents.' +
         '\n\nExample: stillpoint checkpoint salvage latest --grid /etc/stillpoint/grid.yaml',
     )
     .action((selector: string, _options: unknown, command: Command) =>

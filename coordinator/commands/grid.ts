@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { EXIT } from '../../shared/domain/errors.ts';
+import { EXIT, type ExitCode } from '../../shared/domain/errors.ts';
 import type { Role } from '../../shared/domain/grid.ts';
 import { confirm } from '../confirm.ts';
 import { failOver } from '../failover.ts';
@@ -18,6 +18,7 @@ export function registerGrid(program: Command): Command[] {
       withSession(command, async ({ gridFile, cancellation, log, printer }) => {
         const report = await gridStatus({ gridFile: await gridFile(), signal: cancellation.signal, log });
         printer.result(report, statusInWords(report));
+        process.exitCode = exitOf(report);
       }),
     );
   const doctor = grid
@@ -53,6 +54,13 @@ function registerFailover(grid: Command): Command {
         { abortsItself: true },
       ),
     );
+}
+
+/** A script that asks how the grid is must not have to read it: anything that would stop a checkpoint counts. */
+function exitOf({ hosts, members, problems }: StatusReport): ExitCode {
+  const all = [...problems, ...members.flatMap((member) => member.problems)];
+  if (all.some(({ code }) => code === 'undo-pending' || code === 'postgres-armed')) return EXIT.maybeFrozen;
+  return all.length > 0 || hosts.some(({ reachable }) => !reachable) ? EXIT.refused : EXIT.done;
 }
 
 function statusInWords(report: StatusReport): string {

@@ -85,9 +85,9 @@ export interface MemberDescription {
   readonly dataDirectory: string;
   /** Ids of the checkpoints that lie complete beside the member's live data. */
   readonly localCheckpoints: readonly string[];
-  /** Null for all but realm services that run. */
+  /** Of realm services; of one that does not run, as it was when it did, where its files tell. Else null. */
   readonly realm: Realm | null;
-  /** How many state keepers run, of how many, as this one sees it. Null for all but state keepers that run. */
+  /** How many of its kind govern together, of how many, as it sees it: state keepers, and realm services; else null. */
   readonly quorum: { readonly running: number; readonly configured: number } | null;
 }
 

@@ -6,19 +6,27 @@ import type { Token } from './token.ts';
  * What the coordinator and one member say to each other during a checkpoint. These are the protocol's
  * words; shared/protocol holds the two machines that speak them, shared/rpc carries them.
  *
- * Order in one attempt: prepare (once per operation) → arm → freeze → thaw → collect.
+ * Order in one attempt: prepare (once per operation) → pause (observers) → arm → freeze → thaw → collect.
+ * An attempt whose arm fails or is late ends with disarm, and the next one begins under a newer token.
  * `abort` is right at any time and is answered until the member is known to run.
  */
 export type MemberCommand =
-  /** All that takes long and blocks nobody: the base copy. Not repeated for a new attempt. */
+  /**
+   * All that takes long and blocks nobody: the base copy. Not repeated for a new attempt. On a new stream it asks
+   * again: what is done is answered as done, what runs goes on.
+   */
   | {
       readonly type: 'prepare';
       readonly checkpoint: string;
       /** Clients' writes are refused from now until the member has collected, or the operation ends. */
       readonly maintenance: boolean;
     }
+  /** Observers only: show nothing newer from now on. Nobody is held by it, so it may take minutes. */
+  | { readonly type: 'pause'; readonly token: Token }
   /** Make the token durable, then bring the fence within one message of closing. */
   | { readonly type: 'arm'; readonly token: Token; readonly leaseMs: number }
+  /** The attempt is given up before its freeze: be as before the arm. What was prepared stays. */
+  | { readonly type: 'disarm'; readonly token: Token }
   /** Fence, then mark. The lease counts from receipt. */
   | { readonly type: 'freeze'; readonly token: Token; readonly leaseMs: number }
   /** Sent only when every member has marked. Let go, prove that it held, disarm. */
@@ -41,7 +49,10 @@ export type ThawProof =
 
 export type MemberAnswer =
   | { readonly type: 'prepared' }
+  | { readonly type: 'paused'; readonly token: Token }
   | { readonly type: 'armed'; readonly token: Token; readonly incarnation: string }
+  /** As before the arm. Unasked where the arm failed, with the failure; what was prepared stays. */
+  | { readonly type: 'disarmed'; readonly token: Token; readonly failure: Failure | null }
   | {
       readonly type: 'marked';
       readonly token: Token;
@@ -78,4 +89,6 @@ export interface MemberProgress {
   readonly phase: string;
   readonly bytesDone: number;
   readonly bytesTotal: number;
+  /** What it waits for, in words; empty where it does not wait. */
+  readonly waitsFor: string;
 }

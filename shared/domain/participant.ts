@@ -30,6 +30,16 @@ export interface ParticipantDescription {
   readonly highestEpoch: number;
   readonly highestCounter: number;
   readonly problems: readonly ParticipantProblem[];
+  /** From its own files, before it took anything from another process; null where it does not say. */
+  readonly startedWith: Content | null;
+}
+
+/** What a process holds, in its own words: equal where nothing is missing, added or changed. */
+export interface Content {
+  /** Rows of a node, copysets of a state keeper, defined processes of a realm service. */
+  readonly count: number;
+  /** Hexadecimal. */
+  readonly digest: string;
 }
 
 /** What a process holds back now, and for which operation. */
@@ -66,6 +76,8 @@ export interface JournalCut {
   readonly incarnation: string;
   readonly journalFile: string;
   readonly length: number;
+  /** What a process started on this comes up with; null where it does not say. */
+  readonly content: Content | null;
 }
 
 /** The end of a hold: whether it had lasted without a break. */

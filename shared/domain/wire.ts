@@ -161,6 +161,8 @@ export type AgentResponse =
       readonly id: number;
       readonly findings: readonly { readonly level: 'problem' | 'warning'; readonly failure: Failure }[];
     }
+  /** `resumed`: the work of this operation, whose stream was lost, was kept. */
+  | { readonly type: 'claimed'; readonly id: number; readonly resumed: boolean }
   | { readonly type: 'done'; readonly id: number }
   | {
       readonly type: 'localCheckpoint';

@@ -61,7 +61,9 @@ export function memberWentAway(state: CoordinatorState, phase: Aborting, member:
 export function memberCameBack(state: CoordinatorState, member: string): CoordinatorStep {
   const lost = new Set(state.lost);
   lost.delete(member);
-  const next = { ...state, lost };
+  const away = new Map(state.away);
+  away.delete(member);
+  const next = { ...state, lost, away };
   if (state.phase.name !== 'aborting') return stay(next);
   return {
     state: next,

@@ -1,6 +1,7 @@
 import { assertNever } from '../domain/assert-never.ts';
 import type { Failure } from '../domain/errors.ts';
 import type { MemberAnswer } from '../domain/messages.ts';
+import { sameToken, type Token } from '../domain/token.ts';
 import { becomeAborting } from './coordinator-abort.ts';
 import { becomeCollecting } from './coordinator-commit.ts';
 import type {
@@ -11,12 +12,12 @@ import type {
   CoordinatorStep,
   Round,
 } from './coordinator-state.ts';
-import { names, stay, toEach } from './coordinator-step.ts';
+import { names, stay, tokenOf, toEach } from './coordinator-step.ts';
 import { isComplete, withEntry } from './tally.ts';
 import { findInvalid } from './validity.ts';
 
 /**
- * One attempt at a still point: arm, freeze in rounds, thaw, and judge the proofs. It ends in collecting when
+ * One attempt at a still point: observers pause, all arm, freeze in rounds, thaw, and the proofs are judged. It ends in collecting when
  * the cut is proven, in another attempt under the next token when it is not, and in an abort when the
  * attempts are used up.
  *
@@ -25,6 +26,7 @@ import { findInvalid } from './validity.ts';
  * the last round; all of the proof rests on that (README).
  */
 type Attempting = Extract<CoordinatorPhase, { name: 'arming' | 'freezing' | 'thawing' }>;
+type Pausing = Extract<CoordinatorPhase, { name: 'pausing' }>;
 type Arming = Extract<Attempting, { name: 'arming' }>;
 type Freezing = Extract<Attempting, { name: 'freezing' }>;
 type Thawing = Extract<Attempting, { name: 'thawing' }>;
@@ -49,10 +51,46 @@ export function attemptAnswered(
   }
 }
 
-export function becomeArming(state: CoordinatorState, number: number, now: number): CoordinatorStep {
-  const { epoch, counter, leaseMs, deadlines } = state.config;
+/**
+ * Every attempt begins with the observers: they stop showing anything newer, which may take as long as a report runs
+ * on a standby. Nobody is armed while that is waited for. Where there are none it begins with the arm.
+ */
+export function beginAttempt(state: CoordinatorState, number: number, now: number): CoordinatorStep {
+  const observers = names(state, 'observer');
+  if (observers.length === 0) return becomeArming(state, number, now);
+  const token = tokenOf(state, number);
+  const deadline = now + state.config.deadlines.pauseMs;
+  return {
+    state: { ...state, phase: { name: 'pausing', token, missing: new Set(observers), deadline } },
+    effects: toEach(observers, { type: 'pause', token }),
+  };
+}
+
+export function pauseAnswered(
+  state: CoordinatorState,
+  phase: Pausing,
+  member: string,
+  answer: MemberAnswer,
+  now: number,
+): CoordinatorStep {
+  if (state.away.has(member) || !isReady(state, phase.token, member, answer)) return stay(state);
+  const missing = new Set(phase.missing);
+  missing.delete(member);
+  if (missing.size === 0) return becomeArming(state, phase.token.attempt, now);
+  return stay({ ...state, phase: { ...phase, missing } });
+}
+
+/** An observer has paused; another has come back with what it prepared. */
+function isReady(state: CoordinatorState, token: Token, member: string, answer: MemberAnswer): boolean {
+  return names(state, 'observer').includes(member)
+    ? answer.type === 'paused' && sameToken(answer.token, token)
+    : answer.type === 'prepared';
+}
+
+function becomeArming(state: CoordinatorState, number: number, now: number): CoordinatorStep {
+  const { leaseMs, deadlines } = state.config;
   const attempt: Attempt = {
-    token: { epoch, counter, attempt: number },
+    token: tokenOf(state, number),
     armed: new Map(),
     marked: new Map(),
     fencedFrom: null,
@@ -177,7 +215,9 @@ function allThawed(state: CoordinatorState, attempt: Attempt, now: number): Coor
   );
   if (invalid === null) return becomeCollecting(state, attempt, now);
   const { maxAttempts } = state.config;
-  if (attempt.token.attempt < maxAttempts) return becomeArming(state, attempt.token.attempt + 1, now);
+  // Arms that failed have used up tokens, and no attempt at a cut.
+  if (attempt.token.attempt - state.failedArms < maxAttempts)
+    return beginAttempt(state, attempt.token.attempt + 1, now);
   const failure: Failure = {
     code: 'checkpoint-invalid',
     message: `the cut could not be proven in ${maxAttempts} attempts; ${invalid.member}: ${invalid.cause}`,

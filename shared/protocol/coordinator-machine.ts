@@ -10,11 +10,19 @@ import {
   memberCameBack,
   memberWentAway,
 } from './coordinator-abort.ts';
-import { attemptAnswered } from './coordinator-attempt.ts';
+import { becomeDisarming, becomeTryingAgain, disarmAnswered } from './coordinator-arm-again.ts';
+import { attemptAnswered, pauseAnswered } from './coordinator-attempt.ts';
 import { collectAnswered, commitFailed, committed } from './coordinator-commit.ts';
-import { becomePreparing, prepareAnswered } from './coordinator-prepare.ts';
+import {
+  becomeAway,
+  becomePreparing,
+  cameBackPrepared,
+  prepareAnswered,
+  workGone,
+} from './coordinator-prepare.ts';
 import type {
   Attempt,
+  Away,
   CoordinatorConfig,
   CoordinatorEvent,
   CoordinatorPhase,
@@ -44,15 +52,25 @@ export type * from './coordinator-state.ts';
  * No log: a coordinator that dies leaves members that thaw by themselves and no commit object, which is an
  * abort (presumed abort).
  *
- *   idle → preparing → arming → freezing (observers, fenced, instant) → thawing → collecting → committing
- *             ↑            └──────── invalid: a new attempt ──────────────┘
+ *   idle → preparing → pausing (observers) → arming → freezing (observers, fenced, instant) → thawing → collecting
+ *                         ↑                     │                                              │           ↓
+ *                         └─ waiting ← disarming┘ an arm failed            invalid: a new attempt      committing
+ *
  *   and from everywhere before committing: aborting → over
  *
- * Here every event finds its phase. What the phases do: coordinator-prepare, coordinator-attempt (arming,
- * freezing, thawing), coordinator-commit (collecting, committing), coordinator-abort.
+ * Here every event finds its phase. What the phases do: coordinator-prepare (preparing, pausing), coordinator-attempt
+ * (arming, freezing, thawing), coordinator-arm-again (disarming, waiting), coordinator-commit (collecting,
+ * committing), coordinator-abort.
  */
 export function initialCoordinator(config: CoordinatorConfig): CoordinatorState {
-  return { config, phase: { name: 'idle' }, lost: new Set(), armSent: false };
+  return {
+    config,
+    phase: { name: 'idle' },
+    lost: new Set(),
+    away: new Map(),
+    failedArms: 0,
+    armSent: false,
+  };
 }
 
 export function stepCoordinator(state: CoordinatorState, event: CoordinatorEvent): CoordinatorStep {
@@ -62,9 +80,9 @@ export function stepCoordinator(state: CoordinatorState, event: CoordinatorEvent
     case 'answerReceived':
       return answerReceived(state, event.member, event.answer, event.now);
     case 'memberLost':
-      return memberLost(state, event.member, event.failure, event.now);
+      return memberLost(state, event);
     case 'memberReconnected':
-      return memberCameBack(state, event.member);
+      return memberReconnected(state, event);
     case 'cancelled':
       return cancelled(state, event.failure, event.now);
     case 'committed':
@@ -83,7 +101,11 @@ export function nextDeadline(state: CoordinatorState): number | null {
   const { phase } = state;
   switch (phase.name) {
     case 'preparing':
+    case 'pausing':
+      return earliest(phase.deadline, [...state.away.values()]);
     case 'arming':
+    case 'disarming':
+    case 'waiting':
     case 'freezing':
     case 'thawing':
     case 'collecting':
@@ -97,6 +119,11 @@ export function nextDeadline(state: CoordinatorState): number | null {
     default:
       return assertNever(phase);
   }
+}
+
+function earliest(deadline: number | null, away: readonly Away[]): number | null {
+  const moments = [...(deadline === null ? [] : [deadline]), ...away.map(({ until }) => until)];
+  return moments.length === 0 ? null : Math.min(...moments);
 }
 
 function answerReceived(
@@ -114,9 +141,14 @@ function answerReceived(
   }
   if (answer.type === 'aborted') return memberEnded(state, phase, member, answer, now);
   if (phase.name === 'preparing') return prepareAnswered(state, phase, member, answer, now);
+  if (phase.name === 'pausing') return pauseAnswered(state, phase, member, answer, now);
+  if (phase.name === 'waiting') return stay(state);
   // An answer to an older attempt: what it speaks of is over.
   if (!('token' in answer) || !sameToken(answer.token, phase.attempt.token)) return stay(state);
   if (phase.name === 'collecting') return collectAnswered(state, phase, member, answer);
+  if (phase.name === 'disarming') return disarmAnswered(state, phase, member, answer, now);
+  if (phase.name === 'arming' && answer.type === 'disarmed')
+    return becomeDisarming(state, phase.attempt, answer.failure ?? letGo(member), member, now);
   return attemptAnswered(state, phase, member, answer, now);
 }
 
@@ -134,12 +166,29 @@ function memberEnded(
   return { state: confirmed.state, effects: [...aborting.effects, ...confirmed.effects] };
 }
 
-function memberLost(state: CoordinatorState, member: string, failure: Failure, now: number): CoordinatorStep {
+function memberLost(
+  state: CoordinatorState,
+  { member, failure, mayReturn = false, now }: Extract<CoordinatorEvent, { type: 'memberLost' }>,
+): CoordinatorStep {
   const gone = { ...state, lost: new Set(state.lost).add(member) };
   const { phase } = gone;
   if (phase.name === 'aborting') return memberWentAway(gone, phase, member);
   if (phase.name === 'committing' || phase.name === 'over') return stay(gone);
+  const isPatient = mayReturn && !state.armSent && !state.config.maintenance;
+  if (isPatient && (phase.name === 'preparing' || phase.name === 'pausing'))
+    return becomeAway(gone, phase, member, failure, now);
   return abort(gone, { phase: phaseOf(phase), member, ...failure }, now);
+}
+
+function memberReconnected(
+  state: CoordinatorState,
+  { member, resumed = false, now }: Extract<CoordinatorEvent, { type: 'memberReconnected' }>,
+): CoordinatorStep {
+  const back = memberCameBack(state, member);
+  if (!state.away.has(member)) return back;
+  const { phase } = back.state;
+  if (phase.name !== 'preparing' && phase.name !== 'pausing') return back;
+  return resumed ? cameBackPrepared(back.state, phase, member) : abort(back.state, workGone(member), now);
 }
 
 /** Not while committing: the commit object may be durable already, and then it is the truth. */
@@ -155,11 +204,18 @@ function timePassed(state: CoordinatorState, now: number): CoordinatorStep {
   if (phase.name === 'aborting') return abortTimePassed(state, phase, now);
   const deadline = nextDeadline(state);
   if (deadline === null || now < deadline) return stay(state);
-  return abort(state, timeOut(state), now);
+  if (phase.name === 'waiting') return becomeTryingAgain(state, phase, now);
+  if (phase.name === 'arming') return becomeDisarming(state, phase.attempt, timeOut(state, now), null, now);
+  return abort(state, timeOut(state, now), now);
 }
 
 function abort(state: CoordinatorState, failure: Failure, now: number): CoordinatorStep {
   return becomeAborting(state, failure, 'aborted', tokenOf(state.phase), now);
+}
+
+/** Nobody asked it to. */
+function letGo(member: string): Failure {
+  return { code: 'arm-failed', message: `${member} did not stay armed`, hint: "see its agent's log", member };
 }
 
 function endedItself(member: string): Failure {
@@ -175,7 +231,10 @@ function phaseOf(phase: CoordinatorPhase): Phase {
   switch (phase.name) {
     case 'idle':
     case 'preparing':
+    case 'pausing':
     case 'arming':
+    case 'disarming':
+    case 'waiting':
       return 'prepare';
     case 'freezing':
       return 'freeze';

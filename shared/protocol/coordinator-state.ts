@@ -12,11 +12,21 @@ export interface CoordinatorConfig {
   readonly epoch: number;
   readonly counter: number;
   readonly leaseMs: number;
+  /** Of cuts that could not be proven. */
   readonly maxAttempts: number;
+  /** Of arms that failed or were late. */
+  readonly maxArms: number;
   readonly deadlines: {
     /** Null: as long as it takes; progress is shown and the person decides. */
     readonly prepareMs: number | null;
+    /** For observers to stop showing anything newer. */
+    readonly pauseMs: number;
     readonly armMs: number;
+    readonly disarmMs: number;
+    /** Between an arm that failed and the next; each time twice as long. */
+    readonly armAgainMs: number;
+    /** For a member whose stream was lost before the first arm to come back. */
+    readonly reconnectMs: number;
     readonly freezeMs: number;
     readonly thawMs: number;
     readonly collectMs: number | null;
@@ -35,8 +45,21 @@ export type CoordinatorEvent =
       readonly member: string;
       readonly answer: MemberAnswer;
     }
-  | { readonly type: 'memberLost'; readonly now: number; readonly member: string; readonly failure: Failure }
-  | { readonly type: 'memberReconnected'; readonly now: number; readonly member: string }
+  /** `mayReturn`: it is the connection that failed, and not what the agent said. Not set: no. */
+  | {
+      readonly type: 'memberLost';
+      readonly now: number;
+      readonly member: string;
+      readonly failure: Failure;
+      readonly mayReturn?: boolean;
+    }
+  /** `resumed`: its agent has kept the work of this operation. Not set: no. */
+  | {
+      readonly type: 'memberReconnected';
+      readonly now: number;
+      readonly member: string;
+      readonly resumed?: boolean;
+    }
   | { readonly type: 'cancelled'; readonly now: number; readonly failure: Failure }
   | { readonly type: 'committed'; readonly now: number }
   | { readonly type: 'commitFailed'; readonly now: number; readonly failure: Failure }
@@ -45,10 +68,12 @@ export type CoordinatorEvent =
 /** Performed in the order of the list. */
 export type CoordinatorEffect =
   | { readonly type: 'send'; readonly member: string; readonly command: MemberCommand }
-  /** The member's abort must be confirmed and its stream is gone: open it anew, then say `memberReconnected`. */
+  /** The member is still needed and its stream is gone: open it anew, then say `memberReconnected`. */
   | { readonly type: 'reconnect'; readonly member: string }
   /** Write the grid manifest, exclusively; then say `committed` or `commitFailed`. */
   | { readonly type: 'commit'; readonly proof: CommitProof }
+  /** For people: what went wrong and is tried again. */
+  | { readonly type: 'note'; readonly text: string }
   | { readonly type: 'enter'; readonly phase: Phase; readonly attempt: number }
   | { readonly type: 'finish'; readonly outcome: Outcome };
 
@@ -97,7 +122,23 @@ export interface Attempt {
 export type CoordinatorPhase =
   | { readonly name: 'idle' }
   | { readonly name: 'preparing'; readonly prepared: ReadonlySet<string>; readonly deadline: number | null }
+  /** Observers stop showing anything newer. `missing`: who has not, and who has to come back first. */
+  | {
+      readonly name: 'pausing';
+      readonly token: Token;
+      readonly missing: ReadonlySet<string>;
+      readonly deadline: number;
+    }
   | { readonly name: 'arming'; readonly attempt: Attempt; readonly deadline: number }
+  /** An arm failed or was late: nobody stays armed while the next is waited for. */
+  | {
+      readonly name: 'disarming';
+      readonly attempt: Attempt;
+      readonly failure: Failure;
+      readonly disarmed: ReadonlySet<string>;
+      readonly deadline: number;
+    }
+  | { readonly name: 'waiting'; readonly next: number; readonly deadline: number }
   | { readonly name: 'freezing'; readonly round: Round; readonly attempt: Attempt; readonly deadline: number }
   | { readonly name: 'thawing'; readonly attempt: Attempt; readonly deadline: number }
   | {
@@ -118,11 +159,20 @@ export type CoordinatorPhase =
     }
   | { readonly name: 'over' };
 
+export interface Away {
+  readonly failure: Failure;
+  readonly until: number;
+}
+
 export interface CoordinatorState {
   readonly config: CoordinatorConfig;
   readonly phase: CoordinatorPhase;
   /** Members whose stream is gone. */
   readonly lost: ReadonlySet<string>;
+  /** Those of them that are waited for: before the first arm, each for a while. */
+  readonly away: ReadonlyMap<string, Away>;
+  /** So many arms have failed or were late. */
+  readonly failedArms: number;
   /** Whether any arm was sent in this operation: before that nobody can be frozen. */
   readonly armSent: boolean;
 }

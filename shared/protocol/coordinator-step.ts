@@ -1,4 +1,5 @@
 import type { MemberCommand } from '../domain/messages.ts';
+import type { Token } from '../domain/token.ts';
 import type { CoordinatorEffect, CoordinatorState, CoordinatorStep, Round } from './coordinator-state.ts';
 
 /** What every phase of the coordinator says: nothing happens, who is meant, tell each of them. */
@@ -10,6 +11,10 @@ export function names(state: CoordinatorState, kind?: Round): string[] {
   return state.config.members
     .filter((member) => kind === undefined || member.kind === kind)
     .map((member) => member.name);
+}
+
+export function tokenOf({ config: { epoch, counter } }: CoordinatorState, attempt: number): Token {
+  return { epoch, counter, attempt };
 }
 
 export function toEach(members: readonly string[], command: MemberCommand): CoordinatorEffect[] {

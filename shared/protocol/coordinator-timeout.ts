@@ -5,8 +5,10 @@ import { names } from './coordinator-step.ts';
 import { missing } from './tally.ts';
 
 /** What is said when a phase took longer than it may: names the first member that has not answered. */
-export function timeOut(state: CoordinatorState): Failure {
+export function timeOut(state: CoordinatorState, now: number): Failure {
   const { phase, config } = state;
+  const [gone] = [...state.away].filter(([, { until }]) => now >= until);
+  if (gone !== undefined) return notBack(gone[0], gone[1].failure, config.deadlines.reconnectMs);
   const late = (answered: ReadonlySet<string> | ReadonlyMap<string, unknown>, kind?: Round): string =>
     missing(names(state, kind), answered)[0] ?? 'a member';
   switch (phase.name) {
@@ -16,6 +18,22 @@ export function timeOut(state: CoordinatorState): Failure {
         late(phase.prepared),
         'was not prepared',
         config.deadlines.prepareMs,
+        'prepare',
+      );
+    case 'pausing':
+      return timeOutFailure(
+        'pause-timeout',
+        [...phase.missing][0] ?? 'an observer',
+        'did not stop showing new data',
+        config.deadlines.pauseMs,
+        'prepare',
+      );
+    case 'disarming':
+      return timeOutFailure(
+        'disarm-timeout',
+        late(phase.disarmed),
+        'was not disarmed',
+        config.deadlines.disarmMs,
         'prepare',
       );
     case 'arming':
@@ -51,6 +69,7 @@ export function timeOut(state: CoordinatorState): Failure {
         'collect',
       );
     case 'idle':
+    case 'waiting':
     case 'committing':
     case 'aborting':
     case 'over':
@@ -58,6 +77,15 @@ export function timeOut(state: CoordinatorState): Failure {
     default:
       return assertNever(phase);
   }
+}
+
+function notBack(member: string, failure: Failure, reconnectMs: number): Failure {
+  return {
+    ...failure,
+    message: `${failure.message}; it did not come back in ${reconnectMs / 1000} s`,
+    member,
+    phase: 'prepare',
+  };
 }
 
 function timeOutFailure(

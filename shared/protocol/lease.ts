@@ -23,3 +23,11 @@ export function leaseEndsAt(lease: Lease): number {
 export function leaseHasEnded(lease: Lease, now: number): boolean {
   return now >= leaseEndsAt(lease);
 }
+
+/** No word from the coordinator for this many leases ends the operation, prepared copies and all. */
+const SILENT_LEASES = 6;
+
+/** So long an operation lives without a word, and so long its coordinator tries to come back. */
+export function operationSilenceMs(leaseMs: number): number {
+  return SILENT_LEASES * leaseMs;
+}

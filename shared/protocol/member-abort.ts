@@ -23,7 +23,8 @@ export function abortReceived(state: MemberMachineState): MemberStep {
   return becomeAborting(state, { closing: false });
 }
 
-export function streamClosed(state: MemberMachineState): MemberStep {
+/** The stream closed, the grid was taken over, the guard died, or the agent ends. */
+export function operationEnded(state: MemberMachineState): MemberStep {
   const { phase } = state;
   switch (phase.name) {
     case 'closed':
@@ -46,9 +47,10 @@ export function engineFailed(state: MemberMachineState, failure: Failure): Membe
   const { phase } = state;
   const mayBeFrozen = phase.name === 'freezing' || phase.name === 'thawing' || phase.name === 'lettingGo';
   const closing = phase.name === 'aborting' && phase.closing;
-  return becomeAborting(state, { closing }, [
-    { type: 'answer', answer: { type: 'failed', failure, state: mayBeFrozen ? 'frozen' : 'running' } },
-  ]);
+  const told = { type: 'failed', failure, state: mayBeFrozen ? 'frozen' : 'running' } as const;
+  // Nobody may listen now: who asks for the preparation on a new stream is told of its end.
+  const next = state.wasArmed ? state : { ...state, answers: new Map(state.answers).set('prepare', told) };
+  return becomeAborting(next, { closing }, [{ type: 'answer', answer: told }]);
 }
 
 export function becomeAborted(
@@ -63,6 +65,6 @@ export function becomeAborted(
   return { state: closed.state, effects: [told, ...closed.effects] };
 }
 
-function becomeClosed(state: MemberMachineState): MemberStep {
+export function becomeClosed(state: MemberMachineState): MemberStep {
   return { state: { ...state, phase: { name: 'closed' } }, effects: [{ type: 'closed' }] };
 }

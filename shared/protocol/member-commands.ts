@@ -1,8 +1,9 @@
 import { assertNever } from '../domain/assert-never.ts';
 import type { MemberCommand } from '../domain/messages.ts';
-import { compareTokens, formatToken, sameToken, type Token } from '../domain/token.ts';
+import { formatToken, sameToken, type Token } from '../domain/token.ts';
 import { grantLease, leaseHasEnded, renewLease } from './lease.ts';
 import { abortReceived } from './member-abort.ts';
+import { disarmReceived, isNewer, mayBeArmed } from './member-disarm.ts';
 import { answerAlreadyResumed, becomeLettingGo } from './member-lease.ts';
 import type { MemberMachineState, MemberPhase, MemberStep } from './member-state.ts';
 import { answer, call, inWords, keyOf, refuse, stay } from './member-step.ts';
@@ -17,7 +18,7 @@ export function commandReceived(state: MemberMachineState, command: MemberComman
   if (command.type === 'renew') return stay(state);
   if (command.type === 'abort') return abortReceived(state);
   if (phase.name === 'aborting' || phase.name === 'aborted' || phase.name === 'closed') {
-    return refuse(state, 'operation-over', `${command.type} after the abort`);
+    return afterTheEnd(state, command);
   }
   const first = state.answers.get(keyOf(command));
   if (first !== undefined) return answer(state, first);
@@ -26,6 +27,10 @@ export function commandReceived(state: MemberMachineState, command: MemberComman
       if (phase.name === 'preparing') return stay(state);
       if (phase.name !== 'idle') return refuse(state, 'out-of-order', `prepare while ${phase.name}`);
       return becomePreparing(state, command);
+    case 'pause':
+      return pauseReceived(state, command.token);
+    case 'disarm':
+      return disarmReceived(state, command.token, now);
     case 'arm':
       return armReceived(state, command.token, command.leaseMs, now);
     case 'freeze':
@@ -39,27 +44,43 @@ export function commandReceived(state: MemberMachineState, command: MemberComman
   }
 }
 
+/** What failed while nobody listened is told to who asks for it anew; what was done before that end is not. */
+function afterTheEnd(state: MemberMachineState, command: MemberCommand): MemberStep {
+  const first = state.answers.get(keyOf(command));
+  if (first?.type === 'failed') return answer(state, first);
+  return refuse(state, 'operation-over', `${command.type} after the abort`);
+}
+
 function becomePreparing(
   state: MemberMachineState,
   { checkpoint, maintenance }: Extract<MemberCommand, { type: 'prepare' }>,
 ): MemberStep {
-  return call(state, { type: 'prepare', checkpoint, maintenance }, (number) => ({
+  return call({ ...state, maintenance }, { type: 'prepare', checkpoint, maintenance }, (number) => ({
     name: 'preparing',
     call: number,
   }));
 }
 
+function pauseReceived(state: MemberMachineState, token: Token): MemberStep {
+  const { phase } = state;
+  if (phase.name === 'pausing' && sameToken(phase.token, token)) return stay(state);
+  if (!isNewer(state, token) || !mayBeArmed(phase)) {
+    return refuse(state, 'out-of-order', `pause for ${formatToken(token)} while ${inWords(phase)}`);
+  }
+  return call(state, { type: 'pause', token }, (number) => ({ name: 'pausing', call: number, token }));
+}
+
 function armReceived(state: MemberMachineState, token: Token, leaseMs: number, now: number): MemberStep {
   const { phase, highest } = state;
   if (phase.name === 'arming' && sameToken(phase.token, token)) return stay(state);
-  if (highest !== null && compareTokens(token, highest) <= 0) {
+  if (highest !== null && !isNewer(state, token)) {
     return refuse(
       state,
       'stale-token',
       `token ${formatToken(token)} is not newer than ${formatToken(highest)}`,
     );
   }
-  if (phase.name !== 'prepared' && phase.name !== 'thawed' && phase.name !== 'letGo') {
+  if (!mayBeArmed(phase)) {
     return refuse(state, 'out-of-order', `arm while ${phase.name}`);
   }
   return becomeArming(state, token, leaseMs, now);
@@ -68,9 +89,9 @@ function armReceived(state: MemberMachineState, token: Token, leaseMs: number, n
 /** The token is on disk before the engine changes anything: that order is the effects' order. */
 function becomeArming(state: MemberMachineState, token: Token, leaseMs: number, now: number): MemberStep {
   return call(
-    { ...state, highest: token },
+    { ...state, highest: token, wasArmed: true },
     { type: 'arm', token },
-    (number) => ({ name: 'arming', call: number, token, lease: grantLease(leaseMs, now) }),
+    (number) => ({ name: 'arming', call: number, token, lease: grantLease(leaseMs, now), asked: false }),
     [{ type: 'record', token }],
   );
 }

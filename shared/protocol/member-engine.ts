@@ -2,6 +2,7 @@ import { assertNever } from '../domain/assert-never.ts';
 import type { Token } from '../domain/token.ts';
 import { renewLease } from './lease.ts';
 import { becomeAborted, engineFailed } from './member-abort.ts';
+import { armFailed, becomeDisarmed, becomeDisarming } from './member-disarm.ts';
 import { becomeLetGo } from './member-lease.ts';
 import type { EngineResult, MemberMachineState, MemberPhase, MemberStep } from './member-state.ts';
 import { answer, answerFirst, keyOf, stay } from './member-step.ts';
@@ -19,13 +20,21 @@ export function engineAnswered(
   const { phase } = state;
   // The answer of a call that an abort has overtaken.
   if (!('call' in phase) || phase.call !== number) return stay(state);
+  if (result.type === 'failed' && phase.name === 'arming')
+    return armFailed(state, phase, result.failure, now);
   if (result.type === 'failed') return engineFailed(state, result.failure);
   switch (phase.name) {
     case 'preparing':
       if (result.type !== 'prepared') return stay(state);
       return answerFirst({ ...state, phase: { name: 'prepared' } }, 'prepare', { type: 'prepared' });
+    case 'pausing':
+      return result.type === 'paused' ? becomePaused(state, phase.token) : stay(state);
     case 'arming':
       return result.type === 'armed' ? becomeArmed(state, phase, result.incarnation, now) : stay(state);
+    case 'disarming':
+      return result.type === 'disarmed' || result.type === 'thawed'
+        ? becomeDisarmed(state, phase)
+        : stay(state);
     case 'freezing':
       return result.type === 'marked' ? becomeFrozen(state, phase, result) : stay(state);
     case 'thawing':
@@ -41,12 +50,21 @@ export function engineAnswered(
   }
 }
 
+function becomePaused(state: MemberMachineState, token: Token): MemberStep {
+  return answerFirst({ ...state, phase: { name: 'paused', token } }, keyOf({ type: 'pause', token }), {
+    type: 'paused',
+    token,
+  });
+}
+
 function becomeArmed(
   state: MemberMachineState,
-  { token, lease }: Extract<MemberPhase, { name: 'arming' }>,
+  { token, lease, asked }: Extract<MemberPhase, { name: 'arming' }>,
   incarnation: string,
   now: number,
 ): MemberStep {
+  // Given up meanwhile.
+  if (asked) return becomeDisarming(state, token, null, renewLease(lease, now));
   const phase: MemberPhase = { name: 'armed', token, incarnation, lease: renewLease(lease, now) };
   return answerFirst({ ...state, phase }, keyOf({ type: 'arm', token, leaseMs: 0 }), {
     type: 'armed',

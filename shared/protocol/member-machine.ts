@@ -1,13 +1,15 @@
 import { assertNever } from '../domain/assert-never.ts';
 import type { Token } from '../domain/token.ts';
 import { leaseEndsAt, leaseHasEnded } from './lease.ts';
-import { becomeAborting, streamClosed } from './member-abort.ts';
+import { becomeAborting, becomeClosed, operationEnded } from './member-abort.ts';
 import { commandReceived } from './member-commands.ts';
 import { engineAnswered } from './member-engine.ts';
 import { becomeLettingGo, heard } from './member-lease.ts';
+import { streamClosed, streamResumed } from './member-stream.ts';
 import type { MemberConfig, MemberEvent, MemberMachineState, MemberStep } from './member-state.ts';
 import { stay } from './member-step.ts';
 
+export { mayBeResumed } from './member-stream.ts';
 export type * from './member-state.ts';
 
 /**
@@ -25,15 +27,28 @@ export type * from './member-state.ts';
  * second asker would take it for a proof, hence first answers are kept and repeated to the letter.
  *
  *   idle → preparing → prepared → arming → armed → freezing → frozen → thawing → thawed → collecting → collected
- *                         ↑ a newer token arms again from: thawed, letGo
+ *                         ↑ a newer token arms again from: thawed, letGo, disarmed
+ *   observers: → pausing → paused → before every arming
+ *   arming, armed → disarming → disarmed   when the attempt is given up; what was prepared stays
  *   armed, frozen → lettingGo → letGo   when the lease runs out; what was prepared stays
  *   every phase → aborting → aborted → closed
  *
  * Here every event finds its place. What follows from it: member-commands (the coordinator asks),
- * member-engine (the engine has done it), member-lease (letting go unasked), member-abort.
+ * member-engine (the engine has done it), member-lease (letting go unasked), member-disarm, member-abort,
+ * member-stream (lost and resumed before the first arm).
  */
 export function initialMember(config: MemberConfig, highest: Token | null, now = 0): MemberMachineState {
-  return { config, phase: { name: 'idle' }, highest, heardAt: now, nextCall: 1, answers: new Map() };
+  return {
+    config,
+    phase: { name: 'idle' },
+    highest,
+    wasArmed: false,
+    maintenance: false,
+    streamLost: false,
+    heardAt: now,
+    nextCall: 1,
+    answers: new Map(),
+  };
 }
 
 export function stepMember(state: MemberMachineState, event: MemberEvent): MemberStep {
@@ -44,6 +59,10 @@ export function stepMember(state: MemberMachineState, event: MemberEvent): Membe
       return stay(heard(state, event.now));
     case 'streamClosed':
       return streamClosed(state);
+    case 'streamResumed':
+      return streamResumed(state, event.now);
+    case 'operationEnded':
+      return operationEnded(state);
     case 'engineAnswered':
       return engineAnswered(state, event.call, event.result, event.now);
     case 'timePassed':
@@ -55,14 +74,10 @@ export function stepMember(state: MemberMachineState, event: MemberEvent): Membe
 
 /** When `timePassed` is wanted next; null when nothing waits for time. */
 export function nextMemberDeadline(state: MemberMachineState): number | null {
-  const { phase } = state;
-  if (
-    phase.name === 'aborting' ||
-    phase.name === 'aborted' ||
-    phase.name === 'closed' ||
-    phase.name === 'idle'
-  )
-    return null;
+  const { phase, streamLost } = state;
+  if (phase.name === 'aborting' || phase.name === 'closed' || phase.name === 'idle') return null;
+  // What was aborted while nobody listened waits to be told, and not for ever.
+  if (phase.name === 'aborted' && !streamLost) return null;
   const silent = state.heardAt + state.config.operationSilenceMs;
   return 'lease' in phase ? Math.min(silent, leaseEndsAt(phase.lease)) : silent;
 }
@@ -74,7 +89,8 @@ function timePassed(state: MemberMachineState, now: number): MemberStep {
   if ((phase.name === 'armed' || phase.name === 'frozen') && leaseHasEnded(phase.lease, now)) {
     return becomeLettingGo(state, phase, now, false);
   }
+  if (phase.name === 'aborted') return becomeClosed(state);
   // An engine call that outlives its lease is not waited for, and its outcome not trusted: abort. So is an
   // operation whose coordinator has been silent for too long.
-  return becomeAborting(state, { closing: false });
+  return becomeAborting(state, { closing: state.streamLost });
 }

@@ -13,8 +13,12 @@ export interface MemberConfig {
 
 export type MemberEvent =
   | { readonly type: 'commandReceived'; readonly now: number; readonly command: MemberCommand }
-  /** The coordinator's stream ended, the grid was taken over, or the agent ends. */
+  /** The coordinator's stream ended. */
   | { readonly type: 'streamClosed'; readonly now: number }
+  /** The same operation has a new stream. Only where `mayBeResumed`. */
+  | { readonly type: 'streamResumed'; readonly now: number }
+  /** The grid was taken over, the guard died, or the agent ends. */
+  | { readonly type: 'operationEnded'; readonly now: number }
   /** Any message of the coordinator. */
   | { readonly type: 'wordReceived'; readonly now: number }
   | {
@@ -27,7 +31,11 @@ export type MemberEvent =
 
 export type EngineCall =
   | { readonly type: 'prepare'; readonly checkpoint: string; readonly maintenance: boolean }
+  /** Observers only: resolves when nothing newer is shown. */
+  | { readonly type: 'pause'; readonly token: Token }
   | { readonly type: 'arm'; readonly token: Token }
+  /** Also after an arm that failed. */
+  | { readonly type: 'disarm'; readonly token: Token }
   | { readonly type: 'freeze'; readonly token: Token }
   | { readonly type: 'thaw'; readonly token: Token }
   | { readonly type: 'collect'; readonly token: Token }
@@ -36,7 +44,9 @@ export type EngineCall =
 
 export type EngineResult =
   | { readonly type: 'prepared' }
+  | { readonly type: 'paused' }
   | { readonly type: 'armed'; readonly incarnation: string }
+  | { readonly type: 'disarmed' }
   | {
       readonly type: 'marked';
       readonly incarnation: string;
@@ -68,7 +78,24 @@ export type MemberPhase =
   | { readonly name: 'idle' }
   | { readonly name: 'preparing'; readonly call: number }
   | { readonly name: 'prepared' }
-  | { readonly name: 'arming'; readonly call: number; readonly token: Token; readonly lease: Lease }
+  | { readonly name: 'pausing'; readonly call: number; readonly token: Token }
+  | { readonly name: 'paused'; readonly token: Token }
+  /** `asked`: the attempt was given up meanwhile, and the arm is taken back when it is done. */
+  | {
+      readonly name: 'arming';
+      readonly call: number;
+      readonly token: Token;
+      readonly lease: Lease;
+      readonly asked: boolean;
+    }
+  | {
+      readonly name: 'disarming';
+      readonly call: number;
+      readonly token: Token;
+      readonly failure: Failure | null;
+      readonly lease: Lease;
+    }
+  | { readonly name: 'disarmed'; readonly token: Token }
   | { readonly name: 'armed'; readonly token: Token; readonly incarnation: string; readonly lease: Lease }
   | {
       readonly name: 'freezing';
@@ -103,6 +130,11 @@ export interface MemberMachineState {
   readonly phase: MemberPhase;
   /** The highest token ever recorded here. */
   readonly highest: Token | null;
+  /** Whether any arm came in this operation: then its stream is what holds it. */
+  readonly wasArmed: boolean;
+  readonly maintenance: boolean;
+  /** The stream is gone, and what was prepared is kept for the next one. */
+  readonly streamLost: boolean;
   readonly heardAt: number;
   readonly nextCall: number;
   /** First answers, by command and token: a repeated command gets the same again. */

@@ -5,7 +5,7 @@ import type { ChunkReference } from '../domain/manifest.ts';
 import type { BlockBuffers } from './block-buffers.ts';
 import type { ChunkPool } from './chunk-pool.ts';
 import type { ResultsOf } from './chunk-tasks.ts';
-import { createExclusively, makeDirectories } from './durable-files.ts';
+import { createExclusively, makeBelow } from './durable-files.ts';
 import type { Layout } from './layout.ts';
 import { readError, storageError } from './storage-error.ts';
 import { readStoredFile, type StoredFile } from './stored-file.ts';
@@ -171,7 +171,7 @@ export class ChunkStore {
   #makeRoom(directory: string): Promise<unknown> {
     const made = this.#rooms.get(directory);
     if (made !== undefined) return made;
-    const making = makeDirectories(directory).catch((error: unknown) => {
+    const making = makeBelow(this.#layout.grids(), directory).catch((error: unknown) => {
       this.#rooms.delete(directory);
       throw storageError(error, directory);
     });

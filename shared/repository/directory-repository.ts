@@ -13,24 +13,24 @@ import { ByteBudget } from './concurrency.ts';
 import { createExclusively, removeDurably, TEMPORARY_PREFIX } from './durable-files.ts';
 import { highestEpoch, raiseEpoch } from './epochs.ts';
 import { collectGarbage, deleteCheckpoint, discardCheckpoint } from './garbage.ts';
-import { identityDamage, openIdentity } from './identity.ts';
+import { identityDamage, makeIdentity, readIdentity } from './identity.ts';
 import { Layout } from './layout.ts';
 import { DirectoryMemberWriter } from './member-writer.ts';
-import { beginOperation } from './operations.ts';
+import { beginOperation, readersOf } from './operations.ts';
 import type {
   CatalogueEntry,
   Damage,
   MemberWriter,
   OperationLease,
+  OperationStart,
   Repository,
   RestoreOutcome,
 } from './repository.ts';
 import { announceRestore, decideRestore, readRestore } from './restore-decision.ts';
-import { readError } from './storage-error.ts';
+import { otherRepository, readError } from './storage-error.ts';
 import { verifiedBytes, verifyCheckpoint } from './verify.ts';
 
 export interface DirectoryRepositoryOptions {
-  readonly create?: boolean | undefined;
   /** Threads that hash and compress; 0: the caller's own. Default: one for each processor, up to eight. */
   readonly threads?: number | undefined;
   /** How large the chunks are that this handle writes; it reads those of any size. Default: 4 MiB. */
@@ -45,13 +45,18 @@ const PATIENCE_MS = 30_000;
 /** More than fits into an inode, so that a full disk is noticed. */
 const PROBE_BYTES = 64 * 1024;
 
-/** Opens a repository in a directory; with `create`, makes it where the directory is empty or missing. */
+/** Makes a repository in a directory that is empty or missing; resolves to the one that is there already. */
+export function initDirectoryRepository(directory: string): Promise<{ id: string; made: boolean }> {
+  return makeIdentity(new Layout(resolve(directory)));
+}
+
+/** Opens a repository in a directory. Makes nothing. */
 export async function openDirectoryRepository(
   directory: string,
   options: DirectoryRepositoryOptions,
 ): Promise<Repository> {
   const layout = new Layout(resolve(directory));
-  const id = await openIdentity(layout, options.create ?? false);
+  const id = await readIdentity(layout);
   return new DirectoryRepository(layout, id, options);
 }
 
@@ -76,6 +81,10 @@ class DirectoryRepository implements Repository {
     this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
   }
 
+  async recognise(): Promise<void> {
+    if ((await readIdentity(this.#layout)) !== this.id) throw otherRepository(this.location, this.id);
+  }
+
   async freeBytes(): Promise<number> {
     try {
       const { bavail, bsize } = await statfs(this.location);
@@ -86,19 +95,27 @@ class DirectoryRepository implements Repository {
   }
 
   async probe(): Promise<void> {
+    await this.recognise();
     // Named as a temporary file, so that what a killed process leaves of it is swept.
     const path = join(this.location, `${TEMPORARY_PREFIX}probe-${randomUUID()}`);
     await createExclusively(path, new Uint8Array(PROBE_BYTES), false);
     await removeDurably(path);
   }
 
-  beginOperation(operation: {
-    grid: string;
-    id: string;
-    holder: string;
-    reads?: string;
-  }): Promise<OperationLease> {
-    return beginOperation(this.#layout, operation, this.#patienceMs);
+  async beginOperation(operation: OperationStart): Promise<OperationLease> {
+    await this.recognise();
+    const lease = await beginOperation(this.#layout, operation, this.#patienceMs);
+    try {
+      if (operation.reads !== undefined) await readCheckpoint(this.#layout, operation.grid, operation.reads);
+      return lease;
+    } catch (error) {
+      await lease.end();
+      throw error;
+    }
+  }
+
+  readers(grid: string): Promise<readonly { checkpoint: string; holder: string }[]> {
+    return readersOf(this.#layout, grid);
   }
 
   beginMember(grid: string, checkpoint: string): MemberWriter {
@@ -150,7 +167,8 @@ class DirectoryRepository implements Repository {
     return own === null ? found : [own, ...found];
   }
 
-  deleteCheckpoint(grid: string, checkpoint: string): Promise<{ removedBytes: number }> {
+  async deleteCheckpoint(grid: string, checkpoint: string): Promise<{ removedBytes: number }> {
+    await this.recognise();
     return deleteCheckpoint(this.#layout, grid, checkpoint, this.#self);
   }
 
@@ -158,7 +176,8 @@ class DirectoryRepository implements Repository {
     return discardCheckpoint(this.#layout, grid, checkpoint);
   }
 
-  collectGarbage(grid: string): Promise<{ removedBytes: number; skipped: boolean }> {
+  async collectGarbage(grid: string): Promise<{ removedBytes: number; skipped: boolean }> {
+    await this.recognise();
     return collectGarbage(this.#layout, grid, this.#self);
   }
 
@@ -167,19 +186,23 @@ class DirectoryRepository implements Repository {
     return { epoch: Math.max(epoch, await highestEpoch(this.#layout, grid)), counter };
   }
 
-  raiseEpoch(grid: string, epoch: number): Promise<void> {
+  async raiseEpoch(grid: string, epoch: number): Promise<void> {
+    await this.recognise();
     return raiseEpoch(this.#layout, grid, epoch);
   }
 
-  announceRestore(grid: string, restoreId: string, checkpoint: string): Promise<void> {
+  async announceRestore(grid: string, restoreId: string, checkpoint: string): Promise<void> {
+    await this.recognise();
     return announceRestore(this.#layout, grid, restoreId, checkpoint);
   }
 
-  readRestore(grid: string, restoreId: string): Promise<{ checkpoint: string } | null> {
+  async readRestore(grid: string, restoreId: string): Promise<{ checkpoint: string } | null> {
+    await this.recognise();
     return readRestore(this.#layout, grid, restoreId);
   }
 
-  decideRestore(grid: string, restoreId: string, outcome: RestoreOutcome): Promise<RestoreOutcome> {
+  async decideRestore(grid: string, restoreId: string, outcome: RestoreOutcome): Promise<RestoreOutcome> {
+    await this.recognise();
     return decideRestore(this.#layout, grid, restoreId, outcome);
   }
 

@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { link, mkdir, open, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { storageError } from './storage-error.ts';
+import type { Layout } from './layout.ts';
+import { missingRepository, storageError } from './storage-error.ts';
+
+const MAKING_ATTEMPTS = 3;
 
 /** Marks files that are being written; garbage collection removes those that a dead writer left. */
 export const TEMPORARY_PREFIX = '.writing-';
@@ -24,13 +27,32 @@ export async function makeDirectories(path: string): Promise<string | undefined>
 }
 
 /**
- * Makes a directory below `root`. Durable on return, with every directory that leads to it: also those that
+ * Makes a directory and those that lead to it, but never `base`: it is not there where the repository is not
+ * mounted any more, and then nothing may be made in its place. Others may remove directories meanwhile.
+ */
+export async function makeBelow(base: string, path: string): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await mkdir(path);
+      return;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EEXIST') return;
+      if (code !== 'ENOENT' || attempt === MAKING_ATTEMPTS) throw error;
+      if (dirname(path) === base) throw missingRepository(dirname(base));
+      await makeBelow(base, dirname(path));
+    }
+  }
+}
+
+/**
+ * Makes a directory of the repository. Durable on return, with every directory that leads to it: also those that
  * were there already, because whoever made them may not have come to the sync yet.
  */
-export async function ensureDirectory(root: string, path: string): Promise<void> {
+export async function ensureDirectory(layout: Layout, path: string): Promise<void> {
   try {
-    await makeDirectories(path);
-    await syncUpTo(root, [dirname(path)]);
+    await makeBelow(layout.grids(), path);
+    await syncUpTo(layout.root, [dirname(path)]);
   } catch (error) {
     throw storageError(error, path);
   }

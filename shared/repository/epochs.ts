@@ -8,7 +8,7 @@ const NAME = /^(\d{8})\.json$/;
 /** One file for each epoch, written once: its name says all, its content is for people. */
 export async function raiseEpoch(layout: Layout, grid: string, epoch: number): Promise<void> {
   const path = layout.epoch(grid, epoch);
-  await ensureDirectory(layout.root, dirname(path));
+  await ensureDirectory(layout, dirname(path));
   await createExclusively(path, `${JSON.stringify({ epoch })}\n`, true);
 }
 

@@ -6,7 +6,7 @@ import { giveUp, isThere, removeManifests, removeRemains, retire } from './delet
 import { TEMPORARY_PREFIX } from './durable-files.ts';
 import type { MemberManifest } from '../domain/manifest.ts';
 import type { Layout } from './layout.ts';
-import { beginCollection, COLLECTION_REFRESH_MS } from './operations.ts';
+import { beginCollection, beginDeletion, COLLECTION_REFRESH_MS } from './operations.ts';
 import type { CatalogueEntry, OperationLease } from './repository.ts';
 import { storageError } from './storage-error.ts';
 
@@ -24,12 +24,24 @@ export async function deleteCheckpoint(
 ): Promise<{ removedBytes: number }> {
   const directory = layout.checkpoint(grid, checkpoint);
   if (!(await isThere(directory))) throw checkpointMissing(grid, checkpoint);
-  await retire(layout, grid, checkpoint);
+  await retireUnread(layout, grid, checkpoint);
   await removeManifests(layout, grid, checkpoint);
   const { removedBytes, skipped } = await collectGarbage(layout, grid, holder);
   // An operation runs: the checkpoint goes now, its chunks with the next collection.
   if (skipped) await removeRemains(layout, grid, checkpoint);
   return { removedBytes };
+}
+
+/** Rejects `repository-busy` while an operation reads it. One that begins later finds no commit object. */
+async function retireUnread(layout: Layout, grid: string, checkpoint: string): Promise<void> {
+  const lease = await beginDeletion(layout, grid, checkpoint);
+  try {
+    // Nothing of it was silent for long, or it was taken for dead.
+    await asking(lease)();
+    await retire(layout, grid, checkpoint);
+  } finally {
+    await lease.end();
+  }
 }
 
 /** Does nothing to a checkpoint that is committed, or that is not there. */

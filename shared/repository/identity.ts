@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { readdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { z } from 'zod';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import { sha256 } from './digest.ts';
-import { createExclusively, makeDirectories, syncDirectory } from './durable-files.ts';
+import { createExclusively, makeDirectories, syncDirectory, syncUpTo } from './durable-files.ts';
 import type { Layout } from './layout.ts';
 import type { Damage } from './repository.ts';
-import { readError, storageError } from './storage-error.ts';
+import { missingRepository, readError, storageError } from './storage-error.ts';
 import { readStoredFile } from './stored-file.ts';
 
 export const MOST_IDENTITY_BYTES = 4096;
@@ -22,28 +22,48 @@ const identitySchema = z.strictObject({
     .optional(),
 });
 const UNREADABLE = new Set(['repository-damaged', 'repository-format']);
+const FOREIGN_HINT = 'name an empty directory, or one that does not exist yet';
 const otherFormatSchema = z.object({ format: z.number() });
 
+/** The id of the repository in this directory. Makes nothing: an empty directory may be where one is to be mounted. */
+export async function readIdentity(layout: Layout): Promise<string> {
+  const id = await storedId(layout);
+  const names = await namesIn(layout.root);
+  const hasGrids = names.includes(basename(layout.grids()));
+  if (id !== null && hasGrids) return id;
+  if (id !== null) throw unfinished(layout);
+  if (hasGrids) throw damaged(layout, 'is missing');
+  throw missingRepository(layout.root);
+}
+
 /**
- * The id of the repository in this directory. With `create`, it is made where there is no directory or an
- * empty one. Several agents may come at once: one file is created, and all read what it says.
+ * Makes a repository where there is no directory or an empty one; resolves to the one that is there already.
+ * Several may come at once: one file is created, and all read what it says. What a killed one had begun is ended.
  */
-export async function openIdentity(layout: Layout, create: boolean): Promise<string> {
-  const found = await readIdentity(layout);
-  if (found !== null) return found;
-  if (create) {
+export async function makeIdentity(layout: Layout): Promise<{ id: string; made: boolean }> {
+  const found = await storedId(layout);
+  if (found === null) {
     await makeRoot(layout.root);
     await refuseForeignFiles(layout);
     const id = randomUUID();
     await createExclusively(layout.identity(), identityText({ format: 1, id, digest: sha256(id) }), true);
-    const made = await readIdentity(layout);
-    if (made !== null) return made;
   }
-  if ((await namesIn(layout.root)).includes(basename(layout.grids()))) throw damaged(layout, 'is missing');
-  throw missing(
-    `there is no repository in ${layout.root}`,
-    'is it mounted? The first checkpoint makes a repository where there is none',
-  );
+  await makeGrids(layout);
+  const id = await storedId(layout);
+  if (id === null) throw damaged(layout, 'is missing');
+  return { id, made: found === null };
+}
+
+/** Everything else is made below this directory, and this one here alone: so nothing is ever made in a mount point. */
+async function makeGrids(layout: Layout): Promise<void> {
+  try {
+    await mkdir(layout.grids()).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EEXIST') throw error;
+    });
+    await syncUpTo(layout.root, [layout.grids()]);
+  } catch (error) {
+    throw storageError(error, layout.grids());
+  }
 }
 
 async function makeRoot(root: string): Promise<void> {
@@ -54,7 +74,10 @@ async function makeRoot(root: string): Promise<void> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EEXIST' && code !== 'ENOTDIR') throw storageError(error, root);
-    throw missing(`${root} is not a directory`, 'name the directory that holds the repository');
+    throw new StillpointError(
+      { code: 'repository-foreign', message: `${root} is not a directory`, hint: FOREIGN_HINT },
+      EXIT.usage,
+    );
   }
 }
 
@@ -62,7 +85,7 @@ async function makeRoot(root: string): Promise<void> {
 export async function identityDamage(layout: Layout, id: string): Promise<Damage | null> {
   const file = basename(layout.identity());
   try {
-    const found = await readIdentity(layout);
+    const found = await storedId(layout);
     if (found === id) return null;
     const cause = found === null ? 'it is missing' : `it is of another repository: ${found}, and not ${id}`;
     return { member: null, file, cause };
@@ -95,17 +118,21 @@ async function refuseForeignFiles(layout: Layout): Promise<void> {
   const names = await namesIn(layout.root);
   const grids = basename(layout.grids());
   const foreign = names.find((name) => !name.startsWith('.') && name !== 'lost+found' && name !== grids);
-  // Another agent may have made the repository between our first look and now.
-  if ((foreign === undefined && !names.includes(grids)) || (await readIdentity(layout)) !== null) return;
+  // Another may have made the repository between our first look and now.
+  if ((foreign === undefined && !names.includes(grids)) || (await storedId(layout)) !== null) return;
   if (foreign === undefined) throw damaged(layout, 'is missing');
-  throw missing(
-    `there is no repository in ${layout.root}, and it is not empty: it holds ${foreign}`,
-    'name an empty directory, or one that does not exist yet',
+  throw new StillpointError(
+    {
+      code: 'repository-foreign',
+      message: `${layout.root} is no repository, and it is not empty: it holds ${foreign}`,
+      hint: FOREIGN_HINT,
+    },
+    EXIT.usage,
   );
 }
 
 /** Null where there is none. */
-async function readIdentity(layout: Layout): Promise<string | null> {
+async function storedId(layout: Layout): Promise<string | null> {
   const path = layout.identity();
   const stored = await readStoredFile(path, MOST_IDENTITY_BYTES);
   if (stored.type === 'missing') return null;
@@ -150,12 +177,19 @@ function damaged(layout: Layout, cause: string): StillpointError {
     {
       code: 'repository-damaged',
       message: `${layout.identity()} ${cause}`,
-      hint: `bring it back from a copy; without one, let this line be all that is in it: {"format":1,"id":"${randomUUID()}"} and restart the agents. No checkpoint is hurt by this`,
+      hint: `bring it back from a copy; without one, let this line be all that is in it: {"format":1,"id":"${randomUUID()}"} with the id that an agent has in repository.json of its state directory. No checkpoint is hurt by this`,
     },
     EXIT.invalid,
   );
 }
 
-function missing(message: string, hint: string): StillpointError {
-  return new StillpointError({ code: 'repository-missing', message, hint });
+function unfinished(layout: Layout): StillpointError {
+  return new StillpointError(
+    {
+      code: 'repository-damaged',
+      message: `${layout.grids()} is missing`,
+      hint: `bring it back from a copy; where the repository never held a checkpoint: stillpoint repository init --repository ${layout.root}`,
+    },
+    EXIT.invalid,
+  );
 }

@@ -81,6 +81,11 @@ export class Layout {
     return join(this.operations(grid), `collection-${collector}~${id}.json`);
   }
 
+  /** The marker of a deletion, which keeps off those who would read the checkpoint. */
+  deletion(grid: string, checkpoint: string, id: string): string {
+    return join(this.operations(grid), `deletion-${id}~${part(checkpoint)}.json`);
+  }
+
   restores(grid: string): string {
     return join(this.grids(), part(grid), 'restores');
   }

@@ -69,7 +69,7 @@ export class DirectoryMemberWriter implements MemberWriter {
     checkWritable(memberManifestSchema, text, path);
     // Chunks first: a manifest never names what a power cut could still take.
     await syncUpTo(this.#layout.root, this.#directories);
-    await ensureDirectory(this.#layout.root, dirname(path));
+    await ensureDirectory(this.#layout, dirname(path));
     if (!(await createExclusively(path, text, true))) {
       throw new StillpointError(
         {

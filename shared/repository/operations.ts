@@ -5,8 +5,8 @@ import { z } from 'zod';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import { createExclusively, ensureDirectory, removeDurably } from './durable-files.ts';
 import type { Layout } from './layout.ts';
-import type { OperationLease } from './repository.ts';
-import { storageError } from './storage-error.ts';
+import type { OperationLease, OperationStart } from './repository.ts';
+import { readError, storageError } from './storage-error.ts';
 import { readStoredFile } from './stored-file.ts';
 
 /**
@@ -22,6 +22,10 @@ import { readStoredFile } from './stored-file.ts';
  * The marker of a collection has its kind and its holder in its name and no content: it takes no room, so
  * that a full disk can be cleared. That of an operation has them in its content.
  *
+ * An operation that reads a checkpoint names it in its marker, and a deletion announces itself by a marker that has
+ * the checkpoint in its name. Each looks for the other afterwards, and whoever finds the other gives up. The marker of
+ * a deletion goes as soon as the checkpoint has lost its commit object: an operation that comes later finds none.
+ *
  * A marker is refreshed by writing it again. One that was silent for too long is that of a dead process and
  * is removed by the other side. Its age is the difference between its time and that of a marker just
  * written by ourselves. Clocks that differ between hosts can make it look dead too early; that costs an
@@ -36,36 +40,50 @@ const SILENT_MS = {
   operation: 10 * 60 * 1000,
   /** Refreshed every few seconds; operations wait for it, so a killed one must not hold them up for long. */
   collection: 20_000,
+  /** Not refreshed: what it announces takes one step. A killed one keeps readers off that checkpoint alone. */
+  deletion: 10 * 60 * 1000,
 } as const;
 export const COLLECTION_REFRESH_MS = 4000;
 const LOOK_AGAIN_MS = 200;
 /** A marker says who holds it, and no more. */
 const MOST_MARKER_BYTES = 64 * 1024;
 
-const markerSchema = z.object({ holder: z.string() });
+const markerSchema = z.object({ holder: z.string(), reads: z.string().optional() });
 const COLLECTION = /^collection-([^~]*)~[0-9a-f-]{36}\.json$/;
+const DELETION = /^deletion-[0-9a-f-]{36}~(.+)\.json$/;
 
 type Kind = keyof typeof SILENT_MS;
 
-/** Rejects `repository-busy` when garbage is collected for longer than the patience. */
+/** What a marker says. */
+interface Announced {
+  readonly holder: string;
+  /** The checkpoint that is read or deleted; null where none is, or where the marker does not say. */
+  readonly checkpoint: string | null;
+  /** False where the marker cannot be read: then it may read everything. */
+  readonly isReadable: boolean;
+}
+
+/**
+ * Rejects `repository-busy` when garbage is collected for longer than the patience, or the checkpoint that is to be
+ * read is being deleted. That it is committed is for the caller to ask afterwards.
+ */
 export async function beginOperation(
   layout: Layout,
-  operation: { grid: string; id: string; holder: string; reads?: string },
+  operation: OperationStart,
   patienceMs: number,
 ): Promise<OperationLease> {
-  const path = layout.operation(operation.grid, operation.id);
-  const lease = await announce(
-    layout,
-    path,
-    JSON.stringify({ holder: operation.holder, reads: operation.reads }),
-  );
+  const { grid, id, holder, reads } = operation;
+  const path = layout.operation(grid, id);
+  const lease = await announce(layout, path, JSON.stringify({ holder, reads }));
   const until = performance.now() + patienceMs;
   try {
     for (;;) {
       if (!(await lease.refresh())) throw busy('another process, which took this operation for dead');
-      const [collecting] = await othersOf(layout, operation.grid, 'collection', path);
+      const deletions = reads === undefined ? [] : await othersOf(layout, grid, 'deletion', path);
+      if (deletions.some(({ checkpoint }) => checkpoint === reads)) throw busy(`a deletion of ${reads}`);
+      const [collecting] = await othersOf(layout, grid, 'collection', path);
       if (collecting === undefined) return lease;
-      if (performance.now() > until) throw busy(collecting);
+      if (performance.now() > until) throw busy(collecting.holder);
       await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
     }
   } catch (error) {
@@ -92,8 +110,56 @@ export async function beginCollection(
   return null;
 }
 
+/** Rejects `repository-busy` where an operation reads this checkpoint. While it is held, no other begins to. */
+export async function beginDeletion(
+  layout: Layout,
+  grid: string,
+  checkpoint: string,
+): Promise<OperationLease> {
+  const path = layout.deletion(grid, checkpoint, randomUUID());
+  const lease = await announce(layout, path, '');
+  try {
+    const operations = await othersOf(layout, grid, 'operation', path);
+    const reader = operations.find((other) => !other.isReadable || other.checkpoint === checkpoint);
+    if (reader === undefined) return lease;
+    throw busy(`${reader.holder}, which reads ${checkpoint}`);
+  } catch (error) {
+    await lease.end();
+    throw error;
+  }
+}
+
+/** The checkpoints that running operations read, and who reads them. */
+export async function readersOf(
+  layout: Layout,
+  grid: string,
+): Promise<{ checkpoint: string; holder: string }[]> {
+  const readers: { checkpoint: string; holder: string }[] = [];
+  for (const name of await namesOf(layout.operations(grid))) {
+    if (kindOf(name) !== 'operation') continue;
+    const found = await look(join(layout.operations(grid), name));
+    if (found?.checkpoint != null) readers.push({ checkpoint: found.checkpoint, holder: found.holder });
+  }
+  return readers;
+}
+
+async function namesOf(directory: string): Promise<string[]> {
+  try {
+    return (await readdir(directory)).filter((name) => name.endsWith('.json') && !name.startsWith('.'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw readError(error, directory);
+  }
+}
+
+/** What is named in no way that we know is taken for the kind that keeps every chunk. */
+function kindOf(name: string): Kind {
+  if (COLLECTION.test(name)) return 'collection';
+  return DELETION.test(name) ? 'deletion' : 'operation';
+}
+
 async function announce(layout: Layout, path: string, text: string): Promise<OperationLease> {
-  await ensureDirectory(layout.root, dirname(path));
+  await ensureDirectory(layout, dirname(path));
   if (!(await createExclusively(path, text, true))) throw busy(`an operation of the same name at ${path}`);
   return {
     refresh: () => rewrite(path, text),
@@ -120,38 +186,45 @@ async function rewrite(path: string, text: string): Promise<boolean> {
   }
 }
 
-/** The holders of the live markers of one kind. Removes those of dead processes. */
-async function othersOf(layout: Layout, grid: string, kind: Kind, ownPath: string): Promise<string[]> {
+/** What the live markers of one kind say. Removes those of dead processes. */
+async function othersOf(layout: Layout, grid: string, kind: Kind, ownPath: string): Promise<Announced[]> {
   const directory = layout.operations(grid);
-  const holders: string[] = [];
+  const others: Announced[] = [];
   try {
     const now = (await stat(ownPath)).mtimeMs;
-    for (const name of await readdir(directory)) {
+    for (const name of await namesOf(directory)) {
       const path = join(directory, name);
-      if (!name.endsWith('.json') || name.startsWith('.') || name === basename(ownPath)) continue;
-      // What is named in no way that we know is taken for the kind that keeps every chunk.
-      const collector = COLLECTION.exec(name)?.[1];
-      if (kind !== (collector === undefined ? 'operation' : 'collection')) continue;
+      if (name === basename(ownPath) || kindOf(name) !== kind) continue;
       const found = await look(path);
       if (found === null) continue;
       if (now - found.writtenAt > SILENT_MS[kind]) await removeDurably(path);
-      else holders.push(collector ?? found.holder);
+      else others.push(found);
     }
   } catch (error) {
     throw storageError(error, directory);
   }
-  return holders;
+  return others;
 }
 
 /** A marker that cannot be read is still one: its name has to do for its holder's. */
-async function look(path: string): Promise<{ holder: string; writtenAt: number } | null> {
+async function look(path: string): Promise<(Announced & { writtenAt: number }) | null> {
   try {
     const writtenAt = (await lstat(path)).mtimeMs;
+    const name = basename(path);
+    if (kindOf(name) !== 'operation') {
+      const checkpoint = DELETION.exec(name)?.[1] ?? null;
+      return { holder: COLLECTION.exec(name)?.[1] ?? name, checkpoint, isReadable: true, writtenAt };
+    }
     const stored = await readStoredFile(path, MOST_MARKER_BYTES);
     if (stored.type === 'missing') return null;
     const text = stored.type === 'read' ? stored.bytes.toString() : '';
-    const parsed = markerSchema.safeParse(parseJson(text));
-    return { holder: parsed.data?.holder ?? basename(path), writtenAt };
+    const { data } = markerSchema.safeParse(parseJson(text));
+    return {
+      holder: data?.holder ?? name,
+      checkpoint: data?.reads ?? null,
+      isReadable: data !== undefined,
+      writtenAt,
+    };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;

@@ -17,20 +17,23 @@ export interface Repository {
   readonly id: string;
   readonly location: string;
 
+  /**
+   * Rejects `repository-missing` where what lies at the location is not this repository any more: not mounted, or
+   * another. Whatever begins something asks it by itself; who keeps a handle for long asks before each use.
+   */
+  recognise(): Promise<void>;
+
   freeBytes(): Promise<number>;
   /** Writes and removes a small file, so that a read-only or full repository is known in preflight. */
   probe(): Promise<void>;
 
   /**
-   * Announces a running operation: garbage collection keeps off until it ends or is long silent. `reads` is the
-   * checkpoint that it reads: that one is not deleted meanwhile.
+   * Announces a running operation: garbage collection keeps off until it ends or is long silent. Nobody deletes the
+   * checkpoint that it reads meanwhile. Rejects `checkpoint-missing` where there is none to be read.
    */
-  beginOperation(operation: {
-    grid: string;
-    id: string;
-    holder: string;
-    reads?: string;
-  }): Promise<OperationLease>;
+  beginOperation(operation: OperationStart): Promise<OperationLease>;
+  /** The checkpoints that running operations read. */
+  readers(grid: string): Promise<readonly { checkpoint: string; holder: string }[]>;
 
   /** Begins storing one member of one checkpoint. */
   beginMember(grid: string, checkpoint: string): MemberWriter;
@@ -67,7 +70,7 @@ export interface Repository {
    * Commit object first, then manifests, then chunks that nothing refers to. Rerunnable after a crash. While
    * an operation runs the chunks stay, to a later collection. Rejects `manifest-damaged` when another
    * checkpoint cannot be read, so that nobody knows which chunks that one needs; what was to be deleted is then
-   * listed as `deleting`.
+   * listed as `deleting`. Rejects `repository-busy`, with nothing changed, while an operation reads the checkpoint.
    */
   deleteCheckpoint(grid: string, checkpoint: string): Promise<{ removedBytes: number }>;
   /** Removes an uncommitted checkpoint's leftovers; never touches a committed one. */
@@ -103,6 +106,15 @@ export interface Repository {
 }
 
 export type RestoreOutcome = 'restored' | 'rolledBack';
+
+export interface OperationStart {
+  readonly grid: string;
+  readonly id: string;
+  /** Who it is, for people that have to wait. */
+  readonly holder: string;
+  /** The committed checkpoint that it reads. */
+  readonly reads?: string;
+}
 
 export interface OperationLease {
   /** Still ours? False when it was silent for too long and garbage collection took over. */

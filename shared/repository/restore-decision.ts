@@ -19,7 +19,7 @@ export async function announceRestore(
   checkpoint: string,
 ): Promise<void> {
   const path = layout.announcedRestore(grid, restoreId);
-  await ensureDirectory(layout.root, dirname(path));
+  await ensureDirectory(layout, dirname(path));
   if (await createExclusively(path, `${JSON.stringify({ checkpoint })}\n`, true)) return;
   throw new Error(`a restore ${restoreId} was announced before`);
 }
@@ -86,7 +86,7 @@ export async function decideRestore(
   outcome: RestoreOutcome,
 ): Promise<RestoreOutcome> {
   const path = layout.restore(grid, restoreId);
-  await ensureDirectory(layout.root, dirname(path));
+  await ensureDirectory(layout, dirname(path));
   if (await createExclusively(path, `${JSON.stringify({ outcome })}\n`, true)) return outcome;
   const stored = await readStoredFile(path, MOST_BYTES);
   if (stored.type !== 'read') throw damaged(path, stored.type === 'missing' ? 'is gone' : stored.cause);

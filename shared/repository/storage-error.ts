@@ -38,6 +38,30 @@ export function readError(error: unknown, path: string): unknown {
   return code === null ? error : repositoryFailed(error, code, path);
 }
 
+/** Nothing tells an empty mount point from a directory that is to become a repository, but the person who knows. */
+export function missingRepository(root: string): StillpointError {
+  return new StillpointError(
+    {
+      code: 'repository-missing',
+      message: `there is no repository in ${root}`,
+      hint: `is it mounted? A new one is made by: stillpoint repository init --repository ${root}`,
+    },
+    EXIT.refused,
+  );
+}
+
+/** What is mounted there now is not what was: nothing may be written into it. */
+export function otherRepository(root: string, id: string): StillpointError {
+  return new StillpointError(
+    {
+      code: 'repository-missing',
+      message: `the repository ${id} is in ${root} no more, another one is there`,
+      hint: 'is the right one mounted?',
+    },
+    EXIT.refused,
+  );
+}
+
 function repositoryFailed(error: unknown, code: string, path: string): StillpointError {
   return new StillpointError(
     {

@@ -2,6 +2,7 @@ import { isAbsolute } from 'node:path';
 import type { Role } from '../domain/grid.ts';
 import type { GridDefinition } from '../domain/grid.ts';
 import type {
+  Content,
   DatabaseBackup,
   JournalCut,
   KeeperState,
@@ -12,6 +13,7 @@ import * as wire from './generated/participant.ts';
 
 const CONTRACT_VERSION = 1;
 const MAX_KEEPER_STATE_BYTES = 1024 * 1024;
+const MAX_DIGEST_BYTES = 64;
 const ROLES: ReadonlyMap<number, Role> = new Map<number, Role>([
   [wire.Role.ROLE_REALM_SERVICE, 'realm-service'],
   [wire.Role.ROLE_STATE_KEEPER, 'state-keeper'],
@@ -63,7 +65,13 @@ export function toDescription(value: wire.DescribeResponse): ParticipantDescript
     highestEpoch: value.highestEpoch,
     highestCounter: value.highestCounter,
     problems: value.problems,
+    startedWith: toContent(value.startedWith, 'started_with'),
   };
+}
+
+/** What a process left of its last answer to Describe: proto3's JSON of it. Throws where it is none. */
+export function readDescription(text: string): ParticipantDescription {
+  return toDescription(wire.DescribeResponse.fromJSON(JSON.parse(text)));
 }
 
 export function toHolds(value: wire.Held | undefined): ParticipantHolds {
@@ -86,6 +94,17 @@ export function toCut(value: wire.SwitchJournalResponse): JournalCut {
     incarnation: toIncarnation(value.incarnation),
     journalFile: toFileName(value.journalFile, 'journal_file'),
     length: toNumber(value.length, 'length'),
+    content: toContent(value.content, 'content'),
+  };
+}
+
+function toContent(value: wire.Content | undefined, field: string): Content | null {
+  if (value === undefined) return null;
+  const { length } = value.digest;
+  must(length <= MAX_DIGEST_BYTES, `${field}.digest has ${length} bytes, more than ${MAX_DIGEST_BYTES}`);
+  return {
+    count: toNumber(value.count, `${field}.count`),
+    digest: Buffer.from(value.digest).toString('hex'),
   };
 }
 

@@ -117,6 +117,10 @@ function encodeCommand(command: MemberCommand): WireCommand {
         $case: 'prepare',
         value: { checkpoint: command.checkpoint, maintenance: command.maintenance },
       };
+    case 'pause':
+      return { $case: 'pause', value: { token: command.token } };
+    case 'disarm':
+      return { $case: 'disarm', value: { token: command.token } };
     case 'arm':
       return { $case: 'arm', value: { token: command.token, leaseMs: command.leaseMs } };
     case 'freeze':
@@ -139,6 +143,10 @@ function decodeCommand(received: WireCommand | undefined): MemberCommand {
   switch ($case) {
     case 'prepare':
       return { type: 'prepare', checkpoint: value.checkpoint, maintenance: value.maintenance };
+    case 'pause':
+      return { type: 'pause', token: toToken(value.token) };
+    case 'disarm':
+      return { type: 'disarm', token: toToken(value.token) };
     case 'arm':
       return { type: 'arm', token: toToken(value.token), leaseMs: toLease(value.leaseMs) };
     case 'freeze':

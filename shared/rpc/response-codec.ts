@@ -54,6 +54,8 @@ export function encodeResponse(response: AgentResponse): wire.AgentMessage {
     }
     case 'settled':
       return message({ $case: 'settled', value: { id: response.id, warnings: [...response.warnings] } });
+    case 'claimed':
+      return message({ $case: 'claimed', value: { id: response.id, resumed: response.resumed } });
     case 'done':
       return message({ $case: 'done', value: { id: response.id } });
     case 'failed':
@@ -69,10 +71,16 @@ export function encodeResponse(response: AgentResponse): wire.AgentMessage {
         value: { id: response.id, result: encodeResult(response.result) },
       });
     case 'progress': {
-      const { member, phase, bytesDone, bytesTotal } = response.progress;
+      const { member, phase, bytesDone, bytesTotal, waitsFor } = response.progress;
       return message({
         $case: 'progress',
-        value: { member, phase, bytesDone: fromCount(bytesDone), bytesTotal: fromCount(bytesTotal) },
+        value: {
+          member,
+          phase,
+          bytesDone: fromCount(bytesDone),
+          bytesTotal: fromCount(bytesTotal),
+          waitsFor,
+        },
       });
     }
     case 'rejected':
@@ -118,6 +126,8 @@ export function decodeResponse({ message: received }: wire.AgentMessage): AgentR
       };
     case 'settled':
       return { type: 'settled', id: value.id, warnings: value.warnings };
+    case 'claimed':
+      return { type: 'claimed', id: value.id, resumed: value.resumed };
     case 'done':
       return { type: 'done', id: value.id };
     case 'failed':
@@ -127,10 +137,10 @@ export function decodeResponse({ message: received }: wire.AgentMessage): AgentR
     case 'restored':
       return { type: 'restored', id: value.id, result: decodeResult(value.result) };
     case 'progress': {
-      const { member, phase, bytesDone, bytesTotal } = value;
+      const { member, phase, bytesDone, bytesTotal, waitsFor } = value;
       return {
         type: 'progress',
-        progress: { member, phase, bytesDone: toCount(bytesDone), bytesTotal: toCount(bytesTotal) },
+        progress: { member, phase, bytesDone: toCount(bytesDone), bytesTotal: toCount(bytesTotal), waitsFor },
       };
     }
     case 'rejected':
@@ -150,6 +160,12 @@ function encodeAnswer(answer: MemberAnswer): WireAnswer {
   switch (answer.type) {
     case 'prepared':
       return { $case: 'prepared', value: {} };
+    case 'paused':
+      return { $case: 'paused', value: { token: answer.token } };
+    case 'disarmed': {
+      const failure = answer.failure === null ? undefined : fromFailure(answer.failure);
+      return { $case: 'disarmed', value: { token: answer.token, failure } };
+    }
     case 'armed':
       return { $case: 'armed', value: { token: answer.token, incarnation: answer.incarnation } };
     case 'marked': {
@@ -189,6 +205,12 @@ function decodeAnswer(received: WireAnswer | undefined): MemberAnswer {
   switch ($case) {
     case 'prepared':
       return { type: 'prepared' };
+    case 'paused':
+      return { type: 'paused', token: toToken(value.token) };
+    case 'disarmed': {
+      const failure = value.failure === undefined ? null : toFailure(value.failure);
+      return { type: 'disarmed', token: toToken(value.token), failure };
+    }
     case 'armed':
       return { type: 'armed', token: toToken(value.token), incarnation: value.incarnation };
     case 'marked': {

@@ -1,5 +1,6 @@
 import { pino, type Logger } from 'pino';
 import { StillpointError } from '../domain/errors.ts';
+import { unblockedStderr } from './log-stream.ts';
 
 export type { Logger };
 
@@ -9,7 +10,12 @@ const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
  * One line an event, as JSON on stderr. Connection strings and passwords are never given to it; what an
  * error carries of them is cut out all the same.
  */
-export function createLog(options: { name: string; level: string }): Logger {
+export function createLog(options: {
+  name: string;
+  level: string;
+  /** For what must go on though nobody reads its log. */
+  neverWaits?: boolean;
+}): Logger {
   if (!LEVELS.includes(options.level)) {
     throw new StillpointError({
       code: 'bad-log-level',
@@ -26,7 +32,7 @@ export function createLog(options: { name: string; level: string }): Logger {
         streamWrite: withoutPasswords,
       },
     },
-    pino.destination({ dest: 2, sync: true }),
+    (options.neverWaits === true ? unblockedStderr() : null) ?? pino.destination({ dest: 2, sync: true }),
   );
 }
 

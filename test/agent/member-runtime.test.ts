@@ -53,21 +53,83 @@ describe('a member whose prepare has just begun', () => {
       send: (answer) => void answers.push(answer),
       record: () => Promise.resolve(),
       heldChanged: () => undefined,
+      waitsFor: () => undefined,
       progress: () => undefined,
-      undoLeft: () => Promise.resolve(true),
+      undoLeft: () => Promise.resolve(null),
       saveUndo: () => Promise.resolve(),
     });
     let isClosed = false;
     void runtime.closed.then(() => (isClosed = true));
 
     runtime.receive({ type: 'prepare', checkpoint: 'checkpoint', maintenance: false });
-    runtime.streamClosed();
+    runtime.operationEnded();
     await new Promise((resolve) => setImmediate(resolve));
     expect(isClosed, 'closed before its disk has answered').to.equal(false);
     disk.resolve();
     await runtime.closed;
 
     expect(calls).to.deep.equal(['made spool', 'prepare', 'abort', 'dropped spool']);
+    expect(answers.map(({ type }) => type)).to.include('aborted');
+  });
+});
+
+describe('a member whose abort cannot undo its freeze yet', () => {
+  // Goal: what an abort closes goes at once, and nobody has to guess what it waits for.
+  // Method: the real runtime; a capture whose abort is refused until the test lets it succeed.
+  it('has no spool any more after the first try, says why it waits, and ends when the undo is done', async () => {
+    let refused: Error | null = new Error('permission denied');
+    let spools = 0;
+    const tried = Promise.withResolvers<void>();
+    const capture: Pick<Capture, 'prepare' | 'abort'> = {
+      prepare: () => Promise.resolve(),
+      abort: () => (refused === null ? Promise.resolve() : Promise.reject(refused)),
+    };
+    const engine: Pick<Engine, 'capture' | 'isRunning'> = {
+      capture: () => capture as Capture,
+      isRunning: () => Promise.resolve(true),
+    };
+    const answers: MemberAnswer[] = [];
+    const runtime = new MemberRuntime({
+      member: 'a',
+      kind: 'fenced',
+      engine: engine as Engine,
+      operation: 'operation',
+      state: {
+        highestToken: () => null,
+        makeSpool: () => Promise.resolve(`spool ${(spools += 1)}`),
+        dropSpool() {
+          spools -= 1;
+          tried.resolve();
+          return Promise.resolve();
+        },
+      },
+      store: {} as never,
+      log: createLog({ name: 'test', level: 'silent' }),
+      operationSilenceMs: 60_000,
+      leaseMs: 10_000,
+      send: (answer) => void answers.push(answer),
+      record: () => Promise.resolve(),
+      heldChanged: () => undefined,
+      progress: () => undefined,
+      waitsFor: () => undefined,
+      undoLeft: () => Promise.resolve(null),
+      saveUndo: () => Promise.resolve(),
+    });
+    const prepared = new Promise<void>((resolve) => {
+      const look = (): void => (answers.length > 0 ? resolve() : void setImmediate(look));
+      look();
+    });
+    runtime.receive({ type: 'prepare', checkpoint: 'checkpoint', maintenance: false });
+    await prepared;
+    runtime.operationEnded();
+    await tried.promise;
+
+    expect(spools).to.equal(0);
+    expect(runtime.abortFailure?.message).to.equal('permission denied');
+    refused = null;
+    await runtime.closed;
+
+    expect(runtime.abortFailure).to.equal(null);
     expect(answers.map(({ type }) => type)).to.include('aborted');
   });
 });

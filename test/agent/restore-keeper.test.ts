@@ -5,7 +5,7 @@ import { RestoreKeeper } from '../../agent/restore-keeper.ts';
 import type { Engine } from '../../agent/engines/engine.ts';
 import { openStateDirectory, type StateDirectory } from '../../agent/state-directory.ts';
 import type { StillpointError } from '../../shared/domain/errors.ts';
-import { openRepository } from '../../shared/repository/open.ts';
+import { initRepository, openRepository } from '../../shared/repository/open.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import { createLog } from '../../shared/runtime/log.ts';
 import { until } from '../lab/processes.ts';
@@ -25,8 +25,9 @@ describe('a restore that lost its coordinator', () => {
   let number = 0;
 
   before(async () => {
-    ours = await openRepository(join(folder.path, 'ours'), { create: true });
-    other = await openRepository(join(folder.path, 'other'), { create: true });
+    for (const name of ['ours', 'other']) await initRepository(join(folder.path, name));
+    ours = await openRepository(join(folder.path, 'ours'));
+    other = await openRepository(join(folder.path, 'other'));
     await ours.announceRestore('orders', 'r1', 'c');
     await ours.announceRestore('orders', 'r2', 'c');
     await ours.decideRestore('orders', 'r2', 'restored');

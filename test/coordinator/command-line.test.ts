@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openRepository } from '../../shared/repository/open.ts';
+import { madeRepository } from '../repository/made.ts';
 import { stillpoint, type Finished } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { treeOf } from '../lab/trees.ts';
@@ -20,6 +20,7 @@ const COMMANDS = [
   'restore',
   'grid status',
   'grid doctor',
+  'repository init',
   'pki init',
   'pki issue',
 ];
@@ -48,7 +49,7 @@ describe('the command line', () => {
 
   /** A repository with one checkpoint. */
   async function storedCheckpoint(): Promise<string> {
-    const opened = await openRepository(repository, { create: true });
+    const opened = await madeRepository(repository);
     try {
       const id = checkpointId(1);
       await storeCheckpoint(opened, id, { 'orders-1a': { PG_VERSION: Buffer.from('18') } });
@@ -144,7 +145,7 @@ describe('the command line', () => {
     for (const location of [missing, empty]) {
       for (const args of [['list'], ['describe', 'x'], ['verify', 'x'], ['delete', 'x', '--yes']]) {
         const refused = await catalogue(location, ...args);
-        expect(refused.code, args.join(' ')).to.equal(2);
+        expect(refused.code, args.join(' ')).to.equal(3);
         expectFailureAsJson(refused, 'repository-missing', /^there is no repository in /);
       }
     }
@@ -152,9 +153,25 @@ describe('the command line', () => {
     expect(treeOf(empty)).to.have.all.keys('.');
   });
 
+  it('makes a repository when it is told to, once, and never in a directory with other files', async () => {
+    const made = join(folder.path, 'made');
+    const init = (): Promise<Finished> =>
+      stillpoint(['repository', 'init', '--repository', made, '--output', 'json', '--quiet']);
+    const [first, second] = [await init(), await init()];
+    expect([first.code, second.code]).to.deep.equal([0, 0]);
+    const { id } = first.json as { id: string };
+    expect(first.json).to.deep.equal({ repository: made, id, made: true });
+    expect(second.json).to.deep.equal({ repository: made, id, made: false });
+    expect((await catalogue(made, 'list')).json).to.deep.equal({ checkpoints: [] });
+
+    const foreign = await stillpoint(['repository', 'init', '--repository', folder.path, '--output', 'json']);
+    expect(foreign.code).to.equal(2);
+    expectFailureAsJson(foreign, 'repository-foreign', /it is not empty: it holds /);
+  });
+
   it('reads the catalogue of a repository that holds no checkpoint', async () => {
     const fresh = join(folder.path, 'fresh');
-    await (await openRepository(fresh, { create: true })).close();
+    await (await madeRepository(fresh)).close();
     const listed = await catalogue(fresh, 'list');
     expect({ code: listed.code, json: listed.json, stderr: listed.stderr }).to.deep.equal({
       code: 0,
@@ -199,7 +216,7 @@ describe('the command line', () => {
 
   it('takes the grid file from STILLPOINT_GRID, and its values from the environment', async () => {
     const elsewhere = join(folder.path, 'from-environment');
-    await (await openRepository(elsewhere, { create: true })).close();
+    await (await madeRepository(elsewhere)).close();
     const named = file('named.yaml', gridText.replace('repository: repository', 'repository: ${STORE}'));
     const env = { STILLPOINT_GRID: named, STORE: elsewhere };
     const listed = await stillpoint(['checkpoint', 'list', '--output', 'json'], env);

@@ -39,7 +39,7 @@ describe('preflight', () => {
     describedHost('beta', [standby('ab'), describedMember('ba')]),
   ];
 
-  it('lets a healthy grid through, with its observers', () => {
+  it('lets a healthy grid through, with every member that stores data, and its observers [S53]', () => {
     const report = look(healthy);
     expect(report.members.map(({ description, kind }) => `${description.name} ${kind}`)).to.deep.equal([
       'aa fenced',

@@ -36,6 +36,11 @@ function withRealm(changes: Parameters<typeof realm>[0], members: Parameters<typ
 }
 
 const cluster = { realm: realm({ realmServices: ['r1', 'r2', 'r3', 'r4'].map(defined) }), primary: true };
+/** One that is named in an agent file. */
+function downRealmService(name: string) {
+  return describedMember(name, { engine: 'native', role: 'realm-service', copyset: null, ...DOWN });
+}
+
 const shard = describedMember('sa', { copyset: 'shard' });
 
 describe('the preflight of a grid with a realm', () => {
@@ -77,6 +82,26 @@ describe('the preflight of a grid with a realm', () => {
       'realm-unreachable',
       () => [realmGrid(each(['r1', 'r2'], cluster))],
     ],
+    'one of three realm services, though it takes itself for the primary [S46]': [
+      'realm-unreachable',
+      () => {
+        const three = { realm: realm({ realmServices: ['r1', 'r2', 'r3'].map(defined) }) };
+        return [realmGrid({ r1: { ...three, primary: true }, r2: DOWN }, [downRealmService('r3')])];
+      },
+    ],
+    'a cluster of realm services that do not see each other [S46]': [
+      'realm-unreachable',
+      () => [
+        realmGrid(
+          each(['r1', 'r2'], {
+            realm: realm({ realmServices: ['r1', 'r2', 'r3'].map(defined) }),
+            primary: true,
+            quorum: { running: 1, configured: 3 },
+          }),
+          [downRealmService('r3')],
+        ),
+      ],
+    ],
     'another grid in the realm [S6]': ['realm-not-alone', () => [withRealm({ foreign: ['grid payroll'] })]],
     'another process in the realm [S7]': [
       'realm-not-alone',
@@ -95,7 +120,7 @@ describe('the preflight of a grid with a realm', () => {
     ],
     'one of three keepers [S30]': ['keepers-below-quorum', () => [realmGrid(each(['k2', 'k3'], DOWN))]],
     'no keeper that runs [S30]': ['keepers-below-quorum', () => [realmGrid(each(['k1', 'k2', 'k3'], DOWN))]],
-    'keepers that run but do not see each other [S30]': [
+    'keepers that run but do not see each other [S30] [S118]': [
       'keepers-below-quorum',
       () => [realmGrid(each(['k1', 'k2', 'k3'], { quorum: { running: 1, configured: 3 } }))],
     ],
@@ -125,11 +150,24 @@ describe('the preflight of a grid with a realm', () => {
     'maintenance where a node has none': ['maintenance-unsupported', () => [realmGrid({}, [shard]), true]],
   };
   for (const [what, [code, input]] of Object.entries(refused)) {
-    const [, title = what, id = ''] = /^(.*?)( \[S\d+\])?$/.exec(what) ?? [];
+    const [, title = what, id = ''] = /^(.*?)((?: \[S\d+\])*)$/.exec(what) ?? [];
     it(`refuses ${title}: exit 3${id}`, () => {
       expect(refusal(...input())).to.include({ code, exit: 3 });
     });
   }
+
+  it('says that keepers below their quorum are stopped, and then all of them started [S51]', () => {
+    const hosts = realmGrid(each(['k2', 'k3'], DOWN));
+    let hint = '';
+    try {
+      look(hosts);
+    } catch (error) {
+      ({ hint } = (error as StillpointError).failure);
+    }
+    expect(hint).to.match(
+      /^k2, k3 are down\. Where copysets changed meanwhile, stop the others too, then start all/,
+    );
+  });
 
   it('names each entry of the realm that is not of the grid [S7]', () => {
     const foreign = ['grid payroll', 'process audit'];
@@ -145,13 +183,17 @@ describe('the preflight of a grid with a realm', () => {
     ],
     'most of a cluster of realm services, each of them primary [S46]': () => {
       const three = { realm: realm({ realmServices: ['r1', 'r2', 'r3'].map(defined) }), primary: true };
-      const down = { engine: 'native', role: 'realm-service', copyset: null, ...DOWN } as const;
-      return [realmGrid(each(['r1', 'r2'], three), [describedMember('r3', down)])];
+      return [realmGrid(each(['r1', 'r2'], three), [downRealmService('r3')])];
+    },
+    'a primary realm service that stands alone, its two satellites being down [S46]': () => {
+      const three = { realm: realm({ realmServices: ['r1', 'r2', 'r3'].map(defined) }) };
+      const alone = { ...three, primary: true, quorum: { running: 1, configured: 1 } };
+      return [realmGrid({ r1: alone, r2: DOWN }, [downRealmService('r3')])];
     },
     'maintenance where every node has it': () => [realmGrid(), true],
   };
   for (const [what, input] of Object.entries(accepted)) {
-    const [, title = what, id = ''] = /^(.*?)( \[S\d+\])?$/.exec(what) ?? [];
+    const [, title = what, id = ''] = /^(.*?)((?: \[S\d+\])*)$/.exec(what) ?? [];
     it(`accepts ${title}${id}`, () => {
       expect(refusal(...input()).code).to.equal('accepted');
     });
@@ -180,6 +222,18 @@ describe('the preflight of a grid with a realm', () => {
     const { warnings } = look(withRealm({ keepers }, { k3: null, ...each(['k1', 'k2'], { quorum }) }));
 
     expect(warnings).to.deep.equal(['the grid has 2 state keepers; production needs three']);
+  });
+
+  it('warns of a cluster of fewer than three realm services, and of two on one host [S46]', () => {
+    const both = each(['r1', 'r2'], { primary: true, quorum: { running: 2, configured: 2 } });
+    const [one, other, ...others] = realmGrid(both);
+    const together = one && other && { ...one, members: [...one.members, ...other.members] };
+    const { warnings } = look(together === undefined ? [] : [together, ...others]);
+
+    expect(warnings).to.deep.equal([
+      'the realm is a cluster of 2 services; it survives no loss with fewer than three',
+      'the realm services r1, r2 share a host; one loss takes them together',
+    ]);
   });
 
   it('warns of a copyset with a single node [S52]', () => {

@@ -89,7 +89,7 @@ describe('the plan of a restore of a grid with a realm', () => {
     expect(inShort(plan(manifest), ['k3'])).to.deep.equal(['k3 from k1']);
   });
 
-  it('starts realm services, keepers, nodes, proxies, and stops them in reverse', () => {
+  it('starts realm services, keepers, nodes, proxies, and stops them in reverse [S43]', () => {
     const manifest = checkpoint({}, [describedMember('sa'), standby('sb', { copyset: 's' })]);
     const target = realmGrid(stopped, [
       describedMember('sa', DOWN),
@@ -129,7 +129,7 @@ describe('the plan of a restore of a grid with a realm', () => {
     ]);
   });
 
-  it('tells one of several primary realm services, and lets each have what it stored', () => {
+  it('tells one of several primary realm services, and lets each have what it stored [S19]', () => {
     const made = plan(checkpoint({ r2: { primary: true, freezeKind: 'fenced' } }));
 
     expect(inShort(made, ['r1', 'r2'])).to.deep.equal(['r1 from r1', 'r2 from r2']);
@@ -166,6 +166,13 @@ describe('the plan of a restore of a grid with a realm', () => {
   it('refuses a target whose realm runs and has more than the grid [S6] [S7]', () => {
     const foreign = { realm: realm({ foreign: ['grid payroll'] }) };
     expect(refusal(checkpoint(), realmGrid({ r1: foreign }))).to.equal('realm-not-alone: 3');
+  });
+
+  it('refuses a target whose realm is stopped, and by its files has more than the grid, or is of another [S6] [S7]', () => {
+    const foreign = { ...DOWN, realm: realm({ foreign: ['process audit'] }) };
+    expect(refusal(checkpoint(), realmGrid({ ...stopped, r1: foreign }))).to.equal('realm-not-alone: 3');
+    const other = { ...DOWN, realm: realm({ grid: 'payroll' }) };
+    expect(refusal(checkpoint(), realmGrid({ ...stopped, r1: other }))).to.equal('wrong-realm: 3');
   });
 
   it('refuses a process of another name: the realm knows them by name', () => {

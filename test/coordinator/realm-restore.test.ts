@@ -53,7 +53,7 @@ describe('the restore of a grid with a realm', () => {
     );
   }
 
-  it('tells the realm where its processes are when it is healthy, and before anything else starts', async () => {
+  it('tells the realm where its processes are when it is healthy, the primary alone, and before anything else starts [S17]', async () => {
     const { relocations } = await restore();
 
     const order = steps('start', 'relocate');
@@ -62,6 +62,15 @@ describe('the restore of a grid with a realm', () => {
     expect(order.slice(6, 10)).to.have.members(['start a1', 'start a2', 'start b1', 'start b2']);
     expect(order.slice(10)).to.deep.equal(['start p1']);
     expect(relocations).to.deep.equal([{ name: 'a2', from: 'host-a2:7000', to: 'elsewhere:7000' }]);
+  });
+
+  it('is blocked by any one process that runs, and writes nothing [S9]', async () => {
+    for (const name of NAMES) {
+      agents.running = [name];
+      const { failure, exitCode } = (await restore().catch((error: unknown) => error)) as StillpointError;
+      expect({ ...failure, exitCode }).to.include({ code: 'member-running', member: name, exitCode: 3 });
+    }
+    expect(steps('stage', 'stop', 'switchIn')).to.deep.equal([]);
   });
 
   it('stops proxies, nodes, keepers, realm services, in this order', async () => {

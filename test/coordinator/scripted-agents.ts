@@ -11,7 +11,7 @@ import {
   type AgentResponse,
   type RestoreStepResult,
 } from '../../shared/domain/wire.ts';
-import { openRepository } from '../../shared/repository/open.ts';
+import { madeRepository } from '../repository/made.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import { serveAgents, type AgentServer, type ServerStream } from '../../shared/rpc/agent-server.ts';
 import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
@@ -32,8 +32,10 @@ export interface ScriptedAgents {
   onRequest: (host: string, request: Numbered) => void;
   /** What an agent says to a command for a member: any messages, in this order. Nothing by default. */
   onCommand: (host: string, member: string, command: MemberCommand) => Promise<readonly AgentResponse[]>;
-  /** What every process answers when it is asked whether it runs. */
-  running: boolean;
+  /** An agent that is asked for this says nothing. */
+  silentOn: (host: string, request: Numbered) => boolean;
+  /** What a process answers when it is asked whether it runs: all of them, or those of these names. */
+  running: boolean | readonly string[];
   close(): Promise<void>;
 }
 
@@ -49,7 +51,7 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     key: join(pki, `${name}-key.pem`),
   });
   const location = join(folder.path, 'repository');
-  const repository = await openRepository(location, { create: true });
+  const repository = await madeRepository(location);
   const servers: AgentServer[] = [];
   for (const [index, name] of names.entries()) {
     servers.push(
@@ -73,6 +75,7 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     asked: [],
     onRequest: () => undefined,
     onCommand: () => Promise.resolve([]),
+    silentOn: () => false,
     running: false,
     async close() {
       await Promise.all(servers.map((server) => server.close()));
@@ -91,7 +94,11 @@ export async function storeManifest(repository: Repository, manifest: GridManife
       const { name, host, role, copyset, engine, address, primary, mark } = member;
       const writer = repository.beginMember(grid, checkpoint);
       await writer.file({ path: 'base/rows', mode: 0o600, mtimeMs: 0 }, inPieces(rows(5000, name)));
-      const identity = { version: '1', dataIdentity: 'd', freezeKind: 'fenced' as const };
+      const identity = {
+        version: '1',
+        dataIdentity: role === 'state-keeper' ? 'keepers' : name.slice(0, -1),
+        freezeKind: 'fenced' as const,
+      };
       const finished = await writer.finish({
         format: 1,
         grid,
@@ -118,7 +125,8 @@ async function serve(agents: ScriptedAgents, index: number, stream: ServerStream
       const versions = { protocolVersion: PROTOCOL_VERSION, agentVersion: '0' };
       stream.send({ type: 'welcome', ...versions, host: host.host, grid });
     } else if ('id' in request) {
-      stream.send(answer(agents, host, request));
+      const answered = answer(agents, host, request);
+      if (!agents.silentOn(host.host, request)) stream.send(answered);
     } else if (request.type === 'member') {
       const said = await agents.onCommand(host.host, request.member, request.command);
       for (const response of said) stream.send(response);
@@ -145,10 +153,18 @@ function answer(agents: ScriptedAgents, host: HostDescription, request: Numbered
     case 'restore':
       // A process that was told to stop runs no more.
       if (request.step.type === 'stop') agents.running = false;
-      return { type: 'restored', id, result: stepResult(request.step.type, agents.running) };
+      return {
+        type: 'restored',
+        id,
+        result: stepResult(request.step.type, isRunning(agents, request.member)),
+      };
     default:
       return { type: 'done', id };
   }
+}
+
+function isRunning({ running }: ScriptedAgents, member: string): boolean {
+  return typeof running === 'boolean' ? running : running.includes(member);
 }
 
 function stepResult(step: string, running: boolean): RestoreStepResult {

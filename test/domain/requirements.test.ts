@@ -1,31 +1,44 @@
 import { expect } from 'chai';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { MUTANTS } from '../mutants/mutants.ts';
+import { idsOf, pages, taggedTests, withProofs, wrongClaims, type TaggedTest } from '../mutants/pages.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+// Goal: what docs/requirements says of a promise is what is there: tests by their real titles, and a mutant.
 
-describe('the page of requirements', () => {
-  const page = readFileSync(join(ROOT, 'docs/requirements.md'), 'utf8');
-  const tests = readdirSync(join(ROOT, 'test'), { withFileTypes: true, recursive: true })
-    .filter((entry) => entry.isFile() && /(\.test|-suite)\.ts$/.test(entry.name))
-    .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8'))
-    .join('\n');
-  const lines = page.split('\n');
-  const row = (id: string): string => lines.find((line) => line.split('|')[1]?.trim() === id) ?? '';
+const ROWS = 130;
 
-  it('has a row for each of S1 to S117', () => {
-    const rows = Array.from({ length: 117 }, (_, index) => row(`S${index + 1}`));
-    expect(rows.filter((line) => line === '')).to.deep.equal([]);
+describe('the pages of requirements', () => {
+  const all = pages();
+  let tests: readonly TaggedTest[];
+
+  before(async function () {
+    this.timeout(240_000);
+    tests = await taggedTests();
   });
 
-  it('names a test for every requirement that a test claims to prove, and for no other', () => {
-    const claimed = new Set([...tests.matchAll(/\[(S\d+)\]/g)].map(([, id]) => id ?? ''));
-    for (let number = 1; number <= 117; number += 1) {
-      const id = `S${number}`;
-      expect(`${id} ${row(id).includes('not yet') ? 'not yet' : 'proven'}`).to.equal(
-        `${id} ${claimed.has(id) ? 'proven' : 'not yet'}`,
-      );
-    }
+  it(`have a row for each of S1 to S${ROWS}`, () => {
+    const ids = new Set(all.flatMap(({ text }) => idsOf(text)));
+    const wanted = Array.from({ length: ROWS }, (_, index) => `S${index + 1}`);
+    expect(wanted.filter((id) => !ids.has(id))).to.deep.equal([]);
+  });
+
+  it('call nothing covered that has no mutant, and no id is claimed that has no row', () => {
+    const texts = all.map(({ text }) => text);
+    expect(wrongClaims(texts, tests, MUTANTS)).to.deep.equal([]);
+  });
+
+  it('name every test with an id by its file and title, and no other: else run ./scripts/requirements', () => {
+    for (const { file, text } of all) expect(withProofs(text, tests, MUTANTS), file).to.equal(text);
+  });
+
+  it('would notice a row that says nothing, a mutant without a test, and an id that nobody knows', () => {
+    const page = '### S1 · a\n\nThis.\n\n### S2 · b\n\nThat.\n\n- not yet: later\n';
+    const mutant = { id: 'S2', breaks: 'all', edits: [], file: 'x.test.ts' };
+    const test = { file: 'test/y.test.ts', title: 'is so', ids: ['S9'] };
+    expect(wrongClaims([page], [test], [mutant])).to.deep.equal([
+      'S9 has no row',
+      'S1 has no mutant: it is not covered; give it one, or say in its row why not',
+      'S2 has a mutant, and a note that it is not covered',
+      'S2 has a mutant for test/x.test.ts, where no test bears [S2]',
+    ]);
   });
 });

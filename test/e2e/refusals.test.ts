@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { expect } from 'chai';
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createGrid, type GridOptions, type TestGrid } from '../lab/grid.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
@@ -33,7 +33,7 @@ function errorOf(finished: { stdout: string }): {
 }
 
 describe('a checkpoint that cannot be taken', () => {
-  it('is refused when an agent does not answer, and names the host [S23]', () =>
+  it('is refused when an agent does not answer, and names the host', () =>
     withGrid(
       {
         hosts: ['127.0.15.1', '127.0.15.2'],
@@ -166,6 +166,41 @@ describe('a checkpoint that cannot be taken', () => {
       disk.remove();
     }
   });
+
+  it('is not restored over what is no part of its grid: another server, or no server at all [S6]', () =>
+    withGrid({}, async (grid) => {
+      const created = await grid.run(CREATE);
+      expect(created.code, created.stdout).to.equal(0);
+      const { server } = grid.member('aa');
+      server.stop();
+      const restore = ['restore', 'x', '--yes', '--output', 'json', '--quiet'];
+      const kept = `${server.data}.kept`;
+      renameSync(server.data, kept);
+      cpSync(kept, server.data, { recursive: true });
+      // A server is known by the first eight bytes of this file.
+      const control = join(server.data, 'global/pg_control');
+      const bytes = readFileSync(control);
+      bytes.writeUInt8(bytes.readUInt8(0) ^ 1, 0);
+      writeFileSync(control, bytes);
+      const another = await grid.run(restore);
+      expect(another.code, another.stdout).to.equal(3);
+      expect(errorOf(another)).to.include({ code: 'target-holds-other', member: 'aa' });
+      expect(readFileSync(control).equals(bytes)).to.equal(true);
+
+      rmSync(server.data, { recursive: true });
+      mkdirSync(server.data);
+      writeFileSync(join(server.data, 'notes.txt'), 'of somebody');
+      const none = await grid.run(restore);
+      expect(none.code, none.stdout).to.equal(3);
+      expect(errorOf(none).message).to.include('holds no PostgreSQL server');
+      expect(readFileSync(join(server.data, 'notes.txt'), 'utf8')).to.equal('of somebody');
+
+      // Moved away, as the hint says, it is restored.
+      rmSync(server.data, { recursive: true });
+      const restored = await grid.run(restore);
+      expect(restored.code, restored.stdout).to.equal(0);
+      rmSync(kept, { recursive: true });
+    }));
 
   it('is refused to a coordinator of another CA and of another grid', () =>
     withGrid({}, async (grid) => {

@@ -86,7 +86,10 @@ const RESPONSES: readonly AgentResponse[] = [
     member: 'a',
     answer: { type: 'collected', token, manifestDigest: 'd', sizeBytes: 2 ** 40, storedBytes: 7 },
   },
-  { type: 'progress', progress: { member: 'a', phase: 'stage', bytesDone: 1, bytesTotal: 2 ** 50 } },
+  {
+    type: 'progress',
+    progress: { member: 'a', phase: 'stage', bytesDone: 1, bytesTotal: 2 ** 50, waitsFor: 'w' },
+  },
   { type: 'failed', id: 4, failure },
   {
     type: 'restored',
@@ -202,6 +205,7 @@ describe('a message from outside', () => {
       incarnation: 'i',
       journalFile: '7.journal',
       length: 9n,
+      content: { count: 3n, digest: Buffer.alloc(32, 1) },
     }).finish();
     const backup = participant.BackUpDatabaseResponse.encode(
       participant.BackUpDatabaseResponse.fromPartial({ file: 'backups/x', definition: Buffer.from('d') }),

@@ -12,6 +12,7 @@ import {
   sealGridManifest,
 } from '../../shared/repository/manifest-schema.ts';
 import { openRepository } from '../../shared/repository/open.ts';
+import { madeRepository } from '../repository/made.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { GRID, gridManifest, gridMember, memberHead, checkpointId } from '../repository/samples.ts';
 import { anyBytes, anyText, hurt, spoiled } from './mutations.ts';
@@ -155,7 +156,7 @@ describe('a repository with files from outside', () => {
     const path = join(folder.path, 'repository.json');
     await fuzz(fc.oneof(anyBytes, hurt(fc.constant(valid))), 200, async (bytes) => {
       writeFileSync(path, bytes);
-      const repository = await accepted(() => openRepository(folder.path, { create: true }));
+      const repository = await accepted(() => madeRepository(folder.path));
       if (repository === null) return;
       expect(repository.id).to.match(/^[0-9a-f-]{36}$/i);
       await repository.close();

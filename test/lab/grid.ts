@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { initRepository } from '../../shared/repository/open.ts';
 import { agentYaml, gridYaml } from './grid-files.ts';
 import { freePort } from './ports.ts';
 import { guardOf } from './guards.ts';
@@ -271,6 +272,7 @@ export async function createGrid(options: GridOptions): Promise<TestGrid> {
   const pki = options.beside?.pki ?? join(root, 'pki');
   const repository = options.repository ?? options.beside?.repository ?? join(root, 'repository');
   mkdirSync(base, { recursive: true, mode: 0o755 });
+  await initRepository(repository);
   if (options.beside === undefined) await mustSucceed(stillpoint(['pki', 'init', pki]));
   await mustSucceed(stillpoint(['pki', 'issue', pki, '--force', ...options.hosts]));
 

@@ -17,4 +17,10 @@ describe('the claim of a grid', () => {
     expect(decideClaim(held, 'two', 1000)).to.deep.equal({ type: 'takeOver' });
     expect(decideClaim(held, 'one', 1)).to.deep.equal({ type: 'takeOver' });
   });
+
+  it('is taken up on a new stream by the same operation alone, however long it was silent', () => {
+    expect(decideClaim(held, 'one', 5000, true)).to.deep.equal({ type: 'resume' });
+    expect(decideClaim(held, 'two', 1000, true)).to.deep.equal({ type: 'takeOver' });
+    expect(decideClaim(held, 'two', 999, true)).to.deep.include({ type: 'refuse' });
+  });
 });

@@ -17,14 +17,14 @@ const waits: Record<string, { code: string; phase: string; message: string; reac
       message: 'b was not prepared in 1000 ms',
       reach: (run) => run.answers('a', { type: 'prepared' }),
     },
-    arming: {
-      code: 'arm-timeout',
+    disarming: {
+      code: 'disarm-timeout',
       phase: 'prepare',
-      message: 'b was not armed in 100 ms',
+      message: 'b was not disarmed in 100 ms',
       reach: (run) => {
         run.answers('a', { type: 'prepared' });
         run.answers('b', { type: 'prepared' });
-        run.answers('a', { type: 'armed', token: { epoch: 0, counter: 7, attempt: 1 }, incarnation: 'i' });
+        run.answers('a', { type: 'disarmed', token: { epoch: 0, counter: 7, attempt: 1 }, failure });
       },
     },
     freezing: {

@@ -27,9 +27,14 @@ export class Driven {
       counter: 7,
       leaseMs: 1000,
       maxAttempts: 3,
+      maxArms: 3,
       deadlines: {
         prepareMs: null,
+        pauseMs: 300,
         armMs: 100,
+        disarmMs: 100,
+        armAgainMs: 20,
+        reconnectMs: 600,
         freezeMs: 100,
         thawMs: 100,
         collectMs: null,
@@ -67,6 +72,8 @@ export class Driven {
   armAll(attempt = 1): void {
     if (attempt === 1)
       for (const { name } of this.state.config.members) this.answers(name, { type: 'prepared' });
+    for (const { name, kind } of this.state.config.members)
+      if (kind === 'observer') this.answers(name, { type: 'paused', token: token(attempt) });
     for (const { name } of this.state.config.members)
       this.answers(name, { type: 'armed', token: token(attempt), incarnation: 'i' });
   }

@@ -36,7 +36,7 @@ describe('a member during a checkpoint', () => {
     }
   });
 
-  it('refuses a freeze of another token, and one after the thaw of the same [S82]', () => {
+  it('refuses a freeze of another token, and one after the thaw of the same', () => {
     const member = new Driven().armed();
     expect(member.receives({ type: 'freeze', token: second, leaseMs: LEASE }).did).to.deep.equal([
       'answer refused',
@@ -60,7 +60,7 @@ describe('a member during a checkpoint', () => {
     expect(member.receives({ type: 'thaw', token: first }).effects).to.deep.equal([thawed]);
   });
 
-  it('lets go by itself when its lease runs out, and then never says that it held [S91]', () => {
+  it('lets go by itself when its lease runs out, and then never says that it held', () => {
     const member = new Driven().frozen();
     expect(nextMemberDeadline(member.state)).to.equal(LEASE);
     expect(member.timeIs(LEASE).did).to.deep.equal(['engine thaw']);
@@ -105,11 +105,10 @@ describe('a member during a checkpoint', () => {
     expect(member.timeIs(170).did).to.deep.equal(['engine thaw']);
   });
 
-  for (const phase of ['preparing', 'armed', 'frozen', 'thawing'] as const) {
+  for (const phase of ['armed', 'frozen', 'thawing'] as const) {
     it(`aborts at once when its stream closes while ${phase}`, () => {
       const member = new Driven();
-      if (phase === 'preparing') member.receives({ type: 'prepare', checkpoint: 'c', maintenance: false });
-      else if (phase === 'armed') member.armed();
+      if (phase === 'armed') member.armed();
       else member.frozen();
       if (phase === 'thawing') member.receives({ type: 'thaw', token: first });
       expect(member.happens({ type: 'streamClosed', now: 5 }).did).to.deep.equal(['engine abort']);

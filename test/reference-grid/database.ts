@@ -1,7 +1,9 @@
 import { lstatSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { open, type Database as Table, type RootDatabase } from 'lmdb';
+import type { Content } from '../../shared/rpc/generated/participant.ts';
 import type { History, LogEntry, Row } from './calls.ts';
+import { RowContent } from './content.ts';
 import { FIRST_PLACE, type Place } from './journal.ts';
 
 const EMPTY: History = { identity: '', sequence: 0, terms: [] };
@@ -32,6 +34,7 @@ export class Database {
   #applied: Written;
   #underWay: Promise<void> = Promise.resolve();
   #suspended = false;
+  #content = new RowContent();
 
   constructor(dataDirectory: string) {
     const folder = join(dataDirectory, 'live', 'database');
@@ -46,6 +49,7 @@ export class Database {
     this.#meta = this.#root.openDB<Written, string>('meta', { encoding: 'json' });
     this.#written = this.#meta.get('written') ?? { place: FIRST_PLACE, history: EMPTY };
     this.#applied = this.#written;
+    for (const { key, value } of this.#rows.getRange()) this.#content.change(key, null, value);
   }
 
   /** The place in the journal from which a start would read it. */
@@ -60,8 +64,36 @@ export class Database {
   /** Takes in an entry of the log that ends at this place. */
   apply(entry: LogEntry, place: Place): void {
     this.#applied = { place, history: historyAfter(this.#applied.history, entry) };
-    if (entry.kind === 'clear') this.#dirty = { cleared: true, rows: new Map() };
-    else if (entry.kind !== 'copied') this.#dirty.rows.set(rowKey(entry.table, entry.key), entry.value);
+    if (entry.kind === 'clear') {
+      this.#dirty = { cleared: true, rows: new Map() };
+      this.#content = new RowContent();
+    } else if (entry.kind !== 'copied') {
+      const row = rowKey(entry.table, entry.key);
+      this.#content.change(row, this.get(entry.table, entry.key), entry.value);
+      this.#dirty.rows.set(row, entry.value);
+    }
+  }
+
+  /** What is there when these are applied too. */
+  contentWith(entries: readonly LogEntry[]): Content {
+    let content = this.#content.copy();
+    const changed = new Map<string, string | null>();
+    let cleared = false;
+    for (const entry of entries) {
+      if (entry.kind === 'copied') continue;
+      if (entry.kind === 'clear') {
+        content = new RowContent();
+        changed.clear();
+        cleared = true;
+        continue;
+      }
+      const row = rowKey(entry.table, entry.key);
+      const before =
+        changed.get(row) ?? (cleared || changed.has(row) ? null : this.get(entry.table, entry.key));
+      content.change(row, before, entry.value);
+      changed.set(row, entry.value);
+    }
+    return content.message;
   }
 
   get(table: string, key: string): string | null {

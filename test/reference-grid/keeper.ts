@@ -30,6 +30,7 @@ export class Keeper {
   #vote: Vote = { term: 0, votedFor: '' };
   #stored: KeeperState | undefined;
   #effective: KeeperState | undefined;
+  #startedWith: KeeperState | undefined;
   /** The lead, or nobody by name while one is being elected. */
   #lead: { readonly name: string; readonly heardAt: number } | undefined;
   /** As lead: when a majority was last with it, and whether a change is on its way. */
@@ -47,7 +48,11 @@ export class Keeper {
 
   /** What it had, or is restored to; before it serves anyone, or it would vote and store as one that has nothing. */
   async recover(): Promise<void> {
-    this.#stored = await startingState(this.#live, 'state.json', recoveredState);
+    this.#stored = await startingState(this.#live, 'state.json', (state: KeeperState) => {
+      this.#startedWith = state;
+      return recoveredState(state);
+    });
+    this.#startedWith ??= this.#stored;
     const vote = (readIfThere(join(this.#live, 'vote.json')) as Vote | undefined) ?? this.#vote;
     this.#vote =
       vote.term >= (this.#stored?.term ?? 0) ? vote : { term: this.#stored?.term ?? 0, votedFor: '' };
@@ -70,6 +75,11 @@ export class Keeper {
 
   get effective(): KeeperState | undefined {
     return this.#effective;
+  }
+
+  /** What its own files held. */
+  get startedWith(): KeeperState | undefined {
+    return this.#startedWith;
   }
 
   get undecided(): readonly string[] {

@@ -1,6 +1,6 @@
 import { startNode } from './node.ts';
 import { readOptions } from './options.ts';
-import { serveParticipant } from './participant.ts';
+import { keepDescribed, serveParticipant } from './participant.ts';
 import { startProxy } from './proxy.ts';
 import { startRealmService } from './realm-service.ts';
 import { startStateKeeper } from './state-keeper.ts';
@@ -19,12 +19,13 @@ const options = readOptions(process.argv.slice(2));
 if (!Object.hasOwn(roles, options.role)) throw new Error(`there is no role ${options.role}`);
 const { participation, begun, stop } = await roles[options.role as keyof typeof roles](options);
 const server = await serveParticipant(options.participant, participation);
+const described = keepDescribed(options.data, participation);
 
 const end = (): void => {
   server.forceShutdown();
   // Who is held still does not come to an end by itself; what it acknowledged is durable all the same.
   setTimeout(() => process.exit(1), STOP_MS).unref();
-  void stop().then(() => process.exit(0));
+  void Promise.all([stop(), described.stop()]).then(() => process.exit(0));
 };
 process.once('SIGTERM', end);
 process.once('SIGINT', end);

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { Content } from '../../shared/rpc/generated/participant.ts';
 import type { History, LogEntry, Position } from './calls.ts';
 import { Database, historyAfter, termOf } from './database.ts';
 import { Journal, type Place } from './journal.ts';
@@ -18,6 +19,7 @@ export class NodeLog {
   readonly #unapplied: { readonly entry: LogEntry; readonly place: Place }[] = [];
   /** The last of what is logged, for those that follow. */
   #recent: Update[] = [];
+  #startedWith: Content | undefined;
   #suspended = false;
   #retained = false;
 
@@ -31,7 +33,18 @@ export class NodeLog {
     for await (const { entry, end } of this.#journal.read(this.database.place))
       this.database.apply(entry, end);
     this.#logged = this.database.history;
+    this.#startedWith = this.content;
     await this.#journal.begin();
+  }
+
+  /** What its own files held. */
+  get startedWith(): Content | undefined {
+    return this.#startedWith;
+  }
+
+  /** What a start on all that is logged would come up with. */
+  get content(): Content {
+    return this.database.contentWith(this.#unapplied.map(({ entry }) => entry));
   }
 
   get logged(): History {
@@ -95,8 +108,9 @@ export class NodeLog {
     this.#journal.removeBefore(this.database.place.file);
   }
 
-  switchJournal(): Promise<{ file: string; length: number }> {
-    return this.#journal.switch();
+  async switchJournal(): Promise<{ file: string; length: number; content: Content }> {
+    const { content } = this;
+    return { ...(await this.#journal.switch()), content };
   }
 
   async suspend(): Promise<string> {

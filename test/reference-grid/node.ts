@@ -121,6 +121,7 @@ class Node {
         dataIdentity: this.log.logged.identity,
         clientConnections: clients(),
         problems: undecidedProblem(this.#keepers.undecided),
+        startedWith: this.log.startedWith,
       }),
       unfit: () => this.unfit(),
       rest: { gate: this.gate, switchJournal: () => this.log.switchJournal() },

@@ -1,16 +1,22 @@
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { compareTokens, formatToken, type Token } from '../../shared/domain/token.ts';
 import {
+  DescribeResponse as Describe,
   ParticipantServiceService,
   type BackUpDatabaseRequest,
   type BackUpDatabaseResponse,
+  type Content,
   type DefinedProcess,
   type DescribeResponse,
   type Held,
   type SaveKeeperStateResponse,
+  type SwitchJournalResponse,
 } from '../../shared/rpc/generated/participant.ts';
+import { writeDurably } from './durable.ts';
+import { every, type Repetition } from './every.ts';
 import type { Gate } from './gate.ts';
 import { Holds, Refusal } from './holds.ts';
 
@@ -19,7 +25,10 @@ export interface Participation {
   describe(): Omit<DescribeResponse, 'contractVersion' | 'incarnation' | 'version' | 'held'>;
   /** Why it is not fit for clients; undefined when it is. */
   unfit(): string | undefined;
-  readonly rest?: { readonly gate: Gate; switchJournal(): Promise<{ file: string; length: number }> };
+  readonly rest?: {
+    readonly gate: Gate;
+    switchJournal(): Promise<{ file: string; length: number; content: Content | undefined }>;
+  };
   readonly writing?: {
     /** Resolves, when the database files are at rest, to the first journal file that they need. */
     suspend(): Promise<string>;
@@ -31,6 +40,15 @@ export interface Participation {
   saveKeeperState?(): SaveKeeperStateResponse;
   relocate?(processes: readonly DefinedProcess[]): Promise<bigint>;
 }
+
+const DESCRIBED_MS = 300;
+const FREE: Held = {
+  operation: '',
+  quiesced: false,
+  writingSuspended: false,
+  journalRetained: false,
+  maintenance: false,
+};
 
 /** New with every start of this process. */
 export const incarnation = randomUUID();
@@ -57,10 +75,27 @@ export async function serveParticipant(listen: string, role: Participation): Pro
   return server;
 }
 
+/** Keeps its own description in a file, for who wants to know whose files these are when it does not run. */
+export function keepDescribed(data: string, role: Participation): Repetition {
+  let written = '';
+  return every(
+    () => DESCRIBED_MS,
+    async () => {
+      const description = { contractVersion: 1, incarnation, version: '1', held: FREE, ...role.describe() };
+      // What changes all the time is nobody's concern later.
+      const lasting = { ...description, sizeBytes: 0n, clientConnections: 0, problems: [] };
+      const text = JSON.stringify(Describe.toJSON(lasting));
+      if (text === written) return;
+      await writeDurably(join(data, 'described.json'), text);
+      written = text;
+    },
+  );
+}
+
 function answersOf(role: Participation): Answers {
   const holds = new Holds();
   let newest: Token | undefined;
-  const switched = new Map<string, { journalFile: string; length: bigint }>();
+  const switched = new Map<string, Omit<SwitchJournalResponse, 'incarnation'>>();
   const backups = new Map<string, Promise<BackUpDatabaseResponse>>();
 
   const held = (): Held => ({
@@ -106,8 +141,8 @@ function answersOf(role: Participation): Answers {
       mustBeNew(present(token, 'token'));
       if (!holds.holds('quiesced', operation, attempt))
         throw failed('not quiesced with this token', 'quiesce first');
-      const { file, length } = await switchJournal();
-      const mark = { journalFile: file, length: BigInt(length) };
+      const { file, length, content } = await switchJournal();
+      const mark = { journalFile: file, length: BigInt(length), content };
       switched.set(key, mark);
       return { incarnation, ...mark };
     },

@@ -33,6 +33,7 @@ export function describedBase(options: Options, definition: GridDefinition | und
     highestEpoch: 0,
     highestCounter: 0,
     problems: [],
+    startedWith: undefined,
   };
 }
 

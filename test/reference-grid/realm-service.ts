@@ -4,8 +4,10 @@ import { status } from '@grpc/grpc-js';
 import type {
   BackUpDatabaseRequest,
   BackUpDatabaseResponse,
+  Content,
 } from '../../shared/rpc/generated/participant.ts';
 import type { RealmCalls, Report } from './calls.ts';
+import { contentOf } from './content.ts';
 import {
   checkDefinition,
   definitionMessage,
@@ -95,8 +97,10 @@ class RealmService {
         clientConnections: clients(),
         definition:
           this.#definition && definitionMessage(this.#definition, new Set(this.#running().map(nameOf))),
+        quorum: this.#takesUpdates ? this.#store.quorum : undefined,
         highestEpoch: this.#store.record.highestEpoch,
         highestCounter: this.#store.record.highestCounter,
+        startedWith: contentOfDefinition(this.#store.startedWith.definition),
       }),
       unfit: () => {
         if (!this.#store.hasQuorum) return 'too few realm services of its cluster run';
@@ -104,7 +108,12 @@ class RealmService {
       },
       rest: {
         gate: this.gate,
-        switchJournal: () => Promise.resolve({ file: String(this.#store.record.change), length: 0 }),
+        switchJournal: () =>
+          Promise.resolve({
+            file: String(this.#store.record.change),
+            length: 0,
+            content: contentOfDefinition(this.#definition),
+          }),
       },
       backUpDatabase: (request) => asRefusal(() => this.#backUp(request)),
       relocate: (processes) => asRefusal(async () => BigInt((await this.#relocate(processes)).version)),
@@ -184,6 +193,13 @@ class RealmService {
 
 function realmReport(name: string, primary: boolean): Report {
   return { name, role: 'realm-service', primary, healthy: true, problems: [] };
+}
+
+function contentOfDefinition(definition: GridDefinition | undefined): Content | undefined {
+  if (definition === undefined) return undefined;
+  const { copysets, keepers, proxies, realmServices } = definition;
+  const processes = [...copysets.flatMap(({ nodes }) => nodes), ...keepers, ...proxies, ...realmServices];
+  return contentOf(processes.length, definition);
 }
 
 function nameOf({ name }: { readonly name: string }): string {

@@ -21,6 +21,7 @@ export class RealmStore {
   readonly #answerMs: number;
   readonly #remotes = new Remotes<RealmCalls>();
   #record = EMPTY;
+  #startedWith = EMPTY;
   #reserved = { version: 0, by: '', until: 0 };
   #updates: Promise<unknown> = Promise.resolve();
   #reached: readonly string[] = [];
@@ -34,6 +35,12 @@ export class RealmStore {
 
   async begin(): Promise<void> {
     this.#record = (await startingState<RealmRecord>(this.#live, 'realm.json', (record) => record)) ?? EMPTY;
+    this.#startedWith = this.#record;
+  }
+
+  /** What its own files held. */
+  get startedWith(): RealmRecord {
+    return this.#startedWith;
   }
 
   get record(): RealmRecord {
@@ -42,6 +49,10 @@ export class RealmStore {
 
   get hasQuorum(): boolean {
     return 1 + this.#reached.length >= this.#majority;
+  }
+
+  get quorum(): { running: number; configured: number } {
+    return { running: 1 + this.#reached.length, configured: this.#others.length + 1 };
   }
 
   /** The others of the cluster that answered lately, by address. */

@@ -1,6 +1,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
+import type { Content } from '../../shared/rpc/generated/participant.ts';
+import type { KeeperState } from './calls.ts';
+import { contentOf } from './content.ts';
 import { Refusal } from './holds.ts';
 import { Keeper } from './keeper.ts';
 import type { Options } from './options.ts';
@@ -36,11 +39,17 @@ export async function startStateKeeper(options: Options): Promise<Running> {
       dataIdentity: keeper.effective?.identity ?? '',
       quorum: { running: keeper.running, configured: realm.known?.keepers.length ?? 0 },
       problems: undecidedProblem(keeper.undecided),
+      startedWith: contentOfState(keeper.startedWith),
     }),
     unfit,
     rest: {
       gate: keeper.gate,
-      switchJournal: () => Promise.resolve({ file: String(keeper.effective?.version ?? 0), length: 0 }),
+      switchJournal: () =>
+        Promise.resolve({
+          file: String(keeper.effective?.version ?? 0),
+          length: 0,
+          content: contentOfState(keeper.effective),
+        }),
     },
     saveKeeperState() {
       const state = keeper.effective;
@@ -58,4 +67,8 @@ export async function startStateKeeper(options: Options): Promise<Running> {
       await realm.end();
     },
   };
+}
+
+function contentOfState(state: KeeperState | undefined): Content | undefined {
+  return state && contentOf(Object.keys(state.copysets).length, state);
 }

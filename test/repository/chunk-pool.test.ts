@@ -115,9 +115,10 @@ describe('the chunk threads', () => {
       JSON.stringify(new URL(path, import.meta.url).href),
     );
     const script = `
-      const { openRepository } = await import(${open});
+      const { initRepository, openRepository } = await import(${open});
       const { checkpointId, rows, storeMember } = await import(${samples});
-      const repository = await openRepository(${JSON.stringify(join(folder.path, 'r'))}, { create: true });
+      await initRepository(${JSON.stringify(join(folder.path, 'r'))});
+      const repository = await openRepository(${JSON.stringify(join(folder.path, 'r'))});
       await storeMember(repository, checkpointId(1), 'a', { x: rows(100, 'x') });
       process.stdout.write('stored');`;
 

@@ -1,4 +1,4 @@
-import { openRepository } from '../../shared/repository/open.ts';
+import { madeRepository } from './made.ts';
 import { watchSteps } from './file-system-steps.ts';
 import { checkpointId, CHUNK_BYTES, GRID, noise, rows, storeCheckpoint } from './samples.ts';
 
@@ -21,7 +21,7 @@ watchSteps(async (step) => {
 // Keeps the process alive while it waits to be killed.
 setInterval(() => undefined, 60_000);
 
-const repository = await openRepository(location, { create: true });
+const repository = await madeRepository(location);
 const lease = await repository.beginOperation({ grid: GRID, id: 'child', holder: 'the child' });
 await storeCheckpoint(repository, checkpointId(2), {
   a: { 'base/1': rows(3000, 'shared'), 'base/2': noise(2 * CHUNK_BYTES, 'second') },

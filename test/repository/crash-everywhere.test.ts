@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { openRepository } from '../../shared/repository/open.ts';
+import { madeRepository } from './made.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { type DirectoryLab, directoryLab } from './directory-lab.ts';
@@ -142,7 +142,7 @@ describe('the maker of a repository that is killed after any step', () => {
       const location = join(folder.path, String(steps), 'repository');
       const opened: Repository[] = [];
       const open = async (): Promise<Repository> => {
-        const one = await openRepository(location, { create: true });
+        const one = await madeRepository(location);
         opened.push(one);
         return one;
       };

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openRepository } from '../../shared/repository/open.ts';
+import { madeRepository } from './made.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { GRID } from './samples.ts';
@@ -28,7 +28,7 @@ export async function directoryLab(): Promise<DirectoryLab> {
   const path = join(folder.path, 'repository');
   const opened: Repository[] = [];
   const open = async (options: { patienceMs?: number } = {}): Promise<Repository> => {
-    const one = await openRepository(path, { create: true, ...options });
+    const one = await madeRepository(path, { ...options });
     opened.push(one);
     return one;
   };

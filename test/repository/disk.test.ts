@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { openRepository } from '../../shared/repository/open.ts';
+import { madeRepository } from './made.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { type SmallDisk, makeReadOnly, smallDisk } from './disks.ts';
@@ -35,7 +35,7 @@ describe('a repository on a full disk', () => {
   beforeEach(async () => {
     disk = smallDisk(12 * MIB);
     location = join(disk.path, 'repository');
-    repository = await openRepository(location, { create: true });
+    repository = await madeRepository(location);
     await storeCheckpoint(repository, checkpointId(1), { a: files });
   });
 
@@ -115,11 +115,11 @@ describe('a repository that is read-only', () => {
   beforeEach(async () => {
     folder = temporaryFolder('read-only');
     location = join(folder.path, 'repository');
-    const writable = await openRepository(location, { create: true });
+    const writable = await madeRepository(location);
     await storeCheckpoint(writable, checkpointId(1), { a: files });
     await writable.close();
     readOnly = makeReadOnly(location);
-    repository = await openRepository(location, { create: true });
+    repository = await madeRepository(location);
   });
 
   afterEach(async () => {
@@ -152,7 +152,7 @@ describe('a repository that is read-only', () => {
   });
 
   it('is not made where nothing can be written', async () => {
-    const failure = await failureOf(openRepository(join(location, 'within'), { create: true }));
+    const failure = await failureOf(madeRepository(join(location, 'within')));
 
     expect(failure).to.include({ code: 'repository-read-only' });
   });
@@ -161,7 +161,7 @@ describe('a repository that is read-only', () => {
 describe('a repository whose disk fails', () => {
   it('says where, and does not call it full or read-only', async () => {
     const folder = temporaryFolder('failing');
-    const repository = await openRepository(join(folder.path, 'repository'), { create: true });
+    const repository = await madeRepository(join(folder.path, 'repository'));
     const watch = watchSteps((step) => {
       if (step.call === 'write' && step.path.includes('/chunks/')) throw systemError('EIO', step);
     });

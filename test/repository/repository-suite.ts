@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { openRepository } from '../../shared/repository/open.ts';
+import { initRepository, openRepository } from '../../shared/repository/open.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import {
   breakingOff,
@@ -34,8 +34,8 @@ export function repositorySuite(kind: string, emptyPlace: () => Place): void {
     let opened: Repository[];
     let repository: Repository;
 
-    async function open(options: { create?: boolean } = {}): Promise<Repository> {
-      const one = await openRepository(place.location, options);
+    async function open(): Promise<Repository> {
+      const one = await openRepository(place.location);
       opened.push(one);
       return one;
     }
@@ -43,7 +43,8 @@ export function repositorySuite(kind: string, emptyPlace: () => Place): void {
     beforeEach(async () => {
       place = emptyPlace();
       opened = [];
-      repository = await open({ create: true });
+      await initRepository(place.location);
+      repository = await open();
     });
 
     afterEach(async () => {
@@ -54,16 +55,19 @@ export function repositorySuite(kind: string, emptyPlace: () => Place): void {
     it('is the same for all who make it at once', async () => {
       place.remove();
 
-      const all = await Promise.all(Array.from({ length: 8 }, () => open({ create: true })));
+      const all = await Promise.all(Array.from({ length: 8 }, () => initRepository(place.location)));
 
       const { id } = await open();
       expect(all.map((one) => one.id)).to.deep.equal(all.map(() => id));
+      expect(await initRepository(place.location)).to.deep.equal({ id, made: false });
     });
 
     it('is not there until it is made', async () => {
       place.remove();
 
-      expect(await failureOf(open())).to.include({ code: 'repository-missing' });
+      const missing = await failureOf(open());
+      expect(missing).to.include({ code: 'repository-missing' });
+      expect(missing.hint).to.match(/is it mounted\? .*: stillpoint repository init --repository /);
     });
 
     it('knows its free space and can be probed', async () => {

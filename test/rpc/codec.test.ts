@@ -190,6 +190,7 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
     ),
   }),
   fc.record({ type: fc.constant('done' as const), id }),
+  fc.record({ type: fc.constant('claimed' as const), id, resumed: fc.boolean() }),
   fc.record({ type: fc.constant('failed' as const), id, failure }),
   fc.record({ type: fc.constant('memberAnswer' as const), member: text, answer: answers }),
   fc.record({
@@ -220,7 +221,7 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
   }),
   fc.record({
     type: fc.constant('progress' as const),
-    progress: fc.record({ member: text, phase: text, bytesDone: count, bytesTotal: count }),
+    progress: fc.record({ member: text, phase: text, bytesDone: count, bytesTotal: count, waitsFor: text }),
   }),
   fc.record({ type: fc.constant('rejected' as const), failure }),
 );

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadAgentFile } from '../../agent/agent-file.ts';
 import { loadGridFile } from '../../coordinator/grid-file.ts';
@@ -89,6 +89,32 @@ describe('a configuration file', () => {
   it('of an agent is read', async () => {
     const loaded = await loadAgentFile(agent((text) => text));
     expect(loaded.members.map(({ name }) => name)).to.deep.equal(['one', 'two']);
+  });
+
+  it('of an agent gives the name of its host: that of listen, or its own', async () => {
+    const names = [];
+    for (const change of [
+      (text: string) => text,
+      (text: string) => text.replace('listen: alpha:7411', 'listen: "0.0.0.0:7411"\nhost: alpha.example'),
+      (text: string) => text.replace('listen: alpha:7411', 'listen: "[::]:7411"\nhost: 10.0.0.7'),
+    ])
+      names.push((await loadAgentFile(agent(change))).host);
+    expect(names).to.deep.equal(['alpha', 'alpha.example', '10.0.0.7']);
+  });
+
+  for (const listen of ['0.0.0.0:7411', '[::]:7411', '[0:0::0]:7411', '127.0.1.1:7411']) {
+    it(`of an agent that listens at ${listen}, which is no name, is refused with the remedy`, async () => {
+      const failure = await failureOf(
+        loadAgentFile(agent((text) => text.replace('alpha:7411', `"${listen}"`))),
+      );
+      expect(failure.code).to.equal('host-unnamed');
+      expect(failure.hint).to.include('host: NAME');
+    });
+  }
+
+  it('of an agent whose state directory is not there yet makes nothing', async () => {
+    await loadAgentFile(agent((text) => text.replace('/state', '/not-yet')));
+    expect(existsSync(join(folder.path, 'not-yet'))).to.equal(false);
   });
 
   const unsafe: Record<string, [string, (text: string) => string]> = {

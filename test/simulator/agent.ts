@@ -14,6 +14,8 @@ import { Alarm, Process } from './process.ts';
 import type { World } from './world.ts';
 
 const SILENCE_MS = 6 * LEASE_MS;
+/** When it is looked whether what is kept is still kept. */
+const LOOK_EVERY = 500_000;
 /** A guard whose agent died thaws within this. */
 const GUARD_ACTS = 300_000;
 /** A guard whose agent says nothing thaws after this: a little later than the agent itself would. */
@@ -21,7 +23,7 @@ const GUARD_PATIENCE = 1_250_000;
 
 /** What one operation has on this host: its claim, and its member's machine from the first command on. */
 interface Work {
-  readonly connection: Connection;
+  connection: Connection;
   claim: Claim;
   machine: MemberMachineState | null;
   effects: MemberEffect[];
@@ -33,7 +35,8 @@ interface Work {
 }
 
 export type ClaimAnswer =
-  { readonly type: 'granted'; readonly highest: Token | null } | { readonly type: 'busy' };
+  | { readonly type: 'granted'; readonly highest: Token | null; readonly resumed: boolean }
+  | { readonly type: 'busy' };
 
 /** The daemon of one host with one member: claim, member machine, disk, and a guard beside it. */
 export class SimulatedAgent extends Process {
@@ -64,11 +67,12 @@ export class SimulatedAgent extends Process {
     const { claim, lease } = this.world.machines;
     if (work !== null) {
       if (!work.isEnding) {
-        const decision = claim.decideClaim(work.claim, operation, this.nowMs);
+        const decision = claim.decideClaim(work.claim, operation, this.nowMs, this.#mayBeResumed(work));
         if (decision.type === 'refuse') {
           this.world.checks.refused(this, work.claim, operation);
           return answer({ type: 'busy' });
         }
+        if (decision.type === 'resume') return this.#resume(work, connection, operation, answer);
         this.world.checks.takenOver(this, work.claim, operation);
       }
       this.#end(work, () => this.claimReceived(connection, operation, answer));
@@ -88,7 +92,35 @@ export class SimulatedAgent extends Process {
     };
     this.lastWordAt = this.world.now;
     this.world.note(this.name, 20, 0, () => `claimed by ${operation}`);
-    answer({ type: 'granted', highest: this.recorded });
+    answer({ type: 'granted', highest: this.recorded, resumed: false });
+  }
+
+  #resume(
+    work: Work,
+    connection: Connection,
+    operation: string,
+    answer: (answer: ClaimAnswer) => void,
+  ): void {
+    if (!connection.isOpenAt('agent')) return;
+    this.world.checks.resumed(this, work.claim, operation);
+    work.connection = connection;
+    this.#heard(work);
+    this.world.note(this.name, 31, 0, () => `${operation} goes on, on a new stream`);
+    this.#dispatch(work, { type: 'streamResumed', now: this.nowMs });
+    answer({ type: 'granted', highest: this.recorded, resumed: true });
+  }
+
+  #mayBeResumed({ machine, isDeaf }: Work): boolean {
+    return machine !== null && !isDeaf && this.world.machines.member.mayBeResumed(machine);
+  }
+
+  /** Whether a stream that is lost now costs nothing. */
+  get hasKeepsake(): boolean {
+    return this.#work !== null && this.#mayBeResumed(this.#work);
+  }
+
+  get aborts(): number {
+    return this.#aborts;
   }
 
   commandReceived(connection: Connection, command: MemberCommand): void {
@@ -117,7 +149,19 @@ export class SimulatedAgent extends Process {
     const work = this.#work;
     if (work?.connection !== connection) return;
     this.world.note(this.name, 21, 0, () => 'stream closed');
-    this.#end(work, () => undefined);
+    if (!work.isEnding) this.world.checks.streamClosed(this, work.machine?.phase.name ?? null);
+    if (work.isEnding || !this.#mayBeResumed(work)) return this.#end(work, () => undefined);
+    this.#dispatch(work, { type: 'streamClosed', now: this.nowMs });
+    this.#watchKept(work);
+  }
+
+  /** What is kept for a stream that never comes ends when the coordinator was silent for too long. */
+  #watchKept(work: Work): void {
+    this.after(LOOK_EVERY, () => {
+      if (this.#work !== work || work.isEnding || work.machine?.streamLost !== true) return;
+      if (!this.wasPaused) this.world.checks.keepsFor(this, this.nowMs - work.machine.heardAt);
+      this.#watchKept(work);
+    });
   }
 
   #held(connection: Connection): Work | null {
@@ -146,7 +190,7 @@ export class SimulatedAgent extends Process {
     work.isEnding = true;
     this.world.checks.toldToEnd(this);
     if (work.machine === null || work.machine.phase.name === 'closed') this.#ended(work);
-    else this.#dispatch(work, { type: 'streamClosed', now: this.nowMs });
+    else this.#dispatch(work, { type: 'operationEnded', now: this.nowMs });
   }
 
   #ended(work: Work): void {
@@ -175,7 +219,7 @@ export class SimulatedAgent extends Process {
       if (effect.type === 'record') return this.#record(work, effect.token);
       if (effect.type === 'answer') this.#answer(work, effect.answer);
       else if (effect.type === 'closed') {
-        if (work.isEnding) this.#ended(work);
+        if (work.isEnding || work.machine?.streamLost === true) this.#ended(work);
       } else this.#callEngine(work, effect.call, effect.action);
     }
     work.isPerforming = false;
@@ -209,7 +253,7 @@ export class SimulatedAgent extends Process {
 
   #callEngine(work: Work, call: number, action: Extract<MemberEffect, { type: 'engine' }>['action']): void {
     this.world.note(this.name, 24, call, () => `engine: ${action.type}`);
-    this.world.checks.engineCalled(this, action);
+    this.world.checks.engineCalled(this, work.claim.operation, action);
     const { life } = this;
     if (action.type === 'abort') this.#aborts += 1;
     const answered = (result: EngineResult): void => {
@@ -286,7 +330,7 @@ export class SimulatedAgent extends Process {
       if (work === null || work.isDeaf || work.machine === null) return;
       work.isDeaf = true;
       this.world.checks.toldToEnd(this);
-      this.#dispatch(work, { type: 'streamClosed', now: this.nowMs });
+      this.#dispatch(work, { type: 'operationEnded', now: this.nowMs });
     });
   }
 

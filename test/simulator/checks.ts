@@ -2,12 +2,12 @@ import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.t
 import { compareTokens, formatToken, type Token } from '../../shared/domain/token.ts';
 import type { Claim } from '../../shared/protocol/claim.ts';
 import type { CommitProof } from '../../shared/protocol/coordinator-machine.ts';
-import type { EngineCall, EngineResult } from '../../shared/protocol/member-machine.ts';
+import type { EngineCall, EngineResult, MemberPhase } from '../../shared/protocol/member-machine.ts';
 import type { SimulatedAgent } from './agent.ts';
 import type { SimulatedCoordinator } from './coordinator.ts';
 import { checkCut } from './cut.ts';
 import type { Attempted } from './engine.ts';
-import { LEASE_MS, MAX_ATTEMPTS } from './limits.ts';
+import { LEASE_MS, MAX_ARMS, MAX_ATTEMPTS } from './limits.ts';
 import { MAX_DRIFT } from './process.ts';
 import { Broken } from './promises.ts';
 import { whyNotHeld } from './truth.ts';
@@ -21,6 +21,17 @@ const LEASE_AT_LEAST = LEASE * (1 - 2 * MAX_DRIFT);
 const EXCUSED = 3 * LEASE;
 /** However often the coordinator says a word. */
 const LONGEST = 14 * LEASE;
+const SILENCE_AT_MOST_MS = 6 * LEASE_MS * (1 + 2 * MAX_DRIFT) + 100;
+
+/** In these the stream is what holds the operation. */
+const ARMED: readonly MemberPhase['name'][] = [
+  'arming',
+  'armed',
+  'freezing',
+  'frozen',
+  'thawing',
+  'lettingGo',
+];
 
 interface Watched {
   /** Somebody or something gave the agent a reason to let go. */
@@ -61,7 +72,8 @@ export class Checks {
   // What an agent hears and does.
 
   commandReceived(agent: SimulatedAgent, command: MemberCommand): void {
-    if (command.type === 'thaw' || command.type === 'abort') this.toldToEnd(agent);
+    if (command.type === 'thaw' || command.type === 'disarm' || command.type === 'abort')
+      this.toldToEnd(agent);
     this.wordReceived(agent);
     if (command.type !== 'arm' && command.type !== 'freeze') return;
     const key = grantOf(command);
@@ -81,14 +93,55 @@ export class Checks {
     this.#of(agent.index).toldToEnd = true;
   }
 
-  engineCalled(agent: SimulatedAgent, action: EngineCall): void {
+  /** Whoever closes while somebody is armed ends the operation there at once. */
+  streamClosed(agent: SimulatedAgent, phase: MemberPhase['name'] | null): void {
+    if (phase === null || !ARMED.includes(phase)) return;
+    const { aborts } = agent;
+    // Its disk may be writing the token of that arm.
+    agent.after(30_000, () => {
+      if (agent.aborts === aborts)
+        throw new Broken('thaws-by-itself', `${agent.name} stays armed though its stream is closed`);
+    });
+  }
+
+  resumed(agent: SimulatedAgent, claim: Claim, operation: string): void {
+    if (claim.operation !== operation)
+      throw new Broken('claim', `${operation} takes up what ${claim.operation} has on ${agent.name}`);
+  }
+
+  /** By the slowest clock, from the last word on. */
+  keepsFor(agent: SimulatedAgent, silentMs: number): void {
+    if (silentMs > SILENCE_AT_MOST_MS)
+      throw new Broken('claim', `${agent.name} keeps the work of one who was silent for ${silentMs} ms`);
+  }
+
+  /** Nobody is armed before every observer has stopped to show anything newer, for this very attempt. */
+  #checkPaused(operation: string, token: Token): void {
+    const late = this.#world.engines.find(
+      (engine) => engine.kind === 'observer' && !engine.hasPaused(operation, token),
+    );
+    if (late !== undefined)
+      throw new Broken('order', `somebody is armed before engine ${late.index}, an observer, has paused`);
+  }
+
+  /** Arms that failed are counted apart. */
+  #checkCuts({ name, engine }: SimulatedAgent, operation: string): void {
+    const cuts = engine.attempts.filter((one) => one.operation === operation && one.fencedAt !== null);
+    if (cuts.length >= MAX_ATTEMPTS)
+      throw new Broken('tries-again', `${name} is frozen for more than ${MAX_ATTEMPTS} cuts`);
+  }
+
+  engineCalled(agent: SimulatedAgent, operation: string, action: EngineCall): void {
     const watched = this.#of(agent.index);
     if (action.type === 'arm' || action.type === 'freeze') {
       if (agent.recorded === null || compareTokens(agent.recorded, action.token) !== 0) {
         throw new Broken('durable-token', `${agent.name}: ${formatToken(action.token)} is not on its disk`);
       }
-      if (action.token.attempt > MAX_ATTEMPTS)
-        throw new Broken('tries-again', `attempt ${action.token.attempt} of ${MAX_ATTEMPTS} begins`);
+      const most = MAX_ATTEMPTS + MAX_ARMS - 1;
+      if (action.token.attempt > most)
+        throw new Broken('tries-again', `attempt ${action.token.attempt} of ${most} begins`);
+      if (action.type === 'arm') this.#checkPaused(operation, action.token);
+      else this.#checkCuts(agent, operation);
       watched.renewedMs = watched.granted.get(grantOf(action)) ?? agent.nowMs;
       watched.isCalling = true;
     }
@@ -114,6 +167,8 @@ export class Checks {
 
   answered(agent: SimulatedAgent, operation: string, answer: MemberAnswer): void {
     const { engine } = agent;
+    if (answer.type === 'prepared' && engine.preparedFor !== operation)
+      throw new Broken('truth', `${agent.name} says that it is prepared, and has nothing`);
     if (answer.type === 'aborted' && answer.state === 'running' && engine.isFenced) {
       throw new Broken('truth', `${agent.name} says that it runs, and is frozen`);
     }
@@ -211,6 +266,7 @@ export class Checks {
   atTheEnd(): void {
     for (const engine of this.#world.engines) {
       if (engine.isFenced) throw new Broken('thaws-by-itself', `engine ${engine.index} stays frozen`);
+      if (engine.isPaused) throw new Broken('thaws-by-itself', `engine ${engine.index} stays paused`);
     }
   }
 

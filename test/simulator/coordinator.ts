@@ -10,7 +10,7 @@ import type {
 import type { ClaimAnswer, SimulatedAgent } from './agent.ts';
 import type { Connection } from './connection.ts';
 import { checkEnding } from './ending.ts';
-import { DEADLINES, LEASE_MS, MAX_ATTEMPTS } from './limits.ts';
+import { DEADLINES, LEASE_MS, MAX_ARMS, MAX_ATTEMPTS } from './limits.ts';
 import { Alarm, Process } from './process.ts';
 import { Broken } from './promises.ts';
 import type { Storage } from './storage.ts';
@@ -31,7 +31,11 @@ export class SimulatedCoordinator extends Process {
   /** When it first said abort; null before. */
   abortsSince: number | null = null;
   readonly #isIgnorant: boolean;
-  #phase: { type: MemberCommand['type'] | null; sinceMs: number } = { type: null, sinceMs: 0 };
+  #phase: { type: MemberCommand['type'] | null; attempt: number; sinceMs: number } = {
+    type: null,
+    attempt: 0,
+    sinceMs: 0,
+  };
   #cancels = 0;
   #commits = false;
   #machine: CoordinatorState | null = null;
@@ -41,6 +45,8 @@ export class SimulatedCoordinator extends Process {
   readonly #connections: (Connection | null)[];
   readonly #aborted = new Map<string, number>();
   readonly #reconnecting = new Set<number>();
+  readonly #gone = new Set<string>();
+  #disarmedAtMs: number | null = null;
   readonly #alarm: Alarm;
 
   constructor(world: World, number: number, isIgnorant: boolean) {
@@ -120,6 +126,7 @@ export class SimulatedCoordinator extends Process {
       counter,
       leaseMs: LEASE_MS,
       maxAttempts: MAX_ATTEMPTS,
+      maxArms: MAX_ARMS,
       deadlines: { ...DEADLINES, prepareMs: patience, collectMs: patience },
     });
     this.world.repository.sweeper = this.name;
@@ -146,16 +153,18 @@ export class SimulatedCoordinator extends Process {
         const connection = this.#connections[this.#indexOf(effect.member)];
         const { command } = effect;
         if (command.type === 'abort') this.#aborts(effect.member);
-        this.#checkTime(command.type);
+        this.#checkTime(command.type, 'token' in command ? command.token?.attempt : 0);
+        this.#checkArm(effect.member, command.type);
         this.world.note(this.name, 41, command.type.length, () => `to ${effect.member}: ${command.type}`);
         connection?.send('agent', () => connection.agent.commandReceived(connection, command));
         return;
       }
       case 'reconnect':
-        this.#checkTime('abort');
+        if (this.#machine?.phase.name === 'aborting') this.#checkTime('abort');
         return this.#reconnect(this.#indexOf(effect.member));
       case 'commit':
         return this.#commit(effect.proof);
+      case 'note':
       case 'enter':
         return;
       case 'finish':
@@ -164,16 +173,37 @@ export class SimulatedCoordinator extends Process {
   }
 
   /** From the first command of a kind to the first of the next; who is lost is connected anew for the abort. */
-  #checkTime(type: MemberCommand['type']): void {
+  #checkTime(type: MemberCommand['type'], attempt = 0): void {
     const { type: last, sinceMs } = this.#phase;
-    if (type === last) return;
+    if (type === last && (type === 'abort' || attempt === this.#phase.attempt)) return;
     const tookMs = this.nowMs - sinceMs;
-    this.#phase = { type, sinceMs: this.nowMs };
+    this.#phase = { type, attempt, sinceMs: this.nowMs };
     const rounds = new Set(this.world.engines.map(({ kind }) => kind)).size;
-    const { armMs, freezeMs, thawMs } = DEADLINES;
-    const longestMs = { arm: armMs, freeze: rounds * freezeMs, thaw: thawMs }[last as string] ?? Infinity;
+    const { pauseMs, armMs, disarmMs, armAgainMs, freezeMs, thawMs } = DEADLINES;
+    // With one member there is nobody else to disarm before the pause.
+    const betweenMs = type === 'arm' || type === 'pause' ? armAgainMs * 2 ** (MAX_ARMS - 2) : 0;
+    const longestMs =
+      {
+        pause: pauseMs,
+        arm: armMs + betweenMs,
+        disarm: disarmMs + betweenMs,
+        freeze: rounds * freezeMs,
+        thaw: thawMs,
+      }[last as string] ?? Infinity;
     if (tookMs > longestMs + 2 && !this.wasPaused)
       throw new Broken('in-time', `${this.name} says ${type} ${tookMs} ms after its first ${last}`);
+  }
+
+  /** Nobody is armed whose stream is known to be lost, and an arm that failed is not tried again at once. */
+  #checkArm(member: string, type: MemberCommand['type']): void {
+    if (type === 'disarm') this.#disarmedAtMs ??= this.nowMs;
+    if (type !== 'arm' && type !== 'pause') return;
+    if (this.#gone.has(member))
+      throw new Broken('resumes', `${this.name} says ${type} to ${member}, which is lost`);
+    const sinceMs = this.nowMs - (this.#disarmedAtMs ?? -Infinity);
+    this.#disarmedAtMs = null;
+    if (sinceMs < DEADLINES.armAgainMs)
+      throw new Broken('pauses', `${this.name} says ${type} again ${sinceMs} ms after a disarm`);
   }
 
   #aborts(member: string): void {
@@ -247,7 +277,9 @@ export class SimulatedCoordinator extends Process {
     if (this.#connections[connection.agent.index] !== connection || this.isOver) return;
     if (this.#machine === null) return this.#end({ kind: 'refused' });
     const failure: Failure = { code: 'agent-lost', message: `lost ${connection.agent.name}`, hint: 'none' };
-    this.#step({ type: 'memberLost', now: this.nowMs, member: connection.agent.name, failure });
+    const member = connection.agent.name;
+    this.#gone.add(member);
+    this.#step({ type: 'memberLost', now: this.nowMs, member, failure, mayReturn: true });
   }
 
   /** Until the agent answers or the run is over. */
@@ -271,7 +303,9 @@ export class SimulatedCoordinator extends Process {
         this.#connections[index]?.closeFrom('coordinator');
         this.#connections[index] = connection;
         this.#reconnecting.delete(index);
-        this.#step({ type: 'memberReconnected', now: this.nowMs, member: agent.name });
+        this.#gone.delete(agent.name);
+        const { resumed } = answer;
+        this.#step({ type: 'memberReconnected', now: this.nowMs, member: agent.name, resumed });
       });
       this.after(CLAIM_TIMEOUT, () => {
         if (isAnswered) return;

@@ -10,10 +10,13 @@ type Changes<Phase extends string> = Readonly<Record<Phase, readonly Phase[]>>;
  */
 const COORDINATOR: Changes<CoordinatorPhase['name']> = {
   idle: ['preparing'],
-  preparing: ['arming', 'aborting', 'over'],
-  arming: ['freezing', 'aborting', 'over'],
+  preparing: ['pausing', 'arming', 'aborting', 'over'],
+  pausing: ['arming', 'aborting', 'over'],
+  arming: ['freezing', 'disarming', 'waiting', 'aborting', 'over'],
+  disarming: ['waiting', 'aborting', 'over'],
+  waiting: ['pausing', 'arming', 'aborting', 'over'],
   freezing: ['freezing', 'thawing', 'aborting', 'over'],
-  thawing: ['collecting', 'arming', 'aborting', 'over'],
+  thawing: ['collecting', 'pausing', 'arming', 'aborting', 'over'],
   collecting: ['committing', 'aborting', 'over'],
   committing: ['over', 'aborting'],
   aborting: ['over'],
@@ -23,15 +26,19 @@ const COORDINATOR: Changes<CoordinatorPhase['name']> = {
 const MEMBER: Changes<MemberPhase['name']> = {
   idle: ['preparing', 'aborting'],
   preparing: ['prepared', 'aborting'],
-  prepared: ['arming', 'aborting'],
-  arming: ['armed', 'aborting'],
-  armed: ['freezing', 'lettingGo', 'aborting'],
+  prepared: ['pausing', 'arming', 'disarmed', 'aborting'],
+  pausing: ['paused', 'aborting'],
+  paused: ['arming', 'disarmed', 'aborting'],
+  arming: ['armed', 'disarming', 'aborting'],
+  armed: ['freezing', 'lettingGo', 'disarming', 'aborting'],
+  disarming: ['disarmed', 'aborting'],
+  disarmed: ['pausing', 'arming', 'aborting'],
   freezing: ['frozen', 'aborting'],
   frozen: ['thawing', 'lettingGo', 'aborting'],
   thawing: ['thawed', 'aborting'],
-  lettingGo: ['letGo', 'aborting'],
-  letGo: ['arming', 'aborting'],
-  thawed: ['arming', 'collecting', 'aborting'],
+  lettingGo: ['letGo', 'disarming', 'aborting'],
+  letGo: ['pausing', 'arming', 'disarmed', 'aborting'],
+  thawed: ['pausing', 'arming', 'collecting', 'aborting'],
   collecting: ['collected', 'aborting'],
   collected: ['aborting'],
   aborting: ['aborted', 'closed'],
@@ -39,7 +46,16 @@ const MEMBER: Changes<MemberPhase['name']> = {
   closed: [],
 };
 
-const WIDTH = 16;
+/** They take a coincidence that few thousand runs need not show; test/protocol makes each of them. */
+const RARE: readonly string[] = [
+  'coordinator: pausing → over',
+  'coordinator: waiting → over',
+  'member: paused → disarmed',
+  'member: lettingGo → disarming',
+  'member: letGo → pausing',
+];
+
+const WIDTH = 32;
 const COORDINATOR_PHASES = new Map(Object.keys(COORDINATOR).map((name, index) => [name, index]));
 const MEMBER_PHASES = new Map(Object.keys(MEMBER).map((name, index) => [name, index]));
 
@@ -65,7 +81,9 @@ export class Coverage {
 
   /** Changes that the machines can make and no run made. */
   neverMade(): string[] {
-    return this.#changes().flatMap(({ name, count, isKnown }) => (isKnown && count === 0 ? [name] : []));
+    return this.#changes().flatMap(({ name, count, isKnown }) =>
+      isKnown && count === 0 && !RARE.includes(name) ? [name] : [],
+    );
   }
 
   /** Changes that were made and are not listed above. */
@@ -121,6 +139,8 @@ const EVENTS: readonly string[] = [
   'commandReceived',
   'wordReceived',
   'streamClosed',
+  'streamResumed',
+  'operationEnded',
   'engineAnswered',
 ];
 

@@ -55,6 +55,11 @@ export class SimulatedEngine {
   losesAcknowledgements = false;
   readonly #world: World;
   readonly #observed: SimulatedEngine | null;
+  /** The operation whose base copy is here. */
+  preparedFor: string | null = null;
+  /** An observer that shows nothing newer, and holds nobody. */
+  isPaused = false;
+  readonly #pausedFor = new Set<string>();
   #incarnation = 1;
   #armed: Attempted | null = null;
   #openWhenUp: NonNullable<Attempted['openedBy']> | null = null;
@@ -86,6 +91,10 @@ export class SimulatedEngine {
     return this.#openWhenUp !== null;
   }
 
+  hasPaused(operation: string, token: Token): boolean {
+    return this.#pausedFor.has(`${operation} ${formatToken(token)}`);
+  }
+
   get current(): Attempted | null {
     return this.#armed;
   }
@@ -108,7 +117,7 @@ export class SimulatedEngine {
     if (!this.isUp) return null;
     const { log, visible } = this.#written;
     if (this.#observed === null) return log[visible - 1] ?? null;
-    const shown = this.isFenced ? this.#shown : this.#observed.log.length;
+    const shown = this.isFenced || this.isPaused ? this.#shown : this.#observed.log.length;
     return this.#observed.log[shown - 1] ?? null;
   }
 
@@ -157,6 +166,7 @@ export class SimulatedEngine {
     this.#world.timeline.after(this.#world.random.between(50, 2000), () => {
       if (number !== this.#aborts) return;
       this.open('abort');
+      this.preparedFor = null;
       if (!this.isFenced) this.#armed = null;
       answer({ type: 'aborted', state: this.isUp ? 'running' : 'stopped' });
     });
@@ -175,7 +185,18 @@ export class SimulatedEngine {
     };
     switch (action.type) {
       case 'prepare':
+        this.preparedFor = operation;
         return done({ type: 'prepared' });
+      case 'pause':
+        if (!this.isPaused) this.#shown = this.#observed?.log.length ?? 0;
+        this.isPaused = true;
+        this.#pausedFor.add(`${operation} ${formatToken(action.token)}`);
+        return done({ type: 'paused' });
+      case 'disarm':
+        if (this.isFenced) return this.#giveUp('it is fenced');
+        this.#armed = null;
+        this.isPaused = false;
+        return done({ type: 'disarmed' });
       case 'arm':
         if (this.isFenced) return this.#giveUp('it is still fenced');
         this.#arm(action.token, operation);
@@ -215,7 +236,7 @@ export class SimulatedEngine {
     this.#world.checks.closing(this.index, armed, action.token);
     armed.fencedAt = this.#world.now;
     armed.openedAt = null;
-    this.#shown = this.#observed?.log.length ?? 0;
+    if (!this.isPaused) this.#shown = this.#observed?.log.length ?? 0;
     this.#world.clientsWanted(15_000);
     this.#world.note(
       `engine ${this.index}`,
@@ -299,6 +320,7 @@ export class SimulatedEngine {
       this.#world.note(`engine ${this.index}`, 4, this.log.length, () => `fence opened by ${by}`);
     }
     if (this.isUp) {
+      this.isPaused = false;
       this.#written.letIn();
       this.#show();
     }
@@ -313,6 +335,7 @@ export class SimulatedEngine {
     if (!this.isUp) return;
     this.#world.note(`engine ${this.index}`, 5, Number(keepsFence), () => 'crashed');
     this.isUp = false;
+    this.isPaused = false;
     this.#giveUp('connection lost');
     if (this.#armed?.openedAt === null) this.#armed.restarted = true;
     if (!keepsFence) this.open('crash');

@@ -18,6 +18,7 @@ export function strike(world: World, fault: Fault): void {
   const connections = world.connectionsOf(agent);
   switch (kind) {
     case 'loseConnection':
+      if (!agent.hasKeepsake) world.isLostLate = true;
       for (const connection of connections) connection.break();
       return;
     case 'halfOpen':

@@ -7,10 +7,13 @@ import * as repository from '../../shared/repository/directory-repository.ts';
 /** The code that a simulation runs: the real one, or the real one with one of its rules broken. */
 export interface Machines {
   readonly coordinator: Pick<typeof coordinator, 'initialCoordinator' | 'stepCoordinator' | 'nextDeadline'>;
-  readonly member: Pick<typeof member, 'initialMember' | 'stepMember' | 'nextMemberDeadline'>;
+  readonly member: Pick<
+    typeof member,
+    'initialMember' | 'stepMember' | 'nextMemberDeadline' | 'mayBeResumed'
+  >;
   readonly claim: Pick<typeof claim, 'decideClaim'>;
   readonly lease: Pick<typeof lease, 'grantLease' | 'renewLease'>;
-  readonly repository: Pick<typeof repository, 'openDirectoryRepository'>;
+  readonly repository: Pick<typeof repository, 'initDirectoryRepository' | 'openDirectoryRepository'>;
 }
 
 export const MACHINES: Machines = { coordinator, member, claim, lease, repository };

@@ -27,7 +27,7 @@ export const PLANTED_IN_THE_REPOSITORY: readonly Planted[] = [
   plant(
     'the-way-to-a-new-directory-is-not-synced',
     'survives-power-cut',
-    [FILES, 'await syncUpTo(root, [dirname(path)]);', ''],
+    [FILES, 'await syncUpTo(layout.root, [dirname(path)]);', ''],
     [COMMIT, 'await syncUpTo(layout.root, [layout.checkpoints(grid)]);', ''],
   ),
   // Write once.
@@ -44,7 +44,7 @@ export const PLANTED_IN_THE_REPOSITORY: readonly Planted[] = [
     [
       COMMIT,
       'if (!(await isThere(dirname(path)))) throw alreadyDecided(checkpoint);',
-      'await ensureDirectory(layout.root, dirname(path));',
+      'await ensureDirectory(layout, dirname(path));',
     ],
     [COMMIT, 'if (!(await haveManifests(layout, manifest))) throw alreadyDecided(checkpoint);', ''],
   ),

@@ -1,3 +1,4 @@
+import { PLANTED_BEFORE_THE_ARM } from './planted-before-the-arm.ts';
 import { PLANTED_IN_THE_REPOSITORY } from './planted-repository.ts';
 import { plant, type Planted } from './plant.ts';
 
@@ -12,6 +13,7 @@ const COMMANDS = 'protocol/member-commands';
 const ENGINE = 'protocol/member-engine';
 const MEMBER_LEASE = 'protocol/member-lease';
 const MEMBER_ABORT = 'protocol/member-abort';
+const MEMBER_DISARM = 'protocol/member-disarm';
 const STEP = 'protocol/member-step';
 const LEASE = 'protocol/lease';
 const CLAIM = 'protocol/claim';
@@ -126,18 +128,18 @@ export const PLANTED: readonly Planted[] = [
   ),
   plant('invalid-is-never-tried-again', 'ending', [
     ATTEMPT,
-    'if (attempt.token.attempt < maxAttempts) return',
-    'if (attempt.token.attempt < 1) return',
+    'if (attempt.token.attempt - state.failedArms < maxAttempts)',
+    'if (attempt.token.attempt < 1)',
   ]),
   plant('one-attempt-too-many', 'tries-again', [
     ATTEMPT,
-    'if (attempt.token.attempt < maxAttempts) return',
-    'if (attempt.token.attempt <= maxAttempts) return',
+    'if (attempt.token.attempt - state.failedArms < maxAttempts)',
+    'if (attempt.token.attempt - state.failedArms <= maxAttempts)',
   ]),
   plant('the-next-attempt-has-the-same-token', 'ends', [
     ATTEMPT,
-    'token: { epoch, counter, attempt: number },',
-    'token: { epoch, counter, attempt: 1 },',
+    'token: tokenOf(state, number),',
+    'token: tokenOf(state, 1),',
   ]),
   plant('invalid-told-as-committed', 'ending', [
     ABORT,
@@ -290,18 +292,18 @@ export const PLANTED: readonly Planted[] = [
   ]),
   plant('older-tokens-are-not-refused', 'tokens-grow', [
     COMMANDS,
-    'if (highest !== null && compareTokens(token, highest) <= 0) {',
+    'if (highest !== null && !isNewer(state, token)) {',
     'if (false) {',
   ]),
   plant('the-same-token-is-not-refused', 'tokens-grow', [
-    COMMANDS,
-    'compareTokens(token, highest) <= 0',
-    'compareTokens(token, highest) < 0',
+    MEMBER_DISARM,
+    'compareTokens(token, highest) > 0',
+    'compareTokens(token, highest) >= 0',
   ]),
   plant('what-is-on-disk-is-not-read', 'tokens-grow', [
     MEMBER,
-    "phase: { name: 'idle' }, highest, heardAt",
-    "phase: { name: 'idle' }, highest: null, heardAt",
+    "phase: { name: 'idle' },\n    highest,",
+    "phase: { name: 'idle' },\n    highest: null,",
   ]),
   plant('only-attempts-are-compared', 'next-succeeds', [
     TOKEN,
@@ -424,20 +426,25 @@ export const PLANTED: readonly Planted[] = [
     'const confirmed = answerReceived(aborting.state, member, answer, now);',
     "const confirmed = answerReceived(aborting.state, '', answer, now);",
   ]),
-  plant('a-failure-is-not-told', 'names', [
-    MEMBER_ABORT,
-    "{ type: 'answer', answer: { type: 'failed', failure, state: mayBeFrozen ? 'frozen' : 'running' } },",
-    '',
-  ]),
+  plant('a-failure-is-not-told', 'names', [MEMBER_ABORT, "[{ type: 'answer', answer: told }]", '[]']),
   plant('an-engine-that-hangs-is-waited-for', 'thaws-by-itself', [
     MEMBER,
-    'return becomeAborting(state, { closing: false });',
+    'return becomeAborting(state, { closing: state.streamLost });',
     'return stay(now < 0 ? becomeAborting(state, { closing: false }).state : state);',
   ]),
   // Who holds the grid.
   plant('the-living-are-taken-over', 'claim', [CLAIM, 'leaseHasEnded(held.lease, now)', 'now > 0']),
-  plant('the-dead-are-not-taken-over', 'claim', [CLAIM, ' || leaseHasEnded(held.lease, now)', '']),
-  plant('who-comes-back-is-refused', 'claim', [CLAIM, 'held.operation === operation || ', '']),
+  plant('the-dead-are-not-taken-over', 'claim', [
+    CLAIM,
+    "if (leaseHasEnded(held.lease, now)) return { type: 'takeOver' };",
+    '',
+  ]),
+  plant('who-comes-back-is-refused', 'claim', [
+    CLAIM,
+    'if (held.operation === operation) return',
+    'if (now < 0) return',
+  ]),
 
+  ...PLANTED_BEFORE_THE_ARM,
   ...PLANTED_IN_THE_REPOSITORY,
 ];

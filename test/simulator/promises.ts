@@ -21,6 +21,7 @@ export const PROMISES = {
   'in-time': 'while members are held no phase takes longer than its deadline',
   pauses: 'what is repeated is repeated with a pause',
   'next-succeeds': 'once faults have stopped, the next checkpoint succeeds',
+  resumes: 'a stream that is lost before the first arm costs nothing',
   'no-reason': 'a checkpoint in which nothing goes wrong that matters is committed',
   'tries-again': 'a cut that could not be proven is tried again, and no more often than was asked for',
   confirms: 'what can be confirmed is confirmed: nobody is called maybe frozen for nothing',

@@ -1,6 +1,6 @@
 import { Coverage } from './coverage.ts';
 import type { TraceLine } from './event-log.ts';
-import { MAX_ATTEMPTS } from './limits.ts';
+import { MAX_ARMS, MAX_ATTEMPTS } from './limits.ts';
 import { MACHINES, type Machines } from './machines.ts';
 import { Broken, type Promised } from './promises.ts';
 import { LONGEST, type Fault, type Scenario } from './scenario.ts';
@@ -48,6 +48,8 @@ const CONFIRMABLE: readonly Fault['kind'][] = [
 
 const PHASE_OF = {
   prepare: 'prepare',
+  pause: 'prepare',
+  disarm: 'prepare',
   arm: 'prepare',
   freeze: 'freeze',
   thaw: 'thaw',
@@ -83,6 +85,11 @@ export async function simulate(scenario: Scenario, options: RunOptions = {}): Pr
     trace: world.log.trace,
     endings: world.coordinators.map(({ ending }) => ending?.kind ?? 'killed'),
   };
+}
+
+/** It is tried again. */
+function spoilsAnArm(fault: Fault): boolean {
+  return fault.kind === 'diskFails' || (fault.kind === 'engineFails' && fault.call === 'arm');
 }
 
 class Story {
@@ -121,8 +128,13 @@ class Story {
     const end = `the first one ended ${kind}`;
     if (only(...HARMLESS) && kind !== 'committed') throw new Broken('no-reason', end);
     const spoilers = scenario.faults.filter((fault) => SPOILING.includes(fault.kind));
-    if (only(...HARMLESS, ...SPOILING) && spoilers.length < MAX_ATTEMPTS && kind !== 'committed')
+    const arms = scenario.faults.filter(spoilsAnArm);
+    const others = scenario.faults.filter((fault) => !spoilsAnArm(fault));
+    const isOnly = others.every(({ kind: one }) => [...HARMLESS, ...SPOILING].includes(one));
+    if (isOnly && arms.length < MAX_ARMS && spoilers.length < MAX_ATTEMPTS && kind !== 'committed')
       throw new Broken('tries-again', end);
+    const isAway = only(...HARMLESS, 'loseConnection') && scenario.isPatient && !this.#world.isLostLate;
+    if (isAway && kind !== 'committed') throw new Broken('resumes', end);
     // A host whose guard died after it collected is heard before the commit, and hears nothing after it.
     const isUnheard = ['killGuard', 'commitFails'].every((one) =>
       scenario.faults.some((fault) => fault.kind === one),
@@ -137,7 +149,13 @@ class Story {
     const { coordinators, scenario } = this.#world;
     const [fault, ...others] = scenario.faults;
     const ending = coordinators[0]?.ending;
-    if (fault?.kind !== 'engineFails' || others.length > 0 || ending?.kind !== 'aborted') return;
+    if (
+      fault?.kind !== 'engineFails' ||
+      spoilsAnArm(fault) ||
+      others.length > 0 ||
+      ending?.kind !== 'aborted'
+    )
+      return;
     const { member, phase, code } = ending.failure;
     if (member !== `agent ${fault.member}` || phase !== PHASE_OF[fault.call] || code !== 'modelled')
       throw new Broken(

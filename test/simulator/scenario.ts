@@ -58,7 +58,18 @@ export interface Scenario {
 /** Of so many seeds one runs with the real repository: such a run takes as long as some of the others. */
 export const STORAGE_SHARE = 8;
 
-const ENGINE_CALLS = ['prepare', 'arm', 'freeze', 'freeze', 'thaw', 'thaw', 'collect'] as const;
+const ENGINE_CALLS = [
+  'prepare',
+  'pause',
+  'arm',
+  'arm',
+  'disarm',
+  'freeze',
+  'freeze',
+  'thaw',
+  'thaw',
+  'collect',
+] as const;
 
 /** Each as often as it is named. */
 const PLAIN = [
@@ -108,6 +119,13 @@ const TOGETHER: readonly (readonly Fault['kind'][])[] = [
   ['pauseAgent', 'coordinatorPowerLoss'],
   ['pauseAgent', 'killCoordinator'],
   ['diskFails', 'killCoordinator'],
+  ['engineSlow', 'pauseCoordinator'],
+  ['engineSlow', 'pauseCoordinator'],
+  ['loseConnection', 'loseConnection'],
+  ['loseConnection', 'engineFails'],
+  ['diskFails', 'diskFails'],
+  ['engineFails', 'leak', 'leak'],
+  Array.from({ length: 8 }, () => 'engineFails'),
 ];
 
 const FROM_THE_BEGINNING: readonly Fault['kind'][] = [
@@ -122,6 +140,7 @@ const FROM_THE_BEGINNING: readonly Fault['kind'][] = [
 export function scenarioOf(seed: number): Scenario {
   const random = new Random(seed);
   if (seed % STORAGE_SHARE === 0) return withStorage(seed, random);
+  if (random.chance(0.03)) return withLateObserver(seed, random);
   const models: Model[] = [random.chance(0.8) ? 'commitFence' : 'writeFence'];
   const more = random.pick([0, 1, 1, 2, 2, 2, 3]);
   for (let index = 0; index < more; index += 1) models.push(anotherModel(random, models));
@@ -153,6 +172,22 @@ function withStorage(seed: number, random: Random): Scenario {
     faults: faults.sort((a, b) => a.step - b.step),
     storage: storageScenarioOf(random),
   };
+}
+
+/** It cannot pause for long; or it fails to while its stream is lost, which is told to who comes back for it. */
+function withLateObserver(seed: number, random: Random): Scenario {
+  const one = { step: 0, member: 1, forTime: LONGEST };
+  const lost = {
+    member: 1,
+    kind: 'partition',
+    direction: 'both',
+    step: 4 + random.below(8),
+    forTime: random.chance(0.5) ? LONGEST : Math.floor(random.between(4_000_000, 5_800_000)),
+  } as const;
+  const faults: Fault[] = random.chance(0.3)
+    ? [{ ...one, kind: 'engineSlow', call: 'pause' }]
+    : [{ ...one, kind: 'engineHangs', call: 'pause' }, lost];
+  return { seed, models: ['commitFence', 'observer'], isPatient: true, clients: 1, faults, storage: null };
 }
 
 function anotherModel(random: Random, models: readonly Model[]): Model {
@@ -187,6 +222,11 @@ function together(random: Random, members: number): Fault[] {
     const one = { member, forTime: someTime(random) };
     // What hangs or leaks does so when its call comes; the weather is bad from the beginning.
     const step = FROM_THE_BEGINNING.includes(kind) ? 0 : random.below(stepsOf(members));
+    // The lease ends meanwhile, and what ends by it takes long.
+    const long = Math.floor(random.between(1_050_000, 2_500_000));
+    if (kind === 'engineSlow') return { ...one, kind, step: 0, forTime: long, call: 'thaw' };
+    if (kind === 'pauseCoordinator') return { ...one, kind, step, forTime: long };
+    if (kind === 'engineFails') return { ...one, kind, step: 0, call: 'arm' };
     return (
       kind === 'engineHangs' ? { ...one, kind, step, call: 'freeze' } : { ...one, kind, step }
     ) as Fault;

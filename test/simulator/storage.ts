@@ -69,6 +69,8 @@ export class Storage {
 
   /** A repository that holds some checkpoints already, made before anything can go wrong. */
   async prepare({ earlier, isAbandoned }: StorageScenario): Promise<void> {
+    const { initDirectoryRepository } = this.#world.machines.repository;
+    await this.#asJudge(() => initDirectoryRepository(ROOT));
     await this.judge(async (repository) => {
       for (let counter = 1; counter <= earlier; counter += 1) {
         const one = this.ledger.begin(checkpointId(counter));
@@ -89,18 +91,20 @@ export class Storage {
     });
   }
 
-  /** Somebody who takes no time, whom nothing fails, and who may be the first to come. */
-  async judge(body: (repository: Repository) => Promise<void>): Promise<void> {
+  /** Somebody who takes no time, and whom nothing fails. */
+  judge(body: (repository: Repository) => Promise<void>): Promise<void> {
+    return this.#asJudge(async () => body(await this.#open()));
+  }
+
+  async #asJudge(body: () => Promise<unknown>): Promise<void> {
     const { kernel } = this;
     let isDone = false;
     kernel.isInstant = true;
     kernel.wake(this.#judge, () => {
-      this.#open(this.#judge)
-        .then(body)
-        .then(
-          () => (isDone = true),
-          (error: Error) => kernel.broke(error),
-        );
+      body().then(
+        () => (isDone = true),
+        (error: Error) => kernel.broke(error),
+      );
     });
     await kernel.settle();
     kernel.isInstant = false;
@@ -111,7 +115,7 @@ export class Storage {
   repositoryOf(process: Process): Promise<Repository> {
     const known = this.#handles.get(process);
     if (known?.life === process.life) return known.repository;
-    const repository = this.#open(process);
+    const repository = this.#open();
     this.#handles.set(process, { life: process.life, repository });
     repository.catch(() => this.#handles.delete(process));
     return repository;
@@ -138,10 +142,9 @@ export class Storage {
     return failure;
   }
 
-  #open(process: Process): Promise<Repository> {
+  #open(): Promise<Repository> {
     const { openDirectoryRepository } = this.#world.machines.repository;
     return openDirectoryRepository(ROOT, {
-      create: process === this.#judge,
       threads: 0,
       chunkBytes: CHUNK_BYTES,
     });

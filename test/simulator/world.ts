@@ -58,6 +58,8 @@ export class World {
   readonly #clients: Clients;
   readonly #blocked = new Map<SimulatedAgent, Direction>();
   readonly #connections: Connection[] = [];
+  /** A stream was lost when somebody may have been armed, or had nothing to keep yet. */
+  isLostLate = false;
   #faults: readonly Fault[];
   #steps = 0;
   #clientsUntil = 0;
@@ -108,6 +110,7 @@ export class World {
     after: CoordinatorState,
   ): void {
     const [from, to] = [before.phase.name, after.phase.name];
+    if (event.type === 'memberLost' && before.armSent) this.isLostLate = true;
     const isRound =
       before.phase.name === 'freezing' &&
       after.phase.name === 'freezing' &&

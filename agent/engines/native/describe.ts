@@ -5,6 +5,7 @@ import { answers } from '../restore/processes.ts';
 import { withParticipant } from './link.ts';
 import { completeCheckpoints } from './local-checkpoint.ts';
 import type { NativeSettings } from './settings.ts';
+import { describeStopped } from './stopped.ts';
 
 /** What the process says of itself, held against what the agent's file says of it. `ours`: we hold it now. */
 export async function describeNative(settings: NativeSettings, ours: boolean): Promise<MemberDescription> {
@@ -14,7 +15,7 @@ export async function describeNative(settings: NativeSettings, ours: boolean): P
     return { ...running(settings, said, ours), localCheckpoints };
   } catch (error) {
     if (!(error instanceof StillpointError)) throw error;
-    const down = { ...unknown(settings), localCheckpoints };
+    const down = { ...unknown(settings), ...(await describeStopped(settings)), localCheckpoints };
     if (error.failure.code !== 'participant-unreachable')
       return { ...down, running: true, problems: [error.failure] };
     if (!(await answers(settings.address))) return down;

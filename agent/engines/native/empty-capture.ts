@@ -24,6 +24,10 @@ export class EmptyCapture implements Capture {
     return { incarnation: await this.#incarnation() };
   }
 
+  disarm(): Promise<void> {
+    return Promise.resolve();
+  }
+
   async freeze(): Promise<{ incarnation: string; mark: null; fencedAt: number; markedAt: number }> {
     const incarnation = await this.#incarnation();
     const now = performance.now();

@@ -43,7 +43,7 @@ export function createNativeEngine(settings: NativeSettings): Engine {
     async undo(undo) {
       const guardian = new NativeGuardian(settings);
       try {
-        await guardian.undo(undo);
+        return await guardian.undo(undo);
       } finally {
         await guardian.close();
       }
@@ -91,6 +91,7 @@ function endingWith(capture: Capture, ended: () => void): Capture {
   return {
     prepare: () => capture.prepare(),
     arm: (token) => capture.arm(token),
+    disarm: () => capture.disarm(),
     freeze: (token) => capture.freeze(token),
     thaw: (token, released) => capture.thaw(token, released),
     collect: (token) => capture.collect(token),

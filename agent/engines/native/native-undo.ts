@@ -23,7 +23,7 @@ export class NativeGuardian implements Guardian {
   }
 
   /** Everything that the operation holds ends. A process that is gone holds nothing. */
-  async undo(undo: Undo): Promise<void> {
+  async undo(undo: Undo): Promise<string | null> {
     const { operation } = undoSchema.parse(undo);
     try {
       await this.open();
@@ -32,6 +32,7 @@ export class NativeGuardian implements Guardian {
       await this.close();
       if (await isProcessRunning(this.#settings)) throw error;
     }
+    return null;
   }
 
   close(): Promise<void> {

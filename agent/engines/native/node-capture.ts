@@ -98,6 +98,11 @@ export class NodeCapture implements Capture {
     );
   }
 
+  /** An arm only looks. */
+  disarm(): Promise<void> {
+    return Promise.resolve();
+  }
+
   freeze(token: Token): ReturnType<Capture['freeze']> {
     return this.#calls.run(async () => {
       const { journal } = this.#ready();
@@ -153,7 +158,10 @@ export class NodeCapture implements Capture {
     }
     for (const path of ['', ...(await directoriesBelow(local.data))])
       this.#context.artifacts.directory({ path: join(DATA_ROOM, path), mode: 0o700 });
-    return { mark: this.#mark, engineFacts: { kind: 'node', journalDirectory, journalFiles: names } };
+    return {
+      mark: this.#mark,
+      engineFacts: { kind: 'node', journalDirectory, journalFiles: names, content: cut.content },
+    };
   }
 
   async abort(): Promise<void> {

@@ -15,6 +15,7 @@ import {
   writeRecord,
 } from '../restore/places.ts';
 import { Stage } from '../restore/stage.ts';
+import { compareContent } from './content.ts';
 import { withParticipant } from './link.ts';
 import { isProcessRunning, mustBeRunnable, startProcess, stopProcess } from './native-process.ts';
 import { DATA_ROOM } from './node-capture.ts';
@@ -127,12 +128,14 @@ export class NativeRestoration implements Restoration {
         said.dataIdentity === manifest.member.dataIdentity,
         `holds the data ${manifest.member.dataIdentity}`,
       );
+    const missed = compareContent(this.#context, said);
+    must(missed.differs === null, missed.differs ?? missed.proven);
     must(said.held.operation === '', 'is held by nobody');
     const [problem] = said.problems;
     must(problem === undefined, `has no problem${problem === undefined ? '' : ` (${problem.message})`}`);
     const cause = await this.#unhealthy();
     must(cause === null, `is healthy${cause === null ? '' : ` (${cause})`}`);
-    return { checks, warnings: [], prepared: [] };
+    return { checks, warnings: missed.warnings, prepared: [] };
   }
 
   async finish(): Promise<void> {

@@ -58,6 +58,11 @@ export class StateCapture implements Capture {
     );
   }
 
+  /** An arm only looks. */
+  disarm(): Promise<void> {
+    return Promise.resolve();
+  }
+
   freeze(token: Token): ReturnType<Capture['freeze']> {
     return this.#calls.run(async () => {
       const frozen = await this.#operation.freeze(token);
@@ -81,7 +86,10 @@ export class StateCapture implements Capture {
     const file = { mode: 0o600, mtimeMs: Date.now() };
     await artifacts.file({ path: STATE_FILE, ...file }, once(state));
     if (definition !== null) await artifacts.file({ path: DEFINITION_FILE, ...file }, once(definition));
-    return { mark: this.#mark, engineFacts: { kind: this.#settings.role } };
+    return {
+      mark: this.#mark,
+      engineFacts: { kind: this.#settings.role, content: this.#operation.cut.content },
+    };
   }
 
   async abort(): Promise<void> {

@@ -33,16 +33,16 @@ export class AcknowledgementFence implements Fence {
     this.#countsAnyway = mentionsStandby(context.undo.original, STANDBY_NAME);
     this.#hasOwnStandbys = parseStandbyNames(context.undo.original).method !== 'none';
     // The thread takes a while to start, and nobody should wait for that.
-    this.#acknowledger = new Acknowledger(context.settings);
+    this.#acknowledger = new Acknowledger(context.settings, context.lost);
   }
 
   async arm(): Promise<void> {
-    const { settings, control, signal } = this.#context;
+    const { settings, control, signal, lost } = this.#context;
     if (this.#acknowledger === null || this.#acknowledger.lost !== null) {
       await this.#dropAcknowledger();
       // An abort meanwhile has dropped what there was, and would not see a thread that begins now.
       signal.throwIfAborted();
-      this.#acknowledger = new Acknowledger(settings);
+      this.#acknowledger = new Acknowledger(settings, lost);
     }
     const acknowledger = this.#acknowledger;
     this.#canary ??= await Canary.open(settings, signal);

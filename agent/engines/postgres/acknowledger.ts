@@ -27,8 +27,11 @@ export class Acknowledger {
   #processId = 0;
   #waiting: Waiting | null = null;
   #lost: string | null = null;
+  #tellLost: () => void;
 
-  constructor(settings: ConnectionSettings) {
+  /** `tellLost` is called when the stream is gone, and nobody has stopped it. */
+  constructor(settings: ConnectionSettings, tellLost: () => void) {
+    this.#tellLost = tellLost;
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     this.#worker = new Worker(new URL(`./acknowledge-thread.${extension}`, import.meta.url), {
       workerData: {
@@ -85,6 +88,7 @@ export class Acknowledger {
 
   /** Ends the stream and the thread. Idempotent. */
   async stop(): Promise<void> {
+    this.#tellLost = () => undefined;
     this.#becomeLost('it was stopped');
     await this.#worker.terminate();
   }
@@ -105,9 +109,11 @@ export class Acknowledger {
   }
 
   #becomeLost(cause: string): void {
+    const isNews = this.#lost === null;
     this.#lost ??= cause;
     this.#waiting?.reject(fenceLost(this.#lost));
     this.#waiting = null;
+    if (isNews) this.#tellLost();
   }
 }
 

@@ -12,7 +12,11 @@ export interface ConnectionSettings {
 export interface ConnectOptions {
   readonly applicationName: string;
   readonly database?: string;
-  readonly replication?: boolean;
+  /**
+   * A walsender's connection: `physical` for streams; `database` takes statements too, simple queries only. It has a
+   * slot of max_wal_senders, which no client of the application can take.
+   */
+  readonly replication?: 'physical' | 'database';
   readonly timeoutMs?: number;
   /** Bound of every statement, by the client's own clock. 0: none. */
   readonly queryTimeoutMs?: number;
@@ -35,7 +39,9 @@ export async function connect(settings: ConnectionSettings, options: ConnectOpti
     connectionTimeoutMillis: options.timeoutMs ?? CONNECT_TIMEOUT_MS,
     query_timeout: options.queryTimeoutMs ?? 0,
     keepAlive: true,
-    ...(options.replication === true && { replication: 'true' }),
+    ...(options.replication !== undefined && {
+      replication: options.replication === 'database' ? 'database' : 'true',
+    }),
   });
   client.on('error', () => undefined);
   try {

@@ -73,13 +73,15 @@ async function describeSilent(settings: PostgresSettings, failure: Failure): Pro
   // Without its address answering or a process on its files; a password was never asked for.
   return failure.code === 'postgres-unreachable' || failure.code === 'postgres-connection-lost'
     ? { ...known, warnings: [failure.message] }
-    : { ...known, problems: [failure] };
+    : { ...known, problems: [...known.problems, failure] };
 }
 
 /** What the files of a server that does not run say of it, where the agent may read them. */
 async function readFiles(
   data: string,
-): Promise<Partial<Pick<MemberDescription, 'version' | 'dataIdentity' | 'freezeKind'>>> {
+): Promise<Partial<Pick<MemberDescription, 'version' | 'dataIdentity' | 'freezeKind' | 'problems'>>> {
+  const found = await readdir(data).catch((): string[] => []);
+  if (found.length > 0 && !found.includes('PG_VERSION')) return { problems: [noServer(data)] };
   try {
     const version = (await readFile(join(data, 'PG_VERSION'), 'utf8')).trim();
     // The first eight bytes of pg_control, in the byte order of the server's machine: this one.
@@ -93,6 +95,14 @@ async function readFiles(
   } catch {
     return {};
   }
+}
+
+function noServer(data: string): Failure {
+  return {
+    code: 'data-foreign',
+    message: `${data} is not empty, and holds no PostgreSQL server`,
+    hint: 'correct `data` in the agent file; a restore would replace what is there',
+  };
 }
 
 function unknown(settings: PostgresSettings): MemberDescription {
@@ -144,6 +154,13 @@ async function findProblems(
       'postgres-wal-level',
       'wal_level is minimal',
       'set wal_level = replica in postgresql.conf and restart the server',
+    );
+  }
+  if (!facts.allowsAlterSystem) {
+    problem(
+      'postgres-alter-system',
+      'allow_alter_system is off, and the fence is put up and taken down with ALTER SYSTEM',
+      'set allow_alter_system = on in postgresql.conf and reload the server',
     );
   }
   if (facts.standbyNamesSource === 'command line') {

@@ -4,11 +4,15 @@ import type { Client } from 'pg';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Finding } from '../engine.ts';
 import { connect, serverError } from './connection.ts';
+import { STANDBY_NAME } from './acknowledger.ts';
+import { ABSENT_STANDBY } from './fence.ts';
 import { missingPrivileges } from './privileges.ts';
 import type { PostgresSettings } from './settings.ts';
+import { namesStandby } from './standby-names.ts';
+import { namesInAutoConf } from './standby-setting.ts';
 
 /** What `grid doctor` asks of a member beyond what preflight looks at. */
-export async function diagnosePostgres(settings: PostgresSettings): Promise<Finding[]> {
+export async function diagnosePostgres(settings: PostgresSettings, busy: boolean): Promise<Finding[]> {
   const findings: Finding[] = [
     ...(await diagnoseDirectories(settings)),
     ...(await diagnoseOutside(settings)),
@@ -23,12 +27,31 @@ export async function diagnosePostgres(settings: PostgresSettings): Promise<Find
   }
   try {
     const missing = await missingPrivileges(client);
-    return [...findings, ...missing.map((failure): Finding => ({ level: 'problem', failure }))];
+    const armed = busy ? [] : await diagnoseArmedFile(client, settings);
+    return [...findings, ...missing.map((failure): Finding => ({ level: 'problem', failure })), ...armed];
   } catch (error) {
     throw serverError(settings, error);
   } finally {
     client.end().catch(() => undefined);
   }
+}
+
+/**
+ * A copy that was made while a server was armed (pg_basebackup, a standby that was built anew) has the setting of the
+ * freeze in its postgresql.auto.conf. On a standby it does nothing; once that is promoted, every commit hangs.
+ */
+async function diagnoseArmedFile(client: Client, { name, data }: PostgresSettings): Promise<Finding[]> {
+  const values = (await namesInAutoConf(client, data)) ?? [];
+  const ours = values.find(
+    (value) => namesStandby(value, STANDBY_NAME) || namesStandby(value, ABSENT_STANDBY),
+  );
+  if (ours === undefined) return [];
+  const failure = {
+    code: 'postgres-armed',
+    message: `postgresql.auto.conf of ${name} has synchronous_standby_names = '${ours}', from a freeze that was not undone or a copy that was made during one: as a primary its commits would hang`,
+    hint: 'as superuser, on this server: ALTER SYSTEM RESET synchronous_standby_names; SELECT pg_reload_conf();',
+  };
+  return [{ level: 'problem', failure }];
 }
 
 /** A restore renames the data directory: its parent must be writable, and it must be no mount point. */

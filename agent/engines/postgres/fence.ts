@@ -41,6 +41,8 @@ export interface FenceContext {
   readonly control: Client;
   readonly undo: PrimaryUndo;
   readonly signal: AbortSignal;
+  /** Called once when what the armed server waits for is gone: then commits hang until the setting is put back. */
+  readonly lost: () => void;
 }
 
 /** A standby that does not exist, for the variant. */

@@ -7,24 +7,30 @@ import { storeConfiguration, storeDirectories } from './collect.ts';
 import { connect } from './connection.ts';
 import { contractCall } from './contract-call.ts';
 import type { PostgresFacts } from './facts.ts';
+import { PostgresGuardian } from './guardian.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
-import { CONTROL_NAME, PostgresGuardian, resumeReplay, type ObserverUndo } from './undo.ts';
+import { isHeld, LOOK, notPaused, whyNotPaused, type Look } from './replay-pause.ts';
+import { CONTROL_NAME, resumeReplay, type ObserverUndo } from './undo.ts';
 import { waitUntil } from './wait-until.ts';
 
-const LOOK = `
-  SELECT CASE WHEN pg_is_in_recovery() THEN pg_get_wal_replay_pause_state() ELSE 'promoted' END AS state,
-         to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt"`;
+/** Nobody is held while it is waited for; a report on a standby may take that long. */
+const PAUSE_MINUTES = 10;
+/** What takes no longer is not worth a word. */
+const TELL_AFTER_MS = 1000;
+/** It was paused before, and is asked once more. */
+const FREEZE_MS = 5000;
 
-interface Look {
-  readonly state: 'paused' | 'pause requested' | 'not paused' | 'promoted';
+interface Sight extends Look {
   readonly incarnation: string;
+  readonly startedAt: string;
 }
 
 /**
  * Captures a hot standby. It shows a commit as soon as it has replayed it, before the fence on its primary
- * lets anybody know: so its replay is paused before that fence closes, and resumed with the thaw. Of its
- * data nothing is stored, for its primary's is; of its configuration everything.
+ * lets anybody know: so its replay is paused before anybody is armed, and resumed with the thaw. The freeze only
+ * sees that it is still so. It lags for that time. Of its data nothing is stored, for its primary's is; of its
+ * configuration everything.
  */
 export class ObserverCapture implements Capture {
   readonly #closed: () => void;
@@ -55,39 +61,88 @@ export class ObserverCapture implements Capture {
     });
   }
 
+  pause(waitsFor: (cause: string) => void): Promise<void> {
+    return this.#working(async () => {
+      this.#frozen = null;
+      await this.#makeUndo();
+      await this.#requestPause(PAUSE_MINUTES * 60_000, waitsFor);
+    });
+  }
+
   arm(): Promise<{ incarnation: string }> {
     return this.#working(async () => {
       this.#frozen = null;
-      const { state, incarnation } = await this.#look();
-      if (state === 'promoted') throw promoted(this.#settings.name);
-      const undo: ObserverUndo = { kind: 'observer', wasPaused: state !== 'not paused' };
-      this.#cancelled.signal.throwIfAborted();
-      this.#undo = undo;
-      await this.#save(undo);
+      const { incarnation } = await this.#makeUndo();
       return { incarnation };
+    });
+  }
+
+  disarm(): Promise<void> {
+    return this.#working(async () => {
+      if (this.#undo?.wasPaused === false) await this.#resume();
+      await this.#save(null);
+      this.#undo = null;
     });
   }
 
   freeze(_token: Token): ReturnType<Capture['freeze']> {
     return this.#working(async () => {
-      const { signal } = this.#cancelled;
-      await this.#connected().query('SELECT pg_wal_replay_pause()');
-      let seen = await this.#look();
-      await waitUntil(`replay of ${this.#settings.name} to pause`, signal, async () => {
-        if (seen.state !== 'paused') seen = await this.#look();
-        if (seen.state === 'promoted') throw promoted(this.#settings.name);
-        return seen.state === 'paused';
-      });
-      const { incarnation } = seen;
+      const { incarnation } = await this.#requestPause(FREEZE_MS, () => undefined);
       this.#frozen = incarnation;
       const now = performance.now();
       return { incarnation, mark: null, fencedAt: now, markedAt: now };
     });
   }
 
+  /** Durable before the pause that it takes back. What an earlier call of this attempt saw stands. */
+  async #makeUndo(): Promise<Sight> {
+    const sight = await this.#look();
+    if (sight.state === 'promoted') throw promoted(this.#settings.name);
+    if (this.#undo !== null) return sight;
+    const { systemIdentifier } = this.#known();
+    const undo: ObserverUndo = {
+      kind: 'observer',
+      wasPaused: sight.state !== 'not paused',
+      server: { systemIdentifier, startedAt: sight.startedAt, timeline: null },
+    };
+    this.#cancelled.signal.throwIfAborted();
+    this.#undo = undo;
+    await this.#save(undo);
+    return sight;
+  }
+
+  async #requestPause(timeoutMs: number, waitsFor: (cause: string) => void): Promise<Sight> {
+    const { signal } = this.#cancelled;
+    const control = this.#connected();
+    signal.throwIfAborted();
+    await control.query('SELECT pg_wal_replay_pause()');
+    const from = performance.now();
+    let told = '';
+    let seen = await this.#look();
+    const isPaused = async (): Promise<boolean> => {
+      if (!isHeld(seen)) seen = await this.#look();
+      if (seen.state === 'promoted') throw promoted(this.#settings.name);
+      if (isHeld(seen)) return true;
+      if (performance.now() - from < TELL_AFTER_MS) return false;
+      const cause = await whyNotPaused(control, seen);
+      if (cause !== told) waitsFor(`replay does not pause yet: ${cause}`);
+      told = cause;
+      return false;
+    };
+    await waitUntil(`replay of ${this.#settings.name} to pause`, signal, isPaused, timeoutMs).catch(
+      (error: unknown) => {
+        signal.throwIfAborted();
+        if (seen.state !== 'pause requested' || told === '') throw error;
+        throw notPaused(this.#settings.name, timeoutMs / 60_000, told);
+      },
+    );
+    return seen;
+  }
+
   thaw(_token: Token, released: () => void): Promise<ThawProof> {
     return this.#working(async () => {
-      const { state, incarnation } = await this.#look();
+      const sight = await this.#look();
+      const { state, incarnation } = sight;
       const frozen = this.#frozen;
       const undo = this.#undo;
       if (undo?.wasPaused === false) await this.#resume();
@@ -99,7 +154,7 @@ export class ObserverCapture implements Capture {
         return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
       if (state === 'promoted')
         return { type: 'broken', incarnation, cause: 'it was promoted while it was frozen' };
-      if (state !== 'paused')
+      if (!isHeld(sight))
         return { type: 'broken', incarnation, cause: 'somebody resumed its replay while it was frozen' };
       return { type: 'held', incarnation };
     });
@@ -149,12 +204,12 @@ export class ObserverCapture implements Capture {
     return this.#saving;
   }
 
-  async #look(): Promise<Look> {
-    const { rows } = await this.#connected().query<{ state: Look['state']; startedAt: string }>(LOOK);
+  async #look(): Promise<Sight> {
+    const { rows } = await this.#connected().query<Look & { startedAt: string }>(LOOK);
     const [row] = rows;
     if (row === undefined) throw new Error('the standby said nothing of itself');
     const { systemIdentifier } = this.#known();
-    return { state: row.state, incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }) };
+    return { ...row, incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }) };
   }
 
   #known(): ServerFacts {

@@ -1,6 +1,7 @@
 import { relocateUnsupported, type Capture, type CaptureContext, type Engine } from '../engine.ts';
 import { describePostgres } from './describe.ts';
 import { diagnosePostgres } from './diagnose.ts';
+import { PostgresGuardian } from './guardian.ts';
 import { ObserverCapture } from './observer-capture.ts';
 import { PrimaryCapture } from './primary-capture.ts';
 import {
@@ -10,7 +11,6 @@ import {
   stopPostgres,
 } from './restore/restore.ts';
 import type { PostgresSettings } from './settings.ts';
-import { PostgresGuardian } from './undo.ts';
 
 /** PostgreSQL 15 to 18: a primary is fenced, a hot standby is an observer. */
 export function createPostgresEngine(settings: PostgresSettings): Engine {
@@ -23,7 +23,7 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
       isObserver = description.freezeKind === 'observer';
       return description;
     },
-    diagnose: () => diagnosePostgres(settings),
+    diagnose: () => diagnosePostgres(settings, underWay.size > 0),
     capture(context: CaptureContext): Capture {
       const closed = (): void => void underWay.delete(context);
       underWay.add(context);
@@ -34,7 +34,7 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
     async undo(undo) {
       const guardian = new PostgresGuardian(settings);
       try {
-        await guardian.undo(undo);
+        return await guardian.undo(undo);
       } finally {
         await guardian.close();
       }

@@ -13,6 +13,7 @@ import { contractCall } from './contract-call.ts';
 import type { PostgresFacts } from './facts.ts';
 import { fenceLost } from './acknowledger.ts';
 import { armedNames, createFence, type Fence, type LastAcknowledgement } from './fence.ts';
+import { PostgresGuardian } from './guardian.ts';
 import { JournalReceiver } from './journal-receiver.ts';
 import { findLeak, parseSnapshot, type Sight } from './leak-proof.ts';
 import { fileEndingAt, formatLsn, parseLsn } from './lsn.ts';
@@ -21,9 +22,9 @@ import { primaryFacts } from './primary-facts.ts';
 import { restorePointName } from './restore-point.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
-import type { PrimaryUndo } from './standby-setting.ts';
-import { CONTROL_NAME, PostgresGuardian } from './undo.ts';
-import { waitUntil } from './wait-until.ts';
+import { restoreStandbyNames, type PrimaryUndo } from './standby-setting.ts';
+import { CONTROL_NAME } from './undo.ts';
+import { settledInTime, waitUntil } from './wait-until.ts';
 
 /** What prepare leaves for the rest. */
 interface Capturing {
@@ -42,6 +43,10 @@ interface Held {
   /** The owner's setting, as it was when this was armed. */
   readonly undo: PrimaryUndo | null;
 }
+
+const STOP_MS = 5000;
+/** For a session that is there and does not answer; another one is tried then. */
+const DISARM_MS = 1000;
 
 const STARTED_AT = `to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt"`;
 
@@ -131,7 +136,7 @@ export class PrimaryCapture implements Capture {
 
   arm(): Promise<{ incarnation: string }> {
     return this.#working(async () => {
-      const { control } = this.#ready();
+      const { control, receiver } = this.#ready();
       const { signal } = this.#cancelled;
       this.#held = null;
       const facts = await readServerFacts(control);
@@ -140,6 +145,11 @@ export class PrimaryCapture implements Capture {
         original: facts.standbyNames,
         inAutoConf: facts.standbyNamesFile?.endsWith('postgresql.auto.conf') ?? false,
         armed: armedNames(facts.standbyNames),
+        server: {
+          systemIdentifier: facts.systemIdentifier,
+          startedAt: facts.startedAt,
+          timeline: receiver.timeline,
+        },
       };
       // Its owner may have changed the setting since an earlier attempt.
       if (!sameSetting(this.#fenceUndo, undo)) await this.#dropFence();
@@ -147,13 +157,33 @@ export class PrimaryCapture implements Capture {
       this.#undo = undo;
       await this.#save(undo);
       signal.throwIfAborted();
-      this.#fence ??= createFence({ settings: this.#settings, control, undo, signal });
+      this.#fence ??= createFence({
+        settings: this.#settings,
+        control,
+        undo,
+        signal,
+        lost: () => void this.#disarmLost(control),
+      });
       this.#fenceUndo = undo;
       await this.#fence.arm();
       // Planned and run once now, behind a fence that is not there, so that the freeze finds everything in memory.
       await control.query("EXECUTE stillpoint_mark('', '0/0', 0); EXECUTE stillpoint_look");
       signal.throwIfAborted();
       return { incarnation: incarnationOf(facts) };
+    });
+  }
+
+  disarm(): Promise<void> {
+    return this.#working(async () => {
+      const undo = this.#undo;
+      if (undo === null) return;
+      // An arm that failed may have come no further than the undo.
+      if (this.#fence === null) await restoreStandbyNames(this.#ready().control, undo);
+      else await this.#fence.disarm();
+      // Whatever of it failed, the next arm begins with a new one.
+      await this.#dropFence();
+      await this.#save(null);
+      this.#undo = null;
     });
   }
 
@@ -210,7 +240,8 @@ export class PrimaryCapture implements Capture {
       }
       const { rows } = await control.query<LookRow>('EXECUTE stillpoint_look');
       const { sight, incarnation } = this.#seen(rows[0]);
-      const changed = !this.#undo.armed.includes(rows[0]?.names ?? '');
+      // Of a fence that was lost the names were put back by ourselves.
+      const changed = fence.broken() === null && !this.#undo.armed.includes(rows[0]?.names ?? '');
       const lost = await this.#open(fence, changed, released);
       await this.#save(null);
       this.#undo = null;
@@ -271,6 +302,9 @@ export class PrimaryCapture implements Capture {
       }),
     );
     this.#fence?.release();
+    // Slot, stream and copy cost the server and this host more with every minute; an undo may take its time. The
+    // fence stays until it is done: released, it lets every commit go on.
+    await this.#stopReceiving();
     await this.#saving.catch(() => undefined);
     if (this.#undo !== null) await this.#guardian.undo(this.#undo);
     await this.#save(null);
@@ -280,10 +314,44 @@ export class PrimaryCapture implements Capture {
 
   async close(): Promise<void> {
     await this.#dropFence();
-    await this.#receiver?.stop();
+    await this.#stopReceiving();
     await this.#guardian.close();
     this.#control?.end().catch(() => undefined);
     this.#closed();
+  }
+
+  /** Its slot goes with its connection, at once; a disk that hangs keeps nobody waiting. */
+  async #stopReceiving(): Promise<void> {
+    const stopped = this.#receiver?.stop() ?? Promise.resolve();
+    await settledInTime('the journal receiver to stop', stopped, STOP_MS).catch(() => undefined);
+  }
+
+  /**
+   * The stream that is the fence is gone while the server waits for its word: every commit hangs from now on, and this
+   * attempt is lost. So the setting is put back at once, whatever the others of the grid are at; whoever asks for the
+   * next step is told. The freeze record stays until then.
+   */
+  async #disarmLost(control: Client): Promise<void> {
+    const undo = this.#undo;
+    const isOver = (): boolean => undo === null || this.#undo !== undo || this.#cancelled.signal.aborted;
+    while (undo !== null && !isOver()) {
+      try {
+        return await settledInTime(
+          'the setting to be put back',
+          restoreStandbyNames(control, undo),
+          DISARM_MS,
+        );
+      } catch {
+        // The server was restarted, as a rule: its session is gone with the stream.
+        if (isOver()) return;
+      }
+      const isDone = await this.#guardian.undo(undo).then(
+        () => true,
+        () => false,
+      );
+      if (isDone) return;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
   }
 
   async #dropFence(): Promise<void> {

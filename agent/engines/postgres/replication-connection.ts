@@ -28,7 +28,7 @@ export class ReplicationConnection {
 
   static async open(settings: ConnectionSettings, applicationName: string): Promise<ReplicationConnection> {
     return new ReplicationConnection(
-      await connect(settings, { applicationName, replication: true }),
+      await connect(settings, { applicationName, replication: 'physical' }),
       settings,
     );
   }

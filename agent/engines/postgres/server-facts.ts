@@ -13,6 +13,8 @@ export interface ServerFacts {
   readonly standbyNamesSource: string;
   /** The file that sets it; null where the role may not see it, or none does. */
   readonly standbyNamesFile: string | null;
+  /** From PostgreSQL 17 on it may be off: then nobody changes a setting with ALTER SYSTEM. */
+  readonly allowsAlterSystem: boolean;
   readonly port: number;
   readonly listenAddresses: string;
   readonly archiving: boolean;
@@ -32,6 +34,7 @@ const STATEMENT = `
          current_setting('synchronous_standby_names') as "standbyNames",
          (select source from pg_settings where name = 'synchronous_standby_names') as "standbyNamesSource",
          (select sourcefile from pg_settings where name = 'synchronous_standby_names') as "standbyNamesFile",
+         coalesce(current_setting('allow_alter_system', true), 'on') = 'on' as "allowsAlterSystem",
          current_setting('port')::int as port,
          current_setting('listen_addresses') as "listenAddresses",
          current_setting('archive_mode') <> 'off' as archiving,

@@ -1,6 +1,9 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { escapeLiteral, type Client } from 'pg';
 import { z } from 'zod';
 import { StillpointError } from '../../../shared/domain/errors.ts';
+import { serverIdentitySchema } from './server-identity.ts';
 import { waitUntil } from './wait-until.ts';
 
 /** What must be put back: the undo of an armed primary. */
@@ -12,6 +15,7 @@ export const primaryUndoSchema = z.object({
   inAutoConf: z.boolean(),
   /** What we set in its place. A value that is neither is somebody else's, and stays. */
   armed: z.array(z.string()),
+  server: serverIdentitySchema.optional(),
 });
 
 export type PrimaryUndo = z.infer<typeof primaryUndoSchema>;
@@ -44,19 +48,68 @@ export async function setStandbyNames(client: Client, value: string): Promise<vo
   await reloadUntil(client, (current) => current === value);
 }
 
-/** Puts the owner's value back, to the letter. Idempotent. */
-export async function restoreStandbyNames(client: Client, undo: PrimaryUndo): Promise<void> {
+/**
+ * Puts the owner's value back, to the letter. Idempotent. Nothing is written where nothing of ours is left, so that it
+ * succeeds also on a server that does not let its settings be changed (any more). `data`: the server's directory, where
+ * it is one of this host.
+ */
+export async function restoreStandbyNames(client: Client, undo: PrimaryUndo, data?: string): Promise<void> {
   const current = await currentNames(client);
-  if (current !== undo.original && !undo.armed.includes(current)) return;
+  const isArmed = undo.armed.includes(current);
+  if (current !== undo.original && !isArmed) return;
   // Also where the value looks right: a killed agent may have set it and not reloaded yet.
-  await client.query(
-    undo.inAutoConf
-      ? `ALTER SYSTEM SET synchronous_standby_names = ${escapeLiteral(undo.original)}`
-      : 'ALTER SYSTEM RESET synchronous_standby_names',
-  );
+  if (!isArmed && (await fileHoldsOurs(client, undo, data)) === false) return;
+  try {
+    await client.query(
+      undo.inAutoConf
+        ? `ALTER SYSTEM SET synchronous_standby_names = ${escapeLiteral(undo.original)}`
+        : 'ALTER SYSTEM RESET synchronous_standby_names',
+    );
+  } catch (error) {
+    // An undo that died before its reload has left the file as it should be.
+    if ((await fileHoldsOurs(client, undo, data)) !== false) throw error;
+  }
   await reloadUntil(client, (value) => !undo.armed.includes(value));
-  // A sender looks for commits to release when its standby says something: a little journal makes it.
-  if (undo.original !== '' && undo.armed.includes(current)) await client.query('SELECT pg_switch_wal()');
+  // A sender looks for commits to release when its standby says something: a little journal makes it. A primary that
+  // was demoted meanwhile writes none.
+  if (undo.original !== '' && isArmed)
+    await client.query('SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_switch_wal() END');
+}
+
+/** Whether postgresql.auto.conf holds a value of ours; null where neither the role nor the agent may look. */
+async function fileHoldsOurs(client: Client, undo: PrimaryUndo, data?: string): Promise<boolean | null> {
+  const values = await namesInAutoConf(client, data);
+  return values === null ? null : values.some((value) => undo.armed.includes(value));
+}
+
+/** What postgresql.auto.conf says, in force or not; null where neither the role nor the agent may look. */
+export async function namesInAutoConf(client: Client, data?: string): Promise<string[] | null> {
+  return (await valuesByServer(client)) ?? (data === undefined ? null : valuesInFile(data));
+}
+
+async function valuesByServer(client: Client): Promise<string[] | null> {
+  try {
+    const { rows } = await client.query<{ value: string | null }>(
+      `SELECT setting AS value FROM pg_file_settings
+        WHERE name = 'synchronous_standby_names' AND sourcefile LIKE '%/postgresql.auto.conf'`,
+    );
+    return rows.map(({ value }) => value ?? '');
+  } catch {
+    return null;
+  }
+}
+
+/** As ALTER SYSTEM writes it: one line, in quotes. */
+async function valuesInFile(data: string): Promise<string[] | null> {
+  try {
+    const lines = (await readFile(join(data, 'postgresql.auto.conf'), 'utf8')).split('\n');
+    return lines.flatMap((line) => {
+      const value = /^\s*synchronous_standby_names\s*=\s*'(.*)'\s*$/.exec(line)?.[1];
+      return value === undefined ? [] : [value.replaceAll("''", "'")];
+    });
+  } catch {
+    return null;
+  }
 }
 
 async function reloadUntil(client: Client, settled: (value: string) => boolean): Promise<void> {

@@ -1,7 +1,13 @@
-import type { Client } from 'pg';
+import { escapeLiteral, type Client } from 'pg';
 import { z } from 'zod';
-import type { Guardian, Undo } from '../engine.ts';
-import { connect, connectionError, type ConnectionSettings } from './connection.ts';
+import type { Undo } from '../engine.ts';
+import {
+  otherServer,
+  readIdentity,
+  serverIdentitySchema,
+  standingOf,
+  viewLocally,
+} from './server-identity.ts';
 import { primaryUndoSchema, restoreStandbyNames } from './standby-setting.ts';
 
 /** The session that freezes and thaws; there is one on a server. */
@@ -11,18 +17,36 @@ const observerUndoSchema = z.object({
   kind: z.literal('observer'),
   /** Its owner had paused replay before us: then it stays paused. */
   wasPaused: z.boolean(),
+  server: serverIdentitySchema.optional(),
 });
 
 export type ObserverUndo = z.infer<typeof observerUndoSchema>;
 
 const undoSchema = z.discriminatedUnion('kind', [primaryUndoSchema, observerUndoSchema]);
 
-/** Takes back whatever a freeze changed. Idempotent; rejects where the server cannot be asked. */
-async function performUndo(client: Client, given: Undo): Promise<void> {
+/**
+ * Takes back whatever a freeze changed, on the server that it changed and no other. Idempotent; rejects where the
+ * server cannot be asked. Resolves to why there was nothing to take back, in words; null where it was taken back. Simple
+ * queries only: the connection may be a walsender's.
+ */
+export async function performUndo(
+  client: Client,
+  member: { readonly name: string; readonly data: string },
+  given: Undo,
+): Promise<string | null> {
   const undo = undoSchema.parse(given);
+  const local = await viewLocally(client, member.data);
+  const here = undo.server === undefined ? null : await readIdentity(client);
+  const standing = undo.server === undefined || here === null ? 'same' : standingOf(undo.server, here, local);
+  if (standing === 'other') throw otherServer(member.name, member.data);
+  if (standing === 'replaced')
+    return `the data directory of ${member.name} is that of another cluster now: the one that was frozen is not there any more`;
   await endControl(client);
-  if (undo.kind === 'primary') await restoreStandbyNames(client, undo);
-  else if (!undo.wasPaused) await resumeReplay(client);
+  if (undo.kind === 'primary')
+    await restoreStandbyNames(client, undo, local.isOurs === false ? undefined : member.data);
+  // A server that was restarted has forgotten that we paused it; if it is paused, it is by its owner.
+  else if (!undo.wasPaused && standing === 'same') await resumeReplay(client);
+  return null;
 }
 
 /**
@@ -34,8 +58,8 @@ async function endControl(client: Client): Promise<void> {
   for (;;) {
     const { rows } = await client.query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE application_name = $1 AND usename = current_user AND pid <> pg_backend_pid()`,
-      [CONTROL_NAME],
+        WHERE application_name = ${escapeLiteral(CONTROL_NAME)} AND usename = current_user
+          AND pid <> pg_backend_pid()`,
     );
     if (rows.length === 0 || performance.now() > until) return;
     await new Promise((resolve) => setTimeout(resolve, 2));
@@ -51,57 +75,4 @@ export async function resumeReplay(client: Client): Promise<void> {
        END IF;
      END $$`,
   );
-}
-
-/** A connection that waits for the bad moment; opened anew where it was lost. */
-export class PostgresGuardian implements Guardian {
-  readonly #settings: ConnectionSettings;
-  #client: Client | null = null;
-
-  constructor(settings: ConnectionSettings) {
-    this.#settings = settings;
-  }
-
-  async open(): Promise<this> {
-    this.#client ??= await this.#connect();
-    return this;
-  }
-
-  async undo(undo: Undo): Promise<void> {
-    const held = this.#client;
-    if (held !== null) {
-      try {
-        return await performUndo(held, undo);
-      } catch {
-        // Lost, perhaps with a restart of the server that is long over: a new one tells.
-        this.#drop();
-      }
-    }
-    await this.open();
-    try {
-      if (this.#client !== null) await performUndo(this.#client, undo);
-    } catch (error) {
-      this.#drop();
-      throw connectionError(this.#settings, error);
-    }
-  }
-
-  close(): Promise<void> {
-    this.#drop();
-    return Promise.resolve();
-  }
-
-  #connect(): Promise<Client> {
-    return connect(this.#settings, {
-      applicationName: 'stillpoint-guard',
-      queryTimeoutMs: 5000,
-      timeoutMs: 2000,
-    });
-  }
-
-  #drop(): void {
-    const client = this.#client;
-    this.#client = null;
-    client?.end().catch(() => undefined);
-  }
 }

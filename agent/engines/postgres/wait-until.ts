@@ -1,6 +1,8 @@
 import { StillpointError } from '../../../shared/domain/errors.ts';
 
 const TIMEOUT_MS = 5000;
+/** After some seconds nobody is held: what takes that long is waited for with patience. */
+const RARELY_MS = 100;
 
 /** Asks the server again and again; each question is a round trip, so there is no need to sleep long. */
 export async function waitUntil(
@@ -15,7 +17,7 @@ export async function waitUntil(
     if (await isTrue()) return;
     if (performance.now() > until) throw notReached(what, timeoutMs);
     // The first answers come within a fraction of a millisecond; after that something else is slow.
-    if (asked > 20) await new Promise((resolve) => setTimeout(resolve, 1));
+    if (asked > 20) await new Promise((resolve) => setTimeout(resolve, asked > 1000 ? RARELY_MS : 1));
   }
 }
 

@@ -91,7 +91,7 @@ async function forget(data: string): Promise<void> {
   await syncDirectory(dirname(data));
 }
 
-/** Only what the file system says is not there is absent: anything else that it says is an error. */
+/** Only what the system says is absent is: a disk that does not answer, or a path that is not ours to enter, rejects. */
 export async function isThere(path: string): Promise<boolean> {
   try {
     await stat(path);

@@ -129,6 +129,8 @@ export interface MemberCommand {
     | { $case: "renew"; value: Renew }
     | { $case: "collect"; value: Collect }
     | { $case: "abort"; value: Abort }
+    | { $case: "pause"; value: Pause }
+    | { $case: "disarm"; value: Disarm }
     | undefined;
 }
 
@@ -136,6 +138,16 @@ export interface Prepare {
   checkpoint: string;
   /** Refuse clients' writes from now until the member has collected, or the operation ends. */
   maintenance: boolean;
+}
+
+/** To observers, before the arm: show nothing newer from now on. Nobody is held, so it may take minutes. */
+export interface Pause {
+  token: Token | undefined;
+}
+
+/** The attempt is given up before its freeze: be as before the arm, keep what is prepared. */
+export interface Disarm {
+  token: Token | undefined;
 }
 
 export interface Arm {
@@ -271,6 +283,7 @@ export interface AgentMessage {
     | { $case: "settled"; value: Settled }
     | { $case: "localCheckpoint"; value: LocalCheckpoint }
     | { $case: "salvaged"; value: Salvaged }
+    | { $case: "claimed"; value: Claimed }
     | undefined;
 }
 
@@ -395,6 +408,13 @@ export interface SalvagedMember {
   storedBytes: bigint;
 }
 
+/** Answer to Claim. */
+export interface Claimed {
+  id: number;
+  /** The agent has kept the work of this operation, whose stream was lost. */
+  resumed: boolean;
+}
+
 export interface Done {
   id: number;
 }
@@ -433,10 +453,24 @@ export interface MemberAnswer {
     | { $case: "aborted"; value: Aborted }
     | { $case: "failed"; value: MemberFailed }
     | { $case: "refused"; value: Refused }
+    | { $case: "paused"; value: Paused }
+    | { $case: "disarmed"; value: Disarmed }
     | undefined;
 }
 
 export interface Prepared {
+}
+
+export interface Paused {
+  token: Token | undefined;
+}
+
+export interface Disarmed {
+  token:
+    | Token
+    | undefined;
+  /** Set where the arm failed, and nobody had asked. */
+  failure: Failure | undefined;
 }
 
 export interface Armed {
@@ -561,6 +595,8 @@ export interface Progress {
   phase: string;
   bytesDone: bigint;
   bytesTotal: bigint;
+  /** What it waits for, in words; empty where it does not wait. */
+  waitsFor: string;
 }
 
 /** The stream as a whole is refused, and ends. */
@@ -2054,6 +2090,12 @@ export const MemberCommand: MessageFns<MemberCommand> = {
       case "abort":
         Abort.encode(message.command.value, writer.uint32(66).fork()).join();
         break;
+      case "pause":
+        Pause.encode(message.command.value, writer.uint32(74).fork()).join();
+        break;
+      case "disarm":
+        Disarm.encode(message.command.value, writer.uint32(82).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2135,6 +2177,22 @@ export const MemberCommand: MessageFns<MemberCommand> = {
             message.command = { $case: "abort", value: Abort.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.command = { $case: "pause", value: Pause.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.command = { $case: "disarm", value: Disarm.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2164,6 +2222,10 @@ export const MemberCommand: MessageFns<MemberCommand> = {
         ? { $case: "collect", value: Collect.fromJSON(object.collect) }
         : isSet(object.abort)
         ? { $case: "abort", value: Abort.fromJSON(object.abort) }
+        : isSet(object.pause)
+        ? { $case: "pause", value: Pause.fromJSON(object.pause) }
+        : isSet(object.disarm)
+        ? { $case: "disarm", value: Disarm.fromJSON(object.disarm) }
         : undefined,
     };
   },
@@ -2187,6 +2249,10 @@ export const MemberCommand: MessageFns<MemberCommand> = {
       obj.collect = Collect.toJSON(message.command.value);
     } else if (message.command?.$case === "abort") {
       obj.abort = Abort.toJSON(message.command.value);
+    } else if (message.command?.$case === "pause") {
+      obj.pause = Pause.toJSON(message.command.value);
+    } else if (message.command?.$case === "disarm") {
+      obj.disarm = Disarm.toJSON(message.command.value);
     }
     return obj;
   },
@@ -2237,6 +2303,18 @@ export const MemberCommand: MessageFns<MemberCommand> = {
       case "abort": {
         if (object.command?.value !== undefined && object.command?.value !== null) {
           message.command = { $case: "abort", value: Abort.fromPartial(object.command.value) };
+        }
+        break;
+      }
+      case "pause": {
+        if (object.command?.value !== undefined && object.command?.value !== null) {
+          message.command = { $case: "pause", value: Pause.fromPartial(object.command.value) };
+        }
+        break;
+      }
+      case "disarm": {
+        if (object.command?.value !== undefined && object.command?.value !== null) {
+          message.command = { $case: "disarm", value: Disarm.fromPartial(object.command.value) };
         }
         break;
       }
@@ -2326,6 +2404,140 @@ export const Prepare: MessageFns<Prepare> = {
     const message = createBasePrepare();
     message.checkpoint = object.checkpoint ?? "";
     message.maintenance = object.maintenance ?? false;
+    return message;
+  },
+};
+
+function createBasePause(): Pause {
+  return { token: undefined };
+}
+
+export const Pause: MessageFns<Pause> = {
+  encode(message: Pause, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== undefined) {
+      Token.encode(message.token, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Pause {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePause();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = Token.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Pause {
+    return { token: isSet(object.token) ? Token.fromJSON(object.token) : undefined };
+  },
+
+  toJSON(message: Pause): unknown {
+    const obj: any = {};
+    if (message.token !== undefined) {
+      obj.token = Token.toJSON(message.token);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Pause>): Pause {
+    return Pause.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Pause>): Pause {
+    const message = createBasePause();
+    message.token = (object.token !== undefined && object.token !== null) ? Token.fromPartial(object.token) : undefined;
+    return message;
+  },
+};
+
+function createBaseDisarm(): Disarm {
+  return { token: undefined };
+}
+
+export const Disarm: MessageFns<Disarm> = {
+  encode(message: Disarm, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== undefined) {
+      Token.encode(message.token, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Disarm {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDisarm();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = Token.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Disarm {
+    return { token: isSet(object.token) ? Token.fromJSON(object.token) : undefined };
+  },
+
+  toJSON(message: Disarm): unknown {
+    const obj: any = {};
+    if (message.token !== undefined) {
+      obj.token = Token.toJSON(message.token);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Disarm>): Disarm {
+    return Disarm.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Disarm>): Disarm {
+    const message = createBaseDisarm();
+    message.token = (object.token !== undefined && object.token !== null) ? Token.fromPartial(object.token) : undefined;
     return message;
   },
 };
@@ -4151,6 +4363,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "salvaged":
         Salvaged.encode(message.message.value, writer.uint32(98).fork()).join();
         break;
+      case "claimed":
+        Claimed.encode(message.message.value, writer.uint32(106).fork()).join();
+        break;
     }
     return writer;
   },
@@ -4264,6 +4479,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "salvaged", value: Salvaged.decode(reader, reader.uint32()) };
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.message = { $case: "claimed", value: Claimed.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4306,6 +4529,8 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         ? { $case: "localCheckpoint", value: LocalCheckpoint.fromJSON(object.local_checkpoint) }
         : isSet(object.salvaged)
         ? { $case: "salvaged", value: Salvaged.fromJSON(object.salvaged) }
+        : isSet(object.claimed)
+        ? { $case: "claimed", value: Claimed.fromJSON(object.claimed) }
         : undefined,
     };
   },
@@ -4336,6 +4561,8 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       obj.localCheckpoint = LocalCheckpoint.toJSON(message.message.value);
     } else if (message.message?.$case === "salvaged") {
       obj.salvaged = Salvaged.toJSON(message.message.value);
+    } else if (message.message?.$case === "claimed") {
+      obj.claimed = Claimed.toJSON(message.message.value);
     }
     return obj;
   },
@@ -4415,6 +4642,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "salvaged": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "salvaged", value: Salvaged.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "claimed": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "claimed", value: Claimed.fromPartial(object.message.value) };
         }
         break;
       }
@@ -6358,6 +6591,91 @@ export const SalvagedMember: MessageFns<SalvagedMember> = {
   },
 };
 
+function createBaseClaimed(): Claimed {
+  return { id: 0, resumed: false };
+}
+
+export const Claimed: MessageFns<Claimed> = {
+  encode(message: Claimed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.resumed !== false) {
+      writer.uint32(16).bool(message.resumed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Claimed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseClaimed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.resumed = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Claimed {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      resumed: isSet(object.resumed) ? globalThis.Boolean(object.resumed) : false,
+    };
+  },
+
+  toJSON(message: Claimed): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.resumed !== false) {
+      obj.resumed = message.resumed;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Claimed>): Claimed {
+    return Claimed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Claimed>): Claimed {
+    const message = createBaseClaimed();
+    message.id = object.id ?? 0;
+    message.resumed = object.resumed ?? false;
+    return message;
+  },
+};
+
 function createBaseDone(): Done {
   return { id: 0 };
 }
@@ -6801,6 +7119,12 @@ export const MemberAnswer: MessageFns<MemberAnswer> = {
       case "refused":
         Refused.encode(message.answer.value, writer.uint32(82).fork()).join();
         break;
+      case "paused":
+        Paused.encode(message.answer.value, writer.uint32(90).fork()).join();
+        break;
+      case "disarmed":
+        Disarmed.encode(message.answer.value, writer.uint32(98).fork()).join();
+        break;
     }
     return writer;
   },
@@ -6898,6 +7222,22 @@ export const MemberAnswer: MessageFns<MemberAnswer> = {
             message.answer = { $case: "refused", value: Refused.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.answer = { $case: "paused", value: Paused.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.answer = { $case: "disarmed", value: Disarmed.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6931,6 +7271,10 @@ export const MemberAnswer: MessageFns<MemberAnswer> = {
         ? { $case: "failed", value: MemberFailed.fromJSON(object.failed) }
         : isSet(object.refused)
         ? { $case: "refused", value: Refused.fromJSON(object.refused) }
+        : isSet(object.paused)
+        ? { $case: "paused", value: Paused.fromJSON(object.paused) }
+        : isSet(object.disarmed)
+        ? { $case: "disarmed", value: Disarmed.fromJSON(object.disarmed) }
         : undefined,
     };
   },
@@ -6958,6 +7302,10 @@ export const MemberAnswer: MessageFns<MemberAnswer> = {
       obj.failed = MemberFailed.toJSON(message.answer.value);
     } else if (message.answer?.$case === "refused") {
       obj.refused = Refused.toJSON(message.answer.value);
+    } else if (message.answer?.$case === "paused") {
+      obj.paused = Paused.toJSON(message.answer.value);
+    } else if (message.answer?.$case === "disarmed") {
+      obj.disarmed = Disarmed.toJSON(message.answer.value);
     }
     return obj;
   },
@@ -7023,6 +7371,18 @@ export const MemberAnswer: MessageFns<MemberAnswer> = {
         }
         break;
       }
+      case "paused": {
+        if (object.answer?.value !== undefined && object.answer?.value !== null) {
+          message.answer = { $case: "paused", value: Paused.fromPartial(object.answer.value) };
+        }
+        break;
+      }
+      case "disarmed": {
+        if (object.answer?.value !== undefined && object.answer?.value !== null) {
+          message.answer = { $case: "disarmed", value: Disarmed.fromPartial(object.answer.value) };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -7076,6 +7436,160 @@ export const Prepared: MessageFns<Prepared> = {
   },
   fromPartial(_: DeepPartial<Prepared>): Prepared {
     const message = createBasePrepared();
+    return message;
+  },
+};
+
+function createBasePaused(): Paused {
+  return { token: undefined };
+}
+
+export const Paused: MessageFns<Paused> = {
+  encode(message: Paused, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== undefined) {
+      Token.encode(message.token, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Paused {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePaused();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = Token.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Paused {
+    return { token: isSet(object.token) ? Token.fromJSON(object.token) : undefined };
+  },
+
+  toJSON(message: Paused): unknown {
+    const obj: any = {};
+    if (message.token !== undefined) {
+      obj.token = Token.toJSON(message.token);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Paused>): Paused {
+    return Paused.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Paused>): Paused {
+    const message = createBasePaused();
+    message.token = (object.token !== undefined && object.token !== null) ? Token.fromPartial(object.token) : undefined;
+    return message;
+  },
+};
+
+function createBaseDisarmed(): Disarmed {
+  return { token: undefined, failure: undefined };
+}
+
+export const Disarmed: MessageFns<Disarmed> = {
+  encode(message: Disarmed, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.token !== undefined) {
+      Token.encode(message.token, writer.uint32(10).fork()).join();
+    }
+    if (message.failure !== undefined) {
+      Failure.encode(message.failure, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Disarmed {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDisarmed();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.token = Token.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.failure = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Disarmed {
+    return {
+      token: isSet(object.token) ? Token.fromJSON(object.token) : undefined,
+      failure: isSet(object.failure) ? Failure.fromJSON(object.failure) : undefined,
+    };
+  },
+
+  toJSON(message: Disarmed): unknown {
+    const obj: any = {};
+    if (message.token !== undefined) {
+      obj.token = Token.toJSON(message.token);
+    }
+    if (message.failure !== undefined) {
+      obj.failure = Failure.toJSON(message.failure);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Disarmed>): Disarmed {
+    return Disarmed.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Disarmed>): Disarmed {
+    const message = createBaseDisarmed();
+    message.token = (object.token !== undefined && object.token !== null) ? Token.fromPartial(object.token) : undefined;
+    message.failure = (object.failure !== undefined && object.failure !== null)
+      ? Failure.fromPartial(object.failure)
+      : undefined;
     return message;
   },
 };
@@ -8955,7 +9469,7 @@ export const PreparedTransaction: MessageFns<PreparedTransaction> = {
 };
 
 function createBaseProgress(): Progress {
-  return { member: "", phase: "", bytesDone: 0n, bytesTotal: 0n };
+  return { member: "", phase: "", bytesDone: 0n, bytesTotal: 0n, waitsFor: "" };
 }
 
 export const Progress: MessageFns<Progress> = {
@@ -8977,6 +9491,9 @@ export const Progress: MessageFns<Progress> = {
         throw new globalThis.Error("value provided for field message.bytesTotal of type uint64 too large");
       }
       writer.uint32(32).uint64(message.bytesTotal);
+    }
+    if (message.waitsFor !== "") {
+      writer.uint32(42).string(message.waitsFor);
     }
     return writer;
   },
@@ -9026,6 +9543,14 @@ export const Progress: MessageFns<Progress> = {
             message.bytesTotal = reader.uint64() as bigint;
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.waitsFor = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9052,6 +9577,11 @@ export const Progress: MessageFns<Progress> = {
         : isSet(object.bytes_total)
         ? BigInt(object.bytes_total)
         : 0n,
+      waitsFor: isSet(object.waitsFor)
+        ? globalThis.String(object.waitsFor)
+        : isSet(object.waits_for)
+        ? globalThis.String(object.waits_for)
+        : "",
     };
   },
 
@@ -9069,6 +9599,9 @@ export const Progress: MessageFns<Progress> = {
     if (message.bytesTotal !== 0n) {
       obj.bytesTotal = message.bytesTotal.toString();
     }
+    if (message.waitsFor !== "") {
+      obj.waitsFor = message.waitsFor;
+    }
     return obj;
   },
 
@@ -9083,6 +9616,7 @@ export const Progress: MessageFns<Progress> = {
     message.bytesTotal = (object.bytesTotal !== undefined && object.bytesTotal !== null)
       ? BigInt(object.bytesTotal)
       : 0n;
+    message.waitsFor = object.waitsFor ?? "";
     return message;
   },
 };
@@ -9161,7 +9695,8 @@ export type AgentServiceService = typeof AgentServiceService;
 export const AgentServiceService = {
   /**
    * The whole conversation. The coordinator opens it long before the freeze, so that nothing has to be set up
-   * while members are held. When it ends, for whatever reason, the agent aborts what it carried.
+   * while members are held. When it ends, for whatever reason, the agent aborts what it carried; only what was prepared
+   * and never armed is kept for a while, for a new stream of the same operation.
    */
   operate: {
     path: "/stillpoint.agent.v1.AgentService/Operate" as const,
@@ -9177,7 +9712,8 @@ export const AgentServiceService = {
 export interface AgentServiceServer extends UntypedServiceImplementation {
   /**
    * The whole conversation. The coordinator opens it long before the freeze, so that nothing has to be set up
-   * while members are held. When it ends, for whatever reason, the agent aborts what it carried.
+   * while members are held. When it ends, for whatever reason, the agent aborts what it carried; only what was prepared
+   * and never armed is kept for a while, for a new stream of the same operation.
    */
   operate: handleBidiStreamingCall<CoordinatorMessage, AgentMessage>;
 }
@@ -9185,7 +9721,8 @@ export interface AgentServiceServer extends UntypedServiceImplementation {
 export interface AgentServiceClient extends Client {
   /**
    * The whole conversation. The coordinator opens it long before the freeze, so that nothing has to be set up
-   * while members are held. When it ends, for whatever reason, the agent aborts what it carried.
+   * while members are held. When it ends, for whatever reason, the agent aborts what it carried; only what was prepared
+   * and never armed is kept for a while, for a new stream of the same operation.
    */
   operate(): ClientDuplexStream<CoordinatorMessage, AgentMessage>;
   operate(options: Partial<CallOptions>): ClientDuplexStream<CoordinatorMessage, AgentMessage>;

@@ -123,7 +123,10 @@ export interface DescribeResponse {
   held:
     | Held
     | undefined;
-  /** State keepers: how many of how many run, as this one sees it. */
+  /**
+   * State keepers: how many of how many run, as this one sees it. Realm services that take updates: the same of
+   * those that take them together; one that stands alone, whatever satellites it has, says 1 of 1.
+   */
   quorum:
     | Quorum
     | undefined;
@@ -136,6 +139,22 @@ export interface DescribeResponse {
   highestCounter: number;
   /** What makes it unfit for a checkpoint, e.g. a copyset that changed while no quorum of keepers ran. */
   problems: Problem[];
+  /**
+   * What it had when it was started, from its own files (`live/recovery` before all), before it took anything from
+   * another process. Optional; a restore compares it with what SwitchJournal said at the mark.
+   */
+  startedWith: Content | undefined;
+}
+
+/**
+ * What a process holds: of nodes their rows, of state keepers the state by which they govern, of realm services the
+ * definition. By equal content a process says the same, in whatever order it came to be.
+ */
+export interface Content {
+  /** Rows, copysets, defined processes. */
+  count: bigint;
+  /** At most 64 bytes; over all of it, each value included. */
+  digest: Buffer;
 }
 
 /** What is held back now, and for which operation. */
@@ -210,6 +229,11 @@ export interface SwitchJournalResponse {
   /** The name of the file that ends here, within the journal directory. */
   journalFile: string;
   length: bigint;
+  /**
+   * What a process that is started on what is captured here comes up with. Optional: answer it where it is known
+   * at once, for everybody waits; nothing may be counted through here.
+   */
+  content: Content | undefined;
 }
 
 export interface ResumeRequest {
@@ -506,6 +530,7 @@ function createBaseDescribeResponse(): DescribeResponse {
     highestEpoch: 0,
     highestCounter: 0,
     problems: [],
+    startedWith: undefined,
   };
 }
 
@@ -573,6 +598,9 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
     }
     for (const v of message.problems) {
       Problem.encode(v!, writer.uint32(162).fork()).join();
+    }
+    if (message.startedWith !== undefined) {
+      Content.encode(message.startedWith, writer.uint32(170).fork()).join();
     }
     return writer;
   },
@@ -750,6 +778,14 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
             message.problems.push(Problem.decode(reader, reader.uint32()));
             continue;
           }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.startedWith = Content.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -818,6 +854,11 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
       problems: globalThis.Array.isArray(object?.problems)
         ? object.problems.map((e: any) => Problem.fromJSON(e))
         : [],
+      startedWith: isSet(object.startedWith)
+        ? Content.fromJSON(object.startedWith)
+        : isSet(object.started_with)
+        ? Content.fromJSON(object.started_with)
+        : undefined,
     };
   },
 
@@ -883,6 +924,9 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
     if (message.problems?.length) {
       obj.problems = message.problems.map((e) => Problem.toJSON(e));
     }
+    if (message.startedWith !== undefined) {
+      obj.startedWith = Content.toJSON(message.startedWith);
+    }
     return obj;
   },
 
@@ -915,6 +959,97 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
     message.highestEpoch = object.highestEpoch ?? 0;
     message.highestCounter = object.highestCounter ?? 0;
     message.problems = object.problems?.map((e) => Problem.fromPartial(e)) || [];
+    message.startedWith = (object.startedWith !== undefined && object.startedWith !== null)
+      ? Content.fromPartial(object.startedWith)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseContent(): Content {
+  return { count: 0n, digest: Buffer.alloc(0) };
+}
+
+export const Content: MessageFns<Content> = {
+  encode(message: Content, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.count !== 0n) {
+      if (BigInt.asUintN(64, message.count) !== message.count) {
+        throw new globalThis.Error("value provided for field message.count of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.count);
+    }
+    if (message.digest.length !== 0) {
+      writer.uint32(18).bytes(message.digest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Content {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseContent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.count = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Content {
+    return {
+      count: isSet(object.count) ? BigInt(object.count) : 0n,
+      digest: isSet(object.digest) ? Buffer.from(bytesFromBase64(object.digest)) : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: Content): unknown {
+    const obj: any = {};
+    if (message.count !== 0n) {
+      obj.count = message.count.toString();
+    }
+    if (message.digest.length !== 0) {
+      obj.digest = base64FromBytes(message.digest);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Content>): Content {
+    return Content.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Content>): Content {
+    const message = createBaseContent();
+    message.count = (object.count !== undefined && object.count !== null) ? BigInt(object.count) : 0n;
+    message.digest = object.digest ?? Buffer.alloc(0);
     return message;
   },
 };
@@ -1964,7 +2099,7 @@ export const SwitchJournalRequest: MessageFns<SwitchJournalRequest> = {
 };
 
 function createBaseSwitchJournalResponse(): SwitchJournalResponse {
-  return { incarnation: "", journalFile: "", length: 0n };
+  return { incarnation: "", journalFile: "", length: 0n, content: undefined };
 }
 
 export const SwitchJournalResponse: MessageFns<SwitchJournalResponse> = {
@@ -1980,6 +2115,9 @@ export const SwitchJournalResponse: MessageFns<SwitchJournalResponse> = {
         throw new globalThis.Error("value provided for field message.length of type uint64 too large");
       }
       writer.uint32(24).uint64(message.length);
+    }
+    if (message.content !== undefined) {
+      Content.encode(message.content, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -2021,6 +2159,14 @@ export const SwitchJournalResponse: MessageFns<SwitchJournalResponse> = {
             message.length = reader.uint64() as bigint;
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.content = Content.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2042,6 +2188,7 @@ export const SwitchJournalResponse: MessageFns<SwitchJournalResponse> = {
         ? globalThis.String(object.journal_file)
         : "",
       length: isSet(object.length) ? BigInt(object.length) : 0n,
+      content: isSet(object.content) ? Content.fromJSON(object.content) : undefined,
     };
   },
 
@@ -2056,6 +2203,9 @@ export const SwitchJournalResponse: MessageFns<SwitchJournalResponse> = {
     if (message.length !== 0n) {
       obj.length = message.length.toString();
     }
+    if (message.content !== undefined) {
+      obj.content = Content.toJSON(message.content);
+    }
     return obj;
   },
 
@@ -2067,6 +2217,9 @@ export const SwitchJournalResponse: MessageFns<SwitchJournalResponse> = {
     message.incarnation = object.incarnation ?? "";
     message.journalFile = object.journalFile ?? "";
     message.length = (object.length !== undefined && object.length !== null) ? BigInt(object.length) : 0n;
+    message.content = (object.content !== undefined && object.content !== null)
+      ? Content.fromPartial(object.content)
+      : undefined;
     return message;
   },
 };

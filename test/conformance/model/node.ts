@@ -44,7 +44,7 @@ interface Hold {
 }
 const holds = new Map<Kind, Hold>();
 const endings = new Map<string, boolean>();
-const cuts = new Map<string, { file: string; length: number }>();
+const cuts = new Map<string, { file: string; length: number; content: wire.Content }>();
 let newest: Token = { epoch: 0, counter: 0, attempt: 0 };
 let allowReads = true;
 let scans = 0;
@@ -152,6 +152,7 @@ const answers = {
     highestEpoch: 0,
     highestCounter: 0,
     problems: [],
+    startedWith: store.startedWith,
   }),
   health: () => ({ healthy: true, cause: '' }),
   async quiesce({ operation, token, timeoutMs, leaseMs, ...request }: RequestOf<'quiesce'>) {
@@ -186,9 +187,9 @@ const answers = {
     if (before === undefined && (hold?.operation !== operation || hold.token !== attempt)) {
       throw new Refusal(grpc.status.FAILED_PRECONDITION, 'it is not quiesced with this token');
     }
-    const { file, length } = before ?? store.switchJournal();
-    cuts.set(attempt, { file, length });
-    return { incarnation, journalFile: file, length: BigInt(length) };
+    const cut = before ?? { ...store.switchJournal(), content: store.content };
+    cuts.set(attempt, cut);
+    return { incarnation, journalFile: cut.file, length: BigInt(cut.length), content: cut.content };
   },
   resume: ({ operation, token }: RequestOf<'resume'>) => finish('quiesced', named(operation), seen(token)),
   suspendWriting({ operation, leaseMs }: RequestOf<'suspendWriting'>) {

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import type { Content } from '../../../shared/rpc/generated/participant.ts';
 
 /** What of a store can be wrong on purpose; see faults.ts. */
 export interface StoreFaults {
@@ -17,6 +19,7 @@ const FLUSH_MS = 20;
  */
 export class Store {
   readonly rows = new Set<number>();
+  readonly startedWith: Content;
   retained = false;
   readonly #live: string;
   readonly #faults: StoreFaults;
@@ -30,12 +33,18 @@ export class Store {
     this.#faults = faults;
     fs.mkdirSync(join(this.#live, 'journal'), { recursive: true });
     this.#load();
+    this.startedWith = this.content;
     this.#file = this.#open();
     setInterval(() => this.#flush(), FLUSH_MS).unref();
   }
 
   get journalFile(): string {
     return `${String(this.#number).padStart(8, '0')}.log`;
+  }
+
+  get content(): Content {
+    const rows = [...this.rows].toSorted((one, other) => one - other).join();
+    return { count: BigInt(this.rows.size), digest: createHash('sha256').update(rows).digest() };
   }
 
   /** Durable and visible when it returns. */

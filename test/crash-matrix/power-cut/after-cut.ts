@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { openRepository } from '../../../shared/repository/open.ts';
+import { madeRepository } from '../../repository/made.ts';
 import type { Repository } from '../../../shared/repository/repository.ts';
 import {
   checkpointId,
@@ -21,7 +21,7 @@ const NEXT = checkpointId(9999);
  * whole and nothing else is left. `shared`: files whose chunks the recorded run had stored.
  */
 export async function checkAfterCut(location: string, expected: Expectations, shared: Files): Promise<void> {
-  const repository = await openRepository(location, { create: true, threads: 1 });
+  const repository = await madeRepository(location, { threads: 1 });
   try {
     const valid = await listedTruly(repository, expected);
     await storeCheckpoint(repository, NEXT, { next: shared });

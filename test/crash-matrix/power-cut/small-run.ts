@@ -1,6 +1,6 @@
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { openRepository } from '../../../shared/repository/open.ts';
+import { madeRepository } from '../../repository/made.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
 import { checkpointId, GRID, noise, rows, storeCheckpoint } from '../../repository/samples.ts';
 import { readLog, toLine, type Recorded } from './changes.ts';
@@ -26,7 +26,7 @@ export async function recordSmallRun(): Promise<RecordedRun> {
   const recording = recordChanges(location, append);
   let changes: Recorded[];
   try {
-    const repository = await openRepository(location, { create: true, threads: 1 });
+    const repository = await madeRepository(location, { threads: 1 });
     const first = {
       a: { 'base/1': SHARED, 'base/2': noise(900, 'first') },
       b: { 'base/1': noise(700, 'b') },

@@ -174,6 +174,11 @@ describe('a checkpoint of a grid with a realm in which one of ours dies', () => 
       hooks.hold('prepared');
       const command = lab.grid.begin([...CREATE, '--maintenance']);
       for (const node of NODES) await hooks.reached('prepared', node);
+      await expectWritesRefused();
+      return command;
+    }
+
+    async function expectWritesRefused(): Promise<void> {
       const client = lab.reference.client();
       try {
         for (const copyset of ['a', 'b']) {
@@ -184,13 +189,17 @@ describe('a checkpoint of a grid with a realm in which one of ours dies', () => 
       } finally {
         client.close();
       }
-      return command;
     }
 
     before(() => expectWrites(lab));
 
     it('has writes refused and reads answered until it is done, and no longer [S14]', async () => {
       const command = await inMaintenance();
+      // The freeze is over, and what it was for is not stored yet: the backup is under way still.
+      hooks.hold('released');
+      hooks.release('prepared');
+      for (const node of NODES) await hooks.reached('released', node);
+      await expectWritesRefused();
       hooks.reset();
       const { code, stdout } = await command.finished;
       expect(code, stdout).to.equal(0);

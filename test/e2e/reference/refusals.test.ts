@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { cpSync, existsSync, readdirSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CheckpointReport, RestoreReport } from '../../../coordinator/reports.ts';
 import { until } from '../../lab/processes.ts';
@@ -12,6 +12,14 @@ import { treeOf } from '../../lab/trees.ts';
 
 const JSON_OUTPUT = ['--output', 'json', '--quiet'];
 const HOSTS = ['127.0.53.1', '127.0.53.2', '127.0.53.3'];
+
+/** What lies of checkpoints on the hosts. */
+function checkpointsOf(lab: ReferenceLab): string[] {
+  return lab.reference.processes.flatMap(({ dataDirectory }) => {
+    const room = join(dataDirectory, 'checkpoints');
+    return existsSync(room) ? readdirSync(room) : [];
+  });
+}
 
 describe('a grid of which something is missing', () => {
   let lab: ReferenceLab;
@@ -43,12 +51,12 @@ describe('a grid of which something is missing', () => {
   /** Refused by preflight: with this code, and nothing is listed that was not before. */
   async function refused(code: string): Promise<string> {
     const before = await listed();
-    const places = checkpointDirectories();
+    const places = checkpointsOf(lab);
     const { code: exit, stdout, json } = await lab.grid.run(['checkpoint', 'create', 'no', ...JSON_OUTPUT]);
     expect(exit, stdout).to.equal(3);
     expect(json).to.have.nested.property('error.code', code);
     expect(await listed()).to.deep.equal(before);
-    expect(checkpointDirectories()).to.deep.equal(places);
+    expect(checkpointsOf(lab)).to.deep.equal(places);
     return stdout;
   }
 
@@ -57,13 +65,6 @@ describe('a grid of which something is missing', () => {
     return (json as { checkpoints: { checkpoint: string }[] }).checkpoints.map(
       ({ checkpoint }) => checkpoint,
     );
-  }
-
-  function checkpointDirectories(): string[] {
-    return lab.reference.processes.flatMap(({ dataDirectory }) => {
-      const room = join(dataDirectory, 'checkpoints');
-      return existsSync(room) ? readdirSync(room) : [];
-    });
   }
 
   async function withDown<T>(names: readonly string[], work: () => Promise<T>): Promise<T> {
@@ -102,8 +103,42 @@ describe('a grid of which something is missing', () => {
     });
   });
 
-  it('is refused below the quorum of keepers, and nothing that could be used is left [S30]', async () => {
-    await withDown(['k1', 'k2'], () => refused('keepers-below-quorum'));
+  it('is refused below the quorum of keepers, also while operations go on, and nothing that could be used is left [S30] [S123]', async () => {
+    await withDown(['k1', 'k2'], async () => {
+      await refused('keepers-below-quorum');
+      const client = lab.reference.client();
+      try {
+        await client.put('orders', '0', 'x', 'b');
+      } finally {
+        client.close();
+      }
+      expect(await refused('keepers-below-quorum')).to.match(/stop the others too, then start all of them/);
+    });
+  });
+
+  it('shows a copyset that changed below the quorum, is refused, and goes on when all keepers were stopped [S50] [S51]', async () => {
+    const keepers = ['k1', 'k2', 'k3'].map((name) => lab.reference.process(name));
+    const dead = [...keepers.slice(0, 2), lab.reference.process('b2')];
+    await Promise.all(dead.map((process) => process.kill('SIGKILL')));
+    let told = '';
+    await until('the status to show it', async () => {
+      told = (await lab.grid.run(['grid', 'status', '--output', 'json'])).stdout;
+      return told.includes('copyset-undecided');
+    });
+    expect(told).to.match(/stop the remaining keepers, then start all of them/);
+    await refused('keepers-below-quorum');
+    for (const process of dead) await process.start();
+    // Those that came back do not do: the keeper that went on without them is to be stopped too.
+    await until('three keepers', async () => {
+      const { json } = await lab.grid.run(['grid', 'status', '--output', 'json']);
+      const { members } = json as { members: { role: string; running: boolean }[] };
+      return members.every(({ role, running }) => role !== 'state-keeper' || running);
+    });
+    await refused('copyset-undecided');
+    for (const keeper of keepers) await keeper.stop();
+    for (const keeper of keepers) await keeper.start();
+    await lab.reference.healthy();
+    expect((await created('decided')).absent).to.deep.equal([]);
   });
 
   it('is captured without a node that is down; a restore says so and rebuilds it from its copyset [S39]', async () => {
@@ -143,13 +178,17 @@ describe('a grid of which something is missing', () => {
     cpSync(join(members(second.checkpoint), 'b1.json'), kept);
     cpSync(join(members(whole.checkpoint), 'b1.json'), join(members(second.checkpoint), 'b1.json'));
     const pids = lab.reference.processes.map(({ pid }) => pid);
-    const live = treeOf(join(lab.reference.process('b2').dataDirectory, 'checkpoints'));
+    const started = Date.now();
     try {
       const { code, stdout } = await lab.grid.run(['restore', 'second', '--yes', '--stop', ...JSON_OUTPUT]);
       expect(code, stdout).to.equal(6);
       expect(stdout).to.include('b1');
       expect(lab.reference.processes.map(({ pid }) => pid)).to.deep.equal(pids);
-      expect(treeOf(join(lab.reference.process('b2').dataDirectory, 'checkpoints'))).to.deep.equal(live);
+      for (const { dataDirectory } of lab.reference.processes) {
+        const traces = readdirSync(dataDirectory).filter((name) => name.includes('stillpoint'));
+        expect(traces, dataDirectory).to.deep.equal([]);
+        expect(statSync(join(dataDirectory, 'live')).birthtimeMs, dataDirectory).to.be.lessThan(started);
+      }
     } finally {
       cpSync(kept, join(members(second.checkpoint), 'b1.json'));
     }
@@ -172,6 +211,7 @@ describe('a realm that is not for one grid alone', () => {
       keepers: 1,
       proxies: 1,
       satellites: 0,
+      cluster: 3,
     });
   });
 
@@ -189,12 +229,40 @@ describe('a realm that is not for one grid alone', () => {
       .and.to.match(/copyset b/);
   });
 
+  it('is captured while most of the services of its realm run, whichever these are, and not by one alone [S19] [S46]', async () => {
+    const [first, ...others] = lab.reference.processes.filter(({ role }) => role === 'realm-service');
+    await first?.kill('SIGKILL');
+    await untilCreated('two-of-three');
+    await others[0]?.kill('SIGKILL');
+    await until('the last to notice', async () => {
+      const { json } = await lab.grid.run(['checkpoint', 'create', 'no', ...JSON_OUTPUT]);
+      return (json as { error?: { code: string } }).error?.code === 'realm-unreachable';
+    });
+    await first?.start();
+    await others[0]?.start();
+    await lab.reference.healthy();
+  });
+
+  /** Who was down is seen to be down by and by. */
+  async function untilCreated(name: string): Promise<void> {
+    let told = '';
+    await until('a checkpoint', async () => {
+      const { code, stdout } = await lab.grid.run(['checkpoint', 'create', name, ...JSON_OUTPUT]);
+      told = stdout;
+      return code === 0;
+    }).catch((error: unknown) => {
+      throw new Error(told, { cause: error });
+    });
+  }
+
   for (const [what, id, foreign] of [
     ['another grid', 'S6', ['grid payments']],
     ['a process of something else', 'S7', ['process billing-service']],
   ] as const) {
     it(`is refused with ${what} in it, for a checkpoint and for a restore, and names it [${id}]`, async () => {
       await lab.reference.define({ foreign });
+      const before = checkpointsOf(lab);
+      const pids = lab.reference.processes.map(({ pid }) => pid);
       for (const command of [
         ['checkpoint', 'create', 'no'],
         ['restore', 'small', '--yes', '--stop'],
@@ -204,6 +272,31 @@ describe('a realm that is not for one grid alone', () => {
         expect(json).to.have.nested.property('error.code', 'realm-not-alone');
         expect(stdout).to.include(foreign[0]);
       }
+      expect(lab.reference.processes.map(({ pid }) => pid)).to.deep.equal(pids);
+      expect(checkpointsOf(lab)).to.deep.equal(before);
     });
   }
+
+  it('is not restored over either when all of it is stopped, and is left as it was [S6] [S7]', async () => {
+    const realmService = lab.reference.process('realm');
+    const described = join(realmService.dataDirectory, 'described.json');
+    await lab.reference.define({ foreign: ['grid payments', 'process billing-service'] });
+    await until('it to be known from its files', () =>
+      /payments.*billing-service/.test(readFileSync(described, 'utf8')),
+    );
+    await Promise.all(lab.reference.processes.map((process) => process.kill('SIGKILL')));
+    const before = lab.reference.processes.map(({ dataDirectory }) => treeOf(dataDirectory));
+    const { code, stdout, json } = await lab.grid.run(['restore', 'small', '--yes', ...JSON_OUTPUT]);
+    expect(code, stdout).to.equal(3);
+    expect(json).to.have.nested.property('error.code', 'realm-not-alone');
+    expect(stdout).to.include('grid payments').and.to.include('process billing-service');
+    expect(lab.reference.processes.map(({ dataDirectory }) => treeOf(dataDirectory))).to.deep.equal(before);
+
+    // As it was when it was alone in its realm, it is brought back: all services of the cluster, from what each had.
+    for (const { dataDirectory, role } of lab.reference.processes)
+      if (role === 'realm-service') rmSync(join(dataDirectory, 'live'), { recursive: true });
+    const restored = await lab.grid.run(['restore', 'small', '--yes', ...JSON_OUTPUT]);
+    expect(restored.code, restored.stdout).to.equal(0);
+    expect((await lab.reference.status()).definition?.foreign).to.deep.equal([]);
+  });
 });

@@ -1,7 +1,8 @@
 import { expect } from 'chai';
-import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CheckpointReport, PruneReport, SalvageReport } from '../../../coordinator/reports.ts';
+import { initRepository } from '../../../shared/repository/open.ts';
 import { createReferenceLab, type ReferenceLab } from '../../lab/reference-lab.ts';
 
 // Goal: a checkpoint can be brought back from the copies on the hosts alone, when its repository is gone, and from
@@ -59,10 +60,15 @@ describe('a checkpoint whose repository is gone', () => {
       expect(existsSync(join(dataDirectory, 'checkpoints', deleted[0] ?? ''))).to.equal(false);
   });
 
-  it('is brought into a new repository from the hosts, and refused where one byte has changed', async () => {
+  it('is brought into a new repository from the hosts, and refused where one byte has changed [S32] [S36] [S120]', async () => {
+    // What is in live/ now is not what was captured, and is not looked at.
+    await put('later');
     const gone = `${lab.grid.repository}.gone`;
     await Promise.all(lab.grid.hosts.map((_, host) => lab.grid.killAgent(host)));
     renameSync(lab.grid.repository, gone);
+    await initRepository(lab.grid.repository);
+    // Another one on purpose, in the same place.
+    for (const { state } of lab.grid.hosts) rmSync(join(state, 'repository.json'));
     await Promise.all(lab.grid.hosts.map((_, host) => lab.grid.startAgent(host)));
 
     const journal = join(placeOf('b1'), 'data/journal/000000000001.journal');
@@ -84,6 +90,9 @@ describe('a checkpoint whose repository is gone', () => {
     const list = await lab.grid.run(['checkpoint', 'list', '--output', 'json']);
     expect(list.json).to.deep.include({ checkpoints: [] });
 
+    // Any one copy of the metadata is enough.
+    const metadata = join(placeOf('a2'), 'metadata');
+    renameSync(metadata, `${metadata}.gone`);
     const salvaged = await lab.grid.run(['checkpoint', 'salvage', 'latest', ...JSON_OUTPUT]);
     expect(salvaged.code, salvaged.stdout + salvaged.stderr).to.equal(0);
     const { checkpoint, members } = salvaged.json as SalvageReport;
@@ -91,10 +100,10 @@ describe('a checkpoint whose repository is gone', () => {
     expect(members.map(({ name }) => name)).to.have.members(report.members.map(({ name }) => name));
     const verified = await lab.grid.run(['checkpoint', 'verify', 'last', '--output', 'json']);
     expect(verified.json).to.include({ verified: true });
+    renameSync(`${metadata}.gone`, metadata);
   });
 
-  it('is restored from there with all that it had', async () => {
-    await put('later');
+  it('is restored from there, on the same machines, with all that it had and nothing of later [S4] [S32]', async () => {
     const restored = await lab.grid.run(['restore', 'last', '--yes', '--stop', ...JSON_OUTPUT]);
     expect(restored.code, restored.stdout + restored.stderr).to.equal(0);
     const client = lab.reference.client();
@@ -111,5 +120,18 @@ describe('a checkpoint whose repository is gone', () => {
     const next = await lab.grid.run(['checkpoint', 'create', 'next', ...JSON_OUTPUT]);
     expect(next.code, next.stdout + next.stderr).to.equal(0);
     expect((next.json as CheckpointReport).counter).to.equal(names.length + 1);
+    expect((next.json as CheckpointReport).epoch).to.equal(0);
+  });
+
+  it('is followed by checkpoints of the next epoch once its grid was failed over to [S37]', async () => {
+    const failover = await lab.grid.run(['grid', 'failover', '--yes', '--output', 'json']);
+    expect(failover.json, failover.stderr).to.deep.include({ epoch: 1 });
+    for (const counter of [names.length + 2, names.length + 3]) {
+      const { code, stdout, json } = await lab.grid.run(['checkpoint', 'create', 'after', ...JSON_OUTPUT]);
+      expect(code, stdout).to.equal(0);
+      expect((json as CheckpointReport).checkpoint).to.match(
+        new RegExp(`^\\d{8}T\\d{6}\\.\\d{3}Z_00000001_0000000${counter}_after$`),
+      );
+    }
   });
 });

@@ -1,0 +1,208 @@
+import { expect } from 'chai';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Server } from '@grpc/grpc-js';
+import { describeNative } from '../../../agent/engines/native/describe.ts';
+import type { Restoration, RestoreContext } from '../../../agent/engines/engine.ts';
+import { metadataCopyset } from '../../../agent/engines/native/metadata.ts';
+import { NativeRestoration } from '../../../agent/engines/native/restoration.ts';
+import type { NativeSettings } from '../../../agent/engines/native/settings.ts';
+import { StateCapture, STATE_FILE } from '../../../agent/engines/native/state-capture.ts';
+import { StillpointError } from '../../../shared/domain/errors.ts';
+import type { GridManifest, MemberManifest } from '../../../shared/domain/manifest.ts';
+import { connectParticipant } from '../../../shared/rpc/participant-client.ts';
+import type { DescribeResponse } from '../../../shared/rpc/generated/participant.ts';
+import { freePort } from '../../lab/ports.ts';
+import { temporaryFolder } from '../../lab/temporary.ts';
+import { Gate } from '../../reference-grid/gate.ts';
+import { serveParticipant, type Participation } from '../../reference-grid/participant.ts';
+import { MemorySink } from '../memory-sink.ts';
+import { token } from '../tested-capture.ts';
+
+// Goal: what stillpoint makes of what a process of each role says. Method: a served contract whose answers a test sets.
+
+const ROLES = { 'realm-service': 1, 'state-keeper': 2, node: 3 } as const;
+type Said = ReturnType<Participation['describe']>;
+
+describe('a process that says what it is', () => {
+  const folder = temporaryFolder('said');
+  const socket = join(folder.path, 'p.sock');
+  let server: Server;
+  let settings: NativeSettings;
+  let said: Said;
+  let participation: Participation;
+
+  async function serving(role: keyof typeof ROLES, changes: Partial<DescribeResponse> = {}): Promise<void> {
+    const data = join(folder.path, role);
+    mkdirSync(join(data, 'live'), { recursive: true });
+    const address = `127.0.0.1:${await freePort('127.0.0.1')}`;
+    settings = {
+      name: 'it',
+      role,
+      engine: 'native',
+      address,
+      data,
+      participant: `unix:${socket}`,
+      startSeconds: 0.3,
+    };
+    if (role === 'node') settings = { ...settings, copyset: 'a' };
+    said = {
+      grid: 'orders',
+      name: 'it',
+      role: ROLES[role],
+      address,
+      dataDirectory: data,
+      journalDirectory: '',
+      copyset: role === 'node' ? 'a' : '',
+      primary: true,
+      dataIdentity: 'd',
+      sizeBytes: 1n,
+      clientConnections: 0,
+      quorum: undefined,
+      definition: undefined,
+      highestEpoch: 0,
+      highestCounter: 0,
+      problems: [],
+      startedWith: undefined,
+      ...changes,
+    };
+    participation = { describe: () => said, unfit: () => undefined };
+  }
+
+  async function serve(): Promise<void> {
+    server = await serveParticipant(`unix:${socket}`, participation);
+  }
+
+  afterEach(() => server.forceShutdown());
+  after(() => folder.remove());
+
+  for (const [role, id] of [
+    ['realm-service', 'S15'],
+    ['state-keeper', 'S24'],
+    ['node', 'S31'],
+  ] as const) {
+    it(`of role ${role} is taken where its data really is: an agent file that names another place is refused [${id}]`, async () => {
+      await serving(role);
+      await serve();
+      expect((await describeNative(settings, false)).problems).to.deep.equal([]);
+      said = { ...said, dataDirectory: '/elsewhere' };
+      const [problem] = (await describeNative(settings, false)).problems;
+      expect(problem).to.include({ code: 'participant-differs' });
+      expect(problem?.message).to.include('its data is /elsewhere');
+    });
+  }
+
+  it('is no problem while its operator has it in maintenance, for no operation of anybody [S119]', async () => {
+    await serving('node');
+    const held = { operation: '', quiesced: false, writingSuspended: false, journalRetained: false };
+    said = { ...said, held: { ...held, maintenance: true } } as Said;
+    await serve();
+    expect((await describeNative(settings, false)).problems).to.deep.equal([]);
+  });
+
+  it('has its backup taken from backups/ of its own, and from no other place [S21]', async () => {
+    await serving('realm-service');
+    const backUpDatabase = (file: string) => () => Promise.resolve({ file, definition: Buffer.from('{}') });
+    for (const [file, isTaken] of [
+      ['backups/20261120T120000123Z.json', true],
+      ['live/realm.json', false],
+      ['backups/../live/realm.json', false],
+    ] as const) {
+      participation = { ...participation, backUpDatabase: backUpDatabase(file) };
+      await serve();
+      const link = await connectParticipant({ target: settings.participant, timeoutMs: 5000 });
+      const request = { operation: file, checkpoint: 'c', epoch: 0, counter: 1 };
+      const taken = await link.backUpDatabase(request).then(
+        () => true,
+        () => false,
+      );
+      link.close();
+      server.forceShutdown();
+      expect(taken, file).to.equal(isTaken);
+    }
+  });
+
+  it('is captured with the state that it has at the mark, as it runs, or not at all [S121]', async () => {
+    for (const [version, outcome] of [
+      [7n, 'taken'],
+      [8n, 'state-changed'],
+    ] as const) {
+      await serving('state-keeper');
+      participation = {
+        ...participation,
+        rest: {
+          gate: new Gate(),
+          switchJournal: () => Promise.resolve({ file: '7', length: 0, content: undefined }),
+        },
+        saveKeeperState: () => ({ state: Buffer.from('{}'), version }),
+      };
+      await serve();
+      const artifacts = new MemorySink();
+      const capture = new StateCapture(
+        settings,
+        {
+          checkpoint: '20261120T120000.123Z_00000000_00000007_nightly',
+          maintenance: false,
+          leaseMs: () => 5000,
+          spoolDirectory: folder.path,
+          artifacts,
+          progress: () => undefined,
+          saveUndo: () => Promise.resolve(),
+        },
+        () => false,
+      );
+      try {
+        await capture.prepare();
+        await capture.arm();
+        await capture.freeze(token());
+        await capture.thaw(token(), () => undefined);
+        const got = await capture.collect().then(
+          () => 'taken',
+          (error: unknown) => (error instanceof StillpointError ? error.failure.code : String(error)),
+        );
+        expect(got).to.equal(outcome);
+        if (got === 'taken') expect(artifacts.files.get(STATE_FILE)?.bytes.toString()).to.equal('{}');
+      } finally {
+        await capture.close();
+        server.forceShutdown();
+      }
+    }
+  });
+
+  it('keeps the metadata where it is a node of the copyset that was defined first, whatever the names [S35]', async () => {
+    await serving('node');
+    await serve();
+    const members = ['a', 'b'].map((copyset) => ({ engine: 'native', copyset }));
+    expect(metadataCopyset({ copysets: ['b', 'a'], members } as unknown as GridManifest)).to.equal('b');
+  });
+
+  it('is started when its restored files are in place, for it reads them then and never again [S16] [S25]', async () => {
+    await serving('state-keeper');
+    participation = { ...participation, unfit: () => 'not yet' };
+    await serve();
+    const seen = join(folder.path, 'seen');
+    settings = {
+      ...settings,
+      run: { start: ['/bin/cp', join(settings.data, 'live/recovery'), seen], stop: ['/bin/true'] },
+    };
+    const restoration: Restoration = new NativeRestoration(settings, {
+      checkpoint: 'c',
+      source: { manifest: { artifacts: [] } as unknown as MemberManifest, read: () => stateOfCheckpoint() },
+      own: null,
+      follow: null,
+      progress: () => undefined,
+      signal: new AbortController().signal,
+    } satisfies RestoreContext);
+    await restoration.stage();
+    expect(existsSync(join(settings.data, 'live/recovery'))).to.equal(false);
+    await restoration.switchIn();
+    const code = await restoration.start().catch((error: StillpointError) => error.failure.code);
+    expect(code).to.equal('member-not-started');
+    expect(readFileSync(seen, 'utf8')).to.equal('the state of the checkpoint');
+    await restoration.finish();
+  });
+});
+
+async function* stateOfCheckpoint(): AsyncIterable<Uint8Array> {
+  yield Buffer.from('the state of the checkpoint');
+}

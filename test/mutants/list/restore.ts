@@ -1,0 +1,231 @@
+import { edit, type Mutant } from '../mutant.ts';
+
+const SAID = { file: 'engines/native/said.test.ts' } as const;
+const REALM_RESTORE = { file: 'coordinator/realm-restore.test.ts' } as const;
+const MAIN_JOB = {
+  file: 'e2e/reference/main-job.test.ts',
+  only: 'is captured while|comes back on other hosts|names the new places|goes on there',
+} as const;
+
+/** Nodes of these names come back without a row, and are filled by their copysets. */
+const emptyNodes = (names: string): Mutant['edits'] => [
+  edit(
+    'agent/engines/native/restoration',
+    "if (this.#settings.role === 'node') await stage.room",
+    `if (/${names}/.test(this.#settings.name)) await stage.directory(staged, 0o700);
+    else if (this.#settings.role === 'node') await stage.room`,
+  ),
+];
+
+/** What a restore promises. */
+export const RESTORE_MUTANTS: readonly Mutant[] = [
+  {
+    id: 'S5',
+    breaks: 'does not tell the realm where the data directories are now',
+    edits: [edit('coordinator/relocation', 'dataDirectory: to.dataDirectory,', "dataDirectory: '',")],
+    file: 'coordinator/realm-restore-plan.test.ts',
+  },
+  {
+    id: 'S4',
+    breaks: 'brings a node back empty where it had data before, on the same machine',
+    edits: [
+      edit(
+        'agent/engines/native/restoration',
+        "if (this.#settings.role === 'node') await stage.room",
+        `if (this.#settings.role === 'node' && (await isThere(live))) await stage.directory(staged, 0o700);
+    else if (this.#settings.role === 'node') await stage.room`,
+      ),
+    ],
+    file: 'e2e/reference/salvage.test.ts',
+    only: 'on the same machines',
+  },
+  {
+    id: 'S9',
+    breaks: 'is not blocked by one process that runs',
+    edits: [
+      edit(
+        'coordinator/restore',
+        'if (first === undefined) return;',
+        'if (first === undefined || running.length === 1) return;',
+      ),
+    ],
+    ...REALM_RESTORE,
+  },
+  {
+    id: 'S13',
+    breaks: 'does not look whether all manifests are those of the checkpoint before it stops the grid',
+    edits: [
+      edit(
+        'coordinator/restore-check',
+        'if (first === undefined) return;',
+        'if (damage.length >= 0 || first === undefined) return;',
+      ),
+    ],
+    file: 'e2e/reference/refusals.test.ts',
+    only: 'set of two checkpoints',
+  },
+  {
+    id: 'S63',
+    breaks: 'gives a restored server no journal to recover from',
+    edits: [
+      edit(
+        'agent/engines/postgres/restore/restoration',
+        "await stage.room(source, 'journal', join(staged, 'pg_wal'));",
+        "await stage.directory(join(staged, 'pg_wal'), 0o700);",
+      ),
+    ],
+    file: 'e2e/main-job.test.ts',
+    only: 'is captured while|comes back elsewhere|has rolled back',
+  },
+  {
+    id: 'S16',
+    breaks: 'starts a process before its restored files are in place',
+    edits: [
+      edit(
+        'agent/engines/native/restoration',
+        'if (record !== null) await switchDirectories(record);',
+        'if (record !== null) await isThere(record.checkpoint);',
+      ),
+    ],
+    ...SAID,
+  },
+  {
+    id: 'S17',
+    breaks: 'tells satellites too where the processes are',
+    edits: [
+      edit(
+        'coordinator/restore',
+        'await this.#each([relocation.tell], {',
+        "await this.#each(members.filter(({ role }) => role === 'realm-service'), {",
+      ),
+    ],
+    ...REALM_RESTORE,
+  },
+  {
+    id: 'S19',
+    breaks: 'takes one of several primary realm services for a satellite of another',
+    edits: [
+      edit(
+        'coordinator/restore-sources',
+        "own.primary || own.mark !== null || own.role === 'proxy'",
+        "((own.primary || own.mark !== null) && own.name !== 'r2') || own.role === 'proxy'",
+      ),
+    ],
+    file: 'coordinator/realm-restore-plan.test.ts',
+  },
+  {
+    id: 'S25',
+    breaks: 'gives a restored keeper no state to start from',
+    edits: [
+      edit(
+        'agent/engines/native/restoration',
+        "if (this.#settings.role === 'realm-service' && follow !== null) return;",
+        "if (this.#settings.role === 'state-keeper' || follow !== null) return;",
+      ),
+    ],
+    ...SAID,
+  },
+  {
+    id: 'S43',
+    breaks: 'starts proxies before what they need',
+    edits: [
+      edit(
+        'coordinator/restore-plan',
+        "['realm-service', 'state-keeper', 'node', 'proxy']",
+        "['proxy', 'realm-service', 'state-keeper', 'node']",
+      ),
+    ],
+    file: 'coordinator/realm-restore-plan.test.ts',
+  },
+  {
+    id: 'S6',
+    breaks: 'does not look whether a stopped realm is of another grid',
+    edits: [edit('coordinator/restore-plan', 'realm !== null && realm.grid !== grid', 'false')],
+    file: 'coordinator/realm-restore-plan.test.ts',
+  },
+  {
+    id: 'S7',
+    breaks: 'does not look what else is in the realm of a target that does not run',
+    edits: [
+      edit(
+        'coordinator/restore-plan',
+        'description.realm?.foreign ?? []',
+        '(description.running && description.realm?.foreign) || []',
+      ),
+    ],
+    file: 'coordinator/realm-restore-plan.test.ts',
+  },
+  {
+    id: 'S10',
+    breaks: 'leaves out what has no place in the target',
+    edits: [
+      edit(
+        'coordinator/restore-plan',
+        'const target = targetOf(member, targets, maps, manifest);',
+        `if (!targets.some(({ description }) => description.name === member.name)) continue;
+        const target = targetOf(member, targets, maps, manifest);`,
+      ),
+    ],
+    file: 'coordinator/restore-plan.test.ts',
+  },
+  {
+    id: 'S12',
+    breaks: 'believes in what a restored process came up with, without a look',
+    edits: [edit('agent/engines/native/restoration', 'missed.differs === null', 'true')],
+    file: 'engines/native/restored-content.test.ts',
+  },
+  {
+    id: 'S18',
+    breaks: 'does not tell the primary realm service where its satellites are now',
+    edits: [
+      edit(
+        'coordinator/relocation',
+        'processes: natives.map(',
+        'processes: natives.filter(({ follow }) => follow === null).map(',
+      ),
+    ],
+    ...MAIN_JOB,
+  },
+  {
+    id: 'S22',
+    breaks: "starts the realm service without its database's backup",
+    edits: [
+      edit(
+        'agent/engines/native/restoration',
+        "this.#settings.role === 'realm-service' && follow !== null",
+        "this.#settings.role === 'realm-service'",
+      ),
+    ],
+    ...MAIN_JOB,
+  },
+  {
+    id: 'S29',
+    breaks: 'brings keepers back with an identity and no state',
+    edits: [
+      edit(
+        'agent/engines/native/restoration',
+        "join(staged, 'recovery'), entry, source.read(STATE_FILE));",
+        `join(staged, 'recovery'), entry, withoutState(source.read(STATE_FILE)));
+    async function* withoutState(parts: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+      let text = '';
+      for await (const part of parts) text += Buffer.from(part).toString();
+      const state = JSON.parse(text) as { copysets?: object };
+      yield Buffer.from(JSON.stringify(state.copysets === undefined ? state : { ...state, copysets: {} }));
+    }`,
+      ),
+    ],
+    ...MAIN_JOB,
+  },
+  {
+    id: 'S40',
+    breaks: 'brings the second node of every copyset back empty',
+    edits: emptyNodes('^[ab]2$'),
+    ...MAIN_JOB,
+  },
+  {
+    id: 'S42',
+    breaks: 'brings one node back without its data',
+    edits: emptyNodes('^b2$'),
+    ...MAIN_JOB,
+  },
+];
