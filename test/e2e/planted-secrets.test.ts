@@ -113,12 +113,12 @@ describe('secrets that are planted', () => {
 
     // A restore whose servers find their port taken when it is decided, quotes the server; it is ended, and one succeeds.
     for (const { server } of grid.members) server.stop();
-    hooks.hold('staged');
+    hooks.hold('decided');
     const failing = grid.begin(['restore', 'good', '--yes', '--log-level', 'trace']);
-    await hooks.reachedBy(failing, 'staged', 'aa');
+    await hooks.reachedBy(failing, 'decided');
     const squatter = createServer((socket) => socket.destroy());
     await new Promise<void>((resolve) => squatter.listen(grid.member('aa').server.port, HOST, resolve));
-    hooks.release('staged');
+    hooks.release('decided');
     const failed = await failing.finished;
     said.push(failed);
     expect(failed.code, failed.stderr).to.equal(6);
