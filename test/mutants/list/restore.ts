@@ -45,8 +45,8 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         'coordinator/restore',
-        'if (first === undefined) return;',
-        'if (first === undefined || running.length === 1) return;',
+        'if (this.#wasRunning.size === 0) return;',
+        'if (this.#wasRunning.size <= 1) return;',
       ),
     ],
     ...REALM_RESTORE,
