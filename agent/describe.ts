@@ -27,7 +27,7 @@ export async function describeHost(
   claim: Pick<HostClaim<ClaimedWork>, 'frozenMembers' | 'unfinished'>,
 ): Promise<{ host: HostDescription; repositoryId: string }> {
   const highest = context.state.highestToken();
-  const [disk, repository, members, unfinished] = await Promise.all([
+  const [disk, repository, members, unfinished, lineage] = await Promise.all([
     statfs(context.state.path),
     context.repository(),
     Promise.all(
@@ -36,6 +36,7 @@ export async function describeHost(
       ),
     ),
     context.state.restoreRecords(),
+    context.state.lineage(),
   ]);
   const cut = new Set(unfinished.map((record) => record.member));
   const frozen = claim.frozenMembers();
@@ -49,6 +50,7 @@ export async function describeHost(
       highestEpoch: highest?.epoch ?? 0,
       highestCounter: highest?.counter ?? 0,
       stateFreeBytes: disk.bavail * disk.bsize,
+      lineage,
       members: members.map((member) => ({
         ...member,
         frozen: frozen.has(member.name),

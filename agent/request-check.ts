@@ -23,6 +23,7 @@ const MAX_NUMBER = 99_999_999;
 /** PostgreSQL's own bounds. */
 const MAX_GID_BYTES = 200;
 const MAX_NAME_BYTES = 63;
+const LINEAGE = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Throws `bad-message` with what is wrong. */
 export function checkRequest(request: AgentRequest): void {
@@ -40,6 +41,8 @@ export function checkRequest(request: AgentRequest): void {
       return request.checkpoints.forEach(checkCheckpoint);
     case 'raiseEpoch':
       return must('epoch', request.epoch <= MAX_NUMBER);
+    case 'joinLineage':
+      return must('lineage', LINEAGE.test(request.lineage));
     case 'member':
       must('member', NAME.test(request.member));
       return checkCommand(request.command);

@@ -197,6 +197,7 @@ class Session {
       case 'settle':
       case 'dropLocal':
       case 'raiseEpoch':
+      case 'joinLineage':
       case 'readLocal':
       case 'salvage':
       case 'restore':
@@ -270,6 +271,10 @@ class Session {
       case 'raiseEpoch':
         this.#mustHold();
         await raiseEpoch(this.#context.state, request.epoch);
+        return { type: 'done', id };
+      case 'joinLineage':
+        this.#mustHold();
+        await this.#context.state.saveLineage(request.lineage);
         return { type: 'done', id };
       case 'restore': {
         const restore = this.#operation?.work?.restore ?? null;

@@ -14,6 +14,7 @@ import type { Undo } from './engines/engine.ts';
  *
  *   token.json             the highest token ever recorded; older ones are refused
  *   repository.json        the repository that this host stores in: another in its place is refused
+ *   lineage.json           whose checkpoints those of this host's grid are
  *   spent.json             the freeze budget: what was spent in each minute of the last hour
  *   freezes/<member>.json  the freeze record: what must be undone on this member
  *   restores/<member>.json a restore that has not ended on this member
@@ -40,6 +41,8 @@ const restoreSchema = z.object({
 });
 
 const repositorySchema = z.object({ location: z.string().min(1), id: z.uuid() });
+
+const lineageSchema = z.object({ lineage: z.uuid() });
 
 interface FreezeRecord {
   readonly member: string;
@@ -75,6 +78,8 @@ export interface StateDirectory extends FreezeRecords {
   /** Read anew each time: a person may have removed the file to accept another repository. */
   knownRepository(): Promise<KnownRepository | null>;
   saveRepository(known: KnownRepository): Promise<void>;
+  lineage(): Promise<string | null>;
+  saveLineage(lineage: string): Promise<void>;
   restoreRecords(): Promise<RestoreRecord[]>;
   saveRestore(record: RestoreRecord): Promise<void>;
   clearRestore(member: string): Promise<void>;
@@ -128,6 +133,9 @@ export async function openStateDirectory(path: string): Promise<StateDirectory> 
     saveSpent: (spending) => writeJsonDurably(path, 'spent.json', spending),
     knownRepository: () => readJson<KnownRepository>(join(path, 'repository.json'), repositorySchema),
     saveRepository: (known) => writeJsonDurably(path, 'repository.json', known),
+    lineage: async () =>
+      (await readJson<{ lineage: string }>(join(path, 'lineage.json'), lineageSchema))?.lineage ?? null,
+    saveLineage: (lineage) => writeJsonDurably(path, 'lineage.json', { lineage }),
     ...freezes,
     restoreRecords: () => readRoom<RestoreRecord>(join(path, 'restores'), restoreSchema),
     saveRestore: (record) => writeJsonDurably(join(path, 'restores'), `${record.member}.json`, record),

@@ -30,6 +30,7 @@ const LOOK_MS = 60_000;
 /** An agent refuses a claim after a lease at the latest: until then it waits for what it is aborting. */
 const CLAIM_MARGIN_MS = 10_000;
 const LONG: Patience = { withinMs: null, untilCancelled: false };
+const ASK_TIMEOUT_MS = 5000;
 
 /** What a connection tells while an operation is under way. */
 export interface AgentEvents {
@@ -164,6 +165,11 @@ export class AgentConnection {
   /** From then on that host refuses tokens of a lower epoch. */
   async raiseEpoch(epoch: number): Promise<void> {
     await this.#request({ type: 'raiseEpoch', epoch }, { withinMs: LOOK_MS, untilCancelled: false });
+  }
+
+  /** From then on the checkpoints of that host's grid are of this lineage. */
+  async joinLineage(lineage: string): Promise<void> {
+    await this.#request({ type: 'joinLineage', lineage }, { withinMs: LOOK_MS, untilCancelled: false });
   }
 
   /** Walks the way of the freeze again and again, so that both sides have it compiled when members are held. */
@@ -303,6 +309,17 @@ export async function openAgents(
   if (failed === undefined) return connections;
   for (const connection of connections) connection.close();
   throw refused(failed.reason);
+}
+
+/** Every host as its agent describes it; all must answer. */
+export async function askHosts(gridFile: GridFile, signal: AbortSignal): Promise<HostDescription[]> {
+  const connections = await openAgents(gridFile, ASK_TIMEOUT_MS, signal);
+  try {
+    const described = await Promise.all(connections.map((connection) => connection.describe()));
+    return described.map(({ host }) => host);
+  } finally {
+    for (const connection of connections) connection.close();
+  }
 }
 
 /**

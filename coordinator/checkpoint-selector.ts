@@ -3,17 +3,20 @@ import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 import type { CatalogueEntry, Repository } from '../shared/repository/repository.ts';
 
 /**
- * The checkpoint that a person means: the full id, its name where only one has it, or `latest`, the newest
- * valid one. Entries that are no valid checkpoint are found by their full id only.
+ * The checkpoint that a person means: the full id, its name where only one of the lineage has it, or `latest`, the
+ * newest valid one of the lineage. Entries that are no valid checkpoint are found by their full id only.
  */
 export async function selectCheckpoint(
   repository: Repository,
   grid: string | null,
   selector: string,
+  lineageOf: (entries: readonly CatalogueEntry[]) => Promise<string | null>,
 ): Promise<CatalogueEntry> {
-  const entries = await entriesOfOneGrid(repository, grid);
-  const exact = entries.find((entry) => entry.checkpoint === selector);
+  const all = await entriesOfOneGrid(repository, grid);
+  const exact = all.find((entry) => entry.checkpoint === selector);
   if (exact !== undefined) return exact;
+  const lineage = await lineageOf(all);
+  const entries = all.filter(({ manifest }) => manifest === null || manifest.lineage === lineage);
   const valid = entries.filter((entry) => entry.state === 'valid');
   if (selector === 'latest') {
     const [newest] = valid;

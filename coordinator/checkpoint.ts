@@ -13,6 +13,7 @@ import { heeding, type Cancellation } from './cancellation.ts';
 import { highestKnown } from './checkpoint-number.ts';
 import { runCheckpoint } from './checkpoint-run.ts';
 import type { GridFile } from './grid-file.ts';
+import { lineageToCreate } from './lineage.ts';
 import { checkHosts, preflight, type PreflightReport } from './preflight.ts';
 import type { ProgressView } from './progress.ts';
 import type { CheckpointReport } from './reports.ts';
@@ -22,6 +23,8 @@ export interface CreateCheckpointInput {
   readonly name: string;
   /** Refuse clients' writes while the checkpoint is made. */
   readonly maintenance: boolean;
+  /** The lineage to go on in, where it is not that of the agents; true: the only one in the repository. */
+  readonly adopt?: string | true | undefined;
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
@@ -92,7 +95,7 @@ class CheckpointCreation {
       await claimAll([...this.#connections.values()], this.#operation, 'checkpoint', this.#leaseMs).catch(
         refusedInPreflight,
       );
-      const { report, epoch, counter, addressOf } = await heeding(
+      const { report, epoch, counter, lineage, addressOf } = await heeding(
         this.#input.cancellation.signal,
         this.#preflight(),
       );
@@ -106,7 +109,7 @@ class CheckpointCreation {
       try {
         await this.#sweep();
         await reach('accepted', 'coordinator');
-        const created = await this.#create(checkpoint, epoch, counter, report, addressOf);
+        const created = await this.#create({ checkpoint, lineage }, epoch, counter, report, addressOf);
         committed = true;
         return created;
       } finally {
@@ -123,6 +126,7 @@ class CheckpointCreation {
     report: PreflightReport;
     epoch: number;
     counter: number;
+    lineage: string;
     addressOf: Map<string, string>;
   }> {
     const { gridFile, cancellation } = this.#input;
@@ -144,7 +148,15 @@ class CheckpointCreation {
       repositoryFreeBytes: await repository.freeBytes(),
       hasEarlierCheckpoint: highest.counter > 0,
     });
+    const lineage = lineageToCreate({
+      hosts: described.map(({ host }) => host),
+      entries: await repository.list(gridFile.grid),
+      adopt: this.#input.adopt ?? null,
+    });
     cancellation.signal.throwIfAborted();
+    // Before the first checkpoint of it is committed, so that no crash leaves one that its own agents do not know.
+    const joining = connections.filter((_, index) => described[index]?.host.lineage !== lineage);
+    await Promise.all(joining.map((connection) => connection.joinLineage(lineage))).catch(refusedInPreflight);
     const known = highestKnown(
       highest,
       described.map(({ host }) => host),
@@ -153,16 +165,17 @@ class CheckpointCreation {
     described.forEach(({ host }, index) => {
       for (const member of host.members) addressOf.set(member.name, connections[index]?.address ?? '');
     });
-    return { report, epoch: known.epoch, counter: known.counter + 1, addressOf };
+    return { report, epoch: known.epoch, counter: known.counter + 1, lineage, addressOf };
   }
 
   async #create(
-    checkpoint: string,
+    identity: { readonly checkpoint: string; readonly lineage: string },
     epoch: number,
     counter: number,
     report: PreflightReport,
     addressOf: Map<string, string>,
   ): Promise<CheckpointReport> {
+    const { checkpoint } = identity;
     const { gridFile, cancellation, progress, log } = this.#input;
     let manifest: GridManifest | null = null;
     this.#rehearse();
@@ -206,7 +219,7 @@ class CheckpointCreation {
       log: log.child({ checkpoint }),
       reconnect: (address) => this.#reconnect(address),
       commit: async (proof) => {
-        manifest = gridManifest(gridFile, checkpoint, proof, report, performance.now() - this.#startedAt);
+        manifest = gridManifest(gridFile, identity, proof, report, performance.now() - this.#startedAt);
         await this.#repository.commit(manifest);
       },
     });
@@ -277,7 +290,7 @@ class CheckpointCreation {
 
 function gridManifest(
   gridFile: GridFile,
-  checkpoint: string,
+  { checkpoint, lineage }: { readonly checkpoint: string; readonly lineage: string },
   proof: CommitProof,
   report: PreflightReport,
   durationMs: number,
@@ -310,6 +323,7 @@ function gridManifest(
     format: 1,
     grid: gridFile.grid,
     checkpoint,
+    lineage,
     epoch: proof.token.epoch,
     counter: proof.token.counter,
     createdAt: new Date().toISOString(),

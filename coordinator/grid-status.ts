@@ -1,7 +1,9 @@
 import type { Logger } from '../shared/runtime/log.ts';
 import { failureOf, type Failure } from '../shared/domain/errors.ts';
 import type { HostDescription } from '../shared/domain/grid.ts';
+import { openRepository } from '../shared/repository/open.ts';
 import { AgentConnection, hostOf } from './agents.ts';
+import { damageOf } from './damaged-entries.ts';
 import type { GridFile } from './grid-file.ts';
 import { checkRealm } from './realm-preflight.ts';
 import type { DoctorReport, StatusReport } from './reports.ts';
@@ -79,10 +81,25 @@ export async function gridDoctor(input: GridLookInput): Promise<DoctorReport> {
     looked.map(({ result }) => result?.described.host ?? null),
   );
   findings.push(
+    ...(await repositoryProblems(input)).map((failure) => ({ level: 'problem' as const, failure })),
     ...realm.problems.map((failure) => ({ level: 'problem' as const, failure })),
     ...realm.warnings.map((message) => ({ level: 'warning' as const, failure: warningOf({ message }) })),
   );
   return { grid, findings, healthy: findings.every(({ level }) => level !== 'problem') };
+}
+
+/** Of the repository as it is seen from here. */
+async function repositoryProblems({ gridFile }: GridLookInput): Promise<readonly Failure[]> {
+  try {
+    const repository = await openRepository(gridFile.repository);
+    try {
+      return (await repository.list(gridFile.grid)).flatMap((entry) => damageOf(entry) ?? []);
+    } finally {
+      await repository.close();
+    }
+  } catch (error) {
+    return [failureOf(error, { code: 'repository-failed', hint: 'look at the repository' })];
+  }
 }
 
 async function eachAgent<T>(

@@ -4,7 +4,7 @@ import type { CatalogueEntry } from '../shared/repository/repository.ts';
 export interface KeepRule {
   /** So many of the newest; null where this is not asked. */
   readonly keep: number | null;
-  /** What is no older than this; null where this is not asked. */
+  /** What is no older than the newest valid one by more than this; null where this is not asked. */
   readonly keepWithinMs: number | null;
 }
 
@@ -24,29 +24,34 @@ export interface PrunePlan {
 
 /**
  * What a rule keeps and what it deletes. Pure. Order is by epoch and counter; the time in an id counts for
- * `keepWithinMs` alone. The newest valid checkpoint is always kept. What is not valid is neither kept nor
- * deleted: it takes no place from a valid one. A local copy stays with its checkpoint; one that the
- * repository has no valid checkpoint of is measured by the same rule, among all.
+ * `keepWithinMs` alone, and no clock does: ages count from the newest valid checkpoint, which is always kept. What is
+ * not valid is neither kept nor deleted: it takes no place from a valid one. What somebody reads now stays this time.
+ * A local copy stays with its checkpoint; one that the repository has no valid checkpoint of is measured by the same
+ * rule, among all.
  */
 export function planPrune(input: {
   readonly entries: readonly Pick<CatalogueEntry, 'checkpoint' | 'state'>[];
   readonly local: readonly LocalCopies[];
   readonly rule: KeepRule;
-  readonly now: number;
+  /** Checkpoints that running operations read. */
+  readonly read: readonly string[];
 }): PrunePlan {
-  const { entries, local, rule, now } = input;
+  const { entries, local, rule, read } = input;
   const valid = newestFirst(
     entries.filter(({ state }) => state === 'valid').map(({ checkpoint }) => checkpoint),
   );
-  const kept = keptOf(valid, rule, now);
+  const kept = keptOf(valid, rule, valid[0]);
   const everywhere = newestFirst([...valid, ...local.flatMap(({ checkpoints }) => checkpoints)]);
   const stays = new Set([
     ...kept,
-    ...keptOf(everywhere, rule, now).filter((checkpoint) => !valid.includes(checkpoint)),
+    ...read,
+    ...keptOf(everywhere, rule, valid[0] ?? everywhere[0]).filter(
+      (checkpoint) => !valid.includes(checkpoint),
+    ),
   ]);
   return {
-    deleted: valid.filter((checkpoint) => !kept.includes(checkpoint)).reverse(),
-    kept,
+    deleted: valid.filter((checkpoint) => !kept.includes(checkpoint) && !read.includes(checkpoint)).reverse(),
+    kept: valid.filter((checkpoint) => kept.includes(checkpoint) || read.includes(checkpoint)),
     local: local
       .map(({ host, checkpoints }) => ({
         host,
@@ -58,11 +63,15 @@ export function planPrune(input: {
   };
 }
 
-function keptOf(checkpoints: readonly string[], rule: KeepRule, now: number): string[] {
+function keptOf(checkpoints: readonly string[], rule: KeepRule, newest: string | undefined): string[] {
   return checkpoints.filter((checkpoint, index) => {
-    const age = now - (parseCheckpointId(checkpoint)?.at.getTime() ?? now);
+    const age = newest === undefined ? 0 : timeOf(newest) - timeOf(checkpoint);
     return index < Math.max(1, rule.keep ?? 0) || (rule.keepWithinMs !== null && age <= rule.keepWithinMs);
   });
+}
+
+function timeOf(checkpoint: string): number {
+  return parseCheckpointId(checkpoint)?.at.getTime() ?? 0;
 }
 
 /** Each once. What is not named as a checkpoint is not ours. */

@@ -4,9 +4,12 @@ import type { CatalogueEntry, Repository } from '../shared/repository/repository
 import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents, refused } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { GridFile } from './grid-file.ts';
+import { checkReadable } from './damaged-entries.ts';
+import { entriesOfLineage, lineageToPrune } from './lineage.ts';
 import { checkBelonging } from './preflight.ts';
 import type { ProgressView } from './progress.ts';
 import { planPrune, type KeepRule, type LocalCopies, type PrunePlan } from './prune-plan.ts';
+import { checkTimes } from './prune-times.ts';
 import type { PruneReport } from './reports.ts';
 
 export interface PruneInput {
@@ -16,6 +19,10 @@ export interface PruneInput {
   /** Whose hosts lose their copies too; null: the repository alone. */
   readonly gridFile: GridFile | null;
   readonly rule: KeepRule;
+  /** The lineage that is meant, by its beginning; null: that of the hosts, or the only one. */
+  readonly lineage: string | null;
+  /** The times of the checkpoints are right, whatever they look like. */
+  readonly acceptTimes: boolean;
   readonly dryRun: boolean;
   /** Rejects where the plan is not to be carried out. Not called where there is nothing to do. */
   readonly confirm: (plan: PrunePlan) => Promise<void>;
@@ -32,7 +39,7 @@ const REFRESH_MS = 30_000;
  */
 export async function pruneCheckpoints(input: PruneInput): Promise<PruneReport> {
   const { gridFile, cancellation } = input;
-  if (gridFile === null) return prune(input, [], 0);
+  if (gridFile === null) return prune(input, null, 0);
   const leaseMs = gridFile.leaseSeconds * 1000;
   const connections = await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal);
   const alive = keepAlive(() => connections, leaseMs);
@@ -46,6 +53,7 @@ export async function pruneCheckpoints(input: PruneInput): Promise<PruneReport> 
 
 interface Agent extends LocalCopies {
   readonly connection: AgentConnection;
+  readonly lineage: string | null;
 }
 
 async function lookAt(
@@ -59,22 +67,62 @@ async function lookAt(
   return hosts.map(({ connection, host }) => ({
     connection,
     host: host.host,
+    lineage: host.lineage,
     checkpoints: host.members.flatMap(({ localCheckpoints }) => localCheckpoints),
   }));
 }
 
-async function prune(input: PruneInput, agents: readonly Agent[], leaseMs: number): Promise<PruneReport> {
-  const { entries, rule, cancellation } = input;
-  const plan = planPrune({ entries, local: agents, rule, now: Date.now() });
-  if (input.dryRun || (plan.deleted.length === 0 && plan.local.length === 0))
-    return { ...plan, removedBytes: 0 };
+async function prune(
+  input: PruneInput,
+  hosts: readonly Agent[] | null,
+  leaseMs: number,
+): Promise<PruneReport> {
+  const { repository, cancellation } = input;
+  const agents = hosts ?? [];
+  const { plan, busy } = await planFor(input, hosts);
+  if (input.dryRun || (plan.deleted.length === 0 && plan.local.length === 0)) {
+    // Also where nothing is to be deleted: what keeps the garbage of all others is said.
+    for (const entry of input.dryRun ? [] : input.entries) checkReadable(entry);
+    return { ...plan, busy, removedBytes: 0 };
+  }
   await input.confirm(plan);
   cancellation.signal.throwIfAborted();
   // A checkpoint that is being made or restored is left alone.
   const connections = agents.map(({ connection }) => connection);
   await claimAll(connections, crypto.randomUUID(), 'checkpoint', leaseMs).catch(refusedHere);
   await dropLocal(plan, agents);
-  return { ...plan, removedBytes: await deleteAll(input, plan.deleted) };
+  const { removedBytes, read } = await deleteAll(input, plan.deleted);
+  const deleted = plan.deleted.filter((checkpoint) => !read.includes(checkpoint));
+  const grid = input.entries[0]?.grid;
+  const readers = read.length === 0 || grid === undefined ? [] : await repository.readers(grid);
+  return {
+    ...plan,
+    deleted,
+    busy: [...busy, ...readers.filter(({ checkpoint }) => read.includes(checkpoint))],
+    removedBytes,
+  };
+}
+
+/** Of the one lineage that is meant. Local copies of what another lineage has in the repository are not counted. */
+async function planFor(
+  input: PruneInput,
+  agents: readonly Agent[] | null,
+): Promise<{ plan: PrunePlan; busy: PruneReport['busy'] }> {
+  const { repository, entries, rule } = input;
+  const lineage = lineageToPrune({ hosts: agents, entries, named: input.lineage });
+  const own = entriesOfLineage(entries, lineage);
+  const others = new Set(entries.filter((entry) => !own.includes(entry)).map(({ checkpoint }) => checkpoint));
+  const valid = own.filter(({ state }) => state === 'valid').map(({ checkpoint }) => checkpoint);
+  if (rule.keepWithinMs !== null && !input.acceptTimes) checkTimes(valid, await repository.now());
+  const grid = entries[0]?.grid;
+  const readers = grid === undefined ? [] : await repository.readers(grid);
+  const local = (agents ?? []).map(({ host, checkpoints }) => ({
+    host,
+    checkpoints: checkpoints.filter((checkpoint) => !others.has(checkpoint)),
+  }));
+  const plan = planPrune({ entries: own, local, rule, read: readers.map(({ checkpoint }) => checkpoint) });
+  const unread = planPrune({ entries: own, local, rule, read: [] });
+  return { plan, busy: readers.filter(({ checkpoint }) => unread.deleted.includes(checkpoint)) };
 }
 
 async function dropLocal(plan: PrunePlan, agents: readonly Agent[]): Promise<void> {
@@ -95,9 +143,10 @@ async function dropLocal(plan: PrunePlan, agents: readonly Agent[]): Promise<voi
 async function deleteAll(
   { repository, entries, cancellation, progress }: PruneInput,
   checkpoints: readonly string[],
-): Promise<number> {
+): Promise<{ removedBytes: number; read: readonly string[] }> {
   const grid = entries[0]?.grid;
-  if (grid === undefined || checkpoints.length === 0) return 0;
+  const read: string[] = [];
+  if (grid === undefined || checkpoints.length === 0) return { removedBytes: 0, read };
   const holder = `prune ${hostname()} pid ${process.pid}`;
   const lease = await repository.beginOperation({ grid, id: crypto.randomUUID(), holder });
   const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), REFRESH_MS);
@@ -105,14 +154,21 @@ async function deleteAll(
     for (const checkpoint of checkpoints) {
       cancellation.signal.throwIfAborted();
       progress.phase(null, 'delete', checkpoint);
-      await repository.deleteCheckpoint(grid, checkpoint);
+      await repository.deleteCheckpoint(grid, checkpoint).catch((error: unknown) => {
+        if (!isBusy(error)) throw error;
+        read.push(checkpoint);
+      });
     }
   } finally {
     clearInterval(refreshing);
     await lease.end();
   }
   progress.phase(null, 'collect garbage');
-  return (await repository.collectGarbage(grid)).removedBytes;
+  return { removedBytes: (await repository.collectGarbage(grid)).removedBytes, read };
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof StillpointError && error.failure.code === 'repository-busy';
 }
 
 function refusedHere(error: unknown): never {

@@ -80,6 +80,8 @@ export interface PruneReport {
   readonly deleted: readonly string[];
   readonly kept: readonly string[];
   readonly removedBytes: number;
+  /** Not deleted this time: a running operation reads it. */
+  readonly busy: readonly { readonly checkpoint: string; readonly holder: string }[];
   /** Copies removed on hosts. */
   readonly local: readonly { readonly host: string; readonly checkpoints: readonly string[] }[];
 }

@@ -15,6 +15,7 @@ import type { Logger } from '../shared/runtime/log.ts';
 import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents, refused } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { GridFile } from './grid-file.ts';
+import { joinLineage, lineageAfterRestore } from './lineage.ts';
 import { openRestored } from './open-restored.ts';
 import { committedElsewhere, preparedReport } from './prepared-decisions.ts';
 import type { ProgressView } from './progress.ts';
@@ -268,6 +269,8 @@ class GridRestore {
     }
     await reach('decided', 'coordinator');
     this.#enterFinally('start');
+    const lineage = lineageAfterRestore(this.#input.manifest, plan.members);
+    for (const warning of await joinLineage([...this.#connections.values()], lineage)) this.#warn(warning);
     const waves = startWaves(plan.members);
     const step = (member: PlannedMember, what: RestoreStep): Promise<RestoreStepResult> =>
       cancellable(this.#step(member, what), this.#input.cancellation.second);

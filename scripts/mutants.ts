@@ -55,6 +55,12 @@ async function run(
   { isTrusted, isJson }: { isTrusted: boolean; isJson: boolean },
 ): Promise<boolean> {
   const workspace = new Workspace();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      workspace.remove();
+      process.exit(4);
+    });
+  }
   const counts = { killed: 0, survived: 0, misfit: 0 };
   const whole = new Map<string, readonly string[]>();
   try {

@@ -1,13 +1,17 @@
 import type { Command } from 'commander';
 import { parseCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
+import type { HostDescription } from '../../shared/domain/grid.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
 import type { CatalogueEntry } from '../../shared/repository/repository.ts';
+import { askHosts } from '../agents.ts';
 import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
+import { damageOf } from '../damaged-entries.ts';
+import { LINEAGE_HELP, lineageToSelect, SHOWN } from '../lineage.ts';
 import { table } from '../output.ts';
 import { inMegabytes } from '../progress.ts';
-import { withSession } from '../session.ts';
+import { type Session, withSession } from '../session.ts';
 
 /** The commands that read and change the repository alone; no agent is asked, no grid need live. */
 export function registerCatalogue(checkpoint: Command): Command[] {
@@ -19,6 +23,22 @@ export function registerCatalogue(checkpoint: Command): Command[] {
   ];
 }
 
+interface SelectOptions {
+  readonly lineage?: string;
+}
+
+/** With a grid file its hosts are asked, where the repository alone does not tell. */
+function lineageFor(
+  { gridFile, repositoryLocation, cancellation }: Session,
+  options: SelectOptions,
+): (entries: readonly CatalogueEntry[]) => Promise<string | null> {
+  return async (entries) => {
+    const { grid } = await repositoryLocation();
+    const ask = async (): Promise<HostDescription[]> => askHosts(await gridFile(), cancellation.signal);
+    return lineageToSelect({ entries, named: options.lineage ?? null, ask: grid === null ? null : ask });
+  };
+}
+
 function registerList(checkpoint: Command): Command {
   return checkpoint
     .command('list')
@@ -28,7 +48,14 @@ function registerList(checkpoint: Command): Command {
       withSession(command, async ({ repository: open, printer }) => {
         const { repository, grid } = await open();
         const entries = await repository.list(grid ?? undefined);
-        printer.result({ checkpoints: entries.map(listed) }, listInWords(entries));
+        const problems = entries.flatMap((one) => damageOf(one) ?? []);
+        printer.result(
+          { checkpoints: entries.map(listed), ...(problems.length > 0 && { problems }) },
+          [
+            listInWords(entries),
+            ...problems.map(({ message, hint }) => `problem: ${message}\n  hint: ${hint}`),
+          ].join('\n'),
+        );
       }),
     );
 }
@@ -38,10 +65,12 @@ function registerDescribe(checkpoint: Command): Command {
     .command('describe <id>')
     .description('everything that is recorded of one checkpoint (ID, NAME or latest)')
     .addHelpText('after', '\nExample: stillpoint checkpoint describe latest --repository /srv/stillpoint')
-    .action((id: string, _options: unknown, command: Command) =>
-      withSession(command, async ({ repository: open, printer }) => {
+    .option('--lineage <lineage>', LINEAGE_HELP)
+    .action((id: string, options: SelectOptions, command: Command) =>
+      withSession(command, async (session) => {
+        const { repository: open, printer } = session;
         const { repository, grid } = await open();
-        const entry = await selectCheckpoint(repository, grid, id);
+        const entry = await selectCheckpoint(repository, grid, id, lineageFor(session, options));
         const manifest = entry.manifest ?? (await repository.readCheckpoint(entry.grid, entry.checkpoint));
         printer.result(
           { ...manifest, state: entry.state, ...(entry.cause !== null && { cause: entry.cause }) },
@@ -56,10 +85,12 @@ function registerVerify(checkpoint: Command): Command {
     .command('verify <id>')
     .description('re-read every byte of a checkpoint and name each damaged file')
     .addHelpText('after', '\nExample: stillpoint checkpoint verify latest --repository /srv/stillpoint')
-    .action((id: string, _options: unknown, command: Command) =>
-      withSession(command, async ({ repository: open, printer, progress }) => {
+    .option('--lineage <lineage>', LINEAGE_HELP)
+    .action((id: string, options: SelectOptions, command: Command) =>
+      withSession(command, async (session) => {
+        const { repository: open, printer, progress } = session;
         const { repository, grid } = await open();
-        const entry = await selectCheckpoint(repository, grid, id);
+        const entry = await selectCheckpoint(repository, grid, id, lineageFor(session, options));
         if (entry.state === 'uncommitted' || entry.state === 'deleting') throw notValid(entry);
         progress.phase(null, 'verify', entry.checkpoint);
         const damage = await repository.verify(entry.grid, entry.checkpoint, (done, total) =>
@@ -96,10 +127,12 @@ function registerDelete(checkpoint: Command): Command {
       'after',
       '\nExample: stillpoint checkpoint delete nightly --yes --repository /srv/stillpoint',
     )
-    .action((id: string, options: { yes?: boolean }, command: Command) =>
-      withSession(command, async ({ repository: open, printer }) => {
+    .option('--lineage <lineage>', LINEAGE_HELP)
+    .action((id: string, options: SelectOptions & { yes?: boolean }, command: Command) =>
+      withSession(command, async (session) => {
+        const { repository: open, printer } = session;
         const { repository, grid } = await open();
-        const entry = await selectCheckpoint(repository, grid, id);
+        const entry = await selectCheckpoint(repository, grid, id, lineageFor(session, options));
         await confirm(`delete checkpoint ${entry.checkpoint} for good`, { yes: options.yes ?? false });
         const { removedBytes } = await repository.deleteCheckpoint(entry.grid, entry.checkpoint);
         printer.result(
@@ -123,6 +156,7 @@ function listed(entry: CatalogueEntry): object {
     state: entry.state,
     ...(entry.cause !== null && { cause: entry.cause }),
     ...(manifest !== null && {
+      lineage: manifest.lineage,
       windowMs: manifest.windowMs,
       durationMs: manifest.durationMs,
       sizeBytes: manifest.sizeBytes,
@@ -139,11 +173,12 @@ function listInWords(entries: readonly CatalogueEntry[]): string {
   const rows = entries.map(({ checkpoint, state, manifest, cause }) => [
     checkpoint,
     state,
+    manifest?.lineage.slice(0, SHOWN) ?? '',
     manifest === null ? '' : inMegabytes(manifest.sizeBytes),
     manifest === null ? '' : `${manifest.windowMs.toFixed(1)} ms`,
     cause ?? '',
   ]);
-  return table([['CHECKPOINT', 'STATE', 'SIZE', 'FROZEN', ''], ...rows]);
+  return table([['CHECKPOINT', 'STATE', 'LINEAGE', 'SIZE', 'FROZEN', ''], ...rows]);
 }
 
 function describeInWords(manifest: GridManifest, entry: CatalogueEntry): string {
@@ -159,7 +194,7 @@ function describeInWords(manifest: GridManifest, entry: CatalogueEntry): string 
   ]);
   return [
     `${manifest.checkpoint}: ${entry.state}${entry.cause === null ? '' : ` (${entry.cause})`}`,
-    `  grid ${manifest.grid}, epoch ${manifest.epoch}, counter ${manifest.counter}, attempt ${manifest.token.attempt}, ${manifest.createdAt}`,
+    `  grid ${manifest.grid}, lineage ${manifest.lineage}, epoch ${manifest.epoch}, counter ${manifest.counter}, attempt ${manifest.token.attempt}, ${manifest.createdAt}`,
     `  frozen for ${manifest.windowMs.toFixed(2)} ms; ${inMegabytes(manifest.sizeBytes)}, ${inMegabytes(manifest.storedBytes)} of it new`,
     table([['  MEMBER', 'HOST', 'ROLE', 'ENGINE', 'COPYSET', 'JOURNAL ENDS WITH', 'AT', 'SIZE'], ...rows]),
     ...manifest.absent.map((member) => `  absent: ${member} was down`),

@@ -5,6 +5,11 @@ import { inMegabytes } from '../progress.ts';
 import type { CheckpointReport } from '../reports.ts';
 import { withSession } from '../session.ts';
 
+interface CreateOptions {
+  readonly maintenance?: boolean;
+  readonly adopt?: string | true;
+}
+
 export function registerCheckpointCreate(checkpoint: Command): Command {
   return checkpoint
     .command('create <name>')
@@ -13,8 +18,12 @@ export function registerCheckpointCreate(checkpoint: Command): Command {
       '--maintenance',
       "refuse clients' writes while the checkpoint is made; they are always allowed again",
     )
+    .option(
+      '--adopt [lineage]',
+      'go on in a lineage of the repository that is not that of the hosts; it may be left out where there is one',
+    )
     .addHelpText('after', '\nExample: stillpoint checkpoint create nightly --grid /etc/stillpoint/grid.yaml')
-    .action((name: string, { maintenance = false }: { maintenance?: boolean }, command: Command) =>
+    .action((name: string, { maintenance = false, adopt }: CreateOptions, command: Command) =>
       withSession(
         command,
         async ({ gridFile, cancellation, progress, log, printer }) => {
@@ -22,6 +31,7 @@ export function registerCheckpointCreate(checkpoint: Command): Command {
             gridFile: await gridFile(),
             name,
             maintenance,
+            adopt,
             cancellation,
             progress,
             log,

@@ -2,6 +2,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import { entriesOfOneGrid } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
+import { LINEAGE_HELP } from '../lineage.ts';
 import { inMegabytes } from '../progress.ts';
 import { pruneCheckpoints } from '../prune.ts';
 import type { PruneReport } from '../reports.ts';
@@ -11,6 +12,8 @@ interface PruneOptions {
   readonly keep?: number;
   readonly keepWithin?: number;
   readonly dryRun?: boolean;
+  readonly lineage?: string;
+  readonly acceptTimes?: boolean;
   readonly yes?: boolean;
 }
 
@@ -19,7 +22,13 @@ export function registerPrune(checkpoint: Command): Command {
     .command('prune')
     .description('delete the valid checkpoints that a rule does not keep; never the newest')
     .option('--keep <n>', 'keep so many of the newest', parseKeep)
-    .option('--keep-within <duration>', 'keep what is no older: 12h, 30d or 8w', parseDuration)
+    .option(
+      '--keep-within <duration>',
+      'keep what is no older than the newest by more than: 12h, 30d or 8w',
+      parseDuration,
+    )
+    .option('--lineage <lineage>', LINEAGE_HELP)
+    .option('--accept-times', 'count ages although the times of the checkpoints leap')
     .option('--dry-run', 'print what would be deleted and change nothing')
     .option('--yes', 'do not ask')
     .addHelpText(
@@ -28,7 +37,14 @@ export function registerPrune(checkpoint: Command): Command {
         '\n\nExample: stillpoint checkpoint prune --keep 7 --keep-within 30d --yes --grid /etc/stillpoint/grid.yaml',
     )
     .action((options: PruneOptions, command: Command) => {
-      const { keep = null, keepWithin = null, dryRun = false, yes = false } = options;
+      const {
+        keep = null,
+        keepWithin = null,
+        dryRun = false,
+        yes = false,
+        lineage = null,
+        acceptTimes = false,
+      } = options;
       return withSession(
         command,
         async ({ repository: open, gridFile, cancellation, progress, printer }) => {
@@ -38,6 +54,8 @@ export function registerPrune(checkpoint: Command): Command {
             repository,
             entries: await entriesOfOneGrid(repository, grid),
             gridFile: grid === null ? null : await gridFile(),
+            lineage,
+            acceptTimes,
             rule: { keep, keepWithinMs: keepWithin },
             dryRun,
             confirm: ({ deleted }) =>
@@ -74,7 +92,10 @@ function inWords(report: PruneReport, dryRun: boolean): string {
     ...report.local.map(
       ({ host, checkpoints }) => `${host}: copies ${would}removed: ${checkpoints.join(', ')}`,
     ),
-    ...report.kept.map((checkpoint) => `${checkpoint}: kept`),
+    ...report.busy.map(({ checkpoint, holder }) => `${checkpoint}: kept for now, ${holder} reads it`),
+    ...report.kept
+      .filter((one) => !report.busy.some(({ checkpoint }) => checkpoint === one))
+      .map((checkpoint) => `${checkpoint}: kept`),
     dryRun
       ? 'nothing was changed'
       : `${report.deleted.length} deleted, ${report.kept.length} kept, ${inMegabytes(report.removedBytes)} freed`,

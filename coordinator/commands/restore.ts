@@ -1,6 +1,8 @@
 import { InvalidArgumentError, type Command } from 'commander';
+import { askHosts } from '../agents.ts';
 import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
+import { LINEAGE_HELP, lineageToSelect } from '../lineage.ts';
 import { table } from '../output.ts';
 import { inMegabytes } from '../progress.ts';
 import type { RestoreReport } from '../reports.ts';
@@ -9,6 +11,7 @@ import { restoreGrid } from '../restore.ts';
 import { withSession } from '../session.ts';
 
 interface RestoreOptions {
+  readonly lineage?: string;
   readonly map: ReadonlyMap<string, string>;
   readonly stop?: boolean;
   readonly dryRun?: boolean;
@@ -26,6 +29,7 @@ export function registerRestore(program: Command): Command {
       collectMap,
       new Map<string, string>(),
     )
+    .option('--lineage <lineage>', LINEAGE_HELP)
     .option('--stop', 'stop the processes of the target grid first')
     .option('--dry-run', 'print the plan and change nothing')
     .option('--yes', 'do not ask')
@@ -46,7 +50,13 @@ export function registerRestore(program: Command): Command {
         async ({ gridFile: load, cancellation, progress, log, printer, repository: open }) => {
           const gridFile = await load();
           const { repository } = await open();
-          const entry = await selectCheckpoint(repository, gridFile.grid, id ?? '');
+          const entry = await selectCheckpoint(repository, gridFile.grid, id ?? '', (entries) =>
+            lineageToSelect({
+              entries,
+              named: options.lineage ?? null,
+              ask: () => askHosts(gridFile, cancellation.signal),
+            }),
+          );
           if (entry.state !== 'valid' || entry.manifest === null) throw notValid(entry);
           const dryRun = options.dryRun ?? false;
           if (!dryRun)

@@ -101,6 +101,8 @@ export interface HostDescription {
   readonly highestCounter: number;
   /** Free bytes where this agent keeps its state (the journal spool). */
   readonly stateFreeBytes: number;
+  /** Which grid of this name it belongs to; null where it has neither made nor restored a checkpoint. */
+  readonly lineage: string | null;
   readonly members: readonly MemberDescription[];
 }
 

@@ -80,6 +80,8 @@ export interface GridManifest {
   readonly format: 1;
   readonly grid: string;
   readonly checkpoint: string;
+  /** Which grid of this name: a copy restored elsewhere has a lineage of its own. */
+  readonly lineage: string;
   readonly epoch: number;
   readonly counter: number;
   /** ISO 8601 UTC. For people; order is by epoch and counter. */

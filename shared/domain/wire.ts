@@ -55,6 +55,8 @@ export type AgentRequest =
     }
   /** Tokens of a lower epoch are refused from now on. */
   | { readonly type: 'raiseEpoch'; readonly id: number; readonly epoch: number }
+  /** The checkpoints of this host's grid are of this lineage from now on. */
+  | { readonly type: 'joinLineage'; readonly id: number; readonly lineage: string }
   | { readonly type: 'member'; readonly member: string; readonly command: MemberCommand }
   | { readonly type: 'restore'; readonly id: number; readonly member: string; readonly step: RestoreStep };
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { statfs } from 'node:fs/promises';
+import { stat, statfs } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { EXIT, StillpointError } from '../domain/errors.ts';
@@ -95,11 +95,21 @@ class DirectoryRepository implements Repository {
   }
 
   async probe(): Promise<void> {
+    await this.now();
+  }
+
+  async now(): Promise<number> {
     await this.recognise();
     // Named as a temporary file, so that what a killed process leaves of it is swept.
     const path = join(this.location, `${TEMPORARY_PREFIX}probe-${randomUUID()}`);
     await createExclusively(path, new Uint8Array(PROBE_BYTES), false);
-    await removeDurably(path);
+    try {
+      return (await stat(path)).mtimeMs;
+    } catch (error) {
+      throw readError(error, path);
+    } finally {
+      await removeDurably(path);
+    }
   }
 
   async beginOperation(operation: OperationStart): Promise<OperationLease> {

@@ -117,6 +117,7 @@ const gridManifestSchema = z.object({
   format: z.literal(1),
   grid: z.string(),
   checkpoint: z.string(),
+  lineage: z.uuid(),
   epoch: count,
   counter: count,
   createdAt: z.string(),

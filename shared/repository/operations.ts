@@ -138,7 +138,8 @@ export async function readersOf(
   for (const name of await namesOf(layout.operations(grid))) {
     if (kindOf(name) !== 'operation') continue;
     const found = await look(join(layout.operations(grid), name));
-    if (found?.checkpoint != null) readers.push({ checkpoint: found.checkpoint, holder: found.holder });
+    const { checkpoint = null, holder = '' } = found ?? {};
+    if (checkpoint !== null) readers.push({ checkpoint, holder });
   }
   return readers;
 }

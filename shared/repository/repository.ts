@@ -26,6 +26,8 @@ export interface Repository {
   freeBytes(): Promise<number>;
   /** Writes and removes a small file, so that a read-only or full repository is known in preflight. */
   probe(): Promise<void>;
+  /** What time it is where the repository is stored, by a small file that is written and removed. */
+  now(): Promise<number>;
 
   /**
    * Announces a running operation: garbage collection keeps off until it ends or is long silent. Nobody deletes the

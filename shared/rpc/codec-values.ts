@@ -190,10 +190,16 @@ export function toHost(value: wire.HostDescription | undefined): HostDescription
     highestEpoch: host.highestEpoch,
     highestCounter: host.highestCounter,
     stateFreeBytes: toCount(host.stateFreeBytes),
+    lineage: host.lineage ?? null,
     members: host.members.map(toMember),
   };
 }
 
 export function fromHost(host: HostDescription): wire.HostDescription {
-  return { ...host, stateFreeBytes: fromCount(host.stateFreeBytes), members: host.members.map(fromMember) };
+  return {
+    ...host,
+    stateFreeBytes: fromCount(host.stateFreeBytes),
+    lineage: host.lineage ?? undefined,
+    members: host.members.map(fromMember),
+  };
 }

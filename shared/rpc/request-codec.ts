@@ -41,6 +41,8 @@ export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
     }
     case 'raiseEpoch':
       return message({ $case: 'raiseEpoch', value: { id: request.id, epoch: request.epoch } });
+    case 'joinLineage':
+      return message({ $case: 'joinLineage', value: { id: request.id, lineage: request.lineage } });
     case 'member':
       return message({
         $case: 'memberCommand',
@@ -95,6 +97,8 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
       return { type: 'salvage', id: value.id, checkpoint: value.checkpoint, metadata: value.metadata };
     case 'raiseEpoch':
       return { type: 'raiseEpoch', id: value.id, epoch: value.epoch };
+    case 'joinLineage':
+      return { type: 'joinLineage', id: value.id, lineage: value.lineage };
     case 'memberCommand':
       return { type: 'member', member: value.member, command: decodeCommand(value.command) };
     case 'restoreRequest':

@@ -1,4 +1,5 @@
 import type { HostDescription, MemberDescription } from '../../shared/domain/grid.ts';
+import { LINEAGE } from '../repository/samples.ts';
 import type { GridManifest, GridManifestMember } from '../../shared/domain/manifest.ts';
 
 /** A healthy member, as an agent would describe it; tests change what they are about. */
@@ -39,6 +40,7 @@ export function describedHost(host: string, members: readonly MemberDescription[
     highestEpoch: 0,
     highestCounter: 0,
     stateFreeBytes: 1e9,
+    lineage: LINEAGE,
     members,
   };
 }
@@ -50,6 +52,7 @@ export function manifestOf(
   return {
     format: 1,
     grid: 'orders',
+    lineage: LINEAGE,
     checkpoint: '20261120T120000.123Z_00000000_00000007_nightly',
     epoch: 0,
     counter: 7,

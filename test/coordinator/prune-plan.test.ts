@@ -22,7 +22,7 @@ function plan(input: Partial<Omit<Input, 'rule'>> & { rule: Partial<KeepRule> })
   return planPrune({
     entries: FOUR,
     local: [],
-    now: NOW,
+    read: [],
     ...input,
     rule: { keep: null, keepWithinMs: null, ...input.rule },
   });
@@ -35,9 +35,14 @@ describe('what prune deletes', () => {
     'is what is older': [{ rule: { keepWithinMs: 2 * DAY } }, [id(7)]],
     'is what neither of two rules keeps': [{ rule: { keep: 1, keepWithinMs: DAY } }, [id(7), id(8)]],
     'is never the newest, however old': [
-      { rule: { keepWithinMs: DAY }, entries: valid(id(4), id(3)) },
+      { rule: { keepWithinMs: DAY / 2 }, entries: valid(id(4), id(3)) },
       [id(3)],
     ],
+    'is counted from the newest, whatever a clock says': [
+      { rule: { keepWithinMs: DAY }, entries: valid(id(4), id(3), id(2)) },
+      [id(2)],
+    ],
+    'is nothing that somebody reads': [{ rule: { keep: 1 }, read: [id(8)] }, [id(7), id(9)]],
     'is never the newest, whatever is newer and not valid': [
       {
         rule: { keep: 1 },
@@ -94,9 +99,16 @@ describe('what prune deletes', () => {
     });
   }
 
+  it('on hosts: copies of what somebody reads stay', () => {
+    const local = [{ host: 'alpha', checkpoints: [id(8), id(7)] }];
+    expect(plan({ rule: { keep: 1 }, local, read: [id(7)] }).local).to.deep.equal([
+      { host: 'alpha', checkpoints: [id(8)] },
+    ]);
+  });
+
   it('on hosts: the newest copy stays where the repository has nothing', () => {
     const local = [{ host: 'alpha', checkpoints: [id(3), id(4)] }];
-    const made = plan({ rule: { keepWithinMs: DAY }, entries: [], local });
+    const made = plan({ rule: { keepWithinMs: DAY / 2 }, entries: [], local });
     expect(made.local).to.deep.equal([{ host: 'alpha', checkpoints: [id(3)] }]);
   });
 
@@ -134,6 +146,10 @@ describe('what prune deletes', () => {
     })
     .filter(({ keep, keepWithinMs }) => keep !== null || keepWithinMs !== null);
 
+  function timeOf(one = ''): number {
+    return parseCheckpointId(one)?.at.getTime() ?? 0;
+  }
+
   function numberOf(one: string): number {
     const { epoch = 0, counter = 0 } = parseCheckpointId(one) ?? {};
     return epoch * 1000 + counter;
@@ -142,14 +158,14 @@ describe('what prune deletes', () => {
   it('is never the newest valid one, nor anything that is not valid, nor what a rule keeps', () => {
     fc.assert(
       fc.property(entries, local, rule, (all, copies, keeping) => {
-        const made = planPrune({ entries: all, local: copies, rule: keeping, now: NOW });
+        const made = planPrune({ entries: all, local: copies, rule: keeping, read: [] });
         const present = all.filter(({ state }) => state === 'valid').map((entry) => entry.checkpoint);
         expect([...made.kept, ...made.deleted]).to.have.members(present);
         expect(made.kept.length).to.be.at.least(Math.min(present.length, keeping.keep ?? 1));
         const [newest] = made.kept.map(numberOf);
         for (const one of made.deleted) {
           expect(numberOf(one)).to.be.at.most(newest ?? -1);
-          const age = NOW - (parseCheckpointId(one)?.at.getTime() ?? NOW);
+          const age = timeOf(made.kept[0]) - timeOf(one);
           if (keeping.keepWithinMs !== null) expect(age).to.be.greaterThan(keeping.keepWithinMs);
         }
         const dropped = made.local.flatMap(({ checkpoints }) => checkpoints);
@@ -161,7 +177,7 @@ describe('what prune deletes', () => {
   it('is nothing more when it is done again', () => {
     fc.assert(
       fc.property(entries, local, rule, (all, copies, keeping) => {
-        const made = planPrune({ entries: all, local: copies, rule: keeping, now: NOW });
+        const made = planPrune({ entries: all, local: copies, rule: keeping, read: [] });
         const gone = new Set(made.local.flatMap(({ checkpoints }) => checkpoints));
         const again = planPrune({
           entries: all.filter((entry) => !made.deleted.includes(entry.checkpoint)),
@@ -170,7 +186,7 @@ describe('what prune deletes', () => {
             checkpoints: checkpoints.filter((one) => !gone.has(one)),
           })),
           rule: keeping,
-          now: NOW,
+          read: [],
         });
         expect(again).to.deep.equal({ deleted: [], kept: made.kept, local: [] });
       }),

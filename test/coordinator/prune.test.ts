@@ -1,12 +1,14 @@
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pruneCheckpoints } from '../../coordinator/prune.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
-import { checkpointId, noise, storeCheckpoint } from '../repository/samples.ts';
-import { describedHost, describedMember } from './descriptions.ts';
-import { patient, quiet, scriptedAgents, type ScriptedAgents } from './scripted-agents.ts';
+import { checkpointId, failureOf, LINEAGE, noise, storeCheckpoint } from '../repository/samples.ts';
+import { describedHost, describedMember, manifestOf } from './descriptions.ts';
+import { patient, quiet, scriptedAgents, storeManifest, type ScriptedAgents } from './scripted-agents.ts';
 
 // Goal: what is pruned is gone everywhere, what is kept is whole, and nothing goes unasked.
 // Method: a real repository, and agents that remember what they were asked, over the real wire.
@@ -39,6 +41,8 @@ describe('pruning checkpoints', () => {
       entries: await agents.repository.list('orders'),
       gridFile: agents.gridFile,
       rule: { keep: 1, keepWithinMs: null },
+      lineage: null,
+      acceptTimes: false,
       dryRun: false,
       confirm: () => Promise.resolve(),
       cancellation: patient,
@@ -64,6 +68,7 @@ describe('pruning checkpoints', () => {
     expect(await prune()).to.deep.equal({
       deleted: both,
       kept: [checkpointId(3)],
+      busy: [],
       removedBytes: 300,
       local: [{ host: 'alpha', checkpoints: both }],
     });
@@ -148,6 +153,62 @@ describe('pruning checkpoints', () => {
     });
   }
 
+  it('skips what somebody reads, says who, and does the rest', async () => {
+    const reading = { grid: 'orders', id: 'r', holder: 'restore of beta', reads: checkpointId(1) };
+    const lease = await agents.repository.beginOperation(reading);
+
+    const { deleted, kept, busy, local } = await prune();
+
+    expect(deleted).to.deep.equal([checkpointId(2)]);
+    expect(kept).to.deep.equal([checkpointId(3), checkpointId(1)]);
+    expect(busy).to.deep.equal([{ checkpoint: checkpointId(1), holder: 'restore of beta' }]);
+    expect(local).to.deep.equal([{ host: 'alpha', checkpoints: [checkpointId(2)] }]);
+    expect(await states()).to.deep.equal(['3 valid', '1 valid']);
+    await lease.end();
+    expect((await prune()).deleted).to.deep.equal([checkpointId(1)]);
+  });
+
+  it('counts and deletes what is of the lineage of its hosts alone', async () => {
+    const lineage = '00000000-0000-4000-8000-00000000c0b1';
+    for (const counter of [4, 5])
+      await storeManifest(agents.repository, {
+        ...manifestOf([{ host: 'alpha', member: describedMember('a1a') }]),
+        lineage,
+        counter,
+        checkpoint: checkpointId(counter),
+      });
+
+    expect((await prune()).deleted).to.deep.equal([checkpointId(1), checkpointId(2)]);
+    expect(await states()).to.deep.equal(['5 valid', '4 valid', '3 valid']);
+
+    const both = await failureOf(prune({ gridFile: null }));
+    expect(both).to.include({ code: 'lineage-ambiguous' });
+    expect(both.message).to.include(lineage.slice(0, 8)).and.include(LINEAGE.slice(0, 8));
+    agents.hosts = agents.hosts.map((host) => ({ ...host, lineage: null }));
+    expect(await failureOf(prune())).to.include({ code: 'lineage-unknown' });
+    expect(await states()).to.deep.equal(['5 valid', '4 valid', '3 valid']);
+
+    expect((await prune({ gridFile: null, lineage: '00000000' })).deleted).to.deep.equal([checkpointId(4)]);
+  });
+
+  it('says each time that a damaged checkpoint keeps the space of all others', async () => {
+    const members = join(agents.gridFile.repository, 'grids/orders/checkpoints', checkpointId(2), 'members');
+    writeFileSync(join(members, 'a.json'), 'rotten');
+    agents.hosts = [hostWith('alpha', [])];
+
+    const first = await failureOf(prune({ gridFile: null }));
+    expect(first).to.include({ code: 'manifest-damaged' });
+    const again = await failureOf(prune({ gridFile: null }));
+    expect(again).to.include({ code: 'garbage-kept' });
+    expect(again.hint).to.include(`checkpoint delete ${checkpointId(2)}`);
+    const listed = spawnSync(
+      process.execPath,
+      [MAIN, 'checkpoint', 'list', '--repository', agents.gridFile.repository, '--output', 'json'],
+      { encoding: 'utf8' },
+    );
+    expect(JSON.parse(listed.stdout)).to.have.nested.property('problems[0].code', 'garbage-kept');
+  });
+
   it('asks nobody where nothing is to be deleted', async () => {
     agents.hosts = [hostWith('alpha', [3]), hostWith('beta', [])];
     const confirm = (): Promise<void> => Promise.reject(new Error('asked'));
@@ -171,13 +232,17 @@ describe('pruning checkpoints', () => {
       result: {
         deleted: [checkpointId(1)],
         kept: [checkpointId(3), checkpointId(2)],
+        busy: [],
         removedBytes: 0,
         local: [],
       },
     });
     expect(await states()).to.have.length(3);
 
-    expect(command('--keep', '1', '--keep-within', '1000w', '--yes').result).to.include({ removedBytes: 0 });
+    const within = ['--keep', '1', '--keep-within', '1000w', '--yes'];
+    // They are of one moment, and that was days ago.
+    expect(command(...within).result).to.have.nested.property('error.code', 'time-leap');
+    expect(command(...within, '--accept-times').result).to.include({ removedBytes: 0 });
     expect(command('--keep', '2', '--yes').result).to.include({ removedBytes: 100 });
     expect(await states()).to.deep.equal(['3 valid', '2 valid']);
   });

@@ -8,7 +8,8 @@ import { majorityOf } from './keeper-rules.ts';
 import { GridError, Remotes } from './rpc.ts';
 
 const EMPTY: RealmRecord = { definition: undefined, highestEpoch: 0, highestCounter: 0, change: 0 };
-const RESERVED_MS = 5000;
+/** For one change; who was refused by others gives it back so late. */
+const RESERVED_MS = 500;
 
 /**
  * The database of a realm service. Alone it changes it by itself; in a cluster a change is first reserved, then stored,

@@ -5,6 +5,7 @@ import type { GridManifest, GridManifestMember, MemberManifest } from '../../sha
 import type { Repository } from '../../shared/repository/repository.ts';
 
 /** Content and manifests for tests of the repository. */
+export const LINEAGE = '5ab3f1c2-0a6e-4f3b-9a53-0d1f6f8f2b11';
 export const GRID = 'orders';
 const MARK = { journalFile: '0000000100000000000000A3', position: '0/A3000188', name: 'stillpoint_7_1' };
 export const CHUNK_BYTES = 4 * 1024 * 1024;
@@ -116,6 +117,7 @@ export function gridManifest(checkpoint: string, members: readonly GridManifestM
     format: 1,
     grid: GRID,
     checkpoint,
+    lineage: LINEAGE,
     epoch: 0,
     counter,
     createdAt: '2026-11-20T12:00:00.000Z',

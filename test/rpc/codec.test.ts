@@ -80,6 +80,7 @@ const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
   fc.record({ type: fc.constant('readLocal' as const), id, checkpoint: text }),
   fc.record({ type: fc.constant('salvage' as const), id, checkpoint: text, metadata: fc.boolean() }),
   fc.record({ type: fc.constant('raiseEpoch' as const), id, epoch: fc.nat() }),
+  fc.record({ type: fc.constant('joinLineage' as const), id, lineage: text }),
   fc.record({ type: fc.constant('member' as const), member: text, command: commands }),
   fc.record({ type: fc.constant('restore' as const), id, member: text, step: steps }),
 );
@@ -178,6 +179,7 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
       highestEpoch: count,
       highestCounter: count,
       stateFreeBytes: count,
+      lineage: fc.option(text, { nil: null }),
       members: fc.array(member, { maxLength: 2 }),
     }),
   }),

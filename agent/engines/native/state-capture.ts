@@ -9,6 +9,7 @@ import type { Capture, CaptureContext } from '../engine.ts';
 import { Calls } from './calls.ts';
 import { Operation } from './operation.ts';
 import type { NativeSettings } from './settings.ts';
+import { whileUnavailable } from './while-unavailable.ts';
 
 /** Where the state of a realm service or state keeper lies among its artifacts: what `live/recovery` is made of. */
 export const STATE_FILE = 'state/recovery';
@@ -109,12 +110,11 @@ export class StateCapture implements Capture {
     const { participant, id } = this.#operation;
     const { checkpoint } = this.#context;
     const { epoch = 0, counter = 0 } = parseCheckpointId(checkpoint) ?? {};
-    const { file, definition } = await participant.backUpDatabase({
-      operation: id,
-      checkpoint,
-      epoch,
-      counter,
-    });
+    const request = { operation: id, checkpoint, epoch, counter };
+    const { file, definition } = await whileUnavailable(
+      () => participant.backUpDatabase(request),
+      this.#calls.signal,
+    );
     this.#backup = join(this.#settings.data, file);
     const state = await readFile(this.#backup);
     const now = await participant.describe();

@@ -38,6 +38,7 @@ export interface CoordinatorMessage {
     | { $case: "raiseEpoch"; value: RaiseEpoch }
     | { $case: "readLocal"; value: ReadLocal }
     | { $case: "salvage"; value: Salvage }
+    | { $case: "joinLineage"; value: JoinLineage }
     | undefined;
 }
 
@@ -105,6 +106,12 @@ export interface Salvage {
 export interface RaiseEpoch {
   id: number;
   epoch: number;
+}
+
+/** The checkpoints of this host's grid are of this lineage from now on. */
+export interface JoinLineage {
+  id: number;
+  lineage: string;
 }
 
 export interface Release {
@@ -308,6 +315,8 @@ export interface HostDescription {
   highestCounter: number;
   stateFreeBytes: bigint;
   members: MemberDescription[];
+  /** Absent where the host has none yet. */
+  lineage?: string | undefined;
 }
 
 export interface MemberDescription {
@@ -653,6 +662,9 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "salvage":
         Salvage.encode(message.message.value, writer.uint32(114).fork()).join();
         break;
+      case "joinLineage":
+        JoinLineage.encode(message.message.value, writer.uint32(242).fork()).join();
+        break;
     }
     return writer;
   },
@@ -782,6 +794,14 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
             message.message = { $case: "salvage", value: Salvage.decode(reader, reader.uint32()) };
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.message = { $case: "joinLineage", value: JoinLineage.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -836,6 +856,10 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
         ? { $case: "readLocal", value: ReadLocal.fromJSON(object.read_local) }
         : isSet(object.salvage)
         ? { $case: "salvage", value: Salvage.fromJSON(object.salvage) }
+        : isSet(object.joinLineage)
+        ? { $case: "joinLineage", value: JoinLineage.fromJSON(object.joinLineage) }
+        : isSet(object.join_lineage)
+        ? { $case: "joinLineage", value: JoinLineage.fromJSON(object.join_lineage) }
         : undefined,
     };
   },
@@ -870,6 +894,8 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       obj.readLocal = ReadLocal.toJSON(message.message.value);
     } else if (message.message?.$case === "salvage") {
       obj.salvage = Salvage.toJSON(message.message.value);
+    } else if (message.message?.$case === "joinLineage") {
+      obj.joinLineage = JoinLineage.toJSON(message.message.value);
     }
     return obj;
   },
@@ -961,6 +987,12 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "salvage": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "salvage", value: Salvage.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "joinLineage": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "joinLineage", value: JoinLineage.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1887,6 +1919,91 @@ export const RaiseEpoch: MessageFns<RaiseEpoch> = {
     const message = createBaseRaiseEpoch();
     message.id = object.id ?? 0;
     message.epoch = object.epoch ?? 0;
+    return message;
+  },
+};
+
+function createBaseJoinLineage(): JoinLineage {
+  return { id: 0, lineage: "" };
+}
+
+export const JoinLineage: MessageFns<JoinLineage> = {
+  encode(message: JoinLineage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.lineage !== "") {
+      writer.uint32(18).string(message.lineage);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JoinLineage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJoinLineage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.lineage = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): JoinLineage {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      lineage: isSet(object.lineage) ? globalThis.String(object.lineage) : "",
+    };
+  },
+
+  toJSON(message: JoinLineage): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.lineage !== "") {
+      obj.lineage = message.lineage;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<JoinLineage>): JoinLineage {
+    return JoinLineage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JoinLineage>): JoinLineage {
+    const message = createBaseJoinLineage();
+    message.id = object.id ?? 0;
+    message.lineage = object.lineage ?? "";
     return message;
   },
 };
@@ -4889,7 +5006,16 @@ export const Described: MessageFns<Described> = {
 };
 
 function createBaseHostDescription(): HostDescription {
-  return { host: "", grid: "", agentVersion: "", highestEpoch: 0, highestCounter: 0, stateFreeBytes: 0n, members: [] };
+  return {
+    host: "",
+    grid: "",
+    agentVersion: "",
+    highestEpoch: 0,
+    highestCounter: 0,
+    stateFreeBytes: 0n,
+    members: [],
+    lineage: undefined,
+  };
 }
 
 export const HostDescription: MessageFns<HostDescription> = {
@@ -4917,6 +5043,9 @@ export const HostDescription: MessageFns<HostDescription> = {
     }
     for (const v of message.members) {
       MemberDescription.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.lineage !== undefined) {
+      writer.uint32(162).string(message.lineage);
     }
     return writer;
   },
@@ -4990,6 +5119,14 @@ export const HostDescription: MessageFns<HostDescription> = {
             message.members.push(MemberDescription.decode(reader, reader.uint32()));
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.lineage = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5029,6 +5166,7 @@ export const HostDescription: MessageFns<HostDescription> = {
       members: globalThis.Array.isArray(object?.members)
         ? object.members.map((e: any) => MemberDescription.fromJSON(e))
         : [],
+      lineage: isSet(object.lineage) ? globalThis.String(object.lineage) : undefined,
     };
   },
 
@@ -5055,6 +5193,9 @@ export const HostDescription: MessageFns<HostDescription> = {
     if (message.members?.length) {
       obj.members = message.members.map((e) => MemberDescription.toJSON(e));
     }
+    if (message.lineage !== undefined) {
+      obj.lineage = message.lineage;
+    }
     return obj;
   },
 
@@ -5072,6 +5213,7 @@ export const HostDescription: MessageFns<HostDescription> = {
       ? BigInt(object.stateFreeBytes)
       : 0n;
     message.members = object.members?.map((e) => MemberDescription.fromPartial(e)) || [];
+    message.lineage = object.lineage ?? undefined;
     return message;
   },
 };

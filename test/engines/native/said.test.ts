@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Server } from '@grpc/grpc-js';
+import { status, type Server } from '@grpc/grpc-js';
 import { describeNative } from '../../../agent/engines/native/describe.ts';
 import type { Restoration, RestoreContext } from '../../../agent/engines/engine.ts';
 import { metadataCopyset } from '../../../agent/engines/native/metadata.ts';
@@ -15,6 +15,7 @@ import type { DescribeResponse } from '../../../shared/rpc/generated/participant
 import { freePort } from '../../lab/ports.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
 import { Gate } from '../../reference-grid/gate.ts';
+import { Refusal } from '../../reference-grid/holds.ts';
 import { serveParticipant, type Participation } from '../../reference-grid/participant.ts';
 import { MemorySink } from '../memory-sink.ts';
 import { token } from '../tested-capture.ts';
@@ -22,6 +23,14 @@ import { token } from '../tested-capture.ts';
 // Goal: what stillpoint makes of what a process of each role says. Method: a served contract whose answers a test sets.
 
 const ROLES = { 'realm-service': 1, 'state-keeper': 2, node: 3 } as const;
+const NO_DEFINITION = {
+  grid: 'orders',
+  copysets: [],
+  keepers: [],
+  proxies: [],
+  realmServices: [],
+  foreign: [],
+};
 type Said = ReturnType<Participation['describe']>;
 
 describe('a process that says what it is', () => {
@@ -122,6 +131,59 @@ describe('a process that says what it is', () => {
     }
   });
 
+  it('is asked again for its backup while it cannot: realm services of a cluster do it one at a time [S19]', async () => {
+    await serving('realm-service', { definition: { ...NO_DEFINITION, version: 1n } });
+    let asked = 0;
+    mkdirSync(join(settings.data, 'backups'), { recursive: true });
+    writeFileSync(join(settings.data, 'backups/x.json'), '{}');
+    participation = {
+      ...participation,
+      rest: {
+        gate: new Gate(),
+        switchJournal: () => Promise.resolve({ file: '7', length: 0, content: undefined }),
+      },
+      backUpDatabase: () => {
+        asked += 1;
+        if (asked < 3) return Promise.reject(new Refusal(status.UNAVAILABLE, 'another is at it', 'wait'));
+        return Promise.resolve({ file: 'backups/x.json', definition: Buffer.from('{}') });
+      },
+    };
+    await serve();
+    const { outcome } = await captured();
+    expect({ outcome, asked }).to.deep.equal({ outcome: 'taken', asked: 3 });
+  });
+
+  /** A whole capture of it: taken, or the code of what failed. */
+  async function captured(): Promise<{ outcome: string; artifacts: MemorySink }> {
+    const artifacts = new MemorySink();
+    const capture = new StateCapture(
+      settings,
+      {
+        checkpoint: '20261120T120000.123Z_00000000_00000007_nightly',
+        maintenance: false,
+        leaseMs: () => 5000,
+        spoolDirectory: folder.path,
+        artifacts,
+        progress: () => undefined,
+        saveUndo: () => Promise.resolve(),
+      },
+      () => true,
+    );
+    try {
+      await capture.prepare();
+      await capture.arm();
+      await capture.freeze(token());
+      await capture.thaw(token(), () => undefined);
+      const outcome = await capture.collect().then(
+        () => 'taken',
+        (error: unknown) => (error instanceof StillpointError ? error.failure.code : String(error)),
+      );
+      return { outcome, artifacts };
+    } finally {
+      await capture.close();
+    }
+  }
+
   it('is captured with the state that it has at the mark, as it runs, or not at all [S121]', async () => {
     for (const [version, outcome] of [
       [7n, 'taken'],
@@ -137,35 +199,10 @@ describe('a process that says what it is', () => {
         saveKeeperState: () => ({ state: Buffer.from('{}'), version }),
       };
       await serve();
-      const artifacts = new MemorySink();
-      const capture = new StateCapture(
-        settings,
-        {
-          checkpoint: '20261120T120000.123Z_00000000_00000007_nightly',
-          maintenance: false,
-          leaseMs: () => 5000,
-          spoolDirectory: folder.path,
-          artifacts,
-          progress: () => undefined,
-          saveUndo: () => Promise.resolve(),
-        },
-        () => false,
-      );
-      try {
-        await capture.prepare();
-        await capture.arm();
-        await capture.freeze(token());
-        await capture.thaw(token(), () => undefined);
-        const got = await capture.collect().then(
-          () => 'taken',
-          (error: unknown) => (error instanceof StillpointError ? error.failure.code : String(error)),
-        );
-        expect(got).to.equal(outcome);
-        if (got === 'taken') expect(artifacts.files.get(STATE_FILE)?.bytes.toString()).to.equal('{}');
-      } finally {
-        await capture.close();
-        server.forceShutdown();
-      }
+      const got = await captured();
+      server.forceShutdown();
+      expect(got.outcome).to.equal(outcome);
+      if (outcome === 'taken') expect(got.artifacts.files.get(STATE_FILE)?.bytes.toString()).to.equal('{}');
     }
   });
 
