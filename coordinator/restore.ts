@@ -6,13 +6,13 @@ import {
   type MemberState,
   type Phase,
 } from '../shared/domain/errors.ts';
-import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
-import type { RestoreStep, RestoreStepResult, StagePlan } from '../shared/domain/wire.ts';
+import type { GridManifest, GridManifestMember, MemberManifest } from '../shared/domain/manifest.ts';
+import type { RestoreStep, RestoreStepResult } from '../shared/domain/wire.ts';
 import { openRepository } from '../shared/repository/open.ts';
 import type { OperationLease, Repository } from '../shared/repository/repository.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents, refused } from './agents.ts';
+import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { GridFile } from './grid-file.ts';
 import { joinLineage, lineageAfterRestore } from './lineage.ts';
@@ -22,7 +22,15 @@ import type { ProgressView } from './progress.ts';
 import type { PreparedDecision, RestoreReport } from './reports.ts';
 import { checkRestorable, checkRooms } from './restore-check.ts';
 import { checkTargets } from './restore-target.ts';
+import {
+  decidedForward,
+  refusedInPlan,
+  repositoryDiffers,
+  stillRunning,
+  takenForDead,
+} from './restore-failures.ts';
 import { planRestore, startWaves, type PlannedMember, type RestorePlan } from './restore-plan.ts';
+import { cancellable, RestoreSteps, stagePlanOf } from './restore-steps.ts';
 import { RestoreVerdict } from './restore-verdict.ts';
 
 export interface RestoreInput {
@@ -67,6 +75,7 @@ class GridRestore {
   readonly #repository: Repository;
   readonly #connections: ReadonlyMap<string, AgentConnection>;
   readonly #startedAt: number;
+  readonly #steps: RestoreSteps;
   readonly #restoreId = crypto.randomUUID();
   readonly #warnings: string[] = [];
   /** Members that their agents prove where no client can reach them. */
@@ -84,6 +93,12 @@ class GridRestore {
     this.#repository = repository;
     this.#connections = new Map(connections.map((connection) => [connection.address, connection]));
     this.#startedAt = startedAt;
+    this.#steps = new RestoreSteps({
+      connections,
+      progress: input.progress,
+      signal: input.cancellation.signal,
+      phase: () => this.#phase,
+    });
     for (const connection of connections) {
       connection.events.progressed = ({ member, bytesDone, bytesTotal }) =>
         input.progress.bytes(member, bytesDone, bytesTotal);
@@ -136,37 +151,34 @@ class GridRestore {
     );
     for (const { host, repositoryId } of described) {
       if (repositoryId !== this.#repository.id) {
-        throw new StillpointError(
-          {
-            code: 'repository-differs',
-            message: `the agent on ${host.host} reads another repository than ${this.#repository.location}`,
-            hint: 'let `repository` in its agent file name the same directory, mounted on every host',
-            host: host.host,
-            phase: 'plan',
-          },
-          EXIT.refused,
-        );
+        throw repositoryDiffers(host.host, this.#repository.location);
       }
     }
     const hosts = described.map(({ host }, index) => ({ agent: connections[index]?.address ?? '', host }));
     const plan = planRestore({ manifest: this.#input.manifest, hosts, maps: this.#input.maps });
     await this.#check('sizes');
-    await checkTargets({ plan, described, identityOf: (source) => this.#identityOf(source) });
+    await checkTargets({
+      plan,
+      described,
+      identityOf: async (source) => (await this.#manifestOf(source)).member.dataIdentity,
+    });
     for (const warning of plan.warnings) this.#warn(warning);
     return plan;
   }
 
-  async #identityOf({ name, manifestDigest }: GridManifestMember): Promise<string> {
+  #manifestOf({ name, manifestDigest }: GridManifestMember): Promise<MemberManifest> {
     const { grid, checkpoint } = this.#input.manifest;
-    return (await this.#repository.readMember(grid, checkpoint, name, manifestDigest)).member.dataIdentity;
+    return this.#repository.readMember(grid, checkpoint, name, manifestDigest);
   }
 
   /** Every agent looks at what its part of the restore needs on its host; nothing is touched. */
   async #checkHosts(plan: RestorePlan): Promise<void> {
-    const results = await this.#each(plan.members, (member) => ({
-      type: 'check',
-      ...this.#stagePlan(member),
-    })).catch(refusedInPlan);
+    const results = await this.#steps
+      .each(plan.members, (member) => ({
+        type: 'check',
+        ...stagePlanOf(this.#restoreId, this.#input.manifest, member),
+      }))
+      .catch(refusedInPlan);
     const rooms = results.flatMap((result, index) => {
       const member = plan.members[index];
       if (result.type !== 'checked' || member === undefined) return [];
@@ -175,18 +187,6 @@ class GridRestore {
       return [{ member, rooms: result.rooms }];
     });
     checkRooms(rooms);
-  }
-
-  #stagePlan(member: PlannedMember): StagePlan {
-    const { grid, checkpoint } = this.#input.manifest;
-    return {
-      restoreId: this.#restoreId,
-      grid,
-      checkpoint,
-      source: { member: member.source.name, digest: member.source.manifestDigest },
-      own: member.own === null ? null : { member: member.own.name, digest: member.own.manifestDigest },
-      follow: member.follow,
-    };
   }
 
   /** Of a damaged checkpoint nothing is restored, and for it nothing is stopped. */
@@ -218,7 +218,7 @@ class GridRestore {
   async #stop(plan: RestorePlan): Promise<void> {
     if (this.#input.stop && (await this.#running(plan)).length > 0) {
       for (const wave of startWaves(plan.members).reverse()) {
-        await this.#each(wave, { type: 'stop' });
+        await this.#steps.each(wave, { type: 'stop' });
         for (const member of wave) this.#wasRunning.delete(member);
       }
     }
@@ -227,7 +227,7 @@ class GridRestore {
   }
 
   async #running(plan: RestorePlan): Promise<PlannedMember[]> {
-    const answers = await this.#each(plan.members, { type: 'isRunning' });
+    const answers = await this.#steps.each(plan.members, { type: 'isRunning' });
     return plan.members.filter((_, index) => {
       const answer = answers[index];
       return answer?.type === 'running' && answer.running;
@@ -245,22 +245,22 @@ class GridRestore {
     const isPrivate = (member: PlannedMember): boolean => this.#private.has(member);
     try {
       this.#enter('stage');
-      const staged = await this.#each(plan.members, (member) => ({
+      const staged = await this.#steps.each(plan.members, (member) => ({
         type: 'stage',
-        ...this.#stagePlan(member),
+        ...stagePlanOf(this.#restoreId, this.#input.manifest, member),
       }));
       bytes = staged.reduce((sum, result) => sum + (result.type === 'staged' ? result.bytes : 0), 0);
       this.#enter('verify');
       prepared = await this.#prove(plan, staged);
       this.#enter('switch');
       await this.#stop(plan);
-      await this.#each(plan.members, { type: 'switchIn' });
+      await this.#steps.each(plan.members, { type: 'switchIn' });
       if (!plan.members.every(isPrivate)) {
         this.#enter('start');
         await this.#start(plan);
         this.#enter('verify');
         const started = plan.members.filter((member) => !isPrivate(member));
-        this.#verified(started, await this.#each(started, { type: 'verify' }));
+        this.#verified(started, await this.#steps.each(started, { type: 'verify' }));
       }
       await reach('deciding', 'coordinator');
       await this.#decideForward(plan, verdict, lease);
@@ -273,7 +273,7 @@ class GridRestore {
     for (const warning of await joinLineage([...this.#connections.values()], lineage)) this.#warn(warning);
     const waves = startWaves(plan.members);
     const step = (member: PlannedMember, what: RestoreStep): Promise<RestoreStepResult> =>
-      cancellable(this.#step(member, what), this.#input.cancellation.second);
+      cancellable(this.#steps.one(member, what), this.#input.cancellation.second);
     for (const warning of await openRestored({ waves, restoreId: this.#restoreId, step }))
       this.#warn(warning);
     return this.#report(plan, { bytes, prepared, verified: true, state: 'restored' });
@@ -281,12 +281,9 @@ class GridRestore {
 
   /** Recovers what can be proven in private, commits there what other members had committed, and looks at it. */
   async #prove({ members }: RestorePlan, staged: readonly RestoreStepResult[]): Promise<PreparedDecision[]> {
-    const { manifest } = this.#input;
-    const { grid, checkpoint } = manifest;
     const committed = await committedElsewhere(
-      manifest,
-      async ({ name, manifestDigest }) =>
-        (await this.#repository.readMember(grid, checkpoint, name, manifestDigest)).engineFacts,
+      this.#input.manifest,
+      async (member) => (await this.#manifestOf(member)).engineFacts,
     );
     const standbys = (primary: PlannedMember): string[] =>
       members.flatMap((member, index) => {
@@ -295,7 +292,7 @@ class GridRestore {
         return follows && result.followsAs !== null ? [result.followsAs] : [];
       });
     const proven = members.filter((member) => this.#private.has(member));
-    const results = await this.#each(proven, (member) => ({
+    const results = await this.#steps.each(proven, (member) => ({
       type: 'prove',
       committed: member.follow === null ? (committed.get(member.source) ?? []) : [],
       standbys: standbys(member),
@@ -315,16 +312,16 @@ class GridRestore {
   /** Wave by wave; the realm is told where its processes are before any of them asks it. */
   async #start({ members, relocation }: RestorePlan): Promise<void> {
     for (const wave of startWaves(members.filter((member) => !this.#private.has(member)))) {
-      await this.#each(wave, { type: 'start' });
+      await this.#steps.each(wave, { type: 'start' });
       if (relocation !== null && wave.includes(relocation.tell))
-        await this.#each([relocation.tell], { type: 'relocate', processes: relocation.processes });
+        await this.#steps.each([relocation.tell], { type: 'relocate', processes: relocation.processes });
     }
   }
 
   /** Nobody decides while a host that holds a part of it cannot be reached, or while others may have taken the rest. */
   async #decideForward(plan: RestorePlan, verdict: RestoreVerdict, lease: OperationLease): Promise<void> {
     const { cancellation, progress } = this.#input;
-    await this.#each(plan.members, { type: 'ready' });
+    await this.#steps.each(plan.members, { type: 'ready' });
     if (!(await lease.refresh())) throw takenForDead();
     cancellation.signal.throwIfAborted();
     const waiting = (cause: string): void => progress.note(`waiting for the repository: ${cause}`);
@@ -351,7 +348,7 @@ class GridRestore {
     }
     this.#input.progress.note(`rolling back: ${failure.message}`);
     const results = await Promise.allSettled(
-      plan.members.map((member) => this.#step(member, { type: 'rollBack' })),
+      plan.members.map((member) => this.#steps.one(member, { type: 'rollBack' })),
     );
     const members = plan.members.map((member, index) => {
       const state: MemberState = this.#wasRunning.has(member) ? 'running' : 'stopped';
@@ -405,92 +402,4 @@ class GridRestore {
     this.#input.log.info({ event: 'phase', phase }, phase);
     this.#input.progress.phase(null, phase);
   }
-
-  /** The same step on several members at once. The first failure is the one told; all have ended by then. */
-  async #each(
-    members: readonly PlannedMember[],
-    step: RestoreStep | ((member: PlannedMember) => RestoreStep),
-  ): Promise<RestoreStepResult[]> {
-    const { signal } = this.#input.cancellation;
-    const results = await Promise.allSettled(
-      members.map((member) =>
-        cancellable(this.#step(member, typeof step === 'function' ? step(member) : step), signal),
-      ),
-    );
-    const failed = results.find((result) => result.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
-    return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  }
-
-  async #step(member: PlannedMember, step: RestoreStep): Promise<RestoreStepResult> {
-    if (step.type !== 'isRunning') this.#input.progress.phase(member.name, step.type);
-    try {
-      return await this.#connection(member).restore(member.name, step);
-    } catch (error) {
-      const failure = failureOf(error, { code: 'restore-failed', hint: "see the agent's log" });
-      throw new StillpointError(
-        { ...failure, member: member.name, host: member.to.host, phase: this.#phase },
-        EXIT.rolledBack,
-        {
-          cause: error,
-        },
-      );
-    }
-  }
-
-  #connection(member: PlannedMember): AgentConnection {
-    const connection = this.#connections.get(member.to.agent);
-    if (connection === undefined) throw new Error(`no connection to ${member.to.agent}`);
-    return connection;
-  }
-}
-
-/** Ends the wait when the person says stop; the rollback then ends what the agent is doing. */
-function cancellable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const cancel = (): void => reject(signal.reason as Error);
-    if (signal.aborted) return cancel();
-    signal.addEventListener('abort', cancel, { once: true });
-    void promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', cancel));
-  });
-}
-
-function stillRunning(plan: RestorePlan, running: ReadonlySet<PlannedMember>): StillpointError {
-  const [first] = running;
-  const named = [...running].map((member) => `${member.name} on ${member.to.host}`);
-  return new StillpointError(
-    {
-      code: 'member-running',
-      message: `${named.join(', ')} still running`,
-      hint: 'stop every process of the target grid first, or let --stop do it',
-      ...(first !== undefined && { host: first.to.host, member: first.name }),
-      phase: 'stop check',
-      members: plan.members.map((member) => ({
-        name: member.name,
-        state: running.has(member) ? 'running' : 'stopped',
-      })),
-    },
-    EXIT.refused,
-  );
-}
-
-function takenForDead(): StillpointError {
-  return new StillpointError({
-    code: 'repository-busy',
-    message: 'this restore was silent for so long that the repository forgot it: what it read may be gone',
-    hint: 'look at why the repository could not be written, then restore again',
-  });
-}
-
-function decidedForward(restoreId: string, failure: Failure): StillpointError {
-  return new StillpointError({
-    code: 'restored-not-open',
-    message: `the restore is decided, and this command could not go on: ${failure.message}`,
-    hint: `the agents go on by themselves; see to the end with: stillpoint restore --finish ${restoreId}`,
-  });
-}
-
-function refusedInPlan(error: unknown): never {
-  const refusal = refused(error);
-  throw new StillpointError({ ...refusal.failure, phase: 'plan' }, EXIT.refused, { cause: error });
 }
