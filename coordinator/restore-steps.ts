@@ -55,6 +55,14 @@ export class RestoreSteps {
     }
   }
 
+  async running(members: readonly PlannedMember[]): Promise<PlannedMember[]> {
+    const answers = await this.each(members, { type: 'isRunning' });
+    return members.filter((_, index) => {
+      const answer = answers[index];
+      return answer?.type === 'running' && answer.running;
+    });
+  }
+
   #connection(member: PlannedMember): AgentConnection {
     const connection = this.#connections.get(member.to.agent);
     if (connection === undefined) throw new Error(`no connection to ${member.to.agent}`);

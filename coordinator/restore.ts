@@ -208,7 +208,7 @@ class GridRestore {
    */
   async #stopCheck(plan: RestorePlan): Promise<void> {
     this.#enter('stop check');
-    for (const member of await this.#running(plan)) this.#wasRunning.add(member);
+    for (const member of await this.#steps.running(plan.members)) this.#wasRunning.add(member);
     if (this.#wasRunning.size === 0) return;
     if (!this.#input.stop) throw stillRunning(plan, this.#wasRunning);
     await this.#check('bytes');
@@ -216,22 +216,14 @@ class GridRestore {
 
   /** All is proven: only now what runs is stopped. */
   async #stop(plan: RestorePlan): Promise<void> {
-    if (this.#input.stop && (await this.#running(plan)).length > 0) {
+    if (this.#input.stop && (await this.#steps.running(plan.members)).length > 0) {
       for (const wave of startWaves(plan.members).reverse()) {
         await this.#steps.each(wave, { type: 'stop' });
         for (const member of wave) this.#wasRunning.delete(member);
       }
     }
-    const running = await this.#running(plan);
+    const running = await this.#steps.running(plan.members);
     if (running.length > 0) throw stillRunning(plan, new Set(running));
-  }
-
-  async #running(plan: RestorePlan): Promise<PlannedMember[]> {
-    const answers = await this.#steps.each(plan.members, { type: 'isRunning' });
-    return plan.members.filter((_, index) => {
-      const answer = answers[index];
-      return answer?.type === 'running' && answer.running;
-    });
   }
 
   async #restore(plan: RestorePlan, lease: OperationLease): Promise<RestoreReport> {
