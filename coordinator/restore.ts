@@ -208,7 +208,8 @@ class GridRestore {
    */
   async #stopCheck(plan: RestorePlan): Promise<void> {
     this.#enter('stop check');
-    for (const member of await this.#steps.running(plan.members)) this.#wasRunning.add(member);
+    const running = await this.#steps.running(plan.members).catch(refusedInPlan);
+    for (const member of running) this.#wasRunning.add(member);
     if (this.#wasRunning.size === 0) return;
     if (!this.#input.stop) throw stillRunning(plan, this.#wasRunning);
     await this.#check('bytes');
