@@ -193,7 +193,9 @@ export class PrivateServer {
       return client;
     } catch (error) {
       const { code = '' } = error as { code?: string };
-      if (NOT_YET.has(code)) return null;
+      // One that gives up ends the connection without a word.
+      const isCut = error instanceof Error && error.message.includes('terminated');
+      if (NOT_YET.has(code) || isCut) return null;
       throw error;
     }
   }
