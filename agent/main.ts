@@ -11,7 +11,7 @@ import type { AgentMember } from './checkpoint-operation.ts';
 import { createEngine } from './engines/registry.ts';
 import { FreezeLedger } from './freeze-ledger.ts';
 import { keptRepository } from './kept-repository.ts';
-import { recoverRestores } from './recover-restores.ts';
+import { RestoreKeeper } from './restore-keeper.ts';
 import { Service } from './service.ts';
 import { openFreezeRecords, openStateDirectory } from './state-directory.ts';
 import { lockState } from './state-lock.ts';
@@ -71,7 +71,8 @@ async function serve(
   // One that cannot be read is of a member that nobody has looked at.
   await state.freezeRecords();
   const repository = keptRepository(file.repository, state);
-  await recoverRestores({ members, state, repository, log });
+  const restoreKeeper = new RestoreKeeper({ members, state, repository, log });
+  await restoreKeeper.recover();
 
   const service = new Service({
     file,
@@ -80,6 +81,7 @@ async function serve(
     members,
     state,
     undoKeeper,
+    restoreKeeper,
     repository,
     freezeLedger: new FreezeLedger({
       budget: { perHour: file.freezeBudget.perHour, totalMs: file.freezeBudget.totalSeconds * 1000 },
@@ -104,6 +106,7 @@ async function serve(
   giveMemoryBack();
   endOnSignal(log, async () => {
     await service.end();
+    restoreKeeper.stop();
     await server.close();
   });
 }

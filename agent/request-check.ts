@@ -22,8 +22,8 @@ const MAX_PROCESSES = 10_000;
 const MAX_NUMBER = 99_999_999;
 /** PostgreSQL's own bounds. */
 const MAX_GID_BYTES = 200;
+const MAX_NAME_BYTES = 63;
 const LINEAGE = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-const MAX_DATABASE_BYTES = 63;
 
 /** Throws `bad-message` with what is wrong. */
 export function checkRequest(request: AgentRequest): void {
@@ -74,6 +74,7 @@ function checkToken({ epoch, counter, attempt }: Token): void {
 
 function checkStep(step: RestoreStep): void {
   switch (step.type) {
+    case 'check':
     case 'stage':
       must('restore', NAME.test(step.restoreId));
       must('grid', NAME.test(step.grid));
@@ -83,9 +84,12 @@ function checkStep(step: RestoreStep): void {
         must('digest', DIGEST.test(digest));
       }
       return must('address to follow', step.follow === null || isAddress(step.follow));
-    case 'decide':
-      must('prepared transaction', isLine(step.gid, MAX_GID_BYTES));
-      return must('database', isLine(step.database, MAX_DATABASE_BYTES));
+    case 'prove':
+      for (const gid of step.committed) must('prepared transaction', isLine(gid, MAX_GID_BYTES));
+      for (const name of step.standbys) must('standby', isLine(name, MAX_NAME_BYTES));
+      return undefined;
+    case 'end':
+      return must('restore', NAME.test(step.restoreId));
     case 'relocate':
       must('number of processes', step.processes.length <= MAX_PROCESSES);
       return step.processes.forEach(checkProcess);
@@ -94,6 +98,8 @@ function checkStep(step: RestoreStep): void {
     case 'switchIn':
     case 'start':
     case 'verify':
+    case 'ready':
+    case 'open':
     case 'finish':
     case 'rollBack':
       return undefined;

@@ -1,34 +1,36 @@
 import { assertNever } from '../shared/domain/assert-never.ts';
 import { StillpointError } from '../shared/domain/errors.ts';
 import type { MemberProgress } from '../shared/domain/messages.ts';
-import type { RestoreStep, RestoreStepResult } from '../shared/domain/wire.ts';
+import type { RestoreStep, RestoreStepResult, StagePlan } from '../shared/domain/wire.ts';
 import type { MemberManifest } from '../shared/domain/manifest.ts';
 import type { Repository } from '../shared/repository/repository.ts';
+import { decideAnnounced } from '../shared/repository/restore-decision.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
 import type { ArtifactSource, Restoration } from './engines/engine.ts';
-import type { StateDirectory } from './state-directory.ts';
+import type { RestoreKeeper } from './restore-keeper.ts';
+import type { RestoreRecord, StateDirectory } from './state-directory.ts';
 
 export interface RestoreOperationContext {
   readonly members: ReadonlyMap<string, AgentMember>;
   readonly state: StateDirectory;
+  readonly restoreKeeper: RestoreKeeper;
   readonly repository: () => Promise<Repository>;
   readonly log: Logger;
   progress(progress: MemberProgress): void;
 }
 
 interface Session {
-  readonly member: AgentMember;
-  readonly grid: string;
-  readonly restoreId: string;
+  record: RestoreRecord;
   readonly restoration: Restoration;
 }
 
 /**
  * One restore's work on this host. The coordinator says each step; when it falls silent before the restore
  * was decided, this host decides `rolledBack` in the repository, where the first decision stands, and does
- * what stands there. So all hosts go the same way, forward or back, whoever dies when.
+ * what stands there. So all hosts go the same way, forward or back, whoever dies when. What cannot be decided now
+ * is left to the keeper, which asks until it knows.
  */
 export class RestoreOperation {
   readonly #context: RestoreOperationContext;
@@ -67,19 +69,22 @@ export class RestoreOperation {
   async #end(): Promise<void> {
     this.#cancelled.abort();
     await Promise.all(this.#underWay);
-    for (const [name, session] of this.#sessions) {
+    const { repository, state, restoreKeeper, log } = this.#context;
+    for (const [name, { record, restoration }] of this.#sessions) {
       try {
-        const repository = await this.#context.repository();
-        const outcome = await repository.decideRestore(session.grid, session.restoreId, 'rolledBack');
-        if (outcome === 'restored') await session.restoration.finish();
-        else await session.restoration.rollBack();
-        await this.#context.state.clearRestore(name);
-        this.#context.log.warn({ event: 'restoreEnded', member: name, outcome }, 'the coordinator is gone');
+        const outcome = await decideAnnounced(await repository(), record, 'rolledBack');
+        if (outcome === 'restored') {
+          await restoration.open();
+          await restoration.finish();
+        } else await restoration.rollBack();
+        await state.clearRestore(name);
+        log.warn({ event: 'restoreEnded', member: name, outcome }, 'the coordinator is gone');
       } catch (error) {
-        this.#context.log.error(
+        log.error(
           { event: 'restoreLeft', member: name, err: error },
-          'left for the next start of the agent',
+          'not ended yet; tried again until it is',
         );
+        await restoreKeeper.keep(name);
       }
     }
     this.#sessions.clear();
@@ -96,10 +101,17 @@ export class RestoreOperation {
       case 'stop':
         await member.engine.stop(this.#cancelled.signal);
         return done;
+      case 'check':
+        return { type: 'checked', ...(await (await this.#restoration(member, step)).restoration.check()) };
       case 'stage':
         return this.#stage(member, step);
+      case 'prove': {
+        const proven = await this.#session(memberName).restoration.prove(step);
+        await reach('proven', memberName);
+        return { type: 'verified', ...proven };
+      }
       case 'switchIn':
-        await this.#session(memberName).restoration.switchIn();
+        await this.#switchIn(memberName);
         await reach('switched', memberName);
         return done;
       case 'start':
@@ -111,58 +123,71 @@ export class RestoreOperation {
         await reach('verified', memberName);
         return { type: 'verified', ...verified };
       }
-      case 'decide':
-        await member.engine.decidePrepared(step.gid, step.database, step.outcome);
-        return done;
       case 'relocate':
         await member.engine.relocate(step.processes);
         return done;
+      case 'ready':
+        this.#session(memberName);
+        return done;
+      case 'open':
+        return { type: 'opened', ...(await this.#session(memberName).restoration.open()) };
       case 'finish':
         await this.#session(memberName).restoration.finish();
         return this.#forget(memberName);
       case 'rollBack':
         await this.#sessions.get(memberName)?.restoration.rollBack();
         return this.#forget(memberName);
+      case 'end':
+        await this.#context.restoreKeeper.endNow(memberName, step.restoreId);
+        return done;
       default:
         return assertNever(step);
     }
   }
 
-  async #stage(
+  async #restoration(
     member: AgentMember,
-    step: Extract<RestoreStep, { type: 'stage' }>,
-  ): Promise<RestoreStepResult> {
-    if (this.#sessions.has(member.name)) throw alreadyStaged(member.name);
+    plan: StagePlan,
+  ): Promise<{ restoration: Restoration; repositoryId: string; bytes: () => number }> {
     const repository = await this.#context.repository();
     const read = async (of: { member: string; digest: string }): Promise<ArtifactSource> =>
       artifactSource(
         repository,
-        await repository.readMember(step.grid, step.checkpoint, of.member, of.digest),
+        await repository.readMember(plan.grid, plan.checkpoint, of.member, of.digest),
       );
-    const source = await read(step.source);
-    const own = step.own === null ? null : await read(step.own);
     let bytes = 0;
     const restoration = member.engine.restoration({
-      checkpoint: step.checkpoint,
-      source,
-      own,
-      follow: step.follow,
+      checkpoint: plan.checkpoint,
+      source: await read(plan.source),
+      own: plan.own === null ? null : await read(plan.own),
+      follow: plan.follow,
       signal: this.#cancelled.signal,
       progress: (bytesDone, bytesTotal) => {
         bytes = bytesDone;
         this.#context.progress({ member: member.name, phase: 'stage', bytesDone, bytesTotal, waitsFor: '' });
       },
     });
+    return { restoration, repositoryId: repository.id, bytes: () => bytes };
+  }
+
+  async #stage(member: AgentMember, plan: StagePlan): Promise<RestoreStepResult> {
+    if (this.#sessions.has(member.name)) throw alreadyStaged(member.name);
+    const { restoration, repositoryId, bytes } = await this.#restoration(member, plan);
+    const { grid, restoreId } = plan;
+    const record = { member: member.name, grid, restoreId, repositoryId, switched: false };
     // On disk before the first file: a killed agent finds it at its next start and rolls back.
-    await this.#context.state.saveRestore({
-      member: member.name,
-      grid: step.grid,
-      restoreId: step.restoreId,
-    });
-    this.#sessions.set(member.name, { member, grid: step.grid, restoreId: step.restoreId, restoration });
-    await restoration.stage();
+    await this.#context.state.saveRestore(record);
+    this.#sessions.set(member.name, { record, restoration });
+    const { followsAs } = await restoration.stage();
     await reach('staged', member.name);
-    return { type: 'done', bytes };
+    return { type: 'staged', bytes: bytes(), followsAs };
+  }
+
+  async #switchIn(member: string): Promise<void> {
+    const session = this.#session(member);
+    session.record = { ...session.record, switched: true };
+    await this.#context.state.saveRestore(session.record);
+    await session.restoration.switchIn();
   }
 
   #session(member: string): Session {

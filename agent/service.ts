@@ -15,6 +15,7 @@ import {
 import type { FreezeLedger } from './freeze-ledger.ts';
 import { HostClaim, type ClaimedOperation, type ClaimedWork } from './host-claim.ts';
 import { checkRequest } from './request-check.ts';
+import type { RestoreKeeper } from './restore-keeper.ts';
 import { RestoreOperation } from './restore-operation.ts';
 import { readLocal, salvage } from './salvage.ts';
 import { dropLocal, raiseEpoch, settle } from './settle.ts';
@@ -30,6 +31,7 @@ export interface ServiceContext {
   readonly members: ReadonlyMap<string, AgentMember>;
   readonly state: StateDirectory;
   readonly undoKeeper: UndoKeeper;
+  readonly restoreKeeper: RestoreKeeper;
   readonly repository: () => Promise<Repository>;
   readonly freezeLedger: FreezeLedger;
   readonly log: Logger;
@@ -313,9 +315,10 @@ class Session {
   #begin(request: ClaimRequest, listener: Listener, ended: () => void): Work {
     const { state, repository, members, log, file, host, configuration, undoKeeper, freezeLedger } =
       this.#context;
+    const { restoreKeeper } = this.#context;
     if (request.purpose === 'restore') {
       const { progress } = listener;
-      return workOf(null, new RestoreOperation({ members, state, repository, log, progress }));
+      return workOf(null, new RestoreOperation({ members, state, restoreKeeper, repository, log, progress }));
     }
     const checkpoint = new CheckpointOperation(
       {

@@ -34,6 +34,10 @@ const restoreSchema = z.object({
   member: z.string().min(1),
   grid: z.string().min(1),
   restoreId: z.string().min(1),
+  /** Where the restore is decided; another repository knows nothing of it. */
+  repositoryId: z.string().min(1),
+  /** Whether the new data may have been switched in: from then on, what runs is what the restore started. */
+  switched: z.boolean(),
 });
 
 const repositorySchema = z.object({ location: z.string().min(1), id: z.uuid() });
@@ -45,7 +49,7 @@ interface FreezeRecord {
   readonly undo: Undo;
 }
 
-type RestoreRecord = Readonly<z.infer<typeof restoreSchema>>;
+export type RestoreRecord = Readonly<z.infer<typeof restoreSchema>>;
 
 /** The id of the repository that was seen at this location. */
 type KnownRepository = Readonly<z.infer<typeof repositorySchema>>;

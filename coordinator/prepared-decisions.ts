@@ -1,73 +1,61 @@
-import { failureOf } from '../shared/domain/errors.ts';
 import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
+import type { FoundPrepared } from '../shared/domain/wire.ts';
 import type { PreparedDecision } from './reports.ts';
 import type { PlannedMember } from './restore-plan.ts';
 
-export interface FoundPrepared {
-  readonly gid: string;
-  readonly database: string;
-  readonly member: PlannedMember;
-}
-
-export interface DecisionInput {
-  readonly found: readonly FoundPrepared[];
-  readonly manifest: GridManifest;
-  readFacts(member: GridManifestMember): Promise<unknown>;
-  decide(member: PlannedMember, gid: string, database: string, outcome: 'commit' | 'rollback'): Promise<void>;
-}
-
 /**
  * Two-phase transactions that stood prepared at the mark. Where another member of the checkpoint had
- * committed the same gid, it is committed here too; the rest is left as it is, with the commands to decide:
- * only the application's own transaction manager knows.
+ * committed the same gid, it is committed where it is found, while the member is proven; the rest is left as it is,
+ * with the commands to decide: only the application's own transaction manager knows.
  */
-export async function decidePrepared(input: DecisionInput): Promise<PreparedDecision[]> {
-  if (input.found.length === 0) return [];
-  const committed = await committedElsewhere(input);
-  const decisions: PreparedDecision[] = [];
-  for (const { gid, database, member } of input.found) {
+export async function committedElsewhere(
+  manifest: GridManifest,
+  readFacts: (member: GridManifestMember) => Promise<unknown>,
+): Promise<ReadonlyMap<GridManifestMember, readonly string[]>> {
+  const primaries = manifest.members.filter((one) => one.primary);
+  const facts = new Map<GridManifestMember, unknown>();
+  for (const member of primaries) facts.set(member, await readFacts(member));
+  const committed = new Set<string>();
+  for (const one of facts.values())
+    for (const { gid, outcome } of listOf(one, 'preparedEnded', isEnded))
+      if (outcome === 'committed') committed.add(gid);
+  return new Map(
+    [...facts].map(([member, one]) => [
+      member,
+      listOf(one, 'preparedAtMark', isPrepared)
+        .map(({ gid }) => gid)
+        .filter((gid) => committed.has(gid)),
+    ]),
+  );
+}
+
+/** What was found on a restored member, and what is left for a person to do. */
+export function preparedReport(member: PlannedMember, found: readonly FoundPrepared[]): PreparedDecision[] {
+  return found.map(({ gid, database, committed, cause }) => {
+    const base = { gid, member: member.name, database, found: 'prepared' as const };
+    if (committed) return { ...base, decided: 'commit', applied: true, command: null };
     const quoted = `'${gid.replaceAll("'", "''")}'`;
     const where = `in database ${database} at ${member.to.address}`;
-    const base = { gid, member: member.name, database, found: 'prepared' as const };
-    if (!committed.has(gid)) {
-      const command = `COMMIT PREPARED ${quoted}; or ROLLBACK PREPARED ${quoted}; ${where}`;
-      decisions.push({ ...base, decided: null, applied: false, command });
-      continue;
+    if (cause !== '') {
+      const command = `COMMIT PREPARED ${quoted}; ${where}`;
+      return { ...base, decided: 'commit', applied: false, command, cause };
     }
-    try {
-      await input.decide(member, gid, database, 'commit');
-      decisions.push({ ...base, decided: 'commit', applied: true, command: null });
-    } catch (error) {
-      const { message } = failureOf(error, { code: 'decide', hint: '' });
-      decisions.push({
-        ...base,
-        decided: 'commit',
-        applied: false,
-        command: `COMMIT PREPARED ${quoted}; ${where}`,
-        cause: message,
-      });
-    }
-  }
-  return decisions;
+    const command = `COMMIT PREPARED ${quoted}; or ROLLBACK PREPARED ${quoted}; ${where}`;
+    return { ...base, decided: null, applied: false, command };
+  });
 }
 
-/** The gids that a member of this checkpoint had committed by its mark. */
-async function committedElsewhere(input: DecisionInput): Promise<Set<string>> {
-  const committed = new Set<string>();
-  for (const member of input.manifest.members.filter((one) => one.primary)) {
-    const facts = await input.readFacts(member);
-    for (const { gid, outcome } of preparedEnded(facts)) if (outcome === 'committed') committed.add(gid);
-  }
-  return committed;
+/** Engines that know two-phase transactions tell of them in lists of their facts. */
+function listOf<T>(facts: unknown, name: string, isOne: (one: unknown) => one is T): readonly T[] {
+  if (typeof facts !== 'object' || facts === null) return [];
+  const list = (facts as Record<string, unknown>)[name];
+  return Array.isArray(list) ? list.filter(isOne) : [];
 }
 
-/** Engines that know two-phase transactions tell their ended ones as `preparedEnded` of their facts. */
-function preparedEnded(facts: unknown): readonly { gid: string; outcome: string }[] {
-  if (typeof facts !== 'object' || facts === null || !('preparedEnded' in facts)) return [];
-  const list = facts.preparedEnded;
-  return Array.isArray(list) ? list.filter(isEnded) : [];
+function isPrepared(one: unknown): one is { gid: string } {
+  return typeof one === 'object' && one !== null && 'gid' in one;
 }
 
 function isEnded(one: unknown): one is { gid: string; outcome: string } {
-  return typeof one === 'object' && one !== null && 'gid' in one && 'outcome' in one;
+  return isPrepared(one) && 'outcome' in one;
 }

@@ -1,6 +1,8 @@
 import { EXIT, StillpointError, type Phase } from '../shared/domain/errors.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
+import type { RestoreRoom } from '../shared/domain/wire.ts';
 import type { Repository } from '../shared/repository/repository.ts';
+import type { PlannedMember } from './restore-plan.ts';
 
 const MOST_NAMED = 20;
 
@@ -31,5 +33,35 @@ export async function checkRestorable(input: {
       ...(first.member !== null && { member: first.member }),
     },
     EXIT.invalid,
+  );
+}
+
+/** Rejects `restore-no-room` where old and new do not fit side by side: members of one host share its disks. */
+export function checkRooms(
+  found: readonly { readonly member: PlannedMember; readonly rooms: readonly RestoreRoom[] }[],
+): void {
+  const disks = new Map<string, { member: PlannedMember; path: string; needed: number; free: number }>();
+  for (const { member, rooms } of found) {
+    for (const { fileSystem, path, neededBytes, freeBytes } of rooms) {
+      const key = `${member.to.agent} ${fileSystem}`;
+      const disk = disks.get(key) ?? { member, path, needed: 0, free: freeBytes };
+      disk.needed += neededBytes;
+      disk.free = Math.min(disk.free, freeBytes);
+      disks.set(key, disk);
+    }
+  }
+  const short = [...disks.values()].find(({ needed, free }) => needed > free);
+  if (short === undefined) return;
+  const { member, path, needed, free } = short;
+  throw new StillpointError(
+    {
+      code: 'restore-no-room',
+      message: `the disk of ${path} on ${member.to.host} has ${free} bytes free, and the restore needs ${needed}`,
+      hint: 'old and new stand side by side until the restore is decided: make room for both',
+      host: member.to.host,
+      member: member.name,
+      phase: 'plan',
+    },
+    EXIT.refused,
   );
 }

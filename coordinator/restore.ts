@@ -6,22 +6,32 @@ import {
   type MemberState,
   type Phase,
 } from '../shared/domain/errors.ts';
-import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
+import type { GridManifest, GridManifestMember, MemberManifest } from '../shared/domain/manifest.ts';
 import type { RestoreStep, RestoreStepResult } from '../shared/domain/wire.ts';
 import { openRepository } from '../shared/repository/open.ts';
-import type { Repository } from '../shared/repository/repository.ts';
+import type { OperationLease, Repository } from '../shared/repository/repository.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents, refused } from './agents.ts';
+import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { GridFile } from './grid-file.ts';
 import { joinLineage, lineageAfterRestore } from './lineage.ts';
-import { decidePrepared, type FoundPrepared } from './prepared-decisions.ts';
+import { openRestored } from './open-restored.ts';
+import { committedElsewhere, preparedReport } from './prepared-decisions.ts';
 import type { ProgressView } from './progress.ts';
-import type { RestoreReport } from './reports.ts';
-import { checkRestorable } from './restore-check.ts';
+import type { PreparedDecision, RestoreReport } from './reports.ts';
+import { checkRestorable, checkRooms } from './restore-check.ts';
 import { checkTargets } from './restore-target.ts';
+import {
+  decidedForward,
+  refusedInPlan,
+  repositoryDiffers,
+  stillRunning,
+  takenForDead,
+} from './restore-failures.ts';
 import { planRestore, startWaves, type PlannedMember, type RestorePlan } from './restore-plan.ts';
+import { cancellable, RestoreSteps, stagePlanOf } from './restore-steps.ts';
+import { RestoreVerdict } from './restore-verdict.ts';
 
 export interface RestoreInput {
   readonly gridFile: GridFile;
@@ -37,11 +47,14 @@ export interface RestoreInput {
 }
 
 const CONNECT_TIMEOUT_MS = 5000;
+const REFRESH_MS = 30_000;
 
 /**
- * Brings the whole grid back from a checkpoint: plan, stop check, stage, switch, start, verify. A failure in
- * any step puts the old directories back on every host (exit 7). Resolves when every member was verified and
- * the decision `restored` stands in the repository.
+ * Brings the whole grid back from a checkpoint. All that can fail comes while the old grid still runs: everything is
+ * looked at, staged, and proven in private; then what runs is stopped and the new directories are switched in. A
+ * failure up to here puts all back on every host (exit 7). Then the decision `restored` is written into the
+ * repository, and only after it the members are opened to clients. Members that cannot be proven in private are
+ * started and verified before the decision.
  */
 export async function restoreGrid(input: RestoreInput): Promise<RestoreReport> {
   const startedAt = performance.now();
@@ -62,7 +75,12 @@ class GridRestore {
   readonly #repository: Repository;
   readonly #connections: ReadonlyMap<string, AgentConnection>;
   readonly #startedAt: number;
+  readonly #steps: RestoreSteps;
   readonly #restoreId = crypto.randomUUID();
+  readonly #warnings: string[] = [];
+  /** Members that their agents prove where no client can reach them. */
+  readonly #private = new Set<PlannedMember>();
+  readonly #wasRunning = new Set<PlannedMember>();
   #phase: Phase = 'plan';
 
   constructor(
@@ -75,6 +93,12 @@ class GridRestore {
     this.#repository = repository;
     this.#connections = new Map(connections.map((connection) => [connection.address, connection]));
     this.#startedAt = startedAt;
+    this.#steps = new RestoreSteps({
+      connections,
+      progress: input.progress,
+      signal: input.cancellation.signal,
+      phase: () => this.#phase,
+    });
     for (const connection of connections) {
       connection.events.progressed = ({ member, bytesDone, bytesTotal }) =>
         input.progress.bytes(member, bytesDone, bytesTotal);
@@ -82,7 +106,7 @@ class GridRestore {
   }
 
   async run(): Promise<RestoreReport> {
-    const { gridFile } = this.#input;
+    const { gridFile, dryRun } = this.#input;
     const leaseMs = gridFile.leaseSeconds * 1000;
     const alive = keepAlive(() => this.#connections.values(), leaseMs);
     try {
@@ -90,18 +114,33 @@ class GridRestore {
         refusedInPlan,
       );
       const plan = await this.#plan();
-      if (this.#input.dryRun)
-        return this.#report(plan, {
-          bytes: 0,
-          prepared: [],
-          warnings: [],
-          verified: false,
-          state: 'planned',
-        });
+      await this.#checkHosts(plan);
+      if (dryRun) return this.#report(plan, { bytes: 0, prepared: [], verified: false, state: 'planned' });
       await this.#stopCheck(plan);
-      return await this.#restore(plan);
+      return await this.#announced((lease) => this.#restore(plan, lease));
     } finally {
       alive.stop();
+    }
+  }
+
+  /** In the repository before anything is on a host: what it reads stays there, and only there it is decided. */
+  async #announced<T>(work: (lease: OperationLease) => Promise<T>): Promise<T> {
+    const { grid, checkpoint } = this.#input.manifest;
+    const lease = await this.#repository
+      .beginOperation({
+        grid,
+        id: this.#restoreId,
+        holder: `the restore of ${checkpoint}`,
+        reads: checkpoint,
+      })
+      .catch(refusedInPlan);
+    const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), REFRESH_MS);
+    try {
+      await this.#repository.announceRestore(grid, this.#restoreId, checkpoint).catch(refusedInPlan);
+      return await work(lease);
+    } finally {
+      clearInterval(refreshing);
+      await lease.end().catch(() => undefined);
     }
   }
 
@@ -112,29 +151,42 @@ class GridRestore {
     );
     for (const { host, repositoryId } of described) {
       if (repositoryId !== this.#repository.id) {
-        throw new StillpointError(
-          {
-            code: 'repository-differs',
-            message: `the agent on ${host.host} reads another repository than ${this.#repository.location}`,
-            hint: 'let `repository` in its agent file name the same directory, mounted on every host',
-            host: host.host,
-            phase: 'plan',
-          },
-          EXIT.refused,
-        );
+        throw repositoryDiffers(host.host, this.#repository.location);
       }
     }
     const hosts = described.map(({ host }, index) => ({ agent: connections[index]?.address ?? '', host }));
     const plan = planRestore({ manifest: this.#input.manifest, hosts, maps: this.#input.maps });
     await this.#check('sizes');
-    await checkTargets({ plan, described, identityOf: (source) => this.#identityOf(source) });
-    for (const warning of plan.warnings) this.#input.progress.note(`warning: ${warning}`);
+    await checkTargets({
+      plan,
+      described,
+      identityOf: async (source) => (await this.#manifestOf(source)).member.dataIdentity,
+    });
+    for (const warning of plan.warnings) this.#warn(warning);
     return plan;
   }
 
-  async #identityOf({ name, manifestDigest }: GridManifestMember): Promise<string> {
+  #manifestOf({ name, manifestDigest }: GridManifestMember): Promise<MemberManifest> {
     const { grid, checkpoint } = this.#input.manifest;
-    return (await this.#repository.readMember(grid, checkpoint, name, manifestDigest)).member.dataIdentity;
+    return this.#repository.readMember(grid, checkpoint, name, manifestDigest);
+  }
+
+  /** Every agent looks at what its part of the restore needs on its host; nothing is touched. */
+  async #checkHosts(plan: RestorePlan): Promise<void> {
+    const results = await this.#steps
+      .each(plan.members, (member) => ({
+        type: 'check',
+        ...stagePlanOf(this.#restoreId, this.#input.manifest, member),
+      }))
+      .catch(refusedInPlan);
+    const rooms = results.flatMap((result, index) => {
+      const member = plan.members[index];
+      if (result.type !== 'checked' || member === undefined) return [];
+      if (result.provesInPrivate) this.#private.add(member);
+      for (const warning of result.warnings) this.#warn(`${member.name}: ${warning}`);
+      return [{ member, rooms: result.rooms }];
+    });
+    checkRooms(rooms);
   }
 
   /** Of a damaged checkpoint nothing is restored, and for it nothing is stopped. */
@@ -151,120 +203,122 @@ class GridRestore {
   }
 
   /**
-   * Nothing is written while a process of the target grid runs anywhere. Before the first is stopped, every byte is
-   * read; where none runs there is nothing to lose, and staging reads them all before anything is replaced.
+   * A process of the target grid that runs blocks the restore, but for `--stop`. Then every byte is read before
+   * anything is on a host; where none runs, staging reads them all before anything is replaced.
    */
   async #stopCheck(plan: RestorePlan): Promise<void> {
     this.#enter('stop check');
-    if (this.#input.stop && (await this.#running(plan)).length > 0) {
-      await this.#check('bytes');
-      this.#input.cancellation.signal.throwIfAborted();
-      for (const wave of startWaves(plan.members).reverse())
-        await this.#each(wave, { type: 'stop' }).catch(refusedInPlan);
+    const running = await this.#steps.running(plan.members).catch(refusedInPlan);
+    for (const member of running) this.#wasRunning.add(member);
+    if (this.#wasRunning.size === 0) return;
+    if (!this.#input.stop) throw stillRunning(plan, this.#wasRunning);
+    await this.#check('bytes');
+  }
+
+  /** All is proven: only now what runs is stopped. */
+  async #stop(plan: RestorePlan): Promise<void> {
+    if (this.#input.stop && (await this.#steps.running(plan.members)).length > 0) {
+      for (const wave of startWaves(plan.members).reverse()) {
+        await this.#steps.each(wave, { type: 'stop' });
+        for (const member of wave) this.#wasRunning.delete(member);
+      }
     }
-    const running = await this.#running(plan);
-    const [first] = running;
-    if (first === undefined) return;
-    throw new StillpointError(
-      {
-        code: 'member-running',
-        message: `${running.map((member) => `${member.name} on ${member.to.host}`).join(', ')} still running`,
-        hint: 'stop every process of the target grid first, or let --stop do it',
-        host: first.to.host,
-        member: first.name,
-        phase: 'stop check',
-        members: plan.members.map((member) => ({
-          name: member.name,
-          state: running.includes(member) ? 'running' : 'stopped',
-        })),
-      },
-      EXIT.refused,
-    );
+    const running = await this.#steps.running(plan.members);
+    if (running.length > 0) throw stillRunning(plan, new Set(running));
   }
 
-  async #running(plan: RestorePlan): Promise<PlannedMember[]> {
-    const answers = await this.#each(plan.members, { type: 'isRunning' }).catch(refusedInPlan);
-    return plan.members.filter((_, index) => {
-      const answer = answers[index];
-      return answer?.type === 'running' && answer.running;
+  async #restore(plan: RestorePlan, lease: OperationLease): Promise<RestoreReport> {
+    const verdict = new RestoreVerdict(this.#repository, {
+      grid: this.#input.manifest.grid,
+      restoreId: this.#restoreId,
+      repositoryId: this.#repository.id,
     });
-  }
-
-  async #restore(plan: RestorePlan): Promise<RestoreReport> {
-    const { manifest } = this.#input;
     let bytes = 0;
-    const found: FoundPrepared[] = [];
-    const warnings: string[] = [];
+    let prepared: PreparedDecision[] = [];
+    const isPrivate = (member: PlannedMember): boolean => this.#private.has(member);
     try {
       this.#enter('stage');
-      const staged = await this.#each(plan.members, (member) => ({
+      const staged = await this.#steps.each(plan.members, (member) => ({
         type: 'stage',
-        restoreId: this.#restoreId,
-        grid: manifest.grid,
-        checkpoint: manifest.checkpoint,
-        source: { member: member.source.name, digest: member.source.manifestDigest },
-        own: member.own === null ? null : { member: member.own.name, digest: member.own.manifestDigest },
-        follow: member.follow,
+        ...stagePlanOf(this.#restoreId, this.#input.manifest, member),
       }));
-      bytes = staged.reduce((sum, result) => sum + (result.type === 'done' ? result.bytes : 0), 0);
-      this.#enter('switch');
-      await this.#each(plan.members, { type: 'switchIn' });
-      this.#enter('start');
-      await this.#start(plan);
+      bytes = staged.reduce((sum, result) => sum + (result.type === 'staged' ? result.bytes : 0), 0);
       this.#enter('verify');
-      const verified = await this.#each(plan.members, { type: 'verify' });
-      verified.forEach((result, index) => {
-        const member = plan.members[index];
-        if (result.type !== 'verified' || member === undefined) return;
-        warnings.push(...result.warnings.map((warning) => `${member.name}: ${warning}`));
-        if (member.follow === null)
-          found.push(...result.prepared.map((prepared) => ({ ...prepared, member })));
-      });
+      prepared = await this.#prove(plan, staged);
+      this.#enter('switch');
+      await this.#stop(plan);
+      await this.#steps.each(plan.members, { type: 'switchIn' });
+      if (!plan.members.every(isPrivate)) {
+        this.#enter('start');
+        await this.#start(plan);
+        this.#enter('verify');
+        const started = plan.members.filter((member) => !isPrivate(member));
+        this.#verified(started, await this.#steps.each(started, { type: 'verify' }));
+      }
       await reach('deciding', 'coordinator');
-      await this.#decideForward();
+      await this.#decideForward(plan, verdict, lease);
     } catch (error) {
-      throw await this.#rollBack(plan, error);
+      throw await this.#rollBack(plan, verdict, error);
     }
-    const prepared = await decidePrepared({
-      found,
-      manifest,
-      readFacts: async (member) =>
-        (
-          await this.#repository.readMember(
-            manifest.grid,
-            manifest.checkpoint,
-            member.name,
-            member.manifestDigest,
-          )
-        ).engineFacts,
-      decide: async (member, gid, database, outcome) => {
-        await this.#connection(member).restore(member.name, { type: 'decide', gid, database, outcome });
-      },
+    await reach('decided', 'coordinator');
+    this.#enterFinally('start');
+    const lineage = lineageAfterRestore(this.#input.manifest, plan.members);
+    for (const warning of await joinLineage([...this.#connections.values()], lineage)) this.#warn(warning);
+    const waves = startWaves(plan.members);
+    const step = (member: PlannedMember, what: RestoreStep): Promise<RestoreStepResult> =>
+      cancellable(this.#steps.one(member, what), this.#input.cancellation.second);
+    for (const warning of await openRestored({ waves, restoreId: this.#restoreId, step }))
+      this.#warn(warning);
+    return this.#report(plan, { bytes, prepared, verified: true, state: 'restored' });
+  }
+
+  /** Recovers what can be proven in private, commits there what other members had committed, and looks at it. */
+  async #prove({ members }: RestorePlan, staged: readonly RestoreStepResult[]): Promise<PreparedDecision[]> {
+    const committed = await committedElsewhere(
+      this.#input.manifest,
+      async (member) => (await this.#manifestOf(member)).engineFacts,
+    );
+    const standbys = (primary: PlannedMember): string[] =>
+      members.flatMap((member, index) => {
+        const result = staged[index];
+        const follows = member.follow === primary.to.address && result?.type === 'staged';
+        return follows && result.followsAs !== null ? [result.followsAs] : [];
+      });
+    const proven = members.filter((member) => this.#private.has(member));
+    const results = await this.#steps.each(proven, (member) => ({
+      type: 'prove',
+      committed: member.follow === null ? (committed.get(member.source) ?? []) : [],
+      standbys: standbys(member),
+    }));
+    return this.#verified(proven, results);
+  }
+
+  #verified(members: readonly PlannedMember[], results: readonly RestoreStepResult[]): PreparedDecision[] {
+    return results.flatMap((result, index) => {
+      const member = members[index];
+      if (result.type !== 'verified' || member === undefined) return [];
+      for (const warning of result.warnings) this.#warn(`${member.name}: ${warning}`);
+      return preparedReport(member, result.prepared);
     });
-    const lineage = lineageAfterRestore(manifest, plan.members);
-    warnings.push(...(await joinLineage([...this.#connections.values()], lineage)));
-    warnings.push(...(await this.#finish(plan)));
-    return this.#report(plan, { bytes, prepared, warnings, verified: true, state: 'restored' });
   }
 
   /** Wave by wave; the realm is told where its processes are before any of them asks it. */
   async #start({ members, relocation }: RestorePlan): Promise<void> {
-    for (const wave of startWaves(members)) {
-      await this.#each(wave, { type: 'start' });
+    for (const wave of startWaves(members.filter((member) => !this.#private.has(member)))) {
+      await this.#steps.each(wave, { type: 'start' });
       if (relocation !== null && wave.includes(relocation.tell))
-        await this.#each([relocation.tell], { type: 'relocate', processes: relocation.processes });
+        await this.#steps.each([relocation.tell], { type: 'relocate', processes: relocation.processes });
     }
   }
 
-  /** The point of no return: the first decision in the repository stands, and every agent obeys it. */
-  async #decideForward(): Promise<void> {
-    this.#input.cancellation.signal.throwIfAborted();
-    const outcome = await this.#repository.decideRestore(
-      this.#input.manifest.grid,
-      this.#restoreId,
-      'restored',
-    );
-    if (outcome === 'restored') return;
+  /** Nobody decides while a host that holds a part of it cannot be reached, or while others may have taken the rest. */
+  async #decideForward(plan: RestorePlan, verdict: RestoreVerdict, lease: OperationLease): Promise<void> {
+    const { cancellation, progress } = this.#input;
+    await this.#steps.each(plan.members, { type: 'ready' });
+    if (!(await lease.refresh())) throw takenForDead();
+    cancellation.signal.throwIfAborted();
+    const waiting = (cause: string): void => progress.note(`waiting for the repository: ${cause}`);
+    if ((await verdict.forward(waiting, cancellation.second)) === 'restored') return;
     throw new StillpointError({
       code: 'restore-decided-back',
       message: 'an agent lost this coordinator and decided to roll the restore back',
@@ -272,51 +326,41 @@ class GridRestore {
     });
   }
 
-  /** From here nothing turns back: what cannot be dropped now stays beside the data, and is said. */
-  async #finish(plan: RestorePlan): Promise<string[]> {
-    const finished = await Promise.allSettled(
-      plan.members.map((member) => this.#step(member, { type: 'finish' })),
-    );
-    return finished.flatMap((result, index) => {
-      const member = plan.members[index];
-      if (result.status === 'fulfilled' || member === undefined) return [];
-      const { message } = failureOf(result.reason, { code: 'finish', hint: '' });
-      return [
-        `${member.name}: the old directory is not dropped yet (${message}); its agent does it at its next start`,
-      ];
-    });
-  }
-
-  async #rollBack(plan: RestorePlan, error: unknown): Promise<StillpointError> {
+  async #rollBack(plan: RestorePlan, verdict: RestoreVerdict, error: unknown): Promise<StillpointError> {
     const first = failureOf(error, { code: 'restore-failed', hint: "see the agents' logs" });
     const failure: Failure = { phase: this.#phase, ...first };
+    try {
+      // Where `restored` stands, it is this coordinator that no more goes forward: its agents do, when it is gone.
+      if ((await verdict.afterFailure()) === 'restored') throw decidedForward(this.#restoreId, failure);
+    } catch (unknown) {
+      return new StillpointError(
+        { phase: this.#phase, ...failureOf(unknown, { code: 'restore-undecided', hint: '' }) },
+        EXIT.undecided,
+        { cause: error },
+      );
+    }
     this.#input.progress.note(`rolling back: ${failure.message}`);
-    const outcome = await this.#repository
-      .decideRestore(this.#input.manifest.grid, this.#restoreId, 'rolledBack')
-      .catch(() => 'rolledBack' as const);
     const results = await Promise.allSettled(
-      plan.members.map((member) =>
-        this.#step(member, outcome === 'restored' ? { type: 'finish' } : { type: 'rollBack' }),
-      ),
+      plan.members.map((member) => this.#steps.one(member, { type: 'rollBack' })),
     );
     const members = plan.members.map((member, index) => {
-      const state: MemberState = results[index]?.status === 'fulfilled' ? 'stopped' : 'unknown';
-      return { name: member.name, state };
+      const state: MemberState = this.#wasRunning.has(member) ? 'running' : 'stopped';
+      return {
+        name: member.name,
+        state: results[index]?.status === 'fulfilled' ? state : 'unknown',
+      } as const;
     });
     const unknown = members.filter((member) => member.state === 'unknown').map((member) => member.name);
     const hint =
       unknown.length === 0
         ? failure.hint
-        : `${failure.hint}; ${unknown.join(', ')} did not answer: the agent rolls back by itself, at the latest when it starts`;
+        : `${failure.hint}; ${unknown.join(', ')} did not answer: the agent rolls back by itself when it runs and reads the repository`;
     return new StillpointError({ ...failure, hint, members }, EXIT.rolledBack);
   }
 
   #report(
     plan: RestorePlan,
-    result: Pick<RestoreReport, 'bytes' | 'prepared' | 'verified'> & {
-      warnings: readonly string[];
-      state: string;
-    },
+    result: Pick<RestoreReport, 'bytes' | 'prepared' | 'verified'> & { state: string },
   ): RestoreReport {
     return {
       checkpoint: this.#input.manifest.checkpoint,
@@ -332,67 +376,23 @@ class GridRestore {
       bytes: result.bytes,
       verified: result.verified,
       prepared: result.prepared,
-      warnings: [...plan.warnings, ...result.warnings],
+      warnings: this.#warnings,
     };
+  }
+
+  #warn(warning: string): void {
+    this.#warnings.push(warning);
+    this.#input.progress.note(`warning: ${warning}`);
   }
 
   #enter(phase: Phase): void {
     this.#input.cancellation.signal.throwIfAborted();
+    this.#enterFinally(phase);
+  }
+
+  #enterFinally(phase: Phase): void {
     this.#phase = phase;
     this.#input.log.info({ event: 'phase', phase }, phase);
     this.#input.progress.phase(null, phase);
   }
-
-  /** The same step on several members at once. The first failure is the one told; all have ended by then. */
-  async #each(
-    members: readonly PlannedMember[],
-    step: RestoreStep | ((member: PlannedMember) => RestoreStep),
-  ): Promise<RestoreStepResult[]> {
-    const { signal } = this.#input.cancellation;
-    const results = await Promise.allSettled(
-      members.map((member) =>
-        cancellable(this.#step(member, typeof step === 'function' ? step(member) : step), signal),
-      ),
-    );
-    const failed = results.find((result) => result.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
-    return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  }
-
-  async #step(member: PlannedMember, step: RestoreStep): Promise<RestoreStepResult> {
-    if (step.type !== 'isRunning') this.#input.progress.phase(member.name, step.type);
-    try {
-      return await this.#connection(member).restore(member.name, step);
-    } catch (error) {
-      const failure = failureOf(error, { code: 'restore-failed', hint: "see the agent's log" });
-      throw new StillpointError(
-        { ...failure, member: member.name, host: member.to.host, phase: this.#phase },
-        EXIT.rolledBack,
-        {
-          cause: error,
-        },
-      );
-    }
-  }
-
-  #connection(member: PlannedMember): AgentConnection {
-    const connection = this.#connections.get(member.to.agent);
-    if (connection === undefined) throw new Error(`no connection to ${member.to.agent}`);
-    return connection;
-  }
-}
-
-/** Ends the wait when the person says stop; the rollback then ends what the agent is doing. */
-function cancellable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const cancel = (): void => reject(signal.reason as Error);
-    if (signal.aborted) return cancel();
-    signal.addEventListener('abort', cancel, { once: true });
-    void promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', cancel));
-  });
-}
-
-function refusedInPlan(error: unknown): never {
-  const refusal = refused(error);
-  throw new StillpointError({ ...refusal.failure, phase: 'plan' }, EXIT.refused, { cause: error });
 }

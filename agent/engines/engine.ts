@@ -4,6 +4,7 @@ import type { GridManifest, MemberManifest } from '../../shared/domain/manifest.
 import type { ThawProof } from '../../shared/domain/messages.ts';
 import type { Token } from '../../shared/domain/token.ts';
 import type { Viewing } from '../../shared/domain/viewing.ts';
+import type { FoundPrepared, RestoreRoom } from '../../shared/domain/wire.ts';
 
 /**
  * The contract between the agent and the software a member runs. One folder under agent/engines/ is one
@@ -51,13 +52,11 @@ export interface Engine {
   restoration(context: RestoreContext): Restoration;
 
   /**
-   * Puts a member back whose restore was cut short by the death of the agent: rolls back, or finishes, from
-   * what is on disk alone. Idempotent.
+   * Ends a restore that was cut short by the death of the agent, from what is on disk alone: rolls back, or opens
+   * and finishes. `switched`: the new data may have been switched in; before that, what runs is not the restore's
+   * and goes on. Idempotent.
    */
-  recoverRestore(outcome: 'restored' | 'rolledBack'): Promise<void>;
-
-  /** Ends a prepared transaction of a restored member. Rejects with the command to do it by hand. */
-  decidePrepared(gid: string, database: string, outcome: 'commit' | 'rollback'): Promise<void>;
+  recoverRestore(outcome: 'restored' | 'rolledBack', switched: boolean): Promise<void>;
 
   /**
    * The checkpoint is committed: finishes what lies of it beside the member's live data, so that it can be
@@ -223,31 +222,63 @@ export interface RestoreContext {
 }
 
 /**
- * A restore of one member. Order: stage → switchIn → start → verify → finish; `rollBack` is right at any
- * time before `finish` and any number of times, also in a new process after a crash (it works from what
- * is on disk, not from memory).
+ * A restore of one member. `check` stands alone. Where the engine proves in private the order is stage → prove →
+ * switchIn → (decision) → open → finish; else it is stage → switchIn → start → verify → (decision) → open → finish.
+ * `rollBack` is right at any time before the decision and any number of times, also in a new process after a crash
+ * (it works from what is on disk, not from memory). Until `switchIn` the old member may run and is not touched.
  */
 export interface Restoration {
+  /** Looks at all that a restore needs on this host, and changes nothing. Rejects with what would make it fail. */
+  check(): Promise<RestoreCheck>;
   /** Builds the new data directory beside the old one. The old one is not touched. */
-  stage(): Promise<void>;
+  stage(): Promise<{ readonly followsAs: string | null }>;
+  /**
+   * Proves the staged member in a process that no client can reach, and ends that. What is staged cannot be started
+   * by anybody until `open`. Rejects when anything is not as the manifest says.
+   */
+  prove(input: ProveInput): Promise<VerifiedMember>;
   /** Renames old aside and new in. Durable on return. The member does not run. */
   switchIn(): Promise<void>;
-  /** Starts the member; resolves when it is healthy (a primary: out of recovery at the mark). */
+  /** Starts a member that is not proven in private; resolves when it is healthy. */
   start(): Promise<void>;
-  /** Proves the restored member; rejects when anything is not as the manifest says. */
+  /** Proves the started member; rejects when anything is not as the manifest says. */
   verify(): Promise<VerifiedMember>;
+  /**
+   * The restore is decided: starts the member as its owner does, once, and looks whether it is there, within a
+   * bound. Rejects when it does not run. Idempotent.
+   */
+  open(): Promise<OpenedMember>;
   /** Drops the old directory. */
   finish(): Promise<void>;
   /** Stops what was started, puts the old directory back byte for byte, drops the new one. */
   rollBack(): Promise<void>;
 }
 
+export interface RestoreCheck {
+  readonly provesInPrivate: boolean;
+  readonly warnings: readonly string[];
+  readonly rooms: readonly RestoreRoom[];
+}
+
+export interface ProveInput {
+  /** Prepared transactions that another member of the checkpoint had committed: they are committed here too. */
+  readonly committed: readonly string[];
+  /** The names under which restored standbys will follow this primary. */
+  readonly standbys: readonly string[];
+}
+
+export interface OpenedMember {
+  readonly warnings: readonly string[];
+  /** What keeps it from its work although it runs. */
+  readonly problems: readonly string[];
+}
+
 export interface VerifiedMember {
   /** What was looked at, in words: `amcheck: 12 indexes`. */
   readonly checks: readonly string[];
   readonly warnings: readonly string[];
-  /** Prepared transactions found after the restore, still undecided. */
-  readonly prepared: readonly { readonly gid: string; readonly database: string }[];
+  /** Prepared transactions that stood at the mark, and which of them were committed now. */
+  readonly prepared: readonly FoundPrepared[];
 }
 
 export function relocateUnsupported(member: string): StillpointError {

@@ -6,6 +6,7 @@ import { LINEAGE_HELP, lineageToSelect } from '../lineage.ts';
 import { table } from '../output.ts';
 import { inMegabytes } from '../progress.ts';
 import type { RestoreReport } from '../reports.ts';
+import { finishRestore } from '../finish-restore.ts';
 import { restoreGrid } from '../restore.ts';
 import { withSession } from '../session.ts';
 
@@ -15,11 +16,12 @@ interface RestoreOptions {
   readonly stop?: boolean;
   readonly dryRun?: boolean;
   readonly yes?: boolean;
+  readonly finish?: string;
 }
 
 export function registerRestore(program: Command): Command {
   return program
-    .command('restore <id>')
+    .command('restore [id]')
     .description('bring the whole grid back from a checkpoint (ID, NAME or latest), here or on other hosts')
     .option(
       '--map <old=new>',
@@ -31,17 +33,24 @@ export function registerRestore(program: Command): Command {
     .option('--stop', 'stop the processes of the target grid first')
     .option('--dry-run', 'print the plan and change nothing')
     .option('--yes', 'do not ask')
+    .option('--finish <restore>', 'end a restore whose command is gone, as it was decided; else roll it back')
     .addHelpText(
       'after',
       '\nExample: stillpoint restore latest --grid /etc/stillpoint/new-grid.yaml --map alpha.example=epsilon.example --yes',
     )
-    .action((id: string, options: RestoreOptions, command: Command) =>
-      withSession(
+    .action((id: string | undefined, options: RestoreOptions, command: Command) => {
+      if (options.finish !== undefined) {
+        if (id !== undefined)
+          command.error("error: --finish names the restore: leave the checkpoint's id out");
+        return finish(options.finish, options, command);
+      }
+      if (id === undefined) command.error("error: missing required argument 'id'");
+      return withSession(
         command,
         async ({ gridFile: load, cancellation, progress, log, printer, repository: open }) => {
           const gridFile = await load();
           const { repository } = await open();
-          const entry = await selectCheckpoint(repository, gridFile.grid, id, (entries) =>
+          const entry = await selectCheckpoint(repository, gridFile.grid, id ?? '', (entries) =>
             lineageToSelect({
               entries,
               named: options.lineage ?? null,
@@ -69,8 +78,27 @@ export function registerRestore(program: Command): Command {
           printer.result(report, inWords(report, dryRun));
         },
         { abortsItself: true },
-      ),
-    );
+      );
+    });
+}
+
+function finish(restoreId: string, options: RestoreOptions, command: Command): Promise<void> {
+  return withSession(
+    command,
+    async ({ gridFile: load, cancellation, progress, printer, repository: open }) => {
+      const gridFile = await load();
+      const { repository } = await open();
+      await confirm(`end restore ${restoreId} of grid ${gridFile.grid}`, { yes: options.yes ?? false });
+      const ended = await finishRestore({ gridFile, repository, restoreId, cancellation, progress });
+      progress.finish();
+      printer.result(
+        ended,
+        ended.outcome === 'restored'
+          ? `restored ${ended.checkpoint} as grid ${ended.grid}: it was decided, and every member is open`
+          : `rolled back: the restore of ${ended.checkpoint} was never decided, and the old directories are back`,
+      );
+    },
+  );
 }
 
 function collectMap(text: string, maps: ReadonlyMap<string, string>): Map<string, string> {

@@ -10,6 +10,7 @@ export const EXIT = {
   maybeFrozen: 5,
   invalid: 6,
   rolledBack: 7,
+  undecided: 8,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

@@ -68,44 +68,81 @@ export interface SalvagedMember {
   readonly storedBytes: number;
 }
 
+/** What builds one restored member. */
+export interface StagePlan {
+  readonly restoreId: string;
+  readonly grid: string;
+  readonly checkpoint: string;
+  /** Member manifest that the data comes from, by name and digest. */
+  readonly source: { readonly member: string; readonly digest: string };
+  /** This member's own manifest, where it had one besides. */
+  readonly own: { readonly member: string; readonly digest: string } | null;
+  /** Connection target of the primary to follow, `host:port`; null for a primary. */
+  readonly follow: string | null;
+}
+
 export type RestoreStep =
   | { readonly type: 'isRunning' }
   | { readonly type: 'stop' }
+  /** What staging would meet; changes nothing. */
+  | ({ readonly type: 'check' } & StagePlan)
+  | ({ readonly type: 'stage' } & StagePlan)
+  /** Recovers the staged member where no client can reach it, looks at it, and shuts it down again. */
   | {
-      readonly type: 'stage';
-      readonly restoreId: string;
-      readonly grid: string;
-      readonly checkpoint: string;
-      /** Member manifest that the data comes from, by name and digest. */
-      readonly source: { readonly member: string; readonly digest: string };
-      /** This member's own manifest, where it had one besides. */
-      readonly own: { readonly member: string; readonly digest: string } | null;
-      /** Connection target of the primary to follow, `host:port`; null for a primary. */
-      readonly follow: string | null;
+      readonly type: 'prove';
+      /** Prepared transactions that another member of the checkpoint had committed. */
+      readonly committed: readonly string[];
+      /** The names under which restored standbys will follow this primary. */
+      readonly standbys: readonly string[];
     }
   | { readonly type: 'switchIn' }
   | { readonly type: 'start' }
   | { readonly type: 'verify' }
-  | {
-      readonly type: 'decide';
-      readonly gid: string;
-      readonly database: string;
-      readonly outcome: 'commit' | 'rollback';
-    }
+  /** Asked of every member just before the decision: is its part still in hand? */
+  | { readonly type: 'ready' }
   /** To the primary realm service, when nothing else of the grid runs: where every process is from now on. */
   | { readonly type: 'relocate'; readonly processes: readonly DefinedProcess[] }
+  /** The restore is decided: the member starts as its owner starts it. */
+  | { readonly type: 'open' }
   | { readonly type: 'finish' }
-  | { readonly type: 'rollBack' };
+  | { readonly type: 'rollBack' }
+  /** For an agent whose coordinator is gone: carries out what the repository says of this restore, now. */
+  | { readonly type: 'end'; readonly restoreId: string };
+
+/** Bytes that a restore needs in one file system of a host. */
+export interface RestoreRoom {
+  readonly fileSystem: string;
+  readonly path: string;
+  readonly neededBytes: number;
+  readonly freeBytes: number;
+}
+
+export interface FoundPrepared {
+  readonly gid: string;
+  readonly database: string;
+  readonly committed: boolean;
+  /** Why it could not be committed, where it should have been; else empty. */
+  readonly cause: string;
+}
 
 export type RestoreStepResult =
   | { readonly type: 'done'; readonly bytes: number }
   | { readonly type: 'running'; readonly running: boolean }
   | {
+      readonly type: 'checked';
+      readonly provesInPrivate: boolean;
+      readonly warnings: readonly string[];
+      readonly rooms: readonly RestoreRoom[];
+    }
+  /** `followsAs`: the name that its primary will know it by; null for one that follows nobody. */
+  | { readonly type: 'staged'; readonly bytes: number; readonly followsAs: string | null }
+  | {
       readonly type: 'verified';
       readonly checks: readonly string[];
       readonly warnings: readonly string[];
-      readonly prepared: readonly { readonly gid: string; readonly database: string }[];
-    };
+      readonly prepared: readonly FoundPrepared[];
+    }
+  | { readonly type: 'opened'; readonly warnings: readonly string[]; readonly problems: readonly string[] };
 
 export type AgentResponse =
   | {

@@ -28,7 +28,7 @@ import type {
   Repository,
   RestoreOutcome,
 } from './repository.ts';
-import { decideRestore } from './restore-decision.ts';
+import { announceRestore, decideRestore, readRestore } from './restore-decision.ts';
 import { otherRepository, readError } from './storage-error.ts';
 import { verifiedBytes, verifyCheckpoint } from './verify.ts';
 
@@ -215,6 +215,16 @@ class DirectoryRepository implements Repository {
   async raiseEpoch(grid: string, epoch: number): Promise<void> {
     await this.recognise();
     return raiseEpoch(this.#layout, grid, epoch);
+  }
+
+  async announceRestore(grid: string, restoreId: string, checkpoint: string): Promise<void> {
+    await this.recognise();
+    return announceRestore(this.#layout, grid, restoreId, checkpoint);
+  }
+
+  async readRestore(grid: string, restoreId: string): Promise<{ checkpoint: string } | null> {
+    await this.recognise();
+    return readRestore(this.#layout, grid, restoreId);
   }
 
   async decideRestore(grid: string, restoreId: string, outcome: RestoreOutcome): Promise<RestoreOutcome> {

@@ -12,6 +12,7 @@ import { EXIT, StillpointError } from '../domain/errors.ts';
  *   grids/<grid>/chunks/<2 hex>/<key>                   content-addressed
  *   grids/<grid>/operations/<id>.json                   who works here now; garbage collection keeps off
  *   grids/<grid>/leftovers/<id>.json                    a run that may leave chunks that nothing names yet
+ *   grids/<grid>/restores/<id>.announced.json           what a restore is of, written before anything is on a host
  *   grids/<grid>/restores/<id>.json                     the decision of a restore, written once
  *   grids/<grid>/epochs/<epoch>.json                    an epoch that the grid was raised to, written once
  *
@@ -101,6 +102,10 @@ export class Layout {
 
   restore(grid: string, restoreId: string): string {
     return join(this.restores(grid), `${part(restoreId)}.json`);
+  }
+
+  announcedRestore(grid: string, restoreId: string): string {
+    return join(this.restores(grid), `${part(restoreId)}.announced.json`);
   }
 
   epochs(grid: string): string {

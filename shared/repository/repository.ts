@@ -102,6 +102,11 @@ export interface Repository {
   /** From now on `highestNumber` has this epoch, or a higher one. Once or again, by one or several: the same. */
   raiseEpoch(grid: string, epoch: number): Promise<void>;
 
+  /** Before anything of a restore is on a host. Only a repository that knows of a restore decides it. */
+  announceRestore(grid: string, restoreId: string, checkpoint: string): Promise<void>;
+  /** What was announced; null where this repository knows of no such restore. Decides nothing. */
+  readRestore(grid: string, restoreId: string): Promise<{ readonly checkpoint: string } | null>;
+
   /**
    * Write-once decision of a restore: the first writer's outcome stands; everyone gets the one that stands.
    * This is how a host that lost its coordinator learns whether the grid went forward or back.

@@ -3,11 +3,77 @@ import { z } from 'zod';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import { createExclusively, ensureDirectory } from './durable-files.ts';
 import type { Layout } from './layout.ts';
-import type { RestoreOutcome } from './repository.ts';
+import type { Repository, RestoreOutcome } from './repository.ts';
 import { readStoredFile } from './stored-file.ts';
 
 const MOST_BYTES = 4096;
 const decisionSchema = z.object({ outcome: z.enum(['restored', 'rolledBack']) });
+
+const announcementSchema = z.object({ checkpoint: z.string() });
+
+/** Where it stands, a decision may be made here: whoever finds none looks at another repository, or at none. */
+export async function announceRestore(
+  layout: Layout,
+  grid: string,
+  restoreId: string,
+  checkpoint: string,
+): Promise<void> {
+  const path = layout.announcedRestore(grid, restoreId);
+  await ensureDirectory(layout, dirname(path));
+  if (await createExclusively(path, `${JSON.stringify({ checkpoint })}\n`, true)) return;
+  throw new Error(`a restore ${restoreId} was announced before`);
+}
+
+/** What was announced, and null where this repository knows of no such restore. */
+export async function readRestore(
+  layout: Layout,
+  grid: string,
+  restoreId: string,
+): Promise<{ checkpoint: string } | null> {
+  const path = layout.announcedRestore(grid, restoreId);
+  const stored = await readStoredFile(path, MOST_BYTES);
+  if (stored.type === 'missing') return null;
+  try {
+    if (stored.type === 'read') return announcementSchema.parse(JSON.parse(stored.bytes.toString()));
+  } catch {
+    // Told below.
+  }
+  throw damaged(path, stored.type === 'read' ? 'does not say what is restored' : stored.cause);
+}
+
+/**
+ * Decides a restore in the repository that it was announced in. Rejects `restore-undecided` where that cannot be
+ * said of this one: nothing is known then, and nobody may act as if it were.
+ */
+export async function decideAnnounced(
+  repository: Repository,
+  restore: { grid: string; restoreId: string; repositoryId: string },
+  outcome: RestoreOutcome,
+): Promise<RestoreOutcome> {
+  const { grid, restoreId, repositoryId } = restore;
+  if (repository.id !== repositoryId)
+    throw undecided(restoreId, `${repository.location} is another repository than that of the restore`);
+  let known: { checkpoint: string } | null;
+  try {
+    known = await repository.readRestore(grid, restoreId);
+    if (known !== null) return await repository.decideRestore(grid, restoreId, outcome);
+  } catch (error) {
+    throw undecided(restoreId, error instanceof Error ? error.message : String(error), error);
+  }
+  throw undecided(restoreId, `${repository.location} does not know of it`);
+}
+
+export function undecided(restoreId: string, why: string, cause?: unknown): StillpointError {
+  return new StillpointError(
+    {
+      code: 'restore-undecided',
+      message: `what became of restore ${restoreId} cannot be read: ${why}`,
+      hint: `is the repository mounted? Agents go on asking it; when it is back, end the restore with: stillpoint restore --finish ${restoreId}`,
+    },
+    EXIT.undecided,
+    { cause },
+  );
+}
 
 /**
  * The first decision stands; rejects `decision-damaged` where nobody can tell any more what it was. It is durable

@@ -177,20 +177,28 @@ function encodeStep(step: RestoreStep): WireStep {
     case 'switchIn':
     case 'start':
     case 'verify':
+    case 'ready':
+    case 'open':
     case 'finish':
     case 'rollBack':
       return { $case: step.type, value: {} };
+    case 'check':
     case 'stage': {
       const { restoreId, grid, checkpoint, source, own, follow } = step;
       return {
-        $case: 'stage',
+        $case: step.type,
         value: { restoreId, grid, checkpoint, source, own: own ?? undefined, follow: follow ?? undefined },
       };
     }
-    case 'decide':
-      return { $case: 'decide', value: { gid: step.gid, database: step.database, outcome: step.outcome } };
+    case 'prove':
+      return {
+        $case: 'prove',
+        value: { committed: [...step.committed], standbys: [...step.standbys] },
+      };
     case 'relocate':
       return { $case: 'relocate', value: { processes: step.processes.map((one) => ({ ...one })) } };
+    case 'end':
+      return { $case: 'end', value: { restoreId: step.restoreId } };
     default:
       return assertNever(step);
   }
@@ -204,13 +212,16 @@ function decodeStep(received: WireStep | undefined): RestoreStep {
     case 'switchIn':
     case 'start':
     case 'verify':
+    case 'ready':
+    case 'open':
     case 'finish':
     case 'rollBack':
       return { type: $case };
+    case 'check':
     case 'stage': {
       const { member, digest } = present(value.source, 'source');
       return {
-        type: 'stage',
+        type: $case,
         restoreId: value.restoreId,
         grid: value.grid,
         checkpoint: value.checkpoint,
@@ -219,15 +230,12 @@ function decodeStep(received: WireStep | undefined): RestoreStep {
         follow: value.follow ?? null,
       };
     }
-    case 'decide':
-      return {
-        type: 'decide',
-        gid: value.gid,
-        database: value.database,
-        outcome: oneOf(value.outcome, ['commit', 'rollback'], 'outcome'),
-      };
+    case 'prove':
+      return { type: 'prove', committed: value.committed, standbys: value.standbys };
     case 'relocate':
       return { type: 'relocate', processes: value.processes.map(toProcess) };
+    case 'end':
+      return { type: 'end', restoreId: value.restoreId };
     default:
       throw badMessage('an unknown step');
   }

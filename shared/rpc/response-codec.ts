@@ -280,14 +280,34 @@ function encodeResult(result: RestoreStepResult): WireResult {
       return { $case: 'done', value: { bytes: fromCount(result.bytes) } };
     case 'running':
       return { $case: 'running', value: { running: result.running } };
+    case 'checked': {
+      const rooms = result.rooms.map(({ fileSystem, path, neededBytes, freeBytes }) => ({
+        fileSystem,
+        path,
+        neededBytes: fromCount(neededBytes),
+        freeBytes: fromCount(freeBytes),
+      }));
+      const { provesInPrivate, warnings } = result;
+      return { $case: 'checked', value: { provesInPrivate, warnings: [...warnings], rooms } };
+    }
+    case 'staged':
+      return {
+        $case: 'staged',
+        value: { bytes: fromCount(result.bytes), followsAs: result.followsAs ?? undefined },
+      };
     case 'verified': {
       const { checks, warnings, prepared } = result;
-      const transactions = prepared.map(({ gid, database }) => ({ gid, database }));
+      const transactions = prepared.map((one) => ({ ...one }));
       return {
         $case: 'verified',
         value: { checks: [...checks], warnings: [...warnings], prepared: transactions },
       };
     }
+    case 'opened':
+      return {
+        $case: 'opened',
+        value: { warnings: [...result.warnings], problems: [...result.problems] },
+      };
     default:
       return assertNever(result);
   }
@@ -300,13 +320,34 @@ function decodeResult(received: WireResult | undefined): RestoreStepResult {
       return { type: 'done', bytes: toCount(value.bytes) };
     case 'running':
       return { type: 'running', running: value.running };
+    case 'checked':
+      return {
+        type: 'checked',
+        provesInPrivate: value.provesInPrivate,
+        warnings: value.warnings,
+        rooms: value.rooms.map(({ fileSystem, path, neededBytes, freeBytes }) => ({
+          fileSystem,
+          path,
+          neededBytes: toCount(neededBytes),
+          freeBytes: toCount(freeBytes),
+        })),
+      };
+    case 'staged':
+      return { type: 'staged', bytes: toCount(value.bytes), followsAs: value.followsAs ?? null };
     case 'verified':
       return {
         type: 'verified',
         checks: value.checks,
         warnings: value.warnings,
-        prepared: value.prepared.map(({ gid, database }) => ({ gid, database })),
+        prepared: value.prepared.map(({ gid, database, committed, cause }) => ({
+          gid,
+          database,
+          committed,
+          cause,
+        })),
       };
+    case 'opened':
+      return { type: 'opened', warnings: value.warnings, problems: value.problems };
     default:
       throw badMessage('an unknown result');
   }

@@ -17,7 +17,7 @@ const described = manifestOf(
   hosts.flatMap(({ host, members }) => members.map((member) => ({ host, member }))),
 );
 /** What an agent may be asked while nothing is touched. */
-const HARMLESS = ['describe', 'claim', 'release', 'isRunning'];
+const HARMLESS = ['describe', 'claim', 'release', 'check', 'isRunning'];
 
 describe('the restore of a damaged checkpoint', () => {
   let agents: ScriptedAgents;
@@ -130,11 +130,11 @@ describe('the restore of a damaged checkpoint', () => {
   it('is another matter when the checkpoint is sound: then the same command stops the processes', async () => {
     agents.asked.splice(0);
     agents.onRequest = (_, request) => {
-      if (request.type === 'restore' && request.step.type === 'stage')
+      if (request.type === 'restore' && request.step.type === 'switchIn')
         throw new StillpointError({ code: 'host-disk-full', message: 'm', hint: 'h' });
     };
     const { exitCode } = await failureOf({ stop: true, dryRun: false });
     expect(exitCode).to.equal(7);
-    expect(asked()).to.include.members(['stop', 'stage', 'rollBack']);
+    expect(asked()).to.include.members(['stage', 'stop', 'switchIn', 'rollBack']);
   });
 });

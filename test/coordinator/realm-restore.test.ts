@@ -89,7 +89,11 @@ describe('the restore of a grid with a realm', () => {
 
     expect(relocations).to.deep.equal([{ name: 'a2', from: 'host-a2:7000', to: 'elsewhere:7000' }]);
     expect(members).to.have.length(NAMES.length);
-    expect(agents.asked.filter(({ request }) => request.type === 'restore')).to.deep.equal([]);
+    const asked = agents.asked.flatMap(({ request }) =>
+      request.type === 'restore' ? [request.step.type] : [],
+    );
+    expect(asked, 'every host is looked at').to.have.length(NAMES.length);
+    expect(new Set(asked)).to.deep.equal(new Set(['check']));
   });
 
   it('goes back everywhere, with nothing else started, when the realm cannot be told [S12]', async () => {

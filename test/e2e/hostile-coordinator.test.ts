@@ -171,8 +171,10 @@ describe('an agent with a hostile coordinator', () => {
       { type: 'raiseEpoch', id: 9, epoch: 100_000_000 },
       { type: 'joinLineage', id: 9, lineage: '../../lineage' },
       member('aa', { type: 'arm', token: { ...token, counter: 100_000_000 }, leaseMs: 1000 }),
-      restore('aa', { type: 'decide', gid: 'a\0b', database: 'postgres', outcome: 'commit' }),
-      restore('aa', { type: 'decide', gid: 'x'.repeat(300), database: 'postgres', outcome: 'commit' }),
+      restore('aa', { type: 'prove', committed: ['a\0b'], standbys: [] }),
+      restore('aa', { type: 'prove', committed: ['x'.repeat(300)], standbys: [] }),
+      restore('aa', { type: 'prove', committed: [], standbys: ['a\nb'] }),
+      restore('aa', { type: 'end', restoreId: '../x' }),
       restore('aa', {
         type: 'relocate',
         processes: [{ name: 'n', address: 'h:1', dataDirectory: '/a/../b', running: true }],

@@ -111,20 +111,22 @@ describe('secrets that are planted', () => {
     await run('grid', 'doctor');
     writePassword(PASSWORD);
 
-    // A restore whose servers find their port taken, quotes the server, and rolls back; then one that succeeds.
+    // A restore whose servers find their port taken when it is decided, quotes the server; it is ended, and one succeeds.
     for (const { server } of grid.members) server.stop();
-    hooks.hold('staged');
+    hooks.hold('decided');
     const failing = grid.begin(['restore', 'good', '--yes', '--log-level', 'trace']);
-    await hooks.reachedBy(failing, 'staged', 'aa');
+    await hooks.reachedBy(failing, 'decided');
     const squatter = createServer((socket) => socket.destroy());
     await new Promise<void>((resolve) => squatter.listen(grid.member('aa').server.port, HOST, resolve));
-    hooks.release('staged');
+    hooks.release('decided');
     const failed = await failing.finished;
     said.push(failed);
-    expect(failed.code, failed.stderr).to.equal(7);
+    expect(failed.code, failed.stderr).to.equal(6);
     expect(failed.stderr).to.match(/FATAL/);
     await new Promise((resolve) => squatter.close(resolve));
-    await expectExit(0, 'restore', 'good', '--yes');
+    const [, restoreId = ''] = /--finish (\S+)/.exec(failed.stderr) ?? [];
+    await expectExit(0, 'restore', '--finish', restoreId, '--yes');
+    await expectExit(0, 'restore', 'good', '--stop', '--yes');
     expect(await grid.member('aa').server.query('SELECT name FROM clients')).to.deep.equal([{ name: ROW }]);
 
     const written = new Map<string, string>([

@@ -17,7 +17,10 @@ describe('the state of an agent, damaged', () => {
   const FILES = [
     { name: 'token.json', value: { epoch: 0, counter: 7, attempt: 1 } },
     { name: 'freezes/aa.json', value: { member: 'aa', undo: { kind: 'observer', wasPaused: false } } },
-    { name: 'restores/aa.json', value: { member: 'aa', grid: 'orders', restoreId: 'r' } },
+    {
+      name: 'restores/aa.json',
+      value: { member: 'aa', grid: 'orders', restoreId: 'r', repositoryId: 'id', switched: true },
+    },
   ] as const;
 
   for (const { name, value } of FILES) {

@@ -94,7 +94,12 @@ const RESPONSES: readonly AgentResponse[] = [
   {
     type: 'restored',
     id: 5,
-    result: { type: 'verified', checks: ['x'], warnings: [], prepared: [{ gid: 'g', database: 'd' }] },
+    result: {
+      type: 'verified',
+      checks: ['x'],
+      warnings: [],
+      prepared: [{ gid: 'g', database: 'd', committed: true, cause: '' }],
+    },
   },
 ];
 

@@ -35,10 +35,20 @@ const commands: fc.Arbitrary<MemberCommand> = fc.oneof(
 
 const steps: fc.Arbitrary<RestoreStep> = fc.oneof(
   fc.record({
-    type: fc.constantFrom('isRunning', 'stop', 'switchIn', 'start', 'verify', 'finish', 'rollBack'),
+    type: fc.constantFrom(
+      'isRunning',
+      'stop',
+      'switchIn',
+      'start',
+      'verify',
+      'ready',
+      'open',
+      'finish',
+      'rollBack',
+    ),
   }) as fc.Arbitrary<RestoreStep>,
   fc.record({
-    type: fc.constant('stage' as const),
+    type: fc.constantFrom('check' as const, 'stage' as const),
     restoreId: text,
     grid: text,
     checkpoint: text,
@@ -46,12 +56,8 @@ const steps: fc.Arbitrary<RestoreStep> = fc.oneof(
     own: fc.option(fc.record({ member: text, digest: text })),
     follow: fc.option(text),
   }),
-  fc.record({
-    type: fc.constant('decide' as const),
-    gid: text,
-    database: text,
-    outcome: fc.constantFrom('commit' as const, 'rollback' as const),
-  }),
+  fc.record({ type: fc.constant('prove' as const), committed: fc.array(text), standbys: fc.array(text) }),
+  fc.record({ type: fc.constant('end' as const), restoreId: text }),
   fc.record({ type: fc.constant('relocate' as const), processes }),
 );
 
@@ -220,7 +226,19 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
         type: fc.constant('verified' as const),
         checks: fc.array(text),
         warnings: fc.array(text),
-        prepared: fc.array(fc.record({ gid: text, database: text })),
+        prepared: fc.array(fc.record({ gid: text, database: text, committed: fc.boolean(), cause: text })),
+      }),
+      fc.record({
+        type: fc.constant('checked' as const),
+        provesInPrivate: fc.boolean(),
+        warnings: fc.array(text),
+        rooms: fc.array(fc.record({ fileSystem: text, path: text, neededBytes: count, freeBytes: count })),
+      }),
+      fc.record({ type: fc.constant('staged' as const), bytes: count, followsAs: fc.option(text) }),
+      fc.record({
+        type: fc.constant('opened' as const),
+        warnings: fc.array(text),
+        problems: fc.array(text),
       }),
     ),
   }),

@@ -1,5 +1,4 @@
 import { freeBytesAt } from '../../room-watch.ts';
-import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { DefinedProcess } from '../../../shared/domain/grid.ts';
 import { relocateUnsupported, type Capture, type CaptureContext, type Engine } from '../engine.ts';
 import { describeNative, freezeKindOf } from './describe.ts';
@@ -52,16 +51,8 @@ export function createNativeEngine(settings: NativeSettings): Engine {
     },
     standGuard: () => new NativeGuardian(settings).open(),
     restoration: (context) => new NativeRestoration(settings, context),
-    recoverRestore: (outcome) =>
-      outcome === 'restored' ? finishNativeRestore(settings) : rollBackNativeRestore(settings),
-    decidePrepared: (gid) =>
-      Promise.reject(
-        new StillpointError({
-          code: 'prepared-unsupported',
-          message: `${settings.name} has no prepared transactions, and so not ${gid}`,
-          hint: 'only engines with two-phase commit have them',
-        }),
-      ),
+    recoverRestore: (outcome, switched) =>
+      outcome === 'restored' ? finishNativeRestore(settings) : rollBackNativeRestore(settings, switched),
     async settle(context) {
       settled = context.manifest.checkpoint;
       await settleNative(settings, context);

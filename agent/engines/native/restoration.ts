@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
-import type { RestoreContext, Restoration, VerifiedMember } from '../engine.ts';
+import type { OpenedMember, RestoreCheck, RestoreContext, Restoration, VerifiedMember } from '../engine.ts';
+import { mustBeMakeable, mustBeProgram, roomFor } from '../restore/host-check.ts';
 import { ownerOf } from '../restore/owner.ts';
 import {
   dropOld,
@@ -24,21 +25,38 @@ const ROLLBACK_STOP_MS = 120_000;
 const LOOK_EVERY_MS = 100;
 
 /**
- * Builds, starts and proves one restored process. Only `live/` is replaced: checkpoints and backups beside it stay. A
- * proxy has no data: it is stopped, started and looked at.
+ * Builds, starts and proves one restored process. Only `live/` is replaced: checkpoints and backups beside it stay. It
+ * is started before the decision, by its own command: what reaches it until then is for its grid to say. A proxy has no
+ * data, so there is nothing to prove of it: clients' way in, it is stopped, and started when the restore is decided.
  */
 export class NativeRestoration implements Restoration {
   readonly #settings: NativeSettings;
   readonly #context: RestoreContext;
+  #switched = false;
 
   constructor(settings: NativeSettings, context: RestoreContext) {
     this.#settings = settings;
     this.#context = context;
   }
 
-  async stage(): Promise<void> {
+  async check(): Promise<RestoreCheck> {
+    const { name, role, run } = this.#settings;
     mustBeRunnable(this.#settings);
-    if (this.#settings.role === 'proxy') return;
+    for (const what of ['start', 'stop'] as const)
+      await mustBeProgram(name, `run.${what}`, run?.[what] ?? []);
+    await ownerOf(this.#settings);
+    if (role === 'proxy') return { provesInPrivate: true, warnings: [], rooms: [] };
+    const live = liveOf(this.#settings);
+    await mustBeReplaceable(name, [live]);
+    await mustBeMakeable(name, live);
+    const rooms = role === 'node' ? [DATA_ROOM] : [STATE_FILE];
+    const room = await roomFor(live, this.#context.source.manifest, rooms);
+    return { provesInPrivate: false, warnings: [], rooms: [room] };
+  }
+
+  async stage(): Promise<{ followsAs: null }> {
+    mustBeRunnable(this.#settings);
+    if (this.#settings.role === 'proxy') return { followsAs: null };
     const { checkpoint, source, signal, progress } = this.#context;
     const live = liveOf(this.#settings);
     await mustBeReplaceable(this.#settings.name, [live]);
@@ -62,9 +80,17 @@ export class NativeRestoration implements Restoration {
       await stage.close();
     }
     signal.throwIfAborted();
+    return { followsAs: null };
+  }
+
+  prove(): Promise<VerifiedMember> {
+    if (this.#settings.role !== 'proxy')
+      throw new Error('only what holds nothing needs no start to be proven');
+    return Promise.resolve({ checks: ['holds nothing'], warnings: [], prepared: [] });
   }
 
   async switchIn(): Promise<void> {
+    this.#switched = true;
     const record = await readRecord(liveOf(this.#settings));
     if (record !== null) await switchDirectories(record);
     else if (this.#settings.role !== 'proxy') throw new Error('nothing is staged');
@@ -81,6 +107,11 @@ export class NativeRestoration implements Restoration {
       if (performance.now() > until) throw notStarted(this.#settings, cause);
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
     }
+  }
+
+  async open(): Promise<OpenedMember> {
+    if (this.#settings.role === 'proxy' && !(await isProcessRunning(this.#settings))) await this.start();
+    return { warnings: [], problems: [] };
   }
 
   async verify(): Promise<VerifiedMember> {
@@ -108,12 +139,12 @@ export class NativeRestoration implements Restoration {
     return { checks, warnings: missed.warnings, prepared: [] };
   }
 
-  finish(): Promise<void> {
-    return finishNativeRestore(this.#settings);
+  async finish(): Promise<void> {
+    await finishNativeRestore(this.#settings);
   }
 
   async rollBack(): Promise<void> {
-    await rollBackNativeRestore(this.#settings);
+    await rollBackNativeRestore(this.#settings, this.#switched);
   }
 
   /** A realm service or keeper takes `live/recovery` for its state; a satellite is told by its primary. */
@@ -136,19 +167,25 @@ export class NativeRestoration implements Restoration {
   }
 }
 
-/** The old directory is dropped. Idempotent, also by another process. */
+/** The old directory is dropped, a proxy started. Idempotent, also by another process. */
 export async function finishNativeRestore(settings: NativeSettings): Promise<void> {
+  if (settings.role === 'proxy' && !(await isProcessRunning(settings)))
+    await startProcess(settings, AbortSignal.timeout(settings.startSeconds * 1000));
   const live = liveOf(settings);
   const record = await readRecord(live);
   if (record !== null) await dropOld(live, record);
 }
 
-/** Stopped, and the old directory back as it was. Idempotent, also by another process. */
-export async function rollBackNativeRestore(settings: NativeSettings): Promise<void> {
+/**
+ * What the restore started is stopped, and the old directory back as it was. Idempotent, also by another process.
+ * Before the switch nothing was started, and what runs is not touched.
+ */
+export async function rollBackNativeRestore(settings: NativeSettings, switched: boolean): Promise<void> {
   const live = liveOf(settings);
   const record = await readRecord(live);
-  if (record === null && settings.role !== 'proxy') return;
-  if (await isProcessRunning(settings)) await stopProcess(settings, AbortSignal.timeout(ROLLBACK_STOP_MS));
+  const isOurs = switched && (record !== null || settings.role === 'proxy');
+  if (isOurs && (await isProcessRunning(settings)))
+    await stopProcess(settings, AbortSignal.timeout(ROLLBACK_STOP_MS));
   if (record !== null) await switchBack(live, record);
 }
 

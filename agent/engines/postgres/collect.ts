@@ -1,5 +1,4 @@
 import type { Stats } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Client } from 'pg';
 import { EXIT, failureOf, StillpointError, type Failure } from '../../../shared/domain/errors.ts';

@@ -6,7 +6,6 @@ import { JournalRate } from './journal-rate.ts';
 import { ObserverCapture } from './observer-capture.ts';
 import { PrimaryCapture } from './primary-capture.ts';
 import {
-  decidePreparedTransaction,
   isPostgresRunning,
   postgresRestoration,
   recoverPostgresRestore,
@@ -46,7 +45,6 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
     standGuard: () => new PostgresGuardian(settings).open(),
     restoration: (context) => postgresRestoration(settings, context),
     recoverRestore: (outcome) => recoverPostgresRestore(settings, outcome),
-    decidePrepared: (gid, database, outcome) => decidePreparedTransaction(settings, gid, database, outcome),
     // All that is captured goes to the repository: nothing lies beside the data directory.
     settle: () => Promise.resolve(),
     localCopy: () => Promise.resolve(null),

@@ -66,6 +66,8 @@ interface Held {
   readonly watch: SenderWatch;
   readonly mark: Mark;
   readonly incarnation: string;
+  /** The owner's setting, as it was when this was armed. */
+  readonly undo: PrimaryUndo | null;
 }
 
 const STOP_MS = 5000;
@@ -227,7 +229,13 @@ export class PrimaryCapture implements Capture {
         position: formatLsn(sight.position),
         name,
       };
-      this.#held = { sight, watch: new SenderWatch(this.#ready().control, seen), mark, incarnation };
+      this.#held = {
+        sight,
+        watch: new SenderWatch(this.#ready().control, seen),
+        mark,
+        incarnation,
+        undo: this.#undo,
+      };
       return { incarnation, mark, fencedAt, markedAt };
     });
   }
@@ -323,7 +331,7 @@ export class PrimaryCapture implements Capture {
       const engineFacts = await primaryFacts({
         ...this.#ready(),
         settings: this.#settings,
-        standbyNames: this.#fenceUndo,
+        owners: held.undo,
         mark: held.mark,
         markPosition: held.sight.position,
       });

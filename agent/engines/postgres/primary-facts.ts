@@ -17,14 +17,14 @@ export async function primaryFacts(input: {
   facts: ServerFacts;
   journal: ReceivedJournal;
   base: BaseCopy;
-  /** The owner's setting as it was found when the server was armed last. */
-  standbyNames: PrimaryUndo | null;
   preparedBefore: readonly Prepared[];
   preparedAfter: readonly Prepared[];
+  /** The owner's `synchronous_standby_names` at the mark: hours may lie between it and the facts of the base copy. */
+  owners: Pick<PrimaryUndo, 'original' | 'inAutoConf' | 'inFile'> | null;
   mark: Mark;
   markPosition: Lsn;
 }): Promise<PostgresFacts> {
-  const { control, settings, facts, base, standbyNames, mark } = input;
+  const { control, settings, facts, base, owners, mark } = input;
   const { timeline } = input.journal.receiver;
   const prepared =
     facts.maxPrepared === 0
@@ -44,8 +44,8 @@ export async function primaryFacts(input: {
     startPosition: formatLsn(base.start),
     markPosition: mark.position,
     restorePoint: mark.name,
-    synchronousStandbyNames: standbyNames?.inFile ?? standbyNames?.original ?? facts.standbyNames,
-    synchronousStandbyNamesInAutoConf: standbyNames?.inAutoConf ?? false,
+    synchronousStandbyNames: owners?.inFile ?? owners?.original ?? facts.standbyNames,
+    synchronousStandbyNamesInAutoConf: owners?.inAutoConf ?? false,
     port: facts.port,
     listenAddresses: facts.listenAddresses,
     archiving: facts.archiving,

@@ -36,7 +36,7 @@ export function mentionsStandby(setting: string, name: string): boolean {
 /** Whether the list says this very name, which `*` does not. */
 export function namesStandby(setting: string, name: string): boolean {
   const parsed = parseStandbyNames(setting);
-  return parsed.method !== 'none' && parsed.names.some((one) => plain(one).toLowerCase() === name);
+  return parsed.method !== 'none' && parsed.names.some((one) => plainName(one).toLowerCase() === name);
 }
 
 /** As the server counts (SyncRepGetStandbyPriority): 0 where it does not take part; all of a quorum are 1. */
@@ -44,12 +44,12 @@ export function priorityOf(setting: string, name: string): number {
   const parsed = parseStandbyNames(setting);
   if (parsed.method === 'none') return 0;
   const index = parsed.names
-    .map(plain)
+    .map(plainName)
     .findIndex((one) => one === '*' || one.toLowerCase() === name.toLowerCase());
   return parsed.method === 'any' ? Math.min(1, index + 1) : index + 1;
 }
 
-function plain(name: string): string {
+export function plainName(name: string): string {
   return name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name;
 }
 

@@ -201,7 +201,7 @@ export async function isThere(path: string): Promise<boolean> {
   }
 }
 
-/** Throws unless all can be renamed away, and no earlier restore of any of them was left unended. */
+/** Throws unless all can be renamed away, and nothing of an earlier restore lies beside any of them. */
 export async function mustBeReplaceable(member: string, directories: readonly string[]): Promise<void> {
   for (const path of directories) {
     await beside(path, async (parent, name) => {
@@ -213,11 +213,11 @@ export async function mustBeReplaceable(member: string, directories: readonly st
     });
   }
   const [data = ''] = directories;
-  if ((await readRecord(data)) !== null) throw unfinished(member, recordOf(data), oldOf(data));
-  for (const path of directories) {
-    for (const left of [oldOf(path), stageOf(path)])
-      if (await isThere(left)) throw unfinished(member, left, oldOf(path));
-  }
+  const left = [];
+  if ((await readRecord(data)) !== null) left.push(recordOf(data));
+  for (const path of directories)
+    for (const place of [oldOf(path), stageOf(path)]) if (await isThere(place)) left.push(place);
+  if (left.length > 0) throw unfinished(member, left);
 }
 
 function isMountPoint(member: string, path: string): StillpointError {
@@ -244,10 +244,10 @@ function ofRoot(path: string): StillpointError {
   });
 }
 
-function unfinished(member: string, left: string, old: string): StillpointError {
+function unfinished(member: string, left: readonly string[]): StillpointError {
   return new StillpointError({
     code: 'restore-unfinished',
-    message: `${member}: an earlier restore was not ended: see ${left}`,
-    hint: `restart the agent: it ends what it knows of; a ${old} that nothing knows of is for you to look at`,
+    message: `${member}: an earlier restore was not ended: see ${left.join(', ')}`,
+    hint: 'restart the agent: it ends what it knows of; what nothing knows of is for you to look at, and to remove or put back',
   });
 }

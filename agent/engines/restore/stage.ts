@@ -203,11 +203,6 @@ export async function readIfThere(path: string, reader: Owner | null): Promise<s
   return bytes?.toString('utf8') ?? '';
 }
 
-/** Rewrites a file of a live directory in one step, for this owner. */
-export async function rewrite(path: string, text: string, owner: Owner | null): Promise<void> {
-  await beside(path, (directory, name) => directory.write(name, text, owner));
-}
-
 async function syncDirectory(path: string): Promise<void> {
   const file = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   try {

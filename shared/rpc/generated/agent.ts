@@ -195,10 +195,16 @@ export interface RestoreRequest {
     | { $case: "switchIn"; value: SwitchIn }
     | { $case: "start"; value: Start }
     | { $case: "verify"; value: Verify }
-    | { $case: "decide"; value: Decide }
     | { $case: "finish"; value: Finish }
     | { $case: "rollBack"; value: RollBack }
     | { $case: "relocate"; value: Relocate }
+    | //
+    /** What staging would meet; changes nothing. */
+    { $case: "check"; value: Stage }
+    | { $case: "prove"; value: Prove }
+    | { $case: "ready"; value: Ready }
+    | { $case: "open"; value: Open }
+    | { $case: "end"; value: End }
     | undefined;
 }
 
@@ -238,11 +244,25 @@ export interface Start {
 export interface Verify {
 }
 
-export interface Decide {
-  gid: string;
-  database: string;
-  /** "commit" or "rollback" */
-  outcome: string;
+/** Recovers the staged member where no client can reach it, and looks at it; then it is shut down again. */
+export interface Prove {
+  /** Prepared transactions that another member of the checkpoint had committed: they are committed here too. */
+  committed: string[];
+  /** The names under which restored standbys will follow this primary. */
+  standbys: string[];
+}
+
+/** Asked of every member just before the restore is decided: is its part still in hand? */
+export interface Ready {
+}
+
+/** The restore is decided: the member is started as its owner starts it, and clients may come. */
+export interface Open {
+}
+
+/** For an agent whose coordinator is gone: carry out what the repository says of this restore, now. */
+export interface End {
+  restoreId: string;
 }
 
 export interface Finish {
@@ -557,10 +577,14 @@ export interface Refused {
 
 export interface Restored {
   id: number;
-  result: { $case: "done"; value: StepDone } | { $case: "running"; value: RunningState } | {
-    $case: "verified";
-    value: Verified;
-  } | undefined;
+  result:
+    | { $case: "done"; value: StepDone }
+    | { $case: "running"; value: RunningState }
+    | { $case: "verified"; value: Verified }
+    | { $case: "checked"; value: Checked }
+    | { $case: "staged"; value: Staged }
+    | { $case: "opened"; value: Opened }
+    | undefined;
 }
 
 export interface StepDone {
@@ -569,6 +593,31 @@ export interface StepDone {
 
 export interface RunningState {
   running: boolean;
+}
+
+export interface Checked {
+  provesInPrivate: boolean;
+  warnings: string[];
+  rooms: Room[];
+}
+
+/** Bytes that a restore needs in one file system of the host. */
+export interface Room {
+  fileSystem: string;
+  path: string;
+  neededBytes: bigint;
+  freeBytes: bigint;
+}
+
+export interface Staged {
+  bytes: bigint;
+  /** The name that its primary will know it by; not set for one that follows nobody. */
+  followsAs?: string | undefined;
+}
+
+export interface Opened {
+  warnings: string[];
+  problems: string[];
 }
 
 export interface Verified {
@@ -580,6 +629,10 @@ export interface Verified {
 export interface PreparedTransaction {
   gid: string;
   database: string;
+  /** It was committed, as it is elsewhere in the checkpoint. */
+  committed: boolean;
+  /** Why it could not be committed, where it should have been. */
+  cause: string;
 }
 
 export interface Progress {
@@ -3119,9 +3172,6 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
       case "verify":
         Verify.encode(message.step.value, writer.uint32(66).fork()).join();
         break;
-      case "decide":
-        Decide.encode(message.step.value, writer.uint32(74).fork()).join();
-        break;
       case "finish":
         Finish.encode(message.step.value, writer.uint32(82).fork()).join();
         break;
@@ -3130,6 +3180,21 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
         break;
       case "relocate":
         Relocate.encode(message.step.value, writer.uint32(98).fork()).join();
+        break;
+      case "check":
+        Stage.encode(message.step.value, writer.uint32(106).fork()).join();
+        break;
+      case "prove":
+        Prove.encode(message.step.value, writer.uint32(114).fork()).join();
+        break;
+      case "ready":
+        Ready.encode(message.step.value, writer.uint32(122).fork()).join();
+        break;
+      case "open":
+        Open.encode(message.step.value, writer.uint32(130).fork()).join();
+        break;
+      case "end":
+        End.encode(message.step.value, writer.uint32(138).fork()).join();
         break;
     }
     return writer;
@@ -3212,14 +3277,6 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
             message.step = { $case: "verify", value: Verify.decode(reader, reader.uint32()) };
             continue;
           }
-          case 9: {
-            if (tag !== 74) {
-              break;
-            }
-
-            message.step = { $case: "decide", value: Decide.decode(reader, reader.uint32()) };
-            continue;
-          }
           case 10: {
             if (tag !== 82) {
               break;
@@ -3242,6 +3299,46 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
             }
 
             message.step = { $case: "relocate", value: Relocate.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.step = { $case: "check", value: Stage.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.step = { $case: "prove", value: Prove.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.step = { $case: "ready", value: Ready.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.step = { $case: "open", value: Open.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.step = { $case: "end", value: End.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -3276,8 +3373,6 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
         ? { $case: "start", value: Start.fromJSON(object.start) }
         : isSet(object.verify)
         ? { $case: "verify", value: Verify.fromJSON(object.verify) }
-        : isSet(object.decide)
-        ? { $case: "decide", value: Decide.fromJSON(object.decide) }
         : isSet(object.finish)
         ? { $case: "finish", value: Finish.fromJSON(object.finish) }
         : isSet(object.rollBack)
@@ -3286,6 +3381,16 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
         ? { $case: "rollBack", value: RollBack.fromJSON(object.roll_back) }
         : isSet(object.relocate)
         ? { $case: "relocate", value: Relocate.fromJSON(object.relocate) }
+        : isSet(object.check)
+        ? { $case: "check", value: Stage.fromJSON(object.check) }
+        : isSet(object.prove)
+        ? { $case: "prove", value: Prove.fromJSON(object.prove) }
+        : isSet(object.ready)
+        ? { $case: "ready", value: Ready.fromJSON(object.ready) }
+        : isSet(object.open)
+        ? { $case: "open", value: Open.fromJSON(object.open) }
+        : isSet(object.end)
+        ? { $case: "end", value: End.fromJSON(object.end) }
         : undefined,
     };
   },
@@ -3310,14 +3415,22 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
       obj.start = Start.toJSON(message.step.value);
     } else if (message.step?.$case === "verify") {
       obj.verify = Verify.toJSON(message.step.value);
-    } else if (message.step?.$case === "decide") {
-      obj.decide = Decide.toJSON(message.step.value);
     } else if (message.step?.$case === "finish") {
       obj.finish = Finish.toJSON(message.step.value);
     } else if (message.step?.$case === "rollBack") {
       obj.rollBack = RollBack.toJSON(message.step.value);
     } else if (message.step?.$case === "relocate") {
       obj.relocate = Relocate.toJSON(message.step.value);
+    } else if (message.step?.$case === "check") {
+      obj.check = Stage.toJSON(message.step.value);
+    } else if (message.step?.$case === "prove") {
+      obj.prove = Prove.toJSON(message.step.value);
+    } else if (message.step?.$case === "ready") {
+      obj.ready = Ready.toJSON(message.step.value);
+    } else if (message.step?.$case === "open") {
+      obj.open = Open.toJSON(message.step.value);
+    } else if (message.step?.$case === "end") {
+      obj.end = End.toJSON(message.step.value);
     }
     return obj;
   },
@@ -3366,12 +3479,6 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
         }
         break;
       }
-      case "decide": {
-        if (object.step?.value !== undefined && object.step?.value !== null) {
-          message.step = { $case: "decide", value: Decide.fromPartial(object.step.value) };
-        }
-        break;
-      }
       case "finish": {
         if (object.step?.value !== undefined && object.step?.value !== null) {
           message.step = { $case: "finish", value: Finish.fromPartial(object.step.value) };
@@ -3387,6 +3494,36 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
       case "relocate": {
         if (object.step?.value !== undefined && object.step?.value !== null) {
           message.step = { $case: "relocate", value: Relocate.fromPartial(object.step.value) };
+        }
+        break;
+      }
+      case "check": {
+        if (object.step?.value !== undefined && object.step?.value !== null) {
+          message.step = { $case: "check", value: Stage.fromPartial(object.step.value) };
+        }
+        break;
+      }
+      case "prove": {
+        if (object.step?.value !== undefined && object.step?.value !== null) {
+          message.step = { $case: "prove", value: Prove.fromPartial(object.step.value) };
+        }
+        break;
+      }
+      case "ready": {
+        if (object.step?.value !== undefined && object.step?.value !== null) {
+          message.step = { $case: "ready", value: Ready.fromPartial(object.step.value) };
+        }
+        break;
+      }
+      case "open": {
+        if (object.step?.value !== undefined && object.step?.value !== null) {
+          message.step = { $case: "open", value: Open.fromPartial(object.step.value) };
+        }
+        break;
+      }
+      case "end": {
+        if (object.step?.value !== undefined && object.step?.value !== null) {
+          message.step = { $case: "end", value: End.fromPartial(object.step.value) };
         }
         break;
       }
@@ -3897,25 +4034,22 @@ export const Verify: MessageFns<Verify> = {
   },
 };
 
-function createBaseDecide(): Decide {
-  return { gid: "", database: "", outcome: "" };
+function createBaseProve(): Prove {
+  return { committed: [], standbys: [] };
 }
 
-export const Decide: MessageFns<Decide> = {
-  encode(message: Decide, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.gid !== "") {
-      writer.uint32(10).string(message.gid);
+export const Prove: MessageFns<Prove> = {
+  encode(message: Prove, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.committed) {
+      writer.uint32(10).string(v!);
     }
-    if (message.database !== "") {
-      writer.uint32(18).string(message.database);
-    }
-    if (message.outcome !== "") {
-      writer.uint32(26).string(message.outcome);
+    for (const v of message.standbys) {
+      writer.uint32(18).string(v!);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): Decide {
+  decode(input: BinaryReader | Uint8Array, length?: number): Prove {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -3924,7 +4058,7 @@ export const Decide: MessageFns<Decide> = {
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseDecide();
+      const message = createBaseProve();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -3933,7 +4067,7 @@ export const Decide: MessageFns<Decide> = {
               break;
             }
 
-            message.gid = reader.string();
+            message.committed.push(reader.string());
             continue;
           }
           case 2: {
@@ -3941,15 +4075,7 @@ export const Decide: MessageFns<Decide> = {
               break;
             }
 
-            message.database = reader.string();
-            continue;
-          }
-          case 3: {
-            if (tag !== 26) {
-              break;
-            }
-
-            message.outcome = reader.string();
+            message.standbys.push(reader.string());
             continue;
           }
         }
@@ -3964,36 +4090,210 @@ export const Decide: MessageFns<Decide> = {
     }
   },
 
-  fromJSON(object: any): Decide {
+  fromJSON(object: any): Prove {
     return {
-      gid: isSet(object.gid) ? globalThis.String(object.gid) : "",
-      database: isSet(object.database) ? globalThis.String(object.database) : "",
-      outcome: isSet(object.outcome) ? globalThis.String(object.outcome) : "",
+      committed: globalThis.Array.isArray(object?.committed)
+        ? object.committed.map((e: any) => globalThis.String(e))
+        : [],
+      standbys: globalThis.Array.isArray(object?.standbys) ? object.standbys.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
-  toJSON(message: Decide): unknown {
+  toJSON(message: Prove): unknown {
     const obj: any = {};
-    if (message.gid !== "") {
-      obj.gid = message.gid;
+    if (message.committed?.length) {
+      obj.committed = message.committed;
     }
-    if (message.database !== "") {
-      obj.database = message.database;
-    }
-    if (message.outcome !== "") {
-      obj.outcome = message.outcome;
+    if (message.standbys?.length) {
+      obj.standbys = message.standbys;
     }
     return obj;
   },
 
-  create(base?: DeepPartial<Decide>): Decide {
-    return Decide.fromPartial(base ?? {});
+  create(base?: DeepPartial<Prove>): Prove {
+    return Prove.fromPartial(base ?? {});
   },
-  fromPartial(object: DeepPartial<Decide>): Decide {
-    const message = createBaseDecide();
-    message.gid = object.gid ?? "";
-    message.database = object.database ?? "";
-    message.outcome = object.outcome ?? "";
+  fromPartial(object: DeepPartial<Prove>): Prove {
+    const message = createBaseProve();
+    message.committed = object.committed?.map((e) => e) || [];
+    message.standbys = object.standbys?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseReady(): Ready {
+  return {};
+}
+
+export const Ready: MessageFns<Ready> = {
+  encode(_: Ready, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Ready {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReady();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): Ready {
+    return {};
+  },
+
+  toJSON(_: Ready): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<Ready>): Ready {
+    return Ready.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<Ready>): Ready {
+    const message = createBaseReady();
+    return message;
+  },
+};
+
+function createBaseOpen(): Open {
+  return {};
+}
+
+export const Open: MessageFns<Open> = {
+  encode(_: Open, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Open {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOpen();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): Open {
+    return {};
+  },
+
+  toJSON(_: Open): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<Open>): Open {
+    return Open.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<Open>): Open {
+    const message = createBaseOpen();
+    return message;
+  },
+};
+
+function createBaseEnd(): End {
+  return { restoreId: "" };
+}
+
+export const End: MessageFns<End> = {
+  encode(message: End, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.restoreId !== "") {
+      writer.uint32(10).string(message.restoreId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): End {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEnd();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.restoreId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): End {
+    return {
+      restoreId: isSet(object.restoreId)
+        ? globalThis.String(object.restoreId)
+        : isSet(object.restore_id)
+        ? globalThis.String(object.restore_id)
+        : "",
+    };
+  },
+
+  toJSON(message: End): unknown {
+    const obj: any = {};
+    if (message.restoreId !== "") {
+      obj.restoreId = message.restoreId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<End>): End {
+    return End.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<End>): End {
+    const message = createBaseEnd();
+    message.restoreId = object.restoreId ?? "";
     return message;
   },
 };
@@ -8827,6 +9127,15 @@ export const Restored: MessageFns<Restored> = {
       case "verified":
         Verified.encode(message.result.value, writer.uint32(34).fork()).join();
         break;
+      case "checked":
+        Checked.encode(message.result.value, writer.uint32(42).fork()).join();
+        break;
+      case "staged":
+        Staged.encode(message.result.value, writer.uint32(50).fork()).join();
+        break;
+      case "opened":
+        Opened.encode(message.result.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -8876,6 +9185,30 @@ export const Restored: MessageFns<Restored> = {
             message.result = { $case: "verified", value: Verified.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.result = { $case: "checked", value: Checked.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.result = { $case: "staged", value: Staged.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.result = { $case: "opened", value: Opened.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8897,6 +9230,12 @@ export const Restored: MessageFns<Restored> = {
         ? { $case: "running", value: RunningState.fromJSON(object.running) }
         : isSet(object.verified)
         ? { $case: "verified", value: Verified.fromJSON(object.verified) }
+        : isSet(object.checked)
+        ? { $case: "checked", value: Checked.fromJSON(object.checked) }
+        : isSet(object.staged)
+        ? { $case: "staged", value: Staged.fromJSON(object.staged) }
+        : isSet(object.opened)
+        ? { $case: "opened", value: Opened.fromJSON(object.opened) }
         : undefined,
     };
   },
@@ -8912,6 +9251,12 @@ export const Restored: MessageFns<Restored> = {
       obj.running = RunningState.toJSON(message.result.value);
     } else if (message.result?.$case === "verified") {
       obj.verified = Verified.toJSON(message.result.value);
+    } else if (message.result?.$case === "checked") {
+      obj.checked = Checked.toJSON(message.result.value);
+    } else if (message.result?.$case === "staged") {
+      obj.staged = Staged.toJSON(message.result.value);
+    } else if (message.result?.$case === "opened") {
+      obj.opened = Opened.toJSON(message.result.value);
     }
     return obj;
   },
@@ -8938,6 +9283,24 @@ export const Restored: MessageFns<Restored> = {
       case "verified": {
         if (object.result?.value !== undefined && object.result?.value !== null) {
           message.result = { $case: "verified", value: Verified.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "checked": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "checked", value: Checked.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "staged": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "staged", value: Staged.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "opened": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "opened", value: Opened.fromPartial(object.result.value) };
         }
         break;
       }
@@ -9083,6 +9446,425 @@ export const RunningState: MessageFns<RunningState> = {
   },
 };
 
+function createBaseChecked(): Checked {
+  return { provesInPrivate: false, warnings: [], rooms: [] };
+}
+
+export const Checked: MessageFns<Checked> = {
+  encode(message: Checked, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.provesInPrivate !== false) {
+      writer.uint32(8).bool(message.provesInPrivate);
+    }
+    for (const v of message.warnings) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.rooms) {
+      Room.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Checked {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChecked();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.provesInPrivate = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.rooms.push(Room.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Checked {
+    return {
+      provesInPrivate: isSet(object.provesInPrivate)
+        ? globalThis.Boolean(object.provesInPrivate)
+        : isSet(object.proves_in_private)
+        ? globalThis.Boolean(object.proves_in_private)
+        : false,
+      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
+      rooms: globalThis.Array.isArray(object?.rooms) ? object.rooms.map((e: any) => Room.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: Checked): unknown {
+    const obj: any = {};
+    if (message.provesInPrivate !== false) {
+      obj.provesInPrivate = message.provesInPrivate;
+    }
+    if (message.warnings?.length) {
+      obj.warnings = message.warnings;
+    }
+    if (message.rooms?.length) {
+      obj.rooms = message.rooms.map((e) => Room.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Checked>): Checked {
+    return Checked.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Checked>): Checked {
+    const message = createBaseChecked();
+    message.provesInPrivate = object.provesInPrivate ?? false;
+    message.warnings = object.warnings?.map((e) => e) || [];
+    message.rooms = object.rooms?.map((e) => Room.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRoom(): Room {
+  return { fileSystem: "", path: "", neededBytes: 0n, freeBytes: 0n };
+}
+
+export const Room: MessageFns<Room> = {
+  encode(message: Room, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fileSystem !== "") {
+      writer.uint32(10).string(message.fileSystem);
+    }
+    if (message.path !== "") {
+      writer.uint32(18).string(message.path);
+    }
+    if (message.neededBytes !== 0n) {
+      if (BigInt.asUintN(64, message.neededBytes) !== message.neededBytes) {
+        throw new globalThis.Error("value provided for field message.neededBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.neededBytes);
+    }
+    if (message.freeBytes !== 0n) {
+      if (BigInt.asUintN(64, message.freeBytes) !== message.freeBytes) {
+        throw new globalThis.Error("value provided for field message.freeBytes of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.freeBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Room {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRoom();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.fileSystem = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.neededBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.freeBytes = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Room {
+    return {
+      fileSystem: isSet(object.fileSystem)
+        ? globalThis.String(object.fileSystem)
+        : isSet(object.file_system)
+        ? globalThis.String(object.file_system)
+        : "",
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+      neededBytes: isSet(object.neededBytes)
+        ? BigInt(object.neededBytes)
+        : isSet(object.needed_bytes)
+        ? BigInt(object.needed_bytes)
+        : 0n,
+      freeBytes: isSet(object.freeBytes)
+        ? BigInt(object.freeBytes)
+        : isSet(object.free_bytes)
+        ? BigInt(object.free_bytes)
+        : 0n,
+    };
+  },
+
+  toJSON(message: Room): unknown {
+    const obj: any = {};
+    if (message.fileSystem !== "") {
+      obj.fileSystem = message.fileSystem;
+    }
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    if (message.neededBytes !== 0n) {
+      obj.neededBytes = message.neededBytes.toString();
+    }
+    if (message.freeBytes !== 0n) {
+      obj.freeBytes = message.freeBytes.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Room>): Room {
+    return Room.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Room>): Room {
+    const message = createBaseRoom();
+    message.fileSystem = object.fileSystem ?? "";
+    message.path = object.path ?? "";
+    message.neededBytes = (object.neededBytes !== undefined && object.neededBytes !== null)
+      ? BigInt(object.neededBytes)
+      : 0n;
+    message.freeBytes = (object.freeBytes !== undefined && object.freeBytes !== null) ? BigInt(object.freeBytes) : 0n;
+    return message;
+  },
+};
+
+function createBaseStaged(): Staged {
+  return { bytes: 0n, followsAs: undefined };
+}
+
+export const Staged: MessageFns<Staged> = {
+  encode(message: Staged, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.bytes !== 0n) {
+      if (BigInt.asUintN(64, message.bytes) !== message.bytes) {
+        throw new globalThis.Error("value provided for field message.bytes of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.bytes);
+    }
+    if (message.followsAs !== undefined) {
+      writer.uint32(18).string(message.followsAs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Staged {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStaged();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.bytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.followsAs = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Staged {
+    return {
+      bytes: isSet(object.bytes) ? BigInt(object.bytes) : 0n,
+      followsAs: isSet(object.followsAs)
+        ? globalThis.String(object.followsAs)
+        : isSet(object.follows_as)
+        ? globalThis.String(object.follows_as)
+        : undefined,
+    };
+  },
+
+  toJSON(message: Staged): unknown {
+    const obj: any = {};
+    if (message.bytes !== 0n) {
+      obj.bytes = message.bytes.toString();
+    }
+    if (message.followsAs !== undefined) {
+      obj.followsAs = message.followsAs;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Staged>): Staged {
+    return Staged.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Staged>): Staged {
+    const message = createBaseStaged();
+    message.bytes = (object.bytes !== undefined && object.bytes !== null) ? BigInt(object.bytes) : 0n;
+    message.followsAs = object.followsAs ?? undefined;
+    return message;
+  },
+};
+
+function createBaseOpened(): Opened {
+  return { warnings: [], problems: [] };
+}
+
+export const Opened: MessageFns<Opened> = {
+  encode(message: Opened, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.warnings) {
+      writer.uint32(10).string(v!);
+    }
+    for (const v of message.problems) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Opened {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOpened();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.problems.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Opened {
+    return {
+      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
+      problems: globalThis.Array.isArray(object?.problems) ? object.problems.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: Opened): unknown {
+    const obj: any = {};
+    if (message.warnings?.length) {
+      obj.warnings = message.warnings;
+    }
+    if (message.problems?.length) {
+      obj.problems = message.problems;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Opened>): Opened {
+    return Opened.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Opened>): Opened {
+    const message = createBaseOpened();
+    message.warnings = object.warnings?.map((e) => e) || [];
+    message.problems = object.problems?.map((e) => e) || [];
+    return message;
+  },
+};
+
 function createBaseVerified(): Verified {
   return { checks: [], warnings: [], prepared: [] };
 }
@@ -9187,7 +9969,7 @@ export const Verified: MessageFns<Verified> = {
 };
 
 function createBasePreparedTransaction(): PreparedTransaction {
-  return { gid: "", database: "" };
+  return { gid: "", database: "", committed: false, cause: "" };
 }
 
 export const PreparedTransaction: MessageFns<PreparedTransaction> = {
@@ -9197,6 +9979,12 @@ export const PreparedTransaction: MessageFns<PreparedTransaction> = {
     }
     if (message.database !== "") {
       writer.uint32(18).string(message.database);
+    }
+    if (message.committed !== false) {
+      writer.uint32(24).bool(message.committed);
+    }
+    if (message.cause !== "") {
+      writer.uint32(34).string(message.cause);
     }
     return writer;
   },
@@ -9230,6 +10018,22 @@ export const PreparedTransaction: MessageFns<PreparedTransaction> = {
             message.database = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.committed = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.cause = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9246,6 +10050,8 @@ export const PreparedTransaction: MessageFns<PreparedTransaction> = {
     return {
       gid: isSet(object.gid) ? globalThis.String(object.gid) : "",
       database: isSet(object.database) ? globalThis.String(object.database) : "",
+      committed: isSet(object.committed) ? globalThis.Boolean(object.committed) : false,
+      cause: isSet(object.cause) ? globalThis.String(object.cause) : "",
     };
   },
 
@@ -9257,6 +10063,12 @@ export const PreparedTransaction: MessageFns<PreparedTransaction> = {
     if (message.database !== "") {
       obj.database = message.database;
     }
+    if (message.committed !== false) {
+      obj.committed = message.committed;
+    }
+    if (message.cause !== "") {
+      obj.cause = message.cause;
+    }
     return obj;
   },
 
@@ -9267,6 +10079,8 @@ export const PreparedTransaction: MessageFns<PreparedTransaction> = {
     const message = createBasePreparedTransaction();
     message.gid = object.gid ?? "";
     message.database = object.database ?? "";
+    message.committed = object.committed ?? false;
+    message.cause = object.cause ?? "";
     return message;
   },
 };

@@ -7,7 +7,6 @@ import {
   formatSettings,
   parseSettings,
   restoredSettings,
-  settledSettings,
   type RestoredSettingsInput,
 } from '../../../agent/engines/postgres/restore/auto-conf.ts';
 import { postgresServer, type PostgresServer } from '../../lab/postgres.ts';
@@ -113,7 +112,6 @@ describe('the settings of a restored server', () => {
   const primary: RestoredSettingsInput = {
     base: new Map(),
     standbyNames: null,
-    restorePoint: 'stillpoint_7_1',
     primaryConninfo: null,
     address: null,
     listensEverywhere: false,
@@ -123,21 +121,16 @@ describe('the settings of a restored server', () => {
   };
   const standby = { ...primary, primaryConninfo: "host='beta'" };
 
-  it('stop a primary at the mark, and keep what its owner set', () => {
+  it('are what the owner of a primary set: it is recovered before they are read', () => {
     const base = new Map([
       ['work_mem', '4MB'],
-      ['recovery_target_time', '2026-01-01'],
+      ['restore_command', 'cp /archive/%f %p'],
       ['primary_conninfo', 'host=old'],
     ]);
-    const settings = restoredSettings({ ...primary, base });
-    expect(Object.fromEntries(settings)).to.include({
+    expect(Object.fromEntries(restoredSettings({ ...primary, base }))).to.deep.equal({
       work_mem: '4MB',
-      recovery_target_name: 'stillpoint_7_1',
-      recovery_target_time: '',
-      recovery_target_action: 'promote',
+      restore_command: 'cp /archive/%f %p',
     });
-    expect(settings.has('primary_conninfo')).to.equal(false);
-    expect(Object.fromEntries(settledSettings(settings))).to.deep.equal({ work_mem: '4MB' });
   });
 
   it('never hold the fence that the base copy was armed with, only what the owner had', () => {
@@ -145,18 +138,22 @@ describe('the settings of a restored server', () => {
     expect(restoredSettings({ ...primary, base }).has('synchronous_standby_names')).to.equal(false);
     const owned = restoredSettings({ ...primary, base, standbyNames: 'FIRST 1 (b)' });
     expect(owned.get('synchronous_standby_names')).to.equal('FIRST 1 (b)');
-    expect(settledSettings(owned).get('synchronous_standby_names')).to.equal('FIRST 1 (b)');
   });
 
-  it('let a standby follow the new primary and nothing else, also when all is settled', () => {
+  it('let a standby follow the new primary and nothing else, and replay from no other place', () => {
     const base = new Map([
       ['primary_conninfo', 'host=old'],
       ['primary_slot_name', 'old_slot'],
       ['restore_command', 'cp /old/archive/%f %p'],
     ]);
-    const settled = settledSettings(restoredSettings({ ...standby, base }));
-    expect(Object.fromEntries(settled)).to.deep.equal({
+    expect(Object.fromEntries(restoredSettings({ ...standby, base }))).to.deep.equal({
       restore_command: '',
+      recovery_target: '',
+      recovery_target_name: '',
+      recovery_target_time: '',
+      recovery_target_xid: '',
+      recovery_target_lsn: '',
+      recovery_target_timeline: 'latest',
       primary_conninfo: "host='beta'",
       primary_slot_name: '',
     });
@@ -174,9 +171,7 @@ describe('the settings of a restored server', () => {
   });
 
   it('neither archive nor subscribe, and drop sockets whose directories are not here', () => {
-    const held = settledSettings(
-      restoredSettings({ ...primary, archived: true, subscribed: true, dropSockets: true }),
-    );
+    const held = restoredSettings({ ...primary, archived: true, subscribed: true, dropSockets: true });
     expect(Object.fromEntries(held)).to.deep.equal({
       archive_mode: 'off',
       max_logical_replication_workers: '0',

@@ -45,8 +45,8 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         'coordinator/restore',
-        'if (first === undefined) return;',
-        'if (first === undefined || running.length === 1) return;',
+        'if (this.#wasRunning.size === 0) return;',
+        'if (this.#wasRunning.size <= 1) return;',
       ),
     ],
     ...REALM_RESTORE,
@@ -95,8 +95,8 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         'coordinator/restore',
-        'await this.#each([relocation.tell], {',
-        "await this.#each(members.filter(({ role }) => role === 'realm-service'), {",
+        'await this.#steps.each([relocation.tell], {',
+        "await this.#steps.each(members.filter(({ role }) => role === 'realm-service'), {",
       ),
     ],
     ...REALM_RESTORE,

@@ -51,17 +51,13 @@ function escape(value: string): string {
   return value.replace(/['\\]/g, '$&$&').replaceAll('\n', '\\n').replaceAll('\r', '\\r');
 }
 
-/** What a restore sets for the recovery alone; taken out again when it is over. */
-const RECOVERY_SETTINGS = [
-  'restore_command',
+/** Where a server replays to: that of the old grid is none for a standby that follows a restored primary. */
+const RECOVERY_TARGETS = [
   'recovery_target',
   'recovery_target_name',
   'recovery_target_time',
   'recovery_target_xid',
   'recovery_target_lsn',
-  'recovery_target_inclusive',
-  'recovery_target_timeline',
-  'recovery_target_action',
 ] as const;
 
 export interface RestoredSettingsInput {
@@ -69,7 +65,6 @@ export interface RestoredSettingsInput {
   readonly base: Settings;
   /** `synchronous_standby_names` as its owner wrote it, where postgresql.auto.conf held it; else null. */
   readonly standbyNames: string | null;
-  readonly restorePoint: string;
   /** Connection of the primary to follow; null for a primary. */
   readonly primaryConninfo: string | null;
   /** Set where the member moved: its new address. */
@@ -82,36 +77,18 @@ export interface RestoredSettingsInput {
 }
 
 /**
- * The settings of a restored server. It must not hang on the armed fence that the base copy may carry, not
- * replay past the mark, not archive into the old archive, not follow or subscribe to the old grid, and
- * listen where it is now.
+ * The settings of a restored server, which is recovered already. It must not hang on the armed fence that the base
+ * copy may carry, not archive into the old archive, not follow or subscribe to the old grid, and listen where it is
+ * now. A standby must not replay from the old archive, which goes on past the mark.
  */
 export function restoredSettings(input: RestoredSettingsInput): Map<string, string> {
   const settings = new Map(input.base);
-  for (const name of [
-    ...RECOVERY_SETTINGS,
-    'synchronous_standby_names',
-    'primary_conninfo',
-    'primary_slot_name',
-  ])
+  for (const name of ['synchronous_standby_names', 'primary_conninfo', 'primary_slot_name'])
     settings.delete(name);
   if (input.standbyNames !== null) settings.set('synchronous_standby_names', input.standbyNames);
-  for (const name of [
-    'recovery_target',
-    'recovery_target_time',
-    'recovery_target_xid',
-    'recovery_target_lsn',
-  ])
-    settings.set(name, '');
-  if (input.primaryConninfo === null) {
-    // The journal is in place already: whatever else is asked for is not to be had.
-    settings.set('restore_command', 'false');
-    settings.set('recovery_target_name', input.restorePoint);
-    settings.set('recovery_target_action', 'promote');
-    settings.set('recovery_target_timeline', 'current');
-  } else {
+  if (input.primaryConninfo !== null) {
+    for (const name of RECOVERY_TARGETS) settings.set(name, '');
     settings.set('restore_command', '');
-    settings.set('recovery_target_name', '');
     settings.set('recovery_target_timeline', 'latest');
     settings.set('primary_conninfo', input.primaryConninfo);
     settings.set('primary_slot_name', '');
@@ -124,14 +101,6 @@ export function restoredSettings(input: RestoredSettingsInput): Map<string, stri
   }
   if (input.dropSockets) settings.set('unix_socket_directories', '');
   return settings;
-}
-
-/** What is left of them when the restore is over. A standby keeps its empty restore_command. */
-export function settledSettings(settings: Settings): Map<string, string> {
-  const settled = new Map(settings);
-  const follows = settled.has('primary_conninfo');
-  for (const name of RECOVERY_SETTINGS) if (!(follows && name === 'restore_command')) settled.delete(name);
-  return settled;
 }
 
 /** libpq's key='value' form. Keeps the owner's own connection and points it at the new primary. */
@@ -147,7 +116,7 @@ export function conninfoFor(
   return [...parts].map(([key, value]) => `${key}='${value.replace(/(['\\])/g, '\\$1')}'`).join(' ');
 }
 
-function parseConninfo(text: string): Map<string, string> {
+export function parseConninfo(text: string): Map<string, string> {
   const uri = /^postgres(?:ql)?:\/\/(?:([^@/?]*)@)?[^/?]*(?:\/([^?]*))?(?:\?(.*))?$/s.exec(text);
   if (uri !== null) return parseConnectionUri(uri[1], uri[2], uri[3]);
   const parts = new Map<string, string>();

@@ -1,60 +1,99 @@
 import { join } from 'node:path';
+import type { Owner } from '../../../anchored-directory.ts';
+import { isThere } from '../../restore/places.ts';
+import { readIfThere } from '../../restore/stage.ts';
 import { readPassword } from '../connection.ts';
 import type { PostgresFacts } from '../facts.ts';
 import { addressOf, type PostgresSettings } from '../settings.ts';
-import {
-  conninfoFor,
-  formatSettings,
-  parseSettings,
-  restoredSettings,
-  settledSettings,
-} from './auto-conf.ts';
-import { serverOwner } from './server-owner.ts';
-import { isThere } from '../../restore/places.ts';
-import { readIfThere, rewrite } from '../../restore/stage.ts';
+import { parseStandbyNames, plainName } from '../standby-names.ts';
+import { conninfoFor, formatSettings, parseConninfo, parseSettings, restoredSettings } from './auto-conf.ts';
 
-const AUTO_CONF = 'postgresql.auto.conf';
+export const AUTO_CONF = 'postgresql.auto.conf';
 
-/** The text of postgresql.auto.conf for a staged directory, from the files that lie in it. */
-export async function stagedAutoConf(input: {
-  directory: string;
-  settings: PostgresSettings;
+export interface ConfigurationInput {
+  /** Where the owner's files lie staged: the data directory first. */
+  readonly directories: readonly string[];
+  readonly settings: PostgresSettings;
   /** Of the member whose data it is. */
-  source: PostgresFacts;
+  readonly source: PostgresFacts;
   /** Of the member that it was, where that is another: a standby's own. */
-  own: PostgresFacts | null;
-  sourceAddress: string;
-  follow: string | null;
-}): Promise<string> {
-  const { directory, settings, source, own, follow } = input;
-  const owner = await serverOwner(settings);
-  const base = parseSettings(await readIfThere(join(directory, AUTO_CONF), owner));
-  const main = parseSettings(await readIfThere(join(directory, 'postgresql.conf'), owner));
+  readonly own: PostgresFacts | null;
+  readonly sourceAddress: string;
+  readonly follow: string | null;
+  /** Whose the files are. */
+  readonly owner: Owner | null;
+}
+
+/** What the owner's files say, and what of it a restored server has. */
+export interface StagedConfiguration {
+  /** The name that its primary will know a standby by; null for a primary. */
+  readonly followsAs: string | null;
+  /** `shared_preload_libraries` as configured. */
+  readonly preload: string;
+  /**
+   * The text of postgresql.auto.conf, given the names of the standbys that are restored with it; and what to tell
+   * where a synchronous standby of its owner's is not among them.
+   */
+  autoConf(standbys: readonly string[]): { readonly text: string; readonly warnings: readonly string[] };
+}
+
+export async function readConfiguration(input: ConfigurationInput): Promise<StagedConfiguration> {
+  const { directories, settings, source, own, follow, owner } = input;
+  const [data = ''] = directories;
+  const base = parseSettings(await readIfThere(join(data, AUTO_CONF), owner));
+  const main = new Map<string, string>();
+  for (const directory of directories)
+    for (const [name, value] of parseSettings(await readIfThere(join(directory, 'postgresql.conf'), owner)))
+      main.set(name, value);
+  const configured = (name: string): string | undefined => base.get(name) ?? main.get(name);
   const mine = own ?? source;
   const moved = input.sourceAddress !== settings.address || mine.port !== addressOf(settings).port;
-  const primaryConninfo =
-    follow === null
-      ? null
-      : await followConninfo(
-          settings,
-          base.get('primary_conninfo') ?? main.get('primary_conninfo') ?? null,
-          follow,
-        );
-  return formatSettings(
-    restoredSettings({
-      base,
-      standbyNames: mine.synchronousStandbyNamesInAutoConf ? mine.synchronousStandbyNames : null,
-      restorePoint: source.restorePoint ?? '',
-      primaryConninfo,
-      address: moved ? addressOf(settings) : null,
-      listensEverywhere: ['*', '0.0.0.0', '::'].includes(mine.listenAddresses),
-      archived: source.archiving || mine.archiving,
-      subscribed: source.subscriptions.length > 0,
-      dropSockets: !(await socketsExist(
-        base.get('unix_socket_directories') ?? main.get('unix_socket_directories'),
-      )),
-    }),
-  );
+  const conninfo =
+    follow === null ? null : await followConninfo(settings, configured('primary_conninfo') ?? null, follow);
+  const dropSockets = !(await socketsExist(configured('unix_socket_directories')));
+  const clusterName = configured('cluster_name') ?? '';
+  return {
+    followsAs:
+      conninfo === null
+        ? null
+        : (parseConninfo(conninfo).get('application_name') ??
+          (clusterName === '' ? 'walreceiver' : clusterName)),
+    preload: configured('shared_preload_libraries') ?? '',
+    autoConf(standbys) {
+      const names = mine.synchronousStandbyNames;
+      const isHeld = follow === null && !canCommit(names, standbys);
+      const kept = mine.synchronousStandbyNamesInAutoConf ? names : null;
+      const text = formatSettings(
+        restoredSettings({
+          base,
+          standbyNames: isHeld ? '' : kept,
+          primaryConninfo: conninfo,
+          address: moved ? addressOf(settings) : null,
+          listensEverywhere: ['*', '0.0.0.0', '::'].includes(mine.listenAddresses),
+          archived: source.archiving || mine.archiving,
+          subscribed: source.subscriptions.length > 0,
+          dropSockets,
+        }),
+      );
+      return { text, warnings: isHeld ? [notSynchronous(names, kept !== null)] : [] };
+    },
+  };
+}
+
+/** Whether enough of the synchronous standbys are restored with it for a commit to return. */
+export function canCommit(setting: string, standbys: readonly string[]): boolean {
+  const parsed = parseStandbyNames(setting);
+  if (parsed.method === 'none') return true;
+  const names = parsed.names.map((name) => plainName(name).toLowerCase());
+  const counting = standbys.filter((standby) => names.includes('*') || names.includes(standby.toLowerCase()));
+  return counting.length >= parsed.count;
+}
+
+function notSynchronous(names: string, inAutoConf: boolean): string {
+  const back = inAutoConf
+    ? `ALTER SYSTEM SET synchronous_standby_names = '${names.replaceAll("'", "''")}'`
+    : 'ALTER SYSTEM RESET synchronous_standby_names';
+  return `commits wait for no standby (synchronous_standby_names is emptied): of ${names} not enough are restored with it, and every commit would wait for ever; when they follow it: ${back}, then SELECT pg_reload_conf()`;
 }
 
 /** The standby's own connection, pointed at the new primary; where it had none, that of the agent. */
@@ -85,12 +124,4 @@ async function socketsExist(directories: string | undefined): Promise<boolean> {
     if (!path.startsWith('@') && !(await isThere(path))) return false;
   }
   return true;
-}
-
-/** The recovery is over: what was set for it alone is taken out again. */
-export async function settleConfiguration(settings: PostgresSettings): Promise<void> {
-  const path = join(settings.data, AUTO_CONF);
-  const owner = await serverOwner(settings);
-  const text = await readIfThere(path, owner);
-  if (text !== '') await rewrite(path, formatSettings(settledSettings(parseSettings(text))), owner);
 }

@@ -1,46 +1,51 @@
 import { dirname, join } from 'node:path';
-import type { Client } from 'pg';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import type { ArtifactSource, RestoreContext, Restoration, VerifiedMember } from '../../engine.ts';
-import { connect } from '../connection.ts';
-import type { PostgresFacts } from '../facts.ts';
-import { parseFacts } from '../facts-schema.ts';
-import { parseLsn } from '../lsn.ts';
-import type { PostgresSettings } from '../settings.ts';
-import { settleConfiguration, stagedAutoConf } from './configuration.ts';
-import { serverOwner } from './server-owner.ts';
+import type {
+  ArtifactSource,
+  OpenedMember,
+  ProveInput,
+  RestoreCheck,
+  RestoreContext,
+  Restoration,
+  VerifiedMember,
+} from '../../engine.ts';
+import type { Owner } from '../../../anchored-directory.ts';
+import { within } from '../../../safe-files.ts';
+import { mustBeMakeable, mustBeProgram, roomFor } from '../../restore/host-check.ts';
 import {
-  dropOld,
   isThere,
   mustBeReplaceable,
   readRecord,
   stageOf,
-  switchBack,
   switchDirectories,
   writeRecord,
   type RestoreRecord,
 } from '../../restore/places.ts';
-import { hasProcess, logTail, startServer, stopServer } from './server-process.ts';
 import { Stage } from '../../restore/stage.ts';
-import {
-  dropReplacedTablespaces,
-  freeTablespaceDirectory,
-  removeTablespaces,
-  tablespaceRoot,
-} from './tablespaces.ts';
-import { CONTROL_FILE, finishControlFile, UNFINISHED_CONTROL_FILE } from './control-file.ts';
-import { checkCommit, checkMark, checkServer, checkStructures, notAsCaptured } from './verify.ts';
+import type { PostgresFacts } from '../facts.ts';
+import { parseFacts } from '../facts-schema.ts';
+import type { PostgresSettings } from '../settings.ts';
+import { AUTO_CONF, readConfiguration, type StagedConfiguration } from './configuration.ts';
+import { CONTROL_FILE, UNFINISHED_CONTROL_FILE } from './control-file.ts';
+import { finishPostgresRestore, rollBackPostgresRestore } from './ending.ts';
+import { openServer } from './open-server.ts';
+import { postgresProgram } from './programs.ts';
+import { proveStaged } from './prove.ts';
+import { serverOwner } from './server-owner.ts';
+import { hasProcess } from './server-process.ts';
+import { freeTablespaceDirectory, tablespaceRoot } from './tablespaces.ts';
 
-const ROLLBACK_STOP_MS = 120_000;
-/** A server that was told to start has written its pid file by then, or it never will. */
-const APPEAR_MS = 15_000;
+/** Recovery and promotion write some journal of their own. */
+const MORE_SEGMENTS = 8;
 
-/** Builds, starts and proves one restored PostgreSQL member. See places.ts for what lies where. */
+/** Builds, proves and opens one restored PostgreSQL member. See places.ts for what lies where. */
 export class PostgresRestoration implements Restoration {
   readonly #settings: PostgresSettings;
   readonly #context: RestoreContext;
   readonly #source: PostgresFacts;
   readonly #own: PostgresFacts | null;
+  /** Of what is staged. */
+  #configuration: StagedConfiguration | null = null;
 
   constructor(settings: PostgresSettings, context: RestoreContext) {
     this.#settings = settings;
@@ -49,12 +54,36 @@ export class PostgresRestoration implements Restoration {
     this.#own = context.own === null ? null : parseFacts(context.own.manifest);
   }
 
-  async stage(): Promise<void> {
+  async check(): Promise<RestoreCheck> {
+    const { name, data, also, run } = this.#settings;
+    const { manifest } = this.#context.source;
+    this.#mustHoldData();
+    await mustBeReplaceable(name, [data, ...also]);
+    for (const path of [data, ...this.#alsoPlaces()]) await mustBeMakeable(name, path);
+    const program = await postgresProgram(
+      this.#settings,
+      this.#source.serverVersion,
+      await serverOwner(this.#settings),
+    );
+    for (const what of ['start', 'stop'] as const)
+      await mustBeProgram(name, `run.${what}`, run?.[what] ?? [join(dirname(program), 'pg_ctl')]);
+    const room = await roomFor(data, manifest, ['base', 'journal']);
+    const more = MORE_SEGMENTS * this.#source.walSegmentSizeBytes;
+    const rooms = [{ ...room, neededBytes: room.neededBytes + more }];
+    for (const { oid, location } of this.#source.tablespaces) {
+      const root = this.#tablespaceRoot(location);
+      await mustBeMakeable(name, join(root, '1'));
+      rooms.push(await roomFor(root, manifest, [`tablespaces/${oid}`]));
+    }
+    return { provesInPrivate: true, warnings: this.#warnings(), rooms };
+  }
+
+  async stage(): Promise<{ followsAs: string | null }> {
     const { data, also } = this.#settings;
     this.#mustHoldData();
     await mustBeReplaceable(this.#settings.name, [data, ...also]);
     const tablespaces = await this.#tablespacePlaces();
-    const places = also.slice(0, this.#configurationSource().also.length);
+    const places = this.#alsoPlaces();
     const directories = await Promise.all(
       [data, ...places].map(async (path) => ({ path, existed: await isThere(path) })),
     );
@@ -69,18 +98,24 @@ export class PostgresRestoration implements Restoration {
       (sum, artifact) => sum + (artifact.kind === 'file' ? artifact.sizeBytes : 0),
       0,
     );
-    const stage = new Stage({ owner: await serverOwner(this.#settings), signal, bytesTotal, progress });
+    const owner = await serverOwner(this.#settings);
+    const stage = new Stage({ owner, signal, bytesTotal, progress });
     try {
-      await this.#build(stage, tablespaces, places);
+      this.#configuration = await this.#build(stage, owner, tablespaces, places);
     } finally {
       await stage.close();
     }
     signal.throwIfAborted();
-    await finishControlFile(stageOf(data));
+    return { followsAs: this.#configuration.followsAs };
   }
 
-  async #build(stage: Stage, tablespaces: Map<string, string>, places: readonly string[]): Promise<void> {
-    const { source, own } = this.#context;
+  async #build(
+    stage: Stage,
+    owner: Owner | null,
+    tablespaces: Map<string, string>,
+    places: readonly string[],
+  ): Promise<StagedConfiguration> {
+    const { source, own, follow } = this.#context;
     const staged = stageOf(this.#settings.data);
     await stage.room(source, 'base', staged, stagedName);
     await stage.room(source, 'journal', join(staged, 'pg_wal'));
@@ -92,55 +127,84 @@ export class PostgresRestoration implements Restoration {
       await stage.link(join(staged, 'pg_tblspc', oid), place);
     }
     if (own !== null) await this.#layConfiguration(stage, own, staged);
-    await this.#configure(stage, staged);
     for (const [index, path] of places.entries())
       await stage.room(own ?? source, `also/${index}`, stageOf(path));
+    const configuration = await readConfiguration({
+      directories: [staged, ...places.map(stageOf)],
+      settings: this.#settings,
+      source: this.#source,
+      own: this.#own,
+      sourceAddress: (own ?? source).manifest.member.address,
+      follow,
+      owner,
+    });
+    // What is proven has no line of its owner's.
+    await stage.replace(join(staged, AUTO_CONF), '');
+    await stage.replace(join(staged, 'recovery.signal'), '');
     await stage.seal();
+    return configuration;
+  }
+
+  async prove(input: ProveInput): Promise<VerifiedMember> {
+    if (this.#configuration === null) throw new Error('nothing is staged');
+    const configuration = this.#configuration;
+    const { follow, signal } = this.#context;
+    const { name, connection, data } = this.#settings;
+    const owner = await serverOwner(this.#settings);
+    const staged = stageOf(data);
+    const verified = await proveStaged(
+      {
+        member: name,
+        program: await postgresProgram(this.#settings, this.#source.serverVersion, owner),
+        serverVersion: this.#source.serverVersion,
+        data: staged,
+        owner,
+        roles: [
+          'postgres',
+          decodeURIComponent(new URL(connection).username),
+          this.#settings.owner ?? '',
+          this.#settings.run?.user ?? '',
+        ].filter((role) => role !== ''),
+        signal,
+        facts: this.#source,
+        follows: follow !== null,
+        preload: configuration.preload,
+      },
+      input,
+    );
+    const { text, warnings } = configuration.autoConf(input.standbys);
+    await within(staged, async (directory) => {
+      await directory.write(AUTO_CONF, text, owner);
+      for (const leftover of ['recovery.signal', 'postmaster.opts']) await directory.remove(leftover);
+      if (follow !== null) await directory.write('standby.signal', '', owner);
+      await directory.sync();
+    });
+    return { ...verified, warnings: [...verified.warnings, ...warnings] };
   }
 
   async switchIn(): Promise<void> {
+    if (await hasProcess(this.#settings)) throw runsAgain(this.#settings.name);
     await switchDirectories(await this.#record());
   }
 
-  async start(): Promise<void> {
-    await startServer(this.#settings, this.#context.signal);
-    const client = await this.#untilReady();
-    client.end().catch(() => undefined);
+  start(): Promise<void> {
+    return Promise.reject(new Error('it is opened when the restore is decided'));
   }
 
-  async verify(): Promise<VerifiedMember> {
-    const client = await connect(this.#settings, { applicationName: 'stillpoint-verify' });
-    try {
-      const checks = await checkServer(this.#settings, this.#source, client);
-      if (this.#context.follow !== null) {
-        return { checks: [...checks, `streams from ${this.#context.follow}`], warnings: [], prepared: [] };
-      }
-      checks.push(await checkMark(this.#settings, this.#source), await checkCommit(this.#settings));
-      checks.push(await checkStructures(this.#settings, client));
-      const { rows } = await client.query<{ gid: string; database: string }>(
-        'SELECT gid, database FROM pg_prepared_xacts ORDER BY gid',
-      );
-      return { checks, warnings: this.#warnings(), prepared: rows };
-    } finally {
-      client.end().catch(() => undefined);
-    }
+  verify(): Promise<VerifiedMember> {
+    return Promise.reject(new Error('it is proven in private'));
+  }
+
+  open(): Promise<OpenedMember> {
+    return openServer(this.#settings);
   }
 
   async finish(): Promise<void> {
-    const record = await readRecord(this.#settings.data);
-    if (record === null) return;
-    const { data, tablespaces } = this.#settings;
-    await settleConfiguration(this.#settings);
-    await dropReplacedTablespaces(data, Object.values(tablespaces));
-    await dropOld(data, record);
+    await finishPostgresRestore(this.#settings);
   }
 
   async rollBack(): Promise<void> {
-    const record = await readRecord(this.#settings.data);
-    if (record === null) return;
-    await stopServer(this.#settings, AbortSignal.timeout(ROLLBACK_STOP_MS));
-    await removeTablespaces(this.#settings.data, record.made);
-    await switchBack(this.#settings.data, record);
+    await rollBackPostgresRestore(this.#settings);
   }
 
   #mustHoldData(): void {
@@ -155,13 +219,22 @@ export class PostgresRestoration implements Restoration {
   /** Where each tablespace goes: oid → directory. */
   async #tablespacePlaces(): Promise<Map<string, string>> {
     const places = new Map<string, string>();
-    const { data, tablespaces } = this.#settings;
     for (const { oid, location } of this.#source.tablespaces) {
-      const named = Object.hasOwn(tablespaces, location) ? tablespaces[location] : undefined;
-      const root = named ?? tablespaceRoot(data);
+      const root = this.#tablespaceRoot(location);
       places.set(oid, join(await freeTablespaceDirectory(root), oid));
     }
     return places;
+  }
+
+  #tablespaceRoot(location: string): string {
+    const { data, tablespaces } = this.#settings;
+    const named = Object.hasOwn(tablespaces, location) ? tablespaces[location] : undefined;
+    return named ?? tablespaceRoot(data);
+  }
+
+  /** The directories of `also` that the checkpoint has something for. */
+  #alsoPlaces(): readonly string[] {
+    return this.#settings.also.slice(0, this.#configurationSource().also.length);
   }
 
   /** A standby keeps its own configuration over its primary's. */
@@ -175,74 +248,6 @@ export class PostgresRestoration implements Restoration {
       for await (const part of own.read(artifact.path)) bytes.push(part);
       await stage.replace(place, Buffer.concat(bytes).toString('utf8'));
     }
-  }
-
-  async #configure(stage: Stage, staged: string): Promise<void> {
-    const { follow, source, own } = this.#context;
-    const text = await stagedAutoConf({
-      directory: staged,
-      settings: this.#settings,
-      source: this.#source,
-      own: this.#own,
-      sourceAddress: (own ?? source).manifest.member.address,
-      follow,
-    });
-    await stage.replace(join(staged, 'postgresql.auto.conf'), text);
-    await stage.replace(join(staged, follow === null ? 'recovery.signal' : 'standby.signal'), '');
-  }
-
-  /** Waits for as long as the server lives and recovers; how long that takes depends on its journal. */
-  async #untilReady(): Promise<Client> {
-    const { signal } = this.#context;
-    const appearBy = performance.now() + APPEAR_MS;
-    let appeared = false;
-    for (;;) {
-      signal.throwIfAborted();
-      const lives = await hasProcess(this.#settings);
-      appeared ||= lives;
-      if (!lives && (appeared || performance.now() > appearBy)) throw await this.#notStarted();
-      const client = await connect(this.#settings, {
-        applicationName: 'stillpoint-look',
-        timeoutMs: 2000,
-        queryTimeoutMs: 5000,
-      }).catch(accessError);
-      if (client !== null) {
-        if (await this.#isReady(client).catch(() => false)) return client;
-        client.end().catch(() => undefined);
-      }
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-
-  async #isReady(client: Client): Promise<boolean> {
-    if (this.#context.follow === null) {
-      const { rows } = await client.query<{ recovering: boolean }>(
-        'SELECT pg_is_in_recovery() AS recovering',
-      );
-      return rows[0]?.recovering === false;
-    }
-    const { rows } = await client.query<{
-      recovering: boolean;
-      replayed: string | null;
-      status: string | null;
-    }>(
-      `SELECT pg_is_in_recovery() AS recovering, pg_last_wal_replay_lsn()::text AS replayed,
-              (SELECT status FROM pg_stat_wal_receiver) AS status`,
-    );
-    const [row] = rows;
-    if (row?.recovering === false)
-      throw notAsCaptured(this.#settings.name, 'it is a standby, and came up as a primary');
-    const mark = parseLsn(this.#source.markPosition ?? '0/0');
-    return row?.status === 'streaming' && row.replayed !== null && parseLsn(row.replayed) >= mark;
-  }
-
-  async #notStarted(): Promise<StillpointError> {
-    const tail = await logTail(this.#settings);
-    return new StillpointError({
-      code: 'member-not-started',
-      message: `${this.#settings.name} did not start${tail === '' ? '' : `: ${tail}`}`,
-      hint: "see its log; the old directory is put back, so you can look at the server's configuration in peace",
-    });
   }
 
   #warnings(): string[] {
@@ -277,11 +282,12 @@ export class PostgresRestoration implements Restoration {
   }
 }
 
-/** Not up yet is no error; being turned away is. */
-function accessError(error: unknown): null {
-  const code = error instanceof StillpointError ? error.failure.code : '';
-  if (code === 'postgres-password' || code === 'postgres-hba') throw error;
-  return null;
+function runsAgain(name: string): StillpointError {
+  return new StillpointError({
+    code: 'member-running',
+    message: `${name} runs again: something started it after it was stopped`,
+    hint: 'pause what supervises it (systemd, Patroni, a health check) for the time of the restore',
+  });
 }
 
 /** Where a base file is staged: pg_control under another name until all is done; what must not be there not. */

@@ -1,4 +1,4 @@
-import { readFile, readlink, realpath } from 'node:fs/promises';
+import { readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import type { Owner } from '../../../anchored-directory.ts';
@@ -10,6 +10,8 @@ import { serverOwner } from './server-owner.ts';
 import { isThere } from '../../restore/places.ts';
 
 const STOP_SECONDS = 60;
+/** A large server writes for minutes before it ends. */
+const STOP_COMMAND_MS = 600_000;
 const LOG_TAIL_BYTES = 2000;
 
 /** Starts the server; resolves when the start was given, not when the server is ready. */
@@ -40,7 +42,7 @@ async function makeLog(path: string, owner: Owner | null): Promise<void> {
 export async function stopServer(settings: PostgresSettings, signal: AbortSignal): Promise<void> {
   if (!(await hasProcess(settings))) return;
   if (settings.run?.stop !== undefined) {
-    await runCommand(settings.name, settings.run.stop, await commandUser(settings), signal);
+    await runCommand(settings.name, settings.run.stop, await commandUser(settings), signal, STOP_COMMAND_MS);
   } else {
     const owner = await serverOwner(settings);
     const program = await pgCtl(settings);
@@ -66,26 +68,46 @@ export async function isServerRunning(settings: PostgresSettings): Promise<boole
 }
 
 /** Whether a live server process works in this data directory. */
-export async function hasProcess(settings: PostgresSettings): Promise<boolean> {
+export async function hasProcess(settings: { readonly data: string }): Promise<boolean> {
+  return (await processOf(settings.data)) !== null;
+}
+
+/** The number of the live server process that works in this directory. */
+async function processOf(data: string): Promise<number | null> {
   let pid: number;
   try {
-    pid = Number((await readPlainFile(join(settings.data, 'postmaster.pid'), 100)).split('\n')[0]);
+    pid = Number((await readPlainFile(join(data, 'postmaster.pid'), 100)).split('\n')[0]);
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return null;
     throw error;
   }
-  if (!Number.isInteger(pid) || pid <= 0) return false;
+  if (!Number.isInteger(pid) || pid <= 0) return null;
   try {
     process.kill(pid, 0);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return null;
   }
   try {
-    if ((await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]?.startsWith('Z') === true) return false;
+    if ((await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]?.startsWith('Z') === true) return null;
     // A number that was given to another process after a crash is not the server.
-    return (await readlink(`/proc/${pid}/cwd`)) === (await realpath(settings.data));
+    return (await readlink(`/proc/${pid}/cwd`)) === (await realpath(data)) ? pid : null;
   } catch {
-    return isThere(`/proc/${pid}`).then((there) => there || process.platform !== 'linux');
+    return isThere(`/proc/${pid}`).then((there) => (there || process.platform !== 'linux' ? pid : null));
+  }
+}
+
+/** Ends a server that a killed agent left on a staged directory. The directory is thrown away: at once is right. */
+export async function endStagedServer(settings: PostgresSettings, staged: string): Promise<void> {
+  const owner = await serverOwner(settings);
+  for (let waited = 0; ; waited += 50) {
+    const pid = await processOf(staged);
+    if (pid === null) return;
+    const { uid } = await stat(`/proc/${pid}`);
+    // Only the server's own user is known to have started it.
+    if (owner !== null && uid !== owner.uid) return;
+    if (waited > STOP_SECONDS * 1000) throw cannotStop(settings);
+    process.kill(pid, waited < 10_000 ? 'SIGQUIT' : 'SIGKILL');
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 

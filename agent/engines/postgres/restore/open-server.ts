@@ -1,0 +1,132 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Client } from 'pg';
+import { StillpointError } from '../../../../shared/domain/errors.ts';
+import type { OpenedMember } from '../../engine.ts';
+import { isThere } from '../../restore/places.ts';
+import { connect } from '../connection.ts';
+import { addressOf, type PostgresSettings } from '../settings.ts';
+import { parseConninfo, parseSettings } from './auto-conf.ts';
+import { AUTO_CONF } from './configuration.ts';
+import { finishControlFile } from './control-file.ts';
+import { hasProcess, logTail, startServer } from './server-process.ts';
+
+/** A server that was told to start has written its pid file by then, or it never will. */
+const APPEAR_MS = 15_000;
+/** It was shut down cleanly, so it has nothing to recover. */
+const ANSWER_MS = 60_000;
+const FOLLOW_MS = 30_000;
+const LOOK_EVERY_MS = 100;
+const START_MS = 120_000;
+
+/**
+ * The restore is decided: the directory gets its completion marker, and the server is started as its owner starts it,
+ * with its owner's configuration. It was proven before; now only its process, its answer and its part are asked for,
+ * each within a bound. Works from what is on disk; idempotent. Rejects where no server runs in the end.
+ */
+export async function openServer(settings: PostgresSettings): Promise<OpenedMember> {
+  await finishControlFile(settings.data);
+  if (!(await hasProcess(settings))) await start(settings);
+  const appearBy = performance.now() + APPEAR_MS;
+  while (!(await hasProcess(settings))) {
+    if (performance.now() > appearBy) throw await notStarted(settings);
+    await pause();
+  }
+  const follows = await isThere(join(settings.data, 'standby.signal'));
+  const answerBy = performance.now() + ANSWER_MS;
+  for (;;) {
+    const answer = await ask(settings, follows);
+    if (answer.type === 'does its work') return { warnings: [], problems: [] };
+    if (answer.type === 'locked') return { warnings: [answer.message], problems: [] };
+    if (!(await hasProcess(settings))) throw await notStarted(settings);
+    const until = answer.type === 'does not follow' ? answerBy - ANSWER_MS + FOLLOW_MS : answerBy;
+    if (performance.now() > until) return { warnings: [], problems: [answer.message] };
+    await pause();
+  }
+}
+
+async function start(settings: PostgresSettings): Promise<void> {
+  try {
+    await startServer(settings, AbortSignal.timeout(START_MS));
+  } catch (error) {
+    // The server may be there all the same: a start that does not return, or one that another gave before.
+    if (!(await hasProcess(settings))) throw error;
+  }
+}
+
+type Answer =
+  | { readonly type: 'does its work' }
+  /** It answers, and does not let the agent in: what it says is its owner's configuration. */
+  | { readonly type: 'locked'; readonly message: string }
+  | { readonly type: 'silent' | 'does not follow'; readonly message: string };
+
+async function ask(settings: PostgresSettings, follows: boolean): Promise<Answer> {
+  let client: Client;
+  try {
+    client = await connect(settings, {
+      applicationName: 'stillpoint-look',
+      timeoutMs: 2000,
+      queryTimeoutMs: 5000,
+    });
+  } catch (error) {
+    return refusal(settings, error);
+  }
+  try {
+    const { rows } = await client.query<{ recovering: boolean; status: string | null }>(
+      `SELECT pg_is_in_recovery() AS recovering, (SELECT status FROM pg_stat_wal_receiver) AS status`,
+    );
+    const [row] = rows;
+    if (!follows) {
+      if (row?.recovering === false) return { type: 'does its work' };
+      return {
+        type: 'silent',
+        message: `${settings.name} runs, and is in recovery although it was promoted`,
+      };
+    }
+    if (row?.status === 'streaming') return { type: 'does its work' };
+    return { type: 'does not follow', message: await notFollowing(settings) };
+  } catch (error) {
+    return refusal(settings, error);
+  } finally {
+    client.end().catch(() => undefined);
+  }
+}
+
+function refusal(settings: PostgresSettings, error: unknown): Answer {
+  if (!(error instanceof StillpointError)) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { type: 'silent', message: `${settings.name} runs, and does not answer: ${message}` };
+  }
+  const { code, message } = error.failure;
+  if (code !== 'postgres-hba' && code !== 'postgres-password')
+    return {
+      type: 'silent',
+      message: `${settings.name} runs, and does not answer as the agent asks: ${message}`,
+    };
+  const role = decodeURIComponent(new URL(settings.connection).username);
+  return {
+    type: 'locked',
+    message: `it runs and answers, but does not let the agent in (${message}): checkpoints need in its pg_hba.conf the lines "host all ${role} ADDRESS scram-sha-256" and "host replication ${role} ADDRESS scram-sha-256" with the address of this agent, and the password that the agent has`,
+  };
+}
+
+async function notFollowing(settings: PostgresSettings): Promise<string> {
+  const text = await readFile(join(settings.data, AUTO_CONF), 'utf8').catch(() => '');
+  const conninfo = parseConninfo(parseSettings(text).get('primary_conninfo') ?? '');
+  const primary = `${conninfo.get('host') ?? '?'}:${conninfo.get('port') ?? '?'}`;
+  const said = await logTail(settings);
+  return `${settings.name} runs, and does not stream from ${primary} in ${FOLLOW_MS / 1000} s${said === '' ? '' : ` (${said})`}: does pg_hba.conf of ${primary} have a line "host replication ${conninfo.get('user') ?? '?'} ADDRESS scram-sha-256" with the address ${addressOf(settings).host}, and is its password known to the standby?`;
+}
+
+async function notStarted(settings: PostgresSettings): Promise<StillpointError> {
+  const tail = await logTail(settings);
+  return new StillpointError({
+    code: 'member-not-started',
+    message: `${settings.name} did not start${tail === '' ? '' : `: ${tail}`}`,
+    hint: "its data is restored and proven: see its log, and put its owner's configuration right for this host",
+  });
+}
+
+async function pause(): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+}

@@ -1,0 +1,104 @@
+import { escapeLiteral } from 'pg';
+import type { ProveInput, VerifiedMember } from '../../engine.ts';
+import type { PostgresFacts } from '../facts.ts';
+import { finishControlFile, readControlFile, withholdControlFile } from './control-file.ts';
+import { PrivateServer, type PrivateServerInput } from './private-server.ts';
+import { checkMark, checkServer, checkStructures, notAsCaptured } from './verify.ts';
+
+export interface ProofInput extends Omit<PrivateServerInput, 'restorePoint' | 'afterwards' | 'preload'> {
+  readonly facts: PostgresFacts;
+  /** A standby: it is recovered to the mark, and not promoted. */
+  readonly follows: boolean;
+  /** The owner's `shared_preload_libraries`: taken where the journal cannot be replayed without. */
+  readonly preload: string;
+}
+
+/** A journal with records of an extension's own kind needs that extension. */
+const NEEDS_LIBRARY = /resource manager with ID \d+ not registered/;
+
+/**
+ * Recovers a staged directory to the mark in a private server, looks at it, and shuts it down. While this lasts the
+ * directory can be started; before and after it cannot.
+ */
+export async function proveStaged(input: ProofInput, wanted: ProveInput): Promise<VerifiedMember> {
+  await finishControlFile(input.data);
+  try {
+    try {
+      return await recoverAndLook({ ...input, preload: '' }, wanted);
+    } catch (error) {
+      if (input.preload === '' || !(error instanceof Error) || !NEEDS_LIBRARY.test(error.message))
+        throw error;
+      return await recoverAndLook(input, wanted);
+    }
+  } finally {
+    await withholdControlFile(input.data);
+  }
+}
+
+async function recoverAndLook(input: ProofInput, wanted: ProveInput): Promise<VerifiedMember> {
+  const { facts, follows } = input;
+  const restorePoint = facts.restorePoint ?? '';
+  const afterwards = follows ? 'shutdown' : 'promote';
+  const verified = await PrivateServer.run({ ...input, restorePoint, afterwards }, async (server) => {
+    if (!follows) {
+      await server.untilPromoted();
+      const looked = await look(input, server, wanted);
+      await server.shutDown();
+      return looked;
+    }
+    await server.untilEnded();
+    if (!server.log.includes(`recovery stopping at restore point "${restorePoint}"`))
+      throw notAsCaptured(input.member, 'its recovery did not end at the mark');
+    return {
+      checks: [`mark: recovered to ${facts.markPosition ?? ''}, no further`],
+      warnings: [],
+      prepared: [],
+    };
+  });
+  const { ended } = await readControlFile(input.data);
+  if (ended === (follows ? 'shut down in recovery' : 'shut down')) return verified;
+  throw notAsCaptured(input.member, 'its server did not shut down cleanly');
+}
+
+async function look(
+  { member, data, facts }: ProofInput,
+  server: PrivateServer,
+  { committed }: ProveInput,
+): Promise<VerifiedMember> {
+  const looked = { name: member, data, connect: (database: string) => server.connect(database) };
+  const client = await server.connect('template1');
+  try {
+    const checks = await checkServer(looked, facts, client);
+    checks.push(await checkMark(looked, facts));
+    const structures = await checkStructures(looked, client);
+    const { rows } = await client.query<{ gid: string; database: string }>(
+      'SELECT gid, database FROM pg_prepared_xacts ORDER BY gid',
+    );
+    const prepared = [];
+    for (const one of rows) {
+      const cause = committed.includes(one.gid) ? await commitPrepared(server, one) : null;
+      prepared.push({ ...one, committed: cause === '', cause: cause ?? '' });
+    }
+    return { checks: [...checks, ...structures.checks], warnings: structures.warnings, prepared };
+  } finally {
+    client.end().catch(() => undefined);
+  }
+}
+
+/** Empty, or why it could not be. */
+async function commitPrepared(
+  server: PrivateServer,
+  { gid, database }: { gid: string; database: string },
+): Promise<string> {
+  try {
+    const client = await server.connect(database);
+    try {
+      await client.query(`COMMIT PREPARED ${escapeLiteral(gid)}`);
+      return '';
+    } finally {
+      client.end().catch(() => undefined);
+    }
+  } catch (error) {
+    return (error instanceof Error ? error.message : String(error)) || 'it could not be committed';
+  }
+}

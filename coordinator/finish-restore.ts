@@ -1,0 +1,83 @@
+import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
+import type { Repository, RestoreOutcome } from '../shared/repository/repository.ts';
+import { decideAnnounced, undecided } from '../shared/repository/restore-decision.ts';
+import { claimAll, closeAll, keepAlive, openAgents } from './agents.ts';
+import type { Cancellation } from './cancellation.ts';
+import type { GridFile } from './grid-file.ts';
+import type { ProgressView } from './progress.ts';
+
+const CONNECT_TIMEOUT_MS = 5000;
+
+export interface FinishedRestore {
+  readonly restore: string;
+  readonly grid: string;
+  readonly checkpoint: string;
+  readonly outcome: RestoreOutcome;
+  readonly members: readonly { readonly name: string; readonly state: 'ended' }[];
+}
+
+/**
+ * Ends a restore whose command is gone: reads what was decided, decides `rolledBack` where nothing was, and has every
+ * agent carry it out. Rejects `restore-undecided` (exit code 8) where it cannot be read, `restored-not-open` (6) where
+ * members of a restored grid do not start.
+ */
+export async function finishRestore(input: {
+  readonly gridFile: GridFile;
+  readonly repository: Repository;
+  readonly restoreId: string;
+  readonly cancellation: Cancellation;
+  readonly progress: ProgressView;
+}): Promise<FinishedRestore> {
+  const { gridFile, repository, restoreId, cancellation, progress } = input;
+  const { grid } = gridFile;
+  const announced = await repository.readRestore(grid, restoreId).catch((error: unknown) => {
+    throw undecided(restoreId, failureOf(error, { code: '', hint: '' }).message, error);
+  });
+  if (announced === null) throw undecided(restoreId, `${repository.location} does not know of it`);
+  const connections = await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal);
+  const alive = keepAlive(() => connections, gridFile.leaseSeconds * 1000);
+  try {
+    // A command that still lives has the grid: then there is nothing to end.
+    await claimAll(connections, crypto.randomUUID(), 'restore', gridFile.leaseSeconds * 1000);
+    const outcome = await decideAnnounced(
+      repository,
+      { grid, restoreId, repositoryId: repository.id },
+      'rolledBack',
+    );
+    const described = await Promise.all(connections.map((connection) => connection.describe()));
+    const parts = described.flatMap(({ host }, index) =>
+      host.members.map(({ name }) => ({ name, host: host.host, connection: connections[index] })),
+    );
+    const results = await Promise.allSettled(
+      parts.map(async ({ name, connection }) => {
+        progress.phase(name, outcome === 'restored' ? 'open' : 'rollBack');
+        await connection?.restore(name, { type: 'end', restoreId });
+      }),
+    );
+    const failed = results.flatMap((result, index) => {
+      const part = parts[index];
+      if (result.status === 'fulfilled' || part === undefined) return [];
+      return [{ ...part, failure: failureOf(result.reason, { code: 'finish', hint: '' }) }];
+    });
+    const [first] = failed;
+    if (first === undefined) {
+      const members = parts.map(({ name }) => ({ name, state: 'ended' as const }));
+      return { restore: restoreId, grid, checkpoint: announced.checkpoint, outcome, members };
+    }
+    if (first.failure.code === 'restore-undecided')
+      throw new StillpointError({ ...first.failure, host: first.host, member: first.name }, EXIT.undecided);
+    throw new StillpointError(
+      {
+        code: outcome === 'restored' ? 'restored-not-open' : 'restore-unfinished',
+        message: `the restore is decided (${outcome}), and not ended everywhere: ${failed.map(({ name, failure }) => `${name}: ${failure.message}`).join('; ')}`,
+        hint: `${first.failure.hint}; agents go on trying, and stillpoint restore --finish ${restoreId} asks them again`,
+        host: first.host,
+        member: first.name,
+      },
+      outcome === 'restored' ? EXIT.invalid : EXIT.rolledBack,
+    );
+  } finally {
+    alive.stop();
+    await closeAll(connections, true);
+  }
+}

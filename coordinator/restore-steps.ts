@@ -1,0 +1,94 @@
+import { EXIT, failureOf, StillpointError, type Phase } from '../shared/domain/errors.ts';
+import type { GridManifest } from '../shared/domain/manifest.ts';
+import type { RestoreStep, RestoreStepResult, StagePlan } from '../shared/domain/wire.ts';
+import type { AgentConnection } from './agents.ts';
+import type { ProgressView } from './progress.ts';
+import type { PlannedMember } from './restore-plan.ts';
+
+/** The steps of one restore, asked of the agents of its members. */
+export class RestoreSteps {
+  readonly #connections: ReadonlyMap<string, AgentConnection>;
+  readonly #progress: ProgressView;
+  readonly #signal: AbortSignal;
+  readonly #phase: () => Phase;
+
+  constructor(input: {
+    readonly connections: readonly AgentConnection[];
+    readonly progress: ProgressView;
+    readonly signal: AbortSignal;
+    readonly phase: () => Phase;
+  }) {
+    this.#connections = new Map(input.connections.map((connection) => [connection.address, connection]));
+    this.#progress = input.progress;
+    this.#signal = input.signal;
+    this.#phase = input.phase;
+  }
+
+  /** The same step on several members at once. The first failure is the one told; all have ended by then. */
+  async each(
+    members: readonly PlannedMember[],
+    step: RestoreStep | ((member: PlannedMember) => RestoreStep),
+  ): Promise<RestoreStepResult[]> {
+    const results = await Promise.allSettled(
+      members.map((member) =>
+        cancellable(this.one(member, typeof step === 'function' ? step(member) : step), this.#signal),
+      ),
+    );
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+    return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  }
+
+  async one(member: PlannedMember, step: RestoreStep): Promise<RestoreStepResult> {
+    if (step.type !== 'isRunning') this.#progress.phase(member.name, step.type);
+    try {
+      return await this.#connection(member).restore(member.name, step);
+    } catch (error) {
+      const failure = failureOf(error, { code: 'restore-failed', hint: "see the agent's log" });
+      throw new StillpointError(
+        { ...failure, member: member.name, host: member.to.host, phase: this.#phase() },
+        EXIT.rolledBack,
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+
+  async running(members: readonly PlannedMember[]): Promise<PlannedMember[]> {
+    const answers = await this.each(members, { type: 'isRunning' });
+    return members.filter((_, index) => {
+      const answer = answers[index];
+      return answer?.type === 'running' && answer.running;
+    });
+  }
+
+  #connection(member: PlannedMember): AgentConnection {
+    const connection = this.#connections.get(member.to.agent);
+    if (connection === undefined) throw new Error(`no connection to ${member.to.agent}`);
+    return connection;
+  }
+}
+
+/** Ends the wait when the person says stop; the rollback then ends what the agent is doing. */
+export function cancellable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cancel = (): void => reject(signal.reason as Error);
+    if (signal.aborted) return cancel();
+    signal.addEventListener('abort', cancel, { once: true });
+    void promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', cancel));
+  });
+}
+
+/** What builds this member, as its agent is told. */
+export function stagePlanOf(restoreId: string, manifest: GridManifest, member: PlannedMember): StagePlan {
+  const { source, own, follow } = member;
+  return {
+    restoreId,
+    grid: manifest.grid,
+    checkpoint: manifest.checkpoint,
+    source: { member: source.name, digest: source.manifestDigest },
+    own: own === null ? null : { member: own.name, digest: own.manifestDigest },
+    follow,
+  };
+}

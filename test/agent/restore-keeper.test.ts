@@ -1,0 +1,111 @@
+import { expect } from 'chai';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { RestoreKeeper } from '../../agent/restore-keeper.ts';
+import type { Engine } from '../../agent/engines/engine.ts';
+import { openStateDirectory, type StateDirectory } from '../../agent/state-directory.ts';
+import type { StillpointError } from '../../shared/domain/errors.ts';
+import { initRepository, openRepository } from '../../shared/repository/open.ts';
+import type { Repository } from '../../shared/repository/repository.ts';
+import { createLog } from '../../shared/runtime/log.ts';
+import { until } from '../lab/processes.ts';
+import { temporaryFolder } from '../lab/temporary.ts';
+
+// Goal: an agent whose coordinator is gone ends a restore as the repository says, and never by a repository that does not know of it.
+// Method: real repositories in directories, a real state directory, an engine that only remembers.
+
+describe('a restore that lost its coordinator', () => {
+  const folder = temporaryFolder('restore-keeper');
+  let ours: Repository;
+  let other: Repository;
+  let mounted: () => Promise<Repository>;
+  let state: StateDirectory;
+  let done: string[];
+  let keeper: RestoreKeeper;
+  let number = 0;
+
+  before(async () => {
+    for (const name of ['ours', 'other']) await initRepository(join(folder.path, name));
+    ours = await openRepository(join(folder.path, 'ours'));
+    other = await openRepository(join(folder.path, 'other'));
+    await ours.announceRestore('orders', 'r1', 'c');
+    await ours.announceRestore('orders', 'r2', 'c');
+    await ours.decideRestore('orders', 'r2', 'restored');
+  });
+
+  after(async () => {
+    await ours.close();
+    await other.close();
+    folder.remove();
+  });
+
+  beforeEach(async () => {
+    number += 1;
+    const path = join(folder.path, `state-${number}`);
+    mkdirSync(path);
+    state = await openStateDirectory(path);
+    done = [];
+    const engine = {
+      recoverRestore: (outcome: string, switched: boolean) => {
+        done.push(`${outcome} ${switched ? 'after' : 'before'} the switch`);
+        return Promise.resolve();
+      },
+    } as unknown as Engine;
+    keeper = new RestoreKeeper({
+      members: new Map([['aa', { name: 'aa', engine }]]),
+      state,
+      repository: () => mounted(),
+      log: createLog({ name: 'test', level: 'silent' }),
+    });
+  });
+
+  afterEach(() => keeper.stop());
+
+  const left = (restoreId: string, switched: boolean): Promise<void> =>
+    state.saveRestore({ member: 'aa', grid: 'orders', restoreId, repositoryId: ours.id, switched });
+
+  it('goes back where nothing was decided, and stays so', async () => {
+    mounted = () => Promise.resolve(ours);
+    await left('r1', false);
+    await keeper.recover();
+    expect(done).to.deep.equal(['rolledBack before the switch']);
+    expect(await ours.decideRestore('orders', 'r1', 'restored')).to.equal('rolledBack');
+    expect(await state.restoreRecords()).to.deep.equal([]);
+  });
+
+  it('goes forward where that was decided', async () => {
+    mounted = () => Promise.resolve(ours);
+    await left('r2', true);
+    await keeper.recover();
+    expect(done).to.deep.equal(['restored after the switch']);
+  });
+
+  it('is left alone while another repository lies in its place, and ended when its own is there', async () => {
+    mounted = () => Promise.resolve(other);
+    await left('r2', true);
+    await keeper.recover();
+    expect(done).to.deep.equal([]);
+    expect(await state.restoreRecords()).to.have.length(1);
+    const asked = await keeper.endNow('aa', 'r2').catch((error: unknown) => error);
+    expect((asked as StillpointError).failure.code).to.equal('restore-undecided');
+    mounted = () => Promise.resolve(ours);
+    // It asks by itself.
+    await until('the restore to be ended', () => done.length > 0, 5000);
+    expect(done).to.deep.equal(['restored after the switch']);
+  });
+
+  it('is left alone by a repository that does not know of it', async () => {
+    mounted = () => Promise.resolve(ours);
+    await left('r3', true);
+    await keeper.recover();
+    expect(done).to.deep.equal([]);
+    expect(await ours.readRestore('orders', 'r3')).to.equal(null);
+  });
+
+  it('is left alone while the repository cannot be read', async () => {
+    mounted = () => Promise.reject(new Error('ESTALE'));
+    await left('r2', true);
+    await keeper.recover();
+    expect(done).to.deep.equal([]);
+  });
+});
