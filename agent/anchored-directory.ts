@@ -144,10 +144,14 @@ export class AnchoredDirectory {
     const made = await this.enter(name);
     const { uid, dev } = made.stats;
     const isOurs = uid === (process.getuid?.() ?? uid) && dev === this.stats.dev;
-    // Another one may have been put in its place.
-    if (isOurs && (await made.entries()).length === 0) return made;
-    await made.close();
-    throw unsafe(made.path, 'is not the directory that was made there', this);
+    try {
+      // Another one may have been put in its place.
+      if (isOurs && (await made.entries()).length === 0) return made;
+      throw unsafe(made.path, 'is not the directory that was made there', this);
+    } catch (error) {
+      await made.close();
+      throw error;
+    }
   }
 
   /** Null: it stays whose it is. */

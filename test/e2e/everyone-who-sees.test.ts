@@ -94,7 +94,7 @@ describe('a checkpoint of a grid in which others have the journal', () => {
 
       expect(ended.code, ended.stdout).to.equal(6);
       expect(errorOf(ended)).to.include({ code: 'unheld-standby', member: 'aa' });
-      expect(errorOf(ended).message).to.include('standby ab at 127.0.47.2');
+      expect(errorOf(ended).message).to.include('standby ab at ');
       await grid.expectUntouched();
       const next = await grid.run(CREATE);
       expect(next.code, next.stdout).to.equal(0);

@@ -112,16 +112,17 @@ const SCENARIOS: readonly Scenario[] = [
         await sweepCheckpoints(settings.data);
         const local = new LocalCheckpoint(settings.data, CHECKPOINT);
         const owner = await ownerOf(settings);
-        await local.begin();
         const live = join(settings.data, 'live');
-        const journal = await JournalFiles.watch({
-          directory: join(live, 'journal'),
-          first: '0001',
-          local,
-          place: 'data/journal',
-          owner,
-        });
+        let journal: JournalFiles | null = null;
         try {
+          await local.begin();
+          journal = await JournalFiles.watch({
+            directory: join(live, 'journal'),
+            first: '0001',
+            local,
+            place: 'data/journal',
+            owner,
+          });
           await within(live, (directory) =>
             local.copyTree(directory, 'data', { except: 'journal', owner, signal: NEVER }),
           );
@@ -132,7 +133,7 @@ const SCENARIOS: readonly Scenario[] = [
             for await (const bytes of local.content(`data/${path}`, await local.lengthOf(`data/${path}`)))
               shown.push(bytes);
         } finally {
-          await journal.end();
+          await journal?.end();
           await local.close();
         }
         const copy = await readLocalCopy(settings, CHECKPOINT);

@@ -153,9 +153,12 @@ export class LocalCheckpoint {
   async remove(): Promise<void> {
     const root = await this.#open();
     if (root === null) return;
-    await root.remove(MARKER);
-    await root.sync();
-    await this.close();
+    try {
+      await root.remove(MARKER);
+      await root.sync();
+    } finally {
+      await this.close();
+    }
     await this.#inRoom(async (room) => {
       await room.remove(this.#id);
       await room.sync();
@@ -218,9 +221,18 @@ export class LocalCheckpoint {
   async #open(): Promise<AnchoredDirectory | null> {
     if (this.#root !== null) return this.#root;
     const root = await AnchoredDirectory.openIfThere(this.path);
-    if (root !== null) mustBeOurs(root);
     this.#root = root;
+    if (root !== null) await this.#mustBeOurs(root);
     return root;
+  }
+
+  async #mustBeOurs(root: AnchoredDirectory): Promise<void> {
+    try {
+      mustBeOurs(root);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
   }
 
   async #inRoom(work: (room: AnchoredDirectory) => Promise<void>): Promise<void> {
