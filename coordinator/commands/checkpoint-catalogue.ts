@@ -54,7 +54,7 @@ function registerList(checkpoint: Command): Command {
         printer.result(
           {
             checkpoints: entries.map(listed),
-            leftovers: leftovers.map(inTime),
+            ...(leftovers.length > 0 && { leftovers: leftovers.map(inTime) }),
             ...(problems.length > 0 && { problems }),
           },
           [

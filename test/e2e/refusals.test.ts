@@ -172,6 +172,8 @@ describe('a checkpoint that cannot be taken', () => {
       const created = await grid.run(CREATE);
       expect(created.code, created.stdout).to.equal(0);
       const { server } = grid.member('aa');
+      await server.query('CREATE TABLE of_somebody ()');
+      await server.query('CHECKPOINT');
       server.stop();
       const restore = ['restore', 'x', '--yes', '--output', 'json', '--quiet'];
       const kept = `${server.data}.kept`;

@@ -12,6 +12,7 @@ import { connect, serverError } from './connection.ts';
 import { ABSENT_STANDBY } from './fence.ts';
 import type { JournalRate } from './journal-rate.ts';
 import { findPendingSettings } from './pending-settings.ts';
+import { isPristine } from './pristine.ts';
 import { missingPrivileges } from './privileges.ts';
 import { ReplicationConnection } from './replication-connection.ts';
 import { isPostgresRunning } from './restore/restore.ts';
@@ -111,7 +112,8 @@ async function readFiles(
     const names = await readdir(data);
     return {
       version,
-      dataIdentity: control.readBigUInt64LE(0).toString(),
+      // A cluster in which nobody has anything yet is no other server that a restore would take away.
+      ...(!(await isPristine(data)) && { dataIdentity: control.readBigUInt64LE(0).toString() }),
       freezeKind: names.includes('standby.signal') ? 'observer' : 'fenced',
     };
   } catch {
