@@ -7,6 +7,7 @@ import { NAME, NAME_RULE } from '../shared/domain/name.ts';
 import { MAX_LEASE_MS } from '../shared/domain/wire.ts';
 import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
 import { loadYamlFile } from '../shared/runtime/configuration.ts';
+import { byteSizeSchema } from './byte-size.ts';
 import { addressSchema, hostPort } from './engines/member-schema.ts';
 import { nativeMemberSchema } from './engines/native/settings.ts';
 import { postgresMemberSchema } from './engines/postgres/settings.ts';
@@ -28,6 +29,13 @@ const freezeBudgetSchema = z.strictObject({
     .default(MAX_LEASE_MS / 1000),
 });
 
+/** What must stay free on each disk while a checkpoint is taken (docs/agent.md). */
+const keepFreeSchema = z.strictObject({
+  journal: byteSizeSchema.prefault('1GB'),
+  state: byteSizeSchema.prefault('32MB'),
+  repository: byteSizeSchema.prefault('32MB'),
+});
+
 const agentFileSchema = z.strictObject({
   grid: z.string().regex(NAME, NAME_RULE),
   listen: addressSchema,
@@ -41,6 +49,7 @@ const agentFileSchema = z.strictObject({
   repository: z.string().min(1),
   members: z.array(memberSchema).default([]),
   freezeBudget: freezeBudgetSchema.prefault({}),
+  keepFree: keepFreeSchema.prefault({}),
 });
 
 export type AgentFile = z.infer<typeof agentFileSchema> & { readonly host: string };

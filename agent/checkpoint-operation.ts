@@ -10,6 +10,7 @@ import type { Engine } from './engines/engine.ts';
 import type { FreezeCharge, FreezeLedger } from './freeze-ledger.ts';
 import { Guard } from './guard/guard.ts';
 import { MemberRuntime } from './member-runtime.ts';
+import { hostRooms, memberRoom, watchRooms, type KeepFree } from './room-watch.ts';
 import type { StateDirectory } from './state-directory.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
 
@@ -34,6 +35,7 @@ export interface CheckpointOperationContext {
   readonly undoKeeper: UndoKeeper;
   readonly freezeLedger: FreezeLedger;
   readonly maxLeaseMs: number;
+  readonly keepFree: KeepFree;
 }
 
 /** Where its answers go: the stream that holds it. */
@@ -52,6 +54,9 @@ export class CheckpointOperation {
   #ending: Promise<void> | null = null;
   #attempt: { readonly token: Token; readonly charge: Promise<FreezeCharge> } | null = null;
   #charge: FreezeCharge | null = null;
+  /** End the watch over a disk. */
+  readonly #watches: (() => void)[] = [];
+  readonly #collected = new Set<string>();
 
   constructor(context: CheckpointOperationContext, listener: Listener) {
     this.#context = context;
@@ -104,11 +109,19 @@ export class CheckpointOperation {
     else this.#charge?.held((failure) => this.#exhausted(failure));
   }
 
-  /** Words of the coordinator have renewed the lease for too long: let go as if it had gone, and say why. */
+  /** Words of the coordinator have renewed the lease for too long. */
   #exhausted(failure: Failure): void {
-    this.#context.log.warn({ event: 'heldTooLong' }, failure.message);
-    for (const member of this.frozenMembers)
-      this.#listener?.answer(member, { type: 'failed', failure, state: 'frozen' });
+    this.#giveUp('heldTooLong', [...this.frozenMembers], failure);
+  }
+
+  /** Lets go of everything as if the coordinator had gone, and says why. */
+  #giveUp(event: string, members: readonly string[], failure: Failure): void {
+    if (this.#ending !== null) return;
+    this.#context.log.warn({ event, members }, failure.message);
+    for (const member of members) {
+      const state = this.frozenMembers.has(member) ? 'frozen' : 'running';
+      this.#listener?.answer(member, { type: 'failed', failure, state });
+    }
     void this.end();
   }
 
@@ -145,7 +158,30 @@ export class CheckpointOperation {
     return this.#ending;
   }
 
+  /** A full disk harms more than the checkpoint: it ends before. What is collected needs no room any more. */
+  #watchRooms(member: string, engine: Engine): void {
+    const { state, repository, keepFree } = this.#context;
+    const short = (failure: Failure): void => {
+      const ofIt = failure.member === undefined ? [...this.#runtimes.keys()] : [failure.member];
+      this.#giveUp('roomShort', ofIt, failure);
+    };
+    const rooms = [memberRoom(member, engine, keepFree)];
+    if (this.#watches.length === 0) rooms.push(...hostRooms({ statePath: state.path, repository, keepFree }));
+    this.#watches.push(watchRooms(rooms, short));
+  }
+
+  #endWatches(): void {
+    for (const end of this.#watches) end();
+  }
+
+  #answer(member: string, answer: MemberAnswer): void {
+    if (answer.type === 'collected') this.#collected.add(member);
+    if (this.#collected.size === this.#runtimes.size) this.#endWatches();
+    this.#listener?.answer(member, answer);
+  }
+
   async #end(): Promise<void> {
+    this.#endWatches();
     for (const runtime of this.#runtimes.values()) runtime.operationEnded();
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.closed));
     this.#charge?.end();
@@ -185,7 +221,7 @@ export class CheckpointOperation {
         checkpoint: () => checkpoint,
         describe: () => description,
       }),
-      send: (answer) => this.#listener?.answer(member, answer),
+      send: (answer) => this.#answer(member, answer),
       record: (token, forMs) => this.#record(token, forMs),
       heldChanged: () => this.#heldChanged(),
       undoLeft: () => this.#context.undoKeeper.undoOnce(member),
@@ -193,6 +229,7 @@ export class CheckpointOperation {
         this.#listener?.progress({ member, phase: 'copy', bytesDone, bytesTotal, waitsFor: '' }),
       waitsFor: (waitsFor) =>
         this.#listener?.progress({ member, phase: 'pause', bytesDone: 0, bytesTotal: 0, waitsFor }),
+      lost: (failure) => this.#giveUp('captureLost', [member], failure),
       saveUndo: async (undo, silenceMs) => {
         if (undo === null) {
           await state.clearFreeze(member);
@@ -207,6 +244,7 @@ export class CheckpointOperation {
       },
     });
     this.#runtimes.set(member, runtime);
+    this.#watchRooms(member, known.engine);
     return runtime;
   }
 

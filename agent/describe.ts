@@ -5,6 +5,7 @@ import type { Repository } from '../shared/repository/repository.ts';
 import { version } from '../shared/runtime/version.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
 import type { Finding } from './engines/engine.ts';
+import { memberRoom, type KeepFree } from './room-watch.ts';
 import type { ClaimedWork, HostClaim } from './host-claim.ts';
 import type { StateDirectory } from './state-directory.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
@@ -17,7 +18,7 @@ const DIAGNOSE_TIMEOUT_MS = 30_000;
 /** Looks at every member and at what this host has for a checkpoint. Changes nothing. */
 export async function describeHost(
   context: {
-    readonly file: { readonly grid: string };
+    readonly file: { readonly grid: string; readonly keepFree: KeepFree };
     readonly host: string;
     readonly members: ReadonlyMap<string, AgentMember>;
     readonly state: StateDirectory;
@@ -27,7 +28,7 @@ export async function describeHost(
   claim: Pick<HostClaim<ClaimedWork>, 'frozenMembers' | 'unfinished'>,
 ): Promise<{ host: HostDescription; repositoryId: string }> {
   const highest = context.state.highestToken();
-  const [disk, repository, members, unfinished, lineage] = await Promise.all([
+  const [disk, repository, members, unfinished, lineage, short] = await Promise.all([
     statfs(context.state.path),
     context.repository(),
     Promise.all(
@@ -37,6 +38,7 @@ export async function describeHost(
     ),
     context.state.restoreRecords(),
     context.state.lineage(),
+    shortOfRoom(context),
   ]);
   const cut = new Set(unfinished.map((record) => record.member));
   const frozen = claim.frozenMembers();
@@ -54,10 +56,29 @@ export async function describeHost(
       members: members.map((member) => ({
         ...member,
         frozen: frozen.has(member.name),
-        problems: [...problemsOfAgent(member, left, cut), ...member.problems],
+        problems: [
+          ...problemsOfAgent(member, left, cut),
+          ...short.filter((failure) => failure.member === member.name),
+          ...member.problems,
+        ],
       })),
     },
   };
+}
+
+/** Members with less room for their journal than a checkpoint would leave them. */
+async function shortOfRoom(context: {
+  readonly file: { readonly keepFree: KeepFree };
+  readonly members: ReadonlyMap<string, AgentMember>;
+}): Promise<Failure[]> {
+  const found = await Promise.all(
+    [...context.members.values()].map(async ({ name, engine }) => {
+      const room = memberRoom(name, engine, context.file.keepFree);
+      const free = await room.freeBytes();
+      return free === null || free >= room.floorBytes ? [] : [room.failure(free)];
+    }),
+  );
+  return found.flat();
 }
 
 /** Everything that would stop a checkpoint of this host's members, and what to know before one. */

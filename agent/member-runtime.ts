@@ -39,6 +39,8 @@ export interface MemberRuntimeContext {
   /** `isFrozen` has changed. */
   heldChanged(): void;
   progress(bytesDone: number, bytesTotal: number): void;
+  /** The capture cannot become a checkpoint any more: ends the operation on this host, with this cause. */
+  lost(failure: Failure): void;
   /** In words; empty when it waits no more. */
   waitsFor(cause: string): void;
   /** Undoes what an earlier stream of the operation left on this member; why it cannot be done yet, else null. */
@@ -247,9 +249,9 @@ export class MemberRuntime {
         this.#guardThawed = false;
         this.#calmDown();
         this.#calmDown = beUrgent();
-        const { incarnation } = await this.#opened().arm(action.token);
+        const armed = await this.#opened().arm(action.token);
         await reach('armed', member);
-        return answer({ type: 'armed', incarnation });
+        return answer({ type: 'armed', ...armed });
       }
       case 'disarm':
         await this.#opened().disarm();
@@ -320,6 +322,8 @@ export class MemberRuntime {
       spoolDirectory: this.#spool,
       artifacts: store,
       progress,
+      lost: (error) =>
+        this.#context.lost(failureOf(error, { code: 'agent-failed', hint: "see the agent's log" })),
       // The guard waits a little longer than the lease, so that the agent's own thaw comes first.
       saveUndo: (undo) => this.#context.saveUndo(undo, this.#leaseMs + 1000),
     });

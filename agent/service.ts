@@ -336,6 +336,7 @@ class Session {
         undoKeeper,
         freezeLedger,
         maxLeaseMs: file.freezeBudget.leaseSeconds * 1000,
+        keepFree: file.keepFree,
       },
       listener,
     );

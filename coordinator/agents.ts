@@ -11,6 +11,7 @@ import {
   type SalvagedMember,
 } from '../shared/domain/wire.ts';
 import { connectAgent, type ClientStream } from '../shared/rpc/agent-client.ts';
+import { silent, streamEnded, unanswered, unexpected } from './agent-failures.ts';
 import type { GridFile } from './grid-file.ts';
 
 type Numbered = Extract<AgentRequest, { id: number }>;
@@ -376,43 +377,4 @@ export function refused(error: unknown): StillpointError {
 function holderName(): string {
   const user = process.env['USER'] ?? process.env['LOGNAME'] ?? `uid ${process.getuid?.() ?? '?'}`;
   return `${user}@${hostname()} pid ${process.pid}`;
-}
-
-function silent(host: string, timeoutMs: number): StillpointError {
-  return new StillpointError({
-    code: 'agent-silent',
-    message: `the agent on ${host} accepted the connection but said nothing for ${timeoutMs} ms`,
-    hint: `look at the agent's log on ${host}: journalctl -u stillpoint-agent`,
-    host,
-  });
-}
-
-function unanswered(host: string, what: string, timeoutMs: number): StillpointError {
-  return new StillpointError(
-    {
-      code: 'agent-silent',
-      message: `the agent on ${host} was asked to ${what} and has not answered in ${timeoutMs / 1000} s`,
-      hint: `look at the agent's log on ${host}, and whether a member or a file system there hangs`,
-      host,
-    },
-    EXIT.refused,
-  );
-}
-
-function streamEnded(host: string): Failure {
-  return {
-    code: 'agent-lost',
-    message: `the connection to the agent on ${host} ended`,
-    hint: `look at the agent's log on ${host}: journalctl -u stillpoint-agent`,
-    host,
-  };
-}
-
-function unexpected(response: AgentResponse, host: string): StillpointError {
-  return new StillpointError({
-    code: 'bad-message',
-    message: `the agent on ${host} answered with '${response.type}', which was not asked for`,
-    hint: 'run the same version of stillpoint everywhere',
-    host,
-  });
 }

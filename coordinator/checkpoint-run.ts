@@ -172,6 +172,7 @@ class CheckpointRun {
     while (!this.#over) {
       try {
         const { connection, resumed } = await this.#input.reconnect(address);
+        if (this.#over) return connection.close();
         this.#input.connections.set(address, connection);
         this.#reconnecting.delete(address);
         this.#listenTo(address, connection);

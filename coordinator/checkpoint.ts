@@ -25,6 +25,8 @@ export interface CreateCheckpointInput {
   readonly maintenance: boolean;
   /** The lineage to go on in, where it is not that of the agents; true: the only one in the repository. */
   readonly adopt?: string | true | undefined;
+  /** Consumers of logical replication outside of the grid may go on. */
+  readonly allowLogical?: boolean;
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
@@ -105,17 +107,15 @@ class CheckpointCreation {
         .beginOperation({ grid: gridFile.grid, id: this.#operation, holder: `checkpoint ${checkpoint}` })
         .catch(refusedInPreflight);
       const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), 30_000);
-      let committed = false;
       try {
+        await this.#repository.expectLeftovers(gridFile.grid, checkpoint).catch(refusedInPreflight);
         await this.#sweep();
         await reach('accepted', 'coordinator');
-        const created = await this.#create({ checkpoint, lineage }, epoch, counter, report, addressOf);
-        committed = true;
-        return created;
+        // What it stores stays when it is aborted: the next run finds it.
+        return await this.#create({ checkpoint, lineage }, epoch, counter, report, addressOf);
       } finally {
         clearInterval(refreshing);
         await lease.end().catch(() => undefined);
-        if (!committed) await this.#bestEffort(() => this.#repository.collectGarbage(gridFile.grid));
       }
     } finally {
       alive.stop();
@@ -143,10 +143,12 @@ class CheckpointCreation {
       grid: gridFile.grid,
       copysets: gridFile.copysets ?? null,
       maintenance: this.#input.maintenance,
+      allowLogical: this.#input.allowLogical ?? false,
       hosts: described,
       repositoryId: repository.id,
       repositoryFreeBytes: await repository.freeBytes(),
       hasEarlierCheckpoint: highest.counter > 0,
+      earlier: await this.#newestValid(),
     });
     const lineage = lineageToCreate({
       hosts: described.map(({ host }) => host),
@@ -168,6 +170,12 @@ class CheckpointCreation {
     return { report, epoch: known.epoch, counter: known.counter + 1, lineage, addressOf };
   }
 
+  /** Newest first, so the first of them that is valid. What cannot be listed says nothing of this checkpoint. */
+  async #newestValid(): Promise<GridManifest | null> {
+    const entries = await this.#repository.list(this.#input.gridFile.grid).catch(() => []);
+    return entries.find(({ state }) => state === 'valid')?.manifest ?? null;
+  }
+
   async #create(
     identity: { readonly checkpoint: string; readonly lineage: string },
     epoch: number,
@@ -184,6 +192,7 @@ class CheckpointCreation {
         members: report.members.map(({ description, kind }) => ({ name: description.name, kind })),
         checkpoint,
         maintenance: this.#input.maintenance,
+        allowLogical: this.#input.allowLogical ?? false,
         epoch,
         counter,
         leaseMs: this.#leaseMs,

@@ -7,6 +7,7 @@ import { damageOf } from './damaged-entries.ts';
 import type { GridFile } from './grid-file.ts';
 import { checkRealm } from './realm-preflight.ts';
 import type { DoctorReport, StatusReport } from './reports.ts';
+import { viewerFindings } from './viewer-preflight.ts';
 
 const CONNECT_TIMEOUT_MS = 5000;
 
@@ -76,6 +77,12 @@ export async function gridDoctor(input: GridLookInput): Promise<DoctorReport> {
     ];
   });
   const { grid } = input.gridFile;
+  const hosts = looked.flatMap(({ result }) => result?.described.host ?? []);
+  // While a host does not answer, its standbys look like strangers.
+  if (hosts.length === looked.length) {
+    const all = hosts.flatMap(({ host, members }) => members.map((description) => ({ host, description })));
+    findings.push(...viewerFindings(all.filter(({ description }) => description.running)));
+  }
   const realm = realmState(
     grid,
     looked.map(({ result }) => result?.described.host ?? null),

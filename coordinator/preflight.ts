@@ -1,6 +1,16 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
-import type { FreezeKind, HostDescription, MemberDescription } from '../shared/domain/grid.ts';
+import type { EngineName, FreezeKind, HostDescription, MemberDescription } from '../shared/domain/grid.ts';
 import { checkRealm, type PlacedMember } from './realm-preflight.ts';
+import {
+  forecastRoom,
+  inWords,
+  journalWarning,
+  megabytes,
+  spoolBytes,
+  type EarlierCheckpoint,
+  type RoomForecast,
+} from './room-forecast.ts';
+import { checkViewers } from './viewer-preflight.ts';
 
 interface DescribedHost {
   readonly host: HostDescription;
@@ -30,18 +40,20 @@ export interface PreflightInput {
   readonly copysets: readonly string[] | null;
   /** Are clients' writes to be refused meanwhile? */
   readonly maintenance: boolean;
+  /** May consumers of logical replication outside of the grid go on? */
+  readonly allowLogical?: boolean;
   readonly hosts: readonly DescribedHost[];
   readonly repositoryId: string;
   readonly repositoryFreeBytes: number;
   /** Whether the repository holds an earlier checkpoint, whose chunks will be used again. */
   readonly hasEarlierCheckpoint: boolean;
+  /** The newest of them; null where none can be read. */
+  readonly earlier: EarlierCheckpoint | null;
 }
 
-/** Room that every agent needs for the journals that it receives meanwhile. */
-const SPOOL_BYTES = 64 * 1024 * 1024;
-/** What a checkpoint is taken to add, as a share of the members' size, when an earlier one is there. */
-const SHARE_ADDED = 0.25;
 const MAX_NODES_IN_COPYSET = 3;
+/** Engines with that rule; a server of another has as many standbys as its owner likes. */
+const BOUNDED_COPYSETS: ReadonlySet<EngineName> = new Set<EngineName>(['native', 'activespaces']);
 
 /**
  * Looks at everything before anything is touched. Throws the first reason against a checkpoint, exit code 3.
@@ -65,10 +77,12 @@ export function preflight(input: PreflightInput): PreflightReport {
   checkCopysets(input.copysets, all);
   checkSupported(all);
   if (input.maintenance) checkMaintenance(running);
-  const sizeBytes = running
-    .filter(({ description }) => description.freezeKind !== 'observer')
-    .reduce((sum, { description }) => sum + description.sizeBytes, 0);
-  checkSpace(input, sizeBytes);
+  checkViewers(running, input.allowLogical ?? false);
+  const copied = running.flatMap(({ description }) =>
+    description.freezeKind === 'observer' ? [] : [description],
+  );
+  const forecast = forecastRoom(copied, input.hasEarlierCheckpoint, input.earlier);
+  checkSpace(input.repositoryFreeBytes, forecast);
   return {
     members: running.map(({ host, description }) => ({ host, description, kind: description.freezeKind })),
     absent: all
@@ -80,15 +94,14 @@ export function preflight(input: PreflightInput): PreflightReport {
     ]),
     warnings: [
       ...(realm?.warnings ?? []),
-      ...all.flatMap(({ description }) =>
-        description.warnings
-          .filter((warning) => !namesOurStandby(warning, all))
-          .map((warning) => `${description.name}: ${warning}`),
+      ...all.flatMap(({ description: { name, warnings } }) =>
+        warnings.map((warning) => `${name}: ${warning}`),
       ),
       ...sameHostWarnings(all),
       ...sameDataWarnings(running),
+      ...[journalWarning(forecast) ?? []].flat(),
     ],
-    sizeBytes,
+    sizeBytes: copied.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   };
 }
 
@@ -171,14 +184,14 @@ function checkNobodyFrozen(running: readonly PlacedMember[]): void {
 
 function checkSpool(hosts: readonly DescribedHost[]): void {
   for (const { host } of hosts) {
-    if (host.stateFreeBytes < SPOOL_BYTES) {
-      throw refuse({
-        code: 'agent-disk-full',
-        message: `the agent on ${host.host} has ${megabytes(host.stateFreeBytes)} free for received journals; it needs ${megabytes(SPOOL_BYTES)}`,
-        hint: "make room on the disk of the agent's state directory",
-        host: host.host,
-      });
-    }
+    const needed = spoolBytes(host.members);
+    if (host.stateFreeBytes >= needed) continue;
+    throw refuse({
+      code: 'agent-disk-full',
+      message: `the agent on ${host.host} has ${megabytes(host.stateFreeBytes)} free for received journals; it may need ${megabytes(needed)}`,
+      hint: "make room on the disk of the agent's state directory",
+      host: host.host,
+    });
   }
 }
 
@@ -246,7 +259,8 @@ function checkCopyset(copyset: string, nodes: readonly PlacedMember[]): void {
       'name its nodes in the agent files, or take it out of the grid file',
     );
   }
-  if (nodes.length > MAX_NODES_IN_COPYSET) {
+  const isBounded = nodes.some(({ description }) => BOUNDED_COPYSETS.has(description.engine));
+  if (isBounded && nodes.length > MAX_NODES_IN_COPYSET) {
     fail(
       'copyset-too-large',
       `copyset ${copyset} has ${nodes.length} nodes; at most ${MAX_NODES_IN_COPYSET} are allowed`,
@@ -320,19 +334,17 @@ function checkMaintenance(running: readonly PlacedMember[]): void {
   });
 }
 
-function checkSpace(input: PreflightInput, sizeBytes: number): void {
-  const needed = input.hasEarlierCheckpoint ? sizeBytes * SHARE_ADDED : sizeBytes;
-  if (input.repositoryFreeBytes >= needed) return;
+function checkSpace(freeBytes: number, { dataBytes, journalBytes, copySeconds }: RoomForecast): void {
+  if (freeBytes >= dataBytes + journalBytes) return;
+  const journal =
+    journalBytes === 0
+      ? ''
+      : `: ${megabytes(dataBytes)} of data, and ${megabytes(journalBytes)} of journal, which the members write in the ${inWords(copySeconds)} that the copy may take`;
   throw refuse({
     code: 'repository-full',
-    message: `the repository has ${megabytes(input.repositoryFreeBytes)} free; this checkpoint may need ${megabytes(needed)}`,
+    message: `the repository has ${megabytes(freeBytes)} free; this checkpoint may need ${megabytes(dataBytes + journalBytes)}${journal}`,
     hint: 'delete old checkpoints (stillpoint checkpoint delete), or make room',
   });
-}
-
-/** An agent names every standby of its server; those that are members of the grid are no news. */
-function namesOurStandby(warning: string, all: readonly PlacedMember[]): boolean {
-  return all.some(({ description }) => warning.startsWith(`standby ${description.name} `));
 }
 
 function sameHostWarnings(all: readonly PlacedMember[]): string[] {
@@ -380,8 +392,4 @@ function refuse(failure: Failure): StillpointError {
 
 function unique(names: readonly string[]): string[] {
   return [...new Set(names)];
-}
-
-function megabytes(bytes: number): string {
-  return `${Math.ceil(bytes / 1024 / 1024)} MB`;
 }

@@ -18,6 +18,8 @@ export interface PruneInput {
   readonly entries: readonly CatalogueEntry[];
   /** Whose hosts lose their copies too; null: the repository alone. */
   readonly gridFile: GridFile | null;
+  /** Whether what aborted runs have stored goes too. Not set: no. */
+  readonly leftovers?: boolean;
   readonly rule: KeepRule;
   /** The lineage that is meant, by its beginning; null: that of the hosts, or the only one. */
   readonly lineage: string | null;
@@ -77,10 +79,10 @@ async function prune(
   hosts: readonly Agent[] | null,
   leaseMs: number,
 ): Promise<PruneReport> {
-  const { repository, cancellation } = input;
+  const { repository, leftovers = false, cancellation } = input;
   const agents = hosts ?? [];
   const { plan, busy } = await planFor(input, hosts);
-  if (input.dryRun || (plan.deleted.length === 0 && plan.local.length === 0)) {
+  if (input.dryRun || (!leftovers && plan.deleted.length === 0 && plan.local.length === 0)) {
     // Also where nothing is to be deleted: what keeps the garbage of all others is said.
     for (const entry of input.dryRun ? [] : input.entries) checkReadable(entry);
     return { ...plan, busy, removedBytes: 0 };
@@ -141,12 +143,12 @@ async function dropLocal(plan: PrunePlan, agents: readonly Agent[]): Promise<voi
 
 /** An operation of our own keeps garbage collection off until the end: then it looks through the chunks once. */
 async function deleteAll(
-  { repository, entries, cancellation, progress }: PruneInput,
+  { repository, entries, gridFile, leftovers = false, cancellation, progress }: PruneInput,
   checkpoints: readonly string[],
 ): Promise<{ removedBytes: number; read: readonly string[] }> {
-  const grid = entries[0]?.grid;
+  const grid = entries[0]?.grid ?? gridFile?.grid;
   const read: string[] = [];
-  if (grid === undefined || checkpoints.length === 0) return { removedBytes: 0, read };
+  if (grid === undefined || (checkpoints.length === 0 && !leftovers)) return { removedBytes: 0, read };
   const holder = `prune ${hostname()} pid ${process.pid}`;
   const lease = await repository.beginOperation({ grid, id: crypto.randomUUID(), holder });
   const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), REFRESH_MS);
@@ -159,6 +161,7 @@ async function deleteAll(
         read.push(checkpoint);
       });
     }
+    if (leftovers) await repository.dropLeftovers(grid);
   } finally {
     clearInterval(refreshing);
     await lease.end();

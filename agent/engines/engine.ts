@@ -3,6 +3,7 @@ import type { DefinedProcess, Mark, MemberDescription } from '../../shared/domai
 import type { GridManifest, MemberManifest } from '../../shared/domain/manifest.ts';
 import type { ThawProof } from '../../shared/domain/messages.ts';
 import type { Token } from '../../shared/domain/token.ts';
+import type { Viewing } from '../../shared/domain/viewing.ts';
 import type { FoundPrepared, RestoreRoom } from '../../shared/domain/wire.ts';
 
 /**
@@ -26,6 +27,9 @@ export interface Engine {
 
   /** Deeper checks for `grid doctor`: privileges, settings, directories. Empty when all is well. */
   diagnose(signal: AbortSignal): Promise<Finding[]>;
+
+  /** What is free on the disk to which the member writes its journal; null where there is none, or it cannot be seen. */
+  freeBytes(): Promise<number | null>;
 
   /** Begins a capture. Touches nothing yet. */
   capture(context: CaptureContext): Capture;
@@ -121,6 +125,11 @@ export interface CaptureContext {
   readonly artifacts: ArtifactSink;
   readonly progress: (bytesDone: number, bytesTotal: number) => void;
   /**
+   * What was prepared is lost, or must not go on, and no call is needed to say so: everything ends now, with this
+   * cause, and `abort` follows. The capture has let go already of what would harm its server.
+   */
+  lost(error: unknown): void;
+  /**
    * Makes the undo durable in the freeze record and known to the guard; resolves when both hold. Must be
    * awaited before the first change that the undo takes back. `null`: nothing is left to undo.
    */
@@ -140,9 +149,10 @@ export interface Capture {
 
   /**
    * Brings the fence within one message of closing. Costs clients little; called as late as can be.
-   * Called again with a newer token after a broken attempt. Resolves to the incarnation of the process.
+   * Called again with a newer token after a broken attempt. Resolves to the incarnation of the process, and
+   * to who has its journal now, where an engine hands its journal to others.
    */
-  arm(token: Token): Promise<{ incarnation: string }>;
+  arm(token: Token): Promise<{ incarnation: string; viewing?: Viewing }>;
 
   /**
    * In the place of a freeze: the attempt was given up. The member is as it was before `arm`, and may be armed again.
@@ -163,7 +173,7 @@ export interface Capture {
    * Opens the fence and disarms. `released` is called at the moment the fence is known to be open; the
    * promise resolves with the proof, which may take longer. Never resolves to `held` unless the same
    * process held from fence to now and nothing that was logged after the mark became visible before the
-   * thaw came. After it resolves the member is as it was before `arm`. May be called when never frozen.
+   * thaw came; with it goes who had the journal at any moment of that time. After it resolves the member is as it was before `arm`. May be called when never frozen.
    */
   thaw(token: Token, released: () => void): Promise<ThawProof>;
 

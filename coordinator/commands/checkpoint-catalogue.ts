@@ -3,7 +3,7 @@ import { parseCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
-import type { CatalogueEntry } from '../../shared/repository/repository.ts';
+import type { CatalogueEntry, Leftover } from '../../shared/repository/repository.ts';
 import { askHosts } from '../agents.ts';
 import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
@@ -49,10 +49,17 @@ function registerList(checkpoint: Command): Command {
         const { repository, grid } = await open();
         const entries = await repository.list(grid ?? undefined);
         const problems = entries.flatMap((one) => damageOf(one) ?? []);
+        const grids = [...new Set([...(grid === null ? [] : [grid]), ...entries.map((entry) => entry.grid)])];
+        const leftovers = (await Promise.all(grids.map((one) => repository.leftovers(one)))).flat();
         printer.result(
-          { checkpoints: entries.map(listed), ...(problems.length > 0 && { problems }) },
+          {
+            checkpoints: entries.map(listed),
+            leftovers: leftovers.map(inTime),
+            ...(problems.length > 0 && { problems }),
+          },
           [
             listInWords(entries),
+            ...leftoversInWords(leftovers),
             ...problems.map(({ message, hint }) => `problem: ${message}\n  hint: ${hint}`),
           ].join('\n'),
         );
@@ -166,6 +173,17 @@ function listed(entry: CatalogueEntry): object {
       absent: manifest.absent,
     }),
   };
+}
+
+function inTime({ checkpoint, sinceMs, untilMs }: Leftover): object {
+  return { checkpoint, since: new Date(sinceMs).toISOString(), until: new Date(untilMs).toISOString() };
+}
+
+function leftoversInWords(leftovers: readonly Leftover[]): string[] {
+  return leftovers.map(
+    ({ checkpoint, untilMs }) =>
+      `${checkpoint} was not committed; what it stored waits for the next run until ${new Date(untilMs).toISOString()} (stillpoint checkpoint prune --leftovers)`,
+  );
 }
 
 function listInWords(entries: readonly CatalogueEntry[]): string {

@@ -8,6 +8,7 @@ import { withSession } from '../session.ts';
 interface CreateOptions {
   readonly maintenance?: boolean;
   readonly adopt?: string | true;
+  readonly allowLogical?: boolean;
 }
 
 export function registerCheckpointCreate(checkpoint: Command): Command {
@@ -22,16 +23,21 @@ export function registerCheckpointCreate(checkpoint: Command): Command {
       '--adopt [lineage]',
       'go on in a lineage of the repository that is not that of the hosts; it may be left out where there is one',
     )
+    .option(
+      '--allow-logical',
+      'go on where a consumer of logical replication outside of the grid gets commits early; what it gets must not come back into the grid',
+    )
     .addHelpText('after', '\nExample: stillpoint checkpoint create nightly --grid /etc/stillpoint/grid.yaml')
-    .action((name: string, { maintenance = false, adopt }: CreateOptions, command: Command) =>
+    .action((name: string, options: CreateOptions, command: Command) =>
       withSession(
         command,
         async ({ gridFile, cancellation, progress, log, printer }) => {
           const report = await createCheckpoint({
             gridFile: await gridFile(),
             name,
-            maintenance,
-            adopt,
+            maintenance: options.maintenance ?? false,
+            adopt: options.adopt,
+            allowLogical: options.allowLogical ?? false,
             cancellation,
             progress,
             log,

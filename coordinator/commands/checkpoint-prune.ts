@@ -11,6 +11,7 @@ import { parseDuration, withSession } from '../session.ts';
 interface PruneOptions {
   readonly keep?: number;
   readonly keepWithin?: number;
+  readonly leftovers?: boolean;
   readonly dryRun?: boolean;
   readonly lineage?: string;
   readonly acceptTimes?: boolean;
@@ -29,6 +30,7 @@ export function registerPrune(checkpoint: Command): Command {
     )
     .option('--lineage <lineage>', LINEAGE_HELP)
     .option('--accept-times', 'count ages although the times of the checkpoints leap')
+    .option('--leftovers', 'remove also what aborted runs have stored for the next one')
     .option('--dry-run', 'print what would be deleted and change nothing')
     .option('--yes', 'do not ask')
     .addHelpText(
@@ -40,6 +42,7 @@ export function registerPrune(checkpoint: Command): Command {
       const {
         keep = null,
         keepWithin = null,
+        leftovers = false,
         dryRun = false,
         yes = false,
         lineage = null,
@@ -50,12 +53,14 @@ export function registerPrune(checkpoint: Command): Command {
         async ({ repository: open, gridFile, cancellation, progress, printer }) => {
           if (keep === null && keepWithin === null) throw ruleMissing();
           const { repository, grid } = await open();
+          const entries = await entriesOfOneGrid(repository, grid);
           const report = await pruneCheckpoints({
             repository,
-            entries: await entriesOfOneGrid(repository, grid),
+            entries,
             gridFile: grid === null ? null : await gridFile(),
             lineage,
             acceptTimes,
+            leftovers,
             rule: { keep, keepWithinMs: keepWithin },
             dryRun,
             confirm: ({ deleted }) =>

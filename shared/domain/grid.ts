@@ -1,4 +1,5 @@
 import type { Failure } from './errors.ts';
+import type { Viewing } from './viewing.ts';
 
 /** The words for what a grid is made of (design: "Words"). */
 export type Role = 'realm-service' | 'state-keeper' | 'node' | 'proxy';
@@ -77,6 +78,10 @@ export interface MemberDescription {
   readonly dataIdentity: string;
   /** Estimate of the bytes that a checkpoint must read. */
   readonly sizeBytes: number;
+  /** Journal that it writes while a checkpoint is taken; 0 where that is not known, or none is stored. */
+  readonly journalBytesPerSecond: number;
+  /** Its base copy is no faster, by its agent's file; 0: as fast as it comes. */
+  readonly copyBytesPerSecond: number;
   /** Fit for a checkpoint? What is wrong otherwise; each refuses in preflight. */
   readonly problems: readonly Failure[];
   /** What an operator should know, but nothing that stops a checkpoint. */
@@ -89,6 +94,8 @@ export interface MemberDescription {
   readonly realm: Realm | null;
   /** How many of its kind govern together, of how many, as it sees it: state keepers, and realm services; else null. */
   readonly quorum: { readonly running: number; readonly configured: number } | null;
+  /** Who gets its journal; absent where its engine hands it to nobody, and where it does not run. */
+  readonly viewing?: Viewing;
 }
 
 /** One agent and its members. */

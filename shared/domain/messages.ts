@@ -1,6 +1,7 @@
 import type { Failure, MemberState } from './errors.ts';
 import type { Mark } from './grid.ts';
 import type { Token } from './token.ts';
+import type { Viewing } from './viewing.ts';
 
 /**
  * What the coordinator and one member say to each other during a checkpoint. These are the protocol's
@@ -41,7 +42,12 @@ export type MemberCommand =
 /** How a member held between its fence and the thaw. */
 export type ThawProof =
   /** Held without a break from fence to thaw, nothing leaked. The only proof that a commit accepts. */
-  | { readonly type: 'held'; readonly incarnation: string }
+  | {
+      readonly type: 'held';
+      readonly incarnation: string;
+      /** Who had its journal while it was held; absent where its engine hands it to nobody. */
+      readonly viewing?: Viewing;
+    }
   /** It had let go already when the thaw came: lease, closed stream, guard. */
   | { readonly type: 'alreadyResumed'; readonly incarnation: string; readonly cause: string }
   /** It was held, but something became visible in between, or the process was restarted. */
@@ -50,7 +56,12 @@ export type ThawProof =
 export type MemberAnswer =
   | { readonly type: 'prepared' }
   | { readonly type: 'paused'; readonly token: Token }
-  | { readonly type: 'armed'; readonly token: Token; readonly incarnation: string }
+  | {
+      readonly type: 'armed';
+      readonly token: Token;
+      readonly incarnation: string;
+      readonly viewing?: Viewing;
+    }
   /** As before the arm. Unasked where the arm failed, with the failure; what was prepared stays. */
   | { readonly type: 'disarmed'; readonly token: Token; readonly failure: Failure | null }
   | {

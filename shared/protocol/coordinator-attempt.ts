@@ -15,6 +15,7 @@ import type {
 import { names, stay, tokenOf, toEach } from './coordinator-step.ts';
 import { isComplete, withEntry } from './tally.ts';
 import { findInvalid } from './validity.ts';
+import { findUnheld, type Unheld } from './viewers.ts';
 
 /**
  * One attempt at a still point: observers pause, all arm, freeze in rounds, thaw, and the proofs are judged. It ends in collecting when
@@ -92,6 +93,7 @@ function becomeArming(state: CoordinatorState, number: number, now: number): Coo
   const attempt: Attempt = {
     token: tokenOf(state, number),
     armed: new Map(),
+    viewings: new Map(),
     marked: new Map(),
     fencedFrom: null,
     released: new Map(),
@@ -111,9 +113,20 @@ function armed(
   now: number,
 ): CoordinatorStep {
   const { attempt } = phase;
-  const next = { ...attempt, armed: withEntry(attempt.armed, member, answer.incarnation) };
-  if (isComplete(names(state), next.armed)) return becomeFreezing(state, next, 0, now);
-  return stay({ ...state, phase: { ...phase, attempt: next } });
+  const { incarnation, viewing } = answer;
+  const viewings = viewing === undefined ? attempt.viewings : withEntry(attempt.viewings, member, viewing);
+  const next = { ...attempt, armed: withEntry(attempt.armed, member, incarnation), viewings };
+  if (!isComplete(names(state), next.armed)) return stay({ ...state, phase: { ...phase, attempt: next } });
+  return unheldAtArm(state, next) === null
+    ? becomeFreezing(state, next, 0, now)
+    : askToThaw(state, next, now);
+}
+
+/** Somebody can see and is not held: this attempt can be no cut, so nobody is frozen for it. */
+function unheldAtArm(state: CoordinatorState, { viewings }: Attempt): Unheld | null {
+  const { members, allowLogical = false } = state.config;
+  const viewed = members.map(({ name, kind }) => ({ name, kind, viewing: viewings.get(name) }));
+  return findUnheld(viewed, allowLogical);
 }
 
 const ROUNDS: readonly Round[] = ['observer', 'fenced', 'instant'];
@@ -159,6 +172,10 @@ function marked(
 
 function becomeThawing(state: CoordinatorState, attempt: Attempt, now: number): CoordinatorStep {
   if (!isComplete(names(state), attempt.marked)) throw new Error('thaw before every member has marked');
+  return askToThaw(state, attempt, now);
+}
+
+function askToThaw(state: CoordinatorState, attempt: Attempt, now: number): CoordinatorStep {
   return {
     state: { ...state, phase: { name: 'thawing', attempt, deadline: now + state.config.deadlines.thawMs } },
     effects: [
@@ -205,23 +222,26 @@ function thawed(
 }
 
 function allThawed(state: CoordinatorState, attempt: Attempt, now: number): CoordinatorStep {
-  const invalid = findInvalid(
-    names(state).map((name) => ({
-      name,
-      armed: attempt.armed.get(name),
-      marked: attempt.marked.get(name)?.incarnation,
-      proof: attempt.proofs.get(name),
-    })),
-  );
+  const { members, allowLogical = false } = state.config;
+  const held = members.map(({ name, kind }) => ({
+    name,
+    kind,
+    armed: attempt.armed.get(name),
+    marked: attempt.marked.get(name)?.incarnation,
+    proof: attempt.proofs.get(name),
+  }));
+  const invalid = unheldAtArm(state, attempt) ?? findInvalid(held, allowLogical);
   if (invalid === null) return becomeCollecting(state, attempt, now);
   const { maxAttempts } = state.config;
   // Arms that failed have used up tokens, and no attempt at a cut.
   if (attempt.token.attempt - state.failedArms < maxAttempts)
     return beginAttempt(state, attempt.token.attempt + 1, now);
   const failure: Failure = {
-    code: 'checkpoint-invalid',
+    code: invalid.code ?? 'checkpoint-invalid',
     message: `the cut could not be proven in ${maxAttempts} attempts; ${invalid.member}: ${invalid.cause}`,
-    hint: 'end the traffic or the fault it names, then create the checkpoint again; nothing was committed',
+    hint:
+      invalid.hint ??
+      'end the traffic or the fault it names, then create the checkpoint again; nothing was committed',
     member: invalid.member,
     phase: 'thaw',
   };

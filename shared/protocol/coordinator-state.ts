@@ -2,6 +2,7 @@ import type { Failure, MemberState, Phase } from '../domain/errors.ts';
 import type { FreezeKind, Mark } from '../domain/grid.ts';
 import type { MemberAnswer, MemberCommand, ThawProof } from '../domain/messages.ts';
 import type { Token } from '../domain/token.ts';
+import type { Viewing } from '../domain/viewing.ts';
 
 /** What the coordinator's machine is told once, at the start of a checkpoint. Times in milliseconds. */
 export interface CoordinatorConfig {
@@ -9,6 +10,8 @@ export interface CoordinatorConfig {
   readonly checkpoint: string;
   /** Whether clients' writes are refused while the checkpoint is made. */
   readonly maintenance: boolean;
+  /** Whether consumers of logical replication outside of the grid are no reason against a cut. */
+  readonly allowLogical?: boolean;
   readonly epoch: number;
   readonly counter: number;
   readonly leaseMs: number;
@@ -112,6 +115,8 @@ export type Round = 'observer' | 'fenced' | 'instant';
 export interface Attempt {
   readonly token: Token;
   readonly armed: ReadonlyMap<string, string>;
+  /** Who had their journals when they were armed. */
+  readonly viewings: ReadonlyMap<string, Viewing>;
   readonly marked: ReadonlyMap<string, MarkedAnswer>;
   /** When the first fenced member was asked to freeze; null before. */
   readonly fencedFrom: number | null;

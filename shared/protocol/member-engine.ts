@@ -30,7 +30,7 @@ export function engineAnswered(
     case 'pausing':
       return result.type === 'paused' ? becomePaused(state, phase.token) : stay(state);
     case 'arming':
-      return result.type === 'armed' ? becomeArmed(state, phase, result.incarnation, now) : stay(state);
+      return result.type === 'armed' ? becomeArmed(state, phase, result, now) : stay(state);
     case 'disarming':
       return result.type === 'disarmed' || result.type === 'thawed'
         ? becomeDisarmed(state, phase)
@@ -60,7 +60,7 @@ function becomePaused(state: MemberMachineState, token: Token): MemberStep {
 function becomeArmed(
   state: MemberMachineState,
   { token, lease, asked }: Extract<MemberPhase, { name: 'arming' }>,
-  incarnation: string,
+  { incarnation, viewing }: Extract<EngineResult, { type: 'armed' }>,
   now: number,
 ): MemberStep {
   // Given up meanwhile.
@@ -70,6 +70,7 @@ function becomeArmed(
     type: 'armed',
     token,
     incarnation,
+    ...(viewing !== undefined && { viewing }),
   });
 }
 

@@ -2,6 +2,7 @@ import type { Failure, MemberState as StateInWords } from '../domain/errors.ts';
 import type { FreezeKind, Mark } from '../domain/grid.ts';
 import type { MemberAnswer, MemberCommand, ThawProof } from '../domain/messages.ts';
 import type { Token } from '../domain/token.ts';
+import type { Viewing } from '../domain/viewing.ts';
 import type { Lease } from './lease.ts';
 
 export interface MemberConfig {
@@ -45,7 +46,7 @@ export type EngineCall =
 export type EngineResult =
   | { readonly type: 'prepared' }
   | { readonly type: 'paused' }
-  | { readonly type: 'armed'; readonly incarnation: string }
+  | { readonly type: 'armed'; readonly incarnation: string; readonly viewing?: Viewing }
   | { readonly type: 'disarmed' }
   | {
       readonly type: 'marked';

@@ -1,4 +1,6 @@
+import type { FreezeKind } from '../domain/grid.ts';
 import type { ThawProof } from '../domain/messages.ts';
+import { findUnheld } from './viewers.ts';
 
 /**
  * Why a cut that was taken may still be no cut.
@@ -7,16 +9,21 @@ import type { ThawProof } from '../domain/messages.ts';
  * from its mark until that member's thaw came, nothing logged after one member's mark was visible before
  * every other had marked, and the cut is consistent. The coordinator cannot see the fences. So each member
  * proves its own, and the checkpoint is committed only when all proofs are there, all say "held", and all
- * come from the very process that was armed and marked. Anything less is no success with a warning: it is
+ * come from the very process that was armed and marked; and when nobody else had the journal of a member who
+ * could have shown it meanwhile (viewers). Anything less is no success with a warning: it is
  * no checkpoint.
  */
 export interface InvalidCut {
   readonly member: string;
   readonly cause: string;
+  /** Where the cause has a code and a remedy of its own. */
+  readonly code?: string;
+  readonly hint?: string;
 }
 
 export interface HeldMember {
   readonly name: string;
+  readonly kind: FreezeKind;
   /** The process that was armed, that marked, and that the proof is from. */
   readonly armed: string | undefined;
   readonly marked: string | undefined;
@@ -24,7 +31,7 @@ export interface HeldMember {
 }
 
 /** The first reason against the cut, null when the proof is complete. */
-export function findInvalid(members: readonly HeldMember[]): InvalidCut | null {
+export function findInvalid(members: readonly HeldMember[], allowLogical = false): InvalidCut | null {
   for (const { name, armed, marked, proof } of members) {
     if (proof === undefined) return { member: name, cause: 'it gave no proof that it held' };
     if (proof.type === 'alreadyResumed')
@@ -34,5 +41,10 @@ export function findInvalid(members: readonly HeldMember[]): InvalidCut | null {
       return { member: name, cause: 'its process was restarted in between' };
     }
   }
-  return null;
+  const viewed = members.map(({ name, kind, proof }) => ({
+    name,
+    kind,
+    viewing: proof?.type === 'held' ? proof.viewing : undefined,
+  }));
+  return findUnheld(viewed, allowLogical);
 }

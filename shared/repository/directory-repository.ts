@@ -15,11 +15,13 @@ import { highestEpoch, raiseEpoch } from './epochs.ts';
 import { collectGarbage, deleteCheckpoint, discardCheckpoint } from './garbage.ts';
 import { identityDamage, makeIdentity, readIdentity } from './identity.ts';
 import { Layout } from './layout.ts';
+import { dropLeftovers, expectLeftovers, readLeftovers } from './leftovers.ts';
 import { DirectoryMemberWriter } from './member-writer.ts';
 import { beginOperation, readersOf } from './operations.ts';
 import type {
   CatalogueEntry,
   Damage,
+  Leftover,
   MemberWriter,
   OperationLease,
   OperationStart,
@@ -128,6 +130,18 @@ class DirectoryRepository implements Repository {
     return readersOf(this.#layout, grid);
   }
 
+  expectLeftovers(grid: string, checkpoint: string): Promise<void> {
+    return expectLeftovers(this.#layout, grid, checkpoint);
+  }
+
+  leftovers(grid: string): Promise<Leftover[]> {
+    return readLeftovers(this.#layout, grid);
+  }
+
+  dropLeftovers(grid: string): Promise<void> {
+    return dropLeftovers(this.#layout, grid);
+  }
+
   beginMember(grid: string, checkpoint: string): MemberWriter {
     // A bad name is refused before a byte is stored.
     this.#layout.checkpoint(grid, checkpoint);
@@ -141,6 +155,8 @@ class DirectoryRepository implements Repository {
     const lease = await this.beginOperation({ grid, id: `commit-${randomUUID()}`, holder: this.#self });
     try {
       await commitCheckpoint(this.#layout, this.#chunks, manifest, lease);
+      // They have served. A marker that stays keeps garbage for some days, and no more.
+      await dropLeftovers(this.#layout, grid).catch(() => undefined);
     } finally {
       // A marker that stays is forgotten when it was silent for long; what was committed stands.
       await lease.end().catch(() => undefined);

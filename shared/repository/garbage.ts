@@ -6,6 +6,7 @@ import { giveUp, isThere, removeManifests, removeRemains, retire } from './delet
 import { TEMPORARY_PREFIX } from './durable-files.ts';
 import type { MemberManifest } from '../domain/manifest.ts';
 import type { Layout } from './layout.ts';
+import { dropLeftovers, keptSinceMs, readLeftovers } from './leftovers.ts';
 import { beginCollection, beginDeletion, COLLECTION_REFRESH_MS } from './operations.ts';
 import type { CatalogueEntry, OperationLease } from './repository.ts';
 import { storageError } from './storage-error.ts';
@@ -53,7 +54,8 @@ export async function discardCheckpoint(layout: Layout, grid: string, checkpoint
 }
 
 /**
- * Removes every chunk that no committed checkpoint of the grid names, and ends deletions that were begun.
+ * Removes every chunk that no committed checkpoint of the grid names, but for leftovers that wait for the next run,
+ * and ends deletions that were begun.
  * Does nothing while an operation runs; rejects `manifest-damaged`, with nothing removed, when a committed
  * checkpoint cannot be read, for then it cannot know what is needed.
  */
@@ -78,7 +80,10 @@ export async function collectGarbage(
       if (!(await giveUp(layout, grid, checkpoint))) throw takenForDead();
       await removeManifests(layout, grid, checkpoint);
     }
-    const removedBytes = await sweepChunks(layout, grid, needed, lease);
+    const leftovers = await readLeftovers(layout, grid);
+    const isKept = keeping(needed, keptSinceMs(leftovers, lease.announcedMs));
+    const removedBytes = await sweepChunks(layout, grid, isKept, lease);
+    await dropLeftovers(layout, grid, ({ untilMs }) => lease.announcedMs > untilMs);
     for (const { checkpoint } of dead) await removeRemains(layout, grid, checkpoint);
     const living = entries.filter((entry) => !dead.includes(entry));
     await sweepTemporaries(layout, grid, living);
@@ -123,7 +128,7 @@ async function neededChunks(
 async function sweepChunks(
   layout: Layout,
   grid: string,
-  needed: ReadonlySet<string>,
+  isKept: (key: string, path: string) => Promise<boolean>,
   lease: OperationLease,
 ): Promise<number> {
   let removedBytes = 0;
@@ -131,10 +136,26 @@ async function sweepChunks(
   for (const room of await namesIn(layout.chunks(grid))) {
     const directory = join(layout.chunks(grid), room);
     for (const key of await entriesOf(directory)) {
-      if (!needed.has(key)) removedBytes += await removeFile(join(directory, key), isOurs);
+      const path = join(directory, key);
+      if (!(await isKept(key, path))) removedBytes += await removeFile(path, isOurs);
     }
   }
   return removedBytes;
+}
+
+/** What a checkpoint needs, and what was stored since the first run that left something. */
+function keeping(
+  needed: ReadonlySet<string>,
+  sinceMs: number,
+): (key: string, path: string) => Promise<boolean> {
+  return async (key, path) => {
+    if (needed.has(key)) return true;
+    if (sinceMs === Infinity) return false;
+    return stat(path).then(
+      ({ mtimeMs }) => mtimeMs >= sinceMs,
+      () => true,
+    );
+  };
 }
 
 /**
@@ -164,6 +185,7 @@ async function sweepTemporaries(
   for (const directory of [
     layout.root,
     layout.operations(grid),
+    layout.leftovers(grid),
     layout.restores(grid),
     layout.epochs(grid),
     // A power cut can bring back the second name of what was committed.

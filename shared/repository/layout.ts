@@ -11,6 +11,7 @@ import { EXIT, StillpointError } from '../domain/errors.ts';
  *   grids/<grid>/checkpoints/<id>/members/<member>.json
  *   grids/<grid>/chunks/<2 hex>/<key>                   content-addressed
  *   grids/<grid>/operations/<id>.json                   who works here now; garbage collection keeps off
+ *   grids/<grid>/leftovers/<id>.json                    a run that may leave chunks that nothing names yet
  *   grids/<grid>/restores/<id>.announced.json           what a restore is of, written before anything is on a host
  *   grids/<grid>/restores/<id>.json                     the decision of a restore, written once
  *   grids/<grid>/epochs/<epoch>.json                    an epoch that the grid was raised to, written once
@@ -84,6 +85,15 @@ export class Layout {
   /** The marker of a deletion, which keeps off those who would read the checkpoint. */
   deletion(grid: string, checkpoint: string, id: string): string {
     return join(this.operations(grid), `deletion-${id}~${part(checkpoint)}.json`);
+  }
+
+  leftovers(grid: string): string {
+    return join(this.grids(), part(grid), 'leftovers');
+  }
+
+  leftover(grid: string, checkpoint: string): string {
+    if (parseCheckpointId(checkpoint) === null) throw badName(checkpoint);
+    return join(this.leftovers(grid), `${checkpoint}.json`);
   }
 
   restores(grid: string): string {

@@ -52,6 +52,11 @@ const markerSchema = z.object({ holder: z.string(), reads: z.string().optional()
 const COLLECTION = /^collection-([^~]*)~[0-9a-f-]{36}\.json$/;
 const DELETION = /^deletion-[0-9a-f-]{36}~(.+)\.json$/;
 
+interface CollectionLease extends OperationLease {
+  /** By the clock that dates the files of the repository. */
+  readonly announcedMs: number;
+}
+
 type Kind = keyof typeof SILENT_MS;
 
 /** What a marker says. */
@@ -97,11 +102,12 @@ export async function beginCollection(
   layout: Layout,
   grid: string,
   holder: string,
-): Promise<OperationLease | null> {
+): Promise<CollectionLease | null> {
   const path = layout.collection(grid, holder, randomUUID());
   const lease = await announce(layout, path, '');
   try {
-    if ((await othersOf(layout, grid, 'operation', path)).length === 0) return lease;
+    if ((await othersOf(layout, grid, 'operation', path)).length === 0)
+      return { ...lease, announcedMs: (await stat(path)).mtimeMs };
   } catch (error) {
     await lease.end();
     throw error;

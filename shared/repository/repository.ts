@@ -37,6 +37,16 @@ export interface Repository {
   /** The checkpoints that running operations read. */
   readers(grid: string): Promise<readonly { checkpoint: string; holder: string }[]>;
 
+  /**
+   * A run of this checkpoint begins. Until some checkpoint of the grid is committed, and for seven days at most, by the
+   * repository's own time, garbage collection keeps what is stored from now on, so that the next run finds it.
+   */
+  expectLeftovers(grid: string, checkpoint: string): Promise<void>;
+  /** The runs whose leftovers are kept, oldest first. */
+  leftovers(grid: string): Promise<Leftover[]>;
+  /** They are kept no longer: the next collection removes them. */
+  dropLeftovers(grid: string): Promise<void>;
+
   /** Begins storing one member of one checkpoint. */
   beginMember(grid: string, checkpoint: string): MemberWriter;
 
@@ -78,7 +88,7 @@ export interface Repository {
   /** Removes an uncommitted checkpoint's leftovers; never touches a committed one. */
   discard(grid: string, checkpoint: string): Promise<void>;
   /**
-   * Removes chunks that no checkpoint refers to, uncommitted checkpoints, and what is left of deletions. Does
+   * Removes chunks that no checkpoint refers to and that are no leftovers, uncommitted checkpoints, and what is left of deletions. Does
    * nothing while an operation runs. Rejects `manifest-damaged`, with nothing removed, as above.
    */
   collectGarbage(grid: string): Promise<{ removedBytes: number; skipped: boolean }>;
@@ -116,6 +126,13 @@ export interface OperationStart {
   readonly holder: string;
   /** The committed checkpoint that it reads. */
   readonly reads?: string;
+}
+
+export interface Leftover {
+  readonly checkpoint: string;
+  /** When the run began, and until when what it stored is kept; by the repository's own time. */
+  readonly sinceMs: number;
+  readonly untilMs: number;
 }
 
 export interface OperationLease {

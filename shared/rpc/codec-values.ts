@@ -1,6 +1,7 @@
 import { StillpointError, type Failure, type MemberState, type Phase } from '../domain/errors.ts';
 import type { HostDescription, Mark, MemberDescription, DefinedProcess, Realm } from '../domain/grid.ts';
 import type { Token } from '../domain/token.ts';
+import type { Viewing } from '../domain/viewing.ts';
 import type * as wire from './generated/agent.ts';
 
 /** Values that several messages share, domain ↔ wire. What is not understood is a `bad-message`. */
@@ -123,12 +124,15 @@ function toMember(member: wire.MemberDescription): MemberDescription {
     version: member.version,
     dataIdentity: member.dataIdentity,
     sizeBytes: toCount(member.sizeBytes),
+    journalBytesPerSecond: toCount(member.journalBytesPerSecond),
+    copyBytesPerSecond: toCount(member.copyBytesPerSecond),
     problems: member.problems.map(toFailure),
     warnings: member.warnings,
     dataDirectory: member.dataDirectory,
     localCheckpoints: member.localCheckpoints,
     realm: member.realm === undefined ? null : toRealm(member.realm),
     quorum: member.quorum === undefined ? null : toQuorum(member.quorum),
+    ...toViewing(member.viewing),
   };
 }
 
@@ -137,11 +141,44 @@ function fromMember(member: MemberDescription): wire.MemberDescription {
     ...member,
     copyset: member.copyset ?? undefined,
     sizeBytes: fromCount(member.sizeBytes),
+    journalBytesPerSecond: fromCount(member.journalBytesPerSecond),
+    copyBytesPerSecond: fromCount(member.copyBytesPerSecond),
     problems: member.problems.map(fromFailure),
     warnings: [...member.warnings],
     localCheckpoints: [...member.localCheckpoints],
     realm: member.realm === null ? undefined : fromRealm(member.realm),
     quorum: member.quorum ?? undefined,
+    viewing: fromViewing(member.viewing),
+  };
+}
+
+/** For a spread: absent where it is not set. */
+export function toViewing(viewing: wire.Viewing | undefined): { viewing?: Viewing } {
+  if (viewing === undefined) return {};
+  return {
+    viewing: {
+      streamsAs: viewing.streamsAs ?? null,
+      subscriptions: viewing.subscriptions.map(({ name, key, publications }) => ({
+        name,
+        key,
+        publications,
+      })),
+      viewers: viewing.viewers.map(({ kind, key, isBlind, words }) => ({
+        kind: oneOf(kind, ['standby', 'logical'], 'kind of viewer'),
+        key,
+        isBlind,
+        words,
+      })),
+    },
+  };
+}
+
+export function fromViewing(viewing: Viewing | undefined): wire.Viewing | undefined {
+  if (viewing === undefined) return undefined;
+  return {
+    streamsAs: viewing.streamsAs ?? undefined,
+    subscriptions: viewing.subscriptions.map((one) => ({ ...one, publications: [...one.publications] })),
+    viewers: viewing.viewers.map((one) => ({ ...one })),
   };
 }
 

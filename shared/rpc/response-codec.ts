@@ -7,6 +7,7 @@ import {
   fromFailure,
   fromHost,
   fromMark,
+  fromViewing,
   oneOf,
   present,
   STATES,
@@ -16,6 +17,7 @@ import {
   toHost,
   toMark,
   toToken,
+  toViewing,
 } from './codec-values.ts';
 import type * as wire from './generated/agent.ts';
 
@@ -167,7 +169,14 @@ function encodeAnswer(answer: MemberAnswer): WireAnswer {
       return { $case: 'disarmed', value: { token: answer.token, failure } };
     }
     case 'armed':
-      return { $case: 'armed', value: { token: answer.token, incarnation: answer.incarnation } };
+      return {
+        $case: 'armed',
+        value: {
+          token: answer.token,
+          incarnation: answer.incarnation,
+          viewing: fromViewing(answer.viewing),
+        },
+      };
     case 'marked': {
       const { token, incarnation, mark, fenceMs, markMs } = answer;
       return { $case: 'marked', value: { token, incarnation, mark: fromMark(mark), fenceMs, markMs } };
@@ -177,7 +186,9 @@ function encodeAnswer(answer: MemberAnswer): WireAnswer {
     case 'thawed': {
       const { token, proof } = answer;
       const cause = proof.type === 'held' ? '' : proof.cause;
-      return { $case: 'thawed', value: { token, proof: proof.type, incarnation: proof.incarnation, cause } };
+      const viewing = proof.type === 'held' ? fromViewing(proof.viewing) : undefined;
+      const { type, incarnation } = proof;
+      return { $case: 'thawed', value: { token, proof: type, incarnation, cause, viewing } };
     }
     case 'collected': {
       const { token, manifestDigest, sizeBytes, storedBytes } = answer;
@@ -212,7 +223,12 @@ function decodeAnswer(received: WireAnswer | undefined): MemberAnswer {
       return { type: 'disarmed', token: toToken(value.token), failure };
     }
     case 'armed':
-      return { type: 'armed', token: toToken(value.token), incarnation: value.incarnation };
+      return {
+        type: 'armed',
+        token: toToken(value.token),
+        incarnation: value.incarnation,
+        ...toViewing(value.viewing),
+      };
     case 'marked': {
       const { incarnation, fenceMs, markMs } = value;
       return {
@@ -251,9 +267,9 @@ function decodeAnswer(received: WireAnswer | undefined): MemberAnswer {
   }
 }
 
-function decodeProof({ proof, incarnation, cause }: wire.Thawed): ThawProof {
+function decodeProof({ proof, incarnation, cause, viewing }: wire.Thawed): ThawProof {
   const type = oneOf(proof, ['held', 'alreadyResumed', 'broken'], 'proof');
-  return type === 'held' ? { type, incarnation } : { type, incarnation, cause };
+  return type === 'held' ? { type, incarnation, ...toViewing(viewing) } : { type, incarnation, cause };
 }
 
 type WireResult = NonNullable<wire.Restored['result']>;

@@ -55,6 +55,7 @@ describe('a member whose prepare has just begun', () => {
       heldChanged: () => undefined,
       waitsFor: () => undefined,
       progress: () => undefined,
+      lost: () => undefined,
       undoLeft: () => Promise.resolve(null),
       saveUndo: () => Promise.resolve(),
     });
@@ -112,6 +113,7 @@ describe('a member whose abort cannot undo its freeze yet', () => {
       heldChanged: () => undefined,
       progress: () => undefined,
       waitsFor: () => undefined,
+      lost: () => undefined,
       undoLeft: () => Promise.resolve(null),
       saveUndo: () => Promise.resolve(),
     });

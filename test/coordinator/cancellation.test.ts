@@ -85,6 +85,22 @@ describe('a command that waits', () => {
     }
   });
 
+  it('for what it must not give up is ended by a second Ctrl-C', async () => {
+    agents.silentOn = (host, request) => host === 'beta' && request.type === 'raiseEpoch';
+    const file = join(folder.path, 'whole.yaml');
+    writeFileSync(file, JSON.stringify(agents.gridFile), { mode: 0o600 });
+    const command = startProgram('coordinator/main.ts', ['grid', 'failover', '--yes', '--grid', file]);
+    await until('it to be asked', () =>
+      agents.asked.some(({ host, request }) => host === 'beta' && request.type === 'raiseEpoch'),
+    );
+    command.signal('SIGINT');
+    command.signal('SIGTERM');
+    const { code, stderr } = await command.finished;
+
+    expect(stderr).to.include('interrupted twice');
+    expect(code).to.equal(5);
+  });
+
   it('for a file server that is gone ends with Ctrl-C, also when threads hang in it', async () => {
     const repository = join(folder.path, 'repository');
     mkdirSync(repository);

@@ -18,6 +18,8 @@ export function describedMember(name: string, changes: Partial<MemberDescription
     version: '18.4',
     dataIdentity: name.slice(0, -1),
     sizeBytes: 1000,
+    journalBytesPerSecond: 0,
+    copyBytesPerSecond: 0,
     problems: [],
     warnings: [],
     dataDirectory: '',
@@ -39,7 +41,7 @@ export function describedHost(host: string, members: readonly MemberDescription[
     agentVersion: '0.1.0',
     highestEpoch: 0,
     highestCounter: 0,
-    stateFreeBytes: 1e9,
+    stateFreeBytes: 2e9,
     lineage: LINEAGE,
     members,
   };

@@ -19,6 +19,7 @@ function look(
     repositoryId: 'r',
     repositoryFreeBytes: 1e9,
     hasEarlierCheckpoint: false,
+    earlier: null,
     ...changes,
   });
 }
@@ -58,6 +59,11 @@ describe('preflight', () => {
     expect(report.members.map(({ description }) => description.name)).to.deep.equal(['aa']);
   });
 
+  it('lets a server through with as many standbys as it has', () => {
+    const standbys = ['ab', 'ac', 'ad', 'ae'].map((name) => standby(name));
+    expect(look([describedHost('alpha', [describedMember('aa'), ...standbys])]).members).to.have.length(5);
+  });
+
   const refused: Record<string, [string, () => Parameters<typeof look>]> = {
     'a copyset with no running node': [
       'copyset-down',
@@ -79,9 +85,16 @@ describe('preflight', () => {
       'version-mismatch',
       () => [[describedHost('alpha', [describedMember('aa'), standby('ab', { version: '17.2' })])]],
     ],
-    'a fourth node in a copyset': [
+    'a fourth node in a copyset whose engine allows three': [
       'copyset-too-large',
-      () => [[describedHost('alpha', [describedMember('aa'), standby('ab'), standby('ac'), standby('ad')])]],
+      () => [
+        [
+          describedHost('alpha', [
+            describedMember('aa', { engine: 'activespaces' }),
+            ...['ab', 'ac', 'ad'].map((name) => standby(name, { engine: 'activespaces' })),
+          ]),
+        ],
+      ],
     ],
     'a copyset of the grid file that no agent has': [
       'copyset-missing',
@@ -139,20 +152,70 @@ describe('preflight', () => {
     );
   });
 
-  it('warns of two nodes of a copyset on one host, and of no standby that is a member [S41]', () => {
-    const { warnings } = look([
+  describe('that asks for room for the journal that is written meanwhile', () => {
+    const MB = 1024 * 1024;
+    const busy = (changes = {}): HostDescription[] => [
       describedHost('alpha', [
-        describedMember('aa', {
-          warnings: [
-            'standby ab at 10.0.0.2/32 replays its journal',
-            'standby stray at 10.0.0.9/32 replays its journal',
-          ],
-        }),
-        standby('ab'),
+        describedMember('aa', { sizeBytes: 5000 * MB, journalBytesPerSecond: 30 * MB, ...changes }),
       ]),
+    ];
+    const message = (...args: Parameters<typeof look>): string => {
+      try {
+        look(...args);
+      } catch (error) {
+        return (error as StillpointError).message;
+      }
+      return '';
+    };
+
+    it('says how much of it is data and how much journal', () => {
+      // 5000 MB at 50 MB/s: 100 s.
+      expect(message(busy(), { repositoryFreeBytes: 7000 * MB })).to.equal(
+        'the repository has 7000 MB free; this checkpoint may need 8000 MB: 5000 MB of data, and 3000 MB of journal, which the members write in the 100 s that the copy may take',
+      );
+      expect(message(busy(), { repositoryFreeBytes: 8001 * MB })).to.equal('');
+    });
+
+    it('goes by how long the last checkpoint took, and by the rate that its member is held to', () => {
+      const earlier = { sizeBytes: 2500 * MB, durationMs: 200_000 };
+      const free = { repositoryFreeBytes: 10_000 * MB, hasEarlierCheckpoint: true };
+      expect(message(busy(), { ...free, earlier }))
+        .to.contain('12000 MB of journal')
+        .and.to.contain('7 min');
+      expect(message(busy({ copyBytesPerSecond: 5 * MB }), { ...free, earlier })).to.contain(
+        '30000 MB of journal',
+      );
+    });
+
+    it('takes the size of the last checkpoint where an agent could not ask for it in time', () => {
+      const earlier = { sizeBytes: 8000 * MB, durationMs: 1000 };
+      const unknown = { repositoryFreeBytes: 1000 * MB, hasEarlierCheckpoint: true };
+      expect(message(busy({ sizeBytes: 0 }), { ...unknown, earlier })).to.contain('may need 2');
+    });
+
+    it('warns of a checkpoint that is mostly journal', () => {
+      const { warnings } = look(busy({ copyBytesPerSecond: 5 * MB }), { repositoryFreeBytes: 1e12 });
+      expect(warnings).to.deep.equal([
+        'some 30000 MB of journal go into this checkpoint, which the members write in the 17 min that the copy may take',
+      ]);
+    });
+
+    it('refuses an agent whose disk is too small for what is written during a freeze', () => {
+      const [host] = busy();
+      if (host === undefined) throw new Error('no host');
+      const small = { ...host, stateFreeBytes: 900 * MB };
+      expect(message([small], { repositoryFreeBytes: 1e12 }))
+        .to.contain('has 900 MB free')
+        .and.to.contain('964 MB');
+    });
+  });
+
+  it('warns of two nodes of a copyset on one host [S41]', () => {
+    const { warnings } = look([
+      describedHost('alpha', [describedMember('aa', { warnings: ['fsync is off'] }), standby('ab')]),
     ]);
     expect(warnings).to.deep.equal([
-      'aa: standby stray at 10.0.0.9/32 replays its journal',
+      'aa: fsync is off',
       'copyset a: aa and ab are on the same host alpha; one loss takes both',
     ]);
   });

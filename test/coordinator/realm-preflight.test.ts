@@ -17,6 +17,7 @@ function look(hosts: readonly HostDescription[], maintenance = false): Preflight
     repositoryId: 'r',
     repositoryFreeBytes: 1e9,
     hasEarlierCheckpoint: false,
+    earlier: null,
   });
 }
 

@@ -169,6 +169,7 @@ describe('an agent with a hostile coordinator', () => {
     }
     const others: AgentRequest[] = [
       { type: 'raiseEpoch', id: 9, epoch: 100_000_000 },
+      { type: 'joinLineage', id: 9, lineage: '../../lineage' },
       member('aa', { type: 'arm', token: { ...token, counter: 100_000_000 }, leaseMs: 1000 }),
       restore('aa', { type: 'prove', committed: ['a\0b'], standbys: [] }),
       restore('aa', { type: 'prove', committed: ['x'.repeat(300)], standbys: [] }),
@@ -208,6 +209,7 @@ describe('an agent with a hostile coordinator', () => {
       (id: number) => ({ type: 'settle', id, checkpoint: CHECKPOINT }) as const,
       (id: number) => ({ type: 'dropLocal', id, checkpoints: [CHECKPOINT] }) as const,
       (id: number) => ({ type: 'raiseEpoch', id, epoch: 7 }) as const,
+      (id: number) => ({ type: 'joinLineage', id, lineage: '5ab3f1c2-0a6e-4f3b-9a53-0d1f6f8f2b11' }) as const,
       (id: number) => ({ type: 'restore', id, member: 'aa', step: { type: 'stop' } }) as const,
     ])
       expect(await ask(raw, request)).to.include({ code: 'not-claimed' });

@@ -1,12 +1,13 @@
 import { expect } from 'chai';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { RestoreReport } from '../../coordinator/reports.ts';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { Hooks } from '../lab/hooks.ts';
 import { until, type Finished } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
+import { oldOf } from '../../agent/engines/restore/places.ts';
 
 // Goal: a restore opens the grid when it is decided, and not before; and what was decided is carried out, whoever dies.
 
@@ -70,8 +71,8 @@ describe('the decision of a restore', function () {
     );
 
   it('is refused before anything is stopped where an earlier restore left something', async () => {
-    const left = `${grid.member('ba').server.data}.stillpoint-old`;
-    mkdirSync(left);
+    const left = oldOf(grid.member('ba').server.data);
+    mkdirSync(left, { recursive: true });
     try {
       for (const args of [RESTORE, ['restore', 'good', '--dry-run', ...JSON_OUTPUT]]) {
         const refused = await grid.run(args);
@@ -81,7 +82,7 @@ describe('the decision of a restore', function () {
       }
       expect(await rows('aa')).to.deep.equal([1, 100]);
     } finally {
-      rmSync(left, { recursive: true });
+      rmSync(dirname(left), { recursive: true });
     }
   });
 
@@ -120,7 +121,7 @@ describe('the decision of a restore', function () {
     const { code: failed, hint } = failureOf({ stdout });
     expect(failed).to.equal('restore-undecided');
     const restoreId = /--finish (\S+)/.exec(hint)?.[1] ?? '';
-    for (const { server } of grid.members) expect(existsSync(`${server.data}.stillpoint-old`)).to.equal(true);
+    for (const { server } of grid.members) expect(existsSync(oldOf(server.data))).to.equal(true);
     const finish = ['restore', '--finish', restoreId, '--yes', ...JSON_OUTPUT];
     expect((await grid.run(finish)).code).to.equal(8);
     rmSync(restores, { recursive: true, force: true });

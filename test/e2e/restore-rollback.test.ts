@@ -7,6 +7,7 @@ import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { Hooks } from '../lab/hooks.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { until } from '../lab/processes.ts';
+import { stageOf } from '../../agent/engines/restore/places.ts';
 
 // Goal: a restore that fails anywhere leaves the old grid as it was, byte for byte, on every host.
 
@@ -69,7 +70,7 @@ describe('a restore that fails', () => {
     hooks.hold('staged', 'ba');
     const command = grid.begin(['restore', 'good', '--yes', ...JSON_OUTPUT]);
     await hooks.reached('staged', 'ba');
-    const journal = join(`${grid.member('ba').server.data}.stillpoint-stage`, 'pg_wal');
+    const journal = join(stageOf(grid.member('ba').server.data), 'pg_wal');
     for (const name of readdirSync(journal).filter((one) => /^[0-9A-F]{24}$/.test(one)))
       truncateSync(join(journal, name), 0);
     hooks.reset();

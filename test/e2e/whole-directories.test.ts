@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { RestoreReport } from '../../coordinator/reports.ts';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { Hooks } from '../lab/hooks.ts';
-import { serverUser, type PostgresServer } from '../lab/postgres.ts';
+import { postgresServer, serverUser, type PostgresServer } from '../lab/postgres.ts';
 import { until } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { treeOf, type Tree } from '../lab/trees.ts';
@@ -27,14 +27,12 @@ describe('a server with directories outside of its data directory', () => {
   const alsoElsewhere = [join(folder.path, 'elsewhere/etc'), join(folder.path, 'elsewhere/certificates')];
   let grid: TestGrid;
   let other: TestGrid;
+  let outside: PostgresServer | undefined;
   let captured: { rows: unknown[]; trees: Tree[] };
   let restored: RestoreReport;
 
   before(async () => {
-    const copysets = [
-      { name: 'a', hosts: [0] },
-      { name: 'publisher', hosts: [0] },
-    ];
+    const copysets = [{ name: 'a', hosts: [0] }];
     const ofAa = (line: string) => (name: string) => (name === 'aa' ? [line] : []);
     grid = await createGrid({
       hosts: ['127.0.42.1'],
@@ -50,7 +48,8 @@ describe('a server with directories outside of its data directory', () => {
       memberLines: ofAa(`also: [${alsoElsewhere.join(', ')}]\n    tablespaces: { ${fast}: ${mapped} }`),
       env: hooks.env,
     });
-    await fill(server(), grid.member('publishera').server);
+    outside = await outsidePublisher();
+    await fill(server(), outside);
     captured = { rows: await rowsOf(server()), trees: also.map(treeOf) };
     const created = await grid.run(['checkpoint', 'create', 'whole', ...JSON_OUTPUT]);
     expect(created.code, created.stdout).to.equal(0);
@@ -61,6 +60,7 @@ describe('a server with directories outside of its data directory', () => {
 
   after(async () => {
     hooks.reset();
+    outside?.kill();
     await other?.close();
     await grid?.close();
     folder.remove();
@@ -72,6 +72,20 @@ describe('a server with directories outside of its data directory', () => {
 
   function elsewhere(): PostgresServer {
     return other.member('aa').server;
+  }
+
+  /** No member: what a member subscribes to among members would be refused. */
+  async function outsidePublisher(): Promise<PostgresServer> {
+    const place = join(grid.root, 'publisher');
+    mkdirSync(place, { mode: 0o755 });
+    if (serverUser !== null) chownSync(place, serverUser.uid, serverUser.gid);
+    const publisher = await postgresServer({
+      data: join(place, 'data'),
+      host: '127.0.42.3',
+      settings: ['wal_level = logical'],
+    });
+    await publisher.start();
+    return publisher;
   }
 
   async function fill(aa: PostgresServer, publisher: PostgresServer): Promise<void> {
@@ -86,7 +100,9 @@ describe('a server with directories outside of its data directory', () => {
     await publisher.query('INSERT INTO followed VALUES (1)');
     await publisher.query('CREATE PUBLICATION news FOR TABLE followed');
     const connection = `host=${publisher.host} port=${publisher.port} user=postgres dbname=postgres`;
-    await aa.query(`CREATE SUBSCRIPTION news_here CONNECTION '${connection}' PUBLICATION news`);
+    await aa.query(
+      `CREATE SUBSCRIPTION news_here CONNECTION '${connection}' PUBLICATION news WITH (synchronous_commit = on)`,
+    );
     await until(
       'the subscription to follow',
       async () => (await aa.query('SELECT FROM followed')).length === 1,

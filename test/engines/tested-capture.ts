@@ -38,6 +38,7 @@ export async function beginCapture(
     spoolDirectory,
     artifacts,
     progress: () => undefined,
+    lost: () => undefined,
     saveUndo: (undo) => {
       // As it is read from disk by another process.
       saved = undo === null ? null : (JSON.parse(JSON.stringify(undo)) as Undo);

@@ -73,6 +73,8 @@ describe('the state of an agent, damaged', () => {
 
   it('has a record of a restore that can be taken up, or says that it has not', async () => {
     const data = join(folder.path, 'data');
+    const room = join(folder.path, '.stillpoint-data');
+    mkdirSync(room);
     const value = {
       format: 1,
       checkpoint: 'c',
@@ -85,7 +87,7 @@ describe('the state of an agent, damaged', () => {
       spoiled(value).map((one) => Buffer.from(JSON.stringify(one) ?? '')),
     );
     await fuzz(bytes, 400, async (content) => {
-      writeFileSync(`${data}.stillpoint-restore.json`, content);
+      writeFileSync(join(room, 'restore.json'), content);
       const record = await accepted(() => readRecord(data));
       for (const { path } of record?.directories ?? []) expect(path).to.be.a('string');
     });

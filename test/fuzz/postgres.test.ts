@@ -76,7 +76,6 @@ describe('a base copy from outside', () => {
         symlink: ({ path }) => checkArtifactPath(path),
       },
       progress: () => undefined,
-      totalBytes: 0,
     });
     try {
       for (const one of messages) await receiver.receive(one);

@@ -31,7 +31,7 @@ export function agentYaml(input: {
       `    data: ${server.data}`,
       `    connection: postgresql://${role}@${server.host}:${server.port}/postgres`,
       `    binaries: ${postgresBinaries(server.version)}`,
-      ...(serverUser === null ? [] : [`    run: { user: ${serverUser.name} }`]),
+      ...(serverUser === null ? [] : [`    owner: ${serverUser.name}`]),
       ...(options.memberLines?.(member) ?? []).map((line) => `    ${line}`),
     );
   }

@@ -5,7 +5,7 @@ import { findInvalid, type HeldMember } from '../../shared/protocol/validity.ts'
 // Goal: nothing less than every proof makes a cut. Method: one thing is wrong with one of two members.
 
 const held: ThawProof = { type: 'held', incarnation: 'i' };
-const good: HeldMember = { name: 'good', armed: 'i', marked: 'i', proof: held };
+const good: HeldMember = { name: 'good', kind: 'fenced', armed: 'i', marked: 'i', proof: held };
 
 describe('the validity of a cut', () => {
   it('is given when every member held, as the process that was armed and that marked', () => {

@@ -41,7 +41,7 @@ export interface Participation {
   relocate?(processes: readonly DefinedProcess[]): Promise<bigint>;
 }
 
-const DESCRIBED_MS = 300;
+const DESCRIBED_MS = 1000;
 const FREE: Held = {
   operation: '',
   quiesced: false,

@@ -86,8 +86,25 @@ const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
 );
 
 const mark = fc.option(fc.record({ journalFile: text, position: text, name: text }));
+const viewing = fc.record({
+  streamsAs: fc.option(text),
+  subscriptions: fc.array(
+    fc.record({ name: text, key: text, publications: fc.array(text, { maxLength: 2 }) }),
+    { maxLength: 2 },
+  ),
+  viewers: fc.array(
+    fc.record({
+      kind: fc.constantFrom('standby' as const, 'logical' as const),
+      key: text,
+      isBlind: fc.boolean(),
+      words: text,
+    }),
+    { maxLength: 2 },
+  ),
+});
 const proofs = fc.oneof(
   fc.record({ type: fc.constant('held' as const), incarnation: text }),
+  fc.record({ type: fc.constant('held' as const), incarnation: text, viewing }),
   fc.record({
     type: fc.constantFrom('alreadyResumed' as const, 'broken' as const),
     incarnation: text,
@@ -99,6 +116,7 @@ const state = fc.constantFrom('running' as const, 'frozen' as const, 'stopped' a
 const answers: fc.Arbitrary<MemberAnswer> = fc.oneof(
   fc.constant({ type: 'prepared' as const }),
   fc.record({ type: fc.constant('armed' as const), token, incarnation: text }),
+  fc.record({ type: fc.constant('armed' as const), token, incarnation: text, viewing }),
   fc.record({
     type: fc.constant('marked' as const),
     token,
@@ -133,7 +151,7 @@ const realm = fc.record({
   highestCounter: fc.nat(),
 });
 
-const member = fc.record({
+const plainMember = {
   name: text,
   role: fc.constantFrom('realm-service' as const, 'state-keeper' as const, 'node' as const, 'proxy' as const),
   copyset: fc.option(text),
@@ -147,13 +165,16 @@ const member = fc.record({
   version: text,
   dataIdentity: text,
   sizeBytes: count,
+  journalBytesPerSecond: count,
+  copyBytesPerSecond: count,
   problems: fc.array(failure, { maxLength: 2 }),
   warnings: fc.array(text, { maxLength: 2 }),
   dataDirectory: text,
   localCheckpoints: fc.array(text, { maxLength: 2 }),
   realm: fc.option(realm),
   quorum: fc.option(fc.record({ running: fc.nat(), configured: fc.nat() })),
-});
+};
+const member = fc.oneof(fc.record(plainMember), fc.record({ ...plainMember, viewing }));
 
 const salvaged = fc.record({ name: text, manifestDigest: text, sizeBytes: count, storedBytes: count });
 

@@ -13,6 +13,7 @@ import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
 import { freePort } from '../lab/ports.ts';
 import { startAgent, stillpoint, type Daemon } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
+import { madeRepository } from '../repository/made.ts';
 
 // Goal: programs of different versions do not misread each other, and an operator can ask a running agent
 // what it speaks, but nobody without a certificate can.
@@ -29,6 +30,7 @@ describe('an agent and a coordinator of different versions', () => {
   let agent: Daemon;
 
   before(async () => {
+    await (await madeRepository(join(folder.path, 'repository'))).close();
     await initializePki(pki);
     await issueAgentCertificates(pki, [HOST]);
     address = `${HOST}:${await freePort(HOST)}`;

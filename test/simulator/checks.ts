@@ -228,6 +228,19 @@ export class Checks {
     );
     if (other !== undefined)
       throw new Broken('claim', `engines ${member} and ${other.index} are fenced for two operations at once`);
+    const seen = this.#world.engines.find((engine) => {
+      const { current } = engine;
+      return (
+        current?.operation === attempted.operation &&
+        formatToken(current.token) === formatToken(token) &&
+        current.isSeenByStrangers
+      );
+    });
+    if (seen !== undefined)
+      throw new Broken(
+        'in-vain',
+        `engine ${member} is fenced, and somebody whom nobody holds has the log of engine ${seen.index}`,
+      );
     const coordinator = this.#world.coordinators.find(({ name }) => name === attempted.operation);
     const kind = coordinator?.ending?.kind;
     if (kind === 'aborted' || kind === 'invalid' || kind === 'committed')

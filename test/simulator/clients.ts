@@ -19,14 +19,14 @@ class Client {
   }
 
   act(): void {
-    const { random, timeline, engines } = this.#world;
+    const { random, timeline, engines, outsiders } = this.#world;
     if (!this.#world.clientsAreWanted) {
       this.isIdle = true;
       return;
     }
     this.isIdle = false;
     if (random.chance(0.4)) {
-      const seen = random.pick(engines).read();
+      const seen = random.pick([...engines, ...outsiders.readers()]).read();
       if (seen !== null && !this.#knows.includes(seen)) this.#knows = [...this.#knows, seen];
     }
     const engine = this.#whereToWrite();

@@ -122,6 +122,7 @@ export class SimulatedCoordinator extends Process {
       members: this.world.agents.map(({ name, engine }) => ({ name, kind: engine.kind })),
       checkpoint: this.name,
       maintenance: false,
+      allowLogical: this.world.scenario.allowsLogical,
       epoch: 0,
       counter,
       leaseMs: LEASE_MS,

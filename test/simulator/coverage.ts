@@ -5,14 +5,14 @@ type Changes<Phase extends string> = Readonly<Record<Phase, readonly Phase[]>>;
 
 /**
  * Every change of phase that a machine can make while the other is right. One that no run makes is a gap in the
- * simulator. (A thaw before its freeze, and a stream that closes before its first command has been answered,
- * find an answer in the member's machine too; no coordinator makes them happen.)
+ * simulator. (A stream that closes before its first command has been answered finds an answer in the member's
+ * machine too; no coordinator makes it happen.)
  */
 const COORDINATOR: Changes<CoordinatorPhase['name']> = {
   idle: ['preparing'],
   preparing: ['pausing', 'arming', 'aborting', 'over'],
   pausing: ['arming', 'aborting', 'over'],
-  arming: ['freezing', 'disarming', 'waiting', 'aborting', 'over'],
+  arming: ['freezing', 'thawing', 'disarming', 'waiting', 'aborting', 'over'],
   disarming: ['waiting', 'aborting', 'over'],
   waiting: ['pausing', 'arming', 'aborting', 'over'],
   freezing: ['freezing', 'thawing', 'aborting', 'over'],
@@ -30,7 +30,7 @@ const MEMBER: Changes<MemberPhase['name']> = {
   pausing: ['paused', 'aborting'],
   paused: ['arming', 'disarmed', 'aborting'],
   arming: ['armed', 'disarming', 'aborting'],
-  armed: ['freezing', 'lettingGo', 'disarming', 'aborting'],
+  armed: ['freezing', 'thawing', 'lettingGo', 'disarming', 'aborting'],
   disarming: ['disarmed', 'aborting'],
   disarmed: ['pausing', 'arming', 'aborting'],
   freezing: ['frozen', 'aborting'],

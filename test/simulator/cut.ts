@@ -21,6 +21,7 @@ export function checkCut(world: World, coordinator: SimulatedCoordinator, proof:
   checkHistory(world, proof);
   const parts = world.engines.map((engine) => partOf(engine, coordinator, proof));
   checkOrder(parts);
+  checkViewers(world, parts);
   checkWindow(parts, proof);
 }
 
@@ -89,6 +90,26 @@ function checkOrder(parts: readonly Part[]): void {
       throw new Broken('order', `${member}, an observer, was fenced after a mark`);
     if (engine.kind === 'instant' && attempted.markedAt < lastFencedMark)
       throw new Broken('order', `${member}, an instant one, marked before every fence held`);
+  }
+}
+
+/**
+ * Nobody could read what was behind one mark while another was still to be made. A blind one shows nothing, and a
+ * consumer may be allowed.
+ */
+function checkViewers(world: World, parts: readonly Part[]): void {
+  const lastMark = Math.max(...parts.map(({ attempted }) => attempted.markedAt));
+  for (const { engine, attempted } of parts) {
+    const viewers = world.outsiders.at(engine, attempted.markedAt).filter(({ since }) => since < lastMark);
+    const unheld = viewers.find(
+      ({ kind }) =>
+        kind === 'stranger' ||
+        kind === 'namesake' ||
+        kind === 'subscription' ||
+        (kind === 'consumer' && !world.scenario.allowsLogical),
+    );
+    if (unheld !== undefined)
+      throw new Broken('proven', `a ${unheld.kind} had the log of engine ${engine.index} while it was held`);
   }
 }
 

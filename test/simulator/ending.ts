@@ -55,7 +55,17 @@ function checkInvalid(world: World, coordinator: SimulatedCoordinator): void {
   const last = world.engines.map((engine) =>
     engine.attempts.findLast(({ operation }) => operation === coordinator.name),
   );
-  if (last.every((attempted) => attempted?.token.attempt !== MAX_ATTEMPTS))
+  const cuts = new Set(
+    world.engines.flatMap(({ attempts }) =>
+      attempts
+        .filter(
+          ({ operation, fencedAt, wasThawed }) =>
+            operation === coordinator.name && (fencedAt !== null || wasThawed),
+        )
+        .map(({ token }) => token.attempt),
+    ),
+  );
+  if (cuts.size < MAX_ATTEMPTS)
     throw new Broken('ending', `${coordinator.name} says invalid before the last attempt`);
   if (last.every((attempted) => attempted !== undefined && whyNotProven(attempted) === null))
     throw new Broken('ending', `${coordinator.name} says invalid, and every member held`);

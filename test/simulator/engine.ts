@@ -1,5 +1,6 @@
 import type { FreezeKind } from '../../shared/domain/grid.ts';
 import { formatToken, type Token } from '../../shared/domain/token.ts';
+import type { Viewing } from '../../shared/domain/viewing.ts';
 import type { EngineCall, EngineResult } from '../../shared/protocol/member-machine.ts';
 import type { Fault, Model } from './scenario.ts';
 import type { World } from './world.ts';
@@ -19,8 +20,14 @@ export interface Attempted {
   restarted: boolean;
   /** The agent opened it when its lease had run out. */
   leaseEnded: boolean;
+  /** Everybody was armed, and a thaw came: an attempt at a cut, though nobody may have been frozen for it. */
+  wasThawed: boolean;
   cut: number | null;
   collected: boolean;
+  /** Somebody was there with the arm of whom it is known that nobody holds it. */
+  readonly isSeenByStrangers: boolean;
+  /** Which of an observer's streams it was, at the arm. */
+  readonly stream: number;
 }
 
 type Answer = (result: EngineResult) => void;
@@ -61,6 +68,10 @@ export class SimulatedEngine {
   isPaused = false;
   readonly #pausedFor = new Set<string>();
   #incarnation = 1;
+  /** An observer's stream: a number for each; null while it is broken. */
+  #stream: number | null = 1;
+  #streams = 1;
+  #brokeAt = -1;
   #armed: Attempted | null = null;
   #openWhenUp: NonNullable<Attempted['openedBy']> | null = null;
   readonly #written = new Written();
@@ -79,6 +90,59 @@ export class SimulatedEngine {
 
   get kind(): FreezeKind {
     return this.model === 'observer' || this.model === 'instant' ? this.model : 'fenced';
+  }
+
+  /** Whose log it shows. */
+  get source(): SimulatedEngine {
+    return this.#observed ?? this;
+  }
+
+  get streamKey(): string {
+    return `observer ${this.index}`;
+  }
+
+  /** The log arrives anyhow, by another way: what an observer shows does not depend on its stream. */
+  breakStream(forTime: number): void {
+    if (this.#stream === null) return;
+    this.#stream = null;
+    this.#brokeAt = this.#world.now;
+    this.#world.timeline.after(forTime, () => this.#connectAnew());
+  }
+
+  #connectAnew(): void {
+    if (this.#stream !== null) return;
+    this.#streams += 1;
+    this.#stream = this.#streams;
+  }
+
+  /** Who has its log: at this moment, or at any from then on. */
+  #viewing(since = this.#world.now, stream = this.#stream): Viewing {
+    const { outsiders, engines } = this.#world;
+    const observers = engines.filter(
+      (engine) => engine.#observed === this && engine.#streamedSince(since) && !outsiders.isRelayed,
+    );
+    const isStreaming = this.#observed !== null && this.#stream !== null && this.#stream === stream;
+    return {
+      streamsAs: isStreaming ? this.streamKey : null,
+      subscriptions: outsiders.subscriptionsOf(this, since),
+      viewers: [
+        ...observers.map(({ streamKey }) => ({
+          kind: 'standby' as const,
+          key: streamKey,
+          isBlind: false,
+          words: streamKey,
+        })),
+        ...outsiders.at(this, since).map(({ viewer, until }) =>
+          // The name of a standby went with it; a slot keeps its own.
+          until > this.#world.now || viewer.kind === 'logical' ? viewer : { ...viewer, key: '' },
+        ),
+      ],
+    };
+  }
+
+  /** It streams now, or did at some moment since. */
+  #streamedSince(moment: number): boolean {
+    return (this.isUp && this.#stream !== null) || this.#brokeAt > moment;
   }
 
   get isFenced(): boolean {
@@ -200,7 +264,11 @@ export class SimulatedEngine {
       case 'arm':
         if (this.isFenced) return this.#giveUp('it is still fenced');
         this.#arm(action.token, operation);
-        return done({ type: 'armed', incarnation: String(this.#incarnation) });
+        return done({
+          type: 'armed',
+          incarnation: String(this.#incarnation),
+          viewing: this.#viewing(),
+        });
       case 'freeze':
         return this.#freeze(action, done);
       case 'thaw':
@@ -222,8 +290,13 @@ export class SimulatedEngine {
       leaked: false,
       restarted: false,
       leaseEnded: false,
+      wasThawed: false,
       cut: null,
       collected: false,
+      isSeenByStrangers: this.#world.outsiders
+        .at(this, this.#world.now)
+        .some(({ kind }) => kind === 'stranger' || kind === 'subscription'),
+      stream: this.#stream ?? 0,
     };
     this.#armed = attempted;
     this.attempts.push(attempted);
@@ -285,7 +358,9 @@ export class SimulatedEngine {
       formatToken(armed.token) === formatToken(action.token) &&
       armed.markedAt !== null &&
       armed.openedAt === null;
+    if (armed !== null) armed.wasThawed = true;
     const leaked = armed?.leaked ?? false;
+    const viewing = this.#viewing(armed?.markedAt ?? undefined, armed?.stream);
     this.open('thaw');
     answer({ type: 'released', thawMs: 1 });
     // The proof comes a little later: the log must be searched for leaks.
@@ -298,7 +373,7 @@ export class SimulatedEngine {
           type: 'thawed',
           proof: { type: 'broken', incarnation, cause: 'a commit got past the fence' },
         });
-      } else answer({ type: 'thawed', proof: { type: 'held', incarnation } });
+      } else answer({ type: 'thawed', proof: { type: 'held', incarnation, viewing } });
     });
   }
 
@@ -378,6 +453,7 @@ export class SimulatedEngine {
     this.leaks = 0;
     this.losesAcknowledgements = false;
     this.faults.length = 0;
+    this.#connectAnew();
     this.start();
   }
 

@@ -1,5 +1,15 @@
+import type { OutsiderKind } from './outsiders.ts';
 import type { Fault } from './scenario.ts';
 import type { World } from './world.ts';
+
+const OUTSIDERS = {
+  strangerComes: 'stranger',
+  namesakeComes: 'namesake',
+  blindComes: 'blind',
+  relayComes: 'relay',
+  consumerComes: 'consumer',
+  subscriptionComes: 'subscription',
+} as const satisfies Record<string, OutsiderKind>;
 
 /** A fault happens. What needs no member takes none. */
 export function strike(world: World, fault: Fault): void {
@@ -72,6 +82,17 @@ export function strike(world: World, fault: Fault): void {
       // A freeze that hangs is no excuse: its lease runs. A thaw is: it is given a lease of its own.
       if (fault.call === 'thaw') checks.excuse(member);
       engine.faults.push(fault);
+      return;
+    case 'streamBreaks':
+      engine.breakStream(forTime);
+      return;
+    case 'strangerComes':
+    case 'namesakeComes':
+    case 'blindComes':
+    case 'relayComes':
+    case 'consumerComes':
+    case 'subscriptionComes':
+      world.outsiders.come(OUTSIDERS[kind], member, forTime);
       return;
     case 'killCoordinator':
       coordinator?.die(false);

@@ -7,6 +7,7 @@ import type { OperatorKind } from './storage-scenario.ts';
 import type { World } from './world.ts';
 
 const REFRESH_MS = 30_000;
+const MOST_PAUSE_MS = 100;
 
 /** A person's command beside the checkpoints: deletes, prunes, collects or verifies, as `coordinator/` does. */
 export class Operator extends Process {
@@ -61,6 +62,7 @@ export class Operator extends Process {
       prune: () => this.#prune(repository),
       collect: () => this.#collect(repository),
       verify: () => this.#verify(repository),
+      restore: () => this.#restore(repository),
     };
     return work[this.kind]();
   }
@@ -111,6 +113,39 @@ export class Operator extends Process {
       );
   }
 
+  /** Reads every file of one checkpoint, as agents stage them, while it has said that it reads it. */
+  async #restore(repository: Repository): Promise<void> {
+    const valid = (await repository.list(GRID)).filter(({ state }) => state === 'valid');
+    const [entry] = valid.length === 0 ? [] : [this.world.random.pick(valid)];
+    if (entry === undefined || entry.manifest === null) return;
+    const { checkpoint, manifest } = entry;
+    const id = `restore-${this.name.replace(' ', '-')}`;
+    const lease = await repository.beginOperation({ grid: GRID, id, holder: this.name, reads: checkpoint });
+    const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), REFRESH_MS);
+    try {
+      for (const { name, manifestDigest } of manifest.members) {
+        // A restore takes long: others come meanwhile.
+        await new Promise((resolve) => setTimeout(resolve, this.world.random.below(MOST_PAUSE_MS)));
+        const member = await repository.readMember(GRID, checkpoint, name, manifestDigest);
+        for (const { kind, path } of member.artifacts) {
+          if (this.isInterrupted) throw interrupted();
+          if (kind === 'file') for await (const _ of repository.readFile(member, path));
+        }
+      }
+    } catch (error) {
+      const { code, message } = this.#storage.rejected(error);
+      // Whom a leaping clock made look dead, the checkpoint was taken from: that is no damage, and it is known.
+      const isOurs = await lease.refresh().catch(() => true);
+      if (!isOurs) throw takenForDead();
+      if (this.world.scenario.storage?.faults.length === 0 && code !== 'interrupted')
+        throw new Broken('restores', `${this.name} reads ${checkpoint}, and it is taken away: ${message}`);
+      throw error;
+    } finally {
+      clearInterval(refreshing);
+      await lease.end();
+    }
+  }
+
   async #verify(repository: Repository): Promise<void> {
     const { ledger } = this.#storage;
     for (const { state, checkpoint } of await repository.list(GRID)) {
@@ -121,6 +156,11 @@ export class Operator extends Process {
         throw new Broken('restores', `${checkpoint} is damaged: ${damage[0]?.file}: ${damage[0]?.cause}`);
     }
   }
+}
+
+function takenForDead(): Error {
+  const message = 'taken for dead';
+  return Object.assign(new Error(message), { failure: { code: 'repository-busy', message } });
 }
 
 function interrupted(): Error {

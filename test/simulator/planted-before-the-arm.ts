@@ -96,7 +96,7 @@ export const PLANTED_BEFORE_THE_ARM: readonly Planted[] = [
     'if (failedArms >= maxArms) {',
     'if (failedArms >= 1) {',
   ]),
-  plant('an-arm-that-fails-is-tried-for-ever', 'tries-again', [
+  plant('an-arm-that-fails-is-tried-for-ever', 'in-time', [
     ARM_AGAIN,
     'if (failedArms >= maxArms) {',
     'if (failedArms >= 1000) {',

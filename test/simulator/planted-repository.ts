@@ -7,6 +7,7 @@ const COMMIT = 'repository/commit';
 const CATALOGUE = 'repository/catalogue';
 const DELETION = 'repository/deletion';
 const GARBAGE = 'repository/garbage';
+const REPOSITORY = 'repository/directory-repository';
 const OPERATIONS = 'repository/operations';
 const VERIFY = 'repository/verify';
 
@@ -70,15 +71,15 @@ export const PLANTED_IN_THE_REPOSITORY: readonly Planted[] = [
     'if (stored.byteLength === sizeBytes) {',
   ]),
   plant('chunks-known-from-the-last-checkpoint-are-trusted', 'next-succeeds', [
-    'repository/directory-repository',
+    REPOSITORY,
     'this.#chunks.forget();',
     '',
   ]),
   // Who works here.
   plant('a-collection-runs-beside-an-operation', 'no-reason', [
     OPERATIONS,
-    "if ((await othersOf(layout, grid, 'operation', path)).length === 0) return lease;",
-    'if (lease !== null) return lease;',
+    "if ((await othersOf(layout, grid, 'operation', path)).length === 0)",
+    'if (lease !== null)',
   ]),
   plant('an-operation-does-not-wait-for-a-collection', 'keeps', [
     OPERATIONS,
@@ -115,6 +116,17 @@ export const PLANTED_IN_THE_REPOSITORY: readonly Planted[] = [
     FILES,
     "if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw storageError(error, path);",
     'throw storageError(error, path);',
+  ]),
+  // Who reads.
+  plant('a-deletion-does-not-look-for-readers', 'restores', [
+    OPERATIONS,
+    'if (reader === undefined) return lease;',
+    'if (reader === undefined || grid !== "") return lease;',
+  ]),
+  plant('a-reader-does-not-name-what-it-reads', 'restores', [
+    OPERATIONS,
+    'JSON.stringify({ holder, reads })',
+    'JSON.stringify({ holder })',
   ]),
   // What is removed.
   plant('one-checkpoint-counts-for-all', 'keeps', [

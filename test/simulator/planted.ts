@@ -1,5 +1,6 @@
 import { PLANTED_BEFORE_THE_ARM } from './planted-before-the-arm.ts';
 import { PLANTED_IN_THE_REPOSITORY } from './planted-repository.ts';
+import { PLANTED_AMONG_VIEWERS } from './planted-viewers.ts';
 import { plant, type Planted } from './plant.ts';
 
 const COORDINATOR = 'protocol/coordinator-machine';
@@ -58,8 +59,8 @@ export const PLANTED: readonly Planted[] = [
   ]),
   plant('freeze-when-all-but-one-are-armed', 'no-reason', [
     ATTEMPT,
-    'if (isComplete(names(state), next.armed)) return',
-    'if (next.armed.size >= names(state).length - 1) return',
+    'if (!isComplete(names(state), next.armed)) return',
+    'if (next.armed.size < names(state).length - 1) return',
   ]),
   plant('arm-when-all-but-one-are-prepared', 'no-reason', [
     PREPARE,
@@ -446,5 +447,6 @@ export const PLANTED: readonly Planted[] = [
   ]),
 
   ...PLANTED_BEFORE_THE_ARM,
+  ...PLANTED_AMONG_VIEWERS,
   ...PLANTED_IN_THE_REPOSITORY,
 ];

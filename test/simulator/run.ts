@@ -32,7 +32,7 @@ const COLLECTION_IS_BELIEVED = 60_000_000;
 const MOST_EVENTS = 120_000;
 
 /** None of these is a reason not to commit. */
-const HARMLESS: readonly Fault['kind'][] = ['duplicateMessages', 'loseAcknowledgements'];
+const HARMLESS: readonly Fault['kind'][] = ['duplicateMessages', 'loseAcknowledgements', 'blindComes'];
 /** One of these spoils one attempt at most. */
 const SPOILING: readonly Fault['kind'][] = ['leak'];
 /** After these every agent can be reached long before an abort is given up. */
@@ -124,7 +124,9 @@ class Story {
     if ((scenario.storage?.faults.length ?? 0) > 0) return;
     const kind = coordinators[0]?.ending?.kind ?? 'never';
     const only = (...kinds: readonly Fault['kind'][]): boolean =>
-      scenario.faults.every((fault) => kinds.includes(fault.kind));
+      scenario.faults.every(
+        (fault) => kinds.includes(fault.kind) || (fault.kind === 'consumerComes' && scenario.allowsLogical),
+      );
     const end = `the first one ended ${kind}`;
     if (only(...HARMLESS) && kind !== 'committed') throw new Broken('no-reason', end);
     const spoilers = scenario.faults.filter((fault) => SPOILING.includes(fault.kind));

@@ -35,7 +35,8 @@ export type Fault = {
         | 'loseMessages'
         | 'duplicateMessages'
         | 'reorderMessages'
-        | 'slowNetwork';
+        | 'slowNetwork'
+        | (typeof COMINGS)[number];
     }
   | { readonly kind: 'partition'; readonly direction: 'toAgent' | 'toCoordinator' | 'both' }
   | {
@@ -50,10 +51,23 @@ export interface Scenario {
   /** Whether preparing and collecting may take as long as they take. */
   readonly isPatient: boolean;
   readonly clients: number;
+  /** May a consumer outside of the grid get what nobody sees yet? */
+  readonly allowsLogical: boolean;
   readonly faults: readonly Fault[];
   /** With the real repository on a simulated disk; null: with a model of it. */
   readonly storage: StorageScenario | null;
 }
+
+/** Somebody who has a member's log comes, or an observer's stream breaks. */
+const COMINGS = [
+  'strangerComes',
+  'namesakeComes',
+  'blindComes',
+  'relayComes',
+  'consumerComes',
+  'subscriptionComes',
+  'streamBreaks',
+] as const;
 
 /** Of so many seeds one runs with the real repository: such a run takes as long as some of the others. */
 export const STORAGE_SHARE = 8;
@@ -144,6 +158,7 @@ export function scenarioOf(seed: number): Scenario {
   const models: Model[] = [random.chance(0.8) ? 'commitFence' : 'writeFence'];
   const more = random.pick([0, 1, 1, 2, 2, 2, 3]);
   for (let index = 0; index < more; index += 1) models.push(anotherModel(random, models));
+  const comers = comingOf(seed, models.length);
   const faults: Fault[] = random.chance(0.12) ? together(random, models.length) : [];
   const count = random.pick(faults.length > 0 ? [0, 0, 1] : [0, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 6]);
   for (let index = 0; index < count; index += 1) faults.push(anyFault(random, models.length));
@@ -152,9 +167,27 @@ export function scenarioOf(seed: number): Scenario {
     models,
     isPatient: random.chance(0.3),
     clients: random.pick([1, 2, 3]),
-    faults: faults.sort((a, b) => a.step - b.step),
+    allowsLogical: comers.allowsLogical,
+    // Where somebody comes, that is mostly all that goes on.
+    faults: [
+      ...(comers.faults.length > 0 ? faults.slice(0, seed % 3 === 0 ? 2 : 0) : faults),
+      ...comers.faults,
+    ].sort((a, b) => a.step - b.step),
     storage: null,
   };
+}
+
+/** By a chance of its own, so that the other seeds stay as they are. */
+function comingOf(seed: number, members: number): { allowsLogical: boolean; faults: Fault[] } {
+  const random = new Random(seed + 0xc0ffee);
+  const allowsLogical = random.chance(0.5);
+  if (!random.chance(0.3)) return { allowsLogical, faults: [] };
+  const faults = Array.from({ length: random.pick([1, 1, 1, 2, 2, 3]) }, (): Fault => {
+    const step = random.chance(0.2) ? 0 : random.below(stepsOf(members));
+    const forTime = random.chance(0.3) ? LONGEST : Math.floor(random.scaled(500, 300_000));
+    return { step, member: random.below(members), forTime, kind: random.pick(COMINGS) };
+  });
+  return { allowsLogical, faults };
 }
 
 /** A small grid, and what goes wrong is mostly the disk. */
@@ -169,6 +202,7 @@ function withStorage(seed: number, random: Random): Scenario {
     models,
     isPatient: true,
     clients: 1,
+    allowsLogical: false,
     faults: faults.sort((a, b) => a.step - b.step),
     storage: storageScenarioOf(random),
   };
@@ -187,7 +221,15 @@ function withLateObserver(seed: number, random: Random): Scenario {
   const faults: Fault[] = random.chance(0.3)
     ? [{ ...one, kind: 'engineSlow', call: 'pause' }]
     : [{ ...one, kind: 'engineHangs', call: 'pause' }, lost];
-  return { seed, models: ['commitFence', 'observer'], isPatient: true, clients: 1, faults, storage: null };
+  return {
+    seed,
+    models: ['commitFence', 'observer'],
+    isPatient: true,
+    clients: 1,
+    allowsLogical: false,
+    faults,
+    storage: null,
+  };
 }
 
 function anotherModel(random: Random, models: readonly Model[]): Model {

@@ -151,6 +151,7 @@ async function checkSpace(
   }
   // The marker of a collection that was killed goes with the next operation.
   await (await repository.beginOperation({ grid: GRID, id: 'judge', holder: 'judge' })).end();
+  await repository.dropLeftovers(GRID);
   const { skipped } = await repository.collectGarbage(GRID);
   if (skipped) throw new Broken('space-comes-back', 'a collection is skipped when nobody works');
   const left = kernel.disk.files().find(([path]) => !needed.has(path));

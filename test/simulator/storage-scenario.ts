@@ -1,6 +1,6 @@
 import type { Random } from './random.ts';
 
-export type OperatorKind = 'delete' | 'prune' | 'collect' | 'verify';
+export type OperatorKind = 'delete' | 'prune' | 'collect' | 'verify' | 'restore';
 
 const CALL_NAMES = ['link', 'unlink', 'rename', 'sync', 'write', 'read', 'stat', 'readdir', 'mkdir'] as const;
 /** Each as often as it is named. The committer is a coordinator from its commit on. */
@@ -77,7 +77,17 @@ const CHECKPOINT = 60_000;
 
 export function storageScenarioOf(random: Random): StorageScenario {
   const operators = Array.from({ length: random.pick([0, 1, 1, 2, 2, 3]) }, () => ({
-    kind: random.pick(['delete', 'delete', 'prune', 'prune', 'collect', 'collect', 'verify'] as const),
+    kind: random.pick([
+      'delete',
+      'delete',
+      'prune',
+      'prune',
+      'collect',
+      'collect',
+      'verify',
+      'restore',
+      'restore',
+    ] as const),
     at: Math.floor(random.scaled(100, 2 * CHECKPOINT)),
   }));
   const faults = Array.from({ length: random.pick([0, 0, 1, 1, 1, 2, 2, 3]) }, () => ({

@@ -174,17 +174,16 @@ export class Storage {
           holder: name,
         });
         const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), REFRESH_MS);
-        let ending: Ending | null = null;
         try {
+          await repository.expectLeftovers(GRID, id);
           await this.#sweep(repository);
           this.#checkpoints.set(name, id);
           this.ledger.begin(id);
-          ending = await drive(counter);
+          const ending = await drive(counter);
           if (ending.kind !== 'committed') await this.#bestEffort(() => repository.discard(GRID, id));
         } finally {
           clearInterval(refreshing);
           await this.#bestEffort(() => lease.end());
-          if (ending?.kind !== 'committed') await this.#bestEffort(() => repository.collectGarbage(GRID));
         }
         ended();
       },

@@ -14,6 +14,7 @@ import { SimulatedEngine } from './engine.ts';
 import { EventLog } from './event-log.ts';
 import { strike } from './faults.ts';
 import type { Machines } from './machines.ts';
+import { Outsiders } from './outsiders.ts';
 import { Random } from './random.ts';
 import type { Process } from './process.ts';
 import type { Fault, Scenario } from './scenario.ts';
@@ -48,6 +49,7 @@ export class World {
   readonly log: EventLog;
   readonly checks: Checks;
   readonly engines: readonly SimulatedEngine[];
+  readonly outsiders: Outsiders;
   readonly agents: readonly SimulatedAgent[];
   readonly coordinators: SimulatedCoordinator[] = [];
   readonly weather: Weather = { loses: false, duplicates: false, reorders: false, isSlow: false };
@@ -79,6 +81,7 @@ export class World {
       engines.push(new SimulatedEngine(this, index, model, observed));
     }
     this.engines = engines;
+    this.outsiders = new Outsiders(this);
     this.agents = engines.map((engine) => new SimulatedAgent(this, engine.index, engine));
     const commits: SimulatedRepository['commits'] = [];
     this.repository = {
@@ -217,6 +220,7 @@ export class World {
       agent.start();
       if (agent.isPaused) agent.resume();
     }
+    this.outsiders.heal();
     for (const engine of this.engines) engine.heal();
     for (const coordinator of this.coordinators) if (coordinator.isPaused) coordinator.resume();
   }

@@ -60,6 +60,8 @@ function unknown(settings: NativeSettings): MemberDescription {
     version: '',
     dataIdentity: '',
     sizeBytes: 0,
+    journalBytesPerSecond: 0,
+    copyBytesPerSecond: 0,
     problems: [],
     warnings: [],
     dataDirectory: settings.data,

@@ -1,8 +1,10 @@
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { once } from 'node:events';
 import { watch, type FSWatcher } from 'chokidar';
-import { StillpointError } from '../../../shared/domain/errors.ts';
+import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
+import { AnchoredDirectory, type Owner } from '../../anchored-directory.ts';
 import type { LocalCheckpoint } from './local-checkpoint.ts';
+
+const READY_MS = 3000;
 
 /**
  * The journal files of a node that belong to a checkpoint: from the first that its database files need to the one
@@ -10,7 +12,8 @@ import type { LocalCheckpoint } from './local-checkpoint.ts';
  * takes nothing away, however long the checkpoint takes.
  */
 export class JournalFiles {
-  readonly #directory: string;
+  readonly #directory: AnchoredDirectory;
+  readonly #owner: Owner | null;
   readonly #first: string;
   readonly #local: LocalCheckpoint;
   readonly #place: string;
@@ -20,26 +23,42 @@ export class JournalFiles {
   #keeping: Promise<void> = Promise.resolve();
   #failure: unknown = null;
 
-  private constructor(directory: string, first: string, local: LocalCheckpoint, place: string) {
+  private constructor(
+    directory: AnchoredDirectory,
+    {
+      first,
+      local,
+      place,
+      owner,
+    }: { first: string; local: LocalCheckpoint; place: string; owner: Owner | null },
+  ) {
     this.#directory = directory;
     this.#first = first;
     this.#local = local;
     this.#place = place;
-    this.#watcher = watch(directory, { depth: 0, ignoreInitial: true });
+    this.#owner = owner;
+    this.#watcher = watch(directory.path, { depth: 0, ignoreInitial: true, followSymlinks: false });
     this.#watcher.on('add', () => this.#keepClosed());
     this.#watcher.on('unlink', (path) => this.#removed(path));
     this.#watcher.on('error', (error) => (this.#failure ??= error));
   }
 
-  /** `place`: where the files lie within the checkpoint. Resolves when it watches. */
+  /** `place`: where the files lie within the checkpoint; `owner`: the process's user. Resolves when it watches. */
   static async watch(input: {
     directory: string;
     first: string;
     local: LocalCheckpoint;
     place: string;
+    owner: Owner | null;
   }): Promise<JournalFiles> {
-    const files = new JournalFiles(input.directory, input.first, input.local, input.place);
-    await new Promise<void>((resolve) => files.#watcher.once('ready', resolve));
+    const files = new JournalFiles(await AnchoredDirectory.open(input.directory), input);
+    try {
+      // What stands at the path by now need not be a directory, and is never ready then.
+      await once(files.#watcher, 'ready', { signal: AbortSignal.timeout(READY_MS) });
+    } catch (error) {
+      await files.end();
+      throw notWatched(input.directory, error);
+    }
     files.#keepClosed();
     return files;
   }
@@ -65,12 +84,18 @@ export class JournalFiles {
     const names = await this.#names();
     const newest = names.at(-1);
     if (newest === undefined) return '';
-    return `${names.length} ${newest} ${(await stat(join(this.#directory, newest))).size}`;
+    return `${names.length} ${newest} ${(await this.#directory.stat(newest))?.size ?? 'gone'}`;
   }
 
   async close(): Promise<void> {
     await this.#watcher.close();
     await this.#keeping.catch(() => undefined);
+  }
+
+  /** Closed, and nothing is asked of it any more. */
+  async end(): Promise<void> {
+    await this.close();
+    await this.#directory.close();
   }
 
   #keepClosed(): void {
@@ -86,18 +111,30 @@ export class JournalFiles {
 
   async #keep(name: string): Promise<void> {
     if (this.#kept.has(name)) return;
-    await this.#local.link(join(this.#directory, name), `${this.#place}/${name}`);
+    await this.#local.link(this.#directory, name, `${this.#place}/${name}`, this.#owner);
     this.#kept.add(name);
   }
 
   #removed(path: string): void {
-    const name = path.slice(this.#directory.length + 1);
+    const name = path.slice(this.#directory.path.length + 1);
     if (name >= this.#first && !this.#kept.has(name)) this.#lost ??= name;
   }
 
   async #names(): Promise<string[]> {
-    return (await readdir(this.#directory)).sort();
+    return (await this.#directory.entries()).map(({ name }) => name).sort();
   }
+}
+
+function notWatched(directory: string, cause: unknown): StillpointError {
+  return new StillpointError(
+    {
+      code: 'journal-lost',
+      message: `${directory} could not be watched within ${READY_MS} ms`,
+      hint: 'see what stands there: it must be the directory with the journal of the process',
+    },
+    EXIT.aborted,
+    { cause },
+  );
 }
 
 function lost(name: string): StillpointError {

@@ -1,196 +1,299 @@
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import {
-  chown,
   copyFile,
   link as hardLink,
-  lstat,
   mkdir,
   open,
   readdir,
   rename,
   rm,
   writeFile,
+  type FileHandle,
 } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { parseCheckpointId } from '../../../shared/domain/checkpoint-id.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
-import type { Owner } from '../restore/owner.ts';
-import { isThere, syncDirectory } from '../restore/places.ts';
+import { AnchoredDirectory, closing, type Owner } from '../../anchored-directory.ts';
 
 /**
- * A checkpoint of one node beside its live data (design: "Files on hosts"):
+ * A checkpoint of one node beside its live data:
  *
  *   <data>/checkpoints/<id>/data/        its files at the mark, as they lie in live/
  *   <data>/checkpoints/<id>/metadata/    nodes of the first copyset: realm definition, state keepers' state
  *   <data>/checkpoints/<id>/member.json  the member manifest
  *   <data>/checkpoints/<id>/grid.json    the commit object, written last: without it, this is no checkpoint
+ *
+ * It is the agent's own: the user that the process runs as can neither enter nor change it.
  */
 const MARKER = 'grid.json';
+const ROOM = 'checkpoints';
+const COPY = 'data';
 
 export class LocalCheckpoint {
-  /** The checkpoint's own directory. */
-  readonly root: string;
-  readonly #owner: Owner | null;
+  /** The checkpoint's own directory, for messages. */
+  readonly path: string;
+  readonly #data: string;
+  readonly #id: string;
+  #root: AnchoredDirectory | null = null;
 
   /** Throws where the text is no checkpoint's id: it becomes a path. */
-  constructor(data: string, checkpoint: string, owner: Owner | null) {
-    this.root = join(roomOf(data), mustBeId(checkpoint));
-    this.#owner = owner;
+  constructor(data: string, checkpoint: string) {
+    this.#data = data;
+    this.#id = mustBeId(checkpoint);
+    this.path = join(data, ROOM, this.#id);
   }
 
-  get data(): string {
-    return join(this.root, 'data');
-  }
-
-  isBegun(): Promise<boolean> {
-    return isThere(this.root);
+  async isBegun(): Promise<boolean> {
+    return (await this.#open()) !== null;
   }
 
   async begin(): Promise<void> {
-    await this.#directory(dirname(this.root));
-    await this.#directory(this.root);
-    await this.#directory(this.data);
+    if (!(await this.isBegun())) {
+      const room = await AnchoredDirectory.make(join(this.#data, ROOM), 0o700);
+      try {
+        mustBeOurs(room);
+        this.#root = await room.makeDirectory(this.#id);
+      } finally {
+        await room.close();
+      }
+    }
+    await mkdir(this.#at(COPY), { recursive: true, mode: 0o700 });
   }
 
-  /** A file that may be written again: its blocks are shared where the file system can, else copied. Durable. */
-  async copy(source: string, path: string): Promise<void> {
+  /** Every file below a directory, but those of `except`. Resolves to their paths. Anything else in it is refused. */
+  async copyTree(
+    from: AnchoredDirectory,
+    place: string,
+    options: { except: string; owner: Owner | null; signal: AbortSignal },
+  ): Promise<string[]> {
+    const files: string[] = [];
+    const copy = async (directory: AnchoredDirectory, below: string): Promise<void> => {
+      for (const entry of await directory.entries()) {
+        options.signal.throwIfAborted();
+        const path = join(below, entry.name);
+        if (path === options.except) continue;
+        if (entry.isDirectory())
+          await closing(await directory.enter(entry.name), (inner) => copy(inner, path));
+        else if (entry.isFile()) {
+          const file = await directory.openFile(entry.name, options.owner);
+          await closing(file, () => this.copy(file, join(place, path)));
+          files.push(path);
+        } else throw unsupported(join(directory.path, entry.name));
+      }
+    };
+    await copy(from, '');
+    return files.sort();
+  }
+
+  /**
+   * A file that may be written again: its blocks are shared where the file system can, else copied. Durable.
+   * `source` is open already: what its name leads to by now does not matter.
+   */
+  async copy(source: FileHandle, path: string): Promise<void> {
     const target = await this.#place(path);
-    await copyFile(source, target, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
-    await this.#own(target);
-    await syncFile(target);
+    if (process.platform === 'linux') {
+      const modes = constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL;
+      await copyFile(`/proc/self/fd/${source.fd}`, target, modes);
+    } else await writeFile(target, source.createReadStream({ autoClose: false }), { flag: 'wx' });
+    await syncPath(target);
   }
 
-  /** A file that never changes again: the same file under another name, or a copy on another file system. Durable. */
-  async link(source: string, path: string): Promise<void> {
+  /**
+   * A file that never changes again: the same file under another name, or a copy on another file system. Durable.
+   * `owner`: the user of the process, whose file it must be, or one that it may read.
+   */
+  async link(directory: AnchoredDirectory, name: string, path: string, owner: Owner | null): Promise<void> {
     const target = await this.#place(path);
     try {
-      await hardLink(source, target);
+      await hardLink(directory.at(name), target);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'EEXIST') return;
       if (code !== 'EXDEV' && code !== 'EPERM' && code !== 'EMLINK') throw error;
-      return this.copy(source, path);
+      const source = await directory.openFile(name, owner);
+      return closing(source, () => this.copy(source, path));
     }
-    await syncFile(target);
+    try {
+      // What was linked is looked at here, where nobody can put something else in its place.
+      await mustBeReadable(directory, name, target, owner);
+    } catch (error) {
+      await rm(target, { force: true });
+      throw error;
+    }
   }
 
   async write(path: string, bytes: Uint8Array | string): Promise<void> {
     const target = await this.#place(path);
-    await writeFile(`${target}.new`, bytes, { mode: 0o600, flush: true });
-    await this.#own(`${target}.new`);
-    await rename(`${target}.new`, target);
-    await syncDirectory(dirname(target));
+    const temporary = `${target}.new`;
+    await rm(temporary, { force: true });
+    const file = await open(temporary, 'wx', 0o600);
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, target);
+    await syncPath(this.#at(dirname(path)));
   }
 
   /** Takes one file away again. Durable with `finish`. */
   async drop(path: string): Promise<void> {
-    await rm(join(this.root, path), { force: true });
+    await rm(this.#at(path), { force: true });
   }
 
   /** All names durable; then the marker makes it a checkpoint. */
   async finish(gridManifest: string): Promise<void> {
-    for (const entry of await readdir(this.root, { recursive: true, withFileTypes: true }))
-      if (entry.isDirectory()) await syncDirectory(join(entry.parentPath, entry.name));
-    await syncDirectory(this.root);
-    await syncDirectory(dirname(this.root));
+    for (const path of await directoriesBelow(this.#at('.'))) await syncPath(this.#at(path));
+    await this.#inRoom((room) => room.sync());
     await this.write(MARKER, gridManifest);
   }
 
   /** The marker first: what a crash leaves is no checkpoint. Idempotent. */
   async remove(): Promise<void> {
-    if (!(await this.isBegun())) return;
-    await rm(join(this.root, MARKER), { force: true });
-    await syncDirectory(this.root);
-    await rm(this.root, { recursive: true, force: true });
-    await syncDirectory(dirname(this.root));
+    const root = await this.#open();
+    if (root === null) return;
+    try {
+      await root.remove(MARKER);
+      await root.sync();
+    } finally {
+      await this.close();
+    }
+    await this.#inRoom(async (room) => {
+      await room.remove(this.#id);
+      await room.sync();
+    });
+  }
+
+  /** Null where it is not there. */
+  async read(path: string): Promise<Buffer | null> {
+    return (await this.#open()) === null
+      ? null
+      : open(this.#at(path), constants.O_RDONLY | constants.O_NOFOLLOW).then(
+          (file) => closing(file, () => file.readFile()),
+          nullIfAbsent,
+        );
+  }
+
+  /** Of a file that nobody writes to any more. */
+  async lengthOf(path: string): Promise<number> {
+    return this.#reading(path, async (file) => (await file.stat()).size);
+  }
+
+  async *content(path: string, length: number): AsyncIterable<Uint8Array> {
+    await this.#open();
+    const file = await open(this.#at(path), constants.O_RDONLY | constants.O_NOFOLLOW);
+    try {
+      for (let position = 0; position < length;) {
+        const wanted = Math.min(1 << 20, length - position);
+        const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(wanted), 0, wanted, position);
+        if (bytesRead === 0) throw new Error(`${join(this.path, path)} is shorter than ${length} bytes`);
+        yield buffer.subarray(0, bytesRead);
+        position += bytesRead;
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Directories below `path`, relative to it. */
+  async directories(path: string): Promise<string[]> {
+    return directoriesBelow(this.#at(path));
+  }
+
+  /** Files below `path`, relative to it; null where it is not there. */
+  async files(path: string): Promise<string[] | null> {
+    if ((await this.#open()) === null) return null;
+    const entries = await readdir(this.#at(path), { recursive: true, withFileTypes: true }).catch(
+      nullIfAbsent,
+    );
+    if (entries === null) return null;
+    const files = entries.filter((entry) => entry.isFile());
+    return files.map((entry) => relative(this.#at(path), join(entry.parentPath, entry.name))).sort();
+  }
+
+  async close(): Promise<void> {
+    const root = this.#root;
+    this.#root = null;
+    await root?.close();
+  }
+
+  async #open(): Promise<AnchoredDirectory | null> {
+    if (this.#root !== null) return this.#root;
+    const root = await AnchoredDirectory.openIfThere(this.path);
+    this.#root = root;
+    if (root !== null) await this.#mustBeOurs(root);
+    return root;
+  }
+
+  async #mustBeOurs(root: AnchoredDirectory): Promise<void> {
+    try {
+      mustBeOurs(root);
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async #inRoom(work: (room: AnchoredDirectory) => Promise<void>): Promise<void> {
+    const room = await AnchoredDirectory.open(join(this.#data, ROOM));
+    try {
+      await work(room);
+    } finally {
+      await room.close();
+    }
+  }
+
+  async #reading<T>(path: string, work: (file: FileHandle) => Promise<T>): Promise<T> {
+    await this.#open();
+    const file = await open(this.#at(path), constants.O_RDONLY | constants.O_NOFOLLOW);
+    return closing(file, work);
+  }
+
+  #at(path: string): string {
+    if (this.#root === null) throw new Error(`${this.path} is not there`);
+    return this.#root.below(path);
   }
 
   async #place(path: string): Promise<string> {
-    const target = join(this.root, path);
-    if (relative(this.root, target).startsWith('..')) throw new Error(`${path} is not within the checkpoint`);
-    await this.#directory(dirname(target));
+    const target = this.#at(path);
+    await mkdir(this.#at(dirname(path)), { recursive: true, mode: 0o700 });
     return target;
-  }
-
-  async #directory(path: string): Promise<void> {
-    if (await isThere(path)) return;
-    if (path !== this.root && path.startsWith(this.root)) await this.#directory(dirname(path));
-    await mkdir(path, { mode: 0o700 });
-    await this.#own(path);
-  }
-
-  async #own(path: string): Promise<void> {
-    if (this.#owner !== null) await chown(path, this.#owner.uid, this.#owner.gid);
   }
 }
 
 /** Ids of the complete ones, in no order. */
 export async function completeCheckpoints(data: string): Promise<string[]> {
-  const found = await begunCheckpoints(data);
-  const complete = await Promise.all(found.map((id) => isThere(join(roomOf(data), id, MARKER))));
-  return found.filter((_, index) => complete[index]);
+  const complete: string[] = [];
+  for (const id of await begunCheckpoints(data)) {
+    const directory = await AnchoredDirectory.openIfThere(join(data, ROOM, id));
+    if (directory === null) continue;
+    const marker = await closing(directory, () => directory.stat(MARKER));
+    if (marker !== null && !directory.isForeign) complete.push(id);
+  }
+  return complete;
 }
 
 /** Removes what operations that were cut short left: everything without a marker. */
-export async function sweepCheckpoints(data: string, owner: Owner | null): Promise<void> {
+export async function sweepCheckpoints(data: string): Promise<void> {
   const complete = new Set(await completeCheckpoints(data));
   for (const id of await begunCheckpoints(data))
-    if (!complete.has(id)) await new LocalCheckpoint(data, id, owner).remove();
-}
-
-/** Regular files below a directory, relative; anything else but directories is refused. */
-export async function filesBelow(directory: string): Promise<string[]> {
-  const files: string[] = [];
-  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name);
-    if (entry.isFile()) files.push(relative(directory, path));
-    else if (!entry.isDirectory()) {
-      throw new StillpointError({
-        code: 'unsupported-file',
-        message: `${path} is neither a file nor a directory`,
-        hint: 'a process of a grid keeps files and directories below live/, nothing else',
-      });
-    }
-  }
-  return files.sort();
+    if (!complete.has(id)) await new LocalCheckpoint(data, id).remove();
 }
 
 /** Directories below one, relative. */
-export async function directoriesBelow(directory: string): Promise<string[]> {
+async function directoriesBelow(directory: string): Promise<string[]> {
   const entries = await readdir(directory, { recursive: true, withFileTypes: true });
   const directories = entries.filter((entry) => entry.isDirectory());
   return directories.map((entry) => relative(directory, join(entry.parentPath, entry.name))).sort();
 }
 
-export async function* contentOf(path: string, length: number): AsyncIterable<Uint8Array> {
-  const file = await open(path, 'r');
-  try {
-    for (let position = 0; position < length;) {
-      const { bytesRead, buffer } = await file.read(
-        Buffer.allocUnsafe(Math.min(1 << 20, length - position)),
-        0,
-        Math.min(1 << 20, length - position),
-        position,
-      );
-      if (bytesRead === 0) throw new Error(`${path} is shorter than ${length} bytes`);
-      yield buffer.subarray(0, bytesRead);
-      position += bytesRead;
-    }
-  } finally {
-    await file.close();
-  }
-}
-
-function roomOf(data: string): string {
-  return join(data, 'checkpoints');
-}
-
 async function begunCheckpoints(data: string): Promise<string[]> {
-  const names = await readdir(roomOf(data)).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
-  return names.filter((name) => parseCheckpointId(name) !== null);
+  const room = await AnchoredDirectory.openIfThere(join(data, ROOM)).catch(nullIfUnsafe);
+  if (room === null) return [];
+  const entries = await closing(room, () => room.entries());
+  if (room.isForeign) return [];
+  return entries.map(({ name }) => name).filter((name) => parseCheckpointId(name) !== null);
 }
 
 function mustBeId(checkpoint: string): string {
@@ -202,16 +305,56 @@ function mustBeId(checkpoint: string): string {
   });
 }
 
-async function syncFile(path: string): Promise<void> {
-  const file = await open(path, 'r');
+function mustBeOurs(directory: AnchoredDirectory): void {
+  if (!directory.isForeign && (directory.stats.mode & 0o077) === 0) return;
+  throw new StillpointError({
+    code: 'unsafe-path',
+    message: `${directory.path} is not the agent's own and private`,
+    hint: 'the agent did not make it so: see who did; then give it to the user of the agent, mode 700, or remove it',
+  });
+}
+
+async function mustBeReadable(
+  directory: AnchoredDirectory,
+  name: string,
+  target: string,
+  owner: Owner | null,
+): Promise<void> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  const file = await open(target, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   try {
+    const stats: Stats = await file.stat();
+    if (!stats.isFile() || !directory.mayRead(stats, owner)) throw unsupported(join(directory.path, name));
     await file.sync();
   } finally {
     await file.close();
   }
 }
 
-/** Of a file that nobody writes to any more. */
-export async function lengthOf(path: string): Promise<number> {
-  return (await lstat(path)).size;
+function unsupported(path: string): StillpointError {
+  return new StillpointError({
+    code: 'unsupported-file',
+    message: `${path} is neither a file of the process's user nor a directory`,
+    hint: 'a process of a grid keeps files and directories of its own below live/, nothing else',
+  });
+}
+
+/** What was put in the place of our checkpoints holds none. */
+function nullIfUnsafe(error: unknown): null {
+  if (error instanceof StillpointError) return null;
+  throw error;
+}
+
+function nullIfAbsent(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
+  throw error;
+}
+
+async function syncPath(path: string): Promise<void> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { GridManifest } from '../../../shared/domain/manifest.ts';
@@ -15,49 +14,54 @@ import type { NativeSettings } from './settings.ts';
 export async function differingMetadata(settings: NativeSettings): Promise<string[]> {
   const differing: string[] = [];
   for (const checkpoint of await completeCheckpoints(settings.data)) {
-    const { root } = new LocalCheckpoint(settings.data, checkpoint, null);
-    const file = join(root, 'grid.json');
-    const manifest = await parsed(file, parseGridManifest);
-    if (manifest === null) differing.push(file);
-    else if (metadataCopyset(manifest) === settings.copyset)
-      differing.push(...(await differingIn(join(root, 'metadata'), manifest)));
+    const local = new LocalCheckpoint(settings.data, checkpoint);
+    try {
+      const manifest = await parsed(local, 'grid.json', parseGridManifest);
+      if (manifest === null) differing.push(join(local.path, 'grid.json'));
+      else if (metadataCopyset(manifest) === settings.copyset)
+        differing.push(...(await differingIn(local, manifest)));
+    } finally {
+      await local.close();
+    }
   }
   return differing;
 }
 
 /** By the digests that the commit object names, and that those named so name. */
-async function differingIn(room: string, { members }: GridManifest): Promise<string[]> {
+async function differingIn(local: LocalCheckpoint, { members }: GridManifest): Promise<string[]> {
   const differing = new Set<string>();
   for (const { name, engine, role, manifestDigest } of members) {
     if (engine !== 'native' || role === 'node') continue;
-    const file = join(room, 'members', `${name}.json`);
+    const file = join('metadata', 'members', `${name}.json`);
     const manifest =
-      (await digestOf(file)) === manifestDigest ? await parsed(file, parseMemberManifest) : null;
+      (await digestOf(local, file)) === manifestDigest
+        ? await parsed(local, file, parseMemberManifest)
+        : null;
     if (manifest === null) differing.add(file);
     for (const artifact of manifest?.artifacts ?? []) {
-      const place = join(room, metadataPlace({ name, role }, artifact.path));
-      if (artifact.kind === 'file' && (await digestOf(place)) !== artifact.digest) differing.add(place);
+      const place = join('metadata', metadataPlace({ name, role }, artifact.path));
+      if (artifact.kind === 'file' && (await digestOf(local, place)) !== artifact.digest)
+        differing.add(place);
     }
   }
-  return [...differing];
+  return [...differing].map((path) => join(local.path, path));
 }
 
-async function digestOf(file: string): Promise<string | null> {
-  const bytes = await readFile(file).catch(absent);
+async function digestOf(local: LocalCheckpoint, path: string): Promise<string | null> {
+  const bytes = await local.read(path);
   return bytes === null ? null : sha256(bytes);
 }
 
-async function parsed<T>(file: string, parse: (text: string, file: string) => T): Promise<T | null> {
-  const text = await readFile(file, 'utf8').catch(absent);
+async function parsed<T>(
+  local: LocalCheckpoint,
+  path: string,
+  parse: (text: string, file: string) => T,
+): Promise<T | null> {
+  const bytes = await local.read(path);
   try {
-    return text === null ? null : parse(text, file);
+    return bytes === null ? null : parse(bytes.toString('utf8'), join(local.path, path));
   } catch (error) {
     if (error instanceof StillpointError) return null;
     throw error;
   }
-}
-
-function absent(error: NodeJS.ErrnoException): null {
-  if (error.code === 'ENOENT') return null;
-  throw error;
 }

@@ -1,6 +1,6 @@
+import { freeBytesAt } from '../../room-watch.ts';
 import type { DefinedProcess } from '../../../shared/domain/grid.ts';
 import { relocateUnsupported, type Capture, type CaptureContext, type Engine } from '../engine.ts';
-import { ownerOf } from '../restore/owner.ts';
 import { describeNative, freezeKindOf } from './describe.ts';
 import { diagnoseNative } from './diagnose.ts';
 import { EmptyCapture } from './empty-capture.ts';
@@ -34,6 +34,7 @@ export function createNativeEngine(settings: NativeSettings): Engine {
       isObserver = description.freezeKind === 'observer';
       return description;
     },
+    freeBytes: () => freeBytesAt(settings.data),
     diagnose: () => diagnoseNative(settings),
     capture(context) {
       const capture = captureOf(context);
@@ -58,9 +59,7 @@ export function createNativeEngine(settings: NativeSettings): Engine {
     },
     localCopy: (checkpoint) => readLocalCopy(settings, checkpoint),
     async dropLocal(checkpoints) {
-      const owner = await ownerOf(settings);
-      for (const checkpoint of checkpoints)
-        await new LocalCheckpoint(settings.data, checkpoint, owner).remove();
+      for (const checkpoint of checkpoints) await new LocalCheckpoint(settings.data, checkpoint).remove();
     },
     relocate: (processes) => relocate(settings, processes),
     stop: (signal) => stopProcess(settings, signal),

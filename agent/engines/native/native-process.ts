@@ -1,8 +1,8 @@
 import { readdir, readlink, realpath } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
-import { ownerOf } from '../restore/owner.ts';
 import { answers, runCommand } from '../restore/processes.ts';
+import { commandUser } from '../restore/run-as.ts';
 import { withParticipant } from './link.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
 
@@ -11,13 +11,13 @@ const LOOK_EVERY_MS = 50;
 
 /** Gives the start; resolves when the operator's command has ended. */
 export async function startProcess(settings: NativeSettings, signal: AbortSignal): Promise<void> {
-  await runCommand(settings.name, commandOf(settings, 'start'), await ownerOf(settings), signal);
+  await runCommand(settings.name, commandOf(settings, 'start'), await commandUser(settings), signal);
 }
 
 /** Stops the process with the operator's command. Resolves when it is gone. Idempotent. */
 export async function stopProcess(settings: NativeSettings, signal: AbortSignal): Promise<void> {
   if (!(await isProcessRunning(settings))) return;
-  await runCommand(settings.name, commandOf(settings, 'stop'), await ownerOf(settings), signal);
+  await runCommand(settings.name, commandOf(settings, 'stop'), await commandUser(settings), signal);
   const until = performance.now() + STOP_MS;
   while (await isProcessRunning(settings)) {
     signal.throwIfAborted();

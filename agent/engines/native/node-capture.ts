@@ -4,17 +4,11 @@ import type { Mark } from '../../../shared/domain/grid.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import { fullDisk } from '../../disk-error.ts';
+import { within } from '../../safe-files.ts';
 import type { Capture, CaptureContext } from '../engine.ts';
 import { ownerOf } from '../restore/owner.ts';
 import { JournalFiles } from './journal-files.ts';
-import {
-  contentOf,
-  directoriesBelow,
-  filesBelow,
-  lengthOf,
-  LocalCheckpoint,
-  sweepCheckpoints,
-} from './local-checkpoint.ts';
+import { LocalCheckpoint, sweepCheckpoints } from './local-checkpoint.ts';
 import { Calls } from './calls.ts';
 import { Operation } from './operation.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
@@ -64,8 +58,8 @@ export class NodeCapture implements Capture {
   async #prepare(): Promise<void> {
     const { data } = this.#settings;
     const owner = await ownerOf(this.#settings);
-    const local = new LocalCheckpoint(data, this.#context.checkpoint, owner);
-    await sweepCheckpoints(data, owner);
+    const local = new LocalCheckpoint(data, this.#context.checkpoint);
+    await sweepCheckpoints(data);
     this.#calls.signal.throwIfAborted();
     const { journalDirectory, primary } = await this.#operation.begin();
     this.#primary = primary;
@@ -80,9 +74,14 @@ export class NodeCapture implements Capture {
       first: firstJournalFile,
       local,
       place: `${DATA_ROOM}/${journalDirectory}`,
+      owner,
     });
     this.#calls.signal.throwIfAborted();
-    const files = await this.#copyDatabase(local, journalDirectory);
+    const { signal } = this.#calls;
+    // Everything but the journal. Nothing of it changes meanwhile.
+    const files = await within(liveOf(this.#settings), (live) =>
+      local.copyTree(live, DATA_ROOM, { except: journalDirectory, owner, signal }),
+    );
     const { held, cause } = await participant.resumeWriting({ ...lease, retainJournal: true });
     if (!held) throw notHeld(this.#settings.name, 'the suspension of its write daemon', cause);
     await this.#store(local, files);
@@ -146,17 +145,15 @@ export class NodeCapture implements Capture {
       if (!held) throw notHeld(this.#settings.name, 'its maintenance mode', cause);
     }
     const room = join(DATA_ROOM, journalDirectory);
-    const last = join(local.data, journalDirectory, cut.journalFile);
-    const length = await lengthOf(last);
+    const length = await local.lengthOf(join(room, cut.journalFile));
     if (length !== cut.length)
       throw differentLength(this.#settings.name, cut.journalFile, cut.length, length);
     for (const name of names) {
       this.#calls.signal.throwIfAborted();
-      const path = join(local.data, journalDirectory, name);
       const entry = { path: `${room}/${name}`, mode: 0o600, mtimeMs: Date.now() };
-      await this.#context.artifacts.file(entry, contentOf(path, await lengthOf(path)));
+      await this.#context.artifacts.file(entry, local.content(entry.path, await local.lengthOf(entry.path)));
     }
-    for (const path of ['', ...(await directoriesBelow(local.data))])
+    for (const path of ['', ...(await local.directories(DATA_ROOM))])
       this.#context.artifacts.directory({ path: join(DATA_ROOM, path), mode: 0o700 });
     return {
       mark: this.#mark,
@@ -169,13 +166,15 @@ export class NodeCapture implements Capture {
       letGo: () => this.#operation.letGo(),
       end: () => this.#operation.end(),
     });
-    await this.#journal?.close();
+    await this.#journal?.end();
     if (!this.#isSettled()) await this.#local?.remove();
+    await this.#local?.close();
   }
 
   async close(): Promise<void> {
     await this.#operation.end();
-    await this.#journal?.close();
+    await this.#journal?.end();
+    await this.#local?.close();
   }
 
   #failed(error: unknown): never {
@@ -186,26 +185,15 @@ export class NodeCapture implements Capture {
     throw new StillpointError({ code: 'host-disk-full', message, hint }, EXIT.aborted, { cause: error });
   }
 
-  /** Everything below live/ but the journal. Nothing of it changes meanwhile. */
-  async #copyDatabase(local: LocalCheckpoint, journalDirectory: string): Promise<string[]> {
-    const live = liveOf(this.#settings);
-    const files = (await filesBelow(live)).filter((path) => !path.startsWith(`${journalDirectory}/`));
-    for (const path of files) {
-      this.#calls.signal.throwIfAborted();
-      await local.copy(join(live, path), `${DATA_ROOM}/${path}`);
-    }
-    return files;
-  }
-
   async #store(local: LocalCheckpoint, files: readonly string[]): Promise<void> {
     const { artifacts, progress } = this.#context;
-    const sizes = await Promise.all(files.map((path) => lengthOf(join(local.data, path))));
+    const sizes = await Promise.all(files.map((path) => local.lengthOf(`${DATA_ROOM}/${path}`)));
     const total = sizes.reduce((sum, size) => sum + size, 0);
     let done = 0;
     for (const [index, path] of files.entries()) {
       this.#calls.signal.throwIfAborted();
       const entry = { path: `${DATA_ROOM}/${path}`, mode: 0o600, mtimeMs: Date.now() };
-      await artifacts.file(entry, contentOf(join(local.data, path), sizes[index] ?? 0));
+      await artifacts.file(entry, local.content(entry.path, sizes[index] ?? 0));
       done += sizes[index] ?? 0;
       progress(done, total);
     }

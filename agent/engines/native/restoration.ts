@@ -6,7 +6,6 @@ import { ownerOf } from '../restore/owner.ts';
 import {
   dropOld,
   isThere,
-  makeParents,
   mustBeReplaceable,
   readRecord,
   stageOf,
@@ -61,23 +60,25 @@ export class NativeRestoration implements Restoration {
     const { checkpoint, source, signal, progress } = this.#context;
     const live = liveOf(this.#settings);
     await mustBeReplaceable(this.#settings.name, [live]);
-    await makeParents(live);
-    await writeRecord(live, {
-      format: 1,
-      checkpoint,
-      directories: [{ path: live, existed: await isThere(live) }],
-      made: [],
-    });
     const bytesTotal = source.manifest.artifacts.reduce(
       (sum, artifact) => sum + (artifact.kind === 'file' ? artifact.sizeBytes : 0),
       0,
     );
     const stage = new Stage({ owner: await ownerOf(this.#settings), signal, bytesTotal, progress });
-    const staged = stageOf(live);
-    await stage.directory(dirname(live), 0o700);
-    if (this.#settings.role === 'node') await stage.room(source, DATA_ROOM, staged);
-    else await this.#stageState(stage, staged);
-    await stage.seal();
+    try {
+      await stage.around(dirname(live));
+      await writeRecord(live, {
+        format: 1,
+        checkpoint,
+        directories: [{ path: live, existed: await isThere(live) }],
+        made: [],
+      });
+      if (this.#settings.role === 'node') await stage.room(source, DATA_ROOM, stageOf(live));
+      else await this.#stageState(stage, stageOf(live));
+      await stage.seal();
+    } finally {
+      await stage.close();
+    }
     signal.throwIfAborted();
     return { followsAs: null };
   }

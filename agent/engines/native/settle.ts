@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { sealGridManifest } from '../../../shared/repository/manifest-schema.ts';
 import type { SettleContext } from '../engine.ts';
-import { ownerOf } from '../restore/owner.ts';
 import { LocalCheckpoint } from './local-checkpoint.ts';
 import { metadataCopyset, metadataOf } from './metadata.ts';
 import type { NativeSettings } from './settings.ts';
@@ -13,12 +12,16 @@ import type { NativeSettings } from './settings.ts';
 export async function settleNative(settings: NativeSettings, context: SettleContext): Promise<void> {
   const { manifest, source } = context;
   if (settings.role !== 'node' || !manifest.members.some(({ name }) => name === settings.name)) return;
-  const owner = await ownerOf(settings);
-  const local = new LocalCheckpoint(settings.data, manifest.checkpoint, owner);
-  if (!(await local.isBegun())) return;
-  if (settings.copyset === metadataCopyset(manifest)) {
-    for (const { path, bytes } of await metadataOf(context)) await local.write(join('metadata', path), bytes);
+  const local = new LocalCheckpoint(settings.data, manifest.checkpoint);
+  try {
+    if (!(await local.isBegun())) return;
+    if (settings.copyset === metadataCopyset(manifest)) {
+      for (const { path, bytes } of await metadataOf(context))
+        await local.write(join('metadata', path), bytes);
+    }
+    await local.write('member.json', `${JSON.stringify((await source(settings.name)).manifest)}\n`);
+    await local.finish(sealGridManifest(manifest));
+  } finally {
+    await local.close();
   }
-  await local.write('member.json', `${JSON.stringify((await source(settings.name)).manifest)}\n`);
-  await local.finish(sealGridManifest(manifest));
 }

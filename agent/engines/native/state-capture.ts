@@ -1,11 +1,12 @@
-import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseCheckpointId } from '../../../shared/domain/checkpoint-id.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Mark } from '../../../shared/domain/grid.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
+import { beside } from '../../safe-files.ts';
 import type { Capture, CaptureContext } from '../engine.ts';
+import { ownerOf } from '../restore/owner.ts';
 import { Calls } from './calls.ts';
 import { Operation } from './operation.ts';
 import type { NativeSettings } from './settings.ts';
@@ -98,7 +99,8 @@ export class StateCapture implements Capture {
       letGo: () => this.#operation.letGo(),
       end: () => this.#operation.end(),
     });
-    if (this.#backup !== null && !this.#isSettled()) await rm(this.#backup, { force: true });
+    if (this.#backup !== null && !this.#isSettled())
+      await beside(this.#backup, (directory, name) => directory.remove(name));
     this.#backup = null;
   }
 
@@ -116,7 +118,9 @@ export class StateCapture implements Capture {
       this.#calls.signal,
     );
     this.#backup = join(this.#settings.data, file);
-    const state = await readFile(this.#backup);
+    const owner = await ownerOf(this.#settings);
+    const state = await beside(this.#backup, (directory, name) => directory.read(name, owner));
+    if (state === null) throw new Error(`${this.#backup} is not there`);
     const now = await participant.describe();
     if (now.definition?.version !== this.#definitionVersion)
       throw this.#changed(

@@ -25,21 +25,21 @@ const MOST_MANIFEST_BYTES = 450 * 1024 * 1024;
 export class ArchiveReceiver {
   readonly #artifacts: ArtifactSink;
   readonly #progress: (bytesDone: number, bytesTotal: number) => void;
-  readonly #totalBytes: number;
   readonly #stored = new Map<string, StoredFile>();
   readonly #manifest: Buffer[] = [];
   #archive: { stream: Extract; done: Promise<void> } | null = null;
   #inManifest = false;
   #manifestBytes = 0;
+  #totalBytes = 0;
 
-  constructor(input: {
-    artifacts: ArtifactSink;
-    progress: (bytesDone: number, bytesTotal: number) => void;
-    totalBytes: number;
-  }) {
+  constructor(input: { artifacts: ArtifactSink; progress: (bytesDone: number, bytesTotal: number) => void }) {
     this.#artifacts = input.artifacts;
     this.#progress = input.progress;
-    this.#totalBytes = input.totalBytes;
+  }
+
+  /** So much more will come, as the server estimates it. */
+  expect(bytes: number): void {
+    if (Number.isFinite(bytes)) this.#totalBytes += bytes;
   }
 
   receive(message: Buffer): Promise<void> {

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { Client, DatabaseError } from 'pg';
 import { StillpointError } from '../../../shared/domain/errors.ts';
+import { beside } from '../../safe-files.ts';
 
 /** What is needed to connect; small and plain, so that it can be handed to a thread. */
 export interface ConnectionSettings {
@@ -57,10 +57,14 @@ export function processIdOf(client: Client): number {
   return (client as unknown as { processID: number }).processID;
 }
 
-async function readPassword(path: string): Promise<string> {
+/** What stands in it goes to the server: never a file that the server's user links to. */
+export async function readPassword(path: string): Promise<string> {
   try {
-    return (await readFile(path, 'utf8')).replace(/\r?\n$/, '');
+    const bytes = await beside(path, (directory, name) => directory.read(name));
+    if (bytes === null) throw new Error('it is not there');
+    return bytes.toString('utf8').replace(/\r?\n$/, '');
   } catch (error) {
+    if (error instanceof StillpointError) throw error;
     throw new StillpointError(
       {
         code: 'postgres-password',
@@ -102,7 +106,7 @@ export function connectionError(settings: ConnectionSettings, error: unknown): S
   if (code === '53300')
     return as(
       'postgres-connections',
-      'raise max_connections or max_wal_senders: a checkpoint needs four connections and three wal senders',
+      'raise max_connections or max_wal_senders: a checkpoint needs five connections and three wal senders',
     );
   if (code === '57P03') return as('postgres-starting', 'wait until it accepts connections');
   if (code.startsWith('57P') || LOST.test(message))

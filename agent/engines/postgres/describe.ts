@@ -1,23 +1,31 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from 'pg';
 import { failureOf, type Failure } from '../../../shared/domain/errors.ts';
 import type { MemberDescription } from '../../../shared/domain/grid.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
+import { freeBytesAt } from '../../room-watch.ts';
+import { readBeside } from '../../safe-files.ts';
 import { STANDBY_NAME } from './acknowledger.ts';
+import { findUnstorable } from './collect.ts';
 import { connect, serverError } from './connection.ts';
 import { ABSENT_STANDBY } from './fence.ts';
+import type { JournalRate } from './journal-rate.ts';
+import { findPendingSettings } from './pending-settings.ts';
 import { missingPrivileges } from './privileges.ts';
 import { ReplicationConnection } from './replication-connection.ts';
 import { isPostgresRunning } from './restore/restore.ts';
-import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
+import { incarnationOf, readServerFacts, readSizeBytes, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
 import { namesStandby } from './standby-names.ts';
+import { asynchronousSubscriptions } from './subscriptions.ts';
+import { readViewing } from './viewing.ts';
 
 const OLDEST = 15;
 const NEWEST = 18;
 /** Acknowledgement, journal and base copy. */
 const SENDERS_NEEDED = 3;
+const SIZE_LIMIT_MS = 2000;
 
 /**
  * Looks at the server, changes nothing. A server that is down is described as such, with what its files say;
@@ -26,8 +34,11 @@ const SENDERS_NEEDED = 3;
  */
 export async function describePostgres(
   settings: PostgresSettings,
-  signal: AbortSignal,
-  busy: boolean,
+  {
+    signal,
+    busy,
+    journalRate,
+  }: { readonly signal: AbortSignal; readonly busy: boolean; readonly journalRate: JournalRate },
 ): Promise<MemberDescription> {
   let client: Client;
   try {
@@ -40,6 +51,12 @@ export async function describePostgres(
   signal.addEventListener('abort', abort, { once: true });
   try {
     const facts = await readServerFacts(client);
+    const problems = await findProblems(client, settings, facts, busy);
+    // A standby is not reloaded; one that is armed has our own setting in its files.
+    const pending =
+      problems.length > 0 || facts.inRecovery || busy
+        ? { problems: [], warnings: [] }
+        : await findPendingSettings(client, settings);
     return {
       ...unknown(settings),
       running: true,
@@ -48,9 +65,14 @@ export async function describePostgres(
       incarnation: incarnationOf(facts),
       version: facts.version,
       dataIdentity: facts.systemIdentifier,
-      sizeBytes: facts.inRecovery ? 0 : facts.sizeBytes,
-      problems: await findProblems(client, settings, facts, busy),
-      warnings: await findWarnings(client, settings, facts),
+      sizeBytes: facts.inRecovery ? 0 : await readSizeBytes(client, SIZE_LIMIT_MS),
+      journalBytesPerSecond: facts.inRecovery
+        ? 0
+        : await journalRate.read(client, facts.systemIdentifier, performance.now()),
+      copyBytesPerSecond: settings.copy.maxRate ?? 0,
+      problems: [...problems, ...pending.problems],
+      warnings: [...(await findWarnings(client, settings, facts)), ...pending.warnings],
+      viewing: (await readViewing(client, settings, facts)).viewing,
     };
   } catch (error) {
     // Where the role may not even look, what it lacks says more than what failed.
@@ -83,9 +105,9 @@ async function readFiles(
   const found = await readdir(data).catch((): string[] => []);
   if (found.length > 0 && !found.includes('PG_VERSION')) return { problems: [noServer(data)] };
   try {
-    const version = (await readFile(join(data, 'PG_VERSION'), 'utf8')).trim();
+    const version = (await readFound(join(data, 'PG_VERSION'))).toString('utf8').trim();
     // The first eight bytes of pg_control, in the byte order of the server's machine: this one.
-    const control = await readFile(join(data, 'global', 'pg_control'));
+    const control = await readFound(join(data, 'global', 'pg_control'));
     const names = await readdir(data);
     return {
       version,
@@ -95,6 +117,18 @@ async function readFiles(
   } catch {
     return {};
   }
+}
+
+/** pg_wal may lie on a disk of its own, behind a link. Null where the agent may not see it. */
+export function freeJournalBytes({ data }: PostgresSettings): Promise<number | null> {
+  return freeBytesAt(join(data, 'pg_wal'));
+}
+
+/** What is in it goes to the coordinator: never a file that the server's user links to. */
+async function readFound(path: string): Promise<Buffer> {
+  const bytes = await readBeside(path);
+  if (bytes === null) throw new Error(`${path} is not there`);
+  return bytes;
 }
 
 function noServer(data: string): Failure {
@@ -120,6 +154,8 @@ function unknown(settings: PostgresSettings): MemberDescription {
     version: '',
     dataIdentity: '',
     sizeBytes: 0,
+    journalBytesPerSecond: 0,
+    copyBytesPerSecond: 0,
     problems: [],
     warnings: [],
     dataDirectory: '',
@@ -148,6 +184,7 @@ async function findProblems(
     );
   }
   problems.push(...(await missingPrivileges(client)));
+  problems.push(...(await findUnstorable(settings, facts.inRecovery)));
   if (facts.inRecovery || busy) return problems;
   if (facts.walLevel === 'minimal') {
     problem(
@@ -177,6 +214,7 @@ async function findProblems(
       'start the agent that froze it, or put your own value back with ALTER SYSTEM and reload',
     );
   }
+  problems.push(...(await asynchronousSubscriptions(client, settings.name)));
   await findLackOfRoom(client, problem);
   if (problems.length === 0) await tryReplication(settings, problem);
   return problems;
@@ -237,14 +275,7 @@ async function findWarnings(
   facts: ServerFacts,
 ): Promise<string[]> {
   const { rows } = await client.query<{ warning: string }>(
-    `SELECT 'logical slot ' || slot_name || coalesce(' of ' || (SELECT nullif(application_name, '') FROM pg_stat_activity WHERE pid = active_pid), '') || ' is in use: its consumers see a commit before the fence lets clients see it' AS warning
-       FROM pg_replication_slots WHERE slot_type = 'logical' AND active
-     UNION ALL
-     SELECT 'standby ' || application_name || coalesce(' at ' || client_addr::text, '') || ' replays its journal: if it serves reads, it must be a member of the grid'
-       FROM pg_stat_replication WHERE state = 'streaming' AND application_name NOT LIKE 'stillpoint%' AND NOT EXISTS (
-         SELECT FROM pg_replication_slots WHERE active_pid = pg_stat_replication.pid AND slot_type = 'logical')
-     UNION ALL
-     SELECT 'synchronous_commit is off or local by default: such commits make a checkpoint invalid'
+    `SELECT 'synchronous_commit is off or local by default: such commits make a checkpoint invalid' AS warning
       WHERE current_setting('synchronous_commit') IN ('off', 'local')
      UNION ALL
      SELECT 'synchronous_commit is set to off or local for a role or database: such commits make a checkpoint invalid'
@@ -261,5 +292,9 @@ async function findWarnings(
       (file) => !settings.also.some((directory) => file.startsWith(`${directory.replace(/\/+$/, '')}/`)),
     )
     .map((file) => `${file} lies outside the data directory: name its directory in 'also' to take it along`);
-  return [...rows.map(({ warning }) => warning), ...outside];
+  const unseen =
+    facts.inRecovery || (await freeJournalBytes(settings)) !== null
+      ? []
+      : ['the agent cannot see how much room is left for pg_wal: no checkpoint ends early for lack of it'];
+  return [...rows.map(({ warning }) => warning), ...outside, ...unseen];
 }

@@ -8,20 +8,24 @@ import { ReplicationConnection } from './replication-connection.ts';
 import { parseStreamMessage, standbyStatus } from './stream-messages.ts';
 import { journalDamaged } from './wal-records.ts';
 
+/** The name by which the server knows the receiver. */
+export const JOURNAL_NAME = 'stillpoint-journal';
+
 const STATUS_EVERY_MS = 1000;
 /** More than this received and not yet written: the server is asked to wait. */
 const MAX_UNWRITTEN_BYTES = 8 * 1024 * 1024;
 
 /**
- * Receives the journal into files of the spool, from before the base copy starts until the mark. A temporary
- * slot keeps the server from removing what is still needed; it is gone with the connection. The status says
- * "written" and never "flushed", so that no `synchronous_standby_names` takes this receiver for a standby
- * whose word counts.
+ * Receives the journal into files of the spool, from before the base copy starts until the mark. A slot
+ * (journal-slot.ts) keeps the server from removing what was not received yet. The status says "written" and
+ * never "flushed", so that no `synchronous_standby_names` takes this receiver for a standby whose word counts.
  */
 export class JournalReceiver {
   readonly timeline: number;
   readonly segmentBytes: number;
   readonly directory: string;
+  /** The beginning of the first file. */
+  readonly start: Lsn;
   /** History files of earlier timelines: name and content. */
   readonly histories: readonly { readonly name: string; readonly content: string }[];
   readonly #connection: ReplicationConnection;
@@ -31,6 +35,9 @@ export class JournalReceiver {
   #writing: Promise<void> = Promise.resolve();
   #failure: Error | null = null;
   #waiting: { position: Lsn; resolve(): void; reject(error: Error): void }[] = [];
+  readonly #filled: (segment: bigint) => void;
+  readonly #lost: (error: Error) => void;
+  #stopped = false;
   readonly #status: NodeJS.Timeout;
   #paused = false;
 
@@ -43,39 +50,47 @@ export class JournalReceiver {
       directory: string;
       histories: JournalReceiver['histories'];
     },
+    told: { filled(segment: bigint): void; lost(error: Error): void },
   ) {
+    this.#filled = (segment) => told.filled(segment);
+    this.#lost = (error) => told.lost(error);
     this.#connection = connection;
     this.timeline = identity.timeline;
     this.segmentBytes = identity.segmentBytes;
     this.directory = identity.directory;
     this.histories = identity.histories;
+    this.start = start;
     this.#received = start;
     this.#written = start;
     this.#status = setInterval(() => this.#sendStatus(), STATUS_EVERY_MS);
   }
 
-  /** Resolves when the server streams, from the beginning of its current file. */
+  /** Everything before this is in the files. */
+  get written(): Lsn {
+    return this.#written;
+  }
+
+  /**
+   * Resolves when the server streams, from the beginning of its current file. `filled` is called with every file
+   * that is complete, `lost` once, when the journal is not received any more and nobody has stopped it.
+   */
   static async start(input: {
     settings: ConnectionSettings;
     directory: string;
     segmentBytes: number;
-    slot: string;
+    filled(segment: bigint): void;
+    lost(error: Error): void;
   }): Promise<JournalReceiver> {
-    const { settings, directory, segmentBytes, slot } = input;
-    const connection = await ReplicationConnection.open(settings, 'stillpoint-journal');
+    const { settings, directory, segmentBytes } = input;
+    const connection = await ReplicationConnection.open(settings, JOURNAL_NAME);
     try {
-      await connection.query(`CREATE_REPLICATION_SLOT ${slot} TEMPORARY PHYSICAL (RESERVE_WAL)`);
       const { timeline, position } = await connection.identify();
       const histories = timeline === 1 ? [] : await readHistories(connection, timeline);
       const start = segmentStart(segmentOf(parseLsn(position), segmentBytes), segmentBytes);
-      const receiver = new JournalReceiver(connection, start, {
-        timeline,
-        segmentBytes,
-        directory,
-        histories,
-      });
+      const identity = { timeline, segmentBytes, directory, histories };
+      const receiver = new JournalReceiver(connection, start, identity, input);
       await connection.startStreaming(
-        `START_REPLICATION SLOT ${slot} PHYSICAL ${formatLsn(start)} TIMELINE ${timeline}`,
+        `START_REPLICATION PHYSICAL ${formatLsn(start)} TIMELINE ${timeline}`,
         (bytes) => receiver.#receive(bytes),
         (error) =>
           receiver.#fail(error instanceof StillpointError ? error : streamLost(settings.name, error)),
@@ -97,12 +112,12 @@ export class JournalReceiver {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     clearInterval(this.#status);
     this.#connection.close();
     this.#fail(new Error('the journal receiver was stopped'));
     await this.#writing;
-    await this.#file?.handle.close();
-    this.#file = null;
+    await this.#closeFile();
   }
 
   #receive(bytes: Buffer): void {
@@ -143,6 +158,10 @@ export class JournalReceiver {
       await handle.write(part, 0, part.length, offset);
       rest = rest.subarray(part.length);
       at += BigInt(part.length);
+      if (offset + part.length === this.segmentBytes) {
+        await this.#closeFile();
+        this.#filled(segment);
+      }
     }
     this.#written = at;
     if (this.#paused && this.#received - this.#written < MAX_UNWRITTEN_BYTES / 2) {
@@ -158,8 +177,6 @@ export class JournalReceiver {
 
   async #fileOf(segment: bigint): Promise<FileHandle> {
     if (this.#file?.segment === segment) return this.#file.handle;
-    await this.#file?.handle.close();
-    this.#file = null;
     const handle = await open(
       join(this.directory, segmentName(segment, this.timeline, this.segmentBytes)),
       'w',
@@ -167,6 +184,12 @@ export class JournalReceiver {
     );
     this.#file = { segment, handle };
     return handle;
+  }
+
+  async #closeFile(): Promise<void> {
+    const file = this.#file;
+    this.#file = null;
+    await file?.handle.close();
   }
 
   #sendStatus(): void {
@@ -180,6 +203,7 @@ export class JournalReceiver {
     this.#connection.close();
     for (const waiting of this.#waiting) waiting.reject(error);
     this.#waiting = [];
+    if (!this.#stopped) this.#lost(error);
   }
 }
 

@@ -1,7 +1,12 @@
 import type { Client } from 'pg';
 import type { JournalReceiver } from './journal-receiver.ts';
 import type { Lsn } from './lsn.ts';
-import { transactionRecords } from './wal-records.ts';
+import {
+  transactionRecords,
+  transactionsThatWrote,
+  type JournalSpan,
+  type TransactionRecord,
+} from './wal-records.ts';
 
 /**
  * Did anything that was logged after the mark become visible before the thaw came?
@@ -12,10 +17,17 @@ import { transactionRecords } from './wal-records.ts';
  * name top-level transactions only, so a subtransaction looks finished from the start. The journal sorts that
  * out: its commit records carry the number of the top-level transaction.)
  *
- * One kind of suspect is innocent: a commit that was acknowledged before the fence closed, whose process had
- * not yet woken up when the first snapshot was taken. Its record lies before the mark, so it is in the cut,
- * and it does no harm that it is seen. Therefore the suspects are compared with the commit records that the
- * journal holds after the mark: only those are leaks.
+ * Two kinds of suspects are innocent. One is a commit that was acknowledged before the fence closed, whose
+ * process had not yet woken up when the first snapshot was taken. Its record lies before the mark, so it is in
+ * the cut, and it does no harm that it is seen. Therefore the suspects are compared with the commit records
+ * that the journal holds after the mark.
+ *
+ * The other is a transaction that has written nothing but the record of its commit. The server makes no such
+ * commit wait, whatever synchronous_commit says: it changed unlogged or temporary tables, or sent a NOTIFY. It
+ * leaves nothing that a restore could bring back or miss. What a client learns from it is what its writer
+ * knew, and that was visible: a write that was not stays unacknowledged. To see that it wrote nothing, all of
+ * the journal since its beginning is needed. A transaction that is younger than the arm has its journal in our
+ * hands; an older one cannot be cleared.
  */
 export interface Snapshot {
   readonly xmin: bigint;
@@ -42,29 +54,28 @@ export function finishedBetween(first: Snapshot, second: Snapshot): bigint[] {
   return finished;
 }
 
-/** Journal records carry the low 32 bits of a transaction's number. */
-function leaksAmong(suspects: readonly bigint[], committedAfterMark: ReadonlySet<number>): bigint[] {
-  return suspects.filter((xid) => committedAfterMark.has(Number(xid & 0xffffffffn)));
-}
-
-/** What is seen of the server when the thaw comes, or when the mark is made. */
+/** What is seen of the server at one moment: when it is armed, with the mark, when the thaw comes. */
 export interface Sight {
   readonly snapshot: Snapshot;
   readonly position: Lsn;
 }
 
+/** More journal than this between arm and thaw is not searched: the thaw's deadline is near by then. */
+const MOST_BYTES_SEARCHED = 256n * 1024n * 1024n;
+
 /**
- * Null where nothing leaked between the two, else what did. The journal is read only where there are suspects:
- * the common case costs one query.
+ * Null where nothing leaked between mark and thaw, else what did. The journal is read only where there are
+ * suspects: the common case costs one query.
  */
 export async function findLeak(input: {
   control: Client;
   receiver: JournalReceiver;
   serverVersion: number;
+  atArm: Sight;
   atMark: Sight;
   atThaw: Sight;
 }): Promise<string | null> {
-  const { control, receiver, serverVersion, atMark, atThaw } = input;
+  const { control, receiver, serverVersion, atArm, atMark, atThaw } = input;
   const finished = finishedBetween(atMark.snapshot, atThaw.snapshot);
   if (finished.length === 0) return null;
   const { rows } = await control.query<{ xid: string }>(
@@ -76,21 +87,51 @@ export async function findLeak(input: {
   // Asynchronous commits are flushed when their turn comes; a switch makes it come now.
   await control.query('SELECT pg_switch_wal()');
   await receiver.reached(atThaw.position);
-  const committed = new Set<number>();
   const { directory, timeline, segmentBytes } = receiver;
-  const span = { from: atMark.position, to: atThaw.position };
-  for await (const record of transactionRecords({
+  const span = {
     directory,
     timeline,
     segmentBytes,
     serverVersion,
-    ...span,
-  })) {
-    if (record.type === 'commit' || record.type === 'commitPrepared') committed.add(record.xid);
+    from: atMark.position,
+    to: atThaw.position,
+  };
+  const commits = new Map<number, TransactionRecord>();
+  for await (const record of transactionRecords(span)) {
+    if (record.type === 'commit' || record.type === 'commitPrepared') commits.set(record.xid, record);
   }
-  const leaks = leaksAmong(suspects, committed);
-  if (leaks.length === 0) return null;
-  const [one] = leaks;
-  const others = leaks.length === 1 ? '' : ` and ${leaks.length - 1} more`;
-  return `transaction ${one}${others} passed the fence: its synchronous_commit was off or local, or its wait was cancelled`;
+  const leaks = suspects.filter((xid) => commits.has(inJournal(xid)));
+  const cleared = await silentAmong(leaks, commits, atArm, span);
+  const [one, ...others] = leaks.filter((xid) => !cleared.has(xid));
+  return one === undefined ? null : inWords(one, others.length, one < atArm.snapshot.xmax);
+}
+
+/** Those that wrote nothing but their commit, as far as that can be known. */
+async function silentAmong(
+  leaks: readonly bigint[],
+  commits: ReadonlyMap<number, TransactionRecord>,
+  atArm: Sight,
+  span: JournalSpan,
+): Promise<ReadonlySet<bigint>> {
+  const parts = new Map<bigint, readonly number[]>();
+  for (const xid of leaks) {
+    const bare = commits.get(inJournal(xid))?.bareCommit ?? null;
+    if (bare !== null && xid >= atArm.snapshot.xmax)
+      parts.set(xid, [inJournal(xid), ...bare.subtransactions]);
+  }
+  if (parts.size === 0 || span.to - atArm.position > MOST_BYTES_SEARCHED) return new Set();
+  const all = new Set([...parts.values()].flat());
+  const wrote = await transactionsThatWrote({ ...span, from: atArm.position }, all);
+  return new Set([...parts].flatMap(([xid, own]) => (own.some((part) => wrote.has(part)) ? [] : [xid])));
+}
+
+/** Journal records carry the low 32 bits of a transaction's number. */
+function inJournal(xid: bigint): number {
+  return Number(xid & 0xffffffffn);
+}
+
+function inWords(xid: bigint, others: number, isOlder: boolean): string {
+  const more = others === 0 ? '' : ` and ${others} more`;
+  const age = isOlder ? ', begun before the freeze was armed,' : '';
+  return `transaction ${xid}${more}${age} passed the fence: synchronous_commit was off or local for it (its session, role or database; an autovacuum worker sets it so for itself), or its wait was cancelled`;
 }

@@ -2,6 +2,7 @@ import type { Client } from 'pg';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
+import type { Viewing } from '../../../shared/domain/viewing.ts';
 import type { Capture, CaptureContext, Undo } from '../engine.ts';
 import { storeConfiguration, storeDirectories } from './collect.ts';
 import { connect } from './connection.ts';
@@ -9,9 +10,18 @@ import { contractCall } from './contract-call.ts';
 import type { PostgresFacts } from './facts.ts';
 import { PostgresGuardian } from './guardian.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
+import { ownerOf } from '../restore/owner.ts';
 import type { PostgresSettings } from './settings.ts';
 import { isHeld, LOOK, notPaused, whyNotPaused, type Look } from './replay-pause.ts';
 import { CONTROL_NAME, resumeReplay, type ObserverUndo } from './undo.ts';
+import {
+  LOOK_AT_SENDERS,
+  readViewing,
+  SenderWatch,
+  viewingWhileHeld,
+  type KnownViewers,
+  type SeenSenders,
+} from './viewing.ts';
 import { waitUntil } from './wait-until.ts';
 
 /** Nobody is held while it is waited for; a report on a standby may take that long. */
@@ -24,6 +34,7 @@ const FREEZE_MS = 5000;
 interface Sight extends Look {
   readonly incarnation: string;
   readonly startedAt: string;
+  readonly seen: SeenSenders;
 }
 
 /**
@@ -42,7 +53,8 @@ export class ObserverCapture implements Capture {
   #facts: ServerFacts | null = null;
   #undo: ObserverUndo | null = null;
   #saving: Promise<void> = Promise.resolve();
-  #frozen: string | null = null;
+  #viewers: KnownViewers | null = null;
+  #frozen: SenderWatch | null = null;
 
   constructor(settings: PostgresSettings, context: CaptureContext, closed: () => void) {
     this.#closed = closed;
@@ -69,11 +81,12 @@ export class ObserverCapture implements Capture {
     });
   }
 
-  arm(): Promise<{ incarnation: string }> {
+  arm(): Promise<{ incarnation: string; viewing: Viewing }> {
     return this.#working(async () => {
       this.#frozen = null;
       const { incarnation } = await this.#makeUndo();
-      return { incarnation };
+      this.#viewers = await readViewing(this.#connected(), this.#settings, this.#known());
+      return { incarnation, viewing: this.#viewers.viewing };
     });
   }
 
@@ -87,8 +100,8 @@ export class ObserverCapture implements Capture {
 
   freeze(_token: Token): ReturnType<Capture['freeze']> {
     return this.#working(async () => {
-      const { incarnation } = await this.#requestPause(FREEZE_MS, () => undefined);
-      this.#frozen = incarnation;
+      const { incarnation, seen } = await this.#requestPause(FREEZE_MS, () => undefined);
+      this.#frozen = new SenderWatch(this.#connected(), seen);
       const now = performance.now();
       return { incarnation, mark: null, fencedAt: now, markedAt: now };
     });
@@ -141,30 +154,34 @@ export class ObserverCapture implements Capture {
 
   thaw(_token: Token, released: () => void): Promise<ThawProof> {
     return this.#working(async () => {
+      const sinceMark = this.#frozen?.stop();
       const sight = await this.#look();
-      const { state, incarnation } = sight;
-      const frozen = this.#frozen;
+      const { state, incarnation, seen } = sight;
+      const atArm = this.#viewers;
       const undo = this.#undo;
       if (undo?.wasPaused === false) await this.#resume();
       released();
       await this.#save(null);
       this.#undo = null;
       this.#frozen = null;
-      if (frozen === null || undo === null)
+      if (sinceMark === undefined || undo === null || atArm === null)
         return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
       if (state === 'promoted')
         return { type: 'broken', incarnation, cause: 'it was promoted while it was frozen' };
       if (!isHeld(sight))
         return { type: 'broken', incarnation, cause: 'somebody resumed its replay while it was frozen' };
-      return { type: 'held', incarnation };
+      const afterwards = await readViewing(this.#connected(), this.#settings, this.#known());
+      const viewing = viewingWhileHeld({ atArm, sinceMark, atThaw: seen, afterwards });
+      return { type: 'held', incarnation, viewing };
     });
   }
 
   collect(): Promise<{ mark: null; engineFacts: PostgresFacts }> {
     return this.#working(async () => {
       const facts = this.#known();
-      await storeConfiguration(this.#context.artifacts, this.#settings.data);
-      await storeDirectories(this.#context.artifacts, this.#settings.also);
+      const owner = await ownerOf(this.#settings);
+      await storeConfiguration(this.#context.artifacts, this.#settings.data, owner);
+      await storeDirectories(this.#context.artifacts, this.#settings.also, owner);
       return { mark: null, engineFacts: observerFacts(facts, this.#settings) };
     });
   }
@@ -185,6 +202,7 @@ export class ObserverCapture implements Capture {
   }
 
   async close(): Promise<void> {
+    this.#frozen?.stop();
     await this.#guardian.close();
     this.#control?.end().catch(() => undefined);
     this.#closed();
@@ -205,11 +223,21 @@ export class ObserverCapture implements Capture {
   }
 
   async #look(): Promise<Sight> {
-    const { rows } = await this.#connected().query<Look & { startedAt: string }>(LOOK);
+    const { rows } = await this.#connected().query<Look & { startedAt: string; senders: number[] }>(
+      `${LOOK}, ${LOOK_AT_SENDERS}`,
+    );
     const [row] = rows;
     if (row === undefined) throw new Error('the standby said nothing of itself');
     const { systemIdentifier } = this.#known();
-    return { ...row, incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }) };
+    const { state, waitsIn, startedAt, senders } = row;
+    return {
+      state,
+      waitsIn,
+      startedAt,
+      incarnation: incarnationOf({ startedAt, systemIdentifier }),
+      // What a paused standby decodes is as old as what it shows.
+      seen: { senders, slots: [] },
+    };
   }
 
   #known(): ServerFacts {

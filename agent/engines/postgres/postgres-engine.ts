@@ -1,7 +1,8 @@
 import { relocateUnsupported, type Capture, type CaptureContext, type Engine } from '../engine.ts';
-import { describePostgres } from './describe.ts';
+import { describePostgres, freeJournalBytes } from './describe.ts';
 import { diagnosePostgres } from './diagnose.ts';
 import { PostgresGuardian } from './guardian.ts';
+import { JournalRate } from './journal-rate.ts';
 import { ObserverCapture } from './observer-capture.ts';
 import { PrimaryCapture } from './primary-capture.ts';
 import {
@@ -15,14 +16,16 @@ import type { PostgresSettings } from './settings.ts';
 /** PostgreSQL 15 to 18: a primary is fenced, a hot standby is an observer. */
 export function createPostgresEngine(settings: PostgresSettings): Engine {
   let isObserver = false;
+  const journalRate = new JournalRate();
   /** Captures that may have connections and settings of ours on the server. */
   const underWay = new Set<CaptureContext>();
   return {
     async describe(signal) {
-      const description = await describePostgres(settings, signal, underWay.size > 0);
+      const description = await describePostgres(settings, { signal, busy: underWay.size > 0, journalRate });
       isObserver = description.freezeKind === 'observer';
       return description;
     },
+    freeBytes: () => freeJournalBytes(settings),
     diagnose: () => diagnosePostgres(settings, underWay.size > 0),
     capture(context: CaptureContext): Capture {
       const closed = (): void => void underWay.delete(context);

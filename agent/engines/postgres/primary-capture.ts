@@ -3,41 +3,67 @@ import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Mark } from '../../../shared/domain/grid.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
+import type { Viewing } from '../../../shared/domain/viewing.ts';
 import { reach } from '../../../shared/runtime/hooks.ts';
+import { agentDiskError } from '../../disk-error.ts';
 import type { Capture, CaptureContext, Undo } from '../engine.ts';
 import type { BaseCopy } from './archive-receiver.ts';
 import { copyBase } from './base-copy.ts';
-import { storeDirectories, storeJournal } from './collect.ts';
-import { connect } from './connection.ts';
+import { storeDirectories } from './collect.ts';
+import { connect, serverError } from './connection.ts';
 import { contractCall } from './contract-call.ts';
 import type { PostgresFacts } from './facts.ts';
 import { fenceLost } from './acknowledger.ts';
 import { armedNames, createFence, type Fence, type LastAcknowledgement } from './fence.ts';
 import { PostgresGuardian } from './guardian.ts';
-import { JournalReceiver } from './journal-receiver.ts';
 import { findLeak, parseSnapshot, type Sight } from './leak-proof.ts';
+import { PREPARE_STATEMENTS, type LookRow } from './look-statements.ts';
 import { fileEndingAt, formatLsn, parseLsn } from './lsn.ts';
+import { findPendingSettings } from './pending-settings.ts';
 import { readPrepared, type Prepared } from './prepared-transactions.ts';
 import { primaryFacts } from './primary-facts.ts';
+import { ReceivedJournal, serverGone } from './received-journal.ts';
 import { restorePointName } from './restore-point.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
+import { ownerOf } from '../restore/owner.ts';
 import type { PostgresSettings } from './settings.ts';
-import { restoreStandbyNames, type PrimaryUndo } from './standby-setting.ts';
+import { namesInAutoConf, restoreStandbyNames, type PrimaryUndo } from './standby-setting.ts';
 import { CONTROL_NAME } from './undo.ts';
+import {
+  readViewing,
+  SenderWatch,
+  viewingWhileHeld,
+  type KnownViewers,
+  type SeenSenders,
+} from './viewing.ts';
 import { settledInTime, waitUntil } from './wait-until.ts';
 
 /** What prepare leaves for the rest. */
 interface Capturing {
   readonly control: Client;
   readonly facts: ServerFacts;
-  readonly receiver: JournalReceiver;
+  readonly journal: ReceivedJournal;
   readonly base: BaseCopy;
   readonly preparedBefore: readonly Prepared[];
   readonly preparedAfter: readonly Prepared[];
 }
 
+/** What the server said with the mark, or when the thaw came. */
+interface Seen {
+  readonly sight: Sight;
+  readonly incarnation: string;
+  readonly seen: SeenSenders;
+}
+
+/** How the server was when it was armed. */
+interface Armed {
+  readonly sight: Sight;
+  readonly viewers: KnownViewers;
+}
+
 interface Held {
   readonly sight: Sight;
+  readonly watch: SenderWatch;
   readonly mark: Mark;
   readonly incarnation: string;
   /** The owner's setting, as it was when this was armed. */
@@ -48,31 +74,6 @@ const STOP_MS = 5000;
 /** For a session that is there and does not answer; another one is tried then. */
 const DISARM_MS = 1000;
 
-const STARTED_AT = `to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') AS "startedAt"`;
-
-/**
- * Parsed and planned long before, so that nothing is looked up in catalogues while clients wait. The mark is made
- * only where the last acknowledgement has been taken up: then the fence holds. The snapshot is from just before, so
- * that a commit let go by that acknowledgement may look as if it had passed the fence; its record lies before the mark.
- */
-const PREPARE_STATEMENTS = `
-  SET plan_cache_mode = force_generic_plan;
-  PREPARE stillpoint_mark(text, pg_lsn, integer) AS
-    SELECT pg_current_snapshot()::text AS snapshot,
-           CASE WHEN $2 IS NULL OR $2 = (SELECT flush_lsn FROM pg_stat_get_wal_senders() WHERE pid = $3)
-                THEN pg_create_restore_point($1)::text END AS position, ${STARTED_AT};
-  PREPARE stillpoint_look AS
-    SELECT pg_current_snapshot()::text AS snapshot, pg_current_wal_insert_lsn()::text AS position, ${STARTED_AT},
-           current_setting('synchronous_standby_names') AS names`;
-
-interface LookRow {
-  snapshot: string;
-  /** Null: no mark was made, the fence did not hold yet. */
-  position: string | null;
-  startedAt: string;
-  names: string;
-}
-
 /** Captures a primary: base copy and journal, and the fence between. */
 export class PrimaryCapture implements Capture {
   readonly #closed: () => void;
@@ -81,7 +82,7 @@ export class PrimaryCapture implements Capture {
   readonly #cancelled = new AbortController();
   readonly #guardian: PostgresGuardian;
   #control: Client | null = null;
-  #receiver: JournalReceiver | null = null;
+  #journal: ReceivedJournal | null = null;
   #prepared: Capturing | null = null;
   #undo: PrimaryUndo | null = null;
   #saving: Promise<void> = Promise.resolve();
@@ -89,6 +90,9 @@ export class PrimaryCapture implements Capture {
   /** The setting that the fence was made for. */
   #fenceUndo: PrimaryUndo | null = null;
   #held: Held | null = null;
+  #armed: Armed | null = null;
+  /** Why the journal is not complete; null as long as it is. */
+  #lost: unknown = null;
 
   constructor(settings: PostgresSettings, context: CaptureContext, closed: () => void) {
     this.#closed = closed;
@@ -99,7 +103,7 @@ export class PrimaryCapture implements Capture {
 
   prepare(): Promise<void> {
     return this.#working(async () => {
-      const { checkpoint, spoolDirectory, artifacts, progress } = this.#context;
+      const { checkpoint, artifacts, progress } = this.#context;
       const { signal } = this.#cancelled;
       const control = await connect(this.#settings, { applicationName: CONTROL_NAME });
       this.#control = control;
@@ -111,14 +115,16 @@ export class PrimaryCapture implements Capture {
       signal.throwIfAborted();
       await this.#guardian.open();
       const facts = await readServerFacts(control);
+      signal.throwIfAborted();
       // The journal first: all of it from the start of the base copy belongs to the checkpoint.
-      const receiver = await JournalReceiver.start({
+      const journal = await ReceivedJournal.open({
         settings: this.#settings,
-        directory: spoolDirectory,
-        segmentBytes: facts.walSegmentSizeBytes,
-        slot: `stillpoint_${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`,
+        facts,
+        context: this.#context,
+        signal,
+        lost: (error) => void this.#journalLost(error),
       });
-      this.#receiver = receiver;
+      this.#journal = journal;
       signal.throwIfAborted();
       const preparedBefore = await readPrepared(control);
       const base = await copyBase({
@@ -127,28 +133,45 @@ export class PrimaryCapture implements Capture {
         artifacts,
         signal,
         progress,
-        totalBytes: facts.sizeBytes,
+        started: (start) => journal.store.startsAt(start),
       });
       const preparedAfter = await readPrepared(control);
-      this.#prepared = { control, facts, receiver, base, preparedBefore, preparedAfter };
+      this.#prepared = { control, facts, journal, base, preparedBefore, preparedAfter };
     });
   }
 
-  arm(): Promise<{ incarnation: string }> {
+  /** Nothing that comes later could be right: what it costs the server ends now, and the coordinator hears of it. */
+  async #journalLost(error: unknown): Promise<void> {
+    this.#journal?.release().catch(() => undefined);
+    const own = agentDiskError(error, 'the journal cannot be kept');
+    // A server that went away takes all of our sessions with it: then that is the cause.
+    const failure = serverError(this.#settings, (await serverGone(this.#control)) ?? own);
+    if (this.#cancelled.signal.aborted) return;
+    this.#lost ??= failure;
+    this.#context.lost(failure);
+  }
+
+  arm(): Promise<{ incarnation: string; viewing: Viewing }> {
     return this.#working(async () => {
-      const { control, receiver } = this.#ready();
+      const { control, journal } = this.#ready();
       const { signal } = this.#cancelled;
       this.#held = null;
+      journal.hold();
       const facts = await readServerFacts(control);
+      // Written since preflight, perhaps hours ago: what comes now reloads it.
+      const [pending] = (await findPendingSettings(control, this.#settings)).problems;
+      if (pending !== undefined) throw new StillpointError(pending);
+      const inFile = (await namesInAutoConf(control, this.#settings.data))?.at(-1) ?? null;
       const undo: PrimaryUndo = {
         kind: 'primary',
         original: facts.standbyNames,
-        inAutoConf: facts.standbyNamesFile?.endsWith('postgresql.auto.conf') ?? false,
+        inAutoConf: inFile !== null,
+        ...(inFile !== null && inFile !== facts.standbyNames && { inFile }),
         armed: armedNames(facts.standbyNames),
         server: {
           systemIdentifier: facts.systemIdentifier,
           startedAt: facts.startedAt,
-          timeline: receiver.timeline,
+          timeline: journal.receiver.timeline,
         },
       };
       // Its owner may have changed the setting since an earlier attempt.
@@ -167,9 +190,12 @@ export class PrimaryCapture implements Capture {
       this.#fenceUndo = undo;
       await this.#fence.arm();
       // Planned and run once now, behind a fence that is not there, so that the freeze finds everything in memory.
-      await control.query("EXECUTE stillpoint_mark('', '0/0', 0); EXECUTE stillpoint_look");
+      await control.query("EXECUTE stillpoint_mark('', '0/0', 0)");
+      const { rows } = await control.query<LookRow>('EXECUTE stillpoint_look(NULL)');
+      const viewers = await readViewing(control, this.#settings, facts);
+      this.#armed = { sight: this.#seen(rows[0]).sight, viewers };
       signal.throwIfAborted();
-      return { incarnation: incarnationOf(facts) };
+      return { incarnation: incarnationOf(facts), viewing: viewers.viewing };
     });
   }
 
@@ -189,31 +215,33 @@ export class PrimaryCapture implements Capture {
 
   freeze(token: Token): ReturnType<Capture['freeze']> {
     return this.#working(async () => {
-      const { receiver } = this.#ready();
+      const { receiver } = this.#ready().journal;
       const fence = this.#fence;
       if (fence === null) throw outOfOrder('freeze before arm');
       const name = restorePointName(this.#context.checkpoint, token.attempt);
       const last = await fence.close();
       const fencedAt = performance.now();
       await reach('fenced', this.#settings.name);
-      const { sight, incarnation } = await this.#markBehind(fence, last, name);
+      const { sight, incarnation, seen } = await this.#markBehind(fence, last, name);
       const markedAt = performance.now();
       const mark: Mark = {
         journalFile: fileEndingAt(sight.position, receiver.timeline, receiver.segmentBytes),
         position: formatLsn(sight.position),
         name,
       };
-      this.#held = { sight, mark, incarnation, undo: this.#undo };
+      this.#held = {
+        sight,
+        watch: new SenderWatch(this.#ready().control, seen),
+        mark,
+        incarnation,
+        undo: this.#undo,
+      };
       return { incarnation, mark, fencedAt, markedAt };
     });
   }
 
   /** Asks until the fence holds; in that moment the mark is made. */
-  async #markBehind(
-    fence: Fence,
-    last: LastAcknowledgement | null,
-    name: string,
-  ): Promise<{ sight: Sight; incarnation: string }> {
+  async #markBehind(fence: Fence, last: LastAcknowledgement | null, name: string): Promise<Seen> {
     const { control } = this.#ready();
     const seenBy = last === null ? 'NULL, NULL' : `'${last.position}', ${last.processId}`;
     let row: LookRow | undefined;
@@ -231,25 +259,44 @@ export class PrimaryCapture implements Capture {
 
   thaw(_token: Token, released: () => void): Promise<ThawProof> {
     return this.#working(async () => {
-      const { control, receiver, facts } = this.#ready();
+      const { control, journal, facts } = this.#ready();
       const held = this.#held;
       const fence = this.#fence;
+      const armed = this.#armed;
       if (fence === null || this.#undo === null) {
         released();
         return { type: 'alreadyResumed', incarnation: incarnationOf(facts), cause: 'it was not frozen' };
       }
-      const { rows } = await control.query<LookRow>('EXECUTE stillpoint_look');
-      const { sight, incarnation } = this.#seen(rows[0]);
+      const sinceMark = held?.watch.stop() ?? { senders: [], slots: [] };
+      const since = held === null ? 'NULL' : `'${held.mark.position}'`;
+      const { rows } = await control.query<LookRow>(`EXECUTE stillpoint_look(${since})`);
+      const { sight, incarnation, seen } = this.#seen(rows[0]);
       // Of a fence that was lost the names were put back by ourselves.
       const changed = fence.broken() === null && !this.#undo.armed.includes(rows[0]?.names ?? '');
       const lost = await this.#open(fence, changed, released);
       await this.#save(null);
       this.#undo = null;
-      if (held === null) return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
+      if (held === null || armed === null)
+        return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
       if (lost !== null) return { type: 'broken', incarnation, cause: lost };
+      const afterwards = await readViewing(control, this.#settings, facts);
+      const viewing = viewingWhileHeld({
+        atArm: armed.viewers,
+        sinceMark,
+        atThaw: seen,
+        afterwards,
+      });
       const { serverVersion } = facts;
-      const leak = await findLeak({ control, receiver, serverVersion, atMark: held.sight, atThaw: sight });
-      return leak === null ? { type: 'held', incarnation } : { type: 'broken', incarnation, cause: leak };
+      const leak = await findLeak({
+        control,
+        receiver: journal.receiver,
+        serverVersion,
+        atArm: armed.sight,
+        atMark: held.sight,
+        atThaw: sight,
+      });
+      if (leak !== null) return { type: 'broken', incarnation, cause: leak };
+      return { type: 'held', incarnation, viewing };
     });
   }
 
@@ -274,14 +321,13 @@ export class PrimaryCapture implements Capture {
 
   collect(): Promise<{ mark: Mark | null; engineFacts: PostgresFacts }> {
     return this.#working(async () => {
-      const { control, receiver, base } = this.#ready();
+      const { control, journal } = this.#ready();
       const held = this.#held;
       if (held === null) throw outOfOrder('collect before the mark');
       // The file really ends there, and everything before the switch is flushed and sent.
       await control.query('SELECT pg_switch_wal()');
-      await receiver.reached(held.sight.position);
-      await storeJournal(this.#context.artifacts, receiver, base.start, held.sight.position);
-      await storeDirectories(this.#context.artifacts, this.#settings.also);
+      await journal.finish(held.sight.position);
+      await storeDirectories(this.#context.artifacts, this.#settings.also, await ownerOf(this.#settings));
       const engineFacts = await primaryFacts({
         ...this.#ready(),
         settings: this.#settings,
@@ -313,6 +359,7 @@ export class PrimaryCapture implements Capture {
   }
 
   async close(): Promise<void> {
+    this.#held?.watch.stop();
     await this.#dropFence();
     await this.#stopReceiving();
     await this.#guardian.close();
@@ -322,7 +369,7 @@ export class PrimaryCapture implements Capture {
 
   /** Its slot goes with its connection, at once; a disk that hangs keeps nobody waiting. */
   async #stopReceiving(): Promise<void> {
-    const stopped = this.#receiver?.stop() ?? Promise.resolve();
+    const stopped = this.#journal?.release() ?? Promise.resolve();
     await settledInTime('the journal receiver to stop', stopped, STOP_MS).catch(() => undefined);
   }
 
@@ -365,16 +412,18 @@ export class PrimaryCapture implements Capture {
     return this.#saving;
   }
 
-  #seen(row: LookRow | undefined): { sight: Sight; incarnation: string } {
+  #seen(row: LookRow | undefined): Seen {
     if (row === undefined || row.position === null) throw new Error('the server said nothing of itself');
     const { systemIdentifier } = this.#ready().facts;
     return {
       sight: { snapshot: parseSnapshot(row.snapshot), position: parseLsn(row.position) },
       incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }),
+      seen: { senders: row.senders, slots: row.slots },
     };
   }
 
   #ready(): Capturing {
+    if (this.#lost !== null) throw this.#lost;
     if (this.#prepared === null) throw outOfOrder('not prepared');
     return this.#prepared;
   }
@@ -386,7 +435,7 @@ export class PrimaryCapture implements Capture {
 }
 
 function sameSetting(a: PrimaryUndo | null, b: PrimaryUndo): boolean {
-  return a !== null && a.original === b.original && a.inAutoConf === b.inAutoConf;
+  return a !== null && a.original === b.original && a.inAutoConf === b.inAutoConf && a.inFile === b.inFile;
 }
 
 function outOfOrder(message: string): Error {

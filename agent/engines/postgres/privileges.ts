@@ -24,10 +24,18 @@ const PRIVILEGES: readonly { readonly name: string; readonly test: string; reado
     'pg_switch_wal()',
     'pg_wal_replay_pause()',
     'pg_wal_replay_resume()',
+    'pg_show_all_file_settings()',
+    'pg_hba_file_rules()',
+    'pg_ident_file_mappings()',
   ].map((name) => ({
     name: `EXECUTE on ${name}`,
     test: `has_function_privilege('${name}', 'execute')`,
     grant: `GRANT EXECUTE ON FUNCTION ${name} TO %s`,
+  })),
+  ...['pg_file_settings', 'pg_hba_file_rules', 'pg_ident_file_mappings'].map((name) => ({
+    name: `SELECT on ${name}`,
+    test: `has_table_privilege('pg_catalog.${name}', 'select')`,
+    grant: `GRANT SELECT ON ${name} TO %s`,
   })),
 ];
 
@@ -45,7 +53,7 @@ export async function missingPrivileges(client: Client): Promise<Failure[]> {
       {
         code: 'postgres-privilege',
         message: `role ${role} lacks ${name}`,
-        hint: `as superuser, on the primary: ${grant.replace('%s', role)};`,
+        hint: `as superuser, on the primary, in the database of 'connection': ${grant.replace('%s', role)};`,
       },
     ];
   });

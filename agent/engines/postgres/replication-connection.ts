@@ -98,8 +98,11 @@ export class ReplicationConnection {
     this.#raw.sendCopyFromChunk(bytes);
   }
 
-  /** Runs a command that answers with rows, then a stream, then rows (BASE_BACKUP). */
-  async *copyOut(command: string): AsyncGenerator<Buffer, string[][]> {
+  /** Runs a command that answers with rows, then a stream, then rows (BASE_BACKUP). `row` is given each as it comes. */
+  async *copyOut(
+    command: string,
+    row: (fields: readonly string[], index: number) => void,
+  ): AsyncGenerator<Buffer, string[][]> {
     const rows: string[][] = [];
     const queue: Buffer[] = [];
     let over = false;
@@ -117,7 +120,14 @@ export class ReplicationConnection {
         if (queue.length > 64) this.#raw.stream.pause();
         wake();
       },
-      row: (fields) => rows.push(fields),
+      row: (fields) => {
+        rows.push(fields);
+        try {
+          row(fields, rows.length - 1);
+        } catch (error) {
+          end(error instanceof Error ? error : new Error(String(error)));
+        }
+      },
       failed: end,
       ready: () => end(null),
     });

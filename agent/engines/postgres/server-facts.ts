@@ -1,4 +1,6 @@
-import type { Client } from 'pg';
+import { DatabaseError, type Client } from 'pg';
+
+const QUERY_CANCELED = '57014';
 
 /** What is asked of a server when it is described or prepared: one statement, no lock. */
 export interface ServerFacts {
@@ -20,7 +22,6 @@ export interface ServerFacts {
   readonly archiving: boolean;
   readonly maxPrepared: number;
   readonly outsideFiles: readonly string[];
-  readonly sizeBytes: number;
 }
 
 const STATEMENT = `
@@ -39,18 +40,35 @@ const STATEMENT = `
          current_setting('listen_addresses') as "listenAddresses",
          current_setting('archive_mode') <> 'off' as archiving,
          current_setting('max_prepared_transactions')::int as "maxPrepared",
-         (select coalesce(sum(pg_database_size(oid)), 0)::text from pg_database
-           where has_database_privilege(oid, 'connect') or pg_has_role('pg_read_all_stats', 'member')) as "sizeText",
          array(select setting from pg_settings
                 where name in ('config_file', 'hba_file', 'ident_file') and setting is not null
                   and setting not like current_setting('data_directory', true) || '/%') as "outsideFiles"`;
 
 export async function readServerFacts(client: Client): Promise<ServerFacts> {
-  const { rows } = await client.query<ServerFacts & { sizeText: string }>(STATEMENT);
+  const { rows } = await client.query<ServerFacts>(STATEMENT);
   const [row] = rows;
   if (row === undefined) throw new Error('the server said nothing of itself');
-  const { sizeText, ...facts } = row;
-  return { ...facts, sizeBytes: Number(sizeText) };
+  return row;
+}
+
+/**
+ * The size of all databases, 0 where it is not known in this time: the server asks its file system for every file
+ * of them, and with a million files and cold caches that takes minutes. Nobody waits for it but who wants an estimate.
+ */
+export async function readSizeBytes(client: Client, limitMs: number): Promise<number> {
+  await client.query(`SET statement_timeout = ${limitMs}`);
+  try {
+    const { rows } = await client.query<{ size: string }>(
+      `SELECT coalesce(sum(pg_database_size(oid)), 0)::text AS size FROM pg_database
+        WHERE has_database_privilege(oid, 'connect') OR pg_has_role('pg_read_all_stats', 'member')`,
+    );
+    return Number(rows[0]?.size ?? 0);
+  } catch (error) {
+    if (error instanceof DatabaseError && error.code === QUERY_CANCELED) return 0;
+    throw error;
+  } finally {
+    await client.query('RESET statement_timeout');
+  }
 }
 
 /** Changes with every start of the server, and is of this very copy of the data. */

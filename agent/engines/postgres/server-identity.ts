@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Client } from 'pg';
 import { z } from 'zod';
 import { StillpointError } from '../../../shared/domain/errors.ts';
+import { readBeside } from '../../safe-files.ts';
 import { processIdOf } from './connection.ts';
 
 /**
@@ -77,19 +78,16 @@ async function runsOn(client: Client, data: string): Promise<boolean | null> {
 
 /** Null where no server runs on the directory; throws where it cannot be read. */
 async function postmasterOf(data: string): Promise<string | null> {
-  await readFile(join(data, 'PG_VERSION'));
-  try {
-    return (await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n')[0]?.trim() ?? '';
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
+  if ((await readBeside(join(data, 'PG_VERSION'))) === null) throw new Error(`${data} holds no server`);
+  const bytes = await readBeside(join(data, 'postmaster.pid'));
+  return bytes === null ? null : (bytes.toString('utf8').split('\n')[0]?.trim() ?? '');
 }
 
 async function systemIdentifierOf(data: string): Promise<string | null> {
   try {
     // The first eight bytes of pg_control, in the byte order of the server's machine: this one.
-    return (await readFile(join(data, 'global', 'pg_control'))).readBigUInt64LE(0).toString();
+    const control = await readBeside(join(data, 'global', 'pg_control'));
+    return control === null ? null : control.readBigUInt64LE(0).toString();
   } catch {
     return null;
   }

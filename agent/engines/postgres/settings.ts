@@ -1,5 +1,20 @@
 import { z } from 'zod';
+import { byteRateSchema, byteSizeSchema } from '../../byte-size.ts';
 import { hostPort, memberShape, runShape } from '../member-schema.ts';
+
+const GIGABYTE = 1024 ** 3;
+
+/** What a checkpoint may cost the server while it is prepared. */
+const copySchema = z.strictObject({
+  /** Of the base copy; PostgreSQL takes 32 kB/s to 1 GB/s. */
+  maxRate: byteRateSchema
+    .refine((rate) => rate >= 32 * 1024 && rate <= GIGABYTE, 'must be between 32kB/s and 1GB/s')
+    .optional(),
+  /** A base copy begins with a checkpoint of the server's: at once, or spread over time as its own are. */
+  checkpoint: z.enum(['fast', 'spread']).default('fast'),
+  /** The journal that the server keeps at most for an agent that is behind. */
+  mostJournal: byteSizeSchema.default(16 * GIGABYTE),
+});
 
 /** The keys of a `postgres` member in the agent's file. Documented in docs/engines/postgres.md. */
 export const postgresMemberSchema = z.strictObject({
@@ -9,6 +24,8 @@ export const postgresMemberSchema = z.strictObject({
   data: z.string().startsWith('/', 'must be an absolute path'),
   /** Directories with configuration outside the data directory; they travel with the checkpoint. */
   also: z.array(z.string().startsWith('/', 'must be an absolute path')).default([]),
+  /** The application names of standbys that stream from this server and serve no reads: nobody sees anything there. */
+  withoutReads: z.array(z.string().min(1)).default([]),
   /** How the agent connects; never with a password in it: `passwordFile`, or PGPASSFILE's format. */
   connection: z
     .string()
@@ -17,6 +34,9 @@ export const postgresMemberSchema = z.strictObject({
   /** The folder with pg_ctl, for members without `run`. */
   binaries: z.string().startsWith('/').optional(),
   run: runShape.optional(),
+  copy: copySchema.prefault({}),
+  /** What is done about settings that their owner has written and not reloaded: a freeze reloads them. */
+  pendingSettings: z.enum(['refuse', 'activate']).default('refuse'),
   /** Where restored tablespaces go: location in the checkpoint → directory here. */
   tablespaces: z.record(z.string(), z.string().startsWith('/')).default({}),
 });

@@ -1,18 +1,20 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { escapeLiteral, type Client } from 'pg';
 import { z } from 'zod';
 import { StillpointError } from '../../../shared/domain/errors.ts';
+import { readBeside } from '../../safe-files.ts';
 import { serverIdentitySchema } from './server-identity.ts';
 import { waitUntil } from './wait-until.ts';
 
 /** What must be put back: the undo of an armed primary. */
 export const primaryUndoSchema = z.object({
   kind: z.literal('primary'),
-  /** The setting as its owner wrote it. */
+  /** The setting that was in force. */
   original: z.string(),
   /** Whether postgresql.auto.conf held it; else ALTER SYSTEM RESET uncovers it. */
   inAutoConf: z.boolean(),
+  /** What stood there, where that was not in force yet. */
+  inFile: z.string().optional(),
   /** What we set in its place. A value that is neither is somebody else's, and stays. */
   armed: z.array(z.string()),
   server: serverIdentitySchema.optional(),
@@ -62,7 +64,7 @@ export async function restoreStandbyNames(client: Client, undo: PrimaryUndo, dat
   try {
     await client.query(
       undo.inAutoConf
-        ? `ALTER SYSTEM SET synchronous_standby_names = ${escapeLiteral(undo.original)}`
+        ? `ALTER SYSTEM SET synchronous_standby_names = ${escapeLiteral(undo.inFile ?? undo.original)}`
         : 'ALTER SYSTEM RESET synchronous_standby_names',
     );
   } catch (error) {
@@ -102,11 +104,15 @@ async function valuesByServer(client: Client): Promise<string[] | null> {
 /** As ALTER SYSTEM writes it: one line, in quotes. */
 async function valuesInFile(data: string): Promise<string[] | null> {
   try {
-    const lines = (await readFile(join(data, 'postgresql.auto.conf'), 'utf8')).split('\n');
-    return lines.flatMap((line) => {
-      const value = /^\s*synchronous_standby_names\s*=\s*'(.*)'\s*$/.exec(line)?.[1];
-      return value === undefined ? [] : [value.replaceAll("''", "'")];
-    });
+    const bytes = await readBeside(join(data, 'postgresql.auto.conf'));
+    if (bytes === null) return null;
+    return bytes
+      .toString('utf8')
+      .split('\n')
+      .flatMap((line) => {
+        const value = /^\s*synchronous_standby_names\s*=\s*'(.*)'\s*$/.exec(line)?.[1];
+        return value === undefined ? [] : [value.replaceAll("''", "'")];
+      });
   } catch {
     return null;
   }

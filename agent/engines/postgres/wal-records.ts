@@ -13,6 +13,8 @@ export interface TransactionRecord {
   readonly type: 'commit' | 'abort' | 'prepare' | 'commitPrepared' | 'abortPrepared';
   /** Low 32 bits of the transaction; for the ends of a prepared one, that one's. */
   readonly xid: number;
+  /** Of a `commit`: it carries nothing but the fact, and the subtransactions of which it is one; else null. */
+  readonly bareCommit: { readonly subtransactions: readonly number[] } | null;
   /** Of a `prepare`. */
   readonly prepared: PreparedRecord | null;
   readonly start: Lsn;
@@ -26,9 +28,14 @@ interface PreparedRecord {
 
 const PAGE = 8192n;
 const RECORD_HEADER = 24;
+/** XLogRecordMaxSize. */
+const MOST_RECORD_BYTES = 1020 * 1024 * 1024;
+/** Read at once: a file has whole ones of these. */
+const BLOCK = 256n * 1024n;
 const XLOG_RESOURCE_MANAGER = 0;
 const XLOG_SWITCH = 0x40;
 const XACT_RESOURCE_MANAGER = 1;
+const XACT_ASSIGNMENT = 0x50;
 const XACT_OPERATIONS: Readonly<Record<number, TransactionRecord['type']>> = {
   0x00: 'commit',
   0x10: 'prepare',
@@ -37,47 +44,165 @@ const XACT_OPERATIONS: Readonly<Record<number, TransactionRecord['type']>> = {
   0x40: 'abortPrepared',
 };
 
-/** All commits, aborts and prepares that begin in [from, to). `from` is where a record begins or ends. */
-export async function* transactionRecords(input: {
-  directory: string;
-  timeline: number;
-  segmentBytes: number;
+/** Where received journal files lie. */
+export interface JournalFiles {
+  readonly directory: string;
+  readonly timeline: number;
+  readonly segmentBytes: number;
+}
+
+type JournalOfServer = JournalFiles & {
   /** `server_version_num`. */
-  serverVersion: number;
-  from: Lsn;
-  to: Lsn;
-}): AsyncGenerator<TransactionRecord> {
-  const journal = new Journal(input.directory, input.timeline, input.segmentBytes);
-  const lastEnd = segmentStart(segmentOf(input.to, input.segmentBytes) + 1n, input.segmentBytes);
+  readonly serverVersion: number;
+};
+
+/** A stretch of received journal. `from` is where a record begins or ends. */
+export type JournalSpan = JournalOfServer & { readonly from: Lsn; readonly to: Lsn };
+
+/** All commits, aborts and prepares that begin in [from, to). */
+export async function* transactionRecords(span: JournalSpan): AsyncGenerator<TransactionRecord> {
+  const walk = new TransactionWalk(span, span.from);
   try {
-    let at = journal.skipPageHeader(aligned(input.from));
-    while (at + BigInt(RECORD_HEADER) <= input.to) {
-      const start = at;
-      const { bytes: header } = await journal.read(at, RECORD_HEADER);
+    yield* walk.through(span.to);
+  } finally {
+    await walk.close();
+  }
+}
+
+/**
+ * Which of these transactions have written anything in [from, to) besides the record that they are committed.
+ * The list of its subtransactions that a long one writes now and then changes nothing either.
+ */
+export async function transactionsThatWrote(
+  span: JournalSpan,
+  among: ReadonlySet<number>,
+): Promise<Set<number>> {
+  const wrote = new Set<number>();
+  const walk = new RecordWalk(span, span.from, null);
+  try {
+    for await (const { xid, manager, info } of walk.through(span.to)) {
+      if (!among.has(xid)) continue;
+      const operation = info & 0x70;
+      const isSilent =
+        manager === XACT_RESOURCE_MANAGER && (operation === 0x00 || operation === XACT_ASSIGNMENT);
+      if (!isSilent) wrote.add(xid);
+    }
+  } finally {
+    await walk.close();
+  }
+  return wrote;
+}
+
+/** Transaction records in several goes, so that files can be dropped when everything in them was seen. */
+export class TransactionWalk {
+  readonly #records: RecordWalk;
+  readonly #serverVersion: number;
+
+  /** `from` is where a record begins or ends, or the beginning of a file. */
+  constructor(where: JournalOfServer, from: Lsn) {
+    this.#records = new RecordWalk(where, from, XACT_RESOURCE_MANAGER);
+    this.#serverVersion = where.serverVersion;
+  }
+
+  /** No byte before this is read again. */
+  get position(): Lsn {
+    return this.#records.position;
+  }
+
+  /** Records in the files before `end`, which are complete. One that goes on behind them is left to the next go. */
+  upToFile(end: Lsn): AsyncGenerator<TransactionRecord> {
+    return this.#transactions(this.#records.upToFile(end));
+  }
+
+  /** Records that begin before `to`. The file in which that lies is the last one. */
+  through(to: Lsn): AsyncGenerator<TransactionRecord> {
+    return this.#transactions(this.#records.through(to));
+  }
+
+  close(): Promise<void> {
+    return this.#records.close();
+  }
+
+  async *#transactions(records: AsyncIterable<JournalRecord>): AsyncGenerator<TransactionRecord> {
+    for await (const { start, xid, info, bytes } of records) {
+      const found = readable(start, bytes.length, () =>
+        parseTransaction(bytes, info, xid, start, this.#serverVersion),
+      );
+      if (found !== null) yield found;
+    }
+  }
+}
+
+interface JournalRecord {
+  readonly start: Lsn;
+  readonly xid: number;
+  readonly manager: number;
+  readonly info: number;
+  /** The whole record, where its manager was asked for; else its header. */
+  readonly bytes: Buffer;
+}
+
+/** Records of one resource manager only and whole (`wanted`), or of all and their headers (null). */
+class RecordWalk {
+  readonly #journal: Journal;
+  readonly #segmentBytes: number;
+  readonly #from: Lsn;
+  readonly #wanted: number | null;
+  #at: Lsn | null = null;
+
+  constructor(where: JournalFiles, from: Lsn, wanted: number | null) {
+    this.#journal = new Journal(where.directory, where.timeline, where.segmentBytes);
+    this.#segmentBytes = where.segmentBytes;
+    this.#from = from;
+    this.#wanted = wanted;
+  }
+
+  get position(): Lsn {
+    return this.#at ?? this.#from;
+  }
+
+  upToFile(end: Lsn): AsyncGenerator<JournalRecord> {
+    return this.#walk(end, end, false);
+  }
+
+  through(to: Lsn): AsyncGenerator<JournalRecord> {
+    const segmentBytes = this.#segmentBytes;
+    return this.#walk(to, segmentStart(segmentOf(to, segmentBytes) + 1n, segmentBytes), true);
+  }
+
+  close(): Promise<void> {
+    return this.#journal.close();
+  }
+
+  async *#walk(to: Lsn, received: Lsn, isLast: boolean): AsyncGenerator<JournalRecord> {
+    const journal = this.#journal;
+    const segmentBytes = this.#segmentBytes;
+    this.#at ??= await journal.firstRecord(aligned(this.#from));
+    while (this.#at + BigInt(RECORD_HEADER) <= to) {
+      const start: Lsn = this.#at;
+      const { bytes: header } = await journal.read(start, RECORD_HEADER);
       const length = header.readUInt32LE(0);
       if (length < RECORD_HEADER) throw badRecord(start, length);
       const info = header[16] ?? 0;
-      const manager = header[17];
+      const manager = header[17] ?? 0;
+      const xid = header.readUInt32LE(4);
+      let end = journal.advance(start, length);
+      let found: JournalRecord | null = null;
       if (manager === XLOG_RESOURCE_MANAGER && (info & 0xf0) === XLOG_SWITCH) {
         // The rest of this file is empty.
-        at = segmentStart(segmentOf(start, input.segmentBytes) + 1n, input.segmentBytes);
-      } else if (manager === XACT_RESOURCE_MANAGER) {
-        // Nothing is there behind the file in which the journal ends: such a length is none, and not to be held.
-        if (journal.advance(at, length) > lastEnd) throw badRecord(start, length);
-        const record = await journal.read(at, length);
-        const xid = header.readUInt32LE(4);
-        const found = readable(start, length, () =>
-          parseTransaction(record.bytes, info, xid, start, input.serverVersion),
-        );
-        if (found !== null) yield found;
-        at = record.end;
-      } else {
-        at = journal.advance(at, length);
+        end = segmentStart(segmentOf(start, segmentBytes) + 1n, segmentBytes);
+      } else if (manager === this.#wanted) {
+        // Nothing is there behind the last file: such a length is none, and not to be held.
+        if (end > received && (isLast || length > MOST_RECORD_BYTES)) throw badRecord(start, length);
+        if (end > received) return;
+        const { bytes } = await journal.read(start, length);
+        found = { start, xid, manager, info, bytes };
+      } else if (this.#wanted === null) {
+        found = { start, xid, manager, info, bytes: header };
       }
-      at = journal.skipPageHeader(aligned(at));
+      this.#at = journal.skipPageHeader(aligned(end));
+      if (found !== null) yield found;
     }
-  } finally {
-    await journal.close();
   }
 }
 
@@ -119,9 +244,23 @@ function parseTransaction(
   if (type === undefined) return null;
   const main = mainData(record);
   if (main === null) return null;
-  if (type === 'prepare') return { type, xid, prepared: preparedRecord(main), start };
-  if (type === 'commit' || type === 'abort') return { type, xid, prepared: null, start };
-  return { type, xid: preparedXid(main, (info & 0x80) !== 0, serverVersion) ?? xid, prepared: null, start };
+  const hasFlags = (info & 0x80) !== 0;
+  const one = { type, xid, prepared: null, bareCommit: null, start };
+  if (type === 'prepare') return { ...one, prepared: preparedRecord(main) };
+  if (type === 'abort') return one;
+  if (type === 'commit') return { ...one, bareCommit: bareCommit(main, hasFlags) };
+  return { ...one, xid: preparedXid(main, hasFlags, serverVersion) ?? xid };
+}
+
+/** Files that it drops, caches that it empties, an origin that it moves on: a commit with one of these is not bare. */
+function bareCommit(main: Buffer, hasFlags: boolean): TransactionRecord['bareCommit'] {
+  const flags = hasFlags ? main.readUInt32LE(8) : 0;
+  if ((flags & 0x1fc) !== 0) return null;
+  if ((flags & 0x02) === 0) return { subtransactions: [] };
+  const at = (flags & 0x01) === 0 ? 12 : 20;
+  const count = main.readInt32LE(at);
+  const subtransactions = Array.from({ length: count }, (_, index) => main.readUInt32LE(at + 4 + 4 * index));
+  return { subtransactions };
 }
 
 /** Transaction records refer to no pages: after the header comes one block of main data. */
@@ -174,7 +313,7 @@ class Journal {
   readonly #timeline: number;
   readonly #segmentBytes: number;
   #file: { segment: bigint; handle: FileHandle } | null = null;
-  #page: { start: Lsn; bytes: Buffer } | null = null;
+  #block: { start: Lsn; bytes: Buffer } | null = null;
 
   constructor(directory: string, timeline: number, segmentBytes: number) {
     this.#directory = directory;
@@ -186,6 +325,16 @@ class Journal {
   skipPageHeader(at: Lsn): Lsn {
     if (at % PAGE !== 0n) return at;
     return at + BigInt(at % BigInt(this.#segmentBytes) === 0n ? 40 : 24);
+  }
+
+  /** The first position from here on where a record begins: a file may begin in the middle of one. */
+  async firstRecord(at: Lsn): Promise<Lsn> {
+    const first = this.skipPageHeader(at);
+    if (at % BigInt(this.#segmentBytes) !== 0n) return first;
+    // XLogPageHeaderData: at 2 its flags, at 16 how much is left of the record before.
+    const header = (await this.#blockAt(at)).subarray(0, 20);
+    const goesOn = (header.readUInt16LE(2) & 1) !== 0;
+    return goesOn ? this.skipPageHeader(aligned(this.advance(first, header.readUInt32LE(16)))) : first;
   }
 
   /** The position after so many bytes of record, page headers skipped. */
@@ -206,9 +355,10 @@ class Journal {
     let done = 0;
     while (done < length) {
       if (done > 0) at = this.skipPageHeader(at);
-      const page = await this.#pageAt(at - (at % PAGE));
-      const offset = Number(at % PAGE);
-      const taken = page.copy(bytes, done, offset, Math.min(offset + length - done, Number(PAGE)));
+      const block = await this.#blockAt(at - (at % BLOCK));
+      const offset = Number(at % BLOCK);
+      const inPage = Number(PAGE - (at % PAGE));
+      const taken = block.copy(bytes, done, offset, offset + Math.min(length - done, inPage));
       done += taken;
       at += BigInt(taken);
     }
@@ -220,8 +370,8 @@ class Journal {
     this.#file = null;
   }
 
-  async #pageAt(start: Lsn): Promise<Buffer> {
-    if (this.#page?.start === start) return this.#page.bytes;
+  async #blockAt(start: Lsn): Promise<Buffer> {
+    if (this.#block?.start === start) return this.#block.bytes;
     const segment = segmentOf(start, this.#segmentBytes);
     if (this.#file?.segment !== segment) {
       await this.close();
@@ -232,14 +382,14 @@ class Journal {
       });
       this.#file = { segment, handle };
     }
-    const bytes = Buffer.alloc(Number(PAGE));
+    const bytes = Buffer.alloc(Number(BLOCK));
     await this.#file.handle.read(
       bytes,
       0,
       bytes.length,
       Number(start - segmentStart(segment, this.#segmentBytes)),
     );
-    this.#page = { start, bytes };
+    this.#block = { start, bytes };
     return bytes;
   }
 }

@@ -1,40 +1,31 @@
 import { execFile } from 'node:child_process';
-import { stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { StillpointError } from '../../../shared/domain/errors.ts';
-import { isThere } from './places.ts';
+import { AnchoredDirectory, type Owner } from '../../anchored-directory.ts';
 
 const run = promisify(execFile);
-
-/** Whose files and processes a member's are. Null: we are not root, and they are our own. */
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
 
 /** What is asked of a member's settings here. */
 export interface Owned {
   readonly data: string;
-  readonly run?: { readonly user?: string | undefined } | undefined;
+  readonly owner?: string | undefined;
 }
 
-/** `run.user`, else the owner of the data directory, else of the folder it will stand in. */
+/**
+ * Whose files a member's are: `owner`, else the owner of the data directory, else of the folder it will stand in.
+ * Null: we are not root, and they are our own.
+ */
 export async function ownerOf(settings: Owned): Promise<Owner | null> {
-  return process.getuid?.() === 0 ? findOwner(settings) : null;
+  if (process.getuid?.() !== 0) return null;
+  if (settings.owner !== undefined) return userNamed(settings.owner, 'owner');
+  const directory = await AnchoredDirectory.openNearest(settings.data);
+  await directory.close();
+  const { uid, gid } = directory.stats;
+  return { uid, gid };
 }
 
-async function findOwner(settings: Owned): Promise<Owner> {
-  const user = settings.run?.user;
-  if (user !== undefined) return userNamed(user);
-  for (let path = settings.data; ; path = dirname(path)) {
-    if (!(await isThere(path))) continue;
-    const { uid, gid } = await stat(path);
-    return { uid, gid };
-  }
-}
-
-async function userNamed(user: string): Promise<Owner> {
+/** `key`: where the agent's file names the user. */
+export async function userNamed(user: string, key: string): Promise<Owner> {
   try {
     const [uid, gid] = await Promise.all(
       ['-u', '-g'].map(async (flag) => Number((await run('id', [flag, '--', user])).stdout)),
@@ -47,7 +38,7 @@ async function userNamed(user: string): Promise<Owner> {
       {
         code: 'unknown-user',
         message: `there is no user ${user} on this host`,
-        hint: 'correct run.user in the agent file, or make the user',
+        hint: `correct ${key} in the agent file, or make the user`,
       },
       2,
       { cause: error },

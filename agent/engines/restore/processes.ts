@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { hostPort } from '../member-schema.ts';
-import type { Owner } from './owner.ts';
+import type { Owner } from '../../anchored-directory.ts';
+import { commandAs } from './run-as.ts';
 
 const PROBE_MS = 1000;
 /** An operator's command starts or stops a process, and ends. */
@@ -12,20 +13,23 @@ const GRACE_MS = 10_000;
 const KILL_MS = 5000;
 
 /**
- * Runs an operator's command, or a program of the engine, as the member's owner. Resolves when it ended well. A
- * command that does not end, because it runs the process itself in its foreground, is ended: `command-hangs`.
+/**
+ * Runs an operator's command, or a program of the engine: as the agent's own user, or as another (run-as.ts).
+ * Resolves when it ended well. A command that does not end, because it runs the process itself in its foreground, is
+ * ended: `command-hangs`.
  */
-export function runCommand(
+export async function runCommand(
   member: string,
   command: readonly string[],
-  owner: Owner | null,
+  user: Owner | null,
   signal: AbortSignal,
   limitMs = COMMAND_MS,
 ): Promise<void> {
-  const [program = '', ...args] = command;
+  const [asked = ''] = command;
+  const { program, args, env } = await commandAs(user, command);
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
-    const child = spawn(program, args, { cwd: '/', stdio: ['ignore', 'ignore', 'pipe'], ...owner });
+    const child = spawn(program, args, { cwd: '/', stdio: ['ignore', 'ignore', 'pipe'], env });
     let said = '';
     child.stderr.on('data', (bytes: Buffer) => {
       said = (said + bytes.toString()).slice(-1000);
@@ -50,16 +54,15 @@ export function runCommand(
     };
     child.once('error', (error) => {
       settle();
-      reject(commandFailed(member, program, error.message));
+      reject(commandFailed(member, asked, error.message));
     });
     child.once('exit', (code) => {
       settle();
       // A server that inherited our pipe would keep it open.
       child.stderr.destroy();
-      if (outOfTime)
-        reject(signal.aborted ? (signal.reason as Error) : commandHangs(member, program, limitMs));
+      if (outOfTime) reject(signal.aborted ? (signal.reason as Error) : commandHangs(member, asked, limitMs));
       else if (code === 0) resolve();
-      else reject(commandFailed(member, program, `it ended with ${code ?? 'a signal'}: ${said.trim()}`));
+      else reject(commandFailed(member, asked, `it ended with ${code ?? 'a signal'}: ${said.trim()}`));
     });
   });
 }

@@ -1,18 +1,24 @@
 import { constants } from 'node:fs';
-import { chmod, chown, lchown, mkdir, open, readFile, rm, symlink, utimes } from 'node:fs/promises';
+import { chmod, chown, lchown, mkdir, open, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 import type { Artifact } from '../../../shared/domain/manifest.ts';
+import { AnchoredDirectory, type Owner } from '../../anchored-directory.ts';
+import { beside } from '../../safe-files.ts';
 import { fullDisk } from '../../disk-error.ts';
 import type { ArtifactSource } from '../engine.ts';
-import type { Owner } from './owner.ts';
-import { isThere, syncDirectory } from './places.ts';
 
 const FILES_AT_ONCE = 8;
-/** Writes artifacts below a directory that we made: every file new, no link followed, all synced. */
+
+/**
+ * Writes artifacts below directories that it makes: every file new, no link followed, all synced. Nobody but us can
+ * enter these directories until all of it is there; `seal` hands them over to their owner.
+ */
 export class Stage {
   readonly #owner: Owner | null;
   readonly #signal: AbortSignal;
+  /** The directories that were made in places of others, by path. */
+  readonly #roots = new Map<string, AnchoredDirectory>();
   readonly #directories = new Set<string>();
   readonly #modes: { path: string; mode: number }[] = [];
   /** Links that were laid: nothing is written below one, for it would be written where the link leads. */
@@ -64,12 +70,24 @@ export class Stage {
     }
   }
 
+  /** Below a directory of this stage, or a new one beside what others have. */
   async directory(path: string, mode: number): Promise<void> {
     this.#mustNotLeadOut(path);
-    await mkdir(path, { recursive: true, mode: 0o700 });
-    if (this.#owner !== null) await chown(path, this.#owner.uid, this.#owner.gid);
+    if (this.#rootOf(path) === null) {
+      const made = await beside(path, (parent, name) => parent.makeDirectory(name));
+      if (made === null) throw new Error(`${dirname(path)} is not there`);
+      this.#roots.set(path, made);
+    } else {
+      await mkdir(this.#at(path), { recursive: true, mode: 0o700 });
+    }
     this.#directories.add(path);
     this.#modes.push({ path, mode });
+  }
+
+  /** A directory that this stage's stand in: made for the owner where it is absent, else left as it is. */
+  async around(path: string): Promise<void> {
+    const directory = await AnchoredDirectory.make(path, 0o700, this.#owner);
+    await directory.close();
   }
 
   async file(
@@ -81,7 +99,7 @@ export class Stage {
     this.#directories.add(dirname(path));
     try {
       const file = await open(
-        path,
+        this.#at(path),
         constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
         0o600,
       );
@@ -92,13 +110,13 @@ export class Stage {
           this.#bytesDone += bytes.byteLength;
           this.#progress(this.#bytesDone, this.#bytesTotal);
         }
-        await file.chmod(mode & 0o7777);
         if (this.#owner !== null) await file.chown(this.#owner.uid, this.#owner.gid);
+        await file.chmod(mode & 0o7777);
+        await file.utimes(mtimeMs / 1000, mtimeMs / 1000);
         await file.sync();
       } finally {
         await file.close();
       }
-      await utimes(path, mtimeMs / 1000, mtimeMs / 1000);
     } catch (error) {
       throw diskError(error, path);
     }
@@ -106,16 +124,23 @@ export class Stage {
 
   async link(path: string, target: string): Promise<void> {
     this.#mustNotLeadOut(dirname(path));
-    await symlink(target, path);
+    await symlink(target, this.#at(path));
     this.#links.add(path);
-    if (this.#owner !== null) await lchown(path, this.#owner.uid, this.#owner.gid);
+    if (this.#owner !== null) await lchown(this.#at(path), this.#owner.uid, this.#owner.gid);
     this.#directories.add(dirname(path));
   }
 
   /** Replaces a small file of the stage. */
   async replace(path: string, text: string, mode = 0o600): Promise<void> {
-    await rm(path, { force: true });
+    await rm(this.#at(path), { force: true });
+    this.#links.delete(path);
     await this.file(path, { mode, mtimeMs: Date.now() }, bytesOf(text));
+  }
+
+  /** Puts a link where a small file of the stage may be. */
+  async relink(path: string, target: string): Promise<void> {
+    await rm(this.#at(path), { force: true });
+    await this.link(path, target);
   }
 
   #mustNotLeadOut(path: string): void {
@@ -133,15 +158,58 @@ export class Stage {
     }
   }
 
-  /** Modes of directories, and all directory entries durable. */
+  /** All names durable, modes as they are to be; then each directory is handed over to its owner. */
   async seal(): Promise<void> {
-    for (const { path, mode } of this.#modes) await chmod(path, mode & 0o7777);
-    await atMost(FILES_AT_ONCE, [...this.#directories], syncDirectory);
+    await atMost(FILES_AT_ONCE, [...this.#directories], (path) => syncDirectory(this.#at(path)));
+    for (const { path, mode } of this.#modes) {
+      const root = this.#roots.get(path);
+      if (root !== undefined) continue;
+      if (this.#owner !== null) await chown(this.#at(path), this.#owner.uid, this.#owner.gid);
+      await chmod(this.#at(path), mode & 0o7777);
+    }
+    // From here on its owner can change everything in it: the last act.
+    const modes = new Map(this.#modes.map(({ path, mode }) => [path, mode]));
+    for (const [path, root] of this.#roots) await root.handOver(this.#owner, modes.get(path) ?? 0o700);
+    await this.close();
+  }
+
+  /** Lets go of its directories, sealed or not. */
+  async close(): Promise<void> {
+    const roots = [...this.#roots.values()];
+    this.#roots.clear();
+    for (const root of roots) await root.close();
+  }
+
+  #at(path: string): string {
+    const root = this.#rootOf(path);
+    if (root === null) throw new Error(`${path} is not below a directory of this stage`);
+    return root.directory.below(path.slice(root.path.length + 1));
+  }
+
+  #rootOf(path: string): { path: string; directory: AnchoredDirectory } | null {
+    for (let at = path; at !== dirname(at); at = dirname(at)) {
+      const directory = this.#roots.get(at);
+      if (directory !== undefined) return { path: at, directory };
+    }
+    return null;
   }
 }
 
-export async function readIfThere(path: string): Promise<string> {
-  return (await isThere(path)) ? readFile(path, 'utf8') : '';
+/** A file that the member's user may read. Empty where it is not there, or is a link: that is not followed. */
+export async function readIfThere(path: string, reader: Owner | null): Promise<string> {
+  const bytes = await beside(path, async (directory, name) =>
+    (await directory.stat(name))?.isSymbolicLink() === true ? null : directory.read(name, reader),
+  );
+  return bytes?.toString('utf8') ?? '';
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const file = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
+  }
 }
 
 function mapped(path: string | null, directory: string): string | null {

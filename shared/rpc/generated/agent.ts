@@ -344,7 +344,40 @@ export interface MemberDescription {
     | Realm
     | undefined;
   /** State keepers only. */
-  quorum: Quorum | undefined;
+  quorum:
+    | Quorum
+    | undefined;
+  /** Not set where its engine hands its journal to nobody. */
+  viewing:
+    | Viewing
+    | undefined;
+  /** 0 where it is not known, or none is stored. */
+  journalBytesPerSecond: bigint;
+  /** 0: as fast as it comes. */
+  copyBytesPerSecond: bigint;
+}
+
+/** Who gets a member's journal as it is written, and how the member itself is known where it gets one. */
+export interface Viewing {
+  /** Not set: it does not stream now. */
+  streamsAs?: string | undefined;
+  subscriptions: Subscription[];
+  viewers: Viewer[];
+}
+
+export interface Subscription {
+  name: string;
+  key: string;
+  publications: string[];
+}
+
+export interface Viewer {
+  /** "standby" or "logical" */
+  kind: string;
+  key: string;
+  /** The operator has said that clients cannot read from it. */
+  isBlind: boolean;
+  words: string;
 }
 
 /** What a realm service holds of the grid. */
@@ -485,6 +518,7 @@ export interface Disarmed {
 export interface Armed {
   token: Token | undefined;
   incarnation: string;
+  viewing: Viewing | undefined;
 }
 
 /** Where a member's state is cut. */
@@ -517,6 +551,8 @@ export interface Thawed {
   incarnation: string;
   /** Empty when it held. */
   cause: string;
+  /** When it held: who had its journal meanwhile. */
+  viewing: Viewing | undefined;
 }
 
 export interface Collected {
@@ -5239,6 +5275,9 @@ function createBaseMemberDescription(): MemberDescription {
     localCheckpoints: [],
     realm: undefined,
     quorum: undefined,
+    viewing: undefined,
+    journalBytesPerSecond: 0n,
+    copyBytesPerSecond: 0n,
   };
 }
 
@@ -5303,6 +5342,21 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     }
     if (message.quorum !== undefined) {
       Quorum.encode(message.quorum, writer.uint32(154).fork()).join();
+    }
+    if (message.viewing !== undefined) {
+      Viewing.encode(message.viewing, writer.uint32(162).fork()).join();
+    }
+    if (message.journalBytesPerSecond !== 0n) {
+      if (BigInt.asUintN(64, message.journalBytesPerSecond) !== message.journalBytesPerSecond) {
+        throw new globalThis.Error("value provided for field message.journalBytesPerSecond of type uint64 too large");
+      }
+      writer.uint32(168).uint64(message.journalBytesPerSecond);
+    }
+    if (message.copyBytesPerSecond !== 0n) {
+      if (BigInt.asUintN(64, message.copyBytesPerSecond) !== message.copyBytesPerSecond) {
+        throw new globalThis.Error("value provided for field message.copyBytesPerSecond of type uint64 too large");
+      }
+      writer.uint32(176).uint64(message.copyBytesPerSecond);
     }
     return writer;
   },
@@ -5472,6 +5526,30 @@ export const MemberDescription: MessageFns<MemberDescription> = {
             message.quorum = Quorum.decode(reader, reader.uint32());
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.viewing = Viewing.decode(reader, reader.uint32());
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.journalBytesPerSecond = reader.uint64() as bigint;
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.copyBytesPerSecond = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5529,6 +5607,17 @@ export const MemberDescription: MessageFns<MemberDescription> = {
         : [],
       realm: isSet(object.realm) ? Realm.fromJSON(object.realm) : undefined,
       quorum: isSet(object.quorum) ? Quorum.fromJSON(object.quorum) : undefined,
+      viewing: isSet(object.viewing) ? Viewing.fromJSON(object.viewing) : undefined,
+      journalBytesPerSecond: isSet(object.journalBytesPerSecond)
+        ? BigInt(object.journalBytesPerSecond)
+        : isSet(object.journal_bytes_per_second)
+        ? BigInt(object.journal_bytes_per_second)
+        : 0n,
+      copyBytesPerSecond: isSet(object.copyBytesPerSecond)
+        ? BigInt(object.copyBytesPerSecond)
+        : isSet(object.copy_bytes_per_second)
+        ? BigInt(object.copy_bytes_per_second)
+        : 0n,
     };
   },
 
@@ -5591,6 +5680,15 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     if (message.quorum !== undefined) {
       obj.quorum = Quorum.toJSON(message.quorum);
     }
+    if (message.viewing !== undefined) {
+      obj.viewing = Viewing.toJSON(message.viewing);
+    }
+    if (message.journalBytesPerSecond !== 0n) {
+      obj.journalBytesPerSecond = message.journalBytesPerSecond.toString();
+    }
+    if (message.copyBytesPerSecond !== 0n) {
+      obj.copyBytesPerSecond = message.copyBytesPerSecond.toString();
+    }
     return obj;
   },
 
@@ -5620,6 +5718,347 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     message.quorum = (object.quorum !== undefined && object.quorum !== null)
       ? Quorum.fromPartial(object.quorum)
       : undefined;
+    message.viewing = (object.viewing !== undefined && object.viewing !== null)
+      ? Viewing.fromPartial(object.viewing)
+      : undefined;
+    message.journalBytesPerSecond =
+      (object.journalBytesPerSecond !== undefined && object.journalBytesPerSecond !== null)
+        ? BigInt(object.journalBytesPerSecond)
+        : 0n;
+    message.copyBytesPerSecond = (object.copyBytesPerSecond !== undefined && object.copyBytesPerSecond !== null)
+      ? BigInt(object.copyBytesPerSecond)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseViewing(): Viewing {
+  return { streamsAs: undefined, subscriptions: [], viewers: [] };
+}
+
+export const Viewing: MessageFns<Viewing> = {
+  encode(message: Viewing, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.streamsAs !== undefined) {
+      writer.uint32(10).string(message.streamsAs);
+    }
+    for (const v of message.subscriptions) {
+      Subscription.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.viewers) {
+      Viewer.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Viewing {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseViewing();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.streamsAs = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.subscriptions.push(Subscription.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.viewers.push(Viewer.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Viewing {
+    return {
+      streamsAs: isSet(object.streamsAs)
+        ? globalThis.String(object.streamsAs)
+        : isSet(object.streams_as)
+        ? globalThis.String(object.streams_as)
+        : undefined,
+      subscriptions: globalThis.Array.isArray(object?.subscriptions)
+        ? object.subscriptions.map((e: any) => Subscription.fromJSON(e))
+        : [],
+      viewers: globalThis.Array.isArray(object?.viewers) ? object.viewers.map((e: any) => Viewer.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: Viewing): unknown {
+    const obj: any = {};
+    if (message.streamsAs !== undefined) {
+      obj.streamsAs = message.streamsAs;
+    }
+    if (message.subscriptions?.length) {
+      obj.subscriptions = message.subscriptions.map((e) => Subscription.toJSON(e));
+    }
+    if (message.viewers?.length) {
+      obj.viewers = message.viewers.map((e) => Viewer.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Viewing>): Viewing {
+    return Viewing.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Viewing>): Viewing {
+    const message = createBaseViewing();
+    message.streamsAs = object.streamsAs ?? undefined;
+    message.subscriptions = object.subscriptions?.map((e) => Subscription.fromPartial(e)) || [];
+    message.viewers = object.viewers?.map((e) => Viewer.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSubscription(): Subscription {
+  return { name: "", key: "", publications: [] };
+}
+
+export const Subscription: MessageFns<Subscription> = {
+  encode(message: Subscription, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.key !== "") {
+      writer.uint32(18).string(message.key);
+    }
+    for (const v of message.publications) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Subscription {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSubscription();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.publications.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Subscription {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      publications: globalThis.Array.isArray(object?.publications)
+        ? object.publications.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: Subscription): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.publications?.length) {
+      obj.publications = message.publications;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Subscription>): Subscription {
+    return Subscription.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Subscription>): Subscription {
+    const message = createBaseSubscription();
+    message.name = object.name ?? "";
+    message.key = object.key ?? "";
+    message.publications = object.publications?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseViewer(): Viewer {
+  return { kind: "", key: "", isBlind: false, words: "" };
+}
+
+export const Viewer: MessageFns<Viewer> = {
+  encode(message: Viewer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.key !== "") {
+      writer.uint32(18).string(message.key);
+    }
+    if (message.isBlind !== false) {
+      writer.uint32(24).bool(message.isBlind);
+    }
+    if (message.words !== "") {
+      writer.uint32(34).string(message.words);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Viewer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseViewer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.isBlind = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.words = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Viewer {
+    return {
+      kind: isSet(object.kind) ? globalThis.String(object.kind) : "",
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      isBlind: isSet(object.isBlind)
+        ? globalThis.Boolean(object.isBlind)
+        : isSet(object.is_blind)
+        ? globalThis.Boolean(object.is_blind)
+        : false,
+      words: isSet(object.words) ? globalThis.String(object.words) : "",
+    };
+  },
+
+  toJSON(message: Viewer): unknown {
+    const obj: any = {};
+    if (message.kind !== "") {
+      obj.kind = message.kind;
+    }
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.isBlind !== false) {
+      obj.isBlind = message.isBlind;
+    }
+    if (message.words !== "") {
+      obj.words = message.words;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Viewer>): Viewer {
+    return Viewer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Viewer>): Viewer {
+    const message = createBaseViewer();
+    message.kind = object.kind ?? "";
+    message.key = object.key ?? "";
+    message.isBlind = object.isBlind ?? false;
+    message.words = object.words ?? "";
     return message;
   },
 };
@@ -7737,7 +8176,7 @@ export const Disarmed: MessageFns<Disarmed> = {
 };
 
 function createBaseArmed(): Armed {
-  return { token: undefined, incarnation: "" };
+  return { token: undefined, incarnation: "", viewing: undefined };
 }
 
 export const Armed: MessageFns<Armed> = {
@@ -7747,6 +8186,9 @@ export const Armed: MessageFns<Armed> = {
     }
     if (message.incarnation !== "") {
       writer.uint32(18).string(message.incarnation);
+    }
+    if (message.viewing !== undefined) {
+      Viewing.encode(message.viewing, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -7780,6 +8222,14 @@ export const Armed: MessageFns<Armed> = {
             message.incarnation = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.viewing = Viewing.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7796,6 +8246,7 @@ export const Armed: MessageFns<Armed> = {
     return {
       token: isSet(object.token) ? Token.fromJSON(object.token) : undefined,
       incarnation: isSet(object.incarnation) ? globalThis.String(object.incarnation) : "",
+      viewing: isSet(object.viewing) ? Viewing.fromJSON(object.viewing) : undefined,
     };
   },
 
@@ -7807,6 +8258,9 @@ export const Armed: MessageFns<Armed> = {
     if (message.incarnation !== "") {
       obj.incarnation = message.incarnation;
     }
+    if (message.viewing !== undefined) {
+      obj.viewing = Viewing.toJSON(message.viewing);
+    }
     return obj;
   },
 
@@ -7817,6 +8271,9 @@ export const Armed: MessageFns<Armed> = {
     const message = createBaseArmed();
     message.token = (object.token !== undefined && object.token !== null) ? Token.fromPartial(object.token) : undefined;
     message.incarnation = object.incarnation ?? "";
+    message.viewing = (object.viewing !== undefined && object.viewing !== null)
+      ? Viewing.fromPartial(object.viewing)
+      : undefined;
     return message;
   },
 };
@@ -8157,7 +8614,7 @@ export const Released: MessageFns<Released> = {
 };
 
 function createBaseThawed(): Thawed {
-  return { token: undefined, proof: "", incarnation: "", cause: "" };
+  return { token: undefined, proof: "", incarnation: "", cause: "", viewing: undefined };
 }
 
 export const Thawed: MessageFns<Thawed> = {
@@ -8173,6 +8630,9 @@ export const Thawed: MessageFns<Thawed> = {
     }
     if (message.cause !== "") {
       writer.uint32(34).string(message.cause);
+    }
+    if (message.viewing !== undefined) {
+      Viewing.encode(message.viewing, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -8222,6 +8682,14 @@ export const Thawed: MessageFns<Thawed> = {
             message.cause = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.viewing = Viewing.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8240,6 +8708,7 @@ export const Thawed: MessageFns<Thawed> = {
       proof: isSet(object.proof) ? globalThis.String(object.proof) : "",
       incarnation: isSet(object.incarnation) ? globalThis.String(object.incarnation) : "",
       cause: isSet(object.cause) ? globalThis.String(object.cause) : "",
+      viewing: isSet(object.viewing) ? Viewing.fromJSON(object.viewing) : undefined,
     };
   },
 
@@ -8257,6 +8726,9 @@ export const Thawed: MessageFns<Thawed> = {
     if (message.cause !== "") {
       obj.cause = message.cause;
     }
+    if (message.viewing !== undefined) {
+      obj.viewing = Viewing.toJSON(message.viewing);
+    }
     return obj;
   },
 
@@ -8269,6 +8741,9 @@ export const Thawed: MessageFns<Thawed> = {
     message.proof = object.proof ?? "";
     message.incarnation = object.incarnation ?? "";
     message.cause = object.cause ?? "";
+    message.viewing = (object.viewing !== undefined && object.viewing !== null)
+      ? Viewing.fromPartial(object.viewing)
+      : undefined;
     return message;
   },
 };

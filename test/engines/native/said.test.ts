@@ -165,6 +165,7 @@ describe('a process that says what it is', () => {
         spoolDirectory: folder.path,
         artifacts,
         progress: () => undefined,
+        lost: () => undefined,
         saveUndo: () => Promise.resolve(),
       },
       () => true,

@@ -31,7 +31,10 @@ export function settingsFor(
     also: [],
     connection: `postgresql://stillpoint@${server.host}:${server.port}/postgres`,
     binaries: server.binaries,
+    copy: { checkpoint: 'fast', mostJournal: 16 * 1024 ** 3 },
+    pendingSettings: 'refuse',
     tablespaces: {},
+    withoutReads: [],
     ...change,
   };
 }

@@ -29,8 +29,12 @@ for (const version of versions) {
     after(() => lab.remove());
 
     /** Freezes, lets something happen, thaws. */
-    async function proofOf(happening: (client: Client) => Promise<unknown>): Promise<ThawProof> {
+    async function proofOf(
+      happening: (client: Client) => Promise<unknown>,
+      before = 'SELECT 1',
+    ): Promise<ThawProof> {
       const client = await lab.server.connect();
+      await client.query(before);
       const { capture } = await beginCapture(lab.engine, lab.folder);
       try {
         await capture.prepare();
@@ -87,6 +91,71 @@ for (const version of versions) {
       });
 
       expect(proof.type).to.equal('broken');
+    });
+
+    it('is not broken by commits that leave nothing but their own record, as fast as they come', async () => {
+      await lab.server.query('CREATE UNLOGGED TABLE cache (k int PRIMARY KEY, v int)');
+      await lab.server.query('INSERT INTO cache VALUES (1, 0), (2, 0)');
+      const statements = [
+        'UPDATE cache SET v = v + 1 WHERE k = 1',
+        // With a subtransaction, whose number its journal would carry.
+        'BEGIN; SAVEPOINT a; UPDATE cache SET v = v + 1 WHERE k = 2; COMMIT',
+        'INSERT INTO own VALUES (1)',
+        "SELECT pg_notify('jobs', '')",
+      ];
+      let isWriting = true;
+      const returned = statements.map(() => 0);
+      const load = statements.map(async (statement, index) => {
+        const client = await lab.server.connect();
+        await client.query('CREATE TEMPORARY TABLE own (x int)');
+        while (isWriting) {
+          await client.query(statement);
+          returned[index] = (returned[index] ?? 0) + 1;
+        }
+        await client.end();
+      });
+      try {
+        await until('all to write', () => returned.every((count) => count > 50));
+
+        // One that happens to log a hint waits as it should; the others go on.
+        const proof = await proofOf(async () => {
+          const before = returned.reduce((sum, count) => sum + count, 0);
+          await until('commits in the window', () => returned.reduce((sum, n) => sum + n, 0) > before + 200);
+        });
+
+        expect(proof).to.have.property('type', 'held');
+      } finally {
+        isWriting = false;
+        await Promise.all(load);
+      }
+    });
+
+    it('is broken by an asynchronous commit among those, also where only a subtransaction of it wrote', async () => {
+      await lab.server.query('CREATE UNLOGGED TABLE IF NOT EXISTS cache (k int PRIMARY KEY, v int)');
+      const proofs: ThawProof[] = [];
+      for (const statement of [
+        'BEGIN; UPDATE cache SET v = 0; INSERT INTO entry VALUES (-20); COMMIT',
+        'BEGIN; UPDATE cache SET v = 0; SAVEPOINT a; INSERT INTO entry VALUES (-21); COMMIT',
+        "BEGIN; UPDATE cache SET v = 0; SELECT pg_logical_emit_message(true, 'a', 'b'); COMMIT",
+      ]) {
+        proofs.push(
+          await proofOf(async (client) => {
+            await client.query('SET synchronous_commit = off; UPDATE cache SET v = v + 1');
+            await client.query(statement);
+          }),
+        );
+      }
+
+      expect(proofs.map(({ type }) => type)).to.deep.equal(['broken', 'broken', 'broken']);
+    });
+
+    it('is broken by an asynchronous commit whose changes were logged before the freeze was armed', async () => {
+      const proof = await proofOf(
+        (client) => client.query('COMMIT'),
+        'SET synchronous_commit = off; BEGIN; INSERT INTO entry VALUES (-22)',
+      );
+
+      expect(proof).to.have.property('cause').that.includes('begun before the freeze was armed');
     });
 
     it('is broken by a prepared transaction that was committed past the fence', async () => {

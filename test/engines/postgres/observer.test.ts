@@ -65,14 +65,20 @@ for (const version of versions) {
       return row?.paused ?? false;
     }
 
-    it('is described as an observer of the same data, and its primary warns of it by name', async () => {
+    it('is described as an observer of the same data, and its primary knows it by the name that it gives itself', async () => {
       const primary = await lab.engine.describe(AbortSignal.timeout(10_000));
       const description = await engine.describe(AbortSignal.timeout(10_000));
 
       expect(description).to.include({ running: true, primary: false, freezeKind: 'observer' });
       expect(description.problems).to.deep.equal([]);
       expect(description.dataIdentity).to.equal(primary.dataIdentity);
-      expect(primary.warnings.join()).to.include('standby follower');
+      const key = `${primary.dataIdentity}/follower/`;
+      expect(primary.viewing).to.deep.equal({
+        streamsAs: null,
+        subscriptions: [],
+        viewers: [{ kind: 'standby', key, isBlind: false, words: 'standby follower at 127.0.0.1' }],
+      });
+      expect(description.viewing).to.deep.equal({ streamsAs: key, subscriptions: [], viewers: [] });
     });
 
     it('keeps no connection of a prepare that an abort overtook', async () => {
@@ -94,7 +100,7 @@ for (const version of versions) {
       const before = await seen();
       const { capture, artifacts } = await beginCapture(engine, lab.folder);
       await capture.prepare();
-      await capture.arm(token());
+      const armed = await capture.arm(token());
       const frozen = await capture.freeze(token());
 
       await lab.server.query(`INSERT INTO entry VALUES (${before + 1})`);
@@ -109,7 +115,12 @@ for (const version of versions) {
 
       expect(frozen.mark).to.equal(null);
       expect(mark).to.equal(null);
-      expect(proof).to.deep.equal({ type: 'held', incarnation: frozen.incarnation });
+      expect(proof).to.deep.equal({
+        type: 'held',
+        incarnation: frozen.incarnation,
+        viewing: armed.viewing,
+      });
+      expect(armed.viewing?.streamsAs).to.match(/follower/);
       expect(artifacts.paths('')).to.deep.equal([
         'config/pg_hba.conf',
         'config/pg_ident.conf',

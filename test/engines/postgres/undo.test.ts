@@ -57,6 +57,9 @@ for (const version of versions) {
       expect((await footprint(lab.server)).inFile).to.deep.equal([]);
     });
 
+    // What follows is the same for each version.
+    if (version !== versions.at(-1)) return;
+
     it('gets in over a connection that a guard has opened while there was no room either', async () => {
       const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
       const commits = await fillWithCommits(lab.server, write);

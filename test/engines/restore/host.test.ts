@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { mustBeProgram } from '../../../agent/engines/restore/host-check.ts';
 import { isThere, mustBeReplaceable } from '../../../agent/engines/restore/places.ts';
 import { runCommand } from '../../../agent/engines/restore/processes.ts';
@@ -24,16 +24,17 @@ describe('a host of a restore', () => {
   after(() => folder.remove());
 
   for (const [what, place] of Object.entries({
-    'an old directory of the configuration': 'etc.stillpoint-old',
-    'a stage of the configuration': 'etc.stillpoint-stage',
-    'an old directory of the data': 'data.stillpoint-old',
-    'a record that cannot be read': 'data.stillpoint-restore.json',
+    'an old directory of the configuration': '.stillpoint-etc/old',
+    'a stage of the configuration': '.stillpoint-etc/stage',
+    'an old directory of the data': '.stillpoint-data/old',
+    'a record that cannot be read': '.stillpoint-data/restore.json',
   })) {
     it(`is refused, by name, for ${what} that an earlier restore left`, async () => {
-      const room = join(folder.path, place);
+      const room = join(folder.path, what.replaceAll(' ', '-'));
       const [data, etc] = [join(room, 'data'), join(room, 'etc')];
       for (const path of [data, etc]) mkdirSync(path, { recursive: true });
       await mustBeReplaceable('aa', [data, etc]);
+      mkdirSync(dirname(join(room, place)), { mode: 0o711 });
       if (place.endsWith('.json')) writeFileSync(join(room, place), '');
       else mkdirSync(join(room, place));
       const { code, message } = await failureOf(mustBeReplaceable('aa', [data, etc]));

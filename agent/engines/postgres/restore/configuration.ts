@@ -1,7 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Owner } from '../../../anchored-directory.ts';
 import { isThere } from '../../restore/places.ts';
 import { readIfThere } from '../../restore/stage.ts';
+import { readPassword } from '../connection.ts';
 import type { PostgresFacts } from '../facts.ts';
 import { addressOf, type PostgresSettings } from '../settings.ts';
 import { parseStandbyNames, plainName } from '../standby-names.ts';
@@ -19,6 +20,8 @@ export interface ConfigurationInput {
   readonly own: PostgresFacts | null;
   readonly sourceAddress: string;
   readonly follow: string | null;
+  /** Whose the files are. */
+  readonly owner: Owner | null;
 }
 
 /** What the owner's files say, and what of it a restored server has. */
@@ -35,12 +38,12 @@ export interface StagedConfiguration {
 }
 
 export async function readConfiguration(input: ConfigurationInput): Promise<StagedConfiguration> {
-  const { directories, settings, source, own, follow } = input;
+  const { directories, settings, source, own, follow, owner } = input;
   const [data = ''] = directories;
-  const base = parseSettings(await readIfThere(join(data, AUTO_CONF)));
+  const base = parseSettings(await readIfThere(join(data, AUTO_CONF), owner));
   const main = new Map<string, string>();
   for (const directory of directories)
-    for (const [name, value] of parseSettings(await readIfThere(join(directory, 'postgresql.conf'))))
+    for (const [name, value] of parseSettings(await readIfThere(join(directory, 'postgresql.conf'), owner)))
       main.set(name, value);
   const configured = (name: string): string | undefined => base.get(name) ?? main.get(name);
   const mine = own ?? source;
@@ -106,7 +109,7 @@ async function followConninfo(
   };
   const { username } = new URL(settings.connection);
   const password =
-    settings.passwordFile === undefined ? undefined : (await readFile(settings.passwordFile, 'utf8')).trim();
+    settings.passwordFile === undefined ? undefined : await readPassword(settings.passwordFile);
   return conninfoFor(own === '' ? null : own, target, {
     ...(username !== '' && { user: decodeURIComponent(username) }),
     ...(password !== undefined && { password }),

@@ -1,8 +1,8 @@
-import { open, rename, rm } from 'node:fs/promises';
 import { endianness } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import { isThere, syncDirectory } from '../../restore/places.ts';
+import { closing } from '../../../anchored-directory.ts';
+import { within } from '../../../safe-files.ts';
 
 /** Without it no server starts there: it has its name while a restore is proven, and again when it is decided. */
 export const CONTROL_FILE = 'global/pg_control';
@@ -19,10 +19,12 @@ export async function withholdControlFile(directory: string): Promise<void> {
 }
 
 async function give(directory: string, from: string, to: string): Promise<void> {
-  if (!(await isThere(join(directory, from)))) return;
-  await rm(join(directory, to), { force: true });
-  await rename(join(directory, from), join(directory, to));
-  await syncDirectory(join(directory, 'global'));
+  await within(join(directory, dirname(CONTROL_FILE)), async (global) => {
+    if ((await global.stat(basename(from))) === null) return;
+    await global.remove(basename(to));
+    await global.move(basename(from), global, basename(to));
+    await global.sync();
+  });
 }
 
 /** What the control file says of its server. */
@@ -58,12 +60,9 @@ const WAL_LEVELS = ['minimal', 'replica', 'logical'];
 export async function readControlFile(directory: string): Promise<ControlData> {
   const bytes = Buffer.alloc(256);
   const path = join(directory, CONTROL_FILE);
-  const file = await open(path, 'r');
-  try {
-    await file.read(bytes, 0, bytes.length, 0);
-  } finally {
-    await file.close();
-  }
+  await within(dirname(path), async (global) =>
+    closing(await global.openFile(basename(path)), (file) => file.read(bytes, 0, bytes.length, 0)),
+  );
   const isLittle = endianness() === 'LE';
   const number = (at: number): number => (isLittle ? bytes.readUInt32LE(at) : bytes.readUInt32BE(at));
   const float = isLittle ? bytes.readDoubleLE(AT.floatFormat) : bytes.readDoubleBE(AT.floatFormat);

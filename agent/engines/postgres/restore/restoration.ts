@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import type {
@@ -10,15 +9,15 @@ import type {
   Restoration,
   VerifiedMember,
 } from '../../engine.ts';
+import type { Owner } from '../../../anchored-directory.ts';
+import { within } from '../../../safe-files.ts';
 import { mustBeMakeable, mustBeProgram, roomFor } from '../../restore/host-check.ts';
 import {
   isThere,
-  makeParents,
   mustBeReplaceable,
   readRecord,
   stageOf,
   switchDirectories,
-  syncDirectory,
   writeRecord,
   type RestoreRecord,
 } from '../../restore/places.ts';
@@ -45,7 +44,8 @@ export class PostgresRestoration implements Restoration {
   readonly #context: RestoreContext;
   readonly #source: PostgresFacts;
   readonly #own: PostgresFacts | null;
-  #staged: { readonly stage: Stage; readonly configuration: StagedConfiguration } | null = null;
+  /** Of what is staged. */
+  #configuration: StagedConfiguration | null = null;
 
   constructor(settings: PostgresSettings, context: RestoreContext) {
     this.#settings = settings;
@@ -87,25 +87,42 @@ export class PostgresRestoration implements Restoration {
     const directories = await Promise.all(
       [data, ...places].map(async (path) => ({ path, existed: await isThere(path) })),
     );
-    await makeParents(data);
     await writeRecord(data, {
       format: 1,
       checkpoint: this.#context.checkpoint,
       directories,
       made: [...tablespaces.values()],
     });
-    const { source, own, follow, signal, progress } = this.#context;
+    const { source, signal, progress } = this.#context;
     const bytesTotal = source.manifest.artifacts.reduce(
       (sum, artifact) => sum + (artifact.kind === 'file' ? artifact.sizeBytes : 0),
       0,
     );
-    const stage = new Stage({ owner: await serverOwner(this.#settings), signal, bytesTotal, progress });
-    const staged = stageOf(data);
+    const owner = await serverOwner(this.#settings);
+    const stage = new Stage({ owner, signal, bytesTotal, progress });
+    try {
+      this.#configuration = await this.#build(stage, owner, tablespaces, places);
+    } finally {
+      await stage.close();
+    }
+    signal.throwIfAborted();
+    return { followsAs: this.#configuration.followsAs };
+  }
+
+  async #build(
+    stage: Stage,
+    owner: Owner | null,
+    tablespaces: Map<string, string>,
+    places: readonly string[],
+  ): Promise<StagedConfiguration> {
+    const { source, own, follow } = this.#context;
+    const staged = stageOf(this.#settings.data);
     await stage.room(source, 'base', staged, stagedName);
     await stage.room(source, 'journal', join(staged, 'pg_wal'));
     for (const [oid, place] of tablespaces) {
       // The server's user must be able to enter them.
-      for (const above of [dirname(dirname(place)), dirname(place)]) await stage.directory(above, 0o700);
+      await stage.around(dirname(dirname(place)));
+      await stage.directory(dirname(place), 0o700);
       await stage.room(source, `tablespaces/${oid}`, place);
       await stage.link(join(staged, 'pg_tblspc', oid), place);
     }
@@ -119,19 +136,18 @@ export class PostgresRestoration implements Restoration {
       own: this.#own,
       sourceAddress: (own ?? source).manifest.member.address,
       follow,
+      owner,
     });
     // What is proven has no line of its owner's.
     await stage.replace(join(staged, AUTO_CONF), '');
     await stage.replace(join(staged, 'recovery.signal'), '');
     await stage.seal();
-    signal.throwIfAborted();
-    this.#staged = { stage, configuration };
-    return { followsAs: configuration.followsAs };
+    return configuration;
   }
 
   async prove(input: ProveInput): Promise<VerifiedMember> {
-    if (this.#staged === null) throw new Error('nothing is staged');
-    const { stage, configuration } = this.#staged;
+    if (this.#configuration === null) throw new Error('nothing is staged');
+    const configuration = this.#configuration;
     const { follow, signal } = this.#context;
     const { name, connection, data } = this.#settings;
     const owner = await serverOwner(this.#settings);
@@ -146,6 +162,7 @@ export class PostgresRestoration implements Restoration {
         roles: [
           'postgres',
           decodeURIComponent(new URL(connection).username),
+          this.#settings.owner ?? '',
           this.#settings.run?.user ?? '',
         ].filter((role) => role !== ''),
         signal,
@@ -156,11 +173,12 @@ export class PostgresRestoration implements Restoration {
       input,
     );
     const { text, warnings } = configuration.autoConf(input.standbys);
-    await stage.replace(join(staged, AUTO_CONF), text);
-    for (const leftover of ['recovery.signal', 'postmaster.opts'])
-      await rm(join(staged, leftover), { force: true });
-    if (follow !== null) await stage.replace(join(staged, 'standby.signal'), '');
-    await syncDirectory(staged);
+    await within(staged, async (directory) => {
+      await directory.write(AUTO_CONF, text, owner);
+      for (const leftover of ['recovery.signal', 'postmaster.opts']) await directory.remove(leftover);
+      if (follow !== null) await directory.write('standby.signal', '', owner);
+      await directory.sync();
+    });
     return { ...verified, warnings: [...verified.warnings, ...warnings] };
   }
 
@@ -222,13 +240,13 @@ export class PostgresRestoration implements Restoration {
   /** A standby keeps its own configuration over its primary's. */
   async #layConfiguration(stage: Stage, own: ArtifactSource, staged: string): Promise<void> {
     for (const artifact of own.manifest.artifacts) {
-      if (artifact.kind !== 'file' || !artifact.path.startsWith('config/')) continue;
+      if (!artifact.path.startsWith('config/')) continue;
+      const place = join(staged, artifact.path.slice('config/'.length));
+      if (artifact.kind === 'symlink') await stage.relink(place, artifact.target);
+      if (artifact.kind !== 'file') continue;
       const bytes: Uint8Array[] = [];
       for await (const part of own.read(artifact.path)) bytes.push(part);
-      await stage.replace(
-        join(staged, artifact.path.slice('config/'.length)),
-        Buffer.concat(bytes).toString('utf8'),
-      );
+      await stage.replace(place, Buffer.concat(bytes).toString('utf8'));
     }
   }
 

@@ -1,5 +1,6 @@
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import { ownerOf, type Owner } from '../../restore/owner.ts';
+import type { Owner } from '../../../anchored-directory.ts';
+import { ownerOf } from '../../restore/owner.ts';
 import type { PostgresSettings } from '../settings.ts';
 
 /** Whose the server's files and processes are. Never root's. Null: we are not root, and they are our own. */
@@ -9,6 +10,6 @@ export async function serverOwner(settings: PostgresSettings): Promise<Owner | n
   throw new StillpointError({
     code: 'postgres-owner',
     message: `${settings.name} would belong to root, and PostgreSQL does not run as root`,
-    hint: `name its user in the agent file: run: { user: postgres }`,
+    hint: 'name its user in the agent file: owner: postgres',
   });
 }

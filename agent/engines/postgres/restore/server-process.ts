@@ -1,7 +1,10 @@
-import { open, readFile, readlink, realpath, stat } from 'node:fs/promises';
+import { readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
+import type { Owner } from '../../../anchored-directory.ts';
+import { beside, readPlainFile } from '../../../safe-files.ts';
 import { answers, runCommand } from '../../restore/processes.ts';
+import { commandUser } from '../../restore/run-as.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { serverOwner } from './server-owner.ts';
 import { isThere } from '../../restore/places.ts';
@@ -13,12 +16,10 @@ const LOG_TAIL_BYTES = 2000;
 
 /** Starts the server; resolves when the start was given, not when the server is ready. */
 export async function startServer(settings: PostgresSettings, signal: AbortSignal): Promise<void> {
+  if (settings.run?.start !== undefined)
+    return runCommand(settings.name, settings.run.start, await commandUser(settings), signal);
   const owner = await serverOwner(settings);
-  if (settings.run?.start !== undefined) return runCommand(settings.name, settings.run.start, owner, signal);
-  // The log must be the server's user's before pg_ctl opens it.
-  const log = await open(logOf(settings), 'a', 0o600);
-  if (owner !== null) await log.chown(owner.uid, owner.gid);
-  await log.close();
+  await makeLog(logOf(settings), owner);
   await runCommand(
     settings.name,
     [await pgCtl(settings), '-D', settings.data, '-l', logOf(settings), '-W', 'start'],
@@ -27,13 +28,23 @@ export async function startServer(settings: PostgresSettings, signal: AbortSigna
   );
 }
 
+/** The server's user may not be able to make its log: it is given one. What it has already is left as it is. */
+async function makeLog(path: string, owner: Owner | null): Promise<void> {
+  await beside(path, async (directory, name) => {
+    if ((await directory.stat(name)) !== null) return;
+    const log = await directory.create(name);
+    if (owner !== null) await log.chown(owner.uid, owner.gid);
+    await log.close();
+  });
+}
+
 /** Stops the server: cleanly, and at once where it takes too long. Resolves when no process is left. */
 export async function stopServer(settings: PostgresSettings, signal: AbortSignal): Promise<void> {
   if (!(await hasProcess(settings))) return;
-  const owner = await serverOwner(settings);
   if (settings.run?.stop !== undefined) {
-    await runCommand(settings.name, settings.run.stop, owner, signal, STOP_COMMAND_MS);
+    await runCommand(settings.name, settings.run.stop, await commandUser(settings), signal, STOP_COMMAND_MS);
   } else {
+    const owner = await serverOwner(settings);
     const program = await pgCtl(settings);
     const stop = (mode: string): Promise<void> =>
       runCommand(
@@ -65,7 +76,7 @@ export async function hasProcess(settings: { readonly data: string }): Promise<b
 async function processOf(data: string): Promise<number | null> {
   let pid: number;
   try {
-    pid = Number((await readFile(join(data, 'postmaster.pid'), 'utf8')).split('\n')[0]);
+    pid = Number((await readPlainFile(join(data, 'postmaster.pid'), 100)).split('\n')[0]);
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return null;
     throw error;
@@ -103,9 +114,11 @@ export async function endStagedServer(settings: PostgresSettings, staged: string
 /** The end of the server's log, for the error of a start that failed. */
 export async function logTail(settings: PostgresSettings): Promise<string> {
   try {
-    const { size } = await stat(logOf(settings));
-    const file = await open(logOf(settings), 'r');
+    const owner = await serverOwner(settings);
+    const file = await beside(logOf(settings), (directory, name) => directory.openFile(name, owner));
+    if (file === null) return '';
     try {
+      const { size } = await file.stat();
       const length = Math.min(size, LOG_TAIL_BYTES);
       const { buffer } = await file.read(Buffer.alloc(length), 0, length, size - length);
       return whyItEnded(buffer.toString('utf8'));
@@ -136,9 +149,9 @@ function logOf(settings: PostgresSettings): string {
 
 async function pgCtl(settings: PostgresSettings): Promise<string> {
   if (settings.binaries !== undefined) return join(settings.binaries, 'pg_ctl');
-  const text = await readFile(join(settings.data, 'PG_VERSION'), 'utf8').catch(() => '');
-  const found = `/usr/lib/postgresql/${text.trim()}/bin/pg_ctl`;
-  if (text !== '' && (await isThere(found))) return found;
+  const version = (await readPlainFile(join(settings.data, 'PG_VERSION'), 10).catch(() => '')).trim();
+  const found = `/usr/lib/postgresql/${version}/bin/pg_ctl`;
+  if (/^\d+$/.test(version) && (await isThere(found))) return found;
   throw new StillpointError({
     code: 'postgres-binaries',
     message: `it is not known how to start or stop ${settings.name}`,

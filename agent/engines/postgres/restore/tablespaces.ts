@@ -1,5 +1,6 @@
-import { readdir, readlink, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { AnchoredDirectory } from '../../../anchored-directory.ts';
+import { beside } from '../../../safe-files.ts';
 import { isThere, oldOf } from '../../restore/places.ts';
 
 // New tablespaces lie in <data>.tablespaces/<n>/<oid>, or below a directory that the agent's file names: a fresh
@@ -20,7 +21,7 @@ export async function freeTablespaceDirectory(root: string): Promise<string> {
 /** Takes away what a restore made, and what is empty then of the numbered directories it stood in. */
 export async function removeTablespaces(data: string, made: readonly string[]): Promise<void> {
   for (const path of made) await dropTablespace(path);
-  await rmdir(tablespaceRoot(data)).catch(() => undefined);
+  await beside(tablespaceRoot(data), (directory, name) => directory.removeEmpty(name));
 }
 
 /** What earlier restores of this member made below one of `roots` or beside its data, and nothing links to now. */
@@ -31,31 +32,50 @@ export async function dropReplacedTablespaces(data: string, roots: readonly stri
 
 async function dropLinkedFrom(old: string, roots: readonly string[]): Promise<void> {
   const places = new Set(roots.map((root) => resolve(root)));
-  for (const oid of await readdir(join(old, 'pg_tblspc')).catch(() => [])) {
-    const target = await readlink(join(old, 'pg_tblspc', oid)).catch(() => '');
+  for (const [oid, target] of await linksIn(join(old, 'pg_tblspc'))) {
     const numbered = dirname(target);
     // Nothing but what a restore made: one of the server's own may lie below the same place.
-    const made = basename(target) === oid && /^\d+$/.test(basename(numbered));
+    const made = basename(target) === oid && /^\d+$/.test(oid) && /^\d+$/.test(basename(numbered));
     if (made && places.has(dirname(numbered))) await dropTablespace(target);
+  }
+}
+
+/** Oid → where it leads, of every link in a directory; what is none leads nowhere. */
+async function linksIn(path: string): Promise<[string, string][]> {
+  const directory = await AnchoredDirectory.openIfThere(path);
+  if (directory === null) return [];
+  try {
+    const links = (await directory.entries()).filter((entry) => entry.isSymbolicLink());
+    return await Promise.all(
+      links.map(async ({ name }): Promise<[string, string]> => [
+        name,
+        (await directory.readLink(name)) ?? '',
+      ]),
+    );
+  } finally {
+    await directory.close();
   }
 }
 
 /** `<root>/<n>/<oid>`, and `<root>/<n>` when it was the last there. */
 async function dropTablespace(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true });
-  await rmdir(dirname(path)).catch(() => undefined);
+  await beside(path, (directory, name) => directory.remove(name));
+  await beside(dirname(path), (directory, name) => directory.removeEmpty(name));
 }
 
 /** Tablespaces that earlier restores of this member made, and that the server links to no more. */
 async function dropUnlinkedTablespaces(data: string): Promise<void> {
   const root = tablespaceRoot(data);
-  if (!(await isThere(root))) return;
-  const linked = new Set<string>();
-  for (const oid of await readdir(join(data, 'pg_tblspc'))) {
-    const target = await readlink(join(data, 'pg_tblspc', oid)).catch(() => '');
-    if (dirname(dirname(target)) === root) linked.add(basename(dirname(target)));
-  }
-  for (const name of await readdir(root)) {
-    if (/^\d+$/.test(name) && !linked.has(name)) await rm(join(root, name), { recursive: true, force: true });
+  const directory = await AnchoredDirectory.openIfThere(root);
+  if (directory === null) return;
+  try {
+    const linked = (await linksIn(join(data, 'pg_tblspc'))).map(([, target]) => target);
+    const used = new Set(
+      linked.filter((target) => dirname(dirname(target)) === root).map((target) => basename(dirname(target))),
+    );
+    for (const { name } of await directory.entries())
+      if (/^\d+$/.test(name) && !used.has(name)) await directory.remove(name);
+  } finally {
+    await directory.close();
   }
 }

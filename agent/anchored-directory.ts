@@ -1,0 +1,381 @@
+import { constants, type Dirent, type Stats } from 'node:fs';
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  rename,
+  rmdir,
+  unlink,
+  type FileHandle,
+} from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { EXIT, StillpointError } from '../shared/domain/errors.ts';
+
+/*
+ * Files in directories that somebody else can write.
+ *
+ * An agent that runs as root works below directories of the users that its members run as. Such a user can put
+ * a link, a hard link, a pipe or another directory at every name there, also between two steps of ours. A path that
+ * was looked at is therefore worth nothing a moment later. What helps is what the openat family of calls is for: a
+ * directory is opened once, component by component, and from then on names are looked up in that very directory,
+ * whatever becomes of the path. Node has no openat; on Linux /proc/self/fd/N/name is looked up in the directory that
+ * is open as N. Elsewhere names are looked up by path: the last component is never followed there either, but a
+ * directory that is swapped between two steps is not noticed.
+ *
+ * A directory is foreign when anybody but root and us can put names into it. In a foreign directory
+ *   - no link is followed; links that an administrator put into directories of root's are,
+ *   - a file is made new, and given away by its handle,
+ *   - a file is read only where it is a plain file that the directory's user could read too: a hard link to a file
+ *     of root's is none,
+ *   - a directory of root's is not removed with what is in it: another user may have put it there, who could not
+ *     remove it.
+ */
+
+/** Whose files are. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+const ON_LINUX = process.platform === 'linux';
+/** Only a place to start from: works where a directory may be passed and not be listed. Not among Node's constants. */
+const O_PATH = ON_LINUX ? 0o10_000_000 : 0;
+const ENTER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW | O_PATH;
+const MOST_LINKS = 40;
+const MOST_LEVELS = 200;
+/** Of a file that is read as a whole. */
+const MOST_BYTES = 16 * 1024 * 1024;
+
+export class AnchoredDirectory {
+  /** As it was asked for: for messages. */
+  readonly path: string;
+  readonly stats: Stats;
+  readonly #handle: FileHandle;
+
+  private constructor(path: string, handle: FileHandle, stats: Stats) {
+    this.path = path;
+    this.#handle = handle;
+    this.stats = stats;
+  }
+
+  /** Rejects as `open` does where it is not there, and with `unsafe-path` where a foreign link is on the way. */
+  static async open(path: string): Promise<AnchoredDirectory> {
+    const { directory, missing } = await walk(path);
+    if (missing.length === 0) return directory;
+    await directory.close();
+    throw absent(path);
+  }
+
+  static async openIfThere(path: string): Promise<AnchoredDirectory | null> {
+    return AnchoredDirectory.open(path).catch(nullIfAbsent);
+  }
+
+  /** The deepest directory of the path that is there. */
+  static async openNearest(path: string): Promise<AnchoredDirectory> {
+    return (await walk(path)).directory;
+  }
+
+  /** Opens it, or makes it: with this mode, for `owner`. What is absent on the way is ours, and passable by all. */
+  static async make(path: string, mode = 0o755, owner: Owner | null = null): Promise<AnchoredDirectory> {
+    const { directory, missing } = await walk(path);
+    let at = directory;
+    for (const [index, name] of missing.entries()) {
+      const made = await closing(at, (above) => above.makeDirectory(name));
+      at = made;
+      await (index === missing.length - 1 ? at.handOver(owner, mode) : at.handOver(null, 0o755));
+    }
+    return at;
+  }
+
+  /** Whether anybody but root and us can put names into it. */
+  get isForeign(): boolean {
+    const { uid, gid, mode } = this.stats;
+    if (uid !== 0 && uid !== process.getuid?.()) return true;
+    return (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== 0 && gid !== process.getegid?.());
+  }
+
+  /** A name in it, for one call that does not follow links. */
+  at(name: string): string {
+    if (name === '' || name === '.' || name === '..' || name.includes('/') || name.includes('\0'))
+      throw new Error(`${JSON.stringify(name)} is not a name in ${this.path}`);
+    return join(this.#self, name);
+  }
+
+  /** A path of several steps; only for a directory that nobody but us can enter. */
+  below(path: string): string {
+    if (this.isForeign || (this.stats.mode & 0o077) !== 0) throw new Error(`${this.path} is not private`);
+    if (path.split('/').includes('..')) throw new Error(`${path} leads out of ${this.path}`);
+    // With a dot, for the handle's own name is a link in /proc.
+    return `${this.#self}/${path === '' ? '.' : path}`;
+  }
+
+  /** A directory in it, and no link to one. */
+  async enter(name: string): Promise<AnchoredDirectory> {
+    const path = join(this.path, name);
+    const handle = await open(this.at(name), ENTER).catch((error: unknown) =>
+      this.#whyNotEntered(name, error),
+    );
+    return AnchoredDirectory.#holding(path, handle);
+  }
+
+  static async #holding(path: string, handle: FileHandle): Promise<AnchoredDirectory> {
+    try {
+      return new AnchoredDirectory(path, handle, await handle.stat());
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  async #whyNotEntered(name: string, error: unknown): Promise<never> {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOTDIR' && code !== 'ELOOP') throw error;
+    const found = await this.stat(name);
+    throw found?.isSymbolicLink() === true ? unsafe(join(this.path, name), 'is a link', this) : error;
+  }
+
+  /** A new directory, empty and for nobody but us until it is handed over. */
+  async makeDirectory(name: string): Promise<AnchoredDirectory> {
+    await mkdir(this.at(name), { mode: 0o700 });
+    const made = await this.enter(name);
+    const { uid, dev } = made.stats;
+    const isOurs = uid === (process.getuid?.() ?? uid) && dev === this.stats.dev;
+    try {
+      // Another one may have been put in its place.
+      if (isOurs && (await made.entries()).length === 0) return made;
+      throw unsafe(made.path, 'is not the directory that was made there', this);
+    } catch (error) {
+      await made.close();
+      throw error;
+    }
+  }
+
+  /** Null: it stays whose it is. */
+  async handOver(owner: Owner | null, mode: number): Promise<void> {
+    if (owner !== null) await chown(this.#self, owner.uid, owner.gid);
+    await chmod(this.#self, mode & 0o7777);
+  }
+
+  /** A new file, ours and private; nothing may bear the name. */
+  async create(name: string): Promise<FileHandle> {
+    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+    return open(this.at(name), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  }
+
+  /** Puts a file with this content at the name, in one step. Durable on return. */
+  async write(name: string, content: string | Uint8Array, owner: Owner | null = null): Promise<void> {
+    const temporary = `${name}.stillpoint-new`;
+    await this.remove(temporary);
+    const file = await this.create(temporary);
+    try {
+      await file.writeFile(content);
+      if (owner !== null) await file.chown(owner.uid, owner.gid);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(this.at(temporary), this.at(name));
+    await this.sync();
+  }
+
+  /**
+   * A plain file to read from. `reader`: whose the files of the member are. In a foreign directory only what its
+   * user could read by itself is opened.
+   */
+  async openFile(name: string, reader: Owner | null = null): Promise<FileHandle> {
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants;
+    const path = join(this.path, name);
+    let file: FileHandle;
+    try {
+      file = await open(this.at(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ELOOP' || code === 'EMLINK') throw unsafe(path, 'is a link', this);
+      if (code === 'ENXIO') throw unsafe(path, 'is not a plain file', this);
+      throw error;
+    }
+    try {
+      const stats = await file.stat();
+      if (!stats.isFile()) throw unsafe(path, 'is not a plain file', this);
+      if (!this.mayRead(stats, reader))
+        throw unsafe(path, `belongs to user ${stats.uid} and cannot be read by its directory's`, this);
+      return file;
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** Whether the user that can write here could read what has these attributes. */
+  mayRead(stats: Stats, reader: Owner | null = null): boolean {
+    if (!this.isForeign) return true;
+    const own = this.stats.uid !== 0 && this.stats.uid !== process.getuid?.();
+    const user = own ? this.stats : reader;
+    const needed = stats.isDirectory() ? 0o5 : 0o4;
+    if ((stats.mode & needed) === needed) return true;
+    if (user === null || user.uid === 0) return false;
+    if (stats.uid === user.uid) return true;
+    return stats.gid === user.gid && (stats.mode & (needed << 3)) === needed << 3;
+  }
+
+  /** Null where it is not there. */
+  async read(name: string, reader: Owner | null = null): Promise<Buffer | null> {
+    const file = await this.openFile(name, reader).catch(nullIfAbsent);
+    if (file === null) return null;
+    try {
+      const { size } = await file.stat();
+      if (size > MOST_BYTES) throw unsafe(join(this.path, name), `is ${size} bytes long`, this);
+      return await file.readFile();
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Something of root's where another user puts the names: it need not be what we left there. */
+  isTrap(stats: Stats): boolean {
+    return this.isForeign && stats.uid === 0 && process.getuid?.() === 0;
+  }
+
+  async entries(): Promise<Dirent[]> {
+    return readdir(this.#self, { withFileTypes: true });
+  }
+
+  /** Of the name itself, not of what it links to. Null where it is not there. */
+  async stat(name: string): Promise<Stats | null> {
+    return lstat(this.at(name)).catch(nullIfAbsent);
+  }
+
+  async readLink(name: string): Promise<string | null> {
+    return readlink(this.at(name)).catch(nullIfAbsent);
+  }
+
+  async move(name: string, to: AnchoredDirectory, toName: string): Promise<void> {
+    await rename(this.at(name), to.at(toName));
+  }
+
+  /** With everything in it, following nothing. Nothing to do where it is not there. */
+  async remove(name: string, level = 0): Promise<void> {
+    const found = await this.stat(name);
+    if (found === null) return;
+    if (!found.isDirectory()) return unlink(this.at(name)).catch(passIfAbsent);
+    if (level > MOST_LEVELS)
+      throw unsafe(join(this.path, name), `lies more than ${MOST_LEVELS} levels deep`, this);
+    const directory = await this.enter(name);
+    try {
+      const entries = await directory.entries();
+      if (level === 0 && this.isTrap(directory.stats) && entries.length > 0)
+        throw unsafe(directory.path, 'belongs to root and is not removed', this);
+      for (const entry of entries) await directory.remove(entry.name, level + 1);
+    } finally {
+      await directory.close();
+    }
+    await rmdir(this.at(name)).catch(passIfAbsent);
+  }
+
+  /** Only where it is empty. */
+  async removeEmpty(name: string): Promise<void> {
+    await rmdir(this.at(name)).catch(() => undefined);
+  }
+
+  /** Its names are durable on return. */
+  async sync(): Promise<void> {
+    const file = await open(this.#self, constants.O_RDONLY | constants.O_DIRECTORY);
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#handle.close();
+  }
+
+  get #self(): string {
+    return ON_LINUX ? `/proc/self/fd/${this.#handle.fd}` : this.path;
+  }
+
+  static async root(): Promise<AnchoredDirectory> {
+    return AnchoredDirectory.#holding('/', await open('/', ENTER));
+  }
+}
+
+/** Enters every component; stops at the first that is not there. Links of administrators are followed. */
+async function walk(path: string): Promise<{ directory: AnchoredDirectory; missing: string[] }> {
+  const left = namesOf(resolve(path));
+  let at = await AnchoredDirectory.root();
+  let links = 0;
+  for (let name = left.shift(); name !== undefined; name = left.shift()) {
+    try {
+      const target = await linkOf(at, name);
+      if (target !== null) {
+        links += 1;
+        if (links > MOST_LINKS) throw unsafe(join(at.path, name), 'is a link to a link without end', at);
+        left.unshift(...namesOf(resolve(at.path, target)));
+        await at.close();
+        at = await AnchoredDirectory.root();
+        continue;
+      }
+      const next = await at.enter(name).catch(nullIfAbsent);
+      if (next === null) return { directory: at, missing: [name, ...left] };
+      await at.close();
+      at = next;
+    } catch (error) {
+      await at.close();
+      throw error;
+    }
+  }
+  return { directory: at, missing: [] };
+}
+
+/** Where an administrator's link leads. In a foreign directory no link is one: `enter` then refuses it. */
+async function linkOf(directory: AnchoredDirectory, name: string): Promise<string | null> {
+  if (directory.isForeign) return null;
+  const found = await directory.stat(name);
+  return found?.isSymbolicLink() === true ? directory.readLink(name) : null;
+}
+
+function namesOf(path: string): string[] {
+  return path.split('/').filter((name) => name !== '');
+}
+
+/** Does one piece of work with what is open, and closes it. */
+export async function closing<T extends { close(): Promise<void> }, R>(
+  opened: T,
+  work: (it: T) => Promise<R>,
+): Promise<R> {
+  try {
+    return await work(opened);
+  } finally {
+    await opened.close();
+  }
+}
+
+function unsafe(path: string, what: string, directory: AnchoredDirectory): StillpointError {
+  const where = directory.isForeign ? `, in a directory that user ${directory.stats.uid} can write` : '';
+  return new StillpointError(
+    {
+      code: 'unsafe-path',
+      message: `${path} ${what}${where}`,
+      hint: 'name the real path in the agent file, or see who put it there; it was left as it is',
+    },
+    EXIT.aborted,
+  );
+}
+
+function absent(path: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(`ENOENT: no such directory: ${path}`), { code: 'ENOENT', path });
+}
+
+function nullIfAbsent(error: NodeJS.ErrnoException): null {
+  if (error.code === 'ENOENT') return null;
+  throw error;
+}
+
+function passIfAbsent(error: NodeJS.ErrnoException): void {
+  nullIfAbsent(error);
+}

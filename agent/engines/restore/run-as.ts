@@ -1,0 +1,90 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { StillpointError } from '../../../shared/domain/errors.ts';
+import type { Owner } from '../../anchored-directory.ts';
+import { userNamed } from './owner.ts';
+
+const run = promisify(execFile);
+
+/** What is spawned. */
+export interface Command {
+  readonly program: string;
+  readonly args: readonly string[];
+  readonly env: NodeJS.ProcessEnv;
+}
+
+interface User {
+  readonly name: string | null;
+  readonly uid: number;
+  readonly gid: number;
+  readonly home: string;
+}
+
+/** As whom the operator's own commands run: `run.user`, else (null) as the agent does. */
+export async function commandUser(settings: {
+  readonly run?: { readonly user?: string | undefined } | undefined;
+}): Promise<Owner | null> {
+  const user = settings.run?.user;
+  return user === undefined ? null : userNamed(user, 'run.user');
+}
+
+/**
+ * A command as another user has that user's groups: a server may read its key only as a member of one. A process of
+ * ours that only changes its numbers would have none, and Node offers no more, so a program of util-linux does it.
+ */
+export async function commandAs(owner: Owner | null, command: readonly string[]): Promise<Command> {
+  const [program = '', ...args] = command;
+  if (owner === null || owner.uid === process.getuid?.()) return { program, args, env: process.env };
+  const user = await userOf(owner);
+  const [switching = '', ...options] = await switchTo(user);
+  return { program: switching, args: [...options, program, ...args], env: environmentOf(user) };
+}
+
+/** By its number, as the host knows it; one that no list of users has is no member of any group. */
+async function userOf(owner: Owner): Promise<User> {
+  const entry = await run('getent', ['passwd', String(owner.uid)]).catch(() => null);
+  const [name = '', , , gid = '', , home = '/'] = (entry?.stdout ?? '').trim().split(':');
+  return name === '' ? { ...owner, name: null, home: '/' } : { name, uid: owner.uid, gid: Number(gid), home };
+}
+
+const known = new Map<number, readonly string[]>();
+
+/** The program and options that a command is put behind; tried once with a command that does nothing. */
+async function switchTo(user: User): Promise<readonly string[]> {
+  const found = known.get(user.uid);
+  if (found !== undefined) return found;
+  const failures: string[] = [];
+  for (const way of waysTo(user)) {
+    const [program = '', ...options] = way;
+    try {
+      await run(program, [...options, 'true'], { cwd: '/' });
+      known.set(user.uid, way);
+      return way;
+    } catch (error) {
+      const { stderr, message } = error as Error & { stderr?: string };
+      failures.push(`${program}: ${(stderr || message).trim().split('\n')[0] ?? ''}`);
+    }
+  }
+  throw new StillpointError({
+    code: 'cannot-switch-user',
+    message: `commands cannot be run as ${user.name ?? `user ${user.uid}`} here (${failures.join('; ')})`,
+    hint: 'let the agent run as root, with setpriv or runuser (package util-linux) on its PATH',
+  });
+}
+
+function waysTo({ name, uid, gid }: User): string[][] {
+  const numbers = ['--reuid', String(uid), '--regid', String(gid)];
+  if (name === null) return [['setpriv', ...numbers, '--clear-groups', '--']];
+  return [
+    ['setpriv', ...numbers, '--init-groups', '--'],
+    ['runuser', '-u', name, '--'],
+  ];
+}
+
+/** The agent's own environment may hold secrets, and a process can read that of another of its user. */
+function environmentOf({ name, home }: User): NodeJS.ProcessEnv {
+  const passed = Object.entries(process.env).filter(([key]) =>
+    /^(PATH|LANG|LANGUAGE|LC_\w+|TZ|LD_LIBRARY_PATH)$/.test(key),
+  );
+  return { ...Object.fromEntries(passed), HOME: home, ...(name !== null && { USER: name, LOGNAME: name }) };
+}
