@@ -52,6 +52,8 @@ export class RestoreKeeper {
 
   /** Ends what is left of this restore for the member now, or rejects with what is in the way. */
   async endNow(member: string, restoreId: string): Promise<void> {
+    // One that began before it was asked for may have met what is put right since.
+    await this.#underWay.get(member)?.catch(() => undefined);
     const record = this.#left.get(member);
     if (record?.restoreId === restoreId) await this.#end(record);
   }

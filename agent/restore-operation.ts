@@ -8,7 +8,7 @@ import { decideAnnounced } from '../shared/repository/restore-decision.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
-import type { ArtifactSource, Restoration } from './engines/engine.ts';
+import type { ArtifactSource, OpenedMember, Restoration } from './engines/engine.ts';
 import type { RestoreKeeper } from './restore-keeper.ts';
 import type { RestoreRecord, StateDirectory } from './state-directory.ts';
 
@@ -24,6 +24,8 @@ export interface RestoreOperationContext {
 interface Session {
   record: RestoreRecord;
   readonly restoration: Restoration;
+  /** It was decided, and could not be opened: that is tried again without its coordinator, and holds up nobody. */
+  notOpened: boolean;
 }
 
 /**
@@ -70,7 +72,11 @@ export class RestoreOperation {
     this.#cancelled.abort();
     await Promise.all(this.#underWay);
     const { repository, state, restoreKeeper, log } = this.#context;
-    for (const [name, { record, restoration }] of this.#sessions) {
+    for (const [name, { record, restoration, notOpened }] of this.#sessions) {
+      if (notOpened) {
+        await restoreKeeper.keep(name);
+        continue;
+      }
       try {
         const outcome = await decideAnnounced(await repository(), record, 'rolledBack');
         if (outcome === 'restored') {
@@ -130,7 +136,7 @@ export class RestoreOperation {
         this.#session(memberName);
         return done;
       case 'open':
-        return { type: 'opened', ...(await this.#session(memberName).restoration.open()) };
+        return { type: 'opened', ...(await this.#open(memberName)) };
       case 'finish':
         await this.#session(memberName).restoration.finish();
         return this.#forget(memberName);
@@ -177,7 +183,7 @@ export class RestoreOperation {
     const record = { member: member.name, grid, restoreId, repositoryId, switched: false };
     // On disk before the first file: a killed agent finds it at its next start and rolls back.
     await this.#context.state.saveRestore(record);
-    this.#sessions.set(member.name, { record, restoration });
+    this.#sessions.set(member.name, { record, restoration, notOpened: false });
     const { followsAs } = await restoration.stage();
     await reach('staged', member.name);
     return { type: 'staged', bytes: bytes(), followsAs };
@@ -188,6 +194,16 @@ export class RestoreOperation {
     session.record = { ...session.record, switched: true };
     await this.#context.state.saveRestore(session.record);
     await session.restoration.switchIn();
+  }
+
+  async #open(member: string): Promise<OpenedMember> {
+    const session = this.#session(member);
+    try {
+      return await session.restoration.open();
+    } catch (error) {
+      session.notOpened = true;
+      throw error;
+    }
   }
 
   #session(member: string): Session {
