@@ -14,9 +14,9 @@ import type { Viewer, Viewing } from '../domain/viewing.ts';
  * have come up. So they are counted: an observer that takes part, and streams at the time, accounts for one
  * viewer of its name, at one member. Whoever is left over is held by nobody.
  *
- * A blind viewer needs no fence, but it may pass the journal on. An observer behind it is seen by no member,
- * and would account for a stranger of the same name elsewhere. Therefore, where there is a blind one, every
- * observer that streams must be found at a member.
+ * Who is called blind is the operator's word: it shows nothing, and nobody streams from it who does. No member
+ * could see such a one. Where the word is wrong for an observer (it is found at no member, and a blind one is
+ * there to stream from), that is told. It is no proof: a stranger of the observer's name would stand in its place.
  */
 export interface ViewedMember {
   readonly name: string;

@@ -118,9 +118,7 @@ export class SimulatedEngine {
   /** Who has its log: at this moment, or at any from then on. */
   #viewing(since = this.#world.now, stream = this.#stream): Viewing {
     const { outsiders, engines } = this.#world;
-    const observers = engines.filter(
-      (engine) => engine.#observed === this && engine.#streamedSince(since) && !outsiders.isRelayed,
-    );
+    const observers = engines.filter((engine) => engine.#observed === this && engine.#streamedSince(since));
     const isStreaming = this.#observed !== null && this.#stream !== null && this.#stream === stream;
     return {
       streamsAs: isStreaming ? this.streamKey : null,

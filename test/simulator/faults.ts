@@ -6,7 +6,6 @@ const OUTSIDERS = {
   strangerComes: 'stranger',
   namesakeComes: 'namesake',
   blindComes: 'blind',
-  relayComes: 'relay',
   consumerComes: 'consumer',
   subscriptionComes: 'subscription',
 } as const satisfies Record<string, OutsiderKind>;
@@ -89,7 +88,6 @@ export function strike(world: World, fault: Fault): void {
     case 'strangerComes':
     case 'namesakeComes':
     case 'blindComes':
-    case 'relayComes':
     case 'consumerComes':
     case 'subscriptionComes':
       world.outsiders.come(OUTSIDERS[kind], member, forTime);

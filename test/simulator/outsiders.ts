@@ -6,10 +6,10 @@ import type { World } from './world.ts';
 /**
  * Who gets a member's log and is no member.
  * `stranger` and `namesake`: standbys that clients read from; the second bears the name of an observer.
- * `blind`: a standby without reads. `relay`: a blind one, with an observer behind it.
+ * `blind`: a standby without reads, and with nobody behind it.
  * `consumer`: it reads decoded changes, and brings nothing back. `subscription`: a member's own; it does.
  */
-export type OutsiderKind = 'stranger' | 'namesake' | 'blind' | 'relay' | 'consumer' | 'subscription';
+export type OutsiderKind = 'stranger' | 'namesake' | 'blind' | 'consumer' | 'subscription';
 
 interface Outsider {
   readonly kind: OutsiderKind;
@@ -35,11 +35,11 @@ export class Outsiders {
 
   come(kind: OutsiderKind, member: number, forTime: number): void {
     const { engines, now, timeline } = this.#world;
-    const source = kind === 'relay' ? engines[0] : engines[member];
+    const source = engines[member];
     const observer = engines.find(({ kind: one }) => one === 'observer');
     const target = engines.find((engine) => engine !== source && engine.kind === 'fenced');
     if (source === undefined || source.model === 'instant') return;
-    if ((kind === 'namesake' || kind === 'relay') && observer === undefined) return;
+    if (kind === 'namesake' && observer === undefined) return;
     if (kind === 'subscription' && (target === undefined || source.kind !== 'fenced')) return;
     if (kind === 'consumer' && source.kind !== 'fenced') return;
     const number = this.#all.length;
@@ -51,7 +51,7 @@ export class Outsiders {
       viewer: {
         kind: isLogical ? 'logical' : 'standby',
         key: kind === 'namesake' ? (observer?.streamKey ?? '') : `outsider ${number}`,
-        isBlind: kind === 'blind' || kind === 'relay',
+        isBlind: kind === 'blind',
         words: `outsider ${number}`,
       },
       since: now,
@@ -74,11 +74,6 @@ export class Outsiders {
     return this.#all
       .filter((one) => one.kind === 'subscription' && one.target === target && one.until > since)
       .map(({ viewer: { key } }) => ({ name: key, key, publications: ['all'] }));
-  }
-
-  /** An observer behind a relay is seen by no member. */
-  get isRelayed(): boolean {
-    return this.#present().some(({ kind }) => kind === 'relay');
   }
 
   /** What clients can read from each: the newest of its member's log. */

@@ -54,11 +54,6 @@ export const PLANTED_AMONG_VIEWERS: readonly Planted[] = [
     NOBODY_HOLDS,
     'if (observer === undefined) return',
   ]),
-  plant('nobody-hides-behind-a-blind-one', 'proven', [
-    VIEWERS,
-    'return astray === undefined ? null : observerAstray(astray.name);',
-    'return astray === undefined || astray.name !== "" ? null : observerAstray(astray.name);',
-  ]),
   plant('logical-consumers-are-not-looked-at', 'proven', [
     VIEWERS,
     'return findLogical(members, allowLogical) ?? findStandby(members);',

@@ -63,7 +63,6 @@ const COMINGS = [
   'strangerComes',
   'namesakeComes',
   'blindComes',
-  'relayComes',
   'consumerComes',
   'subscriptionComes',
   'streamBreaks',

@@ -24,7 +24,7 @@ export const postgresMemberSchema = z.strictObject({
   data: z.string().startsWith('/', 'must be an absolute path'),
   /** Directories with configuration outside the data directory; they travel with the checkpoint. */
   also: z.array(z.string().startsWith('/', 'must be an absolute path')).default([]),
-  /** The application names of standbys that stream from this server and serve no reads: nobody sees anything there. */
+  /** Application names of standbys that stream from this server, serve no reads, and pass its journal on to nobody who does. */
   withoutReads: z.array(z.string().min(1)).default([]),
   /** How the agent connects; never with a password in it: `passwordFile`, or PGPASSFILE's format. */
   connection: z
