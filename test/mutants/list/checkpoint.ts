@@ -7,7 +7,7 @@ const MAIN_JOB = {
 const PREFLIGHT = { file: 'coordinator/preflight.test.ts' } as const;
 const SALVAGE = { file: 'e2e/reference/salvage.test.ts', only: 'is brought into a new' } as const;
 const SAID = { file: 'engines/native/said.test.ts' } as const;
-const LOCAL_ROOT = 'this.root = join(roomOf(data), mustBeId(checkpoint));';
+const LOCAL_ID = 'this.#id = mustBeId(checkpoint);';
 
 /** What a checkpoint promises, and where it lies. */
 export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
@@ -43,8 +43,10 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         'agent/engines/native/local-copy',
-        'own: sourceOf(own, (path) => join(root, path)),',
-        "own: sourceOf(own, (path) => join(root, '../..', path.replace(/^data/, 'live'))),",
+        'yield* local.content(place, await local.lengthOf(place));',
+        `const live = join(local.path, '../..', place.replace(/^data/, 'live'));
+        if (place.startsWith('data/')) yield await (await import('node:fs/promises')).readFile(live);
+        else yield* local.content(place, await local.lengthOf(place));`,
       ),
     ],
     ...SALVAGE,
@@ -125,7 +127,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         'agent/engines/native/node-capture',
-        'await this.#context.artifacts.file(entry, contentOf(path, await lengthOf(path)));',
+        'await this.#context.artifacts.file(entry, local.content(entry.path, await local.lengthOf(entry.path)));',
         'void entry;',
       ),
     ],
@@ -150,8 +152,8 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         'agent/engines/native/local-checkpoint',
-        LOCAL_ROOT,
-        "this.root = join(roomOf(data), mustBeId(checkpoint).split('_').slice(0, 3).join('_'));",
+        LOCAL_ID,
+        "this.#id = mustBeId(checkpoint).split('_').slice(0, 3).join('_');",
       ),
     ],
     ...MAIN_JOB,
@@ -163,8 +165,8 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         'agent/engines/native/local-checkpoint',
-        LOCAL_ROOT,
-        "this.root = join(roomOf(data), mustBeId(checkpoint) + (data.endsWith('b2') ? 'x' : ''));",
+        LOCAL_ID,
+        "this.#id = mustBeId(checkpoint) + (data.endsWith('b2') ? 'x' : '');",
       ),
     ],
     ...MAIN_JOB,
