@@ -122,7 +122,7 @@ export class SimulatedEngine {
     const isStreaming = this.#observed !== null && this.#stream !== null && this.#stream === stream;
     return {
       streamsAs: isStreaming ? this.streamKey : null,
-      subscriptions: outsiders.subscriptionsOf(this, since),
+      subscriptions: outsiders.subscriptionsOf(this),
       viewers: [
         ...observers.map(({ streamKey }) => ({
           kind: 'standby' as const,
@@ -293,7 +293,10 @@ export class SimulatedEngine {
       collected: false,
       isSeenByStrangers: this.#world.outsiders
         .at(this, this.#world.now)
-        .some(({ kind }) => kind === 'stranger' || kind === 'subscription'),
+        .some(
+          ({ kind, viewer }) =>
+            kind === 'stranger' || (viewer.kind === 'logical' && !this.#world.scenario.allowsLogical),
+        ),
       stream: this.#stream ?? 0,
     };
     this.#armed = attempted;

@@ -66,13 +66,10 @@ export class Outsiders {
     return this.#all.filter((one) => one.source === source && one.until > from);
   }
 
-  /** What this member subscribes to, or did at some moment since. */
-  subscriptionsOf(
-    target: SimulatedEngine,
-    since: number,
-  ): { name: string; key: string; publications: string[] }[] {
+  /** What this member subscribes to. One that has gone is disabled, and still there. */
+  subscriptionsOf(target: SimulatedEngine): { name: string; key: string; publications: string[] }[] {
     return this.#all
-      .filter((one) => one.kind === 'subscription' && one.target === target && one.until > since)
+      .filter((one) => one.kind === 'subscription' && one.target === target)
       .map(({ viewer: { key } }) => ({ name: key, key, publications: ['all'] }));
   }
 

@@ -180,7 +180,7 @@ export function scenarioOf(seed: number): Scenario {
 function comingOf(seed: number, members: number): { allowsLogical: boolean; faults: Fault[] } {
   const random = new Random(seed + 0xc0ffee);
   const allowsLogical = random.chance(0.5);
-  if (!random.chance(0.3)) return { allowsLogical, faults: [] };
+  if (!random.chance(0.2)) return { allowsLogical, faults: [] };
   const faults = Array.from({ length: random.pick([1, 1, 1, 2, 2, 3]) }, (): Fault => {
     const step = random.chance(0.2) ? 0 : random.below(stepsOf(members));
     const forTime = random.chance(0.3) ? LONGEST : Math.floor(random.scaled(500, 300_000));

@@ -42,10 +42,10 @@ const LOGICAL_SLOTS = `
          (SELECT nullif(application_name, '') FROM pg_stat_activity WHERE pid = active_pid) AS consumer
     FROM pg_replication_slots WHERE slot_type = 'logical'`;
 
-/** Of subscriptions that run: what is disabled gets nothing. */
+/** Disabled ones too: where its slot was read in a freeze, it may have been disabled only since. */
 const SUBSCRIPTIONS = `
   SELECT subname::text AS name, coalesce(subslotname::text, '') AS key, subpublications AS publications
-    FROM pg_subscription WHERE subenabled AND NOT pg_is_in_recovery()`;
+    FROM pg_subscription WHERE NOT pg_is_in_recovery()`;
 
 interface ReceiverRow {
   readonly pid: number;
