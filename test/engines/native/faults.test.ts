@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Capture } from '../../../agent/engines/engine.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
@@ -71,6 +71,7 @@ describe('the engine of a process that breaks the contract', function () {
       const lab = await modelLab();
       const disk = smallDisk(64 * 1024);
       try {
+        chmodSync(disk.path, 0o700);
         symlinkSync(disk.path, join(lab.settings.data, 'checkpoints'));
         writeFileSync(join(lab.settings.data, 'live/large'), Buffer.alloc(1_000_000, 1));
         const { capture } = await beginCapture(lab.engine, lab.folder);
