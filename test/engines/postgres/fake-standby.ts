@@ -1,3 +1,4 @@
+import { parseLsn } from '../../../agent/engines/postgres/lsn.ts';
 import { ReplicationConnection } from '../../../agent/engines/postgres/replication-connection.ts';
 import { parseStreamMessage, standbyStatus } from '../../../agent/engines/postgres/stream-messages.ts';
 import type { PostgresServer } from '../../lab/postgres.ts';
@@ -19,6 +20,8 @@ export class FakeStandby {
     const connection = await ReplicationConnection.open({ name, connection: server.url }, name);
     const standby = new FakeStandby(connection);
     const { position } = await connection.identify();
+    // A standby says where it is with its first word.
+    standby.#received = parseLsn(position);
     await connection.startStreaming(
       `START_REPLICATION PHYSICAL ${position}`,
       (bytes) => standby.#receive(bytes),

@@ -46,6 +46,19 @@ for (const version of versions) {
       return standby;
     }
 
+    /** A capture in its freeze looks again and again; one that began from now on has been answered. */
+    async function untilLookedAt(): Promise<void> {
+      const [now] = await lab.server.query<{ at: Date }>('SELECT clock_timestamp() AS at');
+      await until('a look', async () => {
+        const [look] = await lab.server.query<{ done: boolean }>(
+          `SELECT state = 'idle' AND query_start > $1 AS done
+             FROM pg_stat_activity WHERE application_name = 'stillpoint-control'`,
+          [now?.at],
+        );
+        return look?.done === true;
+      });
+    }
+
     async function senders(): Promise<string[]> {
       const rows = await lab.server.query<{ name: string }>(
         `SELECT application_name AS name FROM pg_stat_replication
@@ -89,15 +102,17 @@ for (const version of versions) {
         early.leave();
         await join('late');
         await capture.freeze(token());
-        (await join('brief')).leave();
+        const brief = await join('brief');
+        await untilLookedAt();
+        brief.leave();
         await until('it to be gone', async () => !(await senders()).includes('brief'));
         const proof = await capture.thaw(token(), () => undefined);
 
         expect(words(armed.viewing)).to.deep.equal(['standby early at 127.0.0.1']);
         expect(proof.type).to.equal('held');
-        const [late, brief, ...others] = words(proof.type === 'held' ? proof.viewing : undefined);
+        const [late, shortly, ...others] = words(proof.type === 'held' ? proof.viewing : undefined);
         expect(late).to.equal('standby late at 127.0.0.1');
-        expect(brief).to.match(/^a standby that came and went/);
+        expect(shortly).to.match(/^a standby that came and went/);
         expect(others).to.deep.equal([]);
       } finally {
         await capture.abort();
