@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
+import { lstat, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseCheckpointId } from '../domain/checkpoint-id.ts';
 import { createExclusively, ensureDirectory, removeDurably } from './durable-files.ts';
@@ -33,7 +33,7 @@ export async function readLeftovers(layout: Layout, grid: string): Promise<Lefto
     for (const name of (await readdir(directory)).sort()) {
       const checkpoint = name.replace(/\.json$/, '');
       if (checkpoint === name || parseCheckpointId(checkpoint) === null) continue;
-      const { mtimeMs } = await stat(join(directory, name));
+      const { mtimeMs } = await lstat(join(directory, name));
       found.push({ checkpoint, sinceMs: mtimeMs, untilMs: mtimeMs + LEFTOVERS_MS });
     }
   } catch (error) {

@@ -106,14 +106,27 @@ export async function beginCollection(
   const path = layout.collection(grid, holder, randomUUID());
   const lease = await announce(layout, path, '');
   try {
+    // Markers of deletions that were killed keep readers off for nothing.
+    await othersOf(layout, grid, 'deletion', path);
     if ((await othersOf(layout, grid, 'operation', path)).length === 0)
-      return { ...lease, announcedMs: (await stat(path)).mtimeMs };
+      return { ...lease, announcedMs: await writtenAt(path) };
   } catch (error) {
     await lease.end();
     throw error;
   }
   await lease.end();
   return null;
+}
+
+/** Rejects `repository-busy` where the marker lost its name: somebody took its process for dead. */
+async function writtenAt(path: string): Promise<number> {
+  try {
+    return (await stat(path)).mtimeMs;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+      throw busy('another process, which took this one for dead');
+    throw storageError(error, path);
+  }
 }
 
 /** Rejects `repository-busy` where an operation reads this checkpoint. While it is held, no other begins to. */

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { EXIT, StillpointError } from '../domain/errors.ts';
+import { sha256 } from './digest.ts';
 import { createExclusively, ensureDirectory } from './durable-files.ts';
 import type { Layout } from './layout.ts';
 import type { Repository, RestoreOutcome } from './repository.ts';
@@ -9,7 +10,10 @@ import { readStoredFile } from './stored-file.ts';
 const MOST_BYTES = 4096;
 const decisionSchema = z.object({ outcome: z.enum(['restored', 'rolledBack']) });
 
-const announcementSchema = z.object({ checkpoint: z.string() });
+/** The digest is of the checkpoint's id: with a flipped bit an id is an id too. */
+const announcementSchema = z
+  .object({ checkpoint: z.string(), digest: z.string() })
+  .refine(({ checkpoint, digest }) => digest === sha256(checkpoint));
 
 /** Where it stands, a decision may be made here: whoever finds none looks at another repository, or at none. */
 export async function announceRestore(
@@ -20,7 +24,7 @@ export async function announceRestore(
 ): Promise<void> {
   const path = layout.announcedRestore(grid, restoreId);
   await ensureDirectory(layout, dirname(path));
-  if (await createExclusively(path, `${JSON.stringify({ checkpoint })}\n`, true)) return;
+  if (await createExclusively(path, `${JSON.stringify({ checkpoint, digest: sha256(checkpoint) })}\n`, true)) return;
   throw new Error(`a restore ${restoreId} was announced before`);
 }
 
@@ -34,7 +38,10 @@ export async function readRestore(
   const stored = await readStoredFile(path, MOST_BYTES);
   if (stored.type === 'missing') return null;
   try {
-    if (stored.type === 'read') return announcementSchema.parse(JSON.parse(stored.bytes.toString()));
+    if (stored.type === 'read') {
+      const { checkpoint } = announcementSchema.parse(JSON.parse(stored.bytes.toString()));
+      return { checkpoint };
+    }
   } catch {
     // Told below.
   }

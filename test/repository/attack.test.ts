@@ -30,6 +30,7 @@ const DIRECTORIES = [
   'members',
   'chunks',
   'operations',
+  'leftovers',
   'restores',
   'epochs',
 ];
@@ -37,6 +38,7 @@ const DIRECTORIES = [
 const CHECKPOINT = checkpointId(1);
 const OLDER = checkpointId(2);
 const GONE = checkpointId(3);
+const ABORTED = checkpointId(8);
 const packed = rows(20_000, 'packed');
 const raw = noise(20_000, 'raw');
 const FILES = { 'base/packed': packed, 'base/raw': raw, 'base/sound': rows(500, 'sound') };
@@ -168,6 +170,43 @@ const CLASSES: Readonly<Record<string, StoredClass>> = {
       expect(failure.message).to.include(lab.file('restores', 'decided.json'));
     },
   },
+  announcedRestore: {
+    file: (layout) => layout.announcedRestore(GRID, 'decided'),
+    async mustBeSeen(lab, attack) {
+      const known = lab.repository.readRestore(GRID, 'decided');
+      if (attack === 'the file removed') {
+        expect(await known).to.equal(null);
+        return;
+      }
+      // The last byte ends the line, and says nothing.
+      if (attack === 'its last byte cut off') {
+        expect(await known).to.deep.equal({ checkpoint: CHECKPOINT });
+        return;
+      }
+      const failure = await failureOf(known);
+      expect(failure).to.include({ code: 'decision-damaged' });
+      expect(failure.message).to.include(lab.file('restores', 'decided.announced.json'));
+    },
+  },
+  leftover: {
+    file: (layout) => layout.leftover(GRID, ABORTED),
+    async mustBeSeen(lab, attack) {
+      // It says all by its name and its time.
+      const kept = (await lab.repository.leftovers(GRID)).map(({ checkpoint }) => checkpoint);
+      expect(kept).to.deep.equal(attack === 'the file removed' ? [] : [ABORTED]);
+    },
+  },
+  deletion: {
+    file: (layout) => layout.deletion(GRID, CHECKPOINT, '01234567-0123-0123-0123-0123456789ab'),
+    async mustBeSeen(lab, attack) {
+      const reading = { grid: GRID, id: 'late', holder: 'a test', reads: CHECKPOINT };
+      if (attack === 'the file removed') {
+        await (await lab.repository.beginOperation(reading)).end();
+        return;
+      }
+      expect(await failureOf(lab.repository.beginOperation(reading))).to.include({ code: 'repository-busy' });
+    },
+  },
   epoch: {
     file: (layout) => layout.epoch(GRID, 7),
     async mustBeSeen(lab, attack) {
@@ -191,7 +230,9 @@ describe('a repository under attack', () => {
     await storeCheckpoint(lab.repository, GONE, { a: { 'base/sound': FILES['base/sound'] } });
     copyOver(layout.gridManifest(GRID, GONE), layout.deletedManifest(GRID, GONE));
     rmSync(layout.gridManifest(GRID, GONE));
+    await lab.repository.announceRestore(GRID, 'decided', CHECKPOINT);
     await lab.repository.decideRestore(GRID, 'decided', 'restored');
+    await lab.repository.expectLeftovers(GRID, ABORTED);
     await lab.repository.raiseEpoch(GRID, 7);
     mkdirSync(layout.operations(GRID), { recursive: true });
   });
@@ -209,7 +250,7 @@ describe('a repository under attack', () => {
     it(`notices whatever is done to a file of the class '${name}'`, async () => {
       const path = file(layout);
       if (name === 'operation') writeFileSync(path, '{"holder":"a test"}');
-      if (name === 'collection') writeFileSync(path, '');
+      if (name === 'collection' || name === 'deletion') writeFileSync(path, '');
       const putBack = keepTree(lab.path);
       const before = process.resourceUsage().maxRSS * 1024;
       let struck = 0;
@@ -227,7 +268,7 @@ describe('a repository under attack', () => {
         putBack();
         expect(await verified(lab.repository, CHECKPOINT), `after ${attack}`).to.deep.equal([]);
       }
-      if (name === 'operation' || name === 'collection') rmSync(path);
+      if (['operation', 'collection', 'deletion'].includes(name)) rmSync(path);
       expect(struck).to.be.greaterThan(5);
       expect(process.resourceUsage().maxRSS * 1024 - before).to.be.lessThan(MOST_GROWTH_BYTES);
     });
