@@ -69,6 +69,24 @@ const done: Record<string, { command: MemberCommand; in: Record<string, readonly
       letGo: ['record', 'engine arm'],
     },
   },
+  'pause under a newer token': {
+    command: { type: 'pause', token: second },
+    in: { prepared: ['engine pause'], thawed: ['engine pause'], letGo: ['engine pause'] },
+  },
+  disarm: {
+    command: { type: 'disarm', token: first },
+    in: {
+      prepared: ['answer disarmed'],
+      arming: [],
+      armed: ['engine disarm'],
+      lettingGo: [],
+      letGo: ['answer disarmed'],
+    },
+  },
+  'disarm under a newer token': {
+    command: { type: 'disarm', token: second },
+    in: { prepared: ['answer disarmed'], thawed: ['answer disarmed'], letGo: ['answer disarmed'] },
+  },
   freeze: {
     command: freeze(),
     in: {

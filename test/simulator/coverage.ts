@@ -50,9 +50,12 @@ const MEMBER: Changes<MemberPhase['name']> = {
 const RARE: readonly string[] = [
   'coordinator: pausing → over',
   'coordinator: waiting → over',
+  'member: prepared → disarmed',
   'member: paused → disarmed',
   'member: lettingGo → disarming',
   'member: letGo → pausing',
+  'member: letGo → arming',
+  'member: letGo → disarmed',
 ];
 
 const WIDTH = 32;
