@@ -26,10 +26,9 @@ export function becomeDisarming(
   const failedArms = state.failedArms + 1;
   const { maxArms, deadlines } = state.config;
   const told: Failure = { phase: 'prepare', ...(done !== null && { member: done }), ...failure };
-  if (failedArms >= maxArms) {
-    const message = `${told.message}; it was the last of ${maxArms} tries to arm`;
-    return becomeAborting(state, { ...told, message }, 'aborted', attempt.token, now);
-  }
+  const first = state.firstArmFailure ?? told;
+  if (failedArms >= maxArms)
+    return becomeAborting(state, allFailed(first, told, maxArms), 'aborted', attempt.token, now);
   const phase: Disarming = {
     name: 'disarming',
     attempt,
@@ -38,9 +37,15 @@ export function becomeDisarming(
     deadline: now + deadlines.disarmMs,
   };
   const others = names(state).filter((name) => name !== done);
-  const next = { ...state, failedArms, phase };
+  const next = { ...state, failedArms, firstArmFailure: first, phase };
   const sends = toEach(others, { type: 'disarm', token: attempt.token });
   return others.length === 0 ? becomeWaiting(next, phase, now) : { state: next, effects: sends };
+}
+
+/** What went wrong first is told: what others met afterwards may only follow from it. */
+function allFailed(first: Failure, last: Failure, tries: number): Failure {
+  const others = last.message === first.message ? '' : `, the last with: ${last.message}`;
+  return { ...first, message: `${first.message}; ${tries} tries to arm failed${others}` };
 }
 
 export function disarmAnswered(

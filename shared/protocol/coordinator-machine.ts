@@ -69,6 +69,7 @@ export function initialCoordinator(config: CoordinatorConfig): CoordinatorState 
     lost: new Set(),
     away: new Map(),
     failedArms: 0,
+    firstArmFailure: null,
     armSent: false,
   };
 }

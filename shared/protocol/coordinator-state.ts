@@ -178,6 +178,8 @@ export interface CoordinatorState {
   readonly away: ReadonlyMap<string, Away>;
   /** So many arms have failed or were late. */
   readonly failedArms: number;
+  /** Of the first of them. */
+  readonly firstArmFailure: Failure | null;
   /** Whether any arm was sent in this operation: before that nobody can be frozen. */
   readonly armSent: boolean;
 }

@@ -67,7 +67,7 @@ describe('a checkpoint in whose freeze a hot standby is promoted', () => {
 
   async function expectNothingListed(): Promise<void> {
     const { json } = await grid.run(['checkpoint', 'list', '--output', 'json']);
-    expect(json).to.deep.equal({ checkpoints: [] });
+    expect(json).to.deep.include({ checkpoints: [] });
   }
 
   /** A checkpoint of the grid as it is now, with the standby as the primary, and what it holds. */

@@ -69,7 +69,7 @@ describe('an arm that fails', () => {
     const { outcome } = run;
     expect(outcome?.kind === 'aborted' && outcome.failure).to.deep.include({
       code: 'x',
-      message: 'it broke; it was the last of 3 tries to arm',
+      message: 'it broke; 3 tries to arm failed',
       member: 'b',
       phase: 'prepare',
     });
