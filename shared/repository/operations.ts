@@ -109,7 +109,7 @@ export async function beginCollection(
     // Markers of deletions that were killed keep readers off for nothing.
     await othersOf(layout, grid, 'deletion', path);
     if ((await othersOf(layout, grid, 'operation', path)).length === 0)
-      return { ...lease, announcedMs: await writtenAt(path) };
+      return { ...lease, announcedMs: await announcedAt(path) };
   } catch (error) {
     await lease.end();
     throw error;
@@ -119,7 +119,7 @@ export async function beginCollection(
 }
 
 /** Rejects `repository-busy` where the marker lost its name: somebody took its process for dead. */
-async function writtenAt(path: string): Promise<number> {
+async function announcedAt(path: string): Promise<number> {
   try {
     return (await stat(path)).mtimeMs;
   } catch (error) {

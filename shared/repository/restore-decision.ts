@@ -24,7 +24,8 @@ export async function announceRestore(
 ): Promise<void> {
   const path = layout.announcedRestore(grid, restoreId);
   await ensureDirectory(layout, dirname(path));
-  if (await createExclusively(path, `${JSON.stringify({ checkpoint, digest: sha256(checkpoint) })}\n`, true)) return;
+  if (await createExclusively(path, `${JSON.stringify({ checkpoint, digest: sha256(checkpoint) })}\n`, true))
+    return;
   throw new Error(`a restore ${restoreId} was announced before`);
 }
 
