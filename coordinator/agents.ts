@@ -11,6 +11,7 @@ import {
   type SalvagedMember,
 } from '../shared/domain/wire.ts';
 import { connectAgent, type ClientStream } from '../shared/rpc/agent-client.ts';
+import { isCancellation } from './cancellation.ts';
 import { silent, streamEnded, unanswered, unexpected } from './agent-failures.ts';
 import type { GridFile } from './grid-file.ts';
 
@@ -370,7 +371,7 @@ export function hostOf(address: string): string {
 export function refused(error: unknown): StillpointError {
   if (!(error instanceof StillpointError)) throw error;
   // Who interrupts it is told so, whatever it was at.
-  if (error.exitCode === EXIT.aborted) return error;
+  if (isCancellation(error)) return error;
   return new StillpointError({ phase: 'preflight', ...error.failure }, EXIT.refused, { cause: error });
 }
 

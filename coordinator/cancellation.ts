@@ -44,6 +44,11 @@ export async function heeding<T>(signal: AbortSignal, work: Promise<T>): Promise
   }
 }
 
+/** Whether it is a person, or their time limit, that ended the work, and nothing that went wrong. */
+export function isCancellation({ failure }: StillpointError): boolean {
+  return failure.code === 'interrupted' || failure.code === 'timed-out';
+}
+
 function interrupted(signal: NodeJS.Signals): StillpointError {
   return new StillpointError(
     {

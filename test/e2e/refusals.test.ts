@@ -108,7 +108,7 @@ describe('a checkpoint that cannot be taken', () => {
         if (mounted) expect(spawnSync('mount', ['-o', 'remount,ro', repository]).status).to.equal(0);
         else chmodSync(repository, 0o555);
         const readOnly = await grid.run(CREATE);
-        expect(readOnly.code).to.equal(3);
+        expect(readOnly.code, readOnly.stdout).to.equal(3);
         expect(errorOf(readOnly).code).to.equal('repository-read-only');
         if (mounted) spawnSync('mount', ['-o', 'remount,rw', repository]);
         else chmodSync(repository, 0o755);

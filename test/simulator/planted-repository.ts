@@ -141,8 +141,8 @@ export const PLANTED_IN_THE_REPOSITORY: readonly Planted[] = [
   ]),
   plant('manifests-go-before-the-commit-object', 'restores', [
     GARBAGE,
-    'await retire(layout, grid, checkpoint);\n  await removeManifests(layout, grid, checkpoint);\n  const',
-    'await removeManifests(layout, grid, checkpoint);\n  await retire(layout, grid, checkpoint);\n  const',
+    'await retireUnread(layout, grid, checkpoint);\n  await removeManifests(layout, grid, checkpoint);\n  const',
+    'await removeManifests(layout, grid, checkpoint);\n  await retireUnread(layout, grid, checkpoint);\n  const',
   ]),
   plant('a-retirement-is-not-synced', 'restores', [DELETION, '  await syncIfThere(directory);', '']),
   plant('temporary-files-are-not-swept', 'space-comes-back', [
