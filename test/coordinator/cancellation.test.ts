@@ -1,19 +1,20 @@
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AgentConnection } from '../../coordinator/agents.ts';
 import { createCheckpoint } from '../../coordinator/checkpoint.ts';
 import { failOver } from '../../coordinator/failover.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import { createLog } from '../../shared/runtime/log.ts';
+import { initRepository } from '../../shared/repository/open.ts';
 import { startProgram, until } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { describedHost, describedMember } from './descriptions.ts';
 import { patient, quiet, scriptedAgents, type ScriptedAgents } from './scripted-agents.ts';
 
 // Goal: no command waits for ever, and none is deaf to Ctrl-C while it waits. Method: agents over the real wire that
-// do not answer one kind of request, and a repository whose file server is gone (reading a pipe without a writer).
+// do not answer one kind of request, and a file whose file server is gone (reading a pipe without a writer).
 
 async function errorOf(work: Promise<unknown>): Promise<StillpointError> {
   try {
@@ -103,9 +104,12 @@ describe('a command that waits', () => {
 
   it('for a file server that is gone ends with Ctrl-C, also when threads hang in it', async () => {
     const repository = join(folder.path, 'repository');
-    mkdirSync(repository);
-    spawnSync('mkfifo', [join(repository, 'repository.json')]);
-    const { tls, grid, agents: addresses } = agents.gridFile;
+    await initRepository(repository);
+    // Whoever reads a pipe that nobody writes hangs as in a file server that is gone.
+    const ca = join(folder.path, 'ca.pem');
+    spawnSync('mkfifo', [ca]);
+    const { grid, agents: addresses } = agents.gridFile;
+    const tls = { ...agents.gridFile.tls, ca };
     const file = join(folder.path, 'grid.yaml');
     writeFileSync(file, JSON.stringify({ grid, agents: addresses, repository, tls }), { mode: 0o600 });
     const command = startProgram('coordinator/main.ts', ['checkpoint', 'create', 'x', '--grid', file]);
