@@ -98,7 +98,7 @@ function sample(mutants: readonly Mutant[], seed: number): Mutant[] {
     .map((mutant) => ({ mutant, rank: random.next() }))
     .sort((one, other) => one.rank - other.rank)
     .map(({ mutant }) => mutant);
-  return [...shuffled.filter((mutant) => !isSlow(mutant)).slice(0, SAMPLE)];
+  return shuffled.filter((mutant) => !isSlow(mutant)).slice(0, SAMPLE);
 }
 
 /** Hexadecimal. Sources without a history rotate by the day. */
