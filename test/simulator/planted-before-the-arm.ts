@@ -93,13 +93,13 @@ export const PLANTED_BEFORE_THE_ARM: readonly Planted[] = [
   ]),
   plant('an-arm-that-failed-ends-it', 'tries-again', [
     ARM_AGAIN,
-    'if (failedArms >= maxArms) {',
-    'if (failedArms >= 1) {',
+    'if (failedArms >= maxArms)',
+    'if (failedArms >= 1)',
   ]),
   plant('an-arm-that-fails-is-tried-for-ever', 'in-time', [
     ARM_AGAIN,
-    'if (failedArms >= maxArms) {',
-    'if (failedArms >= 1000) {',
+    'if (failedArms >= maxArms)',
+    'if (failedArms >= 1000)',
   ]),
   plant('an-arm-that-failed-is-tried-again-at-once', 'pauses', [
     ARM_AGAIN,
@@ -113,8 +113,8 @@ export const PLANTED_BEFORE_THE_ARM: readonly Planted[] = [
   ]),
   plant('a-member-that-failed-to-arm-aborts', 'tries-again', [
     ENGINE,
-    "if (result.type === 'failed' && phase.name === 'arming')",
-    "if (result.type === 'failed' && phase.name === 'arming' && now < 0)",
+    "phase.name === 'arming' && result.failure.isFinal !== true)",
+    "phase.name === 'arming' && now < 0)",
   ]),
   plant('an-arm-that-is-late-stays', 'tries-again', [
     ENGINE,
