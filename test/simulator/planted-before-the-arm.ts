@@ -106,7 +106,7 @@ export const PLANTED_BEFORE_THE_ARM: readonly Planted[] = [
     'deadline: now + pauseMs',
     'deadline: now',
   ]),
-  plant('arms-that-failed-use-up-the-attempts', 'tries-again', [
+  plant('arms-that-failed-use-up-the-attempts', 'ending', [
     ATTEMPT,
     'attempt.token.attempt - state.failedArms < maxAttempts',
     'attempt.token.attempt < maxAttempts',
@@ -115,6 +115,11 @@ export const PLANTED_BEFORE_THE_ARM: readonly Planted[] = [
     ENGINE,
     "phase.name === 'arming' && result.failure.isFinal !== true)",
     "phase.name === 'arming' && now < 0)",
+  ]),
+  plant('an-arm-that-failed-for-good-is-tried-again', 'in-vain', [
+    ENGINE,
+    "phase.name === 'arming' && result.failure.isFinal !== true)",
+    "phase.name === 'arming')",
   ]),
   plant('an-arm-that-is-late-stays', 'tries-again', [
     ENGINE,
