@@ -237,7 +237,7 @@ export class CheckpointOperation {
           this.#guard?.unwatch(member);
           return;
         }
-        await state.saveFreeze({ member, undo });
+        await state.saveFreeze({ member, operation: id, undo });
         this.#watched.add(member);
         this.#guard ??= this.#startGuard();
         await this.#guard.watch(member, undo, silenceMs);
@@ -251,6 +251,7 @@ export class CheckpointOperation {
   #startGuard(): Guard {
     return new Guard({
       configuration: this.#context.configuration,
+      operation: this.#context.id,
       log: this.#context.log,
       undone: (member) => this.#runtimes.get(member)?.guardThawed(),
       // Without a guard nobody may stay frozen: end the operation as if the coordinator had gone.

@@ -29,7 +29,11 @@ const spendingSchema = z.array(
   z.object({ minute: z.number().int(), freezes: count, heldMs: z.number().nonnegative() }),
 );
 /** What an undo says is its engine's own, which looks at it before it acts. */
-const freezeSchema = z.object({ member: z.string().min(1), undo: z.record(z.string(), z.unknown()) });
+const freezeSchema = z.object({
+  member: z.string().min(1),
+  operation: z.string().optional(),
+  undo: z.record(z.string(), z.unknown()),
+});
 const restoreSchema = z.object({
   member: z.string().min(1),
   grid: z.string().min(1),
@@ -46,6 +50,8 @@ const lineageSchema = z.object({ lineage: z.uuid() });
 
 interface FreezeRecord {
   readonly member: string;
+  /** Whose freeze it is: a guard undoes nothing of another's. */
+  readonly operation?: string | undefined;
   readonly undo: Undo;
 }
 
@@ -102,6 +108,11 @@ export async function openFreezeRecords(path: string): Promise<FreezeRecords> {
     saveFreeze: (record) => writeJsonDurably(room, `${record.member}.json`, record),
     clearFreeze: (member) => removeDurably(room, `${member}.json`),
   };
+}
+
+/** For who is not the agent, and must not touch what it is writing. */
+export function readFreezeRecord(path: string, member: string): Promise<FreezeRecord | null> {
+  return readJson<FreezeRecord>(join(path, 'freezes', `${member}.json`), freezeSchema);
 }
 
 export async function openStateDirectory(path: string): Promise<StateDirectory> {

@@ -25,6 +25,7 @@ export class Guard {
   /** `undone` is called when the guard thawed a member by itself; `lost` when the guard died. */
   constructor(input: {
     configuration: string;
+    operation: string;
     log: Logger;
     undone: (member: string) => void;
     lost: () => void;
@@ -33,7 +34,7 @@ export class Guard {
       new URL(`./main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url),
     );
     // Detached: a signal to the agent's process group must not take the guard with it.
-    this.#child = spawn(process.execPath, [program, input.configuration], {
+    this.#child = spawn(process.execPath, [program, input.configuration, input.operation], {
       stdio: ['pipe', 'pipe', 'inherit'],
       detached: true,
     });

@@ -2,8 +2,11 @@ import { writeSync } from 'node:fs';
 import { createLog } from '../../shared/runtime/log.ts';
 import { readAgentFile } from '../agent-file.ts';
 import { createEngine } from '../engines/registry.ts';
+import { readFreezeRecord } from '../state-directory.ts';
 import { jsonLines, type FromGuard, type ToGuard } from './messages.ts';
 import { Watch } from './watch.ts';
+
+const READ_WITHIN_MS = 1000;
 
 /**
  * The guard: a process beside the agent, for as long as something on a member would have to be undone if the
@@ -11,7 +14,7 @@ import { Watch } from './watch.ts';
  * beforehand, and undoes when the pipe closes, or when the agent says nothing for too long (a stopped or
  * hanging agent). It outlives the agent's process group, and a SIGTERM makes it undo before it goes.
  */
-async function main(configuration: string): Promise<void> {
+async function main(configuration: string, operation: string): Promise<void> {
   const file = await readAgentFile(configuration);
   const log = createLog({
     name: 'stillpoint-guard',
@@ -53,7 +56,9 @@ async function main(configuration: string): Promise<void> {
       if (known === undefined) {
         const settings = file.members.find((member) => member.name === message.member);
         if (settings === undefined) throw new Error(`no member ${message.member} in ${configuration}`);
-        const watch = new Watch(message.member, await createEngine(settings).standGuard(), log);
+        const guardian = await createEngine(settings).standGuard();
+        const isLeft = (): Promise<boolean> => isStillLeft(file.state, message.member, operation);
+        const watch = new Watch({ member: message.member, guardian, log, isLeft });
         watches.set(message.member, watch);
         watch.expect(message.undo, message.silenceMs, performance.now());
       } else {
@@ -81,4 +86,14 @@ async function main(configuration: string): Promise<void> {
   process.exit(0);
 }
 
-await main(process.argv[2] ?? '');
+/** False where an agent that was started since has undone it. Who cannot know takes it for left. */
+async function isStillLeft(state: string, member: string, operation: string): Promise<boolean> {
+  const late = new Promise<true>((resolve) => setTimeout(resolve, READ_WITHIN_MS, true).unref());
+  const read = readFreezeRecord(state, member).then(
+    (record) => record !== null && (record.operation ?? operation) === operation,
+    () => true,
+  );
+  return Promise.race([read, late]);
+}
+
+await main(process.argv[2] ?? '', process.argv[3] ?? '');

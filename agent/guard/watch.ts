@@ -8,16 +8,19 @@ export class Watch {
   readonly member: string;
   readonly #guardian: Guardian;
   readonly #log: Logger;
+  readonly #isLeft: () => Promise<boolean>;
   #undo: Undo | null = null;
   #silenceMs = 0;
   #heardAt = 0;
   #undoing: Promise<void> | null = null;
   #closed = false;
 
-  constructor(member: string, guardian: Guardian, log: Logger) {
-    this.member = member;
-    this.#guardian = guardian;
-    this.#log = log;
+  /** `isLeft`: whether what is watched is still to be undone, or another has done it. */
+  constructor(input: { member: string; guardian: Guardian; log: Logger; isLeft: () => Promise<boolean> }) {
+    this.member = input.member;
+    this.#guardian = input.guardian;
+    this.#log = input.log;
+    this.#isLeft = input.isLeft;
   }
 
   expect(undo: Undo, silenceMs: number, now: number): void {
@@ -64,6 +67,8 @@ export class Watch {
             `cannot undo yet: ${failure.message}`,
           );
         await pause.wait();
+        // A new agent was faster, and may have frozen anew: this undo would end that.
+        if (!(await this.#isLeft()) && this.#undo === undo) this.#undo = null;
       }
     }
   }

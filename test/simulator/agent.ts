@@ -9,6 +9,7 @@ import type {
 } from '../../shared/protocol/member-machine.ts';
 import type { Connection } from './connection.ts';
 import { ENGINE_DEADLINE, type SimulatedEngine } from './engine.ts';
+import { Undoing } from './guard.ts';
 import { LEASE_MS } from './limits.ts';
 import { Alarm, Process } from './process.ts';
 import type { World } from './world.ts';
@@ -48,10 +49,13 @@ export class SimulatedAgent extends Process {
   /** True time and own time of the last word from whoever holds the host. */
   lastWordAt = 0;
   guardLives = true;
+  /** When it was killed or stopped last. */
+  unableSince = 0;
   #work: Work | null = null;
   /** How often it was asked to abort: what was being stored before is wanted no more. */
   #aborts = 0;
   #alarm: Alarm;
+  #made: Undoing | null = null;
 
   constructor(world: World, index: number, engine: SimulatedEngine) {
     super(world, `agent ${index}`);
@@ -60,9 +64,23 @@ export class SimulatedAgent extends Process {
     this.#alarm = this.#newAlarm();
   }
 
+  /** The real one, where the scenario wants it; null: what it does is done by a model. */
+  get #undoing(): Undoing | null {
+    const { storage, scenario } = this.world;
+    if (storage === null || !scenario.undoes) return null;
+    this.#made ??= new Undoing(this.world, this, storage.kernel);
+    return this.#made;
+  }
+
+  /** Something of an earlier freeze is still to be undone: nothing new may begin here. */
+  get isLeft(): boolean {
+    return this.engine.isLeft || (this.#undoing?.isLeft ?? false);
+  }
+
   // What coordinators say.
 
   claimReceived(connection: Connection, operation: string, answer: (answer: ClaimAnswer) => void): void {
+    if (this.#undoing?.isStarting ?? false) return answer({ type: 'busy' });
     const work = this.#work;
     const { claim, lease } = this.world.machines;
     if (work !== null) {
@@ -257,11 +275,14 @@ export class SimulatedAgent extends Process {
     this.world.checks.engineCalled(this, work.claim.operation, action);
     const { life } = this;
     if (action.type === 'abort') this.#aborts += 1;
+    if (action.type === 'arm' || action.type === 'pause')
+      this.#undoing?.save(work.claim.operation, formatToken(action.token));
     const answered = (result: EngineResult): void => {
       this.world.checks.engineAnswered(this, work.claim.operation, result);
       this.#dispatch(work, { type: 'engineAnswered', now: this.nowMs, call, result });
     };
     this.engine.perform(action, work.claim.operation, (result) => {
+      if (this.life === life) this.happen(() => this.#undoing?.engineAnswered(result));
       if (this.life !== life) return;
       this.happen(() => {
         if (result.type === 'collected' && this.world.storage !== null) this.#store(work, answered);
@@ -293,8 +314,10 @@ export class SimulatedAgent extends Process {
 
   override kill(): void {
     this.world.note(this.name, 26, 0, () => 'killed');
+    this.unableSince = this.world.now;
     super.kill();
     this.#work = null;
+    if (this.#undoing !== null) return this.#undoing.agentDied(!this.guardLives);
     if (this.guardLives) this.#guardActs(this.world.random.between(5000, GUARD_ACTS));
     this.#engineActs();
   }
@@ -306,12 +329,16 @@ export class SimulatedAgent extends Process {
     this.guardLives = true;
     this.#alarm = this.#newAlarm();
     this.world.note(this.name, 27, 0, () => 'started');
-    this.engine.open('agentStart');
+    if (this.#undoing === null) return this.engine.open('agentStart');
+    this.engine.agentDied();
+    this.#undoing.agentStarted();
   }
 
   override pause(): void {
     this.world.note(this.name, 28, 0, () => 'stopped');
+    this.unableSince = this.world.now;
     super.pause();
+    if (this.#undoing !== null) return;
     if (this.guardLives) this.#guardActs(GUARD_PATIENCE);
     this.#engineActs();
   }

@@ -6,7 +6,7 @@ import type { EngineCall, EngineResult, MemberPhase } from '../../shared/protoco
 import type { SimulatedAgent } from './agent.ts';
 import type { SimulatedCoordinator } from './coordinator.ts';
 import { checkCut } from './cut.ts';
-import type { Attempted } from './engine.ts';
+import type { Attempted, SimulatedEngine } from './engine.ts';
 import { LEASE_MS, MAX_ARMS, MAX_ATTEMPTS } from './limits.ts';
 import { MAX_DRIFT } from './process.ts';
 import { Broken } from './promises.ts';
@@ -222,6 +222,15 @@ export class Checks {
 
   // What happens to an engine.
 
+  /** What an earlier operation has left is undone before another begins. */
+  begins({ index, isFenced, current }: SimulatedEngine, operation: string): void {
+    if (this.#world.scenario.undoes && isFenced && current !== null && current.operation !== operation)
+      throw new Broken(
+        'thaws-by-itself',
+        `engine ${index} is still frozen for ${current.operation} when ${operation} begins`,
+      );
+  }
+
   closing(member: number, attempted: Attempted, token: Token): void {
     const watched = this.#of(member);
     const { recorded } = this.#world.agents[member] as SimulatedAgent;
@@ -273,7 +282,7 @@ export class Checks {
     const { engine, lastWordAt } = this.#world.agents[member] as SimulatedAgent;
     // A server that is down holds nobody up by its fence.
     const fencedAt = Math.max(attempted.fencedAt ?? now, engine.upSince);
-    const since = Math.max(fencedAt, lastWordAt);
+    const since = Math.max(fencedAt, lastWordAt, Math.min(now, engine.reachableFrom));
     const bound = this.#of(member).isExcused ? EXCUSED : LEASE_AT_MOST;
     if (now - since > bound)
       throw new Broken('thaws-by-itself', `engine ${member} was frozen for ${now - since} µs without a word`);

@@ -83,7 +83,7 @@ export class SimulatedCoordinator extends Process {
           this.#claim(this.#connections[other.index] as Connection, claimed);
       }
       if (missing > 0) return;
-      if (agents.some(({ engine }) => engine.isLeft)) this.#end({ kind: 'refused' });
+      if (agents.some(({ isLeft }) => isLeft)) this.#end({ kind: 'refused' });
       else this.#ask(highest);
     };
     this.#claim(this.#connections[0] as Connection, claimed);

@@ -2,6 +2,7 @@ import type { FreezeKind } from '../../shared/domain/grid.ts';
 import { formatToken, type Token } from '../../shared/domain/token.ts';
 import type { Viewing } from '../../shared/domain/viewing.ts';
 import type { EngineCall, EngineResult } from '../../shared/protocol/member-machine.ts';
+import type { ServerIdentity } from '../../agent/engines/postgres/server-identity.ts';
 import type { Fault, Model } from './scenario.ts';
 import type { World } from './world.ts';
 import { Written, type Effect } from './written.ts';
@@ -60,6 +61,11 @@ export class SimulatedEngine {
   /** So many freezes from now will leak. */
   leaks = 0;
   losesAcknowledgements = false;
+  isPoolFull = false;
+  /** Who was turned away until now tries again soon, not at once. */
+  reachableFrom = 0;
+  #stranger: ServerIdentity | null = null;
+  #identity: ServerIdentity | null = null;
   readonly #world: World;
   readonly #observed: SimulatedEngine | null;
   /** The operation whose base copy is here. */
@@ -86,6 +92,46 @@ export class SimulatedEngine {
     this.index = index;
     this.model = model;
     this.#observed = observed;
+  }
+
+  /** Of this process: what a freeze record says of it. */
+  get identity(): ServerIdentity {
+    const { index, kind } = this;
+    const startedAt = String(this.#incarnation);
+    if (this.#identity?.startedAt !== startedAt)
+      this.#identity = {
+        systemIdentifier: `system ${index}`,
+        startedAt,
+        timeline: kind === 'observer' ? null : 1,
+      };
+    return this.#identity;
+  }
+
+  /** The server that a new connection to its address finds. */
+  get answering(): ServerIdentity {
+    return this.#stranger ?? this.identity;
+  }
+
+  /** A server of another system answers at its address, or the new primary of its own. */
+  moveAddress(forTime: number, isSuccessor: boolean): void {
+    const { systemIdentifier } = this.identity;
+    this.#stranger = {
+      systemIdentifier: isSuccessor ? systemIdentifier : 'another system',
+      startedAt: 'elsewhere',
+      timeline: isSuccessor ? 2 : 1,
+    };
+    this.#unreachableFor(forTime, () => (this.#stranger = null));
+  }
+
+  /** Every connection is taken; those that are held stay. */
+  fillPool(forTime: number): void {
+    this.isPoolFull = true;
+    this.#unreachableFor(forTime, () => (this.isPoolFull = false));
+  }
+
+  #unreachableFor(forTime: number, then: () => void): void {
+    this.reachableFrom = Math.max(this.reachableFrom, this.#world.now + forTime);
+    this.#world.timeline.after(forTime, then);
   }
 
   get kind(): FreezeKind {
@@ -247,6 +293,7 @@ export class SimulatedEngine {
     };
     switch (action.type) {
       case 'prepare':
+        this.#world.checks.begins(this, operation);
         this.preparedFor = operation;
         return done({ type: 'prepared' });
       case 'pause':
@@ -379,6 +426,12 @@ export class SimulatedEngine {
   }
 
   // What happens to it.
+
+  /** Its agent's connections are gone with that; what it has changed here stays. */
+  agentDied(): void {
+    this.#giveUp('its agent died');
+    this.#aborts += 1;
+  }
 
   /** Whoever does it: what was on its way to close the fence is undone with it. */
   open(by: NonNullable<Attempted['openedBy']>): void {

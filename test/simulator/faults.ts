@@ -83,6 +83,12 @@ export function strike(world: World, fault: Fault): void {
       if (fault.call === 'thaw') checks.excuse(member);
       engine.faults.push(fault);
       return;
+    case 'fillPool':
+      return engine.fillPool(forTime);
+    case 'moveAddress':
+      return engine.moveAddress(forTime, false);
+    case 'failOver':
+      return engine.moveAddress(forTime, true);
     case 'streamBreaks':
       engine.breakStream(forTime);
       return;

@@ -49,7 +49,7 @@ export async function runSeeds({ from, count }: Extract<Job, { type: 'seeds' }>)
   return { type: 'seeds', from, runs: count, events, digest, coverage: coverage.counts, endings, failures };
 }
 
-/** The seeds in which a rule of the repository is kept or broken; in the others nothing of it runs. */
+/** The seeds in which the repository and all that undoes are the real ones; in the others nothing of them runs. */
 function withRepository(run: number): number {
   return run * STORAGE_SHARE;
 }
@@ -64,7 +64,9 @@ export async function findPlanted({ id, limit }: Extract<Job, { type: 'planted' 
   if (planted === undefined) throw new Error(`nothing planted is called ${id}`);
   const machines = await plantedMachines(planted);
   const others = new Set<string>();
-  const isOfRepository = planted.edits.every(({ file }) => file.startsWith('repository/'));
+  const isOfRepository = planted.edits.every(
+    ({ file }) => file.startsWith('repository/') || file.startsWith('../agent/'),
+  );
   for (let runs = 1; runs <= limit; runs += 1) {
     const seed = isOfRepository ? withRepository(runs) : withModel(runs);
     const { failure } = await simulate(scenarioOf(seed), { machines });

@@ -1,3 +1,6 @@
+import * as identity from '../../agent/engines/postgres/server-identity.ts';
+import * as guard from '../../agent/guard/watch.ts';
+import * as undoKeeper from '../../agent/undo-keeper.ts';
 import * as claim from '../../shared/protocol/claim.ts';
 import * as coordinator from '../../shared/protocol/coordinator-machine.ts';
 import * as lease from '../../shared/protocol/lease.ts';
@@ -14,6 +17,19 @@ export interface Machines {
   readonly claim: Pick<typeof claim, 'decideClaim'>;
   readonly lease: Pick<typeof lease, 'grantLease' | 'renewLease'>;
   readonly repository: Pick<typeof repository, 'initDirectoryRepository' | 'openDirectoryRepository'>;
+  /** What undoes when an agent cannot. */
+  readonly guard: Pick<typeof guard, 'Watch'>;
+  readonly undoKeeper: Pick<typeof undoKeeper, 'UndoKeeper'>;
+  readonly identity: Pick<typeof identity, 'standingOf'>;
 }
 
-export const MACHINES: Machines = { coordinator, member, claim, lease, repository };
+export const MACHINES: Machines = {
+  coordinator,
+  member,
+  claim,
+  lease,
+  repository,
+  guard,
+  undoKeeper,
+  identity,
+};

@@ -8,7 +8,7 @@ export interface Planted {
 }
 
 interface Edit {
-  /** Below shared/. */
+  /** From shared/ on. */
   readonly file: string;
   readonly from: string;
   readonly to: string;

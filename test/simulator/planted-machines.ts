@@ -1,11 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
+import type * as identity from '../../agent/engines/postgres/server-identity.ts';
+import type * as guard from '../../agent/guard/watch.ts';
+import type * as undoKeeper from '../../agent/undo-keeper.ts';
 import type * as claim from '../../shared/protocol/claim.ts';
 import type * as coordinator from '../../shared/protocol/coordinator-machine.ts';
 import type * as lease from '../../shared/protocol/lease.ts';
 import type * as member from '../../shared/protocol/member-machine.ts';
 import type * as repository from '../../shared/repository/directory-repository.ts';
-import type { Machines } from './machines.ts';
+import { MACHINES, type Machines } from './machines.ts';
 import type { Planted } from './plant.ts';
 
 const SHARED = new URL('../../shared/', import.meta.url).href;
@@ -25,7 +28,14 @@ export async function plantedMachines(planted: Planted): Promise<Machines> {
     if (count !== 1) throw new Error(`${planted.id}: "${from}" is ${count} times in shared/${file}`);
   }
   const load = (file: string): Promise<unknown> => import(`${SHARED}${file}${MARK}${planted.id}`);
+  const isOfUndo = planted.edits.some(({ file }) => file.startsWith('../agent/'));
   return {
+    ...MACHINES,
+    ...(isOfUndo && {
+      guard: (await load('../agent/guard/watch.ts')) as typeof guard,
+      undoKeeper: (await load('../agent/undo-keeper.ts')) as typeof undoKeeper,
+      identity: (await load('../agent/engines/postgres/server-identity.ts')) as typeof identity,
+    }),
     coordinator: (await load('protocol/coordinator-machine.ts')) as typeof coordinator,
     member: (await load('protocol/member-machine.ts')) as typeof member,
     claim: (await load('protocol/claim.ts')) as typeof claim,
@@ -53,7 +63,7 @@ function hook(): void {
       let source = readFileSync(new URL(file), 'utf8');
       for (const edit of planted.edits) {
         // A function: what is put in is taken to the letter.
-        if (file === SHARED + edit.file) source = source.replace(edit.from, () => edit.to);
+        if (file === new URL(edit.file, SHARED).href) source = source.replace(edit.from, () => edit.to);
       }
       return { format: 'module-typescript', source, shortCircuit: true };
     },

@@ -1,5 +1,6 @@
 import { PLANTED_BEFORE_THE_ARM } from './planted-before-the-arm.ts';
 import { PLANTED_IN_THE_REPOSITORY } from './planted-repository.ts';
+import { PLANTED_IN_THE_UNDO } from './planted-undo.ts';
 import { PLANTED_AMONG_VIEWERS } from './planted-viewers.ts';
 import { plant, type Planted } from './plant.ts';
 
@@ -449,4 +450,5 @@ export const PLANTED: readonly Planted[] = [
   ...PLANTED_BEFORE_THE_ARM,
   ...PLANTED_AMONG_VIEWERS,
   ...PLANTED_IN_THE_REPOSITORY,
+  ...PLANTED_IN_THE_UNDO,
 ];

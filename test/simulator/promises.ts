@@ -10,6 +10,8 @@ export const PROMISES = {
   'first-answer': 'a repeated command gets its first answer',
   truth: 'a member says that it runs only when it runs',
   'thaws-by-itself': 'nobody is frozen for longer than its lease without word from the coordinator',
+  'undone-where-it-was-done':
+    'what a freeze has changed is undone on the server that it changed, and nothing else is',
   'lease-lasts': 'a member whose lease is renewed does not let go',
   'thawed-after-the-end': 'nobody is frozen after the end of a checkpoint that does not say so',
   ending: 'what the coordinator says in the end is what happened',

@@ -1,5 +1,6 @@
 import { Random } from './random.ts';
 import type { Fault, Model, Scenario } from './scenario.ts';
+import type { StorageFault, StorageScenario } from './storage-scenario.ts';
 
 const SHARE = 0.04;
 
@@ -19,7 +20,50 @@ export function rareScenarioOf(seed: number): Scenario | null {
     allowsLogical: false,
     faults: faults.toSorted((a, b) => a.step - b.step),
     storage: null,
+    undoes: false,
   };
+}
+
+/** The same for the repository: who must be stopped, or lose power, at one of a few calls. */
+export function rareStorageScenarioOf(seed: number): Scenario | null {
+  const random = new Random(seed + 0xfade);
+  if (!random.chance(SHARE)) return null;
+  return {
+    seed,
+    models: ['commitFence'],
+    isPatient: true,
+    clients: 1,
+    allowsLogical: false,
+    faults: [],
+    storage: random.pick([withStoppedCollection, withCutDeletion])(random),
+    undoes: false,
+  };
+}
+
+/** A collection that knows what is needed is stopped, until others took it for dead and have committed. */
+function withStoppedCollection(random: Random): StorageScenario {
+  const fault: StorageFault = {
+    kind: 'stopCallerForLong',
+    by: 'operator',
+    name: random.pick(['read', 'readdir'] as const),
+    call: random.below(30),
+    forTime: Math.floor(random.between(400_000, 2_000_000)),
+  };
+  const operators = [{ kind: 'collect', at: Math.floor(random.scaled(100, 3000)) } as const];
+  return { earlier: 1 + random.below(2), isAbandoned: random.chance(0.5), operators, faults: [fault] };
+}
+
+/** Power is lost when a deletion has begun to remove what its checkpoint had named. */
+function withCutDeletion(random: Random): StorageScenario {
+  const fault: StorageFault = {
+    kind: 'powerCut',
+    by: 'operator',
+    name: random.pick(['unlink', 'readdir', 'sync'] as const),
+    call: random.below(60),
+    forTime: Math.floor(random.scaled(1000, 500_000)),
+  };
+  const operators = [{ kind: 'delete', at: Math.floor(random.scaled(100, 3000)) } as const];
+  return { earlier: 1 + random.below(2), isAbandoned: false, operators, faults: [fault] };
 }
 
 interface Rare {

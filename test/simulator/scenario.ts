@@ -1,6 +1,7 @@
 import type { EngineCall } from '../../shared/protocol/member-machine.ts';
 import { Random } from './random.ts';
-import { rareScenarioOf } from './rare-scenarios.ts';
+import { rareScenarioOf, rareStorageScenarioOf } from './rare-scenarios.ts';
+import { undoScenarioOf } from './undo-scenario.ts';
 import { storageScenarioOf, type StorageScenario } from './storage-scenario.ts';
 
 /** How a member is held still, and by what kind of fence. */
@@ -37,6 +38,9 @@ export type Fault = {
         | 'duplicateMessages'
         | 'reorderMessages'
         | 'slowNetwork'
+        | 'fillPool'
+        | 'moveAddress'
+        | 'failOver'
         | (typeof COMINGS)[number];
     }
   | { readonly kind: 'partition'; readonly direction: 'toAgent' | 'toCoordinator' | 'both' }
@@ -57,6 +61,8 @@ export interface Scenario {
   readonly faults: readonly Fault[];
   /** With the real repository on a simulated disk; null: with a model of it. */
   readonly storage: StorageScenario | null;
+  /** With the real guard and undo in the place of a model of them; only with the real repository. */
+  readonly undoes: boolean;
 }
 
 /** Somebody who has a member's log comes, or an observer's stream breaks. */
@@ -153,7 +159,8 @@ const FROM_THE_BEGINNING: readonly Fault['kind'][] = [
 /** The scenario of a seed: the grid, its clients, and what goes wrong when. */
 export function scenarioOf(seed: number): Scenario {
   const random = new Random(seed);
-  if (seed % STORAGE_SHARE === 0) return withStorage(seed, random);
+  if (seed % STORAGE_SHARE === 0)
+    return undoScenarioOf(seed) ?? rareStorageScenarioOf(seed) ?? withStorage(seed, random);
   const rare = rareScenarioOf(seed);
   if (rare !== null) return rare;
   if (random.chance(0.03)) return withLateObserver(seed, random);
@@ -177,6 +184,7 @@ export function scenarioOf(seed: number): Scenario {
       ...comers.faults,
     ].sort((a, b) => a.step - b.step),
     storage: null,
+    undoes: false,
   };
 }
 
@@ -212,6 +220,7 @@ function withStorage(seed: number, random: Random): Scenario {
     allowsLogical: false,
     faults: faults.sort((a, b) => a.step - b.step),
     storage: storageScenarioOf(random),
+    undoes: false,
   };
 }
 
@@ -236,6 +245,7 @@ function withLateObserver(seed: number, random: Random): Scenario {
     allowsLogical: false,
     faults,
     storage: null,
+    undoes: false,
   };
 }
 
