@@ -18,6 +18,7 @@ import { ReplicationConnection } from './replication-connection.ts';
 import { isPostgresRunning } from './restore/restore.ts';
 import { incarnationOf, readServerFacts, readSizeBytes, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
+import { commitsThatWaitForReplay } from './remote-apply.ts';
 import { asynchronousSubscriptions } from './subscriptions.ts';
 import { readViewing } from './viewing.ts';
 
@@ -220,6 +221,7 @@ async function findProblems(
     );
   }
   problems.push(...(await asynchronousSubscriptions(client, settings.name)));
+  problems.push(...(await commitsThatWaitForReplay(client, settings)));
   await findLackOfRoom(client, problem);
   if (problems.length === 0) await tryReplication(settings, problem);
   return problems;
