@@ -63,7 +63,7 @@ describe('the conformance suite', function () {
       writer: client('write', '{from}'),
       reader: client('read'),
       busy: client('busy'),
-      start: JSON.stringify([process.execPath, NODE, '{data}', '', fault]),
+      start: JSON.stringify([process.execPath, NODE, '{data}', '{socket}', fault]),
     };
     const options = Object.entries(programs).flatMap(([name, argv]) => [`--${name}`, argv]);
     const { code, output } = await conformance(['--socket', socket, '--json', ...PACE, ...options]);
