@@ -141,7 +141,8 @@ export interface DescribeResponse {
   problems: Problem[];
   /**
    * What it had when it was started, from its own files (`live/recovery` before all), before it took anything from
-   * another process. A restore compares it with what SwitchJournal said at the mark: optional where that says nothing.
+   * another process: with nothing, a count of 0. A restore compares it with what SwitchJournal said at the mark:
+   * optional where that says nothing.
    */
   startedWith: Content | undefined;
 }
