@@ -32,7 +32,9 @@ export class JournalReceiver {
   #received: Lsn;
   #written: Lsn;
   #file: { segment: bigint; handle: FileHandle } | null = null;
-  #writing: Promise<void> = Promise.resolve();
+  /** Received, and not given to a write yet. A busy server sends every commit by itself; each write takes all of them. */
+  #queue: Buffer[] = [];
+  #writing: Promise<void> | null = null;
   #failure: Error | null = null;
   #waiting: { position: Lsn; resolve(): void; reject(error: Error): void }[] = [];
   readonly #filled: (segment: bigint) => void;
@@ -135,20 +137,26 @@ export class JournalReceiver {
       );
     }
     this.#received = message.start + BigInt(message.bytes.length);
-    this.#writing = this.#writing
-      .then(() => this.#write(message.start, message.bytes))
-      .catch((error: unknown) =>
-        this.#fail(asError(agentDiskError(error, 'the journal cannot be received'))),
-      );
+    this.#queue.push(message.bytes);
+    this.#writing ??= this.#writeQueue()
+      .catch((error: unknown) => this.#fail(asError(agentDiskError(error, 'the journal cannot be received'))))
+      .finally(() => (this.#writing = null));
     if (!this.#paused && this.#received - this.#written > MAX_UNWRITTEN_BYTES) {
       this.#paused = true;
       this.#connection.pause();
     }
   }
 
-  async #write(start: Lsn, bytes: Buffer): Promise<void> {
-    if (this.#failure !== null) return;
-    let at = start;
+  async #writeQueue(): Promise<void> {
+    while (this.#queue.length > 0 && this.#failure === null) {
+      const batch = this.#queue;
+      this.#queue = [];
+      await this.#write(batch.length === 1 && batch[0] !== undefined ? batch[0] : Buffer.concat(batch));
+    }
+  }
+
+  async #write(bytes: Buffer): Promise<void> {
+    let at = this.#written;
     let rest = bytes;
     while (rest.length > 0) {
       const segment = segmentOf(at, this.segmentBytes);

@@ -78,6 +78,9 @@ export class JournalStore {
     if (this.#stopped) return;
     const { segmentBytes } = this.#input.files;
     const last = segmentOf(mark - 1n, segmentBytes);
+    // What was received may have been behind the start of the base copy when it had to stay.
+    const first = this.#start === null ? this.#next : segmentOf(this.#start, segmentBytes);
+    if (this.#next < first) this.#next = first;
     for (; this.#next <= last; this.#next += 1n)
       await this.#store(this.#next, Number(mark - segmentStart(this.#next, segmentBytes)));
   }

@@ -84,8 +84,11 @@ export async function findLeak(input: {
   );
   const suspects = rows.map(({ xid }) => BigInt(xid));
   if (suspects.length === 0) return null;
-  // Asynchronous commits are flushed when their turn comes; a switch makes it come now.
-  await control.query('SELECT pg_switch_wal()');
+  // Asynchronous commits are flushed when their turn comes; a commit that flushes makes it come now. (A switch would
+  // fill a whole file of the owner's archive, attempt after attempt.)
+  await control.query(
+    "SET synchronous_commit = local; SELECT pg_logical_emit_message(true, 'stillpoint', '')",
+  );
   await receiver.reached(atThaw.position);
   const { directory, timeline, segmentBytes } = receiver;
   const span = {
