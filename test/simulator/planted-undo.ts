@@ -17,7 +17,7 @@ export const PLANTED_IN_THE_UNDO: readonly Planted[] = [
     'heard(now: number): void {\n    this.#heardAt = now;',
     'heard(now: number): void {\n    if (now < 0) this.#heardAt = now;',
   ]),
-  plant('a-guard-tries-once', 'thaws-by-itself', [WATCH, 'await pause.wait();', 'return;']),
+  plant('a-guard-calls-undone-what-it-has-tried-once', 'truth', [WATCH, 'await pause.wait();', 'return;']),
   plant('a-guard-tries-again-without-a-pause', 'pauses', [WATCH, 'await pause.wait();', '']),
   plant('a-guard-calls-undone-what-failed', 'truth', [
     WATCH,

@@ -58,7 +58,7 @@ function withCutDeletion(random: Random): StorageScenario {
   const fault: StorageFault = {
     kind: 'powerCut',
     by: 'operator',
-    name: random.pick(['unlink', 'readdir', 'sync'] as const),
+    name: random.pick(['rmdir', 'rmdir', 'unlink', 'sync'] as const),
     call: random.below(60),
     forTime: Math.floor(random.scaled(1000, 500_000)),
   };

@@ -11,7 +11,7 @@ type CallName = (typeof CALL_NAMES)[number];
 export interface StorageFault {
   /** When so many calls of the file system were made (for a committer: since its commit began), at the first of this kind by one of these processes. */
   readonly call: number;
-  readonly name: CallName | null;
+  readonly name: CallName | 'rmdir' | null;
   readonly by: (typeof CALLERS)[number] | null;
   readonly forTime: number;
   readonly kind:
