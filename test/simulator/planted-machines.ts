@@ -23,10 +23,7 @@ let isHooked = false;
 export async function plantedMachines(planted: Planted): Promise<Machines> {
   hook();
   known.set(planted.id, planted);
-  for (const { file, from } of planted.edits) {
-    const count = readFileSync(new URL(file, SHARED), 'utf8').split(from).length - 1;
-    if (count !== 1) throw new Error(`${planted.id}: "${from}" is ${count} times in shared/${file}`);
-  }
+  mustFit(planted);
   const load = (file: string): Promise<unknown> => import(`${SHARED}${file}${MARK}${planted.id}`);
   const isOfUndo = planted.edits.some(({ file }) => file.startsWith('../agent/'));
   return {
@@ -42,6 +39,14 @@ export async function plantedMachines(planted: Planted): Promise<Machines> {
     lease: (await load('protocol/lease.ts')) as typeof lease,
     repository: (await load('repository/directory-repository.ts')) as typeof repository,
   };
+}
+
+/** Throws where the words of an edit are not in their source exactly once. */
+export function mustFit({ id, edits }: Planted): void {
+  for (const { file, from } of edits) {
+    const count = readFileSync(new URL(file, SHARED), 'utf8').split(from).length - 1;
+    if (count !== 1) throw new Error(`${id}: "${from}" is ${count} times in shared/${file}`);
+  }
 }
 
 function hook(): void {

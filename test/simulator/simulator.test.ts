@@ -4,7 +4,7 @@ import { findPlanted, runSeeds } from './jobs.ts';
 import { MACHINES } from './machines.ts';
 import type { Planted } from './plant.ts';
 import { PLANTED } from './planted.ts';
-import { plantedMachines } from './planted-machines.ts';
+import { mustFit, plantedMachines } from './planted-machines.ts';
 import { simulate } from './run.ts';
 import { scenarioOf } from './scenario.ts';
 import { shrink } from './shrink.ts';
@@ -64,9 +64,11 @@ describe('the simulator', () => {
     expect([...promises]).to.have.members(['consistent-cut', undefined]);
   });
 
-  it('plants at least forty faults, each under a name of its own', async () => {
+  it('plants at least forty faults, each under a name of its own, and all of them fit the sources as they are', async () => {
     expect(new Set(PLANTED.map(({ id }) => id)).size).to.equal(PLANTED.length);
     expect(PLANTED.length).to.be.at.least(40);
+    // Words that have changed since would be noticed by nobody until all of them are looked for.
+    for (const one of PLANTED) mustFit(one);
   });
 
   for (const id of [
