@@ -42,8 +42,6 @@ function leave(): void {
   process.exit();
 }
 
-// Whoever reads what the command says may go (`| head -1`, a log that is closed): the operation goes on to its end.
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 process.exitCode = await main();
 // Whatever an operation left open (a stream that is being closed) must not keep a script waiting.
 await wordsAreTaken();
