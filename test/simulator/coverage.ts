@@ -38,7 +38,7 @@ const MEMBER: Changes<MemberPhase['name']> = {
   thawing: ['thawed', 'aborting'],
   lettingGo: ['letGo', 'disarming', 'aborting'],
   letGo: ['pausing', 'arming', 'disarmed', 'aborting'],
-  thawed: ['pausing', 'arming', 'collecting', 'aborting'],
+  thawed: ['pausing', 'arming', 'collecting', 'disarmed', 'aborting'],
   collecting: ['collected', 'aborting'],
   collected: ['aborting'],
   aborting: ['aborted', 'closed'],
@@ -56,6 +56,7 @@ const RARE: readonly string[] = [
   'member: letGo → pausing',
   'member: letGo → arming',
   'member: letGo → disarmed',
+  'member: thawed → disarmed',
 ];
 
 const WIDTH = 32;
