@@ -1,7 +1,9 @@
 import type { Client } from 'pg';
 import type { Guardian, Undo } from '../engine.ts';
 import { connect, connectionError, type ConnectionSettings } from './connection.ts';
-import { performUndo } from './undo.ts';
+import { primaryUndoSchema } from './standby-setting.ts';
+import { StandIn } from './stand-in.ts';
+import { performUndo, SettingStays } from './undo.ts';
 
 type MemberSettings = ConnectionSettings & { readonly data: string };
 
@@ -24,9 +26,11 @@ function findWayIn(settings: ConnectionSettings): Promise<Client> {
 export class PostgresGuardian implements Guardian {
   readonly #settings: MemberSettings;
   #client: Client | null = null;
+  readonly #standIn: StandIn;
 
   constructor(settings: MemberSettings) {
     this.#settings = settings;
+    this.#standIn = new StandIn(settings);
   }
 
   async open(): Promise<this> {
@@ -35,6 +39,12 @@ export class PostgresGuardian implements Guardian {
   }
 
   async undo(undo: Undo): Promise<string | null> {
+    const words = await this.#perform(undo);
+    await this.#standIn.leave();
+    return words;
+  }
+
+  async #perform(undo: Undo): Promise<string | null> {
     const held = this.#client;
     if (held !== null) {
       try {
@@ -50,13 +60,18 @@ export class PostgresGuardian implements Guardian {
       return await performUndo(client, this.#settings, undo);
     } catch (error) {
       this.#drop();
-      throw connectionError(this.#settings, error);
+      const stays = error instanceof SettingStays;
+      const failure = connectionError(this.#settings, stays ? error.cause : error);
+      // Where the connection is lost, another server may answer by now.
+      if (stays && failure.failure.code !== 'postgres-connection-lost')
+        await this.#standIn.join(primaryUndoSchema.parse(undo));
+      throw failure;
     }
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#drop();
-    return Promise.resolve();
+    await this.#standIn.leave();
   }
 
   #drop(): void {

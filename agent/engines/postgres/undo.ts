@@ -24,6 +24,13 @@ export type ObserverUndo = z.infer<typeof observerUndoSchema>;
 
 const undoSchema = z.discriminatedUnion('kind', [primaryUndoSchema, observerUndoSchema]);
 
+/** It is the server that was frozen, and its setting cannot be changed now: its cause says why. */
+export class SettingStays extends Error {
+  constructor(cause: unknown) {
+    super('the setting stays', { cause });
+  }
+}
+
 /**
  * Takes back whatever a freeze changed, on the server that it changed and no other. Idempotent; rejects where the
  * server cannot be asked. Resolves to why there was nothing to take back, in words; null where it was taken back. Simple
@@ -42,8 +49,13 @@ export async function performUndo(
   if (standing === 'replaced')
     return `the data directory of ${member.name} is that of another cluster now: the one that was frozen is not there any more`;
   await endControl(client);
-  if (undo.kind === 'primary')
-    await restoreStandbyNames(client, undo, local.isOurs === false ? undefined : member.data);
+  if (undo.kind === 'primary') {
+    await restoreStandbyNames(client, undo, local.isOurs === false ? undefined : member.data).catch(
+      (error: unknown) => {
+        throw new SettingStays(error);
+      },
+    );
+  }
   // A server that was restarted has forgotten that we paused it; if it is paused, it is by its owner.
   else if (!undo.wasPaused && standing === 'same') await resumeReplay(client);
   return null;
