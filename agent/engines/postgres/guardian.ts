@@ -45,28 +45,29 @@ export class PostgresGuardian implements Guardian {
   }
 
   async #perform(undo: Undo): Promise<string | null> {
-    const held = this.#client;
-    if (held !== null) {
-      try {
-        return await performUndo(held, this.#settings, undo);
-      } catch {
-        // Lost, perhaps with a restart of the server that is long over: a new one tells.
-        this.#drop();
-      }
-    }
     try {
-      const client = await findWayIn(this.#settings);
-      this.#client = client;
-      return await performUndo(client, this.#settings, undo);
+      if (this.#client !== null) {
+        try {
+          return await performUndo(this.#client, this.#settings, undo);
+        } catch (error) {
+          if (this.#saysNo(error)) throw error;
+          // Lost, perhaps with a restart of the server that is long over: a new one tells.
+          this.#drop();
+        }
+      }
+      this.#client = await findWayIn(this.#settings);
+      return await performUndo(this.#client, this.#settings, undo);
     } catch (error) {
-      this.#drop();
-      const stays = error instanceof SettingStays;
-      const failure = connectionError(this.#settings, stays ? error.cause : error);
-      // Where the connection is lost, another server may answer by now.
-      if (stays && failure.failure.code !== 'postgres-connection-lost')
-        await this.#standIn.join(primaryUndoSchema.parse(undo));
-      throw failure;
+      if (this.#saysNo(error)) await this.#standIn.join(primaryUndoSchema.parse(undo));
+      else this.#drop();
+      throw connectionError(this.#settings, error instanceof SettingStays ? error.cause : error);
     }
+  }
+
+  /** The server that was frozen, and no other: where the connection is lost, another one may answer by now. */
+  #saysNo(error: unknown): boolean {
+    if (!(error instanceof SettingStays)) return false;
+    return connectionError(this.#settings, error.cause).failure.code !== 'postgres-connection-lost';
   }
 
   async close(): Promise<void> {

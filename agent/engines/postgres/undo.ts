@@ -13,6 +13,9 @@ import { primaryUndoSchema, restoreStandbyNames } from './standby-setting.ts';
 /** The session that freezes and thaws; there is one on a server. */
 export const CONTROL_NAME = 'stillpoint-control';
 
+/** Commits may be waiting: whoever undoes has other means, and tries again. */
+const SETTLE_TIMEOUT_MS = 2000;
+
 const observerUndoSchema = z.object({
   kind: z.literal('observer'),
   /** Its owner had paused replay before us: then it stays paused. */
@@ -50,11 +53,10 @@ export async function performUndo(
     return `the data directory of ${member.name} is that of another cluster now: the one that was frozen is not there any more`;
   await endControl(client);
   if (undo.kind === 'primary') {
-    await restoreStandbyNames(client, undo, local.isOurs === false ? undefined : member.data).catch(
-      (error: unknown) => {
-        throw new SettingStays(error);
-      },
-    );
+    const data = local.isOurs === false ? undefined : member.data;
+    await restoreStandbyNames(client, undo, data, SETTLE_TIMEOUT_MS).catch((error: unknown) => {
+      throw new SettingStays(error);
+    });
   }
   // A server that was restarted has forgotten that we paused it; if it is paused, it is by its owner.
   else if (!undo.wasPaused && standing === 'same') await resumeReplay(client);
