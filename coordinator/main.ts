@@ -2,6 +2,7 @@ import { CommanderError } from 'commander';
 import { StillpointError } from '../shared/domain/errors.ts';
 import { createPrinter } from './output.ts';
 import { createProgram } from './program.ts';
+import { wordsAreTaken } from './words.ts';
 
 /** Asked of the words themselves: a wrong command line must be told in the form that was asked for. */
 function wantsJson(words: readonly string[]): boolean {
@@ -41,8 +42,7 @@ function leave(): void {
   process.exit();
 }
 
-// Whoever reads what the command says may go (`| head -1`, a log that is closed): the operation goes on to its end.
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 process.exitCode = await main();
 // Whatever an operation left open (a stream that is being closed) must not keep a script waiting.
-process.stdout.write('', () => process.stderr.write('', leave));
+await wordsAreTaken();
+leave();

@@ -260,6 +260,7 @@ function promoted(member: string): StillpointError {
     code: 'standby-promoted',
     message: `${member} was a hot standby when the checkpoint began, and is a primary now`,
     hint: 'see with stillpoint grid status that its copyset has one primary, and run it again',
+    isFinal: true,
   });
 }
 
