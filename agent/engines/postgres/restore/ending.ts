@@ -22,7 +22,9 @@ export async function rollBackPostgresRestore(settings: PostgresSettings): Promi
   if (record === null) return;
   await endStagedServer(settings, stageOf(data));
   const existed = record.directories.find(({ path }) => path === data)?.existed ?? false;
-  const isSwitched = existed ? await isThere(oldOf(data)) : record.switching === true && (await isThere(data));
+  const isSwitched = existed
+    ? await isThere(oldOf(data))
+    : record.switching === true && (await isThere(data));
   if (isSwitched) await stopServer(settings, AbortSignal.timeout(STOP_MS));
   await switchBack(data, record);
   await removeTablespaces(data, record.made);

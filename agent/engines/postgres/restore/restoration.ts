@@ -168,6 +168,7 @@ export class PostgresRestoration implements Restoration {
           this.#settings.owner ?? '',
           this.#settings.run?.user ?? '',
         ].filter((role) => role !== ''),
+        databases: [databaseOf(connection), 'postgres', 'template1'].filter((database) => database !== ''),
         signal,
         facts: this.#source,
         follows: follow !== null,
@@ -299,6 +300,11 @@ export class PostgresRestoration implements Restoration {
     if (record === null) throw new Error('nothing is staged');
     return record;
   }
+}
+
+/** Of a connection's URL; the agent was in there when the checkpoint was made, or its like on another host was. */
+function databaseOf(connection: string): string {
+  return decodeURIComponent(new URL(connection).pathname.replace(/^\//, ''));
 }
 
 function runsAgain(name: string): StillpointError {
