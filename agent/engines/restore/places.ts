@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 import { AnchoredDirectory, closing } from '../../anchored-directory.ts';
 import { beside, within } from '../../safe-files.ts';
+import type { RestorePlace } from '../engine.ts';
 
 /**
  * Where a restore works: in a room beside each directory that it replaces, so that the switch is two renames.
@@ -22,6 +23,8 @@ import { beside, within } from '../../safe-files.ts';
 const recordSchema = z.object({
   format: z.literal(1),
   checkpoint: z.string(),
+  /** Which restore: an agent that knows nothing of it any more learns it here. */
+  restore: z.object({ grid: z.string(), restoreId: z.string(), repositoryId: z.string() }).optional(),
   directories: z.array(z.object({ path: z.string(), existed: z.boolean() })),
   /** Directories that this restore makes elsewhere; a rollback removes them. */
   made: z.array(z.string()),
@@ -70,6 +73,14 @@ export async function readRecord(data: string): Promise<RestoreRecord | null> {
       );
     }
   });
+}
+
+/** Of the directory that a restore replaces. */
+export async function restorePlaceAt(data: string): Promise<RestorePlace> {
+  const record = await readRecord(data);
+  const left =
+    record === null ? null : { restore: record.restore ?? null, switched: record.switching === true };
+  return { isThere: await isThere(data), left };
 }
 
 /** Makes the room of each directory that the record names. Durable on return. */

@@ -92,6 +92,7 @@ export class PostgresRestoration implements Restoration {
     await writeRecord(data, {
       format: 1,
       checkpoint: this.#context.checkpoint,
+      ...(this.#context.restore !== undefined && { restore: this.#context.restore }),
       directories,
       made: [...tablespaces.values()],
     });
