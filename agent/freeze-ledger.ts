@@ -149,6 +149,7 @@ function budgetSpent({ host, budget }: FreezeLedgerContext, waitMs: number): Fai
       `(at most ${budget.perHour} times and ${budget.totalMs / 1000} s); the next freeze is allowed in ${seconds} s`,
     hint: HINT,
     host,
+    isFinal: true,
   };
 }
 

@@ -8,6 +8,7 @@ import { compareTokens, type Token } from '../shared/domain/token.ts';
 import { agentDiskError } from './disk-error.ts';
 import type { Spending } from './freeze-budget.ts';
 import type { Undo } from './engines/engine.ts';
+import { syncDirectory } from './safe-files.ts';
 
 /**
  * What the agent must remember across its own death, each in a file of its own:
@@ -215,13 +216,4 @@ async function writeJsonDurably(directory: string, name: string, value: unknown)
 async function removeDurably(directory: string, name: string): Promise<void> {
   await rm(join(directory, name), { force: true });
   await syncDirectory(directory);
-}
-
-async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

@@ -2,6 +2,7 @@ import { CommanderError } from 'commander';
 import { StillpointError } from '../shared/domain/errors.ts';
 import { createPrinter } from './output.ts';
 import { createProgram } from './program.ts';
+import { wordsAreTaken } from './words.ts';
 
 /** Asked of the words themselves: a wrong command line must be told in the form that was asked for. */
 function wantsJson(words: readonly string[]): boolean {
@@ -43,4 +44,5 @@ function leave(): void {
 
 process.exitCode = await main();
 // Whatever an operation left open (a stream that is being closed) must not keep a script waiting.
-process.stdout.write('', () => process.stderr.write('', leave));
+await wordsAreTaken();
+leave();

@@ -1,4 +1,5 @@
 import { EXIT, failureOf, StillpointError, type ExitCode, type Failure } from '../shared/domain/errors.ts';
+import { stderr, stdout } from './words.ts';
 
 export interface ResultPrinter {
   /** The result of a command, once: the object for scripts, or the text for people. */
@@ -8,15 +9,15 @@ export interface ResultPrinter {
 export function createPrinter(output: 'text' | 'json'): ResultPrinter & { error(error: unknown): ExitCode } {
   return {
     result(value, text) {
-      process.stdout.write(output === 'json' ? `${JSON.stringify(value)}\n` : `${text}\n`);
+      stdout.write(output === 'json' ? `${JSON.stringify(value)}\n` : `${text}\n`);
     },
     error(error) {
       const failure = failureOf(error, {
         code: 'internal',
         hint: 'this is a fault of stillpoint itself: run it again with --log-level debug and report what it prints',
       });
-      if (output === 'json') process.stdout.write(`${JSON.stringify({ error: failure })}\n`);
-      else process.stderr.write(inWords(failure));
+      if (output === 'json') stdout.write(`${JSON.stringify({ error: failure })}\n`);
+      else stderr.write(inWords(failure));
       return error instanceof StillpointError ? error.exitCode : EXIT.usage;
     },
   };

@@ -9,6 +9,7 @@ import { registerPki } from './commands/pki.ts';
 import { registerRepository } from './commands/repository.ts';
 import { registerRestore } from './commands/restore.ts';
 import { addGlobalOptions } from './session.ts';
+import { stdout } from './words.ts';
 
 /** Every command of `stillpoint`, with its options. Parsing rejects CommanderErrors; actions, StillpointErrors. */
 export function createProgram(): Command {
@@ -33,7 +34,7 @@ export function createProgram(): Command {
   for (const command of commands) {
     addGlobalOptions(command)
       .exitOverride()
-      .configureOutput({ writeErr: () => undefined });
+      .configureOutput({ writeErr: () => undefined, writeOut: (text) => stdout.write(text) });
   }
   return program;
 }

@@ -1,4 +1,5 @@
 import { createLogUpdate } from 'log-update';
+import { stderr } from './words.ts';
 
 /** Where an operation shows how far it is. Goes to stderr; the result alone goes to stdout. */
 export interface ProgressView {
@@ -38,7 +39,7 @@ class LineProgress implements ProgressView {
   }
 
   note(text: string): void {
-    process.stderr.write(`${text}\n`);
+    stderr.write(`${text}\n`);
   }
 
   finish(): void {
@@ -80,7 +81,7 @@ class LiveProgress implements ProgressView {
 
   note(text: string): void {
     this.#screen.clear();
-    process.stderr.write(`${text}\n`);
+    stderr.write(`${text}\n`);
     this.#redrawSoon();
   }
 

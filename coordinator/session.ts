@@ -110,7 +110,7 @@ export async function withSession(
     printer: createPrinter(given.output),
     progress,
     cancellation,
-    log: createLog({ name: 'stillpoint', level: given.logLevel }),
+    log: createLog({ name: 'stillpoint', level: given.logLevel, neverWaits: true }),
     async gridFile() {
       const file = await readGridFile();
       await checkPrivateKeyFile(file.tls.key);

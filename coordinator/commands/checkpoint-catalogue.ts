@@ -12,6 +12,7 @@ import { LINEAGE_HELP, lineageToSelect, SHOWN } from '../lineage.ts';
 import { table } from '../output.ts';
 import { inMegabytes } from '../progress.ts';
 import { type Session, withSession } from '../session.ts';
+import { stderr } from '../words.ts';
 
 /** The commands that read and change the repository alone; no agent is asked, no grid need live. */
 export function registerCatalogue(checkpoint: Command): Command[] {
@@ -106,7 +107,7 @@ function registerVerify(checkpoint: Command): Command {
         progress.finish();
         if (damage.length > 0) {
           const named = damage.map(({ member, file, cause }) => `${member ?? 'grid'}: ${file}: ${cause}`);
-          for (const line of named) process.stderr.write(`${line}\n`);
+          for (const line of named) stderr.write(`${line}\n`);
           throw new StillpointError(
             {
               code: 'checkpoint-damaged',

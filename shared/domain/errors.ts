@@ -41,6 +41,8 @@ export interface Failure {
   readonly member?: string;
   readonly phase?: Phase;
   readonly members?: readonly { readonly name: string; readonly state: MemberState }[];
+  /** The same operation fails with it however often it tries. From engine to member machine: the wire has no such field. */
+  readonly isFinal?: boolean;
 }
 
 export class StillpointError extends Error {

@@ -10,7 +10,8 @@ import { isComplete } from './tally.ts';
  * An arm that failed or was late is tried again like a cut that could not be proven: nothing was frozen, and the
  * copies are as good as before. A server that flushes for some seconds must not end the work of hours. Every member is
  * disarmed before the pause, for armed members cost their clients a little; the pauses grow; and the tries are
- * counted, for what fails five times in a row will fail again.
+ * counted, for what fails five times in a row will fail again. Of a cause that is final (the process was restarted, the
+ * budget of freezes is spent) a member says that it failed, and not that it is disarmed: that ends it at once.
  */
 type Disarming = Extract<CoordinatorPhase, { name: 'disarming' }>;
 type Waiting = Extract<CoordinatorPhase, { name: 'waiting' }>;

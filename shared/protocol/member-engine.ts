@@ -20,7 +20,7 @@ export function engineAnswered(
   const { phase } = state;
   // The answer of a call that an abort has overtaken.
   if (!('call' in phase) || phase.call !== number) return stay(state);
-  if (result.type === 'failed' && phase.name === 'arming')
+  if (result.type === 'failed' && phase.name === 'arming' && result.failure.isFinal !== true)
     return armFailed(state, phase, result.failure, now);
   if (result.type === 'failed') return engineFailed(state, result.failure);
   switch (phase.name) {

@@ -142,6 +142,19 @@ export async function isStillCommitted(layout: Layout, grid: string, checkpoint:
   }
 }
 
+const DAMAGE: ReadonlySet<string> = new Set(['manifest-damaged', 'chunk-damaged']);
+
+/** What a reader rejects with, when it found damage: `checkpoint-missing` where somebody began to delete it meanwhile. */
+export async function damageUnlessDeleted(
+  layout: Layout,
+  grid: string,
+  checkpoint: string,
+  damage: unknown,
+): Promise<unknown> {
+  if (!(damage instanceof StillpointError) || !DAMAGE.has(damage.failure.code)) return damage;
+  return (await isStillCommitted(layout, grid, checkpoint)) ? damage : checkpointMissing(grid, checkpoint);
+}
+
 function isMissing(error: unknown): boolean {
   return error instanceof StillpointError && error.failure.code === 'checkpoint-missing';
 }

@@ -5,7 +5,13 @@ import { join, resolve } from 'node:path';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
 import { BlockBuffers } from './block-buffers.ts';
-import { highestNumber, listCheckpoints, readCheckpoint, readMember } from './catalogue.ts';
+import {
+  damageUnlessDeleted,
+  highestNumber,
+  listCheckpoints,
+  readCheckpoint,
+  readMember,
+} from './catalogue.ts';
 import { ChunkPool } from './chunk-pool.ts';
 import { CHUNK_BYTES, ChunkStore } from './chunk-store.ts';
 import { commitCheckpoint } from './commit.ts';
@@ -172,15 +178,28 @@ class DirectoryRepository implements Repository {
     return readCheckpoint(this.#layout, grid, checkpoint);
   }
 
-  readMember(grid: string, checkpoint: string, member: string, digest: string): Promise<MemberManifest> {
-    return readMember(this.#layout, grid, checkpoint, member, digest);
+  async readMember(
+    grid: string,
+    checkpoint: string,
+    member: string,
+    digest: string,
+  ): Promise<MemberManifest> {
+    try {
+      return await readMember(this.#layout, grid, checkpoint, member, digest);
+    } catch (error) {
+      throw await damageUnlessDeleted(this.#layout, grid, checkpoint, error);
+    }
   }
 
   async *readFile(manifest: MemberManifest, path: string): AsyncIterable<Uint8Array> {
     const fail = (cause: string): Error => chunkDamaged(manifest, path, cause);
     const file = manifest.artifacts.find((artifact) => artifact.path === path);
     if (file?.kind !== 'file') throw fail('the manifest has no such file');
-    yield* verifiedBytes(this.#chunks, manifest.grid, file, fail);
+    try {
+      yield* verifiedBytes(this.#chunks, manifest.grid, file, fail);
+    } catch (error) {
+      throw await damageUnlessDeleted(this.#layout, manifest.grid, manifest.checkpoint, error);
+    }
   }
 
   async verify(

@@ -62,9 +62,12 @@ export interface Repository {
   list(grid?: string): Promise<CatalogueEntry[]>;
   /** Rejects `checkpoint-missing` / `manifest-damaged`. */
   readCheckpoint(grid: string, checkpoint: string): Promise<GridManifest>;
-  /** Verified against the digest that the grid manifest names. */
+  /**
+   * Verified against the digest that the grid manifest names. Rejects `manifest-damaged`, and `checkpoint-missing`
+   * where the checkpoint is deleted meanwhile: what is gone with it is no damage.
+   */
   readMember(grid: string, checkpoint: string, member: string, digest: string): Promise<MemberManifest>;
-  /** The verified bytes of one file artifact, in order. */
+  /** The verified bytes of one file artifact, in order. Rejects `chunk-damaged` and `checkpoint-missing`, likewise. */
   readFile(manifest: MemberManifest, path: string): AsyncIterable<Uint8Array>;
 
   /**

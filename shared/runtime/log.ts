@@ -1,8 +1,11 @@
 import { pino, type Logger } from 'pino';
 import { StillpointError } from '../domain/errors.ts';
-import { unblockedStderr } from './log-stream.ts';
+import { UnblockedStream } from './unblocked-stream.ts';
 
 export type { Logger };
+
+/** Lines that wait for somebody to read them. */
+const MOST_WAITING_BYTES = 4 * 1024 * 1024;
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'];
 
@@ -32,7 +35,8 @@ export function createLog(options: {
         streamWrite: withoutPasswords,
       },
     },
-    (options.neverWaits === true ? unblockedStderr() : null) ?? pino.destination({ dest: 2, sync: true }),
+    (options.neverWaits === true ? UnblockedStream.of(2, MOST_WAITING_BYTES) : null) ??
+      pino.destination({ dest: 2, sync: true }),
   );
 }
 

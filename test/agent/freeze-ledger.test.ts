@@ -61,7 +61,9 @@ describe('the ledger of freezes', () => {
     const { ledger, pass } = host();
     for (let attempt = 0; attempt < 3; attempt += 1) (await ledger.charge(1000)).end();
     expect(ledger.refusal()).to.include({ code: 'freeze-budget-spent', host: 'alpha' });
-    expect((await failureOf(ledger.charge(1000)))?.message).to.include('allowed in 3660 s');
+    const refused = await failureOf(ledger.charge(1000));
+    expect(refused?.message).to.include('allowed in 3660 s');
+    expect(refused).to.include({ isFinal: true });
     pass(3_660_000);
     expect(ledger.refusal()).to.equal(null);
   });

@@ -5,6 +5,36 @@ import type { StateDirectory } from '../../agent/state-directory.ts';
 import type { MemberAnswer } from '../../shared/domain/messages.ts';
 import { createLog } from '../../shared/runtime/log.ts';
 
+type Prepared = Pick<Capture, 'prepare' | 'abort'>;
+type State = Pick<StateDirectory, 'highestToken' | 'makeSpool' | 'dropSpool'>;
+
+/** Of a member with this capture, that sends its answers into an array. */
+function runtimeOf(capture: Prepared, state: State, answers: MemberAnswer[]): MemberRuntime {
+  const engine: Pick<Engine, 'capture' | 'isRunning'> = {
+    capture: () => capture as Capture,
+    isRunning: () => Promise.resolve(true),
+  };
+  return new MemberRuntime({
+    member: 'a',
+    kind: 'fenced',
+    engine: engine as Engine,
+    operation: 'operation',
+    state,
+    store: {} as never,
+    log: createLog({ name: 'test', level: 'silent' }),
+    operationSilenceMs: 60_000,
+    leaseMs: 10_000,
+    send: (answer) => void answers.push(answer),
+    record: () => Promise.resolve(),
+    heldChanged: () => undefined,
+    progress: () => undefined,
+    waitsFor: () => undefined,
+    lost: () => undefined,
+    undoLeft: () => Promise.resolve(null),
+    saveUndo: () => Promise.resolve(),
+  });
+}
+
 describe('a member whose prepare has just begun', () => {
   // Goal: a stream that closes before the capture is made leaves nothing behind that nobody would ever close.
   // Method: the real runtime and machine; a state directory whose disk is slow, and a capture that notes its calls.
@@ -13,7 +43,7 @@ describe('a member whose prepare has just begun', () => {
     const answers: MemberAnswer[] = [];
     const disk = Promise.withResolvers<void>();
     const aborted = Promise.withResolvers<never>();
-    const capture: Pick<Capture, 'prepare' | 'abort'> = {
+    const capture: Prepared = {
       prepare() {
         calls.push('prepare');
         return aborted.promise;
@@ -24,11 +54,7 @@ describe('a member whose prepare has just begun', () => {
         return Promise.resolve();
       },
     };
-    const engine: Pick<Engine, 'capture' | 'isRunning'> = {
-      capture: () => capture as Capture,
-      isRunning: () => Promise.resolve(true),
-    };
-    const state: Pick<StateDirectory, 'highestToken' | 'makeSpool' | 'dropSpool'> = {
+    const state: State = {
       highestToken: () => null,
       async makeSpool() {
         await disk.promise;
@@ -40,25 +66,7 @@ describe('a member whose prepare has just begun', () => {
         return Promise.resolve();
       },
     };
-    const runtime = new MemberRuntime({
-      member: 'a',
-      kind: 'fenced',
-      engine: engine as Engine,
-      operation: 'operation',
-      state,
-      store: {} as never,
-      log: createLog({ name: 'test', level: 'silent' }),
-      operationSilenceMs: 60_000,
-      leaseMs: 10_000,
-      send: (answer) => void answers.push(answer),
-      record: () => Promise.resolve(),
-      heldChanged: () => undefined,
-      waitsFor: () => undefined,
-      progress: () => undefined,
-      lost: () => undefined,
-      undoLeft: () => Promise.resolve(null),
-      saveUndo: () => Promise.resolve(),
-    });
+    const runtime = runtimeOf(capture, state, answers);
     let isClosed = false;
     void runtime.closed.then(() => (isClosed = true));
 
@@ -81,42 +89,21 @@ describe('a member whose abort cannot undo its freeze yet', () => {
     let refused: Error | null = new Error('permission denied');
     let spools = 0;
     const tried = Promise.withResolvers<void>();
-    const capture: Pick<Capture, 'prepare' | 'abort'> = {
+    const capture: Prepared = {
       prepare: () => Promise.resolve(),
       abort: () => (refused === null ? Promise.resolve() : Promise.reject(refused)),
     };
-    const engine: Pick<Engine, 'capture' | 'isRunning'> = {
-      capture: () => capture as Capture,
-      isRunning: () => Promise.resolve(true),
-    };
     const answers: MemberAnswer[] = [];
-    const runtime = new MemberRuntime({
-      member: 'a',
-      kind: 'fenced',
-      engine: engine as Engine,
-      operation: 'operation',
-      state: {
-        highestToken: () => null,
-        makeSpool: () => Promise.resolve(`spool ${(spools += 1)}`),
-        dropSpool() {
-          spools -= 1;
-          tried.resolve();
-          return Promise.resolve();
-        },
+    const state: State = {
+      highestToken: () => null,
+      makeSpool: () => Promise.resolve(`spool ${(spools += 1)}`),
+      dropSpool() {
+        spools -= 1;
+        tried.resolve();
+        return Promise.resolve();
       },
-      store: {} as never,
-      log: createLog({ name: 'test', level: 'silent' }),
-      operationSilenceMs: 60_000,
-      leaseMs: 10_000,
-      send: (answer) => void answers.push(answer),
-      record: () => Promise.resolve(),
-      heldChanged: () => undefined,
-      progress: () => undefined,
-      waitsFor: () => undefined,
-      lost: () => undefined,
-      undoLeft: () => Promise.resolve(null),
-      saveUndo: () => Promise.resolve(),
-    });
+    };
+    const runtime = runtimeOf(capture, state, answers);
     const prepared = new Promise<void>((resolve) => {
       const look = (): void => (answers.length > 0 ? resolve() : void setImmediate(look));
       look();

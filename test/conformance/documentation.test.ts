@@ -48,7 +48,7 @@ describe('the participant in docs/participant.md', () => {
   it('keeps every promise that the suite can see', async () => {
     const { verdicts } = await runSuite({
       target: `unix:${socket}`,
-      programs: { start: [process.execPath, program, proto, '{data}', '{data}/p.sock'] },
+      programs: { start: [process.execPath, program, proto, '{data}', '{socket}'] },
       pace: { leaseMs: 100, holdMs: 50 },
       epoch: 1,
     });
@@ -59,6 +59,8 @@ describe('the participant in docs/participant.md', () => {
       'older-token-refused',
       'mark-names-state',
       'recovery-taken',
+      'started-with-told',
+      'started-with-recovery',
     ]);
   });
 });

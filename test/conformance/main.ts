@@ -17,7 +17,8 @@ const USAGE = `stillpoint-conformance: does a process keep the contract of parti
                     acknowledged, or: refused
   --reader ARGV     prints the numbers that are visible, one a line, and ends
   --busy ARGV       keeps the process from coming to rest: one line when it does, until it is ended
-  --start ARGV      runs a process on the files in {data}, until it is ended
+  --start ARGV      runs a process on the files in {data}, until it is ended; it serves the contract at {socket},
+                    where that is named
   --only ID         this promise only; may be repeated
   --lease-ms N      of leases that are meant to run out (300)
   --hold-ms N       for how long is watched what must not happen (500)
@@ -29,7 +30,7 @@ ARGV is a JSON array of strings; {data} in it is the data directory. Use a proce
 are far ahead afterwards. Exit codes: 0 kept, 2 usage, 3 cannot be called, 4 interrupted, 6 a promise is broken.
 
 Example: stillpoint-conformance --socket /run/orders-1a.sock --reader '["./rows", "{data}"]' \\
-           --writer '["./write", "{data}", "{from}"]' --start '["./orders", "--data", "{data}"]'
+           --writer '["./write", "{data}", "{from}"]' --start '["./orders", "--data", "{data}", "--participant", "{socket}"]'
 `;
 
 const argvSchema = z.array(z.string()).min(1);

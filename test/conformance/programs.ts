@@ -9,7 +9,7 @@ export interface Programs {
   readonly reader?: readonly string[];
   /** Keeps the process busy with what cannot come to rest; prints a line when it does; until it is ended. */
   readonly busy?: readonly string[];
-  /** Runs a process on the data directory `{data}`, until it is ended. */
+  /** Runs a process on the data directory `{data}`, until it is ended; it may serve the contract at `{socket}`. */
   readonly start?: readonly string[];
 }
 

@@ -2,8 +2,11 @@ import type { Role } from '../../shared/domain/grid.ts';
 import type { ParticipantDescription } from '../../shared/domain/participant.ts';
 import type { Lab } from './lab.ts';
 
-/** What a check cannot do without: programs of the implementer, or a look at the process's files. */
-export type Need = 'writer' | 'busy' | 'start' | 'files';
+/**
+ * What a check cannot do without: programs of the implementer, or a look at the process's files. `socket`: what is
+ * started serves the contract too.
+ */
+export type Need = 'writer' | 'busy' | 'start' | 'socket' | 'files';
 
 /** One sentence of the contract, and how to see from outside whether a process keeps it. */
 export interface ContractPromise {

@@ -7,6 +7,7 @@ import { connectParticipant } from '../../shared/rpc/participant-client.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { FAULTS, type Fault } from './model/faults.ts';
 import type { Verdict } from './promise.ts';
+import { PROMISES } from './suite.ts';
 
 // Goal: whoever runs the suite against a process hears of a broken promise by its name, and of no other. Method: a
 // model node that keeps the contract, and one fault at a time; the command is run as others run it.
@@ -16,6 +17,8 @@ const NODE = join(HERE, 'model/node.ts');
 const CLIENT = join(HERE, 'model/client.ts');
 const PACE = ['--lease-ms', '100', '--hold-ms', '100'];
 const AT_ONCE = 3;
+/** Who is wrong in what it says that it holds is seen by these, and cannot be seen by others. */
+const OF_CONTENT = PROMISES.map(({ id }) => id).filter((id) => /^(mark|content|started-with)-/.test(id));
 
 interface Outcome {
   readonly code: number | null;
@@ -63,10 +66,12 @@ describe('the conformance suite', function () {
       writer: client('write', '{from}'),
       reader: client('read'),
       busy: client('busy'),
-      start: JSON.stringify([process.execPath, NODE, '{data}', '', fault]),
+      start: JSON.stringify([process.execPath, NODE, '{data}', '{socket}', fault]),
     };
     const options = Object.entries(programs).flatMap(([name, argv]) => [`--${name}`, argv]);
-    const { code, output } = await conformance(['--socket', socket, '--json', ...PACE, ...options]);
+    const isOfContent = /^(content|started-with)-/.test(FAULTS[fault as Fault] ?? '');
+    const only = isOfContent ? OF_CONTENT.flatMap((id) => ['--only', id]) : [];
+    const { code, output } = await conformance(['--socket', socket, '--json', ...PACE, ...options, ...only]);
     const heldAfter = await heldBy(socket);
     model.kill();
     alive.delete(model);

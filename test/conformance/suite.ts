@@ -3,10 +3,12 @@ import { StillpointError } from '../../shared/domain/errors.ts';
 import type { ParticipantDescription } from '../../shared/domain/participant.ts';
 import { connectParticipant, type Participant } from '../../shared/rpc/participant-client.ts';
 import { releaseAll } from './holds.ts';
+import { servesContract } from './brought-up.ts';
 import { Lab, type Pace } from './lab.ts';
 import { read, Writer, type Programs } from './programs.ts';
 import { Broken, Unjudged, type ContractPromise, type Need, type Verdict } from './promise.ts';
 import { callPromises } from './promises/calls.ts';
+import { contentPromises } from './promises/content.ts';
 import { describePromises } from './promises/describe.ts';
 import { journalPromises } from './promises/journal.ts';
 import { leasePromises } from './promises/leases.ts';
@@ -22,6 +24,7 @@ export const PROMISES: readonly ContractPromise[] = [
   ...restPromises,
   ...tokenPromises,
   ...journalPromises,
+  ...contentPromises,
   ...writingPromises,
   ...maintenancePromises,
   ...statePromises,
@@ -141,7 +144,8 @@ async function excuseOf(lab: Lab, { roles, needs = [], excuse }: ContractPromise
   return null;
 }
 
-async function missingFor({ writer, programs, files }: Lab, need: Need): Promise<string | null> {
+async function missingFor(lab: Lab, need: Need): Promise<string | null> {
+  const { writer, programs, files } = lab;
   switch (need) {
     case 'writer':
       return writer === undefined ? 'needs --writer and --reader' : null;
@@ -149,6 +153,8 @@ async function missingFor({ writer, programs, files }: Lab, need: Need): Promise
       return programs.busy === undefined ? 'needs --busy' : null;
     case 'start':
       return programs.start === undefined ? 'needs --start' : null;
+    case 'socket':
+      return servesContract(lab) ? null : 'needs --start with {socket}';
     case 'files':
       return (await files.areReadable()) ? null : `${files.live} cannot be read here`;
     default:

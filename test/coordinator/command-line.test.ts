@@ -1,6 +1,8 @@
 import { expect } from 'chai';
+import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { madeRepository } from '../repository/made.ts';
 import { stillpoint, type Finished } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
@@ -11,6 +13,7 @@ import { checkpointId, storeCheckpoint } from '../repository/samples.ts';
 // a mistake touches nothing.
 // Method: the real command as a process of its own, off a terminal; no agent listens anywhere.
 
+const PROGRAM = fileURLToPath(new URL('../../coordinator/main.ts', import.meta.url));
 const COMMANDS = [
   'checkpoint create',
   'checkpoint list',
@@ -224,6 +227,20 @@ describe('the command line', () => {
     // The option goes before the variable.
     const missing = await stillpoint(['checkpoint', 'list', '--grid', '/none.yaml', '--output', 'json'], env);
     expectFailureAsJson(missing, 'bad-configuration', /^\/none\.yaml cannot be read/);
+  });
+
+  it('goes on to its result where nobody reads its progress any more', async () => {
+    await storedCheckpoint();
+    const words = ['checkpoint', 'create', 'x', '--grid', gridFile, '--output', 'json'];
+    const child = spawn(process.execPath, [PROGRAM, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
+    // As `2>&1 | head -1` does.
+    child.stderr.destroy();
+    let said = '';
+    child.stdout.on('data', (bytes: Buffer) => (said += bytes.toString()));
+    const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+
+    expect(said).to.match(/^\{"error":/);
+    expect(code).to.be.oneOf([2, 3]);
   });
 
   function catalogue(location: string, ...args: string[]): Promise<Finished> {

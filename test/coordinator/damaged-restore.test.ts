@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { copyFileSync } from 'node:fs';
 import { restoreGrid } from '../../coordinator/restore.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
@@ -101,6 +102,23 @@ describe('the restore of a damaged checkpoint', () => {
       }
     });
   }
+
+  it('stops before it touches a host when one member is of the checkpoint before [S13]', async () => {
+    const before = '20261120T110000.123Z_00000000_00000006_nightly';
+    await storeManifest(agents.repository, { ...described, checkpoint: before, counter: 6 });
+    const putBack = keepTree(layout.root);
+    copyFileSync(layout.member('orders', before, 'ba'), layout.member('orders', manifest.checkpoint, 'ba'));
+    for (const options of [
+      { stop: true, dryRun: false },
+      { stop: false, dryRun: true },
+    ]) {
+      const { failure, exitCode } = await failureOf(options);
+      expect(HARMLESS).to.include.members(asked());
+      expect({ ...failure, exitCode }).to.include({ code: 'checkpoint-damaged', member: 'ba', exitCode: 6 });
+      expect(failure.message).to.include('ba: members/ba.json');
+    }
+    putBack();
+  });
 
   it('stops before it touches a host when repository.json is damaged or of another repository', async () => {
     const putBack = keepTree(layout.root);

@@ -312,7 +312,7 @@ describe('an agent with a hostile coordinator', () => {
       await command(raw, { type: 'thaw', token }, 'thawed');
     }
     const token: Token = { epoch: 0, counter: 910, attempt: 5 };
-    const failed = await command(raw, { type: 'arm', token, leaseMs: 20_000 }, 'disarmed');
+    const failed = await command(raw, { type: 'arm', token, leaseMs: 20_000 }, 'failed');
     expect(failed.failure).to.include({ code: 'freeze-budget-spent', host: HOST });
     raw.close();
     await restartAgent('freezeBudget: { perHour: 4 }');

@@ -33,7 +33,7 @@ const compiled = temporaryFolder('compiled');
 process.env['NODE_COMPILE_CACHE'] ??= compiled.path;
 process.once('exit', () => compiled.remove());
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Starts a program of the project with the Node that runs us. */
 export function startProgram(

@@ -107,6 +107,45 @@ describe('an arm that fails', () => {
     ]);
   });
 
+  describe('for a cause that no later try finds otherwise', () => {
+    const final = { ...failure, code: 'role-changed', isFinal: true };
+    const arming = (): DrivenMember =>
+      new DrivenMember()
+        .receives({ type: 'prepare', checkpoint: 'c', maintenance: false })
+        .engine({ type: 'prepared' })
+        .receives({ type: 'arm', token: first, leaseMs: LEASE });
+
+    it('ends the operation on its member at once, which says that it failed and that it runs', () => {
+      for (const member of [arming(), arming().receives({ type: 'disarm', token: first })]) {
+        expect(member.engine({ type: 'failed', failure: final }).did).to.deep.equal([
+          'answer failed',
+          'engine abort',
+        ]);
+        expect(member.effects[0]).to.deep.equal({
+          type: 'answer',
+          answer: { type: 'failed', failure: final, state: 'running' },
+        });
+      }
+    });
+
+    it('aborts everywhere without another try, whatever the others are at', () => {
+      for (const isDisarming of [false, true]) {
+        const run = prepared();
+        if (isDisarming) run.answers('a', { type: 'disarmed', token: token(1), failure });
+        run.answers('b', { type: 'failed', failure: final, state: 'running' });
+        expect(run.sent()).to.deep.equal(['a abort#1', 'b abort#1']);
+        run.answers('a', { type: 'aborted', state: 'running' });
+        run.answers('b', { type: 'aborted', state: 'running' });
+        expect(run.outcome?.kind === 'aborted' && run.outcome.failure).to.deep.include({
+          code: 'role-changed',
+          message: 'it broke',
+          member: 'b',
+          phase: 'prepare',
+        });
+      }
+    });
+  });
+
   it('is waited for when the attempt is given up meanwhile, no longer than its lease, and then taken back', () => {
     const arming = (): DrivenMember =>
       new DrivenMember()

@@ -122,6 +122,8 @@ export interface NodeCalls extends RowCalls {
   replicate(request: { term: number; entries: readonly LogEntry[] }): { sequence: number };
   /** As `replicate`: says that this node now holds all that its primary holds, up to here. */
   welcome(request: { term: number }): Record<string, never>;
+  /** The operator's own word: as long as it is on, clients' writes are refused, whoever else wants it or not. */
+  maintain(request: { on: boolean }): Record<string, never>;
   ping(request: Record<string, never>): Record<string, never>;
 }
 

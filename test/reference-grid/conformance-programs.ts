@@ -3,6 +3,9 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { NodeCalls, RowCalls } from './calls.ts';
 import { NodeLog } from './node-log.ts';
+import { readOptions } from './options.ts';
+import { serveParticipant } from './participant.ts';
+import { describedBase } from './process.ts';
 import { GridError, Remote, serve } from './rpc.ts';
 
 /**
@@ -10,7 +13,7 @@ import { GridError, Remote, serve } from './rpc.ts';
  *
  *   write ADDRESS COPYSET FROM      rows numbered from FROM on
  *   read ADDRESS COPYSET DATA OWN   the numbers that are visible there; where `serve` runs on DATA, if that is not OWN
- *   serve ADDRESS DATA              what a node that is started on DATA comes up with
+ *   serve ADDRESS DATA SOCKET       what a node that is started on DATA comes up with, and says of it by the contract
  */
 const TABLE = 'conformance';
 const IN_FLIGHT = 4;
@@ -51,16 +54,21 @@ async function read(address: string, copyset: string): Promise<void> {
   node.close();
 }
 
-async function serveRows(address: string, data: string): Promise<void> {
+async function serveRows(address: string, data: string, socket: string): Promise<void> {
   const log = new NodeLog(data, JOURNAL_BYTES);
   await log.begin();
   await serve<Pick<NodeCalls, 'scan'>>(address, {
     scan: ({ table, after, limit }) => ({ rows: log.database.scan(table, after, limit) }),
   });
+  const { startedWith } = log;
+  const participant = `unix:${socket}`;
+  const options = ['--name', 'copy', '--listen', address, '--data', data, '--participant', participant];
+  const described = { ...describedBase(readOptions(options), undefined), role: 3 as const, startedWith };
+  await serveParticipant(participant, { describe: () => described, unfit: () => undefined });
   writeFileSync(join(data, SERVED), address);
 }
 
 const [verb, address = '', where = '', last = '', own = ''] = process.argv.slice(2);
 if (verb === 'write') await write(address, where, Number(last));
-else if (verb === 'serve') await serveRows(address, where);
+else if (verb === 'serve') await serveRows(address, where, last);
 else await read(last === own ? address : readFileSync(join(last, SERVED), 'utf8'), where);

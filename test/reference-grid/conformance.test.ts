@@ -1,6 +1,5 @@
 import { expect } from 'chai';
 import { execFile } from 'node:child_process';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Verdict } from '../conformance/promise.ts';
 import { freePort } from '../lab/ports.ts';
@@ -84,7 +83,7 @@ describe('the reference grid and the contract of participants', () => {
     const { address, dataDirectory } = grid.process(name);
     const copyset = name.slice(0, 1);
     const program = (...args: string[]): string => JSON.stringify([process.execPath, PROGRAMS, ...args]);
-    const serving = program('serve', `${HOST}:${await freePort(HOST)}`, '{data}');
+    const serving = program('serve', `${HOST}:${await freePort(HOST)}`, '{data}', '{socket}');
     const reading = program('read', address, copyset, '{data}', dataDirectory);
     const writing = program('write', address, copyset, '{from}');
     return ['--writer', writing, '--reader', reading, '--start', serving];
@@ -93,8 +92,8 @@ describe('the reference grid and the contract of participants', () => {
   /** As a process of its own on a copy. */
   async function starting(role: string, name: string, more: readonly string[] = []): Promise<string[]> {
     const listen = `${HOST}:${await freePort(HOST)}`;
-    const participant = `unix:${join(folder.path, `${name}-copy.sock`)}`;
-    const options = ['--data', '{data}', '--name', name, '--listen', listen, '--participant', participant];
+    const at = ['--listen', listen, '--participant', 'unix:{socket}'];
+    const options = ['--data', '{data}', '--name', name, ...at];
     return ['--start', JSON.stringify([process.execPath, MAIN, role, ...options, ...more])];
   }
 

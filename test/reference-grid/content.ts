@@ -37,6 +37,9 @@ export class RowContent {
   }
 }
 
+/** Of a process that had nothing ever. */
+export const NO_CONTENT: Content = { count: 0n, digest: Buffer.of() };
+
 /** Of a state that is kept as JSON. */
 export function contentOf(count: number, state: unknown): Content {
   return { count: BigInt(count), digest: createHash('sha256').update(JSON.stringify(state)).digest() };

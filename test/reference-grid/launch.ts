@@ -1,6 +1,6 @@
 import { freePort } from '../lab/ports.ts';
 import { until } from '../lab/processes.ts';
-import type { RealmCalls, RealmStatus } from './calls.ts';
+import type { NodeCalls, RealmCalls, RealmStatus } from './calls.ts';
 import { Client } from './client.ts';
 import { contractOf } from './contract-client.ts';
 import type { DefinedProcess, GridDefinition } from './definition.ts';
@@ -59,6 +59,15 @@ export class ReferenceGrid {
   /** Gives the realm its definition, or a changed one. */
   async define(change: Partial<GridDefinition> = {}): Promise<void> {
     await this.#atRealm((realm) => realm.call('define', { ...this.definition, ...change }));
+  }
+
+  /** The operator's maintenance of all nodes that run. */
+  async maintain(on: boolean): Promise<void> {
+    for (const { role, address, running } of this.processes) {
+      if (role !== 'node' || !running) continue;
+      const node = new Remote<NodeCalls>(address);
+      await node.call('maintain', { on }).finally(() => node.close());
+    }
   }
 
   /** Topology and status, as the realm service knows them. */

@@ -23,7 +23,8 @@ class Node {
   #following = { term: 0, complete: false };
   #incoming: Promise<unknown> = Promise.resolve();
   #changing: Promise<void> = Promise.resolve();
-  #refusesWrites = false;
+  /** For an operation of ours, and by the grid's operator: neither ends the other. */
+  #refusesWrites = { operation: false, operator: false };
   #writing: Repetition | undefined;
 
   constructor(options: Options) {
@@ -61,7 +62,8 @@ class Node {
     put: async ({ table, key, value, by = 'a client' }, caller) => {
       caller.isClient = true;
       checkRow(table, key);
-      if (this.#refusesWrites) throw new GridError('maintenance', 'the grid is in maintenance: no writes');
+      if (this.#refusesWrites.operation || this.#refusesWrites.operator)
+        throw new GridError('maintenance', 'the grid is in maintenance: no writes');
       await this.#served().put(table, key, value, by);
       return {};
     },
@@ -107,6 +109,11 @@ class Node {
       return {};
     },
 
+    maintain: ({ on }) => {
+      this.#refusesWrites.operator = on;
+      return {};
+    },
+
     ping: () => ({}),
   };
 
@@ -129,7 +136,8 @@ class Node {
         suspend: () => this.log.suspend(),
         resume: () => this.log.resume(),
         retain: (retained) => this.log.retain(retained),
-        refuseWrites: (refused) => (this.#refusesWrites = refused),
+        refuseWrites: (refused) => (this.#refusesWrites.operation = refused),
+        isInMaintenance: () => this.#refusesWrites.operator,
       },
     };
   }

@@ -35,6 +35,8 @@ export interface Participation {
     resume(): void;
     retain(retained: boolean): void;
     refuseWrites(refused: boolean): void;
+    /** By the grid's operator, for no operation. */
+    isInMaintenance(): boolean;
   };
   backUpDatabase?(request: BackUpDatabaseRequest): Promise<BackUpDatabaseResponse>;
   saveKeeperState?(): SaveKeeperStateResponse;
@@ -103,7 +105,7 @@ function answersOf(role: Participation): Answers {
     quiesced: holds.holds('quiesced'),
     writingSuspended: holds.holds('writingSuspended'),
     journalRetained: holds.holds('journalRetained'),
-    maintenance: holds.holds('maintenance'),
+    maintenance: holds.holds('maintenance') || role.writing?.isInMaintenance() === true,
   });
   const mustBeNew = (token: Token): void => {
     if (newest === undefined || compareTokens(token, newest) >= 0) newest = token;

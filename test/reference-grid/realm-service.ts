@@ -7,7 +7,7 @@ import type {
   Content,
 } from '../../shared/rpc/generated/participant.ts';
 import type { RealmCalls, Report } from './calls.ts';
-import { contentOf } from './content.ts';
+import { contentOf, NO_CONTENT } from './content.ts';
 import {
   checkDefinition,
   definitionMessage,
@@ -100,7 +100,7 @@ class RealmService {
         quorum: this.#takesUpdates ? this.#store.quorum : undefined,
         highestEpoch: this.#store.record.highestEpoch,
         highestCounter: this.#store.record.highestCounter,
-        startedWith: contentOfDefinition(this.#store.startedWith.definition),
+        startedWith: contentOfDefinition(this.#store.startedWith.definition) ?? NO_CONTENT,
       }),
       unfit: () => {
         if (!this.#store.hasQuorum) return 'too few realm services of its cluster run';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import type { Content } from '../../shared/rpc/generated/participant.ts';
 import type { KeeperState } from './calls.ts';
-import { contentOf } from './content.ts';
+import { contentOf, NO_CONTENT } from './content.ts';
 import { Refusal } from './holds.ts';
 import { Keeper } from './keeper.ts';
 import type { Options } from './options.ts';
@@ -39,7 +39,7 @@ export async function startStateKeeper(options: Options): Promise<Running> {
       dataIdentity: keeper.effective?.identity ?? '',
       quorum: { running: keeper.running, configured: realm.known?.keepers.length ?? 0 },
       problems: undecidedProblem(keeper.undecided),
-      startedWith: contentOfState(keeper.startedWith),
+      startedWith: contentOfState(keeper.startedWith) ?? NO_CONTENT,
     }),
     unfit,
     rest: {

@@ -1,5 +1,7 @@
 import { expect } from 'chai';
+import { renameSync, rmSync } from 'node:fs';
 import type { StillpointError } from '../../shared/domain/errors.ts';
+import type { MemberManifest } from '../../shared/domain/manifest.ts';
 import { type DirectoryLab, directoryLab } from './directory-lab.ts';
 import { crashAfter } from './file-system-steps.ts';
 import {
@@ -158,6 +160,37 @@ describe('a deletion that is interrupted', () => {
             code: 'checkpoint-missing',
           });
     }
+  });
+
+  it('is told to who reads meanwhile as what it is, whatever is gone, and damage beside it as damage', async () => {
+    const [gone, stays] = [checkpointId(2), checkpointId(3)];
+    const files = { a: { 'base/2': own }, b: { 'base/3': noise(600, 'another') } };
+    for (const checkpoint of [gone, stays]) await storeCheckpoint(lab.repository, checkpoint, files);
+    const { members } = await lab.repository.readCheckpoint(GRID, gone);
+    const digestOf = (name: string): string => members.find((one) => one.name === name)?.manifestDigest ?? '';
+    const read = (checkpoint: string, name: string): Promise<MemberManifest> =>
+      lab.repository.readMember(GRID, checkpoint, name, digestOf(name));
+    const readAll = async (manifest: MemberManifest, path: string): Promise<void> => {
+      for await (const _ of lab.repository.readFile(manifest, path));
+    };
+    const known = await read(gone, 'a');
+    const sound = (await lab.repository.readCheckpoint(GRID, stays)).members[0];
+    const kept = await lab.repository.readMember(GRID, stays, 'a', sound?.manifestDigest ?? '');
+
+    // Another process has come so far with it.
+    renameSync(lab.checkpointFile(gone, 'grid.json'), lab.checkpointFile(gone, 'grid.json.deleting'));
+    rmSync(lab.checkpointFile(gone, 'members', 'b.json'));
+    rmSync(lab.chunkFile(sha256(own)));
+
+    const missing = { code: 'checkpoint-missing' };
+    expect(await failureOf(read(gone, 'b'))).to.include(missing);
+    expect(await failureOf(readAll(known, 'base/2'))).to.include(missing);
+    rmSync(lab.checkpointFile(gone), { recursive: true });
+    expect(await failureOf(read(gone, 'a'))).to.include(missing);
+    expect(await failureOf(readAll(known, 'base/2'))).to.include(missing);
+    rmSync(lab.checkpointFile(stays, 'members', 'a.json'));
+    expect(await failureOf(read(stays, 'a'))).to.include({ code: 'manifest-damaged' });
+    expect(await failureOf(readAll(kept, 'base/2'))).to.include({ code: 'chunk-damaged' });
   });
 
   it('can be asked for by two at once, in any order of their steps', async () => {

@@ -227,7 +227,8 @@ export class SimulatedAgent extends Process {
 
   #record(work: Work, token: Token): void {
     const { random } = this.world;
-    this.after(random.between(20, random.chance(0.05) ? 20_000 : 800), () => {
+    // A disk that is about to fail takes its time.
+    this.after(random.between(20, this.recordFails || random.chance(0.05) ? 20_000 : 800), () => {
       if (this.recordFails) {
         this.recordFails = false;
         this.#recordFailed(work);
@@ -246,7 +247,7 @@ export class SimulatedAgent extends Process {
     work.effects = work.effects.filter((effect) => effect.type !== 'engine');
     for (const { call } of relying) {
       const result: EngineResult = { type: 'failed', failure };
-      this.world.checks.engineAnswered(this, result);
+      this.world.checks.engineAnswered(this, work.claim.operation, result);
       this.#dispatch(work, { type: 'engineAnswered', now: this.nowMs, call, result });
     }
   }
@@ -257,7 +258,7 @@ export class SimulatedAgent extends Process {
     const { life } = this;
     if (action.type === 'abort') this.#aborts += 1;
     const answered = (result: EngineResult): void => {
-      this.world.checks.engineAnswered(this, result);
+      this.world.checks.engineAnswered(this, work.claim.operation, result);
       this.#dispatch(work, { type: 'engineAnswered', now: this.nowMs, call, result });
     };
     this.engine.perform(action, work.claim.operation, (result) => {

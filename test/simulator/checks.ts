@@ -51,6 +51,9 @@ interface Watched {
 export class Checks {
   readonly #world: World;
   readonly #watched: readonly Watched[];
+  /** By operation: the highest attempt that was armed, and the one in which an arm failed for good. */
+  readonly #lastArms = new Map<string, number>();
+  readonly #hopelessFrom = new Map<string, number>();
 
   constructor(world: World) {
     this.#world = world;
@@ -124,6 +127,13 @@ export class Checks {
       throw new Broken('order', `somebody is armed before engine ${late.index}, an observer, has paused`);
   }
 
+  /** Nobody is armed anew after an arm that failed by a cause that is final. */
+  #checkHope({ name }: SimulatedAgent, operation: string, { attempt }: Token): void {
+    this.#lastArms.set(operation, Math.max(attempt, this.#lastArms.get(operation) ?? 0));
+    if (attempt > (this.#hopelessFrom.get(operation) ?? Infinity))
+      throw new Broken('in-vain', `${name} is armed anew, and an arm has failed for good`);
+  }
+
   /** Arms that failed are counted apart. */
   #checkCuts({ name, engine }: SimulatedAgent, operation: string): void {
     const cuts = engine.attempts.filter((one) => one.operation === operation && one.fencedAt !== null);
@@ -140,6 +150,7 @@ export class Checks {
       const most = MAX_ATTEMPTS + MAX_ARMS - 1;
       if (action.token.attempt > most)
         throw new Broken('tries-again', `attempt ${action.token.attempt} of ${most} begins`);
+      if (action.type === 'arm') this.#checkHope(agent, operation, action.token);
       if (action.type === 'arm') this.#checkPaused(operation, action.token);
       else this.#checkCuts(agent, operation);
       watched.renewedMs = watched.granted.get(grantOf(action)) ?? agent.nowMs;
@@ -157,8 +168,10 @@ export class Checks {
     if (isOver && current !== null && current.openedAt === null) current.leaseEnded = true;
   }
 
-  engineAnswered(agent: SimulatedAgent, result: EngineResult): void {
+  engineAnswered(agent: SimulatedAgent, operation: string, result: EngineResult): void {
     const watched = this.#of(agent.index);
+    if (result.type === 'failed' && result.failure.isFinal === true)
+      this.#hopelessFrom.set(operation, this.#lastArms.get(operation) ?? 0);
     if (result.type === 'failed') watched.toldToEnd = true;
     if (result.type === 'armed') watched.renewedMs = agent.nowMs;
     if (result.type === 'armed' || result.type === 'marked' || result.type === 'failed')

@@ -31,7 +31,7 @@ export interface Attempted {
 }
 
 type Answer = (result: EngineResult) => void;
-type EngineFault = Extract<Fault, { kind: 'engineFails' | 'engineHangs' | 'engineSlow' }>;
+type EngineFault = Extract<Fault, { kind: 'engineFails' | 'engineRefuses' | 'engineHangs' | 'engineSlow' }>;
 
 /** The engine opens by itself when nobody who lives has renewed its fence for so long. */
 export const ENGINE_DEADLINE = 1_600_000;
@@ -199,10 +199,10 @@ export class SimulatedEngine {
     const pending = { action, answer };
     this.#pending = pending;
     const fault = this.isUp ? this.#takeFault(action.type) : undefined;
-    if (!this.isUp || fault?.kind === 'engineFails') {
+    if (!this.isUp || fault?.kind === 'engineFails' || fault?.kind === 'engineRefuses') {
       const cause = this.isUp ? 'refused' : 'nobody listens';
       return this.#later(action, () => {
-        if (this.#pending === pending) this.#giveUp(cause);
+        if (this.#pending === pending) this.#giveUp(cause, fault?.kind === 'engineRefuses');
       });
     }
     const hangs = fault?.kind === 'engineHangs';
@@ -439,13 +439,13 @@ export class SimulatedEngine {
   }
 
   /** What the agent waits for fails soon; nothing of it goes on. */
-  #giveUp(cause: string): void {
+  #giveUp(cause: string, isFinal = false): void {
     this.#generation += 1;
     const pending = this.#pending;
     this.#pending = null;
     if (pending === null) return;
     this.#world.timeline.after(this.#world.random.between(50, 2000), () =>
-      pending.answer(failed(`${pending.action.type}: ${cause}`)),
+      pending.answer(failed(`${pending.action.type}: ${cause}`, isFinal)),
     );
   }
 
@@ -474,6 +474,9 @@ export class SimulatedEngine {
   }
 }
 
-function failed(message: string): EngineResult {
-  return { type: 'failed', failure: { code: 'modelled', message, hint: 'none' } };
+function failed(message: string, isFinal = false): EngineResult {
+  return {
+    type: 'failed',
+    failure: { code: 'modelled', message, hint: 'none', ...(isFinal && { isFinal }) },
+  };
 }

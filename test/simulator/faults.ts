@@ -76,6 +76,7 @@ export function strike(world: World, fault: Fault): void {
       engine.losesAcknowledgements = true;
       return;
     case 'engineFails':
+    case 'engineRefuses':
     case 'engineHangs':
     case 'engineSlow':
       // A freeze that hangs is no excuse: its lease runs. A thaw is: it is given a lease of its own.

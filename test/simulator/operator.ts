@@ -42,7 +42,8 @@ export class Operator extends Process {
     this.world.note(this.name, 73, 0, () => (failure === null ? 'is done' : `fails: ${failure.message}`));
     // A disk that gives no bytes back is told as that; whether they rotted nobody can know.
     const isUnread = failure?.message.includes('(EIO)') ?? false;
-    if (failure?.code === 'manifest-damaged' && !isUnread && !this.#storage.ledger.isRotten)
+    const isDamage = failure?.code === 'manifest-damaged' || failure?.code === 'chunk-damaged';
+    if (isDamage && !isUnread && !this.#storage.ledger.isRotten)
       throw new Broken(
         'says-damage',
         `${this.name} is told of damage, and nothing rotted: ${failure.message}`,

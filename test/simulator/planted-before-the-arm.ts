@@ -93,28 +93,33 @@ export const PLANTED_BEFORE_THE_ARM: readonly Planted[] = [
   ]),
   plant('an-arm-that-failed-ends-it', 'tries-again', [
     ARM_AGAIN,
-    'if (failedArms >= maxArms) {',
-    'if (failedArms >= 1) {',
+    'if (failedArms >= maxArms)',
+    'if (failedArms >= 1)',
   ]),
   plant('an-arm-that-fails-is-tried-for-ever', 'in-time', [
     ARM_AGAIN,
-    'if (failedArms >= maxArms) {',
-    'if (failedArms >= 1000) {',
+    'if (failedArms >= maxArms)',
+    'if (failedArms >= 1000)',
   ]),
   plant('an-arm-that-failed-is-tried-again-at-once', 'pauses', [
     ARM_AGAIN,
     'deadline: now + pauseMs',
     'deadline: now',
   ]),
-  plant('arms-that-failed-use-up-the-attempts', 'tries-again', [
+  plant('arms-that-failed-use-up-the-attempts', 'ending', [
     ATTEMPT,
     'attempt.token.attempt - state.failedArms < maxAttempts',
     'attempt.token.attempt < maxAttempts',
   ]),
   plant('a-member-that-failed-to-arm-aborts', 'tries-again', [
     ENGINE,
-    "if (result.type === 'failed' && phase.name === 'arming')",
-    "if (result.type === 'failed' && phase.name === 'arming' && now < 0)",
+    "phase.name === 'arming' && result.failure.isFinal !== true)",
+    "phase.name === 'arming' && now < 0)",
+  ]),
+  plant('an-arm-that-failed-for-good-is-tried-again', 'in-vain', [
+    ENGINE,
+    "phase.name === 'arming' && result.failure.isFinal !== true)",
+    "phase.name === 'arming')",
   ]),
   plant('an-arm-that-is-late-stays', 'tries-again', [
     ENGINE,

@@ -112,6 +112,11 @@ export const PLANTED_IN_THE_REPOSITORY: readonly Planted[] = [
     [GARBAGE, 'if (await isStillCommitted(layout, grid, checkpoint)) throw error;', 'throw error;'],
     [CATALOGUE, 'if (!(await isStillCommitted(layout, grid, checkpoint)))', "if (grid === '')"],
   ),
+  plant('a-deletion-is-damage-to-who-reads', 'says-damage', [
+    CATALOGUE,
+    'return (await isStillCommitted(layout, grid, checkpoint)) ? damage :',
+    'return (await isStillCommitted(layout, grid, checkpoint)) || grid !== "" ? damage :',
+  ]),
   plant('a-directory-that-another-removed-is-an-error', 'no-reason', [
     FILES,
     "if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw storageError(error, path);",

@@ -5,7 +5,7 @@ export const PROMISES = {
   order: 'every member marks behind its fence, and none thaws before all have marked',
   proven: 'a checkpoint that could not be proven is not committed',
   stored: 'a checkpoint is committed only when every member has stored what belongs to its mark',
-  'in-vain': 'nobody is frozen for a cut of which it is known that it can be none',
+  'in-vain': 'nobody is armed or frozen for a cut of which it is known that it can be none',
   held: 'no member says that it held when it did not',
   'first-answer': 'a repeated command gets its first answer',
   truth: 'a member says that it runs only when it runs',

@@ -152,7 +152,7 @@ class Story {
     const [fault, ...others] = scenario.faults;
     const ending = coordinators[0]?.ending;
     if (
-      fault?.kind !== 'engineFails' ||
+      (fault?.kind !== 'engineFails' && fault?.kind !== 'engineRefuses') ||
       spoilsAnArm(fault) ||
       others.length > 0 ||
       ending?.kind !== 'aborted'

@@ -1,5 +1,6 @@
 import type { EngineCall } from '../../shared/protocol/member-machine.ts';
 import { Random } from './random.ts';
+import { rareScenarioOf } from './rare-scenarios.ts';
 import { storageScenarioOf, type StorageScenario } from './storage-scenario.ts';
 
 /** How a member is held still, and by what kind of fence. */
@@ -40,7 +41,7 @@ export type Fault = {
     }
   | { readonly kind: 'partition'; readonly direction: 'toAgent' | 'toCoordinator' | 'both' }
   | {
-      readonly kind: 'engineFails' | 'engineHangs' | 'engineSlow';
+      readonly kind: 'engineFails' | 'engineRefuses' | 'engineHangs' | 'engineSlow';
       readonly call: Exclude<EngineCall['type'], 'abort'>;
     }
 );
@@ -153,6 +154,8 @@ const FROM_THE_BEGINNING: readonly Fault['kind'][] = [
 export function scenarioOf(seed: number): Scenario {
   const random = new Random(seed);
   if (seed % STORAGE_SHARE === 0) return withStorage(seed, random);
+  const rare = rareScenarioOf(seed);
+  if (rare !== null) return rare;
   if (random.chance(0.03)) return withLateObserver(seed, random);
   const models: Model[] = [random.chance(0.8) ? 'commitFence' : 'writeFence'];
   const more = random.pick([0, 1, 1, 2, 2, 2, 3]);

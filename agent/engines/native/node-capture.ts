@@ -210,6 +210,7 @@ function notHeld(member: string, what: string, cause: string): StillpointError {
     code: 'hold-lost',
     message: `${what} on ${member} did not last until the checkpoint had it${cause === '' ? '' : `: ${cause}`}`,
     hint: "see the process's log: was it restarted, or its host stopped for a while? Then create the checkpoint again",
+    isFinal: true,
   });
 }
 

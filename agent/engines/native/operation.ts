@@ -159,6 +159,7 @@ export class Operation {
       code: 'member-restarted',
       message: `${this.#settings.name} was restarted during the checkpoint`,
       hint: 'see why in its log, then create the checkpoint again',
+      isFinal: true,
     });
   }
 }
@@ -176,5 +177,6 @@ function roleChanged(member: string): StillpointError {
     code: 'role-changed',
     message: `${member} changed its role during the checkpoint`,
     hint: 'a process took over from another; create the checkpoint again',
+    isFinal: true,
   });
 }

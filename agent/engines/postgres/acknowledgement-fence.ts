@@ -4,7 +4,12 @@ import { processIdOf } from './connection.ts';
 import type { Fence, FenceContext, LastAcknowledgement } from './fence.ts';
 import { formatLsn } from './lsn.ts';
 import { standbysHaveTakenUp } from './standby-priorities.ts';
-import { restoreStandbyNames, setStandbyNames, whenCheckpointerListens } from './standby-setting.ts';
+import {
+  restoreStandbyNames,
+  setStandbyNames,
+  standbyNamesInForce,
+  whenCheckpointerListens,
+} from './standby-setting.ts';
 import { beUrgentAt } from './server-urgency.ts';
 import { mentionsStandby, parseStandbyNames } from './standby-names.ts';
 import { settledInTime, waitUntil } from './wait-until.ts';
@@ -22,7 +27,6 @@ export class AcknowledgementFence implements Fence {
    * asked for besides. It connects only after the list was changed, and goes before it is changed back.
    */
   readonly #countsAnyway: boolean;
-  readonly #hasOwnStandbys: boolean;
   #acknowledger: Acknowledger | null;
   #canary: Canary | null = null;
   #calmDown: () => void = () => undefined;
@@ -31,7 +35,6 @@ export class AcknowledgementFence implements Fence {
     this.#context = context;
     this.#names = names;
     this.#countsAnyway = mentionsStandby(context.undo.original, STANDBY_NAME);
-    this.#hasOwnStandbys = parseStandbyNames(context.undo.original).method !== 'none';
     // The thread takes a while to start, and nobody should wait for that.
     this.#acknowledger = new Acknowledger(context.settings, context.lost);
   }
@@ -101,7 +104,8 @@ export class AcknowledgementFence implements Fence {
     if (this.#countsAnyway) await this.#dropAcknowledger();
     await restoreStandbyNames(control, undo);
     // With standbys of its own the server waits for them; whether they answer is not ours to judge.
-    if (!this.#hasOwnStandbys && this.#canary !== null)
+    const hasOwnStandbys = parseStandbyNames(await standbyNamesInForce(control)).method !== 'none';
+    if (!hasOwnStandbys && this.#canary !== null)
       await settledInTime('commits not to wait any more', this.#canary.commit());
   }
 

@@ -18,11 +18,28 @@ export interface ConnectOptions {
    */
   readonly replication?: 'physical' | 'database';
   readonly timeoutMs?: number;
+  /** With the defaults that the server has for others: for a look at them. */
+  readonly asOthers?: boolean;
   /** Bound of every statement, by the client's own clock. 0: none. */
   readonly queryTimeoutMs?: number;
 }
 
 const CONNECT_TIMEOUT_MS = 5000;
+/**
+ * How each of our sessions begins, whatever server, database and role have as their defaults. Its login may write (a
+ * login trigger that keeps a log), and must not wait for the very standby that we are: nobody could get in to undo.
+ * What ends sessions that are slow or idle ends none of ours.
+ */
+const SESSION = [
+  'synchronous_commit=local',
+  'statement_timeout=0',
+  'lock_timeout=0',
+  'idle_session_timeout=0',
+]
+  .map((setting) => `-c ${setting}`)
+  .join(' ');
+/** After the login, for a login trigger may need its owner's: then nothing of the database's owner is taken for the server's. */
+const OWN_NAMES_ONLY = 'SET search_path = pg_catalog';
 const LOST = /terminated|ECONNRESET|EPIPE|not queryable|closed the connection|Query read timeout/;
 
 /** Connects, with errors that say what to do. A lost connection shows as the rejection of the next query. */
@@ -31,6 +48,8 @@ export async function connect(settings: ConnectionSettings, options: ConnectOpti
   if (options.database !== undefined) url.pathname = `/${encodeURIComponent(options.database)}`;
   // What stands in the URL would win over ours, and the fence is known by its name.
   url.searchParams.delete('application_name');
+  const owners = url.searchParams.get('options');
+  url.searchParams.delete('options');
   if (settings.passwordFile !== undefined)
     url.searchParams.set('password', await readPassword(settings.passwordFile));
   const client = new Client({
@@ -39,6 +58,7 @@ export async function connect(settings: ConnectionSettings, options: ConnectOpti
     connectionTimeoutMillis: options.timeoutMs ?? CONNECT_TIMEOUT_MS,
     query_timeout: options.queryTimeoutMs ?? 0,
     keepAlive: true,
+    options: [owners ?? '', options.asOthers === true ? '' : SESSION].join(' ').trim(),
     ...(options.replication !== undefined && {
       replication: options.replication === 'database' ? 'database' : 'true',
     }),
@@ -46,7 +66,9 @@ export async function connect(settings: ConnectionSettings, options: ConnectOpti
   client.on('error', () => undefined);
   try {
     await client.connect();
+    if (options.replication !== 'physical') await client.query(OWN_NAMES_ONLY);
   } catch (error) {
+    client.end().catch(() => undefined);
     throw connectionError(settings, error);
   }
   return client;

@@ -9,7 +9,7 @@ import { readBeside } from '../../safe-files.ts';
 import { STANDBY_NAME } from './acknowledger.ts';
 import { findUnstorable } from './collect.ts';
 import { connect, serverError } from './connection.ts';
-import { ABSENT_STANDBY } from './fence.ts';
+import { isArmed } from './fence.ts';
 import type { JournalRate } from './journal-rate.ts';
 import { findPendingSettings } from './pending-settings.ts';
 import { isPristine } from './pristine.ts';
@@ -18,7 +18,7 @@ import { ReplicationConnection } from './replication-connection.ts';
 import { isPostgresRunning } from './restore/restore.ts';
 import { incarnationOf, readServerFacts, readSizeBytes, type ServerFacts } from './server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
-import { namesStandby } from './standby-names.ts';
+import { commitsThatWaitForReplay } from './remote-apply.ts';
 import { asynchronousSubscriptions } from './subscriptions.ts';
 import { readViewing } from './viewing.ts';
 
@@ -43,7 +43,11 @@ export async function describePostgres(
 ): Promise<MemberDescription> {
   let client: Client;
   try {
-    client = await connect(settings, { applicationName: 'stillpoint-look', queryTimeoutMs: 8000 });
+    client = await connect(settings, {
+      applicationName: 'stillpoint-look',
+      asOthers: true,
+      queryTimeoutMs: 8000,
+    });
   } catch (error) {
     if (!(error instanceof StillpointError)) throw error;
     return describeSilent(settings, error.failure);
@@ -209,7 +213,7 @@ async function findProblems(
       'move it to postgresql.conf',
     );
   }
-  if (namesStandby(facts.standbyNames, STANDBY_NAME) || namesStandby(facts.standbyNames, ABSENT_STANDBY)) {
+  if (isArmed(facts.standbyNames)) {
     problem(
       'postgres-armed',
       `synchronous_standby_names is ${facts.standbyNames}: a freeze was not undone`,
@@ -217,6 +221,7 @@ async function findProblems(
     );
   }
   problems.push(...(await asynchronousSubscriptions(client, settings.name)));
+  problems.push(...(await commitsThatWaitForReplay(client, settings)));
   await findLackOfRoom(client, problem);
   if (problems.length === 0) await tryReplication(settings, problem);
   return problems;
@@ -229,7 +234,7 @@ async function findLackOfRoom(
   const { rows } = await client.query<{ senders: number; slots: number; named: boolean }>(
     `SELECT current_setting('max_wal_senders')::int - (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'walsender') AS senders,
             current_setting('max_replication_slots')::int - (SELECT count(*)::int FROM pg_replication_slots) AS slots,
-            EXISTS (SELECT FROM pg_stat_replication WHERE application_name = $1) AS named`,
+            EXISTS (SELECT FROM pg_stat_replication WHERE lower(application_name) = $1) AS named`,
     [STANDBY_NAME],
   );
   const [room] = rows;

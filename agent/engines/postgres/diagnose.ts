@@ -4,11 +4,9 @@ import type { Client } from 'pg';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Finding } from '../engine.ts';
 import { connect, serverError } from './connection.ts';
-import { STANDBY_NAME } from './acknowledger.ts';
-import { ABSENT_STANDBY } from './fence.ts';
+import { isArmed } from './fence.ts';
 import { missingPrivileges } from './privileges.ts';
 import type { PostgresSettings } from './settings.ts';
-import { namesStandby } from './standby-names.ts';
 import { namesInAutoConf } from './standby-setting.ts';
 
 /** What `grid doctor` asks of a member beyond what preflight looks at. */
@@ -42,9 +40,7 @@ export async function diagnosePostgres(settings: PostgresSettings, busy: boolean
  */
 async function diagnoseArmedFile(client: Client, { name, data }: PostgresSettings): Promise<Finding[]> {
   const values = (await namesInAutoConf(client, data)) ?? [];
-  const ours = values.find(
-    (value) => namesStandby(value, STANDBY_NAME) || namesStandby(value, ABSENT_STANDBY),
-  );
+  const ours = values.find(isArmed);
   if (ours === undefined) return [];
   const failure = {
     code: 'postgres-armed',

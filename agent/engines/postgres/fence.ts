@@ -4,7 +4,7 @@ import { AcknowledgementFence } from './acknowledgement-fence.ts';
 import { STANDBY_NAME } from './acknowledger.ts';
 import type { ConnectionSettings } from './connection.ts';
 import type { PrimaryUndo } from './standby-setting.ts';
-import { withStandby } from './standby-names.ts';
+import { namesStandby, withStandby } from './standby-names.ts';
 
 /** Nothing newer than `position` (an LSN) comes from the standby whose walsender is `processId`. */
 export interface LastAcknowledgement {
@@ -46,12 +46,17 @@ export interface FenceContext {
 }
 
 /** A standby that does not exist, for the variant. */
-export const ABSENT_STANDBY = 'stillpoint_absent';
+const ABSENT_STANDBY = 'stillpoint_absent';
 
 /** Every value that a fence may put in the place of this one. */
 export function armedNames(original: string): string[] {
   const names = withStandby(original, STANDBY_NAME);
   return [`FIRST 1 (${ABSENT_STANDBY})`, ...(names === null ? [] : [names])];
+}
+
+/** Whether a list is that of a freeze, whoever's it is. */
+export function isArmed(names: string): boolean {
+  return [STANDBY_NAME, ABSENT_STANDBY].some((name) => namesStandby(names, name));
 }
 
 export function createFence(context: FenceContext): Fence {

@@ -12,19 +12,12 @@ const OPTIONS = { applicationName: 'stillpoint-guard', queryTimeoutMs: 5000, tim
  * and none becomes free before the undo: so where an ordinary session is turned away, a walsender's is tried, which has
  * slots of its own and takes statements as well. And the other way round, where the wal senders are all taken.
  */
-async function findWayIn(settings: ConnectionSettings): Promise<Client> {
-  const client = await connect(settings, OPTIONS).catch((error: unknown) =>
+function findWayIn(settings: ConnectionSettings): Promise<Client> {
+  return connect(settings, OPTIONS).catch((error: unknown) =>
     connect(settings, { ...OPTIONS, replication: 'database' }).catch(() => {
       throw error;
     }),
   );
-  try {
-    await client.query('SET idle_session_timeout = 0; SET statement_timeout = 0; SET lock_timeout = 0');
-    return client;
-  } catch (error) {
-    client.end().catch(() => undefined);
-    throw error;
-  }
 }
 
 /** A connection that waits for the bad moment; opened anew where it was lost. */

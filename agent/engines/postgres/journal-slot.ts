@@ -60,7 +60,6 @@ export class JournalSlot {
       queryTimeoutMs: LOOK_TIMEOUT_MS,
     });
     try {
-      await client.query('SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0');
       const name = `stillpoint_${crypto.randomUUID().replaceAll('-', '').slice(0, 16)}`;
       const { rows } = await client.query<{ kept: string; limit: string }>(
         `SELECT lsn::text AS kept, current_setting('max_slot_wal_keep_size') AS limit
@@ -102,12 +101,11 @@ export class JournalSlot {
   async #moveTo(position: Lsn): Promise<void> {
     // It begins where the server's last checkpoint did, which may be behind what came so far: backwards would be an
     // error, and end the slot.
-    if (position > this.#kept) {
-      this.#kept = position;
-      await this.#client.query(
-        `SELECT pg_replication_slot_advance(${escapeLiteral(this.#name)}, '${formatLsn(position)}')`,
-      );
-    }
+    if (position > this.#kept) this.#kept = position;
+    // Also where nothing is new: a server ends a slot that nobody has touched for its idle_replication_slot_timeout.
+    await this.#client.query(
+      `SELECT pg_replication_slot_advance(${escapeLiteral(this.#name)}, '${formatLsn(this.#kept)}')`,
+    );
     const { rows } = await this.#client.query<Kept>(
       `SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::text AS bytes, wal_status AS status
          FROM pg_replication_slots WHERE slot_name = ${escapeLiteral(this.#name)}`,

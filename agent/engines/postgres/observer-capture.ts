@@ -67,7 +67,6 @@ export class ObserverCapture implements Capture {
     return this.#working(async () => {
       const control = await connect(this.#settings, { applicationName: CONTROL_NAME });
       this.#control = control;
-      await control.query('SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0');
       await this.#guardian.open();
       this.#facts = await readServerFacts(control);
     });
@@ -261,6 +260,7 @@ function promoted(member: string): StillpointError {
     code: 'standby-promoted',
     message: `${member} was a hot standby when the checkpoint began, and is a primary now`,
     hint: 'see with stillpoint grid status that its copyset has one primary, and run it again',
+    isFinal: true,
   });
 }
 

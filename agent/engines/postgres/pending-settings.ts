@@ -37,14 +37,17 @@ const NOT_SEEN = [
 
 /**
  * A setting that only a restart changes is none of a reload's: it waits on. One that the command line, a role, a
- * database or this session overrides is not taken up from the file, or not seen here.
+ * database or this session overrides is not taken up from the file, or not seen here; but for search_path, which each of
+ * our sessions sets for itself.
  */
 const SETTINGS = `
-  SELECT s.name, f.setting AS written, s.setting, s.vartype AS type, s.unit,
+  SELECT s.name, f.setting AS written, CASE s.source WHEN 'session' THEN s.reset_val ELSE s.setting END AS setting, s.vartype AS type, s.unit,
          coalesce(f.sourcefile, s.sourcefile, '') AS file, f.sourceline AS line
     FROM pg_settings s LEFT JOIN pg_file_settings f ON lower(f.name) = lower(s.name) AND f.applied
    WHERE s.context NOT IN ('postmaster', 'internal')
-     AND s.source IN ('default', 'configuration file', 'environment variable')
+     AND (s.source IN ('default', 'configuration file', 'environment variable')
+          OR s.name = 'search_path' AND s.source = 'session'
+             AND NOT EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS line WHERE line LIKE 'search_path=%'))
      AND (f.name IS NOT NULL OR s.source = 'configuration file')`;
 
 const BROKEN = `

@@ -14,7 +14,7 @@ import { connect, serverError } from './connection.ts';
 import { contractCall } from './contract-call.ts';
 import type { PostgresFacts } from './facts.ts';
 import { fenceLost } from './acknowledger.ts';
-import { armedNames, createFence, type Fence, type LastAcknowledgement } from './fence.ts';
+import { armedNames, createFence, isArmed, type Fence, type LastAcknowledgement } from './fence.ts';
 import { PostgresGuardian } from './guardian.ts';
 import { findLeak, parseSnapshot, type Sight } from './leak-proof.ts';
 import { PREPARE_STATEMENTS, type LookRow } from './look-statements.ts';
@@ -109,10 +109,6 @@ export class PrimaryCapture implements Capture {
       const { signal } = this.#cancelled;
       const control = await connect(this.#settings, { applicationName: CONTROL_NAME });
       this.#control = control;
-      // Nothing of this session waits for a synchronous standby, and nothing ends it while it waits for us.
-      await control.query(
-        'SET statement_timeout = 0; SET lock_timeout = 0; SET idle_session_timeout = 0; SET synchronous_commit = local',
-      );
       await control.query(PREPARE_STATEMENTS);
       signal.throwIfAborted();
       await this.#guardian.open();
@@ -165,6 +161,8 @@ export class PrimaryCapture implements Capture {
       const [pending] = (await findPendingSettings(control, this.#settings)).problems;
       if (pending !== undefined) throw new StillpointError(pending);
       const inFile = (await namesInAutoConf(control, this.#settings.data))?.at(-1) ?? null;
+      // Taken for its owner's, it would be put back at the end, and stay for good.
+      if (isArmed(facts.standbyNames) || isArmed(inFile ?? '')) throw armedByOthers(this.#settings.name);
       const undo: PrimaryUndo = {
         kind: 'primary',
         original: facts.standbyNames,
@@ -440,6 +438,14 @@ export class PrimaryCapture implements Capture {
 
 function sameSetting(a: PrimaryUndo | null, b: PrimaryUndo): boolean {
   return a !== null && a.original === b.original && a.inAutoConf === b.inAutoConf && a.inFile === b.inFile;
+}
+
+function armedByOthers(member: string): StillpointError {
+  return new StillpointError({
+    code: 'postgres-armed',
+    message: `${member} is armed already: another operation freezes the same server`,
+    hint: 'is it a member of another grid too, or of another agent? Let one of them name it, or take their checkpoints at other times',
+  });
 }
 
 function outOfOrder(message: string): Error {

@@ -56,21 +56,19 @@ export async function setStandbyNames(client: Client, value: string): Promise<vo
  * it is one of this host.
  */
 export async function restoreStandbyNames(client: Client, undo: PrimaryUndo, data?: string): Promise<void> {
-  const current = await currentNames(client);
+  const current = await standbyNamesInForce(client);
   const isArmed = undo.armed.includes(current);
   if (current !== undo.original && !isArmed) return;
-  // Also where the value looks right: a killed agent may have set it and not reloaded yet.
-  if (!isArmed && (await fileHoldsOurs(client, undo, data)) === false) return;
-  try {
+  // The file is what counts: a killed agent may have set it and not reloaded yet, a killed undo likewise; and what its
+  // owner has written there meanwhile is the owner's.
+  const isOurs = await fileHoldsOurs(client, undo, data);
+  if (!isArmed && isOurs === false) return;
+  if (isOurs !== false)
     await client.query(
       undo.inAutoConf
         ? `ALTER SYSTEM SET synchronous_standby_names = ${escapeLiteral(undo.inFile ?? undo.original)}`
         : 'ALTER SYSTEM RESET synchronous_standby_names',
     );
-  } catch (error) {
-    // An undo that died before its reload has left the file as it should be.
-    if ((await fileHoldsOurs(client, undo, data)) !== false) throw error;
-  }
   await reloadUntil(client, (value) => !undo.armed.includes(value));
   // A sender looks for commits to release when its standby says something: a little journal makes it. A primary that
   // was demoted meanwhile writes none.
@@ -123,7 +121,7 @@ async function reloadUntil(client: Client, settled: (value: string) => boolean):
   const until = performance.now() + SETTLE_TIMEOUT_MS;
   for (;;) {
     // A process takes a reload up between two statements.
-    if (settled(await currentNames(client))) return;
+    if (settled(await standbyNamesInForce(client))) return;
     if (performance.now() > until) {
       throw new StillpointError({
         code: 'postgres-reload',
@@ -135,7 +133,7 @@ async function reloadUntil(client: Client, settled: (value: string) => boolean):
   }
 }
 
-async function currentNames(client: Client): Promise<string> {
+export async function standbyNamesInForce(client: Client): Promise<string> {
   const { rows } = await client.query<{ value: string }>(
     "SELECT current_setting('synchronous_standby_names') AS value",
   );

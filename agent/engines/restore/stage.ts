@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 import type { Artifact } from '../../../shared/domain/manifest.ts';
 import { AnchoredDirectory, type Owner } from '../../anchored-directory.ts';
-import { beside } from '../../safe-files.ts';
+import { beside, syncDirectory } from '../../safe-files.ts';
 import { fullDisk } from '../../disk-error.ts';
 import type { ArtifactSource } from '../engine.ts';
 
@@ -213,15 +213,6 @@ export async function readIfThere(path: string, reader: Owner | null): Promise<s
     (await directory.stat(name))?.isSymbolicLink() === true ? null : directory.read(name, reader),
   );
   return bytes?.toString('utf8') ?? '';
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const file = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
 }
 
 function mapped(path: string | null, directory: string): string | null {

@@ -141,7 +141,8 @@ export interface DescribeResponse {
   problems: Problem[];
   /**
    * What it had when it was started, from its own files (`live/recovery` before all), before it took anything from
-   * another process. Optional; a restore compares it with what SwitchJournal said at the mark.
+   * another process: with nothing, a count of 0. A restore compares it with what SwitchJournal said at the mark:
+   * optional where that says nothing.
    */
   startedWith: Content | undefined;
 }
@@ -157,7 +158,10 @@ export interface Content {
   digest: Buffer;
 }
 
-/** What is held back now, and for which operation. */
+/**
+ * What is held back now, and for which operation. Maintenance that the grid's operator has switched on is told here
+ * too, and is held for none.
+ */
 export interface Held {
   operation: string;
   quiesced: boolean;
@@ -4177,8 +4181,8 @@ export const ParticipantServiceService = {
   },
   /**
    * Closes the current journal file and begins the next: the mark. Only while quiesced with the same token. The closed
-   * file is durable when it answers, and never changes again. A state keeper or realm service answers with the name of
-   * the state it has (its version), and length 0.
+   * file is durable when it answers, and never changes again. A state keeper or realm service answers with the
+   * version of the state it has, in decimal, and length 0: of a keeper's, as SaveKeeperState says it.
    */
   switchJournal: {
     path: "/stillpoint.participant.v1.ParticipantService/SwitchJournal" as const,
@@ -4267,7 +4271,8 @@ export const ParticipantServiceService = {
   },
   /**
    * Refuses clients' writes, with an error that says so, until LeaveMaintenance or the end of the lease. Reads go on.
-   * Writes acknowledged before stay. Nodes only.
+   * Writes acknowledged before stay. Maintenance that the grid's operator has switched on is no operation's: neither
+   * ends the other. Nodes only.
    */
   enterMaintenance: {
     path: "/stillpoint.participant.v1.ParticipantService/EnterMaintenance" as const,
@@ -4363,8 +4368,8 @@ export interface ParticipantServiceServer extends UntypedServiceImplementation {
   quiesce: handleUnaryCall<QuiesceRequest, QuiesceResponse>;
   /**
    * Closes the current journal file and begins the next: the mark. Only while quiesced with the same token. The closed
-   * file is durable when it answers, and never changes again. A state keeper or realm service answers with the name of
-   * the state it has (its version), and length 0.
+   * file is durable when it answers, and never changes again. A state keeper or realm service answers with the
+   * version of the state it has, in decimal, and length 0: of a keeper's, as SaveKeeperState says it.
    */
   switchJournal: handleUnaryCall<SwitchJournalRequest, SwitchJournalResponse>;
   /**
@@ -4391,7 +4396,8 @@ export interface ParticipantServiceServer extends UntypedServiceImplementation {
   release: handleUnaryCall<ReleaseRequest, ReleaseResponse>;
   /**
    * Refuses clients' writes, with an error that says so, until LeaveMaintenance or the end of the lease. Reads go on.
-   * Writes acknowledged before stay. Nodes only.
+   * Writes acknowledged before stay. Maintenance that the grid's operator has switched on is no operation's: neither
+   * ends the other. Nodes only.
    */
   enterMaintenance: handleUnaryCall<EnterMaintenanceRequest, EnterMaintenanceResponse>;
   leaveMaintenance: handleUnaryCall<LeaveMaintenanceRequest, LeaveMaintenanceResponse>;
@@ -4459,8 +4465,8 @@ export interface ParticipantServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Closes the current journal file and begins the next: the mark. Only while quiesced with the same token. The closed
-   * file is durable when it answers, and never changes again. A state keeper or realm service answers with the name of
-   * the state it has (its version), and length 0.
+   * file is durable when it answers, and never changes again. A state keeper or realm service answers with the
+   * version of the state it has, in decimal, and length 0: of a keeper's, as SaveKeeperState says it.
    */
   switchJournal(
     request: SwitchJournalRequest,
@@ -4585,7 +4591,8 @@ export interface ParticipantServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Refuses clients' writes, with an error that says so, until LeaveMaintenance or the end of the lease. Reads go on.
-   * Writes acknowledged before stay. Nodes only.
+   * Writes acknowledged before stay. Maintenance that the grid's operator has switched on is no operation's: neither
+   * ends the other. Nodes only.
    */
   enterMaintenance(
     request: EnterMaintenanceRequest,

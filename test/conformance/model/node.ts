@@ -25,6 +25,8 @@ const store = new Store(data, {
   writeWhileSuspended: has('writes-while-suspended'),
   ignoreRetention: has('removes-retained-journal'),
   changeClosedFile: has('changes-a-closed-journal-file'),
+  digestOfCount: has('counts-rows-and-looks-at-none'),
+  startedWithoutJournal: has('forgets-the-journal-that-it-was-started-with'),
 });
 const incarnation = randomUUID();
 
@@ -130,6 +132,11 @@ function lease(leaseMs: number): number {
   return leaseMs;
 }
 
+function startedWith(): wire.Content | undefined {
+  if (has('does-not-tell-what-it-was-started-with')) return undefined;
+  return has('takes-what-it-has-for-what-it-was-started-with') ? store.content : store.startedWith;
+}
+
 const answers = {
   describe: (): wire.DescribeResponse => ({
     contractVersion: 1,
@@ -152,7 +159,7 @@ const answers = {
     highestEpoch: 0,
     highestCounter: 0,
     problems: [],
-    startedWith: store.startedWith,
+    startedWith: startedWith(),
   }),
   health: () => ({ healthy: true, cause: '' }),
   async quiesce({ operation, token, timeoutMs, leaseMs, ...request }: RequestOf<'quiesce'>) {
@@ -187,8 +194,10 @@ const answers = {
     if (before === undefined && (hold?.operation !== operation || hold.token !== attempt)) {
       throw new Refusal(grpc.status.FAILED_PRECONDITION, 'it is not quiesced with this token');
     }
-    const cut = before ?? { ...store.switchJournal(), content: store.content };
+    const content = has('says-at-the-mark-what-it-once-had') ? store.startedWith : store.content;
+    const cut = before ?? { ...store.switchJournal(), content };
     cuts.set(attempt, cut);
+    if (has('says-other-content-when-asked-again') && before !== undefined) cut.content.count += 1n;
     return { incarnation, journalFile: cut.file, length: BigInt(cut.length), content: cut.content };
   },
   resume: ({ operation, token }: RequestOf<'resume'>) => finish('quiesced', named(operation), seen(token)),

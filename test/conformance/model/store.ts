@@ -9,6 +9,8 @@ export interface StoreFaults {
   readonly writeWhileSuspended: boolean;
   readonly ignoreRetention: boolean;
   readonly changeClosedFile: boolean;
+  readonly digestOfCount: boolean;
+  readonly startedWithoutJournal: boolean;
 }
 
 const FLUSH_MS = 20;
@@ -32,8 +34,10 @@ export class Store {
     this.#live = join(data, 'live');
     this.#faults = faults;
     fs.mkdirSync(join(this.#live, 'journal'), { recursive: true });
-    this.#load();
-    this.startedWith = this.content;
+    this.#loadTable();
+    const { content } = this;
+    this.#loadJournal();
+    this.startedWith = faults.startedWithoutJournal ? content : this.content;
     this.#file = this.#open();
     setInterval(() => this.#flush(), FLUSH_MS).unref();
   }
@@ -44,7 +48,8 @@ export class Store {
 
   get content(): Content {
     const rows = [...this.rows].toSorted((one, other) => one - other).join();
-    return { count: BigInt(this.rows.size), digest: createHash('sha256').update(rows).digest() };
+    const digest = createHash('sha256').update(this.#faults.digestOfCount ? 'rows' : rows);
+    return { count: BigInt(this.rows.size), digest: digest.digest() };
   }
 
   /** Durable and visible when it returns. */
@@ -86,11 +91,14 @@ export class Store {
     return fs.fstatSync(this.#file).size + this.rows.size * 8;
   }
 
-  #load(): void {
+  #loadTable(): void {
     const table = join(this.#live, 'rows.json');
     if (fs.existsSync(table)) {
       for (const row of JSON.parse(fs.readFileSync(table, 'utf8')) as number[]) this.rows.add(row);
     }
+  }
+
+  #loadJournal(): void {
     const names = fs.readdirSync(join(this.#live, 'journal')).toSorted();
     const lines = names.flatMap((name) =>
       fs.readFileSync(join(this.#live, 'journal', name), 'utf8').split('\n'),

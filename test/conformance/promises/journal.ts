@@ -1,12 +1,10 @@
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { JournalCut } from '../../../shared/domain/participant.ts';
-import { brief, lacking, LONG_MS, type Lab } from '../lab.ts';
-import { startProgram } from '../programs.ts';
+import { broughtUp } from '../brought-up.ts';
+import { brief, lacking } from '../lab.ts';
 import { Broken, NODE, RESTING_ROLES, Unjudged, type ContractPromise } from '../promise.ts';
 
-const START_MS = 60_000;
+/** For a keeper's state to be the same at a mark and right after it. */
+const FEW_CHANGES_MS = 3000;
 const STATE_ROLES = RESTING_ROLES.filter((role) => role !== 'node');
 
 /** The mark, and what comes back from it. */
@@ -39,20 +37,33 @@ export const journalPromises: readonly ContractPromise[] = [
         const twice = await lab.participant.switchJournal(attempt);
         const same = once.journalFile === twice.journalFile && once.length === twice.length;
         if (!same) throw new Broken(`${place(once)}, then ${place(twice)}`);
+        const [before, after] = [brief(once.content), brief(twice.content)];
+        if (before !== after) throw new Broken(`content ${before}, then ${after}`);
         return `${place(once)} twice`;
       });
     },
   },
   {
     id: 'mark-names-state',
-    says: 'SwitchJournal: a state keeper or realm service answers with its version, and length 0.',
+    says: 'SwitchJournal: a state keeper or realm service answers with the version of its state, and length 0.',
     roles: STATE_ROLES,
     async check(lab) {
-      return await lab.whileQuiesced(async (attempt) => {
-        const cut = await lab.participant.switchJournal(attempt);
+      const { participant, description } = lab;
+      const named: string[] = [];
+      const isItsVersion = async (): Promise<boolean> => {
+        const { operation, cut } = await lab.whileQuiesced(async (attempt) => ({
+          ...attempt,
+          cut: await participant.switchJournal(attempt),
+        }));
         if (cut.length !== 0) throw new Broken(place(cut));
-        return cut.journalFile;
-      });
+        if (description.role !== 'state-keeper') return true;
+        const { version } = await participant.saveKeeperState({ operation });
+        named.push(`${cut.journalFile} at the mark, version ${version} right after it`);
+        return cut.journalFile === String(version);
+      };
+      // It may have changed in between; a checkpoint is then created again too.
+      if (await lab.becomes(isItsVersion, FEW_CHANGES_MS)) return 'its version';
+      throw new Broken(named.at(-1) ?? '');
     },
   },
   {
@@ -131,65 +142,16 @@ export const journalPromises: readonly ContractPromise[] = [
     roles: NODE,
     needs: ['writer', 'files', 'start'],
     async check(lab) {
-      const folder = await mkdtemp(join(tmpdir(), 'stillpoint-conformance-'));
-      try {
-        const data = join(folder, 'data');
-        const rows = await captureInto(lab, data);
-        const restored = await restoredRows(lab, data);
-        const missing = lacking(rows, restored);
-        const surplus = lacking(restored, rows);
-        if (missing !== null)
-          throw new Broken(`rows that were there at the mark and did not come up: ${missing}`);
-        if (surplus !== null)
-          throw new Broken(`rows that came up and were not there at the mark: ${surplus}`);
-        return `${rows.size} rows at the mark, and the same came up`;
-      } finally {
-        await rm(folder, { recursive: true, force: true });
-      }
+      const { rows, restored } = await broughtUp(lab);
+      const missing = lacking(rows, restored.rows);
+      const surplus = lacking(restored.rows, rows);
+      if (missing !== null)
+        throw new Broken(`rows that were there at the mark and did not come up: ${missing}`);
+      if (surplus !== null) throw new Broken(`rows that came up and were not there at the mark: ${surplus}`);
+      return `${rows.size} rows at the mark, and the same came up`;
     },
   },
 ];
-
-/** Copies as the agent does, while clients write. Resolves to the rows at the mark. */
-async function captureInto(lab: Lab, data: string): Promise<ReadonlySet<number>> {
-  const { participant, files } = lab;
-  await lab.busyWriter();
-  const { operation } = lab.attempt();
-  const { firstJournalFile } = await participant.suspendWriting({ operation, leaseMs: LONG_MS });
-  await mkdir(join(data, 'live'), { recursive: true });
-  await files.copyDatabase(data);
-  const retention = { operation, retainJournal: true, leaseMs: LONG_MS };
-  if (!(await participant.resumeWriting(retention)).held) throw new Unjudged('writing was not suspended');
-  await lab.progress();
-  const { cut, rows } = await lab.whileSilent(() =>
-    lab.whileQuiesced(
-      async (attempt) => ({ cut: await participant.switchJournal(attempt), rows: await lab.rows() }),
-      { operation },
-    ),
-  );
-  await lab.progress();
-  const names = await files.copyJournal(data, firstJournalFile, cut);
-  await participant.releaseJournal({ operation });
-  for (const name of [firstJournalFile, cut.journalFile]) {
-    if (!names.includes(name)) throw new Unjudged(`${name} was gone before it was copied: ${brief(names)}`);
-  }
-  return rows;
-}
-
-async function restoredRows(lab: Lab, data: string): Promise<ReadonlySet<number>> {
-  const started = startProgram(lab.programs.start ?? [], { data }, () => undefined);
-  let rows: ReadonlySet<number> | undefined;
-  try {
-    await lab.becomes(async () => {
-      rows = await lab.rows(data).catch(() => undefined);
-      return rows !== undefined || started.isGone();
-    }, START_MS);
-  } finally {
-    await started.stop();
-  }
-  if (rows !== undefined) return rows;
-  throw new Broken(`a process started on the files cannot be read: ${started.complaint()}`);
-}
 
 function place({ journalFile, length }: JournalCut): string {
   return `${journalFile} with ${length} bytes`;

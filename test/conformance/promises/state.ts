@@ -1,11 +1,10 @@
 import { Buffer } from 'node:buffer';
-import { access, copyFile, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { access, copyFile, mkdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GridDefinition } from '../../../shared/domain/grid.ts';
-import type { ParticipantDescription } from '../../../shared/domain/participant.ts';
+import type { Content, ParticipantDescription } from '../../../shared/domain/participant.ts';
+import { descriptionAt, inFolder, madeOnce, runningOn } from '../brought-up.ts';
 import { brief, type Lab } from '../lab.ts';
-import { startProgram } from '../programs.ts';
 import { Broken, Unjudged, type ContractPromise } from '../promise.ts';
 
 const START_MS = 60_000;
@@ -156,39 +155,53 @@ export const statePromises: readonly ContractPromise[] = [
     needs: ['files', 'start'],
     excuse: (description) => (description.role === 'realm-service' ? onPrimary(description) : null),
     async check(lab) {
-      const folder = await mkdtemp(join(tmpdir(), 'stillpoint-conformance-'));
-      try {
-        const data = join(folder, 'data');
-        const recovery = join(data, 'live', 'recovery');
-        await mkdir(join(data, 'live'), { recursive: true });
-        if (lab.description.role === 'realm-service') {
-          await copyFile(join(lab.files.data, (await backUp(lab)).file), recovery);
-        } else {
-          await writeFile(recovery, (await lab.participant.saveKeeperState(lab.attempt())).state);
-        }
-        return await takesRecovery(lab, data, recovery);
-      } finally {
-        await rm(folder, { recursive: true, force: true });
-      }
+      await recovered(lab);
+      return 'live/recovery was taken';
     },
   },
 ];
 
-async function takesRecovery(lab: Lab, data: string, recovery: string): Promise<string> {
-  const started = startProgram(lab.programs.start ?? [], { data }, () => undefined);
-  const isGone = async (): Promise<boolean> =>
-    await access(recovery).then(
-      () => false,
-      () => true,
-    );
-  try {
-    await lab.becomes(async () => started.isGone() || (await isGone()), START_MS);
-    if (started.isGone()) throw new Broken(`the process ended: ${started.complaint()}`);
-    if (!(await isGone())) throw new Broken('live/recovery is still there');
-    return 'live/recovery was taken';
-  } finally {
-    await started.stop();
-  }
+/** What it said at a mark of what it holds, and what a process says that was started with what it gave away then. */
+export const recovered = madeOnce((lab) =>
+  inFolder(async (folder) => {
+    const recovery = join(folder, 'data/live/recovery');
+    await mkdir(join(folder, 'data/live'), { recursive: true });
+    const content = await saveRecovery(lab, recovery);
+    return await runningOn(lab, folder, async (started) => {
+      const isTaken = async (): Promise<boolean> =>
+        await access(recovery).then(
+          () => false,
+          () => true,
+        );
+      await lab.becomes(async () => started.isGone() || (await isTaken()), START_MS);
+      if (started.isGone()) throw new Broken(`the process ended: ${started.complaint()}`);
+      if (!(await isTaken())) throw new Broken('live/recovery is still there');
+      return { content, startedWith: (await descriptionAt(lab, folder, started))?.startedWith ?? null };
+    });
+  }),
+);
+
+/** The state of a mark, as the agent takes it: right after, and by its version the same. */
+async function saveRecovery(lab: Lab, recovery: string): Promise<Content | null> {
+  const { participant, description } = lab;
+  let content: Content | null = null;
+  const isOfTheMark = async (): Promise<boolean> => {
+    const before = (await participant.describe()).definition?.version;
+    const { operation, cut } = await lab.whileQuiesced(async (attempt) => ({
+      ...attempt,
+      cut: await participant.switchJournal(attempt),
+    }));
+    content = cut.content;
+    if (description.role === 'realm-service') {
+      await copyFile(join(lab.files.data, (await backUp(lab)).file), recovery);
+      return (await participant.describe()).definition?.version === before;
+    }
+    const { state, version } = await participant.saveKeeperState({ operation });
+    await writeFile(recovery, state);
+    return String(version) === cut.journalFile || cut.content === null;
+  };
+  if (await lab.becomes(isOfTheMark)) return content;
+  throw new Unjudged('its state was another one right after each mark');
 }
 
 /** A checkpoint one above the highest that is recorded, so that the next real one is above it. */

@@ -208,6 +208,20 @@ describe('a checkpoint of a grid with a realm in which one of ours dies', () => 
       await expectWorkingGrid();
     });
 
+    it('is taken while the operator has the grid in maintenance, and leaves it so, also with a maintenance of its own [S119]', async () => {
+      await lab.reference.maintain(true);
+      try {
+        for (const more of [[], ['--maintenance']]) {
+          const { code, stdout } = await lab.grid.run([...CREATE, ...more]);
+          expect(code, stdout).to.equal(0);
+          await expectWritesRefused();
+        }
+      } finally {
+        await lab.reference.maintain(false);
+      }
+      await expectUntouched(lab);
+    });
+
     it('has writes back after a Ctrl-C [S14]', async () => {
       const command = await inMaintenance();
       command.signal('SIGINT');

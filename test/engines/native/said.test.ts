@@ -7,7 +7,7 @@ import type { Restoration, RestoreContext } from '../../../agent/engines/engine.
 import { metadataCopyset } from '../../../agent/engines/native/metadata.ts';
 import { NativeRestoration } from '../../../agent/engines/native/restoration.ts';
 import type { NativeSettings } from '../../../agent/engines/native/settings.ts';
-import { StateCapture, STATE_FILE } from '../../../agent/engines/native/state-capture.ts';
+import { DEFINITION_FILE, StateCapture, STATE_FILE } from '../../../agent/engines/native/state-capture.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { GridManifest, MemberManifest } from '../../../shared/domain/manifest.ts';
 import { connectParticipant } from '../../../shared/rpc/participant-client.ts';
@@ -207,6 +207,35 @@ describe('a process that says what it is', () => {
     }
   });
 
+  it("gives the copy of the realm's database, and all of the definition as the realm has it [S20] [S122]", async () => {
+    const definition = {
+      ...NO_DEFINITION,
+      version: 1n,
+      proxies: [{ name: 'p1', address: '127.0.0.1:1', dataDirectory: '/srv/p1', running: true }],
+    };
+    await serving('realm-service', { definition });
+    // What stillpoint knows nothing of is the realm's too.
+    const whole = JSON.stringify({ ...definition, version: 1, administrators: ['night shift'] }, null, 2);
+    mkdirSync(join(settings.data, 'backups'), { recursive: true });
+    writeFileSync(join(settings.data, 'backups/x.db'), 'the database');
+    participation = {
+      ...participation,
+      rest: {
+        gate: new Gate(),
+        switchJournal: () => Promise.resolve({ file: '1', length: 0, content: undefined }),
+      },
+      backUpDatabase: () => Promise.resolve({ file: 'backups/x.db', definition: Buffer.from(whole) }),
+    };
+    await serve();
+    const { outcome, artifacts } = await captured();
+    expect(outcome).to.equal('taken');
+    const texts = [...artifacts.files].map(([path, { bytes }]) => [path, bytes.toString()]);
+    expect(Object.fromEntries(texts)).to.deep.equal({
+      [STATE_FILE]: 'the database',
+      [DEFINITION_FILE]: whole,
+    });
+  });
+
   it('keeps the metadata where it is a node of the copyset that was defined first, whatever the names [S35]', async () => {
     await serving('node');
     await serve();
@@ -214,8 +243,16 @@ describe('a process that says what it is', () => {
     expect(metadataCopyset({ copysets: ['b', 'a'], members } as unknown as GridManifest)).to.equal('b');
   });
 
-  it('is started when its restored files are in place, for it reads them then and never again [S16] [S25]', async () => {
-    await serving('state-keeper');
+  for (const [role, ids] of [
+    ['state-keeper', '[S16] [S25]'],
+    ['realm-service', '[S16] [S22]'],
+  ] as const) {
+    it(`of role ${role} is started when its restored files are in place, for it reads them then and never again ${ids}`, () =>
+      startsWithItsFiles(role));
+  }
+
+  async function startsWithItsFiles(role: 'state-keeper' | 'realm-service'): Promise<void> {
+    await serving(role);
     participation = { ...participation, unfit: () => 'not yet' };
     await serve();
     const seen = join(folder.path, 'seen');
@@ -238,7 +275,7 @@ describe('a process that says what it is', () => {
     expect(code).to.equal('member-not-started');
     expect(readFileSync(seen, 'utf8')).to.equal('the state of the checkpoint');
     await restoration.finish();
-  });
+  }
 });
 
 async function* stateOfCheckpoint(): AsyncIterable<Uint8Array> {

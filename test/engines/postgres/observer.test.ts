@@ -81,6 +81,40 @@ for (const version of versions) {
       expect(description.viewing).to.deep.equal({ streamsAs: key, subscriptions: [], viewers: [] });
     });
 
+    it('is not captured where commits of its primary wait until it has applied them', async () => {
+      const set = async (...lines: string[]): Promise<void> => {
+        for (const line of lines) await lab.server.query(`ALTER SYSTEM ${line}`);
+        await lab.server.query('SELECT pg_reload_conf()');
+      };
+      await set("SET synchronous_standby_names = 'follower'");
+      await until('it to be synchronous', async () => {
+        const rows = await lab.server.query("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'");
+        return rows.length === 1;
+      });
+      const codes = async (change: { withoutReads?: string[] } = {}): Promise<string[]> => {
+        const described = await createPostgresEngine({ ...lab.settings, ...change }).describe(
+          AbortSignal.timeout(10_000),
+        );
+        return described.problems.map(({ code }) => code);
+      };
+      const usual = await codes();
+      await set("SET synchronous_commit = 'remote_apply'");
+      const byDefault = await codes();
+      const blind = await codes({ withoutReads: ['follower'] });
+      await set('RESET synchronous_commit');
+      await lab.server.query("ALTER ROLE postgres SET synchronous_commit = 'remote_apply'");
+      const ofOne = await codes();
+      await lab.server.query('ALTER ROLE postgres RESET synchronous_commit');
+      await set('RESET ALL');
+
+      expect({ usual, byDefault, blind, ofOne }).to.deep.equal({
+        usual: [],
+        byDefault: ['postgres-remote-apply'],
+        blind: [],
+        ofOne: ['postgres-remote-apply'],
+      });
+    });
+
     it('keeps no connection of a prepare that an abort overtook', async () => {
       const connections = async (): Promise<unknown[]> =>
         standby.query(

@@ -96,6 +96,21 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
     ...SAID,
   },
   {
+    id: 'S119',
+    breaks: 'takes the maintenance of the grid for its own, and would end it',
+    edits: [
+      edit(
+        'agent/engines/native/node-capture',
+        `if (this.#context.maintenance) {
+      const { held, cause }`,
+        `if (this.#context.maintenance || (await participant.describe()).held.maintenance) {
+      const { held, cause }`,
+      ),
+    ],
+    file: 'e2e/reference/killed-agents.test.ts',
+    only: 'while the operator has the grid',
+  },
+  {
     id: 'S120',
     breaks: 'keeps no metadata in checkpoints/',
     edits: [edit('agent/engines/native/settle', 'settings.copyset === metadataCopyset(manifest)', 'false')],
@@ -118,8 +133,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
     return { state, definition: Buffer.from(JSON.stringify({ ...whole, proxies: [] })) };`,
       ),
     ],
-    ...MAIN_JOB,
-    only: 'is captured while|backups/ of the primary',
+    ...SAID,
   },
   {
     id: 'S3',
@@ -156,8 +170,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
         "this.#id = mustBeId(checkpoint).split('_').slice(0, 3).join('_');",
       ),
     ],
-    ...MAIN_JOB,
-    only: 'is captured while|name of four fields',
+    file: 'engines/native/local-checkpoint.test.ts',
   },
   {
     id: 'S34',
@@ -169,8 +182,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
         "this.#id = mustBeId(checkpoint) + (data.endsWith('b2') ? 'x' : '');",
       ),
     ],
-    ...MAIN_JOB,
-    only: 'is captured while|name of four fields',
+    file: 'engines/native/local-checkpoint.test.ts',
   },
   {
     id: 'S38',

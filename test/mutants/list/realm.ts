@@ -1,7 +1,6 @@
 import { edit, type Mutant } from '../mutant.ts';
 
 const PREFLIGHT = { file: 'coordinator/realm-preflight.test.ts' } as const;
-const MAIN_JOB = { file: 'e2e/reference/main-job.test.ts' } as const;
 /** Of the keepers. */
 const IS_QUORUM = 'if (isMajority(seen, configured)) return;\n  const down';
 const quorumIs = (condition: string): Mutant['edits'] => [
@@ -26,8 +25,7 @@ export const REALM_MUTANTS: readonly Mutant[] = [
     id: 'S20',
     breaks: "does not save the realm's definition beside its database",
     edits: [edit('agent/engines/native/state-capture', 'if (definition !== null) await', 'if (false) await')],
-    ...MAIN_JOB,
-    only: 'is captured while|backups/ of the primary',
+    file: 'engines/native/said.test.ts',
   },
   {
     id: 'S23',

@@ -53,16 +53,21 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
   },
   {
     id: 'S13',
-    breaks: 'does not look whether all manifests are those of the checkpoint before it stops the grid',
+    breaks: 'takes a manifest for a member of the checkpoint, whichever checkpoint it is of',
     edits: [
       edit(
-        'coordinator/restore-check',
-        'if (first === undefined) return;',
-        'if (damage.length >= 0 || first === undefined) return;',
+        'shared/repository/catalogue',
+        'parseMemberManifest((await readDigested(path, digest)).toString(), path);',
+        'parseMemberManifest(((await readOrNull(path)) ?? digest).toString(), path);',
+      ),
+      edit(
+        'shared/repository/catalogue',
+        'manifest.grid !== grid || manifest.checkpoint !== checkpoint || manifest.member.name',
+        'manifest.member.name',
       ),
     ],
-    file: 'e2e/reference/refusals.test.ts',
-    only: 'set of two checkpoints',
+    file: 'coordinator/damaged-restore.test.ts',
+    only: 'of the checkpoint before',
   },
   {
     id: 'S63',
@@ -75,7 +80,7 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
       ),
     ],
     file: 'e2e/main-job.test.ts',
-    only: 'is captured while|comes back elsewhere|has rolled back',
+    only: 'PostgreSQL 18 .*(is captured while|comes back elsewhere|has rolled back)',
   },
   {
     id: 'S16',
@@ -196,7 +201,7 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
         "this.#settings.role === 'realm-service'",
       ),
     ],
-    ...MAIN_JOB,
+    ...SAID,
   },
   {
     id: 'S29',

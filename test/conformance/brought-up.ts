@@ -1,0 +1,139 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Content, ParticipantDescription } from '../../shared/domain/participant.ts';
+import { connectParticipant } from '../../shared/rpc/participant-client.ts';
+import { brief, LONG_MS, type Lab } from './lab.ts';
+import { startProgram, type RunningProgram } from './programs.ts';
+import { Broken, Unjudged } from './promise.ts';
+
+const START_MS = 60_000;
+const TIMEOUT_MS = 5000;
+
+/** What a node had at a mark, and what a process has that was started on what was captured there. */
+export interface BroughtUp {
+  readonly rows: ReadonlySet<number>;
+  readonly content: Content | null;
+  readonly restored: { readonly rows: ReadonlySet<number>; readonly startedWith: Content | null };
+}
+
+/** What costs much and serves several promises: made by the first that needs it. */
+export function madeOnce<T>(make: (lab: Lab) => Promise<T>): (lab: Lab) => Promise<T> {
+  const made = new WeakMap<Lab, Promise<T>>();
+  return (lab) => {
+    const one = made.get(lab) ?? make(lab);
+    made.set(lab, one);
+    return one;
+  };
+}
+
+/** Of what another promise already has a name for, this one is not blamed. */
+export async function blameless<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof Broken) throw new Unjudged(error.message);
+    throw error;
+  }
+}
+
+/** Copies a node's files as the agent does, while its clients write, and starts a process on them. */
+export const broughtUp = madeOnce((lab) =>
+  inFolder(async (folder) => {
+    const data = join(folder, 'data');
+    const captured = await captureInto(lab, data);
+    const restored = await runningOn(lab, folder, async (started) => {
+      let rows: ReadonlySet<number> | undefined;
+      await lab.becomes(async () => {
+        rows = await lab.rows(data).catch(() => undefined);
+        return rows !== undefined || started.isGone();
+      }, START_MS);
+      if (rows === undefined)
+        throw new Broken(`a process started on the files cannot be read: ${started.complaint()}`);
+      return { rows, startedWith: (await descriptionAt(lab, folder, started))?.startedWith ?? null };
+    });
+    return { ...captured, restored };
+  }),
+);
+
+export async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'stillpoint-conformance-'));
+  try {
+    return await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** While a process runs on `data` in the folder. */
+export async function runningOn<T>(
+  lab: Lab,
+  folder: string,
+  work: (started: RunningProgram) => Promise<T>,
+): Promise<T> {
+  const places = { data: join(folder, 'data'), socket: socketIn(folder) };
+  const started = startProgram(lab.programs.start ?? [], places, () => undefined);
+  try {
+    return await work(started);
+  } finally {
+    await started.stop();
+  }
+}
+
+/** What such a process says of itself; null where it was not asked to serve the contract. */
+export async function descriptionAt(
+  lab: Lab,
+  folder: string,
+  started: RunningProgram,
+): Promise<ParticipantDescription | null> {
+  if (!servesContract(lab)) return null;
+  const target = `unix:${socketIn(folder)}`;
+  let description: ParticipantDescription | undefined;
+  let cause = 'no socket there';
+  const isDescribed = async (): Promise<boolean> => {
+    try {
+      const participant = await connectParticipant({ target, timeoutMs: TIMEOUT_MS });
+      description = await participant.describe().finally(() => participant.close());
+    } catch (error) {
+      cause = error instanceof Error ? error.message : String(error);
+    }
+    return description !== undefined || started.isGone();
+  };
+  await lab.becomes(isDescribed, START_MS);
+  if (description === undefined)
+    throw new Unjudged(`what --start started does not serve the contract at {socket}: ${cause}`);
+  return description;
+}
+
+export function servesContract({ programs }: Lab): boolean {
+  return programs.start?.some((word) => word.includes('{socket}')) ?? false;
+}
+
+function socketIn(folder: string): string {
+  return join(folder, 'p.sock');
+}
+
+async function captureInto(lab: Lab, data: string): Promise<Pick<BroughtUp, 'rows' | 'content'>> {
+  const { participant, files } = lab;
+  await lab.busyWriter();
+  const { operation } = lab.attempt();
+  const { firstJournalFile } = await participant.suspendWriting({ operation, leaseMs: LONG_MS });
+  await mkdir(join(data, 'live'), { recursive: true });
+  await files.copyDatabase(data);
+  const retention = { operation, retainJournal: true, leaseMs: LONG_MS };
+  if (!(await participant.resumeWriting(retention)).held) throw new Unjudged('writing was not suspended');
+  await lab.progress();
+  const { cut, rows } = await lab.whileSilent(() =>
+    lab.whileQuiesced(
+      async (attempt) => ({ cut: await participant.switchJournal(attempt), rows: await lab.rows() }),
+      { operation },
+    ),
+  );
+  await lab.progress();
+  const names = await files.copyJournal(data, firstJournalFile, cut);
+  await participant.releaseJournal({ operation });
+  for (const name of [firstJournalFile, cut.journalFile]) {
+    if (!names.includes(name)) throw new Unjudged(`${name} was gone before it was copied: ${brief(names)}`);
+  }
+  return { rows, content: cut.content };
+}
