@@ -103,7 +103,11 @@ export async function openFreezeRecords(path: string): Promise<FreezeRecords> {
     freezeRecord: (member) => readJson<FreezeRecord>(join(room, `${member}.json`), freezeSchema),
     freezeRecords: () => readRoom<FreezeRecord>(room, freezeSchema),
     saveFreeze: (record) => writeJsonDurably(room, `${record.member}.json`, record),
-    clearFreeze: (member) => removeDurably(room, `${member}.json`),
+    // What was frozen is undone: where the directory is gone there is no record, and one that comes back does no harm.
+    clearFreeze: (member) =>
+      removeDurably(room, `${member}.json`).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error;
+      }),
   };
 }
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openStateDirectory } from '../../agent/state-directory.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
@@ -33,6 +33,17 @@ describe('the state of an agent', () => {
     expect(state.highestToken()).to.equal(null);
     for (const room of ['freezes', 'restores']) expect(readdirSync(join(path, room))).to.deep.equal([]);
     expect(readdirSync(path)).to.have.members(['freezes', 'restores', 'spool']);
+  });
+
+  it('keeps no abort from ending where it is gone: nothing is recorded there any more', async () => {
+    const path = join(folder.path, 'gone');
+    const state = await openStateDirectory(path);
+    await state.saveFreeze({ member: 'aa', undo: { kind: 'primary' } });
+    rmSync(path, { recursive: true });
+
+    await state.clearFreeze('aa');
+
+    expect(existsSync(path)).to.equal(false);
   });
 
   it('is an error with the file and what to do when it cannot be read', async () => {

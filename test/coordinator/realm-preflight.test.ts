@@ -121,6 +121,10 @@ describe('the preflight of a grid with a realm', () => {
     ],
     'one of three keepers [S30]': ['keepers-below-quorum', () => [realmGrid(each(['k2', 'k3'], DOWN))]],
     'no keeper that runs [S30]': ['keepers-below-quorum', () => [realmGrid(each(['k1', 'k2', 'k3'], DOWN))]],
+    'one of three keepers while every node and proxy goes on [S123]': [
+      'keepers-below-quorum',
+      () => [realmGrid({ ...each(['k1', 'k3'], DOWN), k2: { quorum: { running: 1, configured: 3 } } })],
+    ],
     'keepers that run but do not see each other [S30] [S118]': [
       'keepers-below-quorum',
       () => [realmGrid(each(['k1', 'k2', 'k3'], { quorum: { running: 1, configured: 3 } }))],
@@ -179,6 +183,10 @@ describe('the preflight of a grid with a realm', () => {
     'two of three keepers [S27]': () => [
       realmGrid({ k3: DOWN, ...each(['k1', 'k2'], { quorum: { running: 2, configured: 3 } }) }),
     ],
+    'two keepers of which one has taken over from the lead, which is down [S26]': () => {
+      const quorum = { running: 2, configured: 3 };
+      return [realmGrid({ k1: DOWN, k2: { quorum, primary: true }, k3: { quorum } })];
+    },
     'a keeper that lags behind the others in what it sees': () => [
       realmGrid({ k3: { quorum: { running: 1, configured: 3 } } }),
     ],

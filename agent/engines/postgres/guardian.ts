@@ -1,7 +1,9 @@
 import type { Client } from 'pg';
 import type { Guardian, Undo } from '../engine.ts';
 import { connect, connectionError, type ConnectionSettings } from './connection.ts';
-import { performUndo } from './undo.ts';
+import { primaryUndoSchema } from './standby-setting.ts';
+import { StandIn } from './stand-in.ts';
+import { performUndo, SettingStays } from './undo.ts';
 
 type MemberSettings = ConnectionSettings & { readonly data: string };
 
@@ -24,9 +26,11 @@ function findWayIn(settings: ConnectionSettings): Promise<Client> {
 export class PostgresGuardian implements Guardian {
   readonly #settings: MemberSettings;
   #client: Client | null = null;
+  readonly #standIn: StandIn;
 
   constructor(settings: MemberSettings) {
     this.#settings = settings;
+    this.#standIn = new StandIn(settings);
   }
 
   async open(): Promise<this> {
@@ -35,28 +39,40 @@ export class PostgresGuardian implements Guardian {
   }
 
   async undo(undo: Undo): Promise<string | null> {
-    const held = this.#client;
-    if (held !== null) {
-      try {
-        return await performUndo(held, this.#settings, undo);
-      } catch {
-        // Lost, perhaps with a restart of the server that is long over: a new one tells.
-        this.#drop();
-      }
-    }
+    const words = await this.#perform(undo);
+    await this.#standIn.leave();
+    return words;
+  }
+
+  async #perform(undo: Undo): Promise<string | null> {
     try {
-      const client = await findWayIn(this.#settings);
-      this.#client = client;
-      return await performUndo(client, this.#settings, undo);
+      if (this.#client !== null) {
+        try {
+          return await performUndo(this.#client, this.#settings, undo);
+        } catch (error) {
+          if (this.#saysNo(error)) throw error;
+          // Lost, perhaps with a restart of the server that is long over: a new one tells.
+          this.#drop();
+        }
+      }
+      this.#client = await findWayIn(this.#settings);
+      return await performUndo(this.#client, this.#settings, undo);
     } catch (error) {
-      this.#drop();
-      throw connectionError(this.#settings, error);
+      if (this.#saysNo(error)) await this.#standIn.join(primaryUndoSchema.parse(undo));
+      else this.#drop();
+      throw connectionError(this.#settings, error instanceof SettingStays ? error.cause : error);
     }
   }
 
-  close(): Promise<void> {
+  /** The server that was frozen, and no other: where the connection is lost, another one may answer by now. */
+  #saysNo(error: unknown): boolean {
+    if (!(error instanceof SettingStays)) return false;
+    return connectionError(this.#settings, error.cause).failure.code !== 'postgres-connection-lost';
+  }
+
+  async close(): Promise<void> {
     this.#drop();
-    return Promise.resolve();
+    await this.#standIn.leave();
   }
 
   #drop(): void {

@@ -235,7 +235,7 @@ export class ObserverCapture implements Capture {
       startedAt,
       incarnation: incarnationOf({ startedAt, systemIdentifier }),
       // What a paused standby decodes is as old as what it shows.
-      seen: { senders, slots: [] },
+      seen: { senders, slots: [], decoded: [] },
     };
   }
 

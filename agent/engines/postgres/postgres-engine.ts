@@ -20,6 +20,7 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
   const journalRate = new JournalRate();
   /** Captures that may have connections and settings of ours on the server. */
   const underWay = new Set<CaptureContext>();
+  let undoing: PostgresGuardian | null = null;
   return {
     async describe(signal) {
       const description = await describePostgres(settings, { signal, busy: underWay.size > 0, journalRate });
@@ -36,12 +37,12 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
         : new PrimaryCapture(settings, context, closed);
     },
     async undo(undo) {
-      const guardian = new PostgresGuardian(settings);
-      try {
-        return await guardian.undo(undo);
-      } finally {
-        await guardian.close();
-      }
+      // Where it fails, what it has done to let commits go on stays until it is tried again.
+      undoing ??= new PostgresGuardian(settings);
+      const words = await undoing.undo(undo);
+      await undoing.close();
+      undoing = null;
+      return words;
     },
     standGuard: () => new PostgresGuardian(settings).open(),
     restoration: (context) => postgresRestoration(settings, context),

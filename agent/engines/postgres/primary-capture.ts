@@ -268,7 +268,7 @@ export class PrimaryCapture implements Capture {
         released();
         return { type: 'alreadyResumed', incarnation: incarnationOf(facts), cause: 'it was not frozen' };
       }
-      const sinceMark = held?.watch.stop() ?? { senders: [], slots: [] };
+      const sinceMark = held?.watch.stop() ?? { senders: [], slots: [], decoded: [] };
       const since = held === null ? 'NULL' : `'${held.mark.position}'`;
       const { rows } = await control.query<LookRow>(`EXECUTE stillpoint_look(${since})`);
       const { sight, incarnation, seen } = this.#seen(rows[0]);
@@ -420,7 +420,7 @@ export class PrimaryCapture implements Capture {
     return {
       sight: { snapshot: parseSnapshot(row.snapshot), position: parseLsn(row.position) },
       incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }),
-      seen: { senders: row.senders, slots: row.slots },
+      seen: { senders: row.senders, slots: row.slots, decoded: row.decoded },
     };
   }
 

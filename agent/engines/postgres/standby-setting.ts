@@ -47,7 +47,7 @@ export async function whenCheckpointerListens(
 /** Sets it and reloads; resolves when this connection's process sees the new value. */
 export async function setStandbyNames(client: Client, value: string): Promise<void> {
   await client.query(`ALTER SYSTEM SET synchronous_standby_names = ${escapeLiteral(value)}`);
-  await reloadUntil(client, (current) => current === value);
+  await reloadUntil(client, (current) => current === value, SETTLE_TIMEOUT_MS);
 }
 
 /**
@@ -55,7 +55,12 @@ export async function setStandbyNames(client: Client, value: string): Promise<vo
  * succeeds also on a server that does not let its settings be changed (any more). `data`: the server's directory, where
  * it is one of this host.
  */
-export async function restoreStandbyNames(client: Client, undo: PrimaryUndo, data?: string): Promise<void> {
+export async function restoreStandbyNames(
+  client: Client,
+  undo: PrimaryUndo,
+  data?: string,
+  settleTimeoutMs = SETTLE_TIMEOUT_MS,
+): Promise<void> {
   const current = await standbyNamesInForce(client);
   const isArmed = undo.armed.includes(current);
   if (current !== undo.original && !isArmed) return;
@@ -69,7 +74,7 @@ export async function restoreStandbyNames(client: Client, undo: PrimaryUndo, dat
         ? `ALTER SYSTEM SET synchronous_standby_names = ${escapeLiteral(undo.inFile ?? undo.original)}`
         : 'ALTER SYSTEM RESET synchronous_standby_names',
     );
-  await reloadUntil(client, (value) => !undo.armed.includes(value));
+  await reloadUntil(client, (value) => !undo.armed.includes(value), settleTimeoutMs);
   // A sender looks for commits to release when its standby says something: a little journal makes it. A primary that
   // was demoted meanwhile writes none.
   if (undo.original !== '' && isArmed)
@@ -89,11 +94,12 @@ export async function namesInAutoConf(client: Client, data?: string): Promise<st
 
 async function valuesByServer(client: Client): Promise<string[] | null> {
   try {
-    const { rows } = await client.query<{ value: string | null }>(
-      `SELECT setting AS value FROM pg_file_settings
-        WHERE name = 'synchronous_standby_names' AND sourcefile LIKE '%/postgresql.auto.conf'`,
+    const { rows } = await client.query<{ name: string | null; value: string | null }>(
+      // Behind a mistake that it cannot read over, the server reads no file: then it does not know.
+      `SELECT name, setting AS value FROM pg_file_settings
+        WHERE name IS NULL OR name = 'synchronous_standby_names' AND sourcefile LIKE '%/postgresql.auto.conf'`,
     );
-    return rows.map(({ value }) => value ?? '');
+    return rows.some(({ name }) => name === null) ? null : rows.map(({ value }) => value ?? '');
   } catch {
     return null;
   }
@@ -116,16 +122,20 @@ async function valuesInFile(data: string): Promise<string[] | null> {
   }
 }
 
-async function reloadUntil(client: Client, settled: (value: string) => boolean): Promise<void> {
+async function reloadUntil(
+  client: Client,
+  settled: (value: string) => boolean,
+  timeoutMs: number,
+): Promise<void> {
   await client.query('SELECT pg_reload_conf()');
-  const until = performance.now() + SETTLE_TIMEOUT_MS;
+  const until = performance.now() + timeoutMs;
   for (;;) {
     // A process takes a reload up between two statements.
     if (settled(await standbyNamesInForce(client))) return;
     if (performance.now() > until) {
       throw new StillpointError({
         code: 'postgres-reload',
-        message: `the server did not take up its new synchronous_standby_names in ${SETTLE_TIMEOUT_MS} ms`,
+        message: `the server did not take up its new synchronous_standby_names in ${timeoutMs} ms`,
         hint: 'see its log: a mistake in a configuration file makes a reload fail',
       });
     }

@@ -13,6 +13,9 @@ import { primaryUndoSchema, restoreStandbyNames } from './standby-setting.ts';
 /** The session that freezes and thaws; there is one on a server. */
 export const CONTROL_NAME = 'stillpoint-control';
 
+/** Commits may be waiting: whoever undoes has other means, and tries again. */
+const SETTLE_TIMEOUT_MS = 2000;
+
 const observerUndoSchema = z.object({
   kind: z.literal('observer'),
   /** Its owner had paused replay before us: then it stays paused. */
@@ -23,6 +26,13 @@ const observerUndoSchema = z.object({
 export type ObserverUndo = z.infer<typeof observerUndoSchema>;
 
 const undoSchema = z.discriminatedUnion('kind', [primaryUndoSchema, observerUndoSchema]);
+
+/** It is the server that was frozen, and its setting cannot be changed now: its cause says why. */
+export class SettingStays extends Error {
+  constructor(cause: unknown) {
+    super('the setting stays', { cause });
+  }
+}
 
 /**
  * Takes back whatever a freeze changed, on the server that it changed and no other. Idempotent; rejects where the
@@ -42,8 +52,12 @@ export async function performUndo(
   if (standing === 'replaced')
     return `the data directory of ${member.name} is that of another cluster now: the one that was frozen is not there any more`;
   await endControl(client);
-  if (undo.kind === 'primary')
-    await restoreStandbyNames(client, undo, local.isOurs === false ? undefined : member.data);
+  if (undo.kind === 'primary') {
+    const data = local.isOurs === false ? undefined : member.data;
+    await restoreStandbyNames(client, undo, data, SETTLE_TIMEOUT_MS).catch((error: unknown) => {
+      throw new SettingStays(error);
+    });
+  }
   // A server that was restarted has forgotten that we paused it; if it is paused, it is by its owner.
   else if (!undo.wasPaused && standing === 'same') await resumeReplay(client);
   return null;

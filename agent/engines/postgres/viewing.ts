@@ -61,7 +61,10 @@ export const LOOK_AT_SENDERS = `
   ARRAY(SELECT pid FROM pg_stat_get_wal_senders() WHERE ${STREAMS}) AS senders`;
 export function lookAtSlots(since: string): string {
   return `ARRAY(SELECT slot_name::text FROM pg_get_replication_slots()
-                 WHERE slot_type = 'logical' AND (active_pid IS NOT NULL OR confirmed_flush_lsn > ${since})) AS slots`;
+                 WHERE slot_type = 'logical' AND (active_pid IS NOT NULL OR confirmed_flush_lsn > ${since})) AS slots,
+          ARRAY(SELECT slot.slot_name || '/' || total_txns
+                  FROM pg_get_replication_slots() AS slot, pg_stat_get_replication_slot(slot.slot_name::text)
+                 WHERE slot_type = 'logical') AS decoded`;
 }
 
 const LOOK_EVERY_MS = 25;
@@ -70,6 +73,8 @@ const LOOK_EVERY_MS = 25;
 export interface SeenSenders {
   readonly senders: readonly number[];
   readonly slots: readonly string[];
+  /** How many transactions were ever decoded for a logical slot, behind its name: also for one who only peeks. */
+  readonly decoded: readonly string[];
 }
 
 export interface KnownViewers {
@@ -121,18 +126,18 @@ export async function readViewing(
  */
 export class SenderWatch {
   readonly #senders: Set<number>;
-  readonly #slots: readonly string[];
+  readonly #atMark: SeenSenders;
   readonly #timer: NodeJS.Timeout;
 
   constructor(client: Client, atMark: SeenSenders) {
     this.#senders = new Set(atMark.senders);
-    this.#slots = atMark.slots;
+    this.#atMark = atMark;
     let isLooking = false;
     this.#timer = setInterval(() => {
       if (isLooking) return;
       isLooking = true;
       // A server that cannot be asked now will not prove anything with the thaw either.
-      const looked = client.query<SeenSenders>(`SELECT ${LOOK_AT_SENDERS}`);
+      const looked = client.query<Pick<SeenSenders, 'senders'>>(`SELECT ${LOOK_AT_SENDERS}`);
       void looked
         .then(({ rows }) => rows[0]?.senders.forEach((pid) => this.#senders.add(pid)))
         .catch(() => undefined)
@@ -143,7 +148,7 @@ export class SenderWatch {
   /** Whoever was seen with the mark and since. */
   stop(): SeenSenders {
     clearInterval(this.#timer);
-    return { senders: [...this.#senders], slots: this.#slots };
+    return { ...this.#atMark, senders: [...this.#senders] };
   }
 }
 
@@ -163,7 +168,8 @@ export function viewingWhileHeld(input: {
     const known = [afterwards, atArm].find(({ senders: all }) => all.has(pid));
     return known === undefined ? vanishedViewer(pid) : (known.senders.get(pid) ?? null);
   });
-  const slots = [...new Set([...sinceMark.slots, ...atThaw.slots])].map(
+  const read = [...sinceMark.slots, ...atThaw.slots, ...decodedFor(sinceMark, atThaw)];
+  const slots = [...new Set(read)].map(
     (slot) => afterwards.slots.get(slot) ?? logicalViewer({ slot, consumer: null }),
   );
   const { streamsAs } = afterwards.viewing;
@@ -173,6 +179,13 @@ export function viewingWhileHeld(input: {
     subscriptions,
     viewers: [...senders.filter((viewer) => viewer !== null), ...slots],
   };
+}
+
+/** The slots for which the server has decoded something in between. */
+function decodedFor(before: SeenSenders, after: SeenSenders): string[] {
+  return after.decoded
+    .filter((count) => !before.decoded.includes(count) && !count.endsWith('/0'))
+    .map((count) => count.split('/')[0] ?? '');
 }
 
 function standbyViewer(

@@ -166,8 +166,8 @@ describe('a PostgreSQL server that is not fit for a checkpoint', () => {
       }
     });
 
-    it('has another standby of our name', async () => {
-      const other = await FakeStandby.join(lab.server, 'stillpoint');
+    it('has another standby of our name, in letters of whatever size, as the server compares them', async () => {
+      const other = await FakeStandby.join(lab.server, 'StillPoint');
       const problems = await problemsOf(lab.settings);
       other.leave();
 

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Undo } from '../../../agent/engines/engine.ts';
@@ -131,6 +131,34 @@ for (const version of versions) {
       expect(undo()).to.equal(null);
       expect((await footprint(lab.server)).inFile).to.deep.equal([]);
     });
+
+    for (const [code, what] of [
+      ['postgres-privilege', 'its role may not do it any more'],
+      ['postgres-reload', 'a configuration file has a mistake'],
+    ] as const) {
+      it(`lets commits go on also while it cannot be done, and nobody else acknowledges: ${what}`, async () => {
+        const file = join(lab.server.data, 'postgresql.conf');
+        const good = readFileSync(file, 'utf8');
+        const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
+        const owner = await lab.server.connect();
+        await owner.query('SET synchronous_commit = local');
+        if (code === 'postgres-reload') writeFileSync(file, `${good}\nwork_mem = no value\n`);
+        else await owner.query('REVOKE ALTER SYSTEM ON PARAMETER synchronous_standby_names FROM stillpoint');
+        try {
+          const failure = await failureOf(lab.engine.undo(undo));
+
+          expect(failure.code).to.equal(code);
+          expect(await wait(lab.server.query('INSERT INTO entry VALUES (7000002)'), 2000)).to.equal(true);
+        } finally {
+          writeFileSync(file, good);
+          await owner.query('GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO stillpoint');
+          await owner.end();
+        }
+        await lab.engine.undo(undo);
+        await until('its stream to end', async () => (await footprint(lab.server)).connections.length === 0);
+        expect((await footprint(lab.server)).inFile).to.deep.equal([]);
+      });
+    }
 
     for (const state of ['armed', 'frozen'] as const) {
       it(`is done at once when the stream that is the fence is lost while ${state}`, async () => {

@@ -119,33 +119,35 @@ for (const version of versions) {
       }
     });
 
-    it('are consumers of logical slots, also one that asks now and then without a connection that stays', async () => {
-      await lab.server.query("SELECT pg_create_logical_replication_slot('polled', 'test_decoding')");
-      const { capture } = await beginCapture(lab.engine, lab.folder);
-      try {
-        await capture.prepare();
-        const armed = await capture.arm(token());
-        await capture.freeze(token());
-        const writer = await lab.server.connect();
-        const write = writer.query('INSERT INTO entry VALUES (-1)');
-        await until('the consumer to have what nobody sees', async () => {
-          const rows = await lab.server.query(
-            "SELECT FROM pg_logical_slot_get_changes('polled', NULL, NULL) WHERE data LIKE '%INSERT%'",
-          );
-          return rows.length > 0;
-        });
-        const proof = await capture.thaw(token(), () => undefined);
-        await write;
-        await writer.end();
+    for (const how of ['get', 'peek']) {
+      it(`are consumers of logical slots, also one that asks now and then without a connection that stays: ${how}`, async () => {
+        await lab.server.query("SELECT pg_create_logical_replication_slot('polled', 'test_decoding')");
+        const { capture } = await beginCapture(lab.engine, lab.folder);
+        try {
+          await capture.prepare();
+          const armed = await capture.arm(token());
+          await capture.freeze(token());
+          const writer = await lab.server.connect();
+          const write = writer.query(`INSERT INTO entry VALUES (${how === 'get' ? -1 : -2})`);
+          await until('the consumer to have what nobody sees', async () => {
+            const rows = await lab.server.query(
+              `SELECT FROM pg_logical_slot_${how}_changes('polled', NULL, NULL) WHERE data LIKE '%INSERT%'`,
+            );
+            return rows.length > 0;
+          });
+          const proof = await capture.thaw(token(), () => undefined);
+          await write;
+          await writer.end();
 
-        expect(words(armed.viewing)).to.deep.equal([]);
-        expect(words(proof.type === 'held' ? proof.viewing : undefined)).to.deep.equal([
-          'the logical slot polled',
-        ]);
-      } finally {
-        await capture.abort();
-        await lab.server.query("SELECT pg_drop_replication_slot('polled')");
-      }
-    });
+          expect(words(armed.viewing)).to.deep.equal([]);
+          expect(words(proof.type === 'held' ? proof.viewing : undefined)).to.deep.equal([
+            'the logical slot polled',
+          ]);
+        } finally {
+          await capture.abort();
+          await lab.server.query("SELECT pg_drop_replication_slot('polled')");
+        }
+      });
+    }
   });
 }

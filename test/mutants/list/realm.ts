@@ -43,8 +43,7 @@ export const REALM_MUTANTS: readonly Mutant[] = [
     id: 'S26',
     breaks: 'needs every keeper, also where another has taken over from the lead',
     edits: quorumIs('seen === configured'),
-    file: 'e2e/reference/refusals.test.ts',
-    only: 'another has taken over',
+    ...PREFLIGHT,
   },
   {
     id: 'S27',
@@ -98,8 +97,7 @@ export const REALM_MUTANTS: readonly Mutant[] = [
     id: 'S123',
     breaks: 'captures below the quorum of keepers, as operations go on all the same',
     edits: quorumIs('seen > 0'),
-    file: 'e2e/reference/refusals.test.ts',
-    only: 'also while operations go on',
+    ...PREFLIGHT,
   },
   {
     id: 'S49',
