@@ -258,22 +258,29 @@ export class AnchoredDirectory {
   }
 
   /** With everything in it, following nothing. Nothing to do where it is not there. */
-  async remove(name: string, level = 0): Promise<void> {
-    const found = await this.stat(name);
+  async remove(name: string): Promise<void> {
+    this.at(name);
+    await this.#remove(Buffer.from(name), 0);
+  }
+
+  /** A name is bytes: one that is no text is removed as well. */
+  async #remove(name: Buffer, level: number): Promise<void> {
+    const path = Buffer.concat([Buffer.from(`${this.#self}/`), name]);
+    const shown = join(this.path, name.toString());
+    const found = await lstat(path).catch(nullIfAbsent);
     if (found === null) return;
-    if (!found.isDirectory()) return unlink(this.at(name)).catch(passIfAbsent);
-    if (level > MOST_LEVELS)
-      throw unsafe(join(this.path, name), `lies more than ${MOST_LEVELS} levels deep`, this);
-    const directory = await this.enter(name);
+    if (!found.isDirectory()) return unlink(path).catch(passIfAbsent);
+    if (level > MOST_LEVELS) throw unsafe(shown, `lies more than ${MOST_LEVELS} levels deep`, this);
+    const directory = await AnchoredDirectory.#holding(shown, await open(path, ENTER));
     try {
-      const entries = await directory.entries();
-      if (level === 0 && this.isTrap(directory.stats) && entries.length > 0)
+      const names = await readdir(directory.#self, { encoding: 'buffer' });
+      if (level === 0 && this.isTrap(directory.stats) && names.length > 0)
         throw unsafe(directory.path, 'belongs to root and is not removed', this);
-      for (const entry of entries) await directory.remove(entry.name, level + 1);
+      for (const inner of names) await directory.#remove(inner, level + 1);
     } finally {
       await directory.close();
     }
-    await rmdir(this.at(name)).catch(passIfAbsent);
+    await rmdir(path).catch(passIfAbsent);
   }
 
   /** Only where it is empty. */

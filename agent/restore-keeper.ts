@@ -1,4 +1,4 @@
-import { failureOf } from '../shared/domain/errors.ts';
+import { failureOf, StillpointError } from '../shared/domain/errors.ts';
 import { decideAnnounced } from '../shared/repository/restore-decision.ts';
 import type { Repository, RestoreOutcome } from '../shared/repository/repository.ts';
 import type { Logger } from '../shared/runtime/log.ts';
@@ -39,7 +39,21 @@ export class RestoreKeeper {
   /** One try for what a killed agent left; what cannot be ended yet is tried again until it is. */
   async recover(): Promise<void> {
     for (const record of await this.#state.restoreRecords()) this.#left.set(record.member, record);
+    for (const name of this.#members.keys())
+      if (!this.#left.has(name)) await this.#adopt(name).catch((error: unknown) => this.#warn(name, error));
     await this.#tryAll();
+  }
+
+  /** What lies beside the data of a member names its restore, also to an agent whose own state is new. */
+  async #adopt(name: string): Promise<RestoreRecord | null> {
+    const place = await this.#members.get(name)?.engine.restorePlace();
+    const left = place?.left ?? null;
+    if (left === null) return null;
+    if (left.restore === null) throw leftByNobody(name);
+    const record = { member: name, ...left.restore, switched: left.switched };
+    await this.#state.saveRestore(record);
+    this.#left.set(name, record);
+    return record;
   }
 
   /** From now on it is this keeper's to end. */
@@ -54,7 +68,7 @@ export class RestoreKeeper {
   async endNow(member: string, restoreId: string): Promise<void> {
     // One that began before it was asked for may have met what is put right since.
     await this.#underWay.get(member)?.catch(() => undefined);
-    const record = this.#left.get(member);
+    const record = this.#left.get(member) ?? (await this.#adopt(member));
     if (record?.restoreId === restoreId) await this.#end(record);
   }
 
@@ -91,6 +105,10 @@ export class RestoreKeeper {
     const member = this.#members.get(record.member);
     if (member === undefined) throw new Error(`the agent file has no member ${record.member}`);
     const outcome: RestoreOutcome = await decideAnnounced(await this.#repository(), record, 'rolledBack');
+    const { isThere, left } = await member.engine.restorePlace();
+    // Nothing is where something was, or must be by now: that is no end of a restore.
+    const mustBeThere = record.replaced === true || (outcome === 'restored' && record.switched);
+    if (mustBeThere && !isThere && left === null) throw isAway(record.member);
     await member.engine.recoverRestore(outcome, record.switched);
     await this.#state.clearRestore(record.member);
     this.#left.delete(record.member);
@@ -99,6 +117,10 @@ export class RestoreKeeper {
       { event: 'restoreRecovered', member: record.member, outcome },
       `restore ended: ${outcome}`,
     );
+  }
+
+  #warn(member: string, error: unknown): void {
+    this.#log.error({ event: 'restoreLeft', member }, failureOf(error, { code: 'finish', hint: '' }).message);
   }
 
   /** The same cause is told once, however often it is met. */
@@ -111,4 +133,22 @@ export class RestoreKeeper {
       `restore not ended, tried again until it is: ${message}`,
     );
   }
+}
+
+function isAway(member: string): StillpointError {
+  return new StillpointError({
+    code: 'restore-unfinished',
+    message: `${member}: neither its data nor what a restore has left of it is in its place`,
+    hint: 'is its disk mounted? The agent goes on trying',
+    member,
+  });
+}
+
+function leftByNobody(member: string): StillpointError {
+  return new StillpointError({
+    code: 'restore-unfinished',
+    message: `${member}: an earlier restore was not ended, and its directories do not say which one it was`,
+    hint: 'look at the room .stillpoint-… beside its data: see which directory is the one to keep, give it its name, then remove the room',
+    member,
+  });
 }

@@ -164,6 +164,7 @@ export class RestoreOperation {
     let bytes = 0;
     const restoration = member.engine.restoration({
       checkpoint: plan.checkpoint,
+      restore: { grid: plan.grid, restoreId: plan.restoreId, repositoryId: repository.id },
       source: await read(plan.source),
       own: plan.own === null ? null : await read(plan.own),
       follow: plan.follow,
@@ -180,7 +181,8 @@ export class RestoreOperation {
     if (this.#sessions.has(member.name)) throw alreadyStaged(member.name);
     const { restoration, repositoryId, bytes } = await this.#restoration(member, plan);
     const { grid, restoreId } = plan;
-    const record = { member: member.name, grid, restoreId, repositoryId, switched: false };
+    const { isThere: replaced } = await member.engine.restorePlace();
+    const record = { member: member.name, grid, restoreId, repositoryId, switched: false, replaced };
     // On disk before the first file: a killed agent finds it at its next start and rolls back.
     await this.#context.state.saveRestore(record);
     this.#sessions.set(member.name, { record, restoration, notOpened: false });

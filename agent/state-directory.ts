@@ -43,6 +43,8 @@ const restoreSchema = z.object({
   repositoryId: z.string().min(1),
   /** Whether the new data may have been switched in: from then on, what runs is what the restore started. */
   switched: z.boolean(),
+  /** Whether there was something in the place of the new data. */
+  replaced: z.boolean().optional(),
 });
 
 const repositorySchema = z.object({ location: z.string().min(1), id: z.uuid() });

@@ -37,6 +37,9 @@ export async function finishRestore(input: {
   const connections = await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal);
   const alive = keepAlive(() => connections, gridFile.leaseSeconds * 1000);
   try {
+    const described = await Promise.all(connections.map((connection) => connection.describe()));
+    const elsewhere = announced.hosts.filter((name) => !described.some(({ host }) => host.host === name));
+    if (elsewhere.length > 0) throw ofOtherHosts(restoreId, elsewhere);
     // A command that still lives has the grid: then there is nothing to end.
     await claimAll(connections, crypto.randomUUID(), 'restore', gridFile.leaseSeconds * 1000);
     const outcome = await decideAnnounced(
@@ -44,7 +47,6 @@ export async function finishRestore(input: {
       { grid, restoreId, repositoryId: repository.id },
       'rolledBack',
     );
-    const described = await Promise.all(connections.map((connection) => connection.describe()));
     const parts = described.flatMap(({ host }, index) =>
       host.members.map(({ name }) => ({ name, host: host.host, connection: connections[index] })),
     );
@@ -80,4 +82,16 @@ export async function finishRestore(input: {
     alive.stop();
     await closeAll(connections, true);
   }
+}
+
+/** A copy has a grid file of its own: what other hosts say of its restore would be true of none of its members. */
+function ofOtherHosts(restoreId: string, hosts: readonly string[]): StillpointError {
+  return new StillpointError(
+    {
+      code: 'restore-elsewhere',
+      message: `restore ${restoreId} is of ${hosts.join(', ')} too, and the grid file does not name them`,
+      hint: 'give the grid file that the restore was started with (--grid FILE)',
+    },
+    EXIT.refused,
+  );
 }

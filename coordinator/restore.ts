@@ -117,14 +117,14 @@ class GridRestore {
       await this.#checkHosts(plan);
       if (dryRun) return this.#report(plan, { bytes: 0, prepared: [], verified: false, state: 'planned' });
       await this.#stopCheck(plan);
-      return await this.#announced((lease) => this.#restore(plan, lease));
+      return await this.#announced(plan, (lease) => this.#restore(plan, lease));
     } finally {
       alive.stop();
     }
   }
 
   /** In the repository before anything is on a host: what it reads stays there, and only there it is decided. */
-  async #announced<T>(work: (lease: OperationLease) => Promise<T>): Promise<T> {
+  async #announced<T>(plan: RestorePlan, work: (lease: OperationLease) => Promise<T>): Promise<T> {
     const { grid, checkpoint } = this.#input.manifest;
     const lease = await this.#repository
       .beginOperation({
@@ -136,7 +136,10 @@ class GridRestore {
       .catch(refusedInPlan);
     const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), REFRESH_MS);
     try {
-      await this.#repository.announceRestore(grid, this.#restoreId, checkpoint).catch(refusedInPlan);
+      const hosts = [...new Set(plan.members.map(({ to }) => to.host))];
+      await this.#repository
+        .announceRestore(grid, this.#restoreId, { checkpoint, hosts })
+        .catch(refusedInPlan);
       return await work(lease);
     } finally {
       clearInterval(refreshing);
@@ -220,7 +223,6 @@ class GridRestore {
     if (this.#input.stop && (await this.#steps.running(plan.members)).length > 0) {
       for (const wave of startWaves(plan.members).reverse()) {
         await this.#steps.each(wave, { type: 'stop' });
-        for (const member of wave) this.#wasRunning.delete(member);
       }
     }
     const running = await this.#steps.running(plan.members);
@@ -340,22 +342,26 @@ class GridRestore {
       );
     }
     this.#input.progress.note(`rolling back: ${failure.message}`);
-    const results = await Promise.allSettled(
-      plan.members.map((member) => this.#steps.one(member, { type: 'rollBack' })),
+    const members = await Promise.all(
+      plan.members.map(async (member) => ({ name: member.name, state: await this.#rolledBack(member) })),
     );
-    const members = plan.members.map((member, index) => {
-      const state: MemberState = this.#wasRunning.has(member) ? 'running' : 'stopped';
-      return {
-        name: member.name,
-        state: results[index]?.status === 'fulfilled' ? state : 'unknown',
-      } as const;
-    });
     const unknown = members.filter((member) => member.state === 'unknown').map((member) => member.name);
     const hint =
       unknown.length === 0
         ? failure.hint
         : `${failure.hint}; ${unknown.join(', ')} did not answer: the agent rolls back by itself when it runs and reads the repository`;
     return new StillpointError({ ...failure, hint, members }, EXIT.rolledBack);
+  }
+
+  /** What a member is after its part was rolled back: asked, for a stop may have failed half way. */
+  async #rolledBack(member: PlannedMember): Promise<MemberState> {
+    try {
+      await this.#steps.one(member, { type: 'rollBack' });
+      const answer = await this.#steps.one(member, { type: 'isRunning' });
+      return answer.type === 'running' && answer.running ? 'running' : 'stopped';
+    } catch {
+      return 'unknown';
+    }
   }
 
   #report(

@@ -58,6 +58,9 @@ export interface Engine {
    */
   recoverRestore(outcome: 'restored' | 'rolledBack', switched: boolean): Promise<void>;
 
+  /** What a restore finds, or has left, in the place of the member's data. Changes nothing. */
+  restorePlace(): Promise<RestorePlace>;
+
   /**
    * The checkpoint is committed: finishes what lies of it beside the member's live data, so that it can be
    * restored from there alone. Durable on return, idempotent. Nothing to do where nothing lies there.
@@ -209,8 +212,30 @@ export interface ArtifactSource {
   read(path: string): AsyncIterable<Uint8Array>;
 }
 
+export interface RestorePlace {
+  /** False where nothing is, for example while its disk is not mounted. True of a member that has no data. */
+  readonly isThere: boolean;
+  /** A restore was begun there and is not ended; null where none was. */
+  readonly left: LeftRestore | null;
+}
+
+interface LeftRestore {
+  /** Which one; null where its directories do not say. */
+  readonly restore: RestoreName | null;
+  readonly switched: boolean;
+}
+
+/** A restore, and where it is decided. */
+interface RestoreName {
+  readonly grid: string;
+  readonly restoreId: string;
+  readonly repositoryId: string;
+}
+
 export interface RestoreContext {
   readonly checkpoint: string;
+  /** Where it is not only looked whether it could be. */
+  readonly restore?: RestoreName;
   /** The member whose artifacts build this one: its own, or its copyset's primary's for an observer. */
   readonly source: ArtifactSource;
   /** This member's own artifacts, where it had any (a standby's configuration). */

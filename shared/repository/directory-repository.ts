@@ -25,6 +25,7 @@ import { dropLeftovers, expectLeftovers, readLeftovers } from './leftovers.ts';
 import { DirectoryMemberWriter } from './member-writer.ts';
 import { beginOperation, readersOf } from './operations.ts';
 import type {
+  AnnouncedRestore,
   CatalogueEntry,
   Damage,
   Leftover,
@@ -236,12 +237,12 @@ class DirectoryRepository implements Repository {
     return raiseEpoch(this.#layout, grid, epoch);
   }
 
-  async announceRestore(grid: string, restoreId: string, checkpoint: string): Promise<void> {
+  async announceRestore(grid: string, restoreId: string, announced: AnnouncedRestore): Promise<void> {
     await this.recognise();
-    return announceRestore(this.#layout, grid, restoreId, checkpoint);
+    return announceRestore(this.#layout, grid, restoreId, announced);
   }
 
-  async readRestore(grid: string, restoreId: string): Promise<{ checkpoint: string } | null> {
+  async readRestore(grid: string, restoreId: string): Promise<AnnouncedRestore | null> {
     await this.recognise();
     return readRestore(this.#layout, grid, restoreId);
   }

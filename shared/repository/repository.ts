@@ -106,9 +106,9 @@ export interface Repository {
   raiseEpoch(grid: string, epoch: number): Promise<void>;
 
   /** Before anything of a restore is on a host. Only a repository that knows of a restore decides it. */
-  announceRestore(grid: string, restoreId: string, checkpoint: string): Promise<void>;
+  announceRestore(grid: string, restoreId: string, announced: AnnouncedRestore): Promise<void>;
   /** What was announced; null where this repository knows of no such restore. Decides nothing. */
-  readRestore(grid: string, restoreId: string): Promise<{ readonly checkpoint: string } | null>;
+  readRestore(grid: string, restoreId: string): Promise<AnnouncedRestore | null>;
 
   /**
    * Write-once decision of a restore: the first writer's outcome stands; everyone gets the one that stands.
@@ -118,6 +118,13 @@ export interface Repository {
 
   /** Ends worker threads. Idempotent. */
   close(): Promise<void>;
+}
+
+/** What is said of a restore before anything of it is on a host. */
+export interface AnnouncedRestore {
+  readonly checkpoint: string;
+  /** Those that have a part of it: nobody else can end it. */
+  readonly hosts: readonly string[];
 }
 
 export type RestoreOutcome = 'restored' | 'rolledBack';

@@ -4,28 +4,33 @@ import { EXIT, StillpointError } from '../domain/errors.ts';
 import { sha256 } from './digest.ts';
 import { createExclusively, ensureDirectory } from './durable-files.ts';
 import type { Layout } from './layout.ts';
-import type { Repository, RestoreOutcome } from './repository.ts';
+import type { AnnouncedRestore, Repository, RestoreOutcome } from './repository.ts';
 import { readStoredFile } from './stored-file.ts';
 
-const MOST_BYTES = 4096;
+/** A grid may have thousands of hosts. */
+const MOST_BYTES = 4 * 1024 * 1024;
 const decisionSchema = z.object({ outcome: z.enum(['restored', 'rolledBack']) });
 
-/** The digest is of the checkpoint's id: with a flipped bit an id is an id too. */
+/** The digest is of all that is said: with a flipped bit an id is an id too. */
 const announcementSchema = z
-  .object({ checkpoint: z.string(), digest: z.string() })
-  .refine(({ checkpoint, digest }) => digest === sha256(checkpoint));
+  .object({ checkpoint: z.string(), hosts: z.array(z.string()).default([]), digest: z.string() })
+  .refine(({ digest, ...said }) => digest === digestOf(said));
+
+function digestOf({ checkpoint, hosts }: AnnouncedRestore): string {
+  return sha256([checkpoint, ...hosts].join('\n'));
+}
 
 /** Where it stands, a decision may be made here: whoever finds none looks at another repository, or at none. */
 export async function announceRestore(
   layout: Layout,
   grid: string,
   restoreId: string,
-  checkpoint: string,
+  announced: AnnouncedRestore,
 ): Promise<void> {
   const path = layout.announcedRestore(grid, restoreId);
   await ensureDirectory(layout, dirname(path));
-  if (await createExclusively(path, `${JSON.stringify({ checkpoint, digest: sha256(checkpoint) })}\n`, true))
-    return;
+  const text = `${JSON.stringify({ ...announced, digest: digestOf(announced) })}\n`;
+  if (await createExclusively(path, text, true)) return;
   throw new Error(`a restore ${restoreId} was announced before`);
 }
 
@@ -34,14 +39,14 @@ export async function readRestore(
   layout: Layout,
   grid: string,
   restoreId: string,
-): Promise<{ checkpoint: string } | null> {
+): Promise<AnnouncedRestore | null> {
   const path = layout.announcedRestore(grid, restoreId);
   const stored = await readStoredFile(path, MOST_BYTES);
   if (stored.type === 'missing') return null;
   try {
     if (stored.type === 'read') {
-      const { checkpoint } = announcementSchema.parse(JSON.parse(stored.bytes.toString()));
-      return { checkpoint };
+      const { checkpoint, hosts } = announcementSchema.parse(JSON.parse(stored.bytes.toString()));
+      return { checkpoint, hosts };
     }
   } catch {
     // Told below.
@@ -61,7 +66,7 @@ export async function decideAnnounced(
   const { grid, restoreId, repositoryId } = restore;
   if (repository.id !== repositoryId)
     throw undecided(restoreId, `${repository.location} is another repository than that of the restore`);
-  let known: { checkpoint: string } | null;
+  let known: AnnouncedRestore | null;
   try {
     known = await repository.readRestore(grid, restoreId);
     if (known !== null) return await repository.decideRestore(grid, restoreId, outcome);

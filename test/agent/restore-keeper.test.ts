@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { RestoreKeeper } from '../../agent/restore-keeper.ts';
-import type { Engine } from '../../agent/engines/engine.ts';
+import type { Engine, RestorePlace } from '../../agent/engines/engine.ts';
 import { openStateDirectory, type StateDirectory } from '../../agent/state-directory.ts';
 import type { StillpointError } from '../../shared/domain/errors.ts';
 import { initRepository, openRepository } from '../../shared/repository/open.ts';
@@ -21,6 +21,7 @@ describe('a restore that lost its coordinator', () => {
   let mounted: () => Promise<Repository>;
   let state: StateDirectory;
   let done: string[];
+  let place: RestorePlace;
   let keeper: RestoreKeeper;
   let number = 0;
 
@@ -28,8 +29,8 @@ describe('a restore that lost its coordinator', () => {
     for (const name of ['ours', 'other']) await initRepository(join(folder.path, name));
     ours = await openRepository(join(folder.path, 'ours'));
     other = await openRepository(join(folder.path, 'other'));
-    await ours.announceRestore('orders', 'r1', 'c');
-    await ours.announceRestore('orders', 'r2', 'c');
+    await ours.announceRestore('orders', 'r1', { checkpoint: 'c', hosts: [] });
+    await ours.announceRestore('orders', 'r2', { checkpoint: 'c', hosts: [] });
     await ours.decideRestore('orders', 'r2', 'restored');
   });
 
@@ -45,7 +46,9 @@ describe('a restore that lost its coordinator', () => {
     mkdirSync(path);
     state = await openStateDirectory(path);
     done = [];
+    place = { isThere: true, left: null };
     const engine = {
+      restorePlace: () => Promise.resolve(place),
       recoverRestore: (outcome: string, switched: boolean) => {
         done.push(`${outcome} ${switched ? 'after' : 'before'} the switch`);
         return Promise.resolve();
@@ -92,6 +95,42 @@ describe('a restore that lost its coordinator', () => {
     // It asks by itself.
     await until('the restore to be ended', () => done.length > 0, 5000);
     expect(done).to.deep.equal(['restored after the switch']);
+  });
+
+  for (const [restoreId, outcome] of [
+    ['r1', 'rolledBack'],
+    ['r2', 'restored'],
+  ] as const) {
+    it(`is not taken for ended (${outcome}) while the disk of its data is not mounted, and ended when it is`, async () => {
+      mounted = () => Promise.resolve(ours);
+      const record = { member: 'aa', grid: 'orders', restoreId, repositoryId: ours.id, switched: true };
+      await state.saveRestore({ ...record, replaced: true });
+      place = { isThere: false, left: null };
+      await keeper.recover();
+      expect(done).to.deep.equal([]);
+      const asked = await keeper.endNow('aa', restoreId).catch((error: unknown) => error);
+      expect(asked).to.have.nested.property('failure.code', 'restore-unfinished');
+      place = { isThere: true, left: { restore: null, switched: true } };
+      await keeper.endNow('aa', restoreId);
+      expect(done).to.deep.equal([`${outcome} after the switch`]);
+    });
+  }
+
+  it('is ended by an agent whose state is new: its directories say which one it is', async () => {
+    mounted = () => Promise.resolve(ours);
+    const restore = { grid: 'orders', restoreId: 'r2', repositoryId: ours.id };
+    place = { isThere: true, left: { restore, switched: true } };
+    await keeper.recover();
+    expect(done).to.deep.equal(['restored after the switch']);
+  });
+
+  it('is not said to be ended where its directories do not say which one it is', async () => {
+    mounted = () => Promise.resolve(ours);
+    place = { isThere: true, left: { restore: null, switched: true } };
+    await keeper.recover();
+    const asked = await keeper.endNow('aa', 'r2').catch((error: unknown) => error);
+    expect(asked).to.have.nested.property('failure.code', 'restore-unfinished');
+    expect(done).to.deep.equal([]);
   });
 
   it('is left alone by a repository that does not know of it', async () => {

@@ -230,7 +230,7 @@ describe('a repository under attack', () => {
     await storeCheckpoint(lab.repository, GONE, { a: { 'base/sound': FILES['base/sound'] } });
     copyOver(layout.gridManifest(GRID, GONE), layout.deletedManifest(GRID, GONE));
     rmSync(layout.gridManifest(GRID, GONE));
-    await lab.repository.announceRestore(GRID, 'decided', CHECKPOINT);
+    await lab.repository.announceRestore(GRID, 'decided', { checkpoint: CHECKPOINT, hosts: ['alpha'] });
     await lab.repository.decideRestore(GRID, 'decided', 'restored');
     await lab.repository.expectLeftovers(GRID, ABORTED);
     await lab.repository.raiseEpoch(GRID, 7);

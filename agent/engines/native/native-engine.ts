@@ -10,7 +10,12 @@ import { readLocalCopy } from './local-copy.ts';
 import { isProcessRunning, stopProcess } from './native-process.ts';
 import { NativeGuardian } from './native-undo.ts';
 import { NodeCapture } from './node-capture.ts';
-import { finishNativeRestore, NativeRestoration, rollBackNativeRestore } from './restoration.ts';
+import {
+  finishNativeRestore,
+  nativeRestorePlace,
+  NativeRestoration,
+  rollBackNativeRestore,
+} from './restoration.ts';
 import type { NativeSettings } from './settings.ts';
 import { settleNative } from './settle.ts';
 import { StateCapture } from './state-capture.ts';
@@ -51,6 +56,7 @@ export function createNativeEngine(settings: NativeSettings): Engine {
     },
     standGuard: () => new NativeGuardian(settings).open(),
     restoration: (context) => new NativeRestoration(settings, context),
+    restorePlace: () => nativeRestorePlace(settings),
     recoverRestore: (outcome, switched) =>
       outcome === 'restored' ? finishNativeRestore(settings) : rollBackNativeRestore(settings, switched),
     async settle(context) {

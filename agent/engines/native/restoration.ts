@@ -1,6 +1,13 @@
 import { dirname, join } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
-import type { OpenedMember, RestoreCheck, RestoreContext, Restoration, VerifiedMember } from '../engine.ts';
+import type {
+  OpenedMember,
+  RestoreCheck,
+  RestoreContext,
+  RestorePlace,
+  Restoration,
+  VerifiedMember,
+} from '../engine.ts';
 import { mustBeMakeable, mustBeProgram, roomFor } from '../restore/host-check.ts';
 import { ownerOf } from '../restore/owner.ts';
 import {
@@ -8,6 +15,7 @@ import {
   isThere,
   mustBeReplaceable,
   readRecord,
+  restorePlaceAt,
   stageOf,
   switchBack,
   switchDirectories,
@@ -70,6 +78,7 @@ export class NativeRestoration implements Restoration {
       await writeRecord(live, {
         format: 1,
         checkpoint,
+        ...(this.#context.restore !== undefined && { restore: this.#context.restore }),
         directories: [{ path: live, existed: await isThere(live) }],
         made: [],
       });
@@ -165,6 +174,12 @@ export class NativeRestoration implements Restoration {
       throw error;
     }
   }
+}
+
+/** A proxy has no data, and no room. */
+export async function nativeRestorePlace(settings: NativeSettings): Promise<RestorePlace> {
+  if (settings.role === 'proxy') return { isThere: true, left: null };
+  return restorePlaceAt(liveOf(settings));
 }
 
 /** The old directory is dropped, a proxy started. Idempotent, also by another process. */

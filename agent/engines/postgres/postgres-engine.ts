@@ -1,4 +1,5 @@
 import { relocateUnsupported, type Capture, type CaptureContext, type Engine } from '../engine.ts';
+import { restorePlaceAt } from '../restore/places.ts';
 import { describePostgres, freeJournalBytes } from './describe.ts';
 import { diagnosePostgres } from './diagnose.ts';
 import { PostgresGuardian } from './guardian.ts';
@@ -45,6 +46,7 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
     },
     standGuard: () => new PostgresGuardian(settings).open(),
     restoration: (context) => postgresRestoration(settings, context),
+    restorePlace: () => restorePlaceAt(settings.data),
     recoverRestore: (outcome) => recoverPostgresRestore(settings, outcome),
     // All that is captured goes to the repository: nothing lies beside the data directory.
     settle: () => Promise.resolve(),

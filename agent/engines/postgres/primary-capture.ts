@@ -28,6 +28,7 @@ import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts
 import { ownerOf } from '../restore/owner.ts';
 import type { PostgresSettings } from './settings.ts';
 import { namesInAutoConf, restoreStandbyNames, type PrimaryUndo } from './standby-setting.ts';
+import { TablespaceWatch } from './tablespace-watch.ts';
 import { CONTROL_NAME } from './undo.ts';
 import {
   readViewing,
@@ -46,6 +47,7 @@ interface Capturing {
   readonly base: BaseCopy;
   readonly preparedBefore: readonly Prepared[];
   readonly preparedAfter: readonly Prepared[];
+  readonly tablespaces: TablespaceWatch;
 }
 
 /** What the server said with the mark, or when the thaw came. */
@@ -123,6 +125,7 @@ export class PrimaryCapture implements Capture {
       this.#journal = journal;
       signal.throwIfAborted();
       const preparedBefore = await readPrepared(control);
+      const tablespaces = await TablespaceWatch.begin(this.#settings.name, control);
       const base = await copyBase({
         settings: this.#settings,
         label: `stillpoint ${checkpoint}`.slice(0, 200),
@@ -132,7 +135,7 @@ export class PrimaryCapture implements Capture {
         started: (start) => journal.store.startsAt(start),
       });
       const preparedAfter = await readPrepared(control);
-      this.#prepared = { control, facts, journal, base, preparedBefore, preparedAfter };
+      this.#prepared = { control, facts, journal, base, preparedBefore, preparedAfter, tablespaces };
     });
   }
 
@@ -319,9 +322,10 @@ export class PrimaryCapture implements Capture {
 
   collect(): Promise<{ mark: Mark | null; engineFacts: PostgresFacts }> {
     return this.#working(async () => {
-      const { control, journal } = this.#ready();
+      const { control, journal, base, tablespaces } = this.#ready();
       const held = this.#held;
       if (held === null) throw outOfOrder('collect before the mark');
+      await tablespaces.check(base);
       // The file really ends there, and everything before the switch is flushed and sent.
       await control.query('SELECT pg_switch_wal()');
       await journal.finish(held.sight.position);

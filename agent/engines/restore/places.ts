@@ -4,12 +4,14 @@ import { z } from 'zod';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 import { AnchoredDirectory, closing } from '../../anchored-directory.ts';
 import { beside, within } from '../../safe-files.ts';
+import type { RestorePlace } from '../engine.ts';
 
 /**
  * Where a restore works: in a room beside each directory that it replaces, so that the switch is two renames.
  *
  *   <parent>/.stillpoint-<name>/stage          the new one, while it is built
  *   <parent>/.stillpoint-<name>/old            the old one, from the switch to the end
+ *   <parent>/.stillpoint-<name>/dropped        the new one, when a roll-back has taken it out again
  *   <parent>/.stillpoint-<name>/restore.json   what there was before: written first, removed last
  *
  * The room is the agent's own: others may pass it, and put no name into it. Beside the directory itself, where its
@@ -21,15 +23,20 @@ import { beside, within } from '../../safe-files.ts';
 const recordSchema = z.object({
   format: z.literal(1),
   checkpoint: z.string(),
+  /** Which restore: an agent that knows nothing of it any more learns it here. */
+  restore: z.object({ grid: z.string(), restoreId: z.string(), repositoryId: z.string() }).optional(),
   directories: z.array(z.object({ path: z.string(), existed: z.boolean() })),
   /** Directories that this restore makes elsewhere; a rollback removes them. */
   made: z.array(z.string()),
+  /** Set before the directories are renamed: what stands at a name until then is not this restore's. */
+  switching: z.boolean().optional(),
 });
 
 export type RestoreRecord = z.infer<typeof recordSchema>;
 
 const STAGE = 'stage';
 const OLD = 'old';
+const DROPPED = 'dropped';
 const RECORD = 'restore.json';
 /** Others may pass: the server is started as its own user in a staged directory. */
 const ROOM_MODE = 0o711;
@@ -68,6 +75,14 @@ export async function readRecord(data: string): Promise<RestoreRecord | null> {
   });
 }
 
+/** Of the directory that a restore replaces. */
+export async function restorePlaceAt(data: string): Promise<RestorePlace> {
+  const record = await readRecord(data);
+  const left =
+    record === null ? null : { restore: record.restore ?? null, switched: record.switching === true };
+  return { isThere: await isThere(data), left };
+}
+
 /** Makes the room of each directory that the record names. Durable on return. */
 export async function writeRecord(data: string, record: RestoreRecord): Promise<void> {
   for (const { path } of record.directories) {
@@ -83,6 +98,10 @@ export async function writeRecord(data: string, record: RestoreRecord): Promise<
       await parent.close();
     }
   }
+  await saveRecord(data, record);
+}
+
+async function saveRecord(data: string, record: RestoreRecord): Promise<void> {
   await within(roomOf(data), async (room) => {
     mustBeOurs(room);
     await room.write(RECORD, JSON.stringify(record));
@@ -91,12 +110,14 @@ export async function writeRecord(data: string, record: RestoreRecord): Promise<
 
 /** Every old directory aside, every new one in. Durable on return. */
 export async function switchDirectories(record: RestoreRecord): Promise<void> {
+  const [first] = record.directories;
+  if (first !== undefined) await saveRecord(first.path, { ...record, switching: true });
   for (const { path } of record.directories) {
     await inRoom(path, undefined, async ({ parent, room, name }) => {
       if ((await room.stat(STAGE)) === null) return;
       if ((await parent.stat(name)) !== null && (await room.stat(OLD)) === null) {
         await parent.move(name, room, OLD);
-        await mustBeReplaced(parent, room, name);
+        await mustBeReplaced(parent, room, OLD, name);
       }
       await room.move(STAGE, parent, name);
       await room.sync();
@@ -109,38 +130,49 @@ export async function switchDirectories(record: RestoreRecord): Promise<void> {
 async function mustBeReplaced(
   parent: AnchoredDirectory,
   room: AnchoredDirectory,
+  as: typeof OLD | typeof DROPPED,
   name: string,
 ): Promise<void> {
-  const moved = await room.stat(OLD);
+  const moved = await room.stat(as);
   if (moved === null || !parent.isTrap(moved)) return;
-  await room.move(OLD, parent, name);
+  await room.move(as, parent, name);
   throw ofRoot(join(parent.path, name));
 }
 
-/** Every old directory back as it was, every new one gone. The member must not run. */
+/**
+ * Every old directory back as it was, every new one gone. The member must not run. All old ones are back before
+ * anything is deleted: what its user put into a new one may not be removable.
+ */
 export async function switchBack(data: string, record: RestoreRecord): Promise<void> {
   for (const { path, existed } of record.directories) {
     await inRoom(path, undefined, async ({ parent, room, name }) => {
       const isAside = (await room.stat(OLD)) !== null;
-      if (isAside || !existed) await parent.remove(name);
+      const isIn = isAside || (!existed && record.switching === true && (await room.stat(STAGE)) === null);
+      if (isIn && (await parent.stat(name)) !== null) {
+        await room.remove(DROPPED);
+        await parent.move(name, room, DROPPED);
+        await mustBeReplaced(parent, room, DROPPED, name);
+      }
       if (isAside) await room.move(OLD, parent, name);
-      await room.remove(STAGE);
       await room.sync();
       await parent.sync();
     });
   }
+  for (const { path } of record.directories)
+    await inRoom(path, undefined, ({ room }) => clear(room, STAGE, DROPPED));
   for (const path of record.made) await beside(path, (directory, name) => directory.remove(name));
   await forget(data, record);
+}
+
+async function clear(room: AnchoredDirectory, ...names: readonly string[]): Promise<void> {
+  for (const name of names) await room.remove(name);
+  await room.sync();
 }
 
 /** The old directories are dropped: from here there is no way back. */
 export async function dropOld(data: string, record: RestoreRecord): Promise<void> {
   for (const { path } of record.directories) {
-    await inRoom(path, undefined, async ({ room }) => {
-      await room.remove(OLD);
-      await room.remove(STAGE);
-      await room.sync();
-    });
+    await inRoom(path, undefined, ({ room }) => clear(room, OLD, STAGE, DROPPED));
   }
   await forget(data, record);
 }
@@ -216,7 +248,8 @@ export async function mustBeReplaceable(member: string, directories: readonly st
   const left = [];
   if ((await readRecord(data)) !== null) left.push(recordOf(data));
   for (const path of directories)
-    for (const place of [oldOf(path), stageOf(path)]) if (await isThere(place)) left.push(place);
+    for (const place of [oldOf(path), stageOf(path), join(roomOf(path), DROPPED)])
+      if (await isThere(place)) left.push(place);
   if (left.length > 0) throw unfinished(member, left);
 }
 

@@ -137,6 +137,18 @@ export class Stage {
     await this.file(path, { mode, mtimeMs: Date.now() }, bytesOf(text));
   }
 
+  /** Adds to a file of the stage that is there. */
+  async append(path: string, text: string): Promise<void> {
+    this.#mustNotLeadOut(path);
+    const file = await open(this.#at(path), constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
+
   /** Puts a link where a small file of the stage may be. */
   async relink(path: string, target: string): Promise<void> {
     await rm(this.#at(path), { force: true });

@@ -140,14 +140,17 @@ describe('the settings of a restored server', () => {
     expect(owned.get('synchronous_standby_names')).to.equal('FIRST 1 (b)');
   });
 
-  it('let a standby follow the new primary and nothing else, and replay from no other place', () => {
+  it('let a standby follow the new primary and nothing else, and neither replay from another place nor clean up there', () => {
     const base = new Map([
       ['primary_conninfo', 'host=old'],
       ['primary_slot_name', 'old_slot'],
       ['restore_command', 'cp /old/archive/%f %p'],
+      ['archive_cleanup_command', 'pg_archivecleanup /old/archive %r'],
     ]);
     expect(Object.fromEntries(restoredSettings({ ...standby, base }))).to.deep.equal({
       restore_command: '',
+      archive_cleanup_command: '',
+      recovery_end_command: '',
       recovery_target: '',
       recovery_target_name: '',
       recovery_target_time: '',

@@ -140,6 +140,47 @@ for (const version of versions) {
       });
     });
 
+    for (const [what, after] of Object.entries({
+      'that stays': [],
+      'that is dropped again': ['DROP TABLESPACE late'],
+    })) {
+      it(`is refused with a tablespace in its journal ${what}: a replay would write where that one is`, async () => {
+        const { server, folder } = lab;
+        const place = join(folder, 'late');
+        mkdirSync(place, { recursive: true });
+        if (serverUser !== null) chownSync(place, serverUser.uid, serverUser.gid);
+        const { capture } = await beginCapture(lab.engine, folder);
+        try {
+          await capture.prepare();
+          for (const statement of [`CREATE TABLESPACE late LOCATION '${place}'`, ...after])
+            await server.query(statement);
+          await capture.arm(token());
+          await capture.freeze(token());
+          await capture.thaw(token(), () => undefined);
+          const failure = await capture.collect(token()).catch((error: unknown) => error);
+          expect(failure).to.have.nested.property('failure.code', 'tablespace-made');
+        } finally {
+          await capture.abort();
+          await server.query('DROP TABLESPACE IF EXISTS late');
+        }
+      });
+    }
+
+    it('is refused with a tablespace inside the data directory, of which a base copy has nothing', async () => {
+      const client = await lab.server.connect();
+      try {
+        await client.query('SET allow_in_place_tablespaces = on');
+        await client.query("CREATE TABLESPACE inside LOCATION ''");
+        const { capture } = await beginCapture(lab.engine, lab.folder);
+        const failure = await capture.prepare().catch((error: unknown) => error);
+        await capture.abort();
+        expect(failure).to.have.nested.property('failure.code', 'tablespace-in-place');
+      } finally {
+        await client.query('DROP TABLESPACE IF EXISTS inside');
+        await client.end();
+      }
+    });
+
     it('names the file that ends at the mark also when the mark is the end of that file', async () => {
       const { capture, artifacts } = await beginCapture(lab.engine, lab.folder);
       await capture.prepare();

@@ -39,6 +39,8 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
       });
       await server.start();
       await server.query('CREATE TABLE t AS SELECT 1 AS x');
+      // As some owners have it: nobody gets into template1.
+      await server.query('ALTER DATABASE template1 ALLOW_CONNECTIONS false');
       const copy = join(folder.path, 'copy');
       const label = await copyOf(server, copy);
       await server.query("BEGIN; INSERT INTO t VALUES (2); PREPARE TRANSACTION 'two'");
@@ -86,6 +88,7 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
         data: server.data,
         owner: serverUser === null ? null : { uid: serverUser.uid, gid: serverUser.gid },
         roles: ['nobody_of_that_name', 'postgres'],
+        databases: ['nothing_of_that_name', 'app', 'postgres'],
         signal: new AbortController().signal,
         facts,
         follows: false,

@@ -22,8 +22,10 @@ export async function rollBackPostgresRestore(settings: PostgresSettings): Promi
   if (record === null) return;
   await endStagedServer(settings, stageOf(data));
   const existed = record.directories.find(({ path }) => path === data)?.existed ?? false;
-  const isSwitched = existed ? await isThere(oldOf(data)) : await isThere(data);
+  const isSwitched = existed
+    ? await isThere(oldOf(data))
+    : record.switching === true && (await isThere(data));
   if (isSwitched) await stopServer(settings, AbortSignal.timeout(STOP_MS));
-  await removeTablespaces(data, record.made);
   await switchBack(data, record);
+  await removeTablespaces(data, record.made);
 }

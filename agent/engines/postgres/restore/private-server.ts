@@ -36,6 +36,8 @@ export interface PrivateServerInput {
   readonly preload: string;
   /** Whom it may know as a superuser, or as a role that can see who is one. */
   readonly roles: readonly string[];
+  /** Where one may get in, the likely one first: a cluster need not have `postgres`, nor let anybody into `template1`. */
+  readonly databases: readonly string[];
   readonly signal: AbortSignal;
 }
 
@@ -52,7 +54,7 @@ export class PrivateServer {
   #ended = false;
   #log = '';
   #heardAt = performance.now();
-  #role: string | null = null;
+  #home: { readonly role: string; readonly database: string } | null = null;
 
   private constructor(input: PrivateServerInput, process: ChildProcess, sockets: string) {
     this.#input = input;
@@ -104,7 +106,7 @@ export class PrivateServer {
   async untilPromoted(): Promise<void> {
     for (;;) {
       this.#mustGoOn();
-      const client = await this.#tryConnect('postgres');
+      const client = await this.#tryConnect(null);
       if (client !== null) {
         const { rows } = await client.query<{ recovering: boolean }>(
           'SELECT pg_is_in_recovery() AS recovering',
@@ -125,8 +127,8 @@ export class PrivateServer {
     if ((await this.#gone) !== 0) throw this.#gaveUp();
   }
 
-  /** As a superuser, where one can be found. */
-  async connect(database: string): Promise<Client> {
+  /** As a superuser, where one can be found; null: in the database that was found to be open. */
+  async connect(database: string | null): Promise<Client> {
     const client = await this.#tryConnect(database);
     if (client === null) throw this.#gaveUp();
     return client;
@@ -150,25 +152,39 @@ export class PrivateServer {
   }
 
   /** Null while it does not take connections. */
-  async #tryConnect(database: string): Promise<Client | null> {
-    if (this.#role === null) this.#role = await this.#findRole();
-    return this.#role === null ? null : this.#connectAs(this.#role, database);
+  async #tryConnect(database: string | null): Promise<Client | null> {
+    this.#home ??= await this.#findHome();
+    return this.#home === null ? null : this.#connectAs(this.#home.role, database ?? this.#home.database);
   }
 
-  /** The first superuser that may log in, asked of whomever we get in as. */
-  async #findRole(): Promise<string | null> {
+  /** The first superuser that may log in, asked of whomever we get in as, and where. */
+  async #findHome(): Promise<{ role: string; database: string } | null> {
+    let closed: unknown = null;
     for (const role of new Set(this.#input.roles)) {
-      const client = await this.#connectAs(role, 'template1').catch(unknownRole);
-      if (client === null) continue;
-      try {
-        const { rows } = await client.query<{ name: string }>(
-          'SELECT rolname AS name FROM pg_roles WHERE rolsuper AND rolcanlogin ORDER BY oid LIMIT 1',
-        );
-        return rows[0]?.name ?? role;
-      } finally {
-        client.end().catch(() => undefined);
+      for (const database of new Set(this.#input.databases)) {
+        let client: Client | null;
+        try {
+          client = await this.#connectAs(role, database);
+        } catch (error) {
+          const { code = '' } = error as { code?: string };
+          if (UNKNOWN_ROLE.has(code)) break;
+          if (!CLOSED_DATABASE.has(code)) throw error;
+          closed = error;
+          continue;
+        }
+        // It takes nobody yet.
+        if (client === null) return null;
+        try {
+          const { rows } = await client.query<{ name: string }>(
+            'SELECT rolname AS name FROM pg_catalog.pg_roles WHERE rolsuper AND rolcanlogin ORDER BY oid LIMIT 1',
+          );
+          return { role: rows[0]?.name ?? role, database };
+        } finally {
+          client.end().catch(() => undefined);
+        }
       }
     }
+    if (closed !== null) throw closed;
     return null;
   }
 
@@ -229,11 +245,11 @@ export class PrivateServer {
 /** The server is not there yet, starts, or recovers. */
 const NOT_YET = new Set(['ENOENT', 'ECONNREFUSED', 'ECONNRESET', '57P03', '57P01', '57P02']);
 
-/** A role that the data does not know: then another is tried. */
-function unknownRole(error: unknown): null {
-  if (['28000', '28P01'].includes((error as { code?: string }).code ?? '')) return null;
-  throw error;
-}
+/** A role that the data does not know, or that may not log in: then another is tried. */
+const UNKNOWN_ROLE = new Set(['28000', '28P01']);
+
+/** A database that is not there, takes no connections, or not those of this role: then another is tried. */
+const CLOSED_DATABASE = new Set(['3D000', '55000', '42501']);
 
 async function argumentsOf(input: PrivateServerInput, room: string): Promise<string[]> {
   const { data, restorePoint, afterwards, serverVersion, preload } = input;

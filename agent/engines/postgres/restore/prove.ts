@@ -66,7 +66,7 @@ async function look(
   { committed }: ProveInput,
 ): Promise<VerifiedMember> {
   const looked = { name: member, data, connect: (database: string) => server.connect(database) };
-  const client = await server.connect('template1');
+  const client = await server.connect(null);
   try {
     const checks = await checkServer(looked, facts, client);
     checks.push(await checkMark(looked, facts));

@@ -21,13 +21,15 @@ import {
   writeRecord,
   type RestoreRecord,
 } from '../../restore/places.ts';
-import { Stage } from '../../restore/stage.ts';
+import { readIfThere, Stage } from '../../restore/stage.ts';
 import type { PostgresFacts } from '../facts.ts';
 import { parseFacts } from '../facts-schema.ts';
 import type { PostgresSettings } from '../settings.ts';
+import { alsoPlaces } from './also-places.ts';
 import { AUTO_CONF, readConfiguration, type StagedConfiguration } from './configuration.ts';
 import { CONTROL_FILE, UNFINISHED_CONTROL_FILE } from './control-file.ts';
 import { finishPostgresRestore, rollBackPostgresRestore } from './ending.ts';
+import { movedLines } from './moved-configuration.ts';
 import { openServer } from './open-server.ts';
 import { postgresProgram } from './programs.ts';
 import { proveStaged } from './prove.ts';
@@ -90,6 +92,7 @@ export class PostgresRestoration implements Restoration {
     await writeRecord(data, {
       format: 1,
       checkpoint: this.#context.checkpoint,
+      ...(this.#context.restore !== undefined && { restore: this.#context.restore }),
       directories,
       made: [...tablespaces.values()],
     });
@@ -129,6 +132,7 @@ export class PostgresRestoration implements Restoration {
     if (own !== null) await this.#layConfiguration(stage, own, staged);
     for (const [index, path] of places.entries())
       await stage.room(own ?? source, `also/${index}`, stageOf(path));
+    await this.#tellPlaces(stage, owner, [staged, ...places.map(stageOf)], places);
     const configuration = await readConfiguration({
       directories: [staged, ...places.map(stageOf)],
       settings: this.#settings,
@@ -165,6 +169,7 @@ export class PostgresRestoration implements Restoration {
           this.#settings.owner ?? '',
           this.#settings.run?.user ?? '',
         ].filter((role) => role !== ''),
+        databases: [databaseOf(connection), 'postgres', 'template1'].filter((database) => database !== ''),
         signal,
         facts: this.#source,
         follows: follow !== null,
@@ -232,9 +237,25 @@ export class PostgresRestoration implements Restoration {
     return named ?? tablespaceRoot(data);
   }
 
-  /** The directories of `also` that the checkpoint has something for. */
+  /** Where each directory of `also` of the checkpoint goes. */
   #alsoPlaces(): readonly string[] {
-    return this.#settings.also.slice(0, this.#configurationSource().also.length);
+    return alsoPlaces(this.#settings.name, this.#configurationSource().also, this.#settings.also);
+  }
+
+  /** A configuration outside the data directory says where the data lies: of what is restored, not of what was. */
+  async #tellPlaces(
+    stage: Stage,
+    owner: Owner | null,
+    directories: readonly string[],
+    places: readonly string[],
+  ): Promise<void> {
+    const captured = this.#configurationSource().also;
+    const also = places.map((to, index) => ({ from: captured[index] ?? to, to }));
+    for (const directory of directories) {
+      const path = join(directory, 'postgresql.conf');
+      const lines = movedLines(await readIfThere(path, owner), { data: this.#settings.data, also });
+      if (lines !== '') await stage.append(path, lines);
+    }
   }
 
   /** A standby keeps its own configuration over its primary's. */
@@ -282,6 +303,11 @@ export class PostgresRestoration implements Restoration {
   }
 }
 
+/** Of a connection's URL; the agent was in there when the checkpoint was made, or its like on another host was. */
+function databaseOf(connection: string): string {
+  return decodeURIComponent(new URL(connection).pathname.replace(/^\//, ''));
+}
+
 function runsAgain(name: string): StillpointError {
   return new StillpointError({
     code: 'member-running',
@@ -293,7 +319,12 @@ function runsAgain(name: string): StillpointError {
 /** Where a base file is staged: pg_control under another name until all is done; what must not be there not. */
 function stagedName(path: string): string | null {
   if (path === CONTROL_FILE) return UNFINISHED_CONTROL_FILE;
-  return ['tablespace_map', 'standby.signal', 'recovery.signal', 'postmaster.pid'].includes(path)
-    ? null
-    : path;
+  const left = [
+    'tablespace_map',
+    'standby.signal',
+    'recovery.signal',
+    'postmaster.pid',
+    UNFINISHED_CONTROL_FILE,
+  ];
+  return left.includes(path) ? null : path;
 }

@@ -1,0 +1,34 @@
+import { formatSetting, parseSettings } from './auto-conf.ts';
+
+/** Settings that name a file of the server's own, beside `data_directory`. */
+const FILES = ['hba_file', 'ident_file', 'external_pid_file'] as const;
+
+/** Where the directories of a checkpoint are put. */
+export interface MovedDirectories {
+  readonly data: string;
+  /** Directories of `also`: as captured, and as they are now. */
+  readonly also: readonly { readonly from: string; readonly to: string }[];
+}
+
+/**
+ * Lines to be added to a postgresql.conf that lies elsewhere now; empty where it names no place of its own. Without
+ * them a server that is started with this file works on the data of the server that the file came from.
+ */
+export function movedLines(text: string, { data, also }: MovedDirectories): string {
+  const settings = parseSettings(text);
+  const was = settings.get('data_directory');
+  const moves = [...also, ...(was === undefined ? [] : [{ from: was, to: data }])];
+  const lines: string[] = [];
+  if (was !== undefined && plain(was) !== plain(data)) lines.push(formatSetting('data_directory', data));
+  for (const name of FILES) {
+    const value = settings.get(name);
+    const move = moves.find(({ from }) => value?.startsWith(`${plain(from)}/`));
+    if (value === undefined || move === undefined || plain(move.from) === plain(move.to)) continue;
+    lines.push(formatSetting(name, plain(move.to) + value.slice(plain(move.from).length)));
+  }
+  return lines.length === 0 ? '' : `\n# Where a restore has put this server:\n${lines.join('\n')}\n`;
+}
+
+function plain(path: string): string {
+  return path.replace(/\/+$/, '');
+}

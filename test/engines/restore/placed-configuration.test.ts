@@ -1,0 +1,173 @@
+import { expect } from 'chai';
+import { chownSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { PostgresFacts } from '../../../agent/engines/postgres/facts.ts';
+import { alsoPlaces } from '../../../agent/engines/postgres/restore/also-places.ts';
+import { movedLines } from '../../../agent/engines/postgres/restore/moved-configuration.ts';
+import { PostgresRestoration } from '../../../agent/engines/postgres/restore/restoration.ts';
+import { postgresMemberSchema, type PostgresSettings } from '../../../agent/engines/postgres/settings.ts';
+import { stageOf } from '../../../agent/engines/restore/places.ts';
+import type { Artifact, MemberManifest } from '../../../shared/domain/manifest.ts';
+import { StillpointError } from '../../../shared/domain/errors.ts';
+import { serverUser } from '../../lab/postgres.ts';
+import { temporaryFolder } from '../../lab/temporary.ts';
+
+// Goal: each directory of configuration comes back in its own place, and what it says of places is true there.
+// Method: a checkpoint in memory is staged; no server is started.
+
+describe('the configuration of a restored server', () => {
+  const folder = temporaryFolder('placed');
+  after(() => folder.remove());
+  let number = 0;
+
+  const CONTENT: Readonly<Record<string, string>> = {
+    'base/global/pg_control': 'of the checkpoint',
+    'base/global/pg_control.stillpoint-unfinished': 'left by something',
+    'base/postgresql.auto.conf': '',
+    'also/0/postgresql.conf': `data_directory = '/srv/old'\nhba_file = '/etc/one/pg_hba.conf'\nident_file = '/srv/old/pg_ident.conf'\nwork_mem = 8MB`,
+    'also/0/name': 'one',
+    'also/1/name': 'two',
+  };
+
+  function settings(also: (home: string) => readonly string[]): PostgresSettings {
+    const home = join(folder.path, String((number += 1)));
+    mkdirSync(home);
+    if (serverUser !== null) chownSync(home, serverUser.uid, serverUser.gid);
+    return postgresMemberSchema.parse({
+      name: 'aa',
+      role: 'node',
+      engine: 'postgres',
+      address: '127.0.0.1:1',
+      connection: 'postgresql://stillpoint@127.0.0.1:1/postgres',
+      data: join(home, 'data'),
+      also: also(home),
+      run: { start: ['true'], stop: ['true'] },
+    });
+  }
+
+  function restoration(of: PostgresSettings, captured: readonly string[]): PostgresRestoration {
+    const facts: Partial<PostgresFacts> = {
+      kind: 'primary',
+      serverVersion: 180_004,
+      systemIdentifier: '1',
+      timeline: 1,
+      walSegmentSizeBytes: 1 << 24,
+      startPosition: '0/1',
+      markPosition: '0/2',
+      restorePoint: 'mark',
+      synchronousStandbyNames: '',
+      synchronousStandbyNamesInAutoConf: false,
+      port: 1,
+      listenAddresses: '*',
+      archiving: false,
+      subscriptions: [],
+      tablespaces: [],
+      outsideFiles: [],
+      also: captured,
+      preparedAtMark: [],
+      preparedEnded: [],
+    };
+    const artifacts: Artifact[] = [
+      ...['base', 'base/global', 'base/pg_wal', 'also/0', 'also/1'].map((path): Artifact => ({
+        kind: 'directory',
+        path,
+        mode: 0o700,
+      })),
+      ...Object.keys(CONTENT).map((path): Artifact => ({
+        kind: 'file',
+        path,
+        mode: 0o640,
+        mtimeMs: 0,
+        sizeBytes: 0,
+        digest: '',
+        chunks: [],
+      })),
+    ];
+    const manifest = {
+      checkpoint: 'c',
+      member: { name: 'aa', address: '127.0.0.1:1' },
+      engineFacts: facts,
+      artifacts,
+    };
+    return new PostgresRestoration(of, {
+      checkpoint: 'c',
+      source: {
+        manifest: manifest as unknown as MemberManifest,
+        async *read(path) {
+          yield Buffer.from(CONTENT[path] ?? '');
+        },
+      },
+      own: null,
+      follow: null,
+      signal: new AbortController().signal,
+      progress: () => undefined,
+    });
+  }
+
+  const staged = (path: string, name: string): string => readFileSync(join(stageOf(path), name), 'utf8');
+
+  it('goes to its own path, also when the agent file has the paths in another order', async () => {
+    const here = settings((home) => [join(home, 'two'), join(home, 'one')]);
+    const [two = '', one = ''] = here.also;
+    await restoration(here, [one, two]).stage();
+    expect([staged(one, 'name'), staged(two, 'name')]).to.deep.equal(['one', 'two']);
+  });
+
+  it('names the directory where the data is now, and not that of the server that it came from', async () => {
+    const here = settings((home) => [join(home, 'one'), join(home, 'two')]);
+    const [one = ''] = here.also;
+    await restoration(here, ['/etc/one', '/etc/two']).stage();
+    const text = staged(one, 'postgresql.conf');
+    expect(text.startsWith(CONTENT['also/0/postgresql.conf'] ?? '')).to.equal(true);
+    const lines = text.trim().split('\n').slice(-3);
+    expect(lines).to.deep.equal([
+      `data_directory = '${here.data}'`,
+      `hba_file = '${one}/pg_hba.conf'`,
+      `ident_file = '${here.data}/pg_ident.conf'`,
+    ]);
+  });
+
+  it('is staged also where the old data had a file of the name that pg_control has until the decision', async () => {
+    const here = settings((home) => [join(home, 'one'), join(home, 'two')]);
+    await restoration(here, [...here.also]).stage();
+    expect(staged(here.data, 'global/pg_control.stillpoint-unfinished')).to.equal('of the checkpoint');
+  });
+
+  it('is left as it is where nothing has moved', () => {
+    const also = [{ from: '/etc/one', to: '/etc/one/' }];
+    const text = "data_directory = '/srv/data/'\nhba_file = '/etc/one/pg_hba.conf'\n";
+    expect(movedLines(text, { data: '/srv/data', also })).to.equal('');
+    expect(movedLines('work_mem = 4MB\n', { data: '/srv/data', also })).to.equal('');
+  });
+
+  const PLACES: [what: string, captured: string[], here: string[], places: string[]][] = [
+    ['the same', ['/a', '/b'], ['/b', '/a/'], ['/a/', '/b']],
+    ['all elsewhere', ['/a', '/b'], ['/x', '/y'], ['/x', '/y']],
+    ['one the same, one elsewhere', ['/a', '/b'], ['/x', '/a'], ['/a', '/x']],
+    ['one more here', ['/a'], ['/x', '/a'], ['/a']],
+    ['none captured', [], ['/x'], []],
+  ];
+  for (const [what, captured, here, places] of PLACES) {
+    it(`has places: ${what}`, () => {
+      expect(alsoPlaces('aa', captured, here)).to.deep.equal(places);
+    });
+  }
+
+  for (const [captured, here] of [
+    [['/a', '/b'], ['/x']],
+    [['/a', '/b'], ['/a']],
+    [['/a'], []],
+    [['/a'], ['/x', '/y']],
+  ] as [string[], string[]][]) {
+    it(`is refused where ${captured.join(' and ')} cannot be told a place in ${here.join(' and ') || 'nothing'}`, async () => {
+      expect(() => alsoPlaces('aa', captured, here)).to.throw(StillpointError, captured.at(-1));
+      const refused = await restoration(
+        settings(() => here),
+        captured,
+      )
+        .check()
+        .catch((error: unknown) => error);
+      expect(refused).to.have.nested.property('failure.code', 'also-without-place');
+    });
+  }
+});
