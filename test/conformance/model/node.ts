@@ -69,7 +69,7 @@ function count(kind: Kind, hold: Hold): void {
   const early = kind === 'quiesced' && has('resumes-early');
   hold.timer = setTimeout(
     () => end(kind, hold, has('claims-held-after-expiry')),
-    early ? EARLY_MS : hold.leaseMs,
+    early ? hold.leaseMs / 2 : hold.leaseMs,
   );
 }
 
