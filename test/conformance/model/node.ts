@@ -18,7 +18,8 @@ type RequestOf<Name extends keyof Service> = ReturnType<Service[Name]['requestDe
 
 const [data = '', socketPath = '', fault = ''] = process.argv.slice(2);
 const has = (name: Fault): boolean => fault === name;
-const EARLY_MS = 30;
+const EARLY_MS = 300;
+const GROWS_MS = 60;
 
 const store = new Store(data, {
   loseTail: has('loses-the-tail'),
@@ -69,7 +70,7 @@ function count(kind: Kind, hold: Hold): void {
   const early = kind === 'quiesced' && has('resumes-early');
   hold.timer = setTimeout(
     () => end(kind, hold, has('claims-held-after-expiry')),
-    early ? hold.leaseMs / 2 : hold.leaseMs,
+    early ? Math.min(EARLY_MS, hold.leaseMs / 2) : hold.leaseMs,
   );
 }
 
@@ -184,7 +185,7 @@ const answers = {
     take('quiesced', { ...hold, token: attempt });
     ({ allowReads } = request);
     if (has('journal-grows-in-the-freeze'))
-      setTimeout(() => holds.has('quiesced') && store.appendLine(''), EARLY_MS * 2);
+      setTimeout(() => holds.has('quiesced') && store.appendLine(''), GROWS_MS);
     return { incarnation, quiesced: true, notQuiesced: [] };
   },
   switchJournal({ operation, token }: RequestOf<'switchJournal'>) {

@@ -13,7 +13,7 @@ import { modelLab } from './model.ts';
 // for itself. Method: the model node with one fault at a time, and rows written all the while.
 
 /** Long enough for what a fault does in the freeze. */
-const FREEZE_MS = 150;
+const FREEZE_MS = 500;
 
 /** What came of a whole capture: the proof's type, or the code of what failed. */
 async function outcomeOf(fault: Fault | 'none'): Promise<{ outcome: string; left: unknown }> {
