@@ -49,12 +49,14 @@ export class Operator extends Process {
         `${this.name} is told of damage, and nothing rotted: ${failure.message}`,
       );
     const excused = ['repository-busy', 'checkpoint-missing', 'interrupted'];
-    if (
-      failure !== null &&
-      this.world.scenario.storage?.faults.length === 0 &&
-      !excused.includes(failure.code)
-    )
+    if (failure !== null && this.#isStorageSound && !excused.includes(failure.code))
       throw new Broken('no-reason', `${this.name} cannot ${this.kind}: ${failure.message}`);
+  }
+
+  /** Nothing befalls the disk; where a commit is to fail, it is full from then on. */
+  get #isStorageSound(): boolean {
+    const { storage, faults } = this.world.scenario;
+    return storage?.faults.length === 0 && faults.every(({ kind }) => kind !== 'commitFails');
   }
 
   #work(repository: Repository): Promise<void> {
@@ -105,7 +107,7 @@ export class Operator extends Process {
     const before = ledger.uncommitted();
     const { skipped } = await repository.collectGarbage(GRID);
     // Where a fault made a living store look dead, it may go on and leave something again.
-    const isSure = !skipped && this.world.scenario.storage?.faults.length === 0;
+    const isSure = !skipped && this.#isStorageSound;
     const stayed = isSure ? ledger.uncommitted().find((id) => before.includes(id)) : undefined;
     if (stayed !== undefined)
       throw new Broken(
@@ -138,7 +140,7 @@ export class Operator extends Process {
       // Whom a leaping clock made look dead, the checkpoint was taken from: that is no damage, and it is known.
       const isOurs = await lease.refresh().catch(() => true);
       if (!isOurs) throw takenForDead();
-      if (this.world.scenario.storage?.faults.length === 0 && code !== 'interrupted')
+      if (this.#isStorageSound && code !== 'interrupted')
         throw new Broken('restores', `${this.name} reads ${checkpoint}, and it is taken away: ${message}`);
       throw error;
     } finally {
@@ -152,7 +154,7 @@ export class Operator extends Process {
     for (const { state, checkpoint } of await repository.list(GRID)) {
       if (state !== 'valid') continue;
       const damage = await repository.verify(GRID, checkpoint, () => undefined);
-      const isSound = !ledger.isRotten && this.world.scenario.storage?.faults.length === 0;
+      const isSound = !ledger.isRotten && this.#isStorageSound;
       if (damage.length > 0 && isSound && ledger.begin(checkpoint).deletion === 'none')
         throw new Broken('restores', `${checkpoint} is damaged: ${damage[0]?.file}: ${damage[0]?.cause}`);
     }
