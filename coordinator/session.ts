@@ -95,7 +95,7 @@ export async function withSession(
     ...command.optsWithGlobals<Partial<GlobalOptions>>(),
   } as GlobalOptions;
   const cancellation = listenForCancellation(given.timeout ?? null);
-  const progress = createProgress({ quiet: given.quiet });
+  const progress = await createProgress({ quiet: given.quiet });
   let opened: Repository | null = null;
   async function readGridFile(): Promise<GridFile> {
     const file = await loadGridFile(given.grid);

@@ -10,7 +10,7 @@ import { confirm } from '../confirm.ts';
 import { damageOf } from '../damaged-entries.ts';
 import { LINEAGE_HELP, lineageToSelect, SHOWN } from '../lineage.ts';
 import { table } from '../output.ts';
-import { inMegabytes } from '../progress.ts';
+import { inMegabytes } from '../megabytes.ts';
 import { type Session, withSession } from '../session.ts';
 import { stderr } from '../words.ts';
 

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { createCheckpoint } from '../checkpoint.ts';
 import { table } from '../output.ts';
-import { inMegabytes } from '../progress.ts';
+import { inMegabytes } from '../megabytes.ts';
 import type { CheckpointReport } from '../reports.ts';
 import { withSession } from '../session.ts';
 

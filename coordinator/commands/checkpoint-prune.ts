@@ -3,7 +3,7 @@ import { StillpointError } from '../../shared/domain/errors.ts';
 import { entriesOfOneGrid } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
 import { LINEAGE_HELP } from '../lineage.ts';
-import { inMegabytes } from '../progress.ts';
+import { inMegabytes } from '../megabytes.ts';
 import { pruneCheckpoints } from '../prune.ts';
 import type { PruneReport } from '../reports.ts';
 import { parseDuration, withSession } from '../session.ts';

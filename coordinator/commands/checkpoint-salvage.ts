@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { table } from '../output.ts';
-import { inMegabytes } from '../progress.ts';
+import { inMegabytes } from '../megabytes.ts';
 import type { SalvageReport } from '../reports.ts';
 import { salvageCheckpoint } from '../salvage.ts';
 import { withSession } from '../session.ts';

@@ -1,6 +1,9 @@
 import type { Command } from 'commander';
-import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
+import type * as Pki from '../../shared/rpc/pki.ts';
 import { withSession } from '../session.ts';
+
+/** What makes certificates takes longer to load than all the rest, and no other command needs it. */
+const loadPki = (): Promise<typeof Pki> => import('../../shared/rpc/pki.ts');
 
 export function registerPki(program: Command): Command[] {
   const pki = program.command('pki').description("make the grid's certificates");
@@ -11,6 +14,7 @@ export function registerPki(program: Command): Command[] {
     .addHelpText('after', '\nExample: stillpoint pki init /etc/stillpoint/pki --for orders')
     .action((dir: string, options: { for?: string }, command: Command) =>
       withSession(command, async ({ printer }) => {
+        const { initializePki } = await loadPki();
         const files = await initializePki(dir, options.for === undefined ? {} : { grid: options.for });
         printer.result({ files }, [...files, 'keep ca-key.pem off the hosts of the grid'].join('\n'));
       }),
@@ -25,6 +29,7 @@ export function registerPki(program: Command): Command[] {
     )
     .action((dir: string, hosts: string[], options: { force?: boolean }, command: Command) =>
       withSession(command, async ({ printer }) => {
+        const { issueAgentCertificates } = await loadPki();
         const certificates = await issueAgentCertificates(dir, hosts, { force: options.force ?? false });
         printer.result(
           { certificates },

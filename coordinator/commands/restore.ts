@@ -4,7 +4,7 @@ import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
 import { LINEAGE_HELP, lineageToSelect } from '../lineage.ts';
 import { table } from '../output.ts';
-import { inMegabytes } from '../progress.ts';
+import { inMegabytes } from '../megabytes.ts';
 import type { RestoreReport } from '../reports.ts';
 import { finishRestore } from '../finish-restore.ts';
 import { restoreGrid } from '../restore.ts';

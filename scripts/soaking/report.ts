@@ -1,4 +1,4 @@
-import { inMegabytes } from '../../coordinator/progress.ts';
+import { inMegabytes } from '../../coordinator/megabytes.ts';
 import type { Ending } from './fault-kinds.ts';
 import { GROWTH_RULE, type Growth, type Totals } from './figures.ts';
 import { tellFault } from './plan.ts';
