@@ -17,7 +17,7 @@ describe('an agent with nothing to do', () => {
   let threads: number;
 
   before(async () => {
-    grid = await createGrid({ hosts: ['127.0.43.1'], copysets: [{ name: 'a', hosts: [0] }] });
+    grid = await createGrid({ hosts: ['127.0.79.1'], copysets: [{ name: 'a', hosts: [0] }] });
   });
 
   after(() => grid?.close());

@@ -17,7 +17,7 @@ describe('a checkpoint that is prepared for long', () => {
     const folder = temporaryFolder('hooks');
     const hooks = new Hooks(join(folder.path, 'hooks'));
     const grid = await createGrid({
-      hosts: ['127.0.71.1'],
+      hosts: ['127.0.78.1'],
       copysets: [{ name: 'a', hosts: [0] }],
       env: hooks.env,
       settings: ['max_wal_size = 64MB', 'min_wal_size = 32MB', 'checkpoint_timeout = 30s'],
@@ -68,7 +68,7 @@ describe('a checkpoint that is prepared for long', () => {
     }
     try {
       const grid = await createGrid({
-        hosts: ['127.0.71.2'],
+        hosts: ['127.0.78.2'],
         copysets: [{ name: 'a', hosts: [0] }],
         env: hooks.env,
         stateOf: () => state,

@@ -11,8 +11,8 @@ describe('production and a copy of it that store in one repository', () => {
 
   before(async () => {
     const copysets = [{ name: 'a', hosts: [0] }];
-    production = await createGrid({ hosts: ['127.0.62.1'], copysets });
-    copy = await createGrid({ hosts: ['127.0.62.2'], copysets, beside: production, empty: true });
+    production = await createGrid({ hosts: ['127.0.77.1'], copysets });
+    copy = await createGrid({ hosts: ['127.0.77.2'], copysets, beside: production, empty: true });
   });
 
   after(async () => {
@@ -38,7 +38,7 @@ describe('production and a copy of it that store in one repository', () => {
       'restore',
       'latest',
       '--map',
-      '127.0.62.1=127.0.62.2',
+      '127.0.77.1=127.0.77.2',
       '--stop',
       '--yes',
       ...JSON_OUTPUT,

@@ -11,7 +11,7 @@ describe('a grid whose repository is not mounted', () => {
   let aside: string;
 
   before(async () => {
-    grid = await createGrid({ hosts: ['127.0.61.1'], copysets: [{ name: 'a', hosts: [0] }] });
+    grid = await createGrid({ hosts: ['127.0.76.1'], copysets: [{ name: 'a', hosts: [0] }] });
     aside = `${grid.repository}-unmounted`;
     const monday = await grid.run(['checkpoint', 'create', 'monday', '--output', 'json', '--quiet']);
     expect(monday.code, monday.stdout).to.equal(0);
