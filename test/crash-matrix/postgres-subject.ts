@@ -7,7 +7,7 @@ import { postgresShards, TABLE_SQL } from '../lab/shards.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { nextCheckpoint } from './next-checkpoint.ts';
 import { restoreTo } from './restored.ts';
-import { LEASE_SECONDS, type Subject } from './subject.ts';
+import { LEASE_SECONDS, SETTLES_WITHIN_MS, type Subject } from './subject.ts';
 
 const HOSTS = ['127.0.71.1', '127.0.71.2'];
 const OTHERS = ['127.0.72.1', '127.0.72.2'];
@@ -64,7 +64,7 @@ export async function postgresSubject(env: NodeJS.ProcessEnv = {}): Promise<Subj
       const asked = grid.primaries.filter(({ name }) => engineRuns || name !== MEMBER);
       await until('every server to commit', () => commitsOn(asked), withinMs);
     },
-    expectUntouched: () => grid.expectUntouched(),
+    expectUntouched: () => grid.expectUntouched('', SETTLES_WITHIN_MS),
     expectNextCheckpoint: () => nextCheckpoint(grid),
     async restored(checkpoint) {
       await grid.killEverything();

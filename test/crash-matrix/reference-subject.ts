@@ -5,7 +5,7 @@ import { referenceShards } from '../lab/shards.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { nextCheckpoint } from './next-checkpoint.ts';
 import { restoreTo } from './restored.ts';
-import { LEASE_SECONDS, type Subject } from './subject.ts';
+import { LEASE_SECONDS, SETTLES_WITHIN_MS, type Subject } from './subject.ts';
 
 const HOSTS = ['127.0.73.1', '127.0.73.2'];
 const OTHERS = ['127.0.74.1', '127.0.74.2'];
@@ -41,7 +41,7 @@ export async function referenceSubject(env: NodeJS.ProcessEnv = {}): Promise<Sub
       },
     },
     expectWrites: (engineRuns, withinMs) => expectWrites(lab, withinMs + (engineRuns ? 0 : TAKE_OVER_MS)),
-    expectUntouched: () => expectUntouched(lab),
+    expectUntouched: () => expectUntouched(lab, SETTLES_WITHIN_MS),
     async expectNextCheckpoint() {
       const checkpoint = await nextCheckpoint(lab.grid);
       expectWholeCopies(lab);

@@ -1,3 +1,4 @@
+import { operationSilenceMs } from '../../shared/protocol/lease.ts';
 import type { Shard } from '../lab/causal-clients.ts';
 import type { TestGrid } from '../lab/grid.ts';
 import type { Hooks } from '../lab/hooks.ts';
@@ -14,6 +15,9 @@ export const LEASE_SECONDS = 5;
  * a loaded machine adds.
  */
 export const HELD_AT_MOST_MS = LEASE_SECONDS * 1000 + 2000 + 3000;
+
+/** Before the first arm what was prepared waits for its coordinator this long; it is taken away then. */
+export const SETTLES_WITHIN_MS = operationSilenceMs(LEASE_SECONDS * 1000) + 15_000;
 
 /** So often a checkpoint that nothing was done to is begun when a loaded machine makes it abort by itself. */
 export const TRIES = 3;
