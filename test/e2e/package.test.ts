@@ -1,46 +1,64 @@
 import { spawnSync } from 'node:child_process';
 import { expect } from 'chai';
-import { mkdirSync, readdirSync, symlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { createGrid, type TestGrid } from '../lab/grid.ts';
+import { ROOT } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 
-const ROOT = fileURLToPath(new URL('../..', import.meta.url));
-
+// Goal: what is published works where nothing of the project lies beside it.
+// Method: the archive is made, installed by npm into an empty prefix with what it names as its dependencies and
+// nothing else, and its own programs take a checkpoint.
 describe('the package', () => {
   const folder = temporaryFolder('package');
-  after(() => folder.remove());
+  const prefix = join(folder.path, 'prefix');
+  let grid: TestGrid | undefined;
 
-  function run(program: string, args: readonly string[]): { status: number | null; output: string } {
+  before(function () {
+    this.timeout(180_000);
+    mkdirSync(prefix);
+    run('bash', [join(ROOT, 'scripts/package'), folder.path]);
+    const [archive = ''] = readdirSync(folder.path).filter((name) => name.endsWith('.tgz'));
+    const quietly = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
+    run('npm', ['install', '--prefix', prefix, '--omit=dev', ...quietly, join(folder.path, archive)]);
+  });
+
+  after(async () => {
+    await grid?.close();
+    folder.remove();
+  });
+
+  function run(program: string, args: readonly string[]): string {
     const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', cwd: folder.path });
-    return { status, output: stdout + stderr };
+    expect(status, `${program} ${args.join(' ')}: ${stdout}${stderr}`).to.equal(0);
+    return stdout;
   }
 
-  it('gives a stillpoint, a stillpoint-agent and a stillpoint-conformance that run from node_modules', function () {
-    this.timeout(120_000);
-    const packed = run('bash', [join(ROOT, 'scripts/package'), folder.path]);
-    expect(packed.status, packed.output).to.equal(0);
-    const archive = readdirSync(folder.path).find((name) => name.endsWith('.tgz')) ?? '';
-    const place = join(folder.path, 'node_modules', 'stillpoint');
-    mkdirSync(place, { recursive: true });
-    expect(
-      run('tar', ['-xzf', join(folder.path, archive), '-C', place, '--strip-components=1']).status,
-    ).to.equal(0);
-    // Its dependencies are those of the project.
-    symlinkSync(join(ROOT, 'node_modules'), join(place, 'node_modules'));
+  const installed = (name: string): string => join(prefix, 'node_modules', '.bin', name);
 
-    const version = run(process.execPath, [join(place, 'dist/stillpoint.js'), '--version']);
-    expect(version.output.trim()).to.match(/^\d+\.\d+\.\d+$/);
-    const agent = run(process.execPath, [join(place, 'dist/stillpoint-agent.js'), '--help']);
-    expect(agent.output).to.contain('Example: stillpoint-agent --config');
-    const conformance = run(process.execPath, [join(place, 'dist/stillpoint-conformance.js'), '--list']);
-    expect(conformance.output).to.contain('rest-acknowledges-nothing');
-    const pki = run(process.execPath, [
-      join(place, 'dist/stillpoint.js'),
-      'pki',
-      'init',
-      join(folder.path, 'pki'),
-    ]);
-    expect(pki.status, pki.output).to.equal(0);
+  it('gives a stillpoint, a stillpoint-agent and a stillpoint-conformance', () => {
+    expect(run(process.execPath, [installed('stillpoint'), '--version']).trim()).to.match(/^\d+\.\d+\.\d+$/);
+    expect(run(process.execPath, [installed('stillpoint-agent'), '--help'])).to.contain(
+      'Example: stillpoint-agent --config',
+    );
+    expect(run(process.execPath, [installed('stillpoint-conformance'), '--list'])).to.contain(
+      'rest-acknowledges-nothing',
+    );
+  });
+
+  it('takes a checkpoint with its own programs, and verifies it', async () => {
+    const programs = {
+      'coordinator/main.ts': installed('stillpoint'),
+      'agent/main.ts': installed('stillpoint-agent'),
+    };
+    grid = await createGrid({
+      hosts: ['127.0.80.1'],
+      copysets: [{ name: 'a', hosts: [0] }],
+      programs,
+    });
+    const created = await grid.run(['checkpoint', 'create', 'first', '--quiet']);
+    expect(created.code, created.stderr).to.equal(0);
+    const verified = await grid.run(['checkpoint', 'verify', 'first', '--quiet']);
+    expect(verified.code, verified.stderr).to.equal(0);
   });
 });

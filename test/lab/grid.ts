@@ -22,6 +22,7 @@ import {
   until,
   type Daemon,
   type Finished,
+  type Programs,
   type RunningCommand,
 } from './processes.ts';
 import { temporaryFolder } from './temporary.ts';
@@ -52,6 +53,8 @@ export interface GridOptions {
   readonly repository?: string;
   readonly stateOf?: (host: number) => string;
   readonly env?: NodeJS.ProcessEnv;
+  /** Those of the sources when not named. */
+  readonly programs?: Programs;
 }
 
 /** A process of a grid as an agent file describes it. */
@@ -138,7 +141,12 @@ export class TestGrid {
 
   async startAgent(host: number, env: NodeJS.ProcessEnv = {}): Promise<Daemon> {
     const { configuration, log } = this.hosts[host] ?? missing(host);
-    const agent = await startAgent(configuration, log, { ...this.#options.env, ...env });
+    const agent = await startAgent(
+      configuration,
+      log,
+      { ...this.#options.env, ...env },
+      this.#options.programs,
+    );
     this.agents[host] = agent;
     return agent;
   }
@@ -163,14 +171,17 @@ export class TestGrid {
 
   /** The command with this grid's file. */
   run(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Finished> {
-    return stillpoint([...args, '--grid', this.gridFile], { ...this.#options.env, ...env });
+    return this.begin(args, env).finished;
   }
 
   begin(args: readonly string[], env: NodeJS.ProcessEnv = {}): RunningCommand {
-    return startProgram('coordinator/main.ts', [...args, '--grid', this.gridFile], {
-      ...this.#options.env,
-      ...env,
-    });
+    const { env: given, programs } = this.#options;
+    return startProgram(
+      'coordinator/main.ts',
+      [...args, '--grid', this.gridFile],
+      { ...given, ...env },
+      programs,
+    );
   }
 
   /**
@@ -273,8 +284,9 @@ export async function createGrid(options: GridOptions): Promise<TestGrid> {
   const repository = options.repository ?? options.beside?.repository ?? join(root, 'repository');
   mkdirSync(base, { recursive: true, mode: 0o755 });
   await initRepository(repository);
-  if (options.beside === undefined) await mustSucceed(stillpoint(['pki', 'init', pki]));
-  await mustSucceed(stillpoint(['pki', 'issue', pki, '--force', ...options.hosts]));
+  const makes = (...words: string[]): Promise<void> => mustSucceed(stillpoint(words, {}, options.programs));
+  if (options.beside === undefined) await makes('pki', 'init', pki);
+  await makes('pki', 'issue', pki, '--force', ...options.hosts);
 
   const hosts: TestHost[] = [];
   for (const [index, address] of options.hosts.entries()) {

@@ -35,13 +35,22 @@ process.once('exit', () => compiled.remove());
 
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
+/** Where each program lies: in the sources, or where a package was installed. */
+export type Programs = Readonly<Record<'coordinator/main.ts' | 'agent/main.ts', string>>;
+
+const SOURCES: Programs = {
+  'coordinator/main.ts': `${ROOT}coordinator/main.ts`,
+  'agent/main.ts': `${ROOT}agent/main.ts`,
+};
+
 /** Starts a program of the project with the Node that runs us. */
 export function startProgram(
-  program: 'coordinator/main.ts' | 'agent/main.ts',
+  program: keyof Programs,
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
+  programs: Programs = SOURCES,
 ): RunningCommand {
-  const child = spawn(process.execPath, [`${ROOT}${program}`, ...args], {
+  const child = spawn(process.execPath, [programs[program], ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });
@@ -77,8 +86,12 @@ export function startProgram(
 }
 
 /** Runs the `stillpoint` command to its end. */
-export function stillpoint(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Finished> {
-  return startProgram('coordinator/main.ts', args, env).finished;
+export function stillpoint(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  programs: Programs = SOURCES,
+): Promise<Finished> {
+  return startProgram('coordinator/main.ts', args, env, programs).finished;
 }
 
 export interface Daemon {
@@ -94,10 +107,11 @@ export async function startAgent(
   configuration: string,
   log: string,
   env: NodeJS.ProcessEnv = {},
+  programs: Programs = SOURCES,
 ): Promise<Daemon> {
   const out = openSync(log, 'a');
   const from = readFileSync(log, 'utf8').length;
-  const child = spawn(process.execPath, [`${ROOT}agent/main.ts`, '--config', configuration], {
+  const child = spawn(process.execPath, [programs['agent/main.ts'], '--config', configuration], {
     stdio: ['ignore', out, out],
     env: { ...process.env, ...env },
   });
