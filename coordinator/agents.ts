@@ -375,6 +375,11 @@ export function refused(error: unknown): StillpointError {
   return new StillpointError({ phase: 'preflight', ...error.failure }, EXIT.refused, { cause: error });
 }
 
+/** For `catch`: rejects with the failure as one of preflight. */
+export function throwRefused(error: unknown): never {
+  throw refused(error);
+}
+
 function holderName(): string {
   const user = process.env['USER'] ?? process.env['LOGNAME'] ?? `uid ${process.getuid?.() ?? '?'}`;
   return `${user}@${hostname()} pid ${process.pid}`;

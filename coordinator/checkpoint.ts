@@ -3,11 +3,10 @@ import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { CommitProof, Outcome } from '../shared/protocol/coordinator-machine.ts';
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
-import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import { AgentConnection, claimAll, closeAll, hostOf, keepAlive, openAgents, refused } from './agents.ts';
+import { AgentConnection, hostOf, throwRefused } from './agents.ts';
 import { AnswerCheck } from './answer-check.ts';
 import { heeding, type Cancellation } from './cancellation.ts';
 import { highestKnown } from './checkpoint-number.ts';
@@ -17,6 +16,7 @@ import { lineageToCreate } from './lineage.ts';
 import { checkHosts, preflight, type PreflightReport } from './preflight.ts';
 import type { ProgressView } from './progress.ts';
 import type { CheckpointReport } from './reports.ts';
+import { type GridAgents, withAgents, withRepository, withRepositoryLease } from './with-grid.ts';
 
 export interface CreateCheckpointInput {
   readonly gridFile: GridFile;
@@ -32,7 +32,6 @@ export interface CreateCheckpointInput {
   readonly log: Logger;
 }
 
-const CONNECT_TIMEOUT_MS = 5000;
 const MAX_ATTEMPTS = 3;
 /** With pauses of 1, 2, 4 and 8 s between: a server that flushes for half a minute is armed in the end. */
 const MAX_ARMS = 5;
@@ -51,75 +50,51 @@ const REHEARSALS = { each: 300, all: 30_000 };
  */
 export async function createCheckpoint(input: CreateCheckpointInput): Promise<CheckpointReport> {
   const { gridFile, cancellation, progress } = input;
+  const { signal } = cancellation;
   checkCheckpointName(input.name);
   const startedAt = performance.now();
   progress.phase(null, 'preflight');
-  const opening = openRepository(gridFile.repository);
-  const repository = await heeding(cancellation.signal, opening).catch(refusedInPreflight);
-  const connections = new Map<string, AgentConnection>();
-  try {
-    await heeding(cancellation.signal, repository.probe()).catch(refusedInPreflight);
-    for (const connection of await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal)) {
-      connections.set(connection.address, connection);
-    }
-    return await new CheckpointCreation(input, repository, connections, startedAt).run();
-  } finally {
-    await closeAll(connections.values(), true);
-    await repository.close();
-  }
+  return withRepository(gridFile.repository, signal, async (repository) => {
+    await heeding(signal, repository.probe()).catch(throwRefused);
+    return withAgents(gridFile, signal, (agents) =>
+      new CheckpointCreation(input, repository, agents, startedAt).run(),
+    );
+  });
 }
 
 class CheckpointCreation {
   readonly #input: CreateCheckpointInput;
   readonly #repository: Repository;
-  readonly #connections: Map<string, AgentConnection>;
+  readonly #agents: GridAgents;
   readonly #startedAt: number;
   readonly #leaseMs: number;
   readonly #operation = crypto.randomUUID();
 
-  constructor(
-    input: CreateCheckpointInput,
-    repository: Repository,
-    connections: Map<string, AgentConnection>,
-    startedAt: number,
-  ) {
+  constructor(input: CreateCheckpointInput, repository: Repository, agents: GridAgents, startedAt: number) {
     this.#input = input;
     this.#repository = repository;
-    this.#connections = connections;
+    this.#agents = agents;
     this.#startedAt = startedAt;
-    this.#leaseMs = input.gridFile.leaseSeconds * 1000;
+    this.#leaseMs = agents.leaseMs;
   }
 
   async run(): Promise<CheckpointReport> {
-    const { gridFile } = this.#input;
-    const alive = keepAlive(() => this.#connections.values(), this.#leaseMs);
-    try {
-      await claimAll([...this.#connections.values()], this.#operation, 'checkpoint', this.#leaseMs).catch(
-        refusedInPreflight,
-      );
-      const { report, epoch, counter, lineage, addressOf } = await heeding(
-        this.#input.cancellation.signal,
-        this.#preflight(),
-      );
-      for (const warning of report.warnings) this.#input.progress.note(`warning: ${warning}`);
-      const checkpoint = formatCheckpointId({ at: new Date(), epoch, counter, name: this.#input.name });
-      const lease = await this.#repository
-        .beginOperation({ grid: gridFile.grid, id: this.#operation, holder: `checkpoint ${checkpoint}` })
-        .catch(refusedInPreflight);
-      const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), 30_000);
-      try {
-        await this.#repository.expectLeftovers(gridFile.grid, checkpoint).catch(refusedInPreflight);
-        await this.#sweep();
-        await reach('accepted', 'coordinator');
-        // What it stores stays when it is aborted: the next run finds it.
-        return await this.#create({ checkpoint, lineage }, epoch, counter, report, addressOf);
-      } finally {
-        clearInterval(refreshing);
-        await lease.end().catch(() => undefined);
-      }
-    } finally {
-      alive.stop();
-    }
+    const { grid } = this.#input.gridFile;
+    await this.#agents.claim('checkpoint', this.#operation).catch(throwRefused);
+    const { report, epoch, counter, lineage, addressOf } = await heeding(
+      this.#input.cancellation.signal,
+      this.#preflight(),
+    );
+    for (const warning of report.warnings) this.#input.progress.note(`warning: ${warning}`);
+    const checkpoint = formatCheckpointId({ at: new Date(), epoch, counter, name: this.#input.name });
+    const operation = { grid, id: this.#operation, holder: `checkpoint ${checkpoint}` };
+    return withRepositoryLease(this.#repository, operation, async () => {
+      await this.#repository.expectLeftovers(grid, checkpoint).catch(throwRefused);
+      await this.#sweep();
+      await reach('accepted', 'coordinator');
+      // What it stores stays when it is aborted: the next run finds it.
+      return this.#create({ checkpoint, lineage }, epoch, counter, report, addressOf);
+    });
   }
 
   async #preflight(): Promise<{
@@ -131,13 +106,8 @@ class CheckpointCreation {
   }> {
     const { gridFile, cancellation } = this.#input;
     const repository = this.#repository;
-    const connections = [...this.#connections.values()];
-    const described = await Promise.all(connections.map((connection) => connection.describe())).catch(
-      refusedInPreflight,
-    );
-    checkHosts(
-      connections.map(({ host }, index) => ({ asked: host, said: described[index]?.host.host ?? '' })),
-    );
+    const described = await this.#agents.describe().catch(throwRefused);
+    checkHosts(described.map(({ connection, host }) => ({ asked: connection.host, said: host.host })));
     const highest = await repository.highestNumber(gridFile.grid);
     const report = preflight({
       grid: gridFile.grid,
@@ -157,16 +127,15 @@ class CheckpointCreation {
     });
     cancellation.signal.throwIfAborted();
     // Before the first checkpoint of it is committed, so that no crash leaves one that its own agents do not know.
-    const joining = connections.filter((_, index) => described[index]?.host.lineage !== lineage);
-    await Promise.all(joining.map((connection) => connection.joinLineage(lineage))).catch(refusedInPreflight);
+    const joining = described.filter(({ host }) => host.lineage !== lineage);
+    await Promise.all(joining.map(({ connection }) => connection.joinLineage(lineage))).catch(throwRefused);
     const known = highestKnown(
       highest,
       described.map(({ host }) => host),
     );
     const addressOf = new Map<string, string>();
-    described.forEach(({ host }, index) => {
-      for (const member of host.members) addressOf.set(member.name, connections[index]?.address ?? '');
-    });
+    for (const { connection, host } of described)
+      for (const member of host.members) addressOf.set(member.name, connection.address);
     return { report, epoch: known.epoch, counter: known.counter + 1, lineage, addressOf };
   }
 
@@ -213,7 +182,7 @@ class CheckpointCreation {
           abortGiveUpMs: Math.max(30_000, GIVE_UP_LEASES * this.#leaseMs),
         },
       },
-      connections: this.#connections,
+      connections: this.#agents.byAddress,
       addressOf,
       answerCheck: new AnswerCheck(
         report.members.map(({ description, kind }) => ({
@@ -242,7 +211,7 @@ class CheckpointCreation {
 
   /** It is committed: whatever fails from here on takes nothing of it away, and is said. */
   async #settle(checkpoint: string): Promise<string[]> {
-    const connections = [...this.#connections.values()];
+    const { connections } = this.#agents;
     const settled = await Promise.allSettled(connections.map((connection) => connection.settle(checkpoint)));
     const warnings = settled.flatMap((result, index) => {
       if (result.status === 'fulfilled') return result.value;
@@ -255,7 +224,7 @@ class CheckpointCreation {
 
   /** While members prepare. A connection that breaks meanwhile is the run's affair, not the rehearsal's. */
   #rehearse(): void {
-    const connections = [...this.#connections.values()];
+    const { connections } = this.#agents;
     const rounds = Math.min(REHEARSALS.each, Math.ceil(REHEARSALS.all / connections.length));
     for (const connection of connections) connection.rehearse(rounds).catch(() => undefined);
   }
@@ -390,10 +359,6 @@ function failed(outcome: Outcome, addressOf: ReadonlyMap<string, string>): Still
   const { failure } = outcome;
   const address = failure.member === undefined ? undefined : addressOf.get(failure.member);
   return new StillpointError({ ...(address !== undefined && { host: hostOf(address) }), ...failure }, exit);
-}
-
-function refusedInPreflight(error: unknown): never {
-  throw refused(error);
 }
 
 function rounded(ms: number): number {

@@ -1,22 +1,20 @@
 import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
-import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
-import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents, refused } from './agents.ts';
+import { throwRefused } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import { planFailover } from './failover-plan.ts';
 import type { GridFile } from './grid-file.ts';
 import { checkBelonging } from './preflight.ts';
 import type { ProgressView } from './progress.ts';
 import type { FailoverReport } from './reports.ts';
+import { type GridAgents, withAgents, withRepository } from './with-grid.ts';
 
 export interface FailoverInput {
   readonly gridFile: GridFile;
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
 }
-
-const CONNECT_TIMEOUT_MS = 5000;
 
 /**
  * Raises the epoch after a disaster-recovery failover to this grid: checkpoints of the grid that was lost can
@@ -25,33 +23,22 @@ const CONNECT_TIMEOUT_MS = 5000;
  */
 export async function failOver(input: FailoverInput): Promise<FailoverReport> {
   const { gridFile, cancellation } = input;
-  const leaseMs = gridFile.leaseSeconds * 1000;
   input.progress.phase(null, 'preflight');
-  const connections = await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal);
-  const alive = keepAlive(() => connections, leaseMs);
-  try {
-    await claimAll(connections, crypto.randomUUID(), 'checkpoint', leaseMs).catch(refusedHere);
-    const repository = await openRepository(gridFile.repository).catch(refusedHere);
-    try {
-      return await raise(input, repository, connections);
-    } finally {
-      await repository.close();
-    }
-  } finally {
-    alive.stop();
-    await closeAll(connections, true);
-  }
+  return withRepository(gridFile.repository, cancellation.signal, (repository) =>
+    withAgents(gridFile, cancellation.signal, async (agents) => {
+      await agents.claim('checkpoint').catch(throwRefused);
+      return raise(input, repository, agents);
+    }),
+  );
 }
 
 async function raise(
   { gridFile, cancellation, progress }: FailoverInput,
   repository: Repository,
-  connections: readonly AgentConnection[],
+  agents: GridAgents,
 ): Promise<FailoverReport> {
   const { grid } = gridFile;
-  const described = await Promise.all(connections.map((connection) => connection.describe())).catch(
-    refusedHere,
-  );
+  const described = await agents.describe().catch(throwRefused);
   checkBelonging({ grid, hosts: described, repositoryId: repository.id });
   const { epoch } = planFailover({
     hosts: described.map(({ host }) => host),
@@ -61,7 +48,7 @@ async function raise(
   cancellation.signal.throwIfAborted();
   progress.phase(null, 'failover', `epoch ${epoch}`);
   await repository.raiseEpoch(grid, epoch);
-  await Promise.all(connections.map((connection) => connection.raiseEpoch(epoch))).catch(cutShort);
+  await Promise.all(agents.connections.map((connection) => connection.raiseEpoch(epoch))).catch(cutShort);
   return { grid, epoch };
 }
 
@@ -75,8 +62,4 @@ function cutShort(error: unknown): never {
   const failure = failureOf(error, { code: 'agent-failed', hint: "see the agent's log" });
   const hint = `${failure.hint}; then run it again: it goes on in the same epoch`;
   throw new StillpointError({ ...failure, hint }, EXIT.aborted, { cause: error });
-}
-
-function refusedHere(error: unknown): never {
-  throw refused(error);
 }

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { CatalogueEntry, Repository } from '../shared/repository/repository.ts';
-import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents, refused } from './agents.ts';
+import { type AgentConnection, throwRefused } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { GridFile } from './grid-file.ts';
 import { checkReadable } from './damaged-entries.ts';
@@ -11,6 +11,7 @@ import type { ProgressView } from './progress.ts';
 import { planPrune, type KeepRule, type LocalCopies, type PrunePlan } from './prune-plan.ts';
 import { checkTimes } from './prune-times.ts';
 import type { PruneReport } from './reports.ts';
+import { type GridAgents, withAgents, withRepositoryLease } from './with-grid.ts';
 
 export interface PruneInput {
   readonly repository: Repository;
@@ -32,25 +33,16 @@ export interface PruneInput {
   readonly progress: ProgressView;
 }
 
-const CONNECT_TIMEOUT_MS = 5000;
-const REFRESH_MS = 30_000;
-
 /**
  * Deletes what a rule does not keep: copies on hosts first, then the checkpoints, oldest first. Cut short, it
  * has deleted some of them whole; run again, it does the rest.
  */
 export async function pruneCheckpoints(input: PruneInput): Promise<PruneReport> {
   const { gridFile, cancellation } = input;
-  if (gridFile === null) return prune(input, null, 0);
-  const leaseMs = gridFile.leaseSeconds * 1000;
-  const connections = await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal);
-  const alive = keepAlive(() => connections, leaseMs);
-  try {
-    return await prune(input, await lookAt(input.repository, gridFile.grid, connections), leaseMs);
-  } finally {
-    alive.stop();
-    await closeAll(connections, true);
-  }
+  if (gridFile === null) return prune(input, null, []);
+  return withAgents(gridFile, cancellation.signal, async (agents) =>
+    prune(input, agents, await lookAt(input.repository, gridFile.grid, agents)),
+  );
 }
 
 interface Agent extends LocalCopies {
@@ -58,13 +50,8 @@ interface Agent extends LocalCopies {
   readonly lineage: string | null;
 }
 
-async function lookAt(
-  repository: Repository,
-  grid: string,
-  connections: readonly AgentConnection[],
-): Promise<Agent[]> {
-  const looked = connections.map(async (connection) => ({ connection, ...(await connection.describe()) }));
-  const hosts = await Promise.all(looked).catch(refusedHere);
+async function lookAt(repository: Repository, grid: string, agents: GridAgents): Promise<Agent[]> {
+  const hosts = await agents.describe().catch(throwRefused);
   checkBelonging({ grid, hosts, repositoryId: repository.id });
   return hosts.map(({ connection, host }) => ({
     connection,
@@ -74,14 +61,14 @@ async function lookAt(
   }));
 }
 
+/** Without a grid file, agents and hosts are not asked. */
 async function prune(
   input: PruneInput,
-  hosts: readonly Agent[] | null,
-  leaseMs: number,
+  agents: GridAgents | null,
+  hosts: readonly Agent[],
 ): Promise<PruneReport> {
   const { repository, leftovers = false, cancellation } = input;
-  const agents = hosts ?? [];
-  const { plan, busy } = await planFor(input, hosts);
+  const { plan, busy } = await planFor(input, agents === null ? null : hosts);
   if (input.dryRun || (!leftovers && plan.deleted.length === 0 && plan.local.length === 0)) {
     // Also where nothing is to be deleted: what keeps the garbage of all others is said.
     for (const entry of input.dryRun ? [] : input.entries) checkReadable(entry);
@@ -90,9 +77,8 @@ async function prune(
   await input.confirm(plan);
   cancellation.signal.throwIfAborted();
   // A checkpoint that is being made or restored is left alone.
-  const connections = agents.map(({ connection }) => connection);
-  await claimAll(connections, crypto.randomUUID(), 'checkpoint', leaseMs).catch(refusedHere);
-  await dropLocal(plan, agents);
+  await agents?.claim('checkpoint').catch(throwRefused);
+  await dropLocal(plan, hosts);
   const { removedBytes, read } = await deleteAll(input, plan.deleted);
   const deleted = plan.deleted.filter((checkpoint) => !read.includes(checkpoint));
   const grid = input.entries[0]?.grid;
@@ -150,9 +136,7 @@ async function deleteAll(
   const read: string[] = [];
   if (grid === undefined || (checkpoints.length === 0 && !leftovers)) return { removedBytes: 0, read };
   const holder = `prune ${hostname()} pid ${process.pid}`;
-  const lease = await repository.beginOperation({ grid, id: crypto.randomUUID(), holder });
-  const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), REFRESH_MS);
-  try {
+  await withRepositoryLease(repository, { grid, id: crypto.randomUUID(), holder }, async () => {
     for (const checkpoint of checkpoints) {
       cancellation.signal.throwIfAborted();
       progress.phase(null, 'delete', checkpoint);
@@ -162,18 +146,11 @@ async function deleteAll(
       });
     }
     if (leftovers) await repository.dropLeftovers(grid);
-  } finally {
-    clearInterval(refreshing);
-    await lease.end();
-  }
+  });
   progress.phase(null, 'collect garbage');
   return { removedBytes: (await repository.collectGarbage(grid)).removedBytes, read };
 }
 
 function isBusy(error: unknown): boolean {
   return error instanceof StillpointError && error.failure.code === 'repository-busy';
-}
-
-function refusedHere(error: unknown): never {
-  throw refused(error);
 }

@@ -3,14 +3,14 @@ import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { SalvagedMember } from '../shared/domain/wire.ts';
 import { parseGridManifest } from '../shared/repository/manifest-schema.ts';
-import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
-import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents, refused } from './agents.ts';
+import { type AgentConnection, throwRefused } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { GridFile } from './grid-file.ts';
 import { checkBelonging } from './preflight.ts';
 import type { ProgressView } from './progress.ts';
 import type { SalvageReport } from './reports.ts';
+import { type GridAgents, withAgents, withRepository, withRepositoryLease } from './with-grid.ts';
 
 export interface SalvageInput {
   readonly gridFile: GridFile;
@@ -20,9 +20,6 @@ export interface SalvageInput {
   readonly progress: ProgressView;
 }
 
-const CONNECT_TIMEOUT_MS = 5000;
-const REFRESH_MS = 30_000;
-
 /**
  * Brings a checkpoint whose repository is gone back into a repository, from what lies of it beside the members' live
  * data: every byte is held against the digests of the time when it was captured. It is committed last, as it was
@@ -31,38 +28,31 @@ const REFRESH_MS = 30_000;
 export async function salvageCheckpoint(input: SalvageInput): Promise<SalvageReport> {
   const { gridFile, cancellation } = input;
   const startedAt = performance.now();
-  const leaseMs = gridFile.leaseSeconds * 1000;
-  const repository = await openRepository(gridFile.repository).catch(refusedHere);
-  const connections: AgentConnection[] = [];
-  const alive = keepAlive(() => connections, leaseMs);
-  try {
-    connections.push(...(await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal)));
-    await claimAll(connections, crypto.randomUUID(), 'checkpoint', leaseMs).catch(refusedHere);
-    const manifest = await new Salvage(input, repository, connections).run();
-    return {
-      checkpoint: manifest.checkpoint,
-      grid: manifest.grid,
-      members: manifest.members.map(({ name, host, sizeBytes }) => ({ name, host, sizeBytes })),
-      durationMs: Math.round(performance.now() - startedAt),
-      sizeBytes: manifest.sizeBytes,
-      storedBytes: manifest.storedBytes,
-    };
-  } finally {
-    alive.stop();
-    await closeAll(connections, true);
-    await repository.close();
-  }
+  const manifest = await withRepository(gridFile.repository, cancellation.signal, (repository) =>
+    withAgents(gridFile, cancellation.signal, async (agents) => {
+      await agents.claim('checkpoint').catch(throwRefused);
+      return new Salvage(input, repository, agents).run();
+    }),
+  );
+  return {
+    checkpoint: manifest.checkpoint,
+    grid: manifest.grid,
+    members: manifest.members.map(({ name, host, sizeBytes }) => ({ name, host, sizeBytes })),
+    durationMs: Math.round(performance.now() - startedAt),
+    sizeBytes: manifest.sizeBytes,
+    storedBytes: manifest.storedBytes,
+  };
 }
 
 class Salvage {
   readonly #input: SalvageInput;
   readonly #repository: Repository;
-  readonly #connections: readonly AgentConnection[];
+  readonly #agents: GridAgents;
 
-  constructor(input: SalvageInput, repository: Repository, connections: readonly AgentConnection[]) {
+  constructor(input: SalvageInput, repository: Repository, agents: GridAgents) {
     this.#input = input;
     this.#repository = repository;
-    this.#connections = connections;
+    this.#agents = agents;
   }
 
   async run(): Promise<GridManifest> {
@@ -71,33 +61,26 @@ class Salvage {
     const checkpoint = await this.#select();
     const { manifest, withMetadata } = await this.#found(checkpoint);
     await this.#mustBeAbsent(checkpoint);
-    const id = crypto.randomUUID();
-    const lease = await this.#repository
-      .beginOperation({ grid, id, holder: `salvage ${checkpoint}` })
-      .catch(refusedHere);
-    const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), REFRESH_MS);
-    let committed = false;
-    try {
-      this.#input.progress.phase(null, 'collect', checkpoint);
-      const salvaged = await this.#salvage(checkpoint, withMetadata);
-      this.#input.cancellation.signal.throwIfAborted();
-      this.#input.progress.phase(null, 'commit');
-      const restored = withMembers(manifest, salvaged);
-      await this.#repository.commit(restored);
-      committed = true;
-      return restored;
-    } finally {
-      clearInterval(refreshing);
-      if (!committed) await this.#repository.discard(grid, checkpoint).catch(() => undefined);
-      await lease.end().catch(() => undefined);
-    }
+    const operation = { grid, id: crypto.randomUUID(), holder: `salvage ${checkpoint}` };
+    return withRepositoryLease(this.#repository, operation, async () => {
+      try {
+        this.#input.progress.phase(null, 'collect', checkpoint);
+        const salvaged = await this.#salvage(checkpoint, withMetadata);
+        this.#input.cancellation.signal.throwIfAborted();
+        this.#input.progress.phase(null, 'commit');
+        const restored = withMembers(manifest, salvaged);
+        await this.#repository.commit(restored);
+        return restored;
+      } catch (error) {
+        await this.#repository.discard(grid, checkpoint).catch(() => undefined);
+        throw error;
+      }
+    });
   }
 
   async #select(): Promise<string> {
     const { selector, gridFile } = this.#input;
-    const hosts = await Promise.all(this.#connections.map((connection) => connection.describe())).catch(
-      refusedHere,
-    );
+    const hosts = await this.#agents.describe().catch(throwRefused);
     checkBelonging({ grid: gridFile.grid, hosts, repositoryId: this.#repository.id });
     const there = [
       ...new Set(
@@ -123,11 +106,11 @@ class Salvage {
     checkpoint: string,
   ): Promise<{ manifest: GridManifest; withMetadata: AgentConnection | null }> {
     const local = await Promise.all(
-      this.#connections.map(async (connection) => ({
+      this.#agents.connections.map(async (connection) => ({
         connection,
         ...(await connection.readLocal(checkpoint)),
       })),
-    ).catch(refusedHere);
+    ).catch(throwRefused);
     const [text = '', other] = new Set(
       local.map(({ gridManifest }) => gridManifest).filter((one) => one !== ''),
     );
@@ -165,7 +148,9 @@ class Salvage {
 
   async #salvage(checkpoint: string, withMetadata: AgentConnection | null): Promise<SalvagedMember[]> {
     const stored = await Promise.allSettled(
-      this.#connections.map((connection) => connection.salvage(checkpoint, connection === withMetadata)),
+      this.#agents.connections.map((connection) =>
+        connection.salvage(checkpoint, connection === withMetadata),
+      ),
     );
     const failed = stored.find((result) => result.status === 'rejected');
     if (failed !== undefined) {
@@ -206,8 +191,4 @@ function byNumber(a: string, b: string): number {
 
 function refuse(code: string, message: string, hint: string): StillpointError {
   return new StillpointError({ code, message, hint, phase: 'preflight' }, EXIT.refused);
-}
-
-function refusedHere(error: unknown): never {
-  throw refused(error);
 }

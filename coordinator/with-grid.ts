@@ -1,0 +1,95 @@
+import type { HostDescription } from '../shared/domain/grid.ts';
+import { openRepository } from '../shared/repository/open.ts';
+import type { OperationLease, OperationStart, Repository } from '../shared/repository/repository.ts';
+import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents, throwRefused } from './agents.ts';
+import { heeding } from './cancellation.ts';
+import type { GridFile } from './grid-file.ts';
+
+// The frame of every operation on a grid. What is opened, claimed or kept alive here is ended here, whatever comes, and
+// in one order: the lease in the repository, the claims with their connections, the repository.
+
+const CONNECT_TIMEOUT_MS = 5000;
+const REFRESH_MS = 30_000;
+
+/** The agents of a grid, connected. */
+export class GridAgents {
+  readonly leaseMs: number;
+  /** By address. Whoever loses a connection may put another in its place. */
+  readonly byAddress: Map<string, AgentConnection>;
+
+  constructor(connections: readonly AgentConnection[], leaseMs: number) {
+    this.leaseMs = leaseMs;
+    this.byAddress = new Map(connections.map((connection) => [connection.address, connection]));
+  }
+
+  /** In the order of the grid file. */
+  get connections(): AgentConnection[] {
+    return [...this.byAddress.values()];
+  }
+
+  /** Keeps every other operation off the grid until the frame ends. Rejects `grid-busy` where one has it. */
+  claim(purpose: 'checkpoint' | 'restore', operation: string = crypto.randomUUID()): Promise<void> {
+    return claimAll(this.connections, operation, purpose, this.leaseMs);
+  }
+
+  /** Every host, in the order of the connections. Rejects when one of them does not answer. */
+  async describe(): Promise<DescribedHost[]> {
+    return Promise.all(
+      this.connections.map(async (connection) => ({ connection, ...(await connection.describe()) })),
+    );
+  }
+}
+
+export interface DescribedHost {
+  readonly connection: AgentConnection;
+  readonly host: HostDescription;
+  readonly repositoryId: string;
+}
+
+/** Connects to every agent of the grid file, or rejects with the first that fails; says a word to each in every quarter of a lease. */
+export async function withAgents<T>(
+  gridFile: GridFile,
+  signal: AbortSignal,
+  work: (agents: GridAgents) => Promise<T>,
+): Promise<T> {
+  const leaseMs = gridFile.leaseSeconds * 1000;
+  const agents = new GridAgents(await openAgents(gridFile, CONNECT_TIMEOUT_MS, signal), leaseMs);
+  const alive = keepAlive(() => agents.connections, leaseMs);
+  try {
+    return await work(agents);
+  } finally {
+    alive.stop();
+    await closeAll(agents.connections, true);
+  }
+}
+
+/** Opens the repository; the signal ends the wait for one that hangs. Where it cannot be opened, nothing was touched. */
+export async function withRepository<T>(
+  location: string,
+  signal: AbortSignal,
+  work: (repository: Repository) => Promise<T>,
+): Promise<T> {
+  const repository = await heeding(signal, openRepository(location)).catch(throwRefused);
+  try {
+    return await work(repository);
+  } finally {
+    await repository.close();
+  }
+}
+
+/** Stands in the repository while `work` runs, so that no garbage collection takes what it stores or reads. */
+export async function withRepositoryLease<T>(
+  repository: Repository,
+  operation: OperationStart,
+  work: (lease: OperationLease) => Promise<T>,
+): Promise<T> {
+  const lease = await repository.beginOperation(operation).catch(throwRefused);
+  const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), REFRESH_MS);
+  try {
+    return await work(lease);
+  } finally {
+    clearInterval(refreshing);
+    // One that cannot be ended is seen to be dead when it is silent for long.
+    await lease.end().catch(() => undefined);
+  }
+}
