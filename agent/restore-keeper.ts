@@ -72,6 +72,16 @@ export class RestoreKeeper {
     if (record?.restoreId === restoreId) await this.#end(record);
   }
 
+  /**
+   * What stands of a restore whose coordinator is gone: where nothing does, it goes back. Where it goes forward, this
+   * host's grid is of the restore's lineage on return, before anything of it is opened.
+   */
+  async decide(record: RestoreRecord): Promise<RestoreOutcome> {
+    const { outcome, lineage } = await decideAnnounced(await this.#repository(), record, 'rolledBack');
+    if (outcome === 'restored' && lineage !== null) await this.#state.saveLineage(lineage);
+    return outcome;
+  }
+
   stop(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
@@ -104,7 +114,7 @@ export class RestoreKeeper {
   async #carryOut(record: RestoreRecord): Promise<void> {
     const member = this.#members.get(record.member);
     if (member === undefined) throw new Error(`the agent file has no member ${record.member}`);
-    const outcome: RestoreOutcome = await decideAnnounced(await this.#repository(), record, 'rolledBack');
+    const outcome = await this.decide(record);
     const { isThere, left } = await member.engine.restorePlace();
     // Nothing is where something was, or must be by now: that is no end of a restore.
     const mustBeThere = record.replaced === true || (outcome === 'restored' && record.switched);

@@ -4,7 +4,6 @@ import type { MemberProgress } from '../shared/domain/messages.ts';
 import type { RestoreStep, RestoreStepResult, StagePlan } from '../shared/domain/wire.ts';
 import type { MemberManifest } from '../shared/domain/manifest.ts';
 import type { Repository } from '../shared/repository/repository.ts';
-import { decideAnnounced } from '../shared/repository/restore-decision.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
@@ -71,14 +70,14 @@ export class RestoreOperation {
   async #end(): Promise<void> {
     this.#cancelled.abort();
     await Promise.all(this.#underWay);
-    const { repository, state, restoreKeeper, log } = this.#context;
+    const { state, restoreKeeper, log } = this.#context;
     for (const [name, { record, restoration, notOpened }] of this.#sessions) {
       if (notOpened) {
         await restoreKeeper.keep(name);
         continue;
       }
       try {
-        const outcome = await decideAnnounced(await repository(), record, 'rolledBack');
+        const outcome = await restoreKeeper.decide(record);
         if (outcome === 'restored') {
           await restoration.open();
           await restoration.finish();
