@@ -56,12 +56,17 @@ export class RestoreKeeper {
     return record;
   }
 
-  /** From now on it is this keeper's to end. */
-  async keep(member: string): Promise<void> {
-    for (const record of await this.#state.restoreRecords())
-      if (record.member === member) this.#left.set(member, record);
+  /** From now on it is this keeper's to end: nothing is read for that, and nothing can fail. */
+  keep(record: RestoreRecord): void {
+    this.#left.set(record.member, record);
     this.#pauseMs = FIRST_PAUSE_MS;
     this.#askLater();
+  }
+
+  /** Rejects `restore-unfinished` while a restore of the member is left: it may act on it at any moment. */
+  mustHaveEnded(member: string): void {
+    const record = this.#left.get(member);
+    if (record !== undefined) throw notEnded(record, this.#told.get(member));
   }
 
   /** Ends what is left of this restore for the member now, or rejects with what is in the way. */
@@ -143,6 +148,15 @@ export class RestoreKeeper {
       `restore not ended, tried again until it is: ${message}`,
     );
   }
+}
+
+function notEnded({ member, restoreId }: RestoreRecord, cause: string | undefined): StillpointError {
+  return new StillpointError({
+    code: 'restore-unfinished',
+    message: `${member}: restore ${restoreId} is not ended yet${cause === undefined ? '' : `: ${cause}`}`,
+    hint: `the agent goes on trying; see to its end first: stillpoint restore --finish ${restoreId}`,
+    member,
+  });
 }
 
 function isAway(member: string): StillpointError {

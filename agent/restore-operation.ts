@@ -73,7 +73,7 @@ export class RestoreOperation {
     const { state, restoreKeeper, log } = this.#context;
     for (const [name, { record, restoration, notOpened }] of this.#sessions) {
       if (notOpened) {
-        await restoreKeeper.keep(name);
+        restoreKeeper.keep(record);
         continue;
       }
       try {
@@ -89,7 +89,7 @@ export class RestoreOperation {
           { event: 'restoreLeft', member: name, err: error },
           'not ended yet; tried again until it is',
         );
-        await restoreKeeper.keep(name);
+        restoreKeeper.keep(record);
       }
     }
     this.#sessions.clear();
@@ -154,6 +154,7 @@ export class RestoreOperation {
     member: AgentMember,
     plan: StagePlan,
   ): Promise<{ restoration: Restoration; repositoryId: string; bytes: () => number }> {
+    this.#context.restoreKeeper.mustHaveEnded(member.name);
     const repository = await this.#context.repository();
     const read = async (of: { member: string; digest: string }): Promise<ArtifactSource> =>
       artifactSource(
@@ -192,8 +193,9 @@ export class RestoreOperation {
 
   async #switchIn(member: string): Promise<void> {
     const session = this.#session(member);
-    session.record = { ...session.record, switched: true };
-    await this.#context.state.saveRestore(session.record);
+    const record = { ...session.record, switched: true };
+    await this.#context.state.saveRestore(record);
+    session.record = record;
     await session.restoration.switchIn();
   }
 
