@@ -257,10 +257,11 @@ class GridRestore {
 
   /** Recovers what can be proven in private, commits there what other members had committed, and looks at it. */
   async #prove({ members }: RestorePlan, staged: readonly RestoreStepResult[]): Promise<PreparedDecision[]> {
-    const committed = await committedElsewhere(
+    const { committed, warnings } = await committedElsewhere(
       this.#input.manifest,
       async (member) => (await this.#manifestOf(member)).engineFacts,
     );
+    for (const warning of warnings) this.#warn(warning);
     const standbys = (primary: PlannedMember): string[] =>
       members.flatMap((member, index) => {
         const result = staged[index];
