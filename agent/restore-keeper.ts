@@ -56,12 +56,17 @@ export class RestoreKeeper {
     return record;
   }
 
-  /** From now on it is this keeper's to end. */
-  async keep(member: string): Promise<void> {
-    for (const record of await this.#state.restoreRecords())
-      if (record.member === member) this.#left.set(member, record);
+  /** From now on it is this keeper's to end: nothing is read for that, and nothing can fail. */
+  keep(record: RestoreRecord): void {
+    this.#left.set(record.member, record);
     this.#pauseMs = FIRST_PAUSE_MS;
     this.#askLater();
+  }
+
+  /** Rejects `restore-unfinished` while a restore of the member is left: it may act on it at any moment. */
+  mustHaveEnded(member: string): void {
+    const record = this.#left.get(member);
+    if (record !== undefined) throw notEnded(record, this.#told.get(member));
   }
 
   /** Ends what is left of this restore for the member now, or rejects with what is in the way. */
@@ -70,6 +75,16 @@ export class RestoreKeeper {
     await this.#underWay.get(member)?.catch(() => undefined);
     const record = this.#left.get(member) ?? (await this.#adopt(member));
     if (record?.restoreId === restoreId) await this.#end(record);
+  }
+
+  /**
+   * What stands of a restore whose coordinator is gone: where nothing does, it goes back. Where it goes forward, this
+   * host's grid is of the restore's lineage on return, before anything of it is opened.
+   */
+  async decide(record: RestoreRecord): Promise<RestoreOutcome> {
+    const { outcome, lineage } = await decideAnnounced(await this.#repository(), record, 'rolledBack');
+    if (outcome === 'restored' && lineage !== null) await this.#state.saveLineage(lineage);
+    return outcome;
   }
 
   stop(): void {
@@ -104,7 +119,7 @@ export class RestoreKeeper {
   async #carryOut(record: RestoreRecord): Promise<void> {
     const member = this.#members.get(record.member);
     if (member === undefined) throw new Error(`the agent file has no member ${record.member}`);
-    const outcome: RestoreOutcome = await decideAnnounced(await this.#repository(), record, 'rolledBack');
+    const outcome = await this.decide(record);
     const { isThere, left } = await member.engine.restorePlace();
     // Nothing is where something was, or must be by now: that is no end of a restore.
     const mustBeThere = record.replaced === true || (outcome === 'restored' && record.switched);
@@ -133,6 +148,15 @@ export class RestoreKeeper {
       `restore not ended, tried again until it is: ${message}`,
     );
   }
+}
+
+function notEnded({ member, restoreId }: RestoreRecord, cause: string | undefined): StillpointError {
+  return new StillpointError({
+    code: 'restore-unfinished',
+    message: `${member}: restore ${restoreId} is not ended yet${cause === undefined ? '' : `: ${cause}`}`,
+    hint: `the agent goes on trying; see to its end first: stillpoint restore --finish ${restoreId}`,
+    member,
+  });
 }
 
 function isAway(member: string): StillpointError {

@@ -4,7 +4,6 @@ import type { MemberProgress } from '../shared/domain/messages.ts';
 import type { RestoreStep, RestoreStepResult, StagePlan } from '../shared/domain/wire.ts';
 import type { MemberManifest } from '../shared/domain/manifest.ts';
 import type { Repository } from '../shared/repository/repository.ts';
-import { decideAnnounced } from '../shared/repository/restore-decision.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
@@ -71,14 +70,14 @@ export class RestoreOperation {
   async #end(): Promise<void> {
     this.#cancelled.abort();
     await Promise.all(this.#underWay);
-    const { repository, state, restoreKeeper, log } = this.#context;
+    const { state, restoreKeeper, log } = this.#context;
     for (const [name, { record, restoration, notOpened }] of this.#sessions) {
       if (notOpened) {
-        await restoreKeeper.keep(name);
+        restoreKeeper.keep(record);
         continue;
       }
       try {
-        const outcome = await decideAnnounced(await repository(), record, 'rolledBack');
+        const outcome = await restoreKeeper.decide(record);
         if (outcome === 'restored') {
           await restoration.open();
           await restoration.finish();
@@ -90,7 +89,7 @@ export class RestoreOperation {
           { event: 'restoreLeft', member: name, err: error },
           'not ended yet; tried again until it is',
         );
-        await restoreKeeper.keep(name);
+        restoreKeeper.keep(record);
       }
     }
     this.#sessions.clear();
@@ -155,6 +154,7 @@ export class RestoreOperation {
     member: AgentMember,
     plan: StagePlan,
   ): Promise<{ restoration: Restoration; repositoryId: string; bytes: () => number }> {
+    this.#context.restoreKeeper.mustHaveEnded(member.name);
     const repository = await this.#context.repository();
     const read = async (of: { member: string; digest: string }): Promise<ArtifactSource> =>
       artifactSource(
@@ -193,8 +193,9 @@ export class RestoreOperation {
 
   async #switchIn(member: string): Promise<void> {
     const session = this.#session(member);
-    session.record = { ...session.record, switched: true };
-    await this.#context.state.saveRestore(session.record);
+    const record = { ...session.record, switched: true };
+    await this.#context.state.saveRestore(record);
+    session.record = record;
     await session.restoration.switchIn();
   }
 

@@ -66,6 +66,21 @@ type KnownRepository = Readonly<z.infer<typeof repositorySchema>>;
 /** A state file is small: nobody but the agent writes it. */
 const MOST_BYTES = 1024 * 1024;
 
+/** What to do about a damaged file, where each is what it is of. Removed blindly, each has its own harm. */
+const REMEDIES = {
+  token:
+    'see that no stillpoint command works on this grid, then move the file away: the next checkpoint has a number above those of the repository',
+  repository:
+    'see that the repository in the agent file is the one that this host stores in, then move the file away: the agent takes the one that it finds there',
+  lineage:
+    'see of which grid this host is (stillpoint checkpoint list), move the file away, then create the next checkpoint with --adopt LINEAGE',
+  spent: 'move the file away: freezes of the last hour are forgotten',
+  freeze:
+    'look at the member it names by hand (postgres: synchronous_standby_names, paused replay), then remove the file',
+  restore:
+    'a restore of the member that the file is named for has not ended: see that the disk of its data is mounted, then look for the room .stillpoint-… beside its data. With restore.json in it the agent ends the restore without this file: move the file away, and start the agent. Without it, see first that the data in place is the one to keep, and what stillpoint restore --finish says of that restore on other hosts',
+} as const;
+
 /** What must be undone. Read apart from all else, so that nothing else that is damaged stands in the way. */
 export interface FreezeRecords {
   /** The members with a record, readable or not. */
@@ -106,8 +121,9 @@ export async function openFreezeRecords(path: string): Promise<FreezeRecords> {
   await dropUnfinished(room);
   return {
     frozenMembers: () => namesIn(room),
-    freezeRecord: (member) => readJson<FreezeRecord>(join(room, `${member}.json`), freezeSchema),
-    freezeRecords: () => readRoom<FreezeRecord>(room, freezeSchema),
+    freezeRecord: (member) =>
+      readJson<FreezeRecord>(join(room, `${member}.json`), freezeSchema, REMEDIES.freeze),
+    freezeRecords: () => readRoom<FreezeRecord>(room, freezeSchema, REMEDIES.freeze),
     saveFreeze: (record) => writeJsonDurably(room, `${record.member}.json`, record),
     // What was frozen is undone: where the directory is gone there is no record, and one that comes back does no harm.
     clearFreeze: (member) =>
@@ -119,7 +135,7 @@ export async function openFreezeRecords(path: string): Promise<FreezeRecords> {
 
 /** For who is not the agent, and must not touch what it is writing. */
 export function readFreezeRecord(path: string, member: string): Promise<FreezeRecord | null> {
-  return readJson<FreezeRecord>(join(path, 'freezes', `${member}.json`), freezeSchema);
+  return readJson<FreezeRecord>(join(path, 'freezes', `${member}.json`), freezeSchema, REMEDIES.freeze);
 }
 
 export async function openStateDirectory(path: string): Promise<StateDirectory> {
@@ -129,8 +145,8 @@ export async function openStateDirectory(path: string): Promise<StateDirectory> 
   await ensureDir(join(path, 'spool'), PRIVATE);
   await emptyDir(join(path, 'spool'));
 
-  let highest = await readJson<Token>(join(path, 'token.json'), tokenSchema);
-  const spent = (await readJson<Spending>(join(path, 'spent.json'), spendingSchema)) ?? [];
+  let highest = await readJson<Token>(join(path, 'token.json'), tokenSchema, REMEDIES.token);
+  const spent = (await readJson<Spending>(join(path, 'spent.json'), spendingSchema, REMEDIES.spent)) ?? [];
   let writing: Promise<void> = Promise.resolve();
 
   return {
@@ -149,13 +165,15 @@ export async function openStateDirectory(path: string): Promise<StateDirectory> 
     },
     spent: () => spent,
     saveSpent: (spending) => writeJsonDurably(path, 'spent.json', spending),
-    knownRepository: () => readJson<KnownRepository>(join(path, 'repository.json'), repositorySchema),
+    knownRepository: () =>
+      readJson<KnownRepository>(join(path, 'repository.json'), repositorySchema, REMEDIES.repository),
     saveRepository: (known) => writeJsonDurably(path, 'repository.json', known),
     lineage: async () =>
-      (await readJson<{ lineage: string }>(join(path, 'lineage.json'), lineageSchema))?.lineage ?? null,
+      (await readJson<{ lineage: string }>(join(path, 'lineage.json'), lineageSchema, REMEDIES.lineage))
+        ?.lineage ?? null,
     saveLineage: (lineage) => writeJsonDurably(path, 'lineage.json', { lineage }),
     ...freezes,
-    restoreRecords: () => readRoom<RestoreRecord>(join(path, 'restores'), restoreSchema),
+    restoreRecords: () => readRoom<RestoreRecord>(join(path, 'restores'), restoreSchema, REMEDIES.restore),
     saveRestore: (record) => writeJsonDurably(join(path, 'restores'), `${record.member}.json`, record),
     clearRestore: (member) => removeDurably(join(path, 'restores'), `${member}.json`),
     async makeSpool(operation, member) {
@@ -176,10 +194,10 @@ async function dropUnfinished(directory: string): Promise<void> {
     if (/^\..*\.new$/.test(name)) await rm(join(directory, name), { force: true });
 }
 
-async function readRoom<T>(directory: string, schema: z.ZodType<T>): Promise<T[]> {
+async function readRoom<T>(directory: string, schema: z.ZodType<T>, hint: string): Promise<T[]> {
   const records: T[] = [];
   for (const name of await namesIn(directory)) {
-    const record = await readJson(join(directory, `${name}.json`), schema);
+    const record = await readJson(join(directory, `${name}.json`), schema, hint);
     if (record !== null) records.push(record);
   }
   return records;
@@ -190,7 +208,7 @@ async function namesIn(directory: string): Promise<string[]> {
   return names.flatMap((name) => (name.endsWith('.json') ? [name.slice(0, -'.json'.length)] : []));
 }
 
-async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<T | null> {
+async function readJson<T>(file: string, schema: z.ZodType<T>, hint: string): Promise<T | null> {
   try {
     const { size } = await stat(file);
     if (size > MOST_BYTES) throw new Error(`it is ${size} bytes long`);
@@ -203,7 +221,7 @@ async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<T | null
       {
         code: 'agent-state-damaged',
         message: `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-        hint: 'look at the member it names by hand (postgres: synchronous_standby_names, paused replay), then remove the file',
+        hint,
       },
       2,
       { cause: error },

@@ -42,7 +42,7 @@ export async function finishRestore(input: {
     if (elsewhere.length > 0) throw ofOtherHosts(restoreId, elsewhere);
     // A command that still lives has the grid: then there is nothing to end.
     await claimAll(connections, crypto.randomUUID(), 'restore', gridFile.leaseSeconds * 1000);
-    const outcome = await decideAnnounced(
+    const { outcome } = await decideAnnounced(
       repository,
       { grid, restoreId, repositoryId: repository.id },
       'rolledBack',

@@ -6,27 +6,43 @@ import type { PlannedMember } from './restore-plan.ts';
 /**
  * Two-phase transactions that stood prepared at the mark. Where another member of the checkpoint had
  * committed the same gid, it is committed where it is found, while the member is proven; the rest is left as it is,
- * with the commands to decide: only the application's own transaction manager knows.
+ * with the commands to decide: only the application's own transaction manager knows. So is a gid that any member saw
+ * used more than once: what was committed elsewhere may have been the transaction before, and half of a transaction
+ * would be committed here.
  */
 export async function committedElsewhere(
   manifest: GridManifest,
   readFacts: (member: GridManifestMember) => Promise<unknown>,
-): Promise<ReadonlyMap<GridManifestMember, readonly string[]>> {
+): Promise<{
+  readonly committed: ReadonlyMap<GridManifestMember, readonly string[]>;
+  /** Why some of them are left, where another member had committed the gid. */
+  readonly warnings: readonly string[];
+}> {
   const primaries = manifest.members.filter((one) => one.primary);
   const facts = new Map<GridManifestMember, unknown>();
   for (const member of primaries) facts.set(member, await readFacts(member));
-  const committed = new Set<string>();
-  for (const one of facts.values())
+  const ended = new Set<string>();
+  const reused = new Set<string>();
+  for (const one of facts.values()) {
     for (const { gid, outcome } of listOf(one, 'preparedEnded', isEnded))
-      if (outcome === 'committed') committed.add(gid);
-  return new Map(
-    [...facts].map(([member, one]) => [
+      if (outcome === 'committed') ended.add(gid);
+    for (const gid of listOf(one, 'preparedReused', isText)) reused.add(gid);
+  }
+  const committed = new Map<GridManifestMember, readonly string[]>();
+  const warnings: string[] = [];
+  for (const [member, one] of facts) {
+    const standing = listOf(one, 'preparedAtMark', isPrepared).map(({ gid }) => gid);
+    const found = standing.filter((gid) => ended.has(gid));
+    committed.set(
       member,
-      listOf(one, 'preparedAtMark', isPrepared)
-        .map(({ gid }) => gid)
-        .filter((gid) => committed.has(gid)),
-    ]),
-  );
+      found.filter((gid) => !reused.has(gid)),
+    );
+    for (const gid of found.filter((name) => reused.has(name)))
+      warnings.push(
+        `${member.name}: prepared transaction ${gid} is left for you to decide: its name was used more than once while the checkpoint was made, so a commit elsewhere may be that of an earlier one`,
+      );
+  }
+  return { committed, warnings };
 }
 
 /** What was found on a restored member, and what is left for a person to do. */
@@ -50,6 +66,10 @@ function listOf<T>(facts: unknown, name: string, isOne: (one: unknown) => one is
   if (typeof facts !== 'object' || facts === null) return [];
   const list = (facts as Record<string, unknown>)[name];
   return Array.isArray(list) ? list.filter(isOne) : [];
+}
+
+function isText(one: unknown): one is string {
+  return typeof one === 'string';
 }
 
 function isPrepared(one: unknown): one is { gid: string } {

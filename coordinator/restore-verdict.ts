@@ -49,7 +49,7 @@ export class RestoreVerdict {
     return this.#decide('rolledBack').catch(() => 'rolledBack' as const);
   }
 
-  #decide(outcome: RestoreOutcome): Promise<RestoreOutcome> {
-    return decideAnnounced(this.#repository, this.#restore, outcome);
+  async #decide(outcome: RestoreOutcome): Promise<RestoreOutcome> {
+    return (await decideAnnounced(this.#repository, this.#restore, outcome)).outcome;
   }
 }

@@ -22,6 +22,7 @@ import type { ProgressView } from './progress.ts';
 import type { PreparedDecision, RestoreReport } from './reports.ts';
 import { checkRestorable, checkRooms } from './restore-check.ts';
 import { checkTargets } from './restore-target.ts';
+import { whileAnnounced } from './restore-announcement.ts';
 import {
   decidedForward,
   refusedInPlan,
@@ -47,7 +48,6 @@ export interface RestoreInput {
 }
 
 const CONNECT_TIMEOUT_MS = 5000;
-const REFRESH_MS = 30_000;
 
 /**
  * Brings the whole grid back from a checkpoint. All that can fail comes while the old grid still runs: everything is
@@ -117,33 +117,14 @@ class GridRestore {
       await this.#checkHosts(plan);
       if (dryRun) return this.#report(plan, { bytes: 0, prepared: [], verified: false, state: 'planned' });
       await this.#stopCheck(plan);
-      return await this.#announced(plan, (lease) => this.#restore(plan, lease));
+      const lineage = lineageAfterRestore(this.#input.manifest, plan.members);
+      const restoreId = this.#restoreId;
+      return await whileAnnounced(
+        { repository: this.#repository, manifest: this.#input.manifest, plan, restoreId, lineage },
+        (lease) => this.#restore(plan, lineage, lease),
+      );
     } finally {
       alive.stop();
-    }
-  }
-
-  /** In the repository before anything is on a host: what it reads stays there, and only there it is decided. */
-  async #announced<T>(plan: RestorePlan, work: (lease: OperationLease) => Promise<T>): Promise<T> {
-    const { grid, checkpoint } = this.#input.manifest;
-    const lease = await this.#repository
-      .beginOperation({
-        grid,
-        id: this.#restoreId,
-        holder: `the restore of ${checkpoint}`,
-        reads: checkpoint,
-      })
-      .catch(refusedInPlan);
-    const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), REFRESH_MS);
-    try {
-      const hosts = [...new Set(plan.members.map(({ to }) => to.host))];
-      await this.#repository
-        .announceRestore(grid, this.#restoreId, { checkpoint, hosts })
-        .catch(refusedInPlan);
-      return await work(lease);
-    } finally {
-      clearInterval(refreshing);
-      await lease.end().catch(() => undefined);
     }
   }
 
@@ -229,7 +210,7 @@ class GridRestore {
     if (running.length > 0) throw stillRunning(plan, new Set(running));
   }
 
-  async #restore(plan: RestorePlan, lease: OperationLease): Promise<RestoreReport> {
+  async #restore(plan: RestorePlan, lineage: string, lease: OperationLease): Promise<RestoreReport> {
     const verdict = new RestoreVerdict(this.#repository, {
       grid: this.#input.manifest.grid,
       restoreId: this.#restoreId,
@@ -264,7 +245,7 @@ class GridRestore {
     }
     await reach('decided', 'coordinator');
     this.#enterFinally('start');
-    const lineage = lineageAfterRestore(this.#input.manifest, plan.members);
+    // Also hosts without a part of the restore; those with one join it by themselves where this coordinator dies.
     for (const warning of await joinLineage([...this.#connections.values()], lineage)) this.#warn(warning);
     const waves = startWaves(plan.members);
     const step = (member: PlannedMember, what: RestoreStep): Promise<RestoreStepResult> =>
@@ -276,10 +257,11 @@ class GridRestore {
 
   /** Recovers what can be proven in private, commits there what other members had committed, and looks at it. */
   async #prove({ members }: RestorePlan, staged: readonly RestoreStepResult[]): Promise<PreparedDecision[]> {
-    const committed = await committedElsewhere(
+    const { committed, warnings } = await committedElsewhere(
       this.#input.manifest,
       async (member) => (await this.#manifestOf(member)).engineFacts,
     );
+    for (const warning of warnings) this.#warn(warning);
     const standbys = (primary: PlannedMember): string[] =>
       members.flatMap((member, index) => {
         const result = staged[index];

@@ -125,9 +125,16 @@ export interface AnnouncedRestore {
   readonly checkpoint: string;
   /** Those that have a part of it: nobody else can end it. */
   readonly hosts: readonly string[];
+  /** Of the grid, once it is restored; null where a restore of an earlier version does not say. */
+  readonly lineage: string | null;
 }
 
 export type RestoreOutcome = 'restored' | 'rolledBack';
+
+/** What stands of a restore. */
+export interface RestoreDecision extends Pick<AnnouncedRestore, 'lineage'> {
+  readonly outcome: RestoreOutcome;
+}
 
 export interface OperationStart {
   readonly grid: string;

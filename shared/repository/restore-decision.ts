@@ -4,7 +4,7 @@ import { EXIT, StillpointError } from '../domain/errors.ts';
 import { sha256 } from './digest.ts';
 import { createExclusively, ensureDirectory } from './durable-files.ts';
 import type { Layout } from './layout.ts';
-import type { AnnouncedRestore, Repository, RestoreOutcome } from './repository.ts';
+import type { AnnouncedRestore, Repository, RestoreDecision, RestoreOutcome } from './repository.ts';
 import { readStoredFile } from './stored-file.ts';
 
 /** A grid may have thousands of hosts. */
@@ -13,11 +13,16 @@ const decisionSchema = z.object({ outcome: z.enum(['restored', 'rolledBack']) })
 
 /** The digest is of all that is said: with a flipped bit an id is an id too. */
 const announcementSchema = z
-  .object({ checkpoint: z.string(), hosts: z.array(z.string()).default([]), digest: z.string() })
+  .object({
+    checkpoint: z.string(),
+    hosts: z.array(z.string()).default([]),
+    lineage: z.uuid().nullable().default(null),
+    digest: z.string(),
+  })
   .refine(({ digest, ...said }) => digest === digestOf(said));
 
-function digestOf({ checkpoint, hosts }: AnnouncedRestore): string {
-  return sha256([checkpoint, ...hosts].join('\n'));
+function digestOf({ checkpoint, hosts, lineage }: AnnouncedRestore): string {
+  return sha256([checkpoint, ...hosts, ...(lineage === null ? [] : [lineage])].join('\n'));
 }
 
 /** Where it stands, a decision may be made here: whoever finds none looks at another repository, or at none. */
@@ -45,8 +50,8 @@ export async function readRestore(
   if (stored.type === 'missing') return null;
   try {
     if (stored.type === 'read') {
-      const { checkpoint, hosts } = announcementSchema.parse(JSON.parse(stored.bytes.toString()));
-      return { checkpoint, hosts };
+      const { digest: _, ...announced } = announcementSchema.parse(JSON.parse(stored.bytes.toString()));
+      return announced;
     }
   } catch {
     // Told below.
@@ -56,20 +61,22 @@ export async function readRestore(
 
 /**
  * Decides a restore in the repository that it was announced in. Rejects `restore-undecided` where that cannot be
- * said of this one: nothing is known then, and nobody may act as if it were.
+ * said of this one: nothing is known then, and nobody may act as if it were. The lineage is what was announced: so
+ * everybody who goes forward, whoever has died, goes on as the same grid.
  */
 export async function decideAnnounced(
   repository: Repository,
   restore: { grid: string; restoreId: string; repositoryId: string },
   outcome: RestoreOutcome,
-): Promise<RestoreOutcome> {
+): Promise<RestoreDecision> {
   const { grid, restoreId, repositoryId } = restore;
   if (repository.id !== repositoryId)
     throw undecided(restoreId, `${repository.location} is another repository than that of the restore`);
   let known: AnnouncedRestore | null;
   try {
     known = await repository.readRestore(grid, restoreId);
-    if (known !== null) return await repository.decideRestore(grid, restoreId, outcome);
+    if (known !== null)
+      return { outcome: await repository.decideRestore(grid, restoreId, outcome), lineage: known.lineage };
   } catch (error) {
     throw undecided(restoreId, error instanceof Error ? error.message : String(error), error);
   }

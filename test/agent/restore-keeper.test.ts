@@ -14,6 +14,9 @@ import { temporaryFolder } from '../lab/temporary.ts';
 // Goal: an agent whose coordinator is gone ends a restore as the repository says, and never by a repository that does not know of it.
 // Method: real repositories in directories, a real state directory, an engine that only remembers.
 
+const PRODUCTION = crypto.randomUUID();
+const COPY = crypto.randomUUID();
+
 describe('a restore that lost its coordinator', () => {
   const folder = temporaryFolder('restore-keeper');
   let ours: Repository;
@@ -21,6 +24,7 @@ describe('a restore that lost its coordinator', () => {
   let mounted: () => Promise<Repository>;
   let state: StateDirectory;
   let done: string[];
+  let onRecover: () => Promise<void>;
   let place: RestorePlace;
   let keeper: RestoreKeeper;
   let number = 0;
@@ -29,8 +33,8 @@ describe('a restore that lost its coordinator', () => {
     for (const name of ['ours', 'other']) await initRepository(join(folder.path, name));
     ours = await openRepository(join(folder.path, 'ours'));
     other = await openRepository(join(folder.path, 'other'));
-    await ours.announceRestore('orders', 'r1', { checkpoint: 'c', hosts: [] });
-    await ours.announceRestore('orders', 'r2', { checkpoint: 'c', hosts: [] });
+    await ours.announceRestore('orders', 'r1', { checkpoint: 'c', hosts: [], lineage: COPY });
+    await ours.announceRestore('orders', 'r2', { checkpoint: 'c', hosts: [], lineage: COPY });
     await ours.decideRestore('orders', 'r2', 'restored');
   });
 
@@ -46,12 +50,13 @@ describe('a restore that lost its coordinator', () => {
     mkdirSync(path);
     state = await openStateDirectory(path);
     done = [];
+    onRecover = () => Promise.resolve();
     place = { isThere: true, left: null };
     const engine = {
       restorePlace: () => Promise.resolve(place),
       recoverRestore: (outcome: string, switched: boolean) => {
         done.push(`${outcome} ${switched ? 'after' : 'before'} the switch`);
-        return Promise.resolve();
+        return onRecover();
       },
     } as unknown as Engine;
     keeper = new RestoreKeeper({
@@ -82,6 +87,24 @@ describe('a restore that lost its coordinator', () => {
     await keeper.recover();
     expect(done).to.deep.equal(['restored after the switch']);
   });
+
+  for (const [restoreId, lineage, whose] of [
+    ['r1', PRODUCTION, 'that it was of'],
+    ['r2', COPY, 'that the restore has made'],
+  ] as const) {
+    it(`leaves its host in the lineage ${whose}, also where its coordinator told nobody`, async () => {
+      mounted = () => Promise.resolve(ours);
+      await state.saveLineage(PRODUCTION);
+      await left(restoreId, true);
+      let atTheEnd: string | null = null;
+      onRecover = async () => {
+        atTheEnd = await state.lineage();
+      };
+      await keeper.recover();
+      // Before clients come in: no checkpoint of the copy is ever taken for one of production.
+      expect([atTheEnd, await state.lineage()]).to.deep.equal([lineage, lineage]);
+    });
+  }
 
   it('is left alone while another repository lies in its place, and ended when its own is there', async () => {
     mounted = () => Promise.resolve(other);

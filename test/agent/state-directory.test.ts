@@ -57,4 +57,18 @@ describe('the state of an agent', () => {
     expect(failure?.code).to.equal('agent-state-damaged');
     expect(failure?.message).to.include(join(path, 'token.json'));
   });
+
+  it('says of a damaged record of a restore where to look, and not to remove it before', async () => {
+    const path = join(folder.path, 'half a restore');
+    const state = await openStateDirectory(path);
+    const record = join(path, 'restores', 'aa.json');
+    writeFileSync(record, '{"half');
+    const error = await state.restoreRecords().catch((reason: unknown) => reason);
+    const { message, hint } = (error as StillpointError).failure;
+    expect(message).to.include(record);
+    expect(hint)
+      .to.include('restore.json')
+      .and.include('--finish')
+      .and.not.match(/remove|synchronous_standby_names/);
+  });
 });

@@ -273,6 +273,7 @@ function postgresRestoration(user: HostileUser): PostgresRestoration {
     also: [join(user.home, 'etc')],
     preparedAtMark: [],
     preparedEnded: [],
+    preparedReused: [],
   };
   const directories = ['base', 'base/global', 'base/pg_tblspc', 'tablespaces/16384', 'also/0'];
   return new PostgresRestoration(

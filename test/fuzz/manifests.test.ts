@@ -62,6 +62,7 @@ const facts: PostgresFacts = {
   also: [],
   preparedAtMark: [],
   preparedEnded: [{ gid: 'g', outcome: 'committed' }],
+  preparedReused: ['g'],
 };
 
 function mustStayInside(path: string): void {

@@ -38,6 +38,7 @@ const DIRECTORIES = [
 const CHECKPOINT = checkpointId(1);
 const OLDER = checkpointId(2);
 const GONE = checkpointId(3);
+const COPY = 'c0b1e0a4-3b0e-4c57-9f3d-1f1f0a3d5c11';
 const ABORTED = checkpointId(8);
 const packed = rows(20_000, 'packed');
 const raw = noise(20_000, 'raw');
@@ -180,7 +181,7 @@ const CLASSES: Readonly<Record<string, StoredClass>> = {
       }
       // The last byte ends the line, and says nothing.
       if (attack === 'its last byte cut off') {
-        expect(await known).to.deep.equal({ checkpoint: CHECKPOINT, hosts: ['alpha'] });
+        expect(await known).to.deep.equal({ checkpoint: CHECKPOINT, hosts: ['alpha'], lineage: COPY });
         return;
       }
       const failure = await failureOf(known);
@@ -230,7 +231,11 @@ describe('a repository under attack', () => {
     await storeCheckpoint(lab.repository, GONE, { a: { 'base/sound': FILES['base/sound'] } });
     copyOver(layout.gridManifest(GRID, GONE), layout.deletedManifest(GRID, GONE));
     rmSync(layout.gridManifest(GRID, GONE));
-    await lab.repository.announceRestore(GRID, 'decided', { checkpoint: CHECKPOINT, hosts: ['alpha'] });
+    await lab.repository.announceRestore(GRID, 'decided', {
+      checkpoint: CHECKPOINT,
+      hosts: ['alpha'],
+      lineage: COPY,
+    });
     await lab.repository.decideRestore(GRID, 'decided', 'restored');
     await lab.repository.expectLeftovers(GRID, ABORTED);
     await lab.repository.raiseEpoch(GRID, 7);

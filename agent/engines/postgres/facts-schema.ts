@@ -27,6 +27,8 @@ const factsSchema = z.object({
   also: z.array(z.string()),
   preparedAtMark: z.array(z.object({ gid: z.string(), database: z.string(), owner: z.string() })),
   preparedEnded: z.array(z.object({ gid: z.string(), outcome: z.enum(['committed', 'rolledBack']) })),
+  /** Absent in checkpoints of an earlier version. */
+  preparedReused: z.array(z.string()).default([]),
 });
 
 /** What a capture wrote, read back. Throws `manifest-damaged`. */

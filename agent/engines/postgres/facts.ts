@@ -43,4 +43,6 @@ export interface PostgresFacts {
   }[];
   /** Prepared transactions that ended between the start of the base copy and the mark. */
   readonly preparedEnded: readonly { readonly gid: string; readonly outcome: 'committed' | 'rolledBack' }[];
+  /** Gids that more than one transaction had in that time: how one ended says nothing of another. */
+  readonly preparedReused: readonly string[];
 }

@@ -285,5 +285,6 @@ function observerFacts(facts: ServerFacts, settings: PostgresSettings): Postgres
     also: settings.also,
     preparedAtMark: [],
     preparedEnded: [],
+    preparedReused: [],
   };
 }

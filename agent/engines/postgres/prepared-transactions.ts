@@ -29,11 +29,14 @@ export async function preparedAtMark(input: {
   after: readonly Prepared[];
   records: AsyncIterable<TransactionRecord>;
   names(): Promise<{ databases: ReadonlyMap<number, string>; owners: ReadonlyMap<number, string> }>;
-}): Promise<Pick<PostgresFacts, 'preparedAtMark' | 'preparedEnded'>> {
+}): Promise<Pick<PostgresFacts, 'preparedAtMark' | 'preparedEnded' | 'preparedReused'>> {
   const gids = new Map(input.before.map(({ xid, gid }) => [xid, gid]));
   const standing = new Map<number, { gid: string; database: string; owner: string }>();
   for (const { xid, gid, database, owner } of input.after) standing.set(xid, { gid, database, owner });
   const ended = new Map<string, 'committed' | 'rolledBack'>();
+  const uses = new Map<string, Set<number>>();
+  const used = (gid: string, xid: number): unknown => uses.set(gid, (uses.get(gid) ?? new Set()).add(xid));
+  for (const { gid, xid } of [...input.before, ...input.after]) used(gid, xid);
   const { databases, owners } = await input.names();
   for await (const { type, xid, prepared } of input.records) {
     if (type === 'prepare' && prepared !== null) {
@@ -41,6 +44,7 @@ export async function preparedAtMark(input: {
       const database = databases.get(databaseOid) ?? String(databaseOid);
       standing.set(xid, { gid, database, owner: owners.get(ownerOid) ?? String(ownerOid) });
       gids.set(xid, gid);
+      used(gid, xid);
       // The gid is used anew: how an earlier transaction of that name ended decides nothing now.
       ended.delete(gid);
     } else if (type === 'commitPrepared' || type === 'abortPrepared') {
@@ -52,6 +56,7 @@ export async function preparedAtMark(input: {
   return {
     preparedAtMark: [...standing.values()],
     preparedEnded: [...ended].map(([gid, outcome]) => ({ gid, outcome })),
+    preparedReused: [...uses].flatMap(([gid, transactions]) => (transactions.size > 1 ? [gid] : [])),
   };
 }
 

@@ -28,7 +28,7 @@ export async function primaryFacts(input: {
   const { timeline } = input.journal.receiver;
   const prepared =
     facts.maxPrepared === 0
-      ? { preparedAtMark: [], preparedEnded: [] }
+      ? { preparedAtMark: [], preparedEnded: [], preparedReused: [] }
       : await preparedAtMark({
           before: input.preparedBefore,
           after: input.preparedAfter,

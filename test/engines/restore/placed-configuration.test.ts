@@ -66,6 +66,7 @@ describe('the configuration of a restored server', () => {
       also: captured,
       preparedAtMark: [],
       preparedEnded: [],
+      preparedReused: [],
     };
     const artifacts: Artifact[] = [
       ...['base', 'base/global', 'base/pg_wal', 'also/0', 'also/1'].map((path): Artifact => ({
