@@ -1,12 +1,10 @@
 import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { Repository, RestoreOutcome } from '../shared/repository/repository.ts';
 import { decideAnnounced, undecided } from '../shared/repository/restore-decision.ts';
-import { claimAll, closeAll, keepAlive, openAgents } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { GridFile } from './grid-file.ts';
 import type { ProgressView } from './progress.ts';
-
-const CONNECT_TIMEOUT_MS = 5000;
+import { withAgents } from './with-grid.ts';
 
 export interface FinishedRestore {
   readonly restore: string;
@@ -34,26 +32,24 @@ export async function finishRestore(input: {
     throw undecided(restoreId, failureOf(error, { code: '', hint: '' }).message, error);
   });
   if (announced === null) throw undecided(restoreId, `${repository.location} does not know of it`);
-  const connections = await openAgents(gridFile, CONNECT_TIMEOUT_MS, cancellation.signal);
-  const alive = keepAlive(() => connections, gridFile.leaseSeconds * 1000);
-  try {
-    const described = await Promise.all(connections.map((connection) => connection.describe()));
+  return withAgents(gridFile, cancellation.signal, async (agents) => {
+    const described = await agents.describe();
     const elsewhere = announced.hosts.filter((name) => !described.some(({ host }) => host.host === name));
     if (elsewhere.length > 0) throw ofOtherHosts(restoreId, elsewhere);
     // A command that still lives has the grid: then there is nothing to end.
-    await claimAll(connections, crypto.randomUUID(), 'restore', gridFile.leaseSeconds * 1000);
+    await agents.claim('restore');
     const { outcome } = await decideAnnounced(
       repository,
       { grid, restoreId, repositoryId: repository.id },
       'rolledBack',
     );
-    const parts = described.flatMap(({ host }, index) =>
-      host.members.map(({ name }) => ({ name, host: host.host, connection: connections[index] })),
+    const parts = described.flatMap(({ connection, host }) =>
+      host.members.map(({ name }) => ({ name, host: host.host, connection })),
     );
     const results = await Promise.allSettled(
       parts.map(async ({ name, connection }) => {
         progress.phase(name, outcome === 'restored' ? 'open' : 'rollBack');
-        await connection?.restore(name, { type: 'end', restoreId });
+        await connection.restore(name, { type: 'end', restoreId });
       }),
     );
     const failed = results.flatMap((result, index) => {
@@ -78,10 +74,7 @@ export async function finishRestore(input: {
       },
       outcome === 'restored' ? EXIT.invalid : EXIT.rolledBack,
     );
-  } finally {
-    alive.stop();
-    await closeAll(connections, true);
-  }
+  });
 }
 
 /** A copy has a grid file of its own: what other hosts say of its restore would be true of none of its members. */

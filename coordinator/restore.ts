@@ -8,11 +8,9 @@ import {
 } from '../shared/domain/errors.ts';
 import type { GridManifest, GridManifestMember, MemberManifest } from '../shared/domain/manifest.ts';
 import type { RestoreStep, RestoreStepResult } from '../shared/domain/wire.ts';
-import { openRepository } from '../shared/repository/open.ts';
 import type { OperationLease, Repository } from '../shared/repository/repository.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { GridFile } from './grid-file.ts';
 import { joinLineage, lineageAfterRestore } from './lineage.ts';
@@ -33,6 +31,7 @@ import {
 import { planRestore, startWaves, type PlannedMember, type RestorePlan } from './restore-plan.ts';
 import { cancellable, RestoreSteps, stagePlanOf } from './restore-steps.ts';
 import { RestoreVerdict } from './restore-verdict.ts';
+import { type GridAgents, withAgents, withRepository } from './with-grid.ts';
 
 export interface RestoreInput {
   readonly gridFile: GridFile;
@@ -47,8 +46,6 @@ export interface RestoreInput {
   readonly log: Logger;
 }
 
-const CONNECT_TIMEOUT_MS = 5000;
-
 /**
  * Brings the whole grid back from a checkpoint. All that can fail comes while the old grid still runs: everything is
  * looked at, staged, and proven in private; then what runs is stopped and the new directories are switched in. A
@@ -57,23 +54,26 @@ const CONNECT_TIMEOUT_MS = 5000;
  * started and verified before the decision.
  */
 export async function restoreGrid(input: RestoreInput): Promise<RestoreReport> {
+  const { repositoryLocation, gridFile, progress } = input;
+  const { signal } = input.cancellation;
   const startedAt = performance.now();
-  const repository = await openRepository(input.repositoryLocation).catch(refusedInPlan);
-  let connections: AgentConnection[] = [];
-  try {
-    input.progress.phase(null, 'plan');
-    connections = await openAgents(input.gridFile, CONNECT_TIMEOUT_MS, input.cancellation.signal);
-    return await new GridRestore(input, repository, connections, startedAt).run();
-  } finally {
-    await closeAll(connections, true);
-    await repository.close();
-  }
+  return withRepository(
+    repositoryLocation,
+    signal,
+    (repository) => {
+      progress.phase(null, 'plan');
+      return withAgents(gridFile, signal, (agents) =>
+        new GridRestore(input, repository, agents, startedAt).run(),
+      );
+    },
+    refusedInPlan,
+  );
 }
 
 class GridRestore {
   readonly #input: RestoreInput;
   readonly #repository: Repository;
-  readonly #connections: ReadonlyMap<string, AgentConnection>;
+  readonly #agents: GridAgents;
   readonly #startedAt: number;
   readonly #steps: RestoreSteps;
   readonly #restoreId = crypto.randomUUID();
@@ -83,16 +83,12 @@ class GridRestore {
   readonly #wasRunning = new Set<PlannedMember>();
   #phase: Phase = 'plan';
 
-  constructor(
-    input: RestoreInput,
-    repository: Repository,
-    connections: readonly AgentConnection[],
-    startedAt: number,
-  ) {
+  constructor(input: RestoreInput, repository: Repository, agents: GridAgents, startedAt: number) {
     this.#input = input;
     this.#repository = repository;
-    this.#connections = new Map(connections.map((connection) => [connection.address, connection]));
+    this.#agents = agents;
     this.#startedAt = startedAt;
+    const { connections } = agents;
     this.#steps = new RestoreSteps({
       connections,
       progress: input.progress,
@@ -106,39 +102,27 @@ class GridRestore {
   }
 
   async run(): Promise<RestoreReport> {
-    const { gridFile, dryRun } = this.#input;
-    const leaseMs = gridFile.leaseSeconds * 1000;
-    const alive = keepAlive(() => this.#connections.values(), leaseMs);
-    try {
-      await claimAll([...this.#connections.values()], this.#restoreId, 'restore', leaseMs).catch(
-        refusedInPlan,
-      );
-      const plan = await this.#plan();
-      await this.#checkHosts(plan);
-      if (dryRun) return this.#report(plan, { bytes: 0, prepared: [], verified: false, state: 'planned' });
-      await this.#stopCheck(plan);
-      const lineage = lineageAfterRestore(this.#input.manifest, plan.members);
-      const restoreId = this.#restoreId;
-      return await whileAnnounced(
-        { repository: this.#repository, manifest: this.#input.manifest, plan, restoreId, lineage },
-        (lease) => this.#restore(plan, lineage, lease),
-      );
-    } finally {
-      alive.stop();
-    }
+    const { dryRun, manifest } = this.#input;
+    await this.#agents.claim('restore', this.#restoreId).catch(refusedInPlan);
+    const plan = await this.#plan();
+    await this.#checkHosts(plan);
+    if (dryRun) return this.#report(plan, { bytes: 0, prepared: [], verified: false, state: 'planned' });
+    await this.#stopCheck(plan);
+    const lineage = lineageAfterRestore(manifest, plan.members);
+    return whileAnnounced(
+      { repository: this.#repository, manifest, plan, restoreId: this.#restoreId, lineage },
+      (lease) => this.#restore(plan, lineage, lease),
+    );
   }
 
   async #plan(): Promise<RestorePlan> {
-    const connections = [...this.#connections.values()];
-    const described = await Promise.all(connections.map((connection) => connection.describe())).catch(
-      refusedInPlan,
-    );
+    const described = await this.#agents.describe().catch(refusedInPlan);
     for (const { host, repositoryId } of described) {
       if (repositoryId !== this.#repository.id) {
         throw repositoryDiffers(host.host, this.#repository.location);
       }
     }
-    const hosts = described.map(({ host }, index) => ({ agent: connections[index]?.address ?? '', host }));
+    const hosts = described.map(({ connection, host }) => ({ agent: connection.address, host }));
     const plan = planRestore({ manifest: this.#input.manifest, hosts, maps: this.#input.maps });
     await this.#check('sizes');
     await checkTargets({
@@ -246,7 +230,7 @@ class GridRestore {
     await reach('decided', 'coordinator');
     this.#enterFinally('start');
     // Also hosts without a part of the restore; those with one join it by themselves where this coordinator dies.
-    for (const warning of await joinLineage([...this.#connections.values()], lineage)) this.#warn(warning);
+    for (const warning of await joinLineage(this.#agents.connections, lineage)) this.#warn(warning);
     const waves = startWaves(plan.members);
     const step = (member: PlannedMember, what: RestoreStep): Promise<RestoreStepResult> =>
       cancellable(this.#steps.one(member, what), this.#input.cancellation.second);

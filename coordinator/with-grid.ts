@@ -68,8 +68,9 @@ export async function withRepository<T>(
   location: string,
   signal: AbortSignal,
   work: (repository: Repository) => Promise<T>,
+  refuse: (error: unknown) => never = throwRefused,
 ): Promise<T> {
-  const repository = await heeding(signal, openRepository(location)).catch(throwRefused);
+  const repository = await heeding(signal, openRepository(location)).catch(refuse);
   try {
     return await work(repository);
   } finally {
@@ -82,8 +83,9 @@ export async function withRepositoryLease<T>(
   repository: Repository,
   operation: OperationStart,
   work: (lease: OperationLease) => Promise<T>,
+  refuse: (error: unknown) => never = throwRefused,
 ): Promise<T> {
-  const lease = await repository.beginOperation(operation).catch(throwRefused);
+  const lease = await repository.beginOperation(operation).catch(refuse);
   const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), REFRESH_MS);
   try {
     return await work(lease);
