@@ -56,6 +56,7 @@ export function memberStore(input: {
           dataIdentity: description.dataIdentity,
           primary: description.primary,
           freezeKind: description.freezeKind,
+          traits: description.traits,
         },
         mark,
         engineFacts,

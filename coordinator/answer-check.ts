@@ -8,6 +8,7 @@ interface KnownMember {
   readonly name: string;
   readonly role: Role;
   readonly kind: FreezeKind;
+  readonly marksJournalFile: boolean;
   /** The agent that described it, as it was asked: `host:port`. */
   readonly address: string;
 }
@@ -95,12 +96,13 @@ function key(member: string, { type, token }: { type: string; token?: Asked['tok
   return `${type} ${token === undefined || token === null ? '' : formatToken(token)} ${member}`;
 }
 
-function wrongValue({ kind, role }: KnownMember, answer: MemberAnswer): string | null {
+function wrongValue({ kind, role, marksJournalFile }: KnownMember, answer: MemberAnswer): string | null {
   if (answer.type === 'marked') {
     if (!isDuration(answer.fenceMs) || !isDuration(answer.markMs)) return 'a time that no freeze takes';
     if (answer.mark === null) return role === 'node' && kind !== 'observer' ? 'no mark' : null;
     if (kind === 'observer') return 'a mark, and it stores nothing';
-    return isMark(answer.mark) ? null : 'a mark that names no journal file';
+    if (!isMark(answer.mark)) return 'a mark that names no journal file';
+    return marksJournalFile && answer.mark.journalFile === null ? 'a mark without a journal file' : null;
   }
   if (answer.type === 'released') return isDuration(answer.thawMs) ? null : 'a time that no thaw takes';
   if (answer.type === 'collected')
@@ -116,9 +118,11 @@ function isDuration(ms: number): boolean {
 
 /** The journal map hands it to other programs: the name of a file, and no path. */
 function isMark({ journalFile, position, name }: Mark): boolean {
-  const isFile = /^[^/\\]{1,255}$/.test(journalFile) && !/^\.\.?$/.test(journalFile);
+  const isFile =
+    journalFile === null || (/^[^/\\]{1,255}$/.test(journalFile) && !/^\.\.?$/.test(journalFile));
   return (
-    isFile && [journalFile, position, name].every((text) => text.length < 1000 && printable(text) === text)
+    isFile &&
+    [journalFile ?? '', position, name].every((text) => text.length < 1000 && printable(text) === text)
   );
 }
 

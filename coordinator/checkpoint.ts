@@ -189,6 +189,7 @@ class CheckpointCreation {
           name: description.name,
           role: description.role,
           kind,
+          marksJournalFile: description.traits.marksJournalFile,
           address: addressOf.get(description.name) ?? '',
         })),
       ),
@@ -285,6 +286,7 @@ function gridManifest(
       engine: description.engine,
       address: description.address,
       primary: description.primary,
+      traits: description.traits,
       manifestDigest: proven.manifestDigest,
       mark: proven.mark,
       incarnation: proven.incarnation,
@@ -311,9 +313,10 @@ function gridManifest(
     sizeBytes: sum((member) => member.sizeBytes),
     storedBytes: sum((member) => member.storedBytes),
     journalMap: Object.fromEntries(
-      // Realm services and state keepers have a state, and no journal.
-      members.flatMap(({ address, role, mark }) =>
-        mark === null || role !== 'node' ? [] : [[address, mark.journalFile]],
+      members.flatMap(({ address, traits, mark }) =>
+        mark === null || mark.journalFile === null || !traits.marksJournalFile
+          ? []
+          : [[address, mark.journalFile]],
       ),
     ),
     copysets: report.copysets,

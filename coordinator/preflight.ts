@@ -1,5 +1,5 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
-import type { EngineName, FreezeKind, HostDescription, MemberDescription } from '../shared/domain/grid.ts';
+import type { FreezeKind, HostDescription, MemberDescription } from '../shared/domain/grid.ts';
 import { checkRealm, type PlacedMember } from './realm-preflight.ts';
 import {
   forecastRoom,
@@ -51,10 +51,6 @@ export interface PreflightInput {
   readonly earlier: EarlierCheckpoint | null;
 }
 
-const MAX_NODES_IN_COPYSET = 3;
-/** Engines with that rule; a server of another has as many standbys as its owner likes. */
-const BOUNDED_COPYSETS: ReadonlySet<EngineName> = new Set<EngineName>(['native', 'activespaces']);
-
 /**
  * Looks at everything before anything is touched. Throws the first reason against a checkpoint, exit code 3.
  * A pure function of what the agents described.
@@ -78,9 +74,7 @@ export function preflight(input: PreflightInput): PreflightReport {
   checkSupported(all);
   if (input.maintenance) checkMaintenance(running);
   checkViewers(running, input.allowLogical ?? false);
-  const copied = running.flatMap(({ description }) =>
-    description.freezeKind === 'observer' ? [] : [description],
-  );
+  const copied = copiedMembers(running.map(({ description }) => description));
   const forecast = forecastRoom(copied, input.hasEarlierCheckpoint, input.earlier);
   checkSpace(input.repositoryFreeBytes, forecast);
   return {
@@ -103,6 +97,21 @@ export function preflight(input: PreflightInput): PreflightReport {
     ],
     sizeBytes: copied.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   };
+}
+
+/** Whose data the repository will hold: of a domain that is copied once, the largest says how much that is. */
+function copiedMembers(running: readonly MemberDescription[]): MemberDescription[] {
+  const stored = running.filter(
+    ({ freezeKind, traits }) => freezeKind !== 'observer' && traits.copies !== 'nobody',
+  );
+  return stored.filter(
+    (member) =>
+      member.traits.copies === 'each' ||
+      member ===
+        stored
+          .filter(({ traits }) => traits.domain === member.traits.domain)
+          .reduce((largest, one) => (one.sizeBytes > largest.sizeBytes ? one : largest)),
+  );
 }
 
 /** Refuses a host of another grid, or one that stores elsewhere. */
@@ -259,11 +268,11 @@ function checkCopyset(copyset: string, nodes: readonly PlacedMember[]): void {
       'name its nodes in the agent files, or take it out of the grid file',
     );
   }
-  const isBounded = nodes.some(({ description }) => BOUNDED_COPYSETS.has(description.engine));
-  if (isBounded && nodes.length > MAX_NODES_IN_COPYSET) {
+  const most = Math.min(...nodes.map(({ description }) => description.traits.maxMembers ?? Infinity));
+  if (nodes.length > most) {
     fail(
       'copyset-too-large',
-      `copyset ${copyset} has ${nodes.length} nodes; at most ${MAX_NODES_IN_COPYSET} are allowed`,
+      `copyset ${copyset} has ${nodes.length} nodes; at most ${most} are allowed`,
       'take a node out of the agent files',
     );
   }
@@ -297,11 +306,11 @@ function checkCopyset(copyset: string, nodes: readonly PlacedMember[]): void {
       'compare their system identifiers; one of them belongs to another copyset',
     );
   }
-  const majors = new Set(running.map(({ description }) => description.version.split('.')[0]));
-  if (majors.size > 1) {
+  const words = new Set(running.map(({ description }) => description.traits.compatibility));
+  if (words.size > 1) {
     fail(
       'version-mismatch',
-      `the nodes of copyset ${copyset} run versions ${[...majors].join(' and ')}`,
+      `the nodes of copyset ${copyset} run versions ${[...words].join(' and ')}`,
       'bring them to one version',
     );
   }
@@ -309,7 +318,7 @@ function checkCopyset(copyset: string, nodes: readonly PlacedMember[]): void {
 
 function checkSupported(all: readonly PlacedMember[]): void {
   const instants = all.filter(({ description }) => description.freezeKind === 'instant');
-  const domains = new Set(instants.map(({ description }) => description.dataIdentity));
+  const domains = new Set(instants.map(({ description }) => description.traits.domain));
   if (domains.size <= 1) return;
   throw refuse({
     code: 'two-instant-domains',
@@ -318,10 +327,10 @@ function checkSupported(all: readonly PlacedMember[]): void {
   });
 }
 
-/** Only a process that takes part by itself can refuse its clients' writes. */
+/** Clients write to nodes: each must be able to refuse that. */
 function checkMaintenance(running: readonly PlacedMember[]): void {
   const without = running.find(
-    ({ description }) => description.role === 'node' && description.engine !== 'native',
+    ({ description }) => description.role === 'node' && !description.traits.maintenance,
   );
   if (without === undefined) return;
   const { name, engine } = without.description;

@@ -1,5 +1,5 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
-import type { DefinedProcess, MemberDescription, Realm, Role } from '../shared/domain/grid.ts';
+import type { DefinedProcess, MemberDescription, Realm, Role, Traits } from '../shared/domain/grid.ts';
 
 /** A member and the host that it is on. */
 export interface PlacedMember {
@@ -25,11 +25,9 @@ const KEEPERS_ADVISED = 3;
 const CLUSTER_ADVISED = 3;
 
 /** Is there a realm that defines this grid, or a part of it? */
-export function hasRealm(
-  members: readonly { readonly role: Role; readonly engine: MemberDescription['engine'] }[],
-): boolean {
+export function hasRealm(members: readonly { readonly role: Role; readonly traits: Traits }[]): boolean {
   return members.some(
-    ({ role, engine }) => role === 'realm-service' || role === 'state-keeper' || engine === 'native',
+    ({ role, traits }) => role === 'realm-service' || role === 'state-keeper' || traits.inRealm,
   );
 }
 
@@ -165,7 +163,7 @@ function checkDefinition(realm: Realm, all: readonly PlacedMember[]): void {
     });
   }
   for (const { host, description } of all) {
-    if (description.engine !== 'native') continue;
+    if (!description.traits.inRealm) continue;
     const found = defined.get(description.name);
     if (found !== undefined && found.role === description.role && found.copyset === description.copyset)
       continue;

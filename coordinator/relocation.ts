@@ -12,20 +12,20 @@ export interface Relocation {
 
 /** Null for a grid without a realm. The realm changes nothing where nothing changed. */
 export function relocationOf(members: readonly PlannedMember[]): Relocation | null {
-  const natives = members.filter(({ engine }) => engine === 'native');
-  const tell = natives.find(
+  const defined = members.filter(({ traits }) => traits.inRealm);
+  const tell = defined.find(
     ({ role, source, to }) => role === 'realm-service' && source.primary && source.name === to.member,
   );
   if (tell === undefined) return null;
   return {
     tell,
-    processes: natives.map(({ name, to }) => ({
+    processes: defined.map(({ name, to }) => ({
       name,
       address: to.address,
       dataDirectory: to.dataDirectory,
       running: false,
     })),
-    moved: natives
+    moved: defined
       .map(({ name, wasAt, to }) => ({ name, from: wasAt, to: to.address }))
       .filter(({ from, to }) => from !== to),
   };

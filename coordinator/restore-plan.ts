@@ -1,5 +1,5 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
-import type { HostDescription, MemberDescription } from '../shared/domain/grid.ts';
+import type { HostDescription, MemberDescription, Traits } from '../shared/domain/grid.ts';
 import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
 import { hasRealm } from './realm-preflight.ts';
 import { relocationOf, type Relocation } from './relocation.ts';
@@ -11,6 +11,7 @@ export interface PlannedMember {
   readonly role: GridManifestMember['role'];
   readonly copyset: string | null;
   readonly engine: GridManifestMember['engine'];
+  readonly traits: Traits;
   readonly from: { readonly member: string; readonly host: string; readonly address: string };
   readonly to: {
     readonly member: string;
@@ -173,8 +174,7 @@ function targetOf(
     (target) =>
       fits(target) &&
       !isTaken(target) &&
-      // The realm knows its processes by name.
-      member.engine !== 'native' &&
+      member.traits.renamable &&
       target.description.copyset === member.copyset &&
       member.copyset !== null,
   );
@@ -221,6 +221,7 @@ function planned(
     role: description.role,
     copyset: found?.copyset ?? description.copyset,
     engine: description.engine,
+    traits: description.traits,
     from: { member: from.name, host: from.host, address: from.address },
     to: {
       member: description.name,
@@ -237,8 +238,8 @@ function planned(
 }
 
 /** A standby more or less is no matter. What a realm defines must have been in the checkpoint, or absent. */
-function mayBeRebuilt({ name, role, copyset, engine }: MemberDescription, manifest: GridManifest): boolean {
-  if (role === 'node' && engine !== 'native') return copyset !== null;
+function mayBeRebuilt({ name, role, copyset, traits }: MemberDescription, manifest: GridManifest): boolean {
+  if (role === 'node' && !traits.inRealm) return copyset !== null;
   return manifest.absent.includes(name);
 }
 

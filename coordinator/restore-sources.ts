@@ -1,7 +1,8 @@
 import type { MemberDescription } from '../shared/domain/grid.ts';
 import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
 
-type Kind = Pick<GridManifestMember, 'role' | 'copyset' | 'engine'>;
+/** A group of members: a copyset, or all of a role. */
+type Kind = Pick<GridManifestMember, 'role' | 'copyset'>;
 
 /** Whose artifacts build a member. */
 export interface Sources {
@@ -28,24 +29,15 @@ export function sourcesOf(
   const source = leadOf(kind.role === 'proxy' ? REALM : kind, manifest) ?? own;
   if (source === null) return null;
   if (source === own) return { source, own: null, follows: false };
-  return { source, own, follows: shows(kind) };
+  return { source, own, follows: kind.traits.standbys === 'follow' };
 }
 
 const REALM = { role: 'realm-service', copyset: null } as const;
 
 /** The member that the others of its group take their data from: the primary, else any that has a mark. */
-export function leadOf(
-  of: Pick<Kind, 'role' | 'copyset'>,
-  manifest: GridManifest,
-): GridManifestMember | undefined {
+export function leadOf(of: Kind, manifest: GridManifest): GridManifestMember | undefined {
   const group = manifest.members.filter(
     ({ role, copyset }) => role === of.role && (role !== 'node' || copyset === of.copyset),
   );
   return group.find(({ primary }) => primary) ?? group.find(({ mark }) => mark !== null);
-}
-
-/** Does it show another's data? Native nodes and keepers are peers: the keepers name who is primary. */
-function shows({ role, engine }: Kind): boolean {
-  if (role === 'proxy') return false;
-  return engine !== 'native' || role === 'realm-service';
 }

@@ -207,7 +207,7 @@ function describeInWords(manifest: GridManifest, entry: CatalogueEntry): string 
     member.role,
     member.engine,
     member.copyset ?? '',
-    member.mark?.journalFile ?? '(observer)',
+    member.mark === null ? '(observer)' : (member.mark.journalFile ?? ''),
     member.mark?.position ?? '',
     inMegabytes(member.sizeBytes),
   ]);

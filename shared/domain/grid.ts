@@ -15,13 +15,38 @@ export type EngineName =
  */
 export type FreezeKind = 'fenced' | 'observer' | 'instant';
 
+/**
+ * What an engine declares of a member. The coordinator asks these, and never which engine it is; manifests keep them,
+ * since a restore asks them of members that may not be there any more.
+ */
+export interface Traits {
+  /** Members with the same word are held and copied together. A member that is held alone has its own name here. */
+  readonly domain: string;
+  /** Who of a domain stores the data that it shares. */
+  readonly copies: 'each' | 'one' | 'nobody';
+  /** What a member does that does not lead its group: it follows the lead, stands as its equal, or has no lead. */
+  readonly standbys: 'follow' | 'peer' | 'none';
+  /** It can refuse its clients' writes while a checkpoint is made. */
+  readonly maintenance: boolean;
+  /** A realm defines it: by name, with its role, its copyset and its address. */
+  readonly inRealm: boolean;
+  /** A member of another name may take its place in a restore. */
+  readonly renamable: boolean;
+  /** How many members its copyset may have; null: as many as its owner likes. */
+  readonly maxMembers: number | null;
+  /** Members of one copyset may run together where this word is the same. */
+  readonly compatibility: string;
+  /** Its mark names a journal file, which then stands in the journal map. */
+  readonly marksJournalFile: boolean;
+}
+
 /** Where a member's state is cut. */
 export interface Mark {
-  /** The journal file that ends here. */
-  readonly journalFile: string;
-  /** The engine's own position, e.g. a PostgreSQL LSN `0/A3000188`. */
+  /** The journal file that ends here; null where the engine has no such file. */
+  readonly journalFile: string | null;
+  /** The engine's own position, e.g. `0/A3000188`. */
   readonly position: string;
-  /** The engine's own name of the mark, e.g. the PostgreSQL restore point. */
+  /** The engine's own name of the mark. */
   readonly name: string;
 }
 
@@ -70,11 +95,12 @@ export interface MemberDescription {
   readonly primary: boolean;
   readonly frozen: boolean;
   readonly freezeKind: FreezeKind;
+  readonly traits: Traits;
   /** Changes with every start of the process. Empty when it does not run. */
   readonly incarnation: string;
   /** The engine's version, e.g. `18.4`. Empty when unknown. */
   readonly version: string;
-  /** The identity of the data itself, equal on all nodes of a copyset (PostgreSQL: system identifier). */
+  /** The identity of the data itself, equal on all nodes of a copyset. */
   readonly dataIdentity: string;
   /** Estimate of the bytes that a checkpoint must read. */
   readonly sizeBytes: number;

@@ -1,4 +1,4 @@
-import type { EngineName, FreezeKind, JournalMap, Mark, Role } from './grid.ts';
+import type { EngineName, FreezeKind, JournalMap, Mark, Role, Traits } from './grid.ts';
 import type { Token } from './token.ts';
 
 /** One chunk of a file: up to 4 MiB of it. */
@@ -49,6 +49,7 @@ export interface MemberManifest {
     readonly dataIdentity: string;
     readonly primary: boolean;
     readonly freezeKind: FreezeKind;
+    readonly traits: Traits;
   };
   readonly mark: Mark | null;
   /** The engine's own facts, needed by its restore; documented with the engine. JSON. */
@@ -65,6 +66,7 @@ export interface GridManifestMember {
   readonly engine: EngineName;
   readonly address: string;
   readonly primary: boolean;
+  readonly traits: Traits;
   readonly manifestDigest: string;
   readonly mark: Mark | null;
   readonly incarnation: string;

@@ -3,7 +3,7 @@ import type { DefinedProcess, HostDescription } from './grid.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from './messages.ts';
 
 /** Raised with every change that an older peer would misread. A mismatch is refused in preflight. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 /** No member is held, and no host claimed, for longer without word: `leaseSeconds` of the grid file ends there too. */
 export const MAX_LEASE_MS = 600_000;

@@ -17,7 +17,9 @@ const duration = z.number().nonnegative();
 /** Becomes part of a path. */
 const name = z.string().refine(isName, 'is no name');
 const token = z.object({ epoch: count, counter: count, attempt: count });
-const mark = z.object({ journalFile: z.string(), position: z.string(), name: z.string() }).nullable();
+const mark = z
+  .object({ journalFile: z.string().nullable(), position: z.string(), name: z.string() })
+  .nullable();
 const role = z.enum(['realm-service', 'state-keeper', 'node', 'proxy']);
 const engine = z.enum([
   'native',
@@ -29,6 +31,17 @@ const engine = z.enum([
   'activespaces',
   'process',
 ]);
+const traits = z.object({
+  domain: z.string(),
+  copies: z.enum(['each', 'one', 'nobody']),
+  standbys: z.enum(['follow', 'peer', 'none']),
+  maintenance: z.boolean(),
+  inRealm: z.boolean(),
+  renamable: z.boolean(),
+  maxMembers: count.nullable(),
+  compatibility: z.string(),
+  marksJournalFile: z.boolean(),
+});
 /** A member, as both kinds of manifests have it. */
 const who = {
   name,
@@ -37,6 +50,7 @@ const who = {
   copyset: z.string().nullable(),
   engine,
   address: z.string(),
+  traits,
 };
 const path = z.string().refine((text) => {
   try {

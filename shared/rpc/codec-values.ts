@@ -1,5 +1,12 @@
 import { StillpointError, type Failure, type MemberState, type Phase } from '../domain/errors.ts';
-import type { HostDescription, Mark, MemberDescription, DefinedProcess, Realm } from '../domain/grid.ts';
+import type {
+  DefinedProcess,
+  HostDescription,
+  Mark,
+  MemberDescription,
+  Realm,
+  Traits,
+} from '../domain/grid.ts';
 import type { Token } from '../domain/token.ts';
 import type { Viewing } from '../domain/viewing.ts';
 import type * as wire from './generated/agent.ts';
@@ -76,11 +83,11 @@ export function fromFailure(failure: Failure): wire.Failure {
 export function toMark(mark: wire.Mark | undefined): Mark | null {
   return mark === undefined
     ? null
-    : { journalFile: mark.journalFile, position: mark.position, name: mark.name };
+    : { journalFile: mark.journalFile ?? null, position: mark.position, name: mark.name };
 }
 
 export function fromMark(mark: Mark | null): wire.Mark | undefined {
-  return mark === null ? undefined : { ...mark };
+  return mark === null ? undefined : { ...mark, journalFile: mark.journalFile ?? undefined };
 }
 
 /** Sizes travel as 64 bits and are numbers here: exact up to 9 petabytes, and none is larger. */
@@ -120,6 +127,7 @@ function toMember(member: wire.MemberDescription): MemberDescription {
     primary: member.primary,
     frozen: member.frozen,
     freezeKind: oneOf(member.freezeKind, ['fenced', 'observer', 'instant'], 'freeze kind'),
+    traits: toTraits(member.traits),
     incarnation: member.incarnation,
     version: member.version,
     dataIdentity: member.dataIdentity,
@@ -136,10 +144,26 @@ function toMember(member: wire.MemberDescription): MemberDescription {
   };
 }
 
+function toTraits(value: wire.Traits | undefined): Traits {
+  const traits = present(value, 'traits');
+  return {
+    domain: traits.domain,
+    copies: oneOf(traits.copies, ['each', 'one', 'nobody'], 'copies'),
+    standbys: oneOf(traits.standbys, ['follow', 'peer', 'none'], 'standbys'),
+    maintenance: traits.maintenance,
+    inRealm: traits.inRealm,
+    renamable: traits.renamable,
+    maxMembers: traits.maxMembers ?? null,
+    compatibility: traits.compatibility,
+    marksJournalFile: traits.marksJournalFile,
+  };
+}
+
 function fromMember(member: MemberDescription): wire.MemberDescription {
   return {
     ...member,
     copyset: member.copyset ?? undefined,
+    traits: { ...member.traits, maxMembers: member.traits.maxMembers ?? undefined },
     sizeBytes: fromCount(member.sizeBytes),
     journalBytesPerSecond: fromCount(member.journalBytesPerSecond),
     copyBytesPerSecond: fromCount(member.copyBytesPerSecond),

@@ -1,9 +1,13 @@
-import type { HostDescription, MemberDescription } from '../../shared/domain/grid.ts';
-import { LINEAGE } from '../repository/samples.ts';
+import type { HostDescription, MemberDescription, Traits } from '../../shared/domain/grid.ts';
+import { LINEAGE, serverTraits } from '../repository/samples.ts';
 import type { GridManifest, GridManifestMember } from '../../shared/domain/manifest.ts';
 
+/** What a member changes of a healthy one; of its traits only what differs. */
+type Changes = Partial<Omit<MemberDescription, 'traits'>> & { readonly traits?: Partial<Traits> };
+
 /** A healthy member, as an agent would describe it; tests change what they are about. */
-export function describedMember(name: string, changes: Partial<MemberDescription> = {}): MemberDescription {
+export function describedMember(name: string, changes: Changes = {}): MemberDescription {
+  const version = changes.version ?? '18.4';
   return {
     name,
     role: 'node',
@@ -15,7 +19,7 @@ export function describedMember(name: string, changes: Partial<MemberDescription
     frozen: false,
     freezeKind: 'fenced',
     incarnation: `${name} started 12:00`,
-    version: '18.4',
+    version,
     dataIdentity: name.slice(0, -1),
     sizeBytes: 1000,
     journalBytesPerSecond: 0,
@@ -27,10 +31,28 @@ export function describedMember(name: string, changes: Partial<MemberDescription
     realm: null,
     quorum: null,
     ...changes,
+    traits: serverTraits(name, {
+      compatibility: version.split('.')[0] ?? '',
+      ...(changes.engine === 'native' && realmTraits(changes.role ?? 'node')),
+      ...changes.traits,
+    }),
   };
 }
 
-export function standby(name: string, changes: Partial<MemberDescription> = {}): MemberDescription {
+/** Of a process that the realm defines. */
+function realmTraits(role: MemberDescription['role']): Partial<Traits> {
+  return {
+    copies: role === 'proxy' ? 'nobody' : 'each',
+    standbys: role === 'proxy' ? 'none' : role === 'realm-service' ? 'follow' : 'peer',
+    maintenance: true,
+    inRealm: true,
+    renamable: false,
+    maxMembers: role === 'node' ? 3 : null,
+    marksJournalFile: role === 'node',
+  };
+}
+
+export function standby(name: string, changes: Changes = {}): MemberDescription {
   return describedMember(name, { primary: false, freezeKind: 'observer', sizeBytes: 0, ...changes });
 }
 
@@ -76,6 +98,7 @@ export function manifestOf(
       engine: member.engine,
       address: member.address,
       primary: member.primary,
+      traits: member.traits,
       manifestDigest: 'd',
       mark: member.freezeKind === 'observer' ? null : { journalFile: 'j', position: '1', name: 'm' },
       incarnation: 'i',

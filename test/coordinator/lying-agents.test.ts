@@ -99,9 +99,21 @@ describe('an agent that lies', () => {
   ): Promise<{ manifestDigest: string; sizeBytes: number; storedBytes: number }> {
     const writer = agents.repository.beginMember('orders', checkpoint);
     await writer.file({ path: 'base/1', mode: 0o600, mtimeMs: 1 }, rowsOf(name));
-    const { role, copyset, engine, address, version, dataIdentity, primary, freezeKind } =
+    const { role, copyset, engine, address, version, dataIdentity, primary, freezeKind, traits } =
       descriptionOf(host);
-    const member = { name, host, role, copyset, engine, address, version, dataIdentity, primary, freezeKind };
+    const member = {
+      name,
+      host,
+      role,
+      copyset,
+      engine,
+      address,
+      version,
+      dataIdentity,
+      primary,
+      freezeKind,
+      traits,
+    };
     const manifest = {
       format: 1,
       grid: 'orders',
@@ -161,6 +173,23 @@ describe('an agent that lies', () => {
   it('is not found in what an honest one says twice', async () => {
     lie = (honest, { type }) => (type === 'abort' ? honest : honest.flatMap((answer) => [answer, answer]));
     expect(await create()).to.deep.equal({ failure: null, exitCode: 0 });
+  });
+
+  it('is not found in a mark without a journal file, where the engine has none: it is not in the journal map', async () => {
+    agents.hosts = [
+      describedHost('alpha', [describedMember('aa')]),
+      describedHost('beta', [describedMember('ba', { traits: { marksJournalFile: false } })]),
+    ];
+    const without = { ...MARK, journalFile: null };
+    lie = changing('marked', (answer) => [{ ...answer, mark: without }]);
+    changeManifest = (manifest) => ({ ...manifest, mark: without });
+    expect(await create()).to.deep.equal({ failure: null, exitCode: 0 });
+    const [entry] = await agents.repository.list('orders');
+    expect(entry?.manifest?.journalMap).to.deep.equal({ 'aa.example:5432': MARK.journalFile });
+    expect(entry?.manifest?.members.map(({ traits }) => traits.marksJournalFile)).to.deep.equal([
+      true,
+      false,
+    ]);
   });
 
   /** Changes the answers of one type. */
@@ -240,6 +269,10 @@ describe('an agent that lies', () => {
     'with a journal that a terminal obeys': [
       () => changing('marked', (answer) => [{ ...answer, mark: { ...MARK, journalFile: 'a\u001b[2J' } }]),
       /a mark that names no journal file/,
+    ],
+    'with no journal file, where its marks name one': [
+      () => changing('marked', (answer) => [{ ...answer, mark: { ...MARK, journalFile: null } }]),
+      /a mark without a journal file/,
     ],
     'with no mark': [() => changing('marked', (answer) => [{ ...answer, mark: null }]), /has no mark/],
     'with a digest that is none': [

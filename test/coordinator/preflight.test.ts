@@ -64,6 +64,32 @@ describe('preflight', () => {
     expect(look([describedHost('alpha', [describedMember('aa'), ...standbys])]).members).to.have.length(5);
   });
 
+  it('takes the word of an engine for what may run together, whatever the versions', () => {
+    const nodes = [
+      describedMember('aa', { version: '2026.1', traits: { compatibility: 'x' } }),
+      standby('ab', { version: '1', traits: { compatibility: 'x' } }),
+    ];
+    expect(look([describedHost('alpha', nodes)]).members).to.have.length(2);
+  });
+
+  it('lets one cluster through that can only be marked at an instant, however many members it has', () => {
+    const members = ['aa', 'ba'].map((name) =>
+      describedMember(name, { freezeKind: 'instant', traits: { domain: 'one' } }),
+    );
+    expect(look([describedHost('alpha', members)]).members).to.have.length(2);
+  });
+
+  it('forecasts the data of a domain once where one of it is copied, and none where nobody is', () => {
+    const bytesOf = (copies: 'each' | 'one' | 'nobody'): number =>
+      look([
+        describedHost(
+          'alpha',
+          ['aa', 'ba'].map((name) => describedMember(name, { traits: { domain: 'one', copies } })),
+        ),
+      ]).sizeBytes;
+    expect([bytesOf('each'), bytesOf('one'), bytesOf('nobody')]).to.deep.equal([2000, 1000, 0]);
+  });
+
   const refused: Record<string, [string, () => Parameters<typeof look>]> = {
     'a copyset with no running node': [
       'copyset-down',
@@ -85,13 +111,19 @@ describe('preflight', () => {
       'version-mismatch',
       () => [[describedHost('alpha', [describedMember('aa'), standby('ab', { version: '17.2' })])]],
     ],
+    'nodes of one copyset that may not run together, though their versions are the same': [
+      'version-mismatch',
+      () => [
+        [describedHost('alpha', [describedMember('aa'), standby('ab', { traits: { compatibility: 'y' } })])],
+      ],
+    ],
     'a fourth node in a copyset whose engine allows three': [
       'copyset-too-large',
       () => [
         [
           describedHost('alpha', [
-            describedMember('aa', { engine: 'activespaces' }),
-            ...['ab', 'ac', 'ad'].map((name) => standby(name, { engine: 'activespaces' })),
+            describedMember('aa', { traits: { maxMembers: 3 } }),
+            ...['ab', 'ac', 'ad'].map((name) => standby(name, { traits: { maxMembers: 3 } })),
           ]),
         ],
       ],

@@ -26,6 +26,7 @@ import { ownerOf } from '../../agent/engines/restore/owner.ts';
 import { within } from '../../agent/safe-files.ts';
 import { HostileUser, PLANTS, type Plant } from '../lab/hostile-user.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
+import { serverTraits } from '../repository/samples.ts';
 import { MemorySink } from './memory-sink.ts';
 
 // Goal: whatever a server's user puts at whatever name at whatever moment, an agent that runs as root changes, gives
@@ -341,6 +342,7 @@ function manifestOf(
       dataIdentity: '1',
       primary: true,
       freezeKind: 'fenced',
+      traits: serverTraits('aa'),
     },
     mark: null,
     engineFacts,

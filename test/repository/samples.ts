@@ -1,5 +1,6 @@
 import { createCipheriv, createHash } from 'node:crypto';
 import { formatCheckpointId } from '../../shared/domain/checkpoint-id.ts';
+import type { Traits } from '../../shared/domain/grid.ts';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import type { GridManifest, GridManifestMember, MemberManifest } from '../../shared/domain/manifest.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
@@ -8,6 +9,22 @@ import type { Repository } from '../../shared/repository/repository.ts';
 export const LINEAGE = '5ab3f1c2-0a6e-4f3b-9a53-0d1f6f8f2b11';
 export const GRID = 'orders';
 const MARK = { journalFile: '0000000100000000000000A3', position: '0/A3000188', name: 'stillpoint_7_1' };
+
+/** Of a member that is held alone, has standbys that follow it, and marks with a journal file. */
+export function serverTraits(name: string, changes: Partial<Traits> = {}): Traits {
+  return {
+    domain: name,
+    copies: 'each',
+    standbys: 'follow',
+    maintenance: false,
+    inRealm: false,
+    renamable: true,
+    maxMembers: null,
+    compatibility: '18',
+    marksJournalFile: true,
+    ...changes,
+  };
+}
 export const CHUNK_BYTES = 4 * 1024 * 1024;
 
 export type Files = Readonly<Record<string, Uint8Array>>;
@@ -69,6 +86,7 @@ export function memberHead(checkpoint: string, name: string): Omit<MemberManifes
       dataIdentity: '7391',
       primary: true,
       freezeKind: 'fenced',
+      traits: serverTraits(name),
     },
     mark: MARK,
     engineFacts: { timeline: 1 },
@@ -101,6 +119,7 @@ export function gridMember(
     engine: 'postgres',
     address: `${name}.example:5432`,
     primary: true,
+    traits: serverTraits(name),
     mark: MARK,
     incarnation: 'started 12:00',
     fenceMs: 0.4,

@@ -85,7 +85,7 @@ const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
   fc.record({ type: fc.constant('restore' as const), id, member: text, step: steps }),
 );
 
-const mark = fc.option(fc.record({ journalFile: text, position: text, name: text }));
+const mark = fc.option(fc.record({ journalFile: fc.option(text), position: text, name: text }));
 const viewing = fc.record({
   streamsAs: fc.option(text),
   subscriptions: fc.array(
@@ -151,6 +151,18 @@ const realm = fc.record({
   highestCounter: fc.nat(),
 });
 
+const traits = fc.record({
+  domain: text,
+  copies: fc.constantFrom('each' as const, 'one' as const, 'nobody' as const),
+  standbys: fc.constantFrom('follow' as const, 'peer' as const, 'none' as const),
+  maintenance: fc.boolean(),
+  inRealm: fc.boolean(),
+  renamable: fc.boolean(),
+  maxMembers: fc.option(fc.nat()),
+  compatibility: text,
+  marksJournalFile: fc.boolean(),
+});
+
 const plainMember = {
   name: text,
   role: fc.constantFrom('realm-service' as const, 'state-keeper' as const, 'node' as const, 'proxy' as const),
@@ -161,6 +173,7 @@ const plainMember = {
   primary: fc.boolean(),
   frozen: fc.boolean(),
   freezeKind: fc.constantFrom('fenced' as const, 'observer' as const, 'instant' as const),
+  traits,
   incarnation: text,
   version: text,
   dataIdentity: text,

@@ -1,11 +1,13 @@
 import { StillpointError, type Failure } from '../../../shared/domain/errors.ts';
-import type { FreezeKind, MemberDescription } from '../../../shared/domain/grid.ts';
+import type { FreezeKind, MemberDescription, Traits } from '../../../shared/domain/grid.ts';
 import type { ParticipantDescription } from '../../../shared/domain/participant.ts';
 import { answers } from '../restore/processes.ts';
 import { withParticipant } from './link.ts';
 import { completeCheckpoints } from './local-checkpoint.ts';
 import type { NativeSettings } from './settings.ts';
 import { describeStopped } from './stopped.ts';
+
+const MOST_NODES_OF_A_COPYSET = 3;
 
 /** What the process says of itself, held against what the agent's file says of it. `ours`: we hold it now. */
 export async function describeNative(settings: NativeSettings, ours: boolean): Promise<MemberDescription> {
@@ -28,6 +30,28 @@ export function freezeKindOf(role: NativeSettings['role'], primary: boolean): Fr
   return role === 'proxy' || (role === 'realm-service' && !primary) ? 'observer' : 'fenced';
 }
 
+/**
+ * Nodes and keepers are peers: the keepers say who is primary. Satellites follow the primary realm service, and a proxy
+ * stores nothing. All bear the names by which the realm knows them.
+ */
+function traitsOf({ name, role }: NativeSettings, version: string): Traits {
+  return {
+    domain: name,
+    copies: role === 'proxy' ? 'nobody' : 'each',
+    standbys: role === 'proxy' ? 'none' : role === 'realm-service' ? 'follow' : 'peer',
+    maintenance: true,
+    inRealm: true,
+    renamable: false,
+    maxMembers: role === 'node' ? MOST_NODES_OF_A_COPYSET : null,
+    compatibility: majorOf(version),
+    marksJournalFile: role === 'node',
+  };
+}
+
+function majorOf(version: string): string {
+  return version.split('.')[0] ?? '';
+}
+
 function running(settings: NativeSettings, said: ParticipantDescription, ours: boolean): MemberDescription {
   const { definition, highestEpoch, highestCounter } = said;
   return {
@@ -35,6 +59,7 @@ function running(settings: NativeSettings, said: ParticipantDescription, ours: b
     running: true,
     primary: said.primary,
     freezeKind: freezeKindOf(settings.role, said.primary),
+    traits: traitsOf(settings, said.version),
     incarnation: said.incarnation,
     version: said.version,
     dataIdentity: said.dataIdentity,
@@ -56,6 +81,7 @@ function unknown(settings: NativeSettings): MemberDescription {
     primary: false,
     frozen: false,
     freezeKind: freezeKindOf(settings.role, true),
+    traits: traitsOf(settings, ''),
     incarnation: '',
     version: '',
     dataIdentity: '',

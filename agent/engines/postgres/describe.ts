@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from 'pg';
 import { failureOf, type Failure } from '../../../shared/domain/errors.ts';
-import type { MemberDescription } from '../../../shared/domain/grid.ts';
+import type { MemberDescription, Traits } from '../../../shared/domain/grid.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { freeBytesAt } from '../../room-watch.ts';
 import { readBeside } from '../../safe-files.ts';
@@ -67,6 +67,7 @@ export async function describePostgres(
       running: true,
       primary: !facts.inRecovery,
       freezeKind: facts.inRecovery ? 'observer' : 'fenced',
+      traits: traitsOf(settings, facts.version),
       incarnation: incarnationOf(facts),
       version: facts.version,
       dataIdentity: facts.systemIdentifier,
@@ -95,7 +96,7 @@ export async function describePostgres(
 
 /** No connection: is it down, or does it only not talk to us? */
 async function describeSilent(settings: PostgresSettings, failure: Failure): Promise<MemberDescription> {
-  const known = { ...unknown(settings), ...(await readFiles(settings.data)) };
+  const known = { ...unknown(settings), ...(await readFiles(settings)) };
   if (await isPostgresRunning(settings)) return { ...known, running: true, problems: [failure] };
   // Without its address answering or a process on its files; a password was never asked for.
   return failure.code === 'postgres-unreachable' || failure.code === 'postgres-connection-lost'
@@ -105,8 +106,11 @@ async function describeSilent(settings: PostgresSettings, failure: Failure): Pro
 
 /** What the files of a server that does not run say of it, where the agent may read them. */
 async function readFiles(
-  data: string,
-): Promise<Partial<Pick<MemberDescription, 'version' | 'dataIdentity' | 'freezeKind' | 'problems'>>> {
+  settings: PostgresSettings,
+): Promise<
+  Partial<Pick<MemberDescription, 'version' | 'dataIdentity' | 'freezeKind' | 'traits' | 'problems'>>
+> {
+  const { data } = settings;
   const found = await readdir(data).catch((): string[] => []);
   if (found.length > 0 && !found.includes('PG_VERSION')) return { problems: [noServer(data)] };
   try {
@@ -116,6 +120,7 @@ async function readFiles(
     const names = await readdir(data);
     return {
       version,
+      traits: traitsOf(settings, version),
       // A cluster in which nobody has anything yet is no other server that a restore would take away.
       ...(!(await isPristine(data)) && { dataIdentity: control.readBigUInt64LE(0).toString() }),
       freezeKind: names.includes('standby.signal') ? 'observer' : 'fenced',
@@ -145,6 +150,21 @@ function noServer(data: string): Failure {
   };
 }
 
+/** Servers of one major version read each other's journal; a standby has a copy, and may come and go. */
+function traitsOf({ name }: PostgresSettings, version: string): Traits {
+  return {
+    domain: name,
+    copies: 'each',
+    standbys: 'follow',
+    maintenance: false,
+    inRealm: false,
+    renamable: true,
+    maxMembers: null,
+    compatibility: version.split('.')[0] ?? '',
+    marksJournalFile: true,
+  };
+}
+
 function unknown(settings: PostgresSettings): MemberDescription {
   return {
     name: settings.name,
@@ -156,6 +176,7 @@ function unknown(settings: PostgresSettings): MemberDescription {
     primary: false,
     frozen: false,
     freezeKind: 'fenced',
+    traits: traitsOf(settings, ''),
     incarnation: '',
     version: '',
     dataIdentity: '',

@@ -355,6 +355,31 @@ export interface MemberDescription {
   journalBytesPerSecond: bigint;
   /** 0: as fast as it comes. */
   copyBytesPerSecond: bigint;
+  traits: Traits | undefined;
+}
+
+/** What its engine declares of a member: a coordinator asks these, and never which engine it is. */
+export interface Traits {
+  /** Members with the same word are held and copied together. */
+  domain: string;
+  /** "each", "one" or "nobody" of a domain stores data */
+  copies: string;
+  /** "follow", "peer" or "none" */
+  standbys: string;
+  /** It can refuse its clients' writes while a checkpoint is made. */
+  maintenance: boolean;
+  /** A realm defines it. */
+  inRealm: boolean;
+  /** A member of another name may take its place in a restore. */
+  renamable: boolean;
+  /** Not set: its copyset may have as many as its owner likes. */
+  maxMembers?:
+    | number
+    | undefined;
+  /** Members of one copyset may run together where this word is the same. */
+  compatibility: string;
+  /** Its mark names a journal file. */
+  marksJournalFile: boolean;
 }
 
 /** Who gets a member's journal as it is written, and how the member itself is known where it gets one. */
@@ -523,7 +548,7 @@ export interface Armed {
 
 /** Where a member's state is cut. */
 export interface Mark {
-  journalFile: string;
+  journalFile?: string | undefined;
   position: string;
   name: string;
 }
@@ -5278,6 +5303,7 @@ function createBaseMemberDescription(): MemberDescription {
     viewing: undefined,
     journalBytesPerSecond: 0n,
     copyBytesPerSecond: 0n,
+    traits: undefined,
   };
 }
 
@@ -5357,6 +5383,9 @@ export const MemberDescription: MessageFns<MemberDescription> = {
         throw new globalThis.Error("value provided for field message.copyBytesPerSecond of type uint64 too large");
       }
       writer.uint32(176).uint64(message.copyBytesPerSecond);
+    }
+    if (message.traits !== undefined) {
+      Traits.encode(message.traits, writer.uint32(186).fork()).join();
     }
     return writer;
   },
@@ -5550,6 +5579,14 @@ export const MemberDescription: MessageFns<MemberDescription> = {
             message.copyBytesPerSecond = reader.uint64() as bigint;
             continue;
           }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.traits = Traits.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5618,6 +5655,7 @@ export const MemberDescription: MessageFns<MemberDescription> = {
         : isSet(object.copy_bytes_per_second)
         ? BigInt(object.copy_bytes_per_second)
         : 0n,
+      traits: isSet(object.traits) ? Traits.fromJSON(object.traits) : undefined,
     };
   },
 
@@ -5689,6 +5727,9 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     if (message.copyBytesPerSecond !== 0n) {
       obj.copyBytesPerSecond = message.copyBytesPerSecond.toString();
     }
+    if (message.traits !== undefined) {
+      obj.traits = Traits.toJSON(message.traits);
+    }
     return obj;
   },
 
@@ -5728,6 +5769,228 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     message.copyBytesPerSecond = (object.copyBytesPerSecond !== undefined && object.copyBytesPerSecond !== null)
       ? BigInt(object.copyBytesPerSecond)
       : 0n;
+    message.traits = (object.traits !== undefined && object.traits !== null)
+      ? Traits.fromPartial(object.traits)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseTraits(): Traits {
+  return {
+    domain: "",
+    copies: "",
+    standbys: "",
+    maintenance: false,
+    inRealm: false,
+    renamable: false,
+    maxMembers: undefined,
+    compatibility: "",
+    marksJournalFile: false,
+  };
+}
+
+export const Traits: MessageFns<Traits> = {
+  encode(message: Traits, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.domain !== "") {
+      writer.uint32(10).string(message.domain);
+    }
+    if (message.copies !== "") {
+      writer.uint32(18).string(message.copies);
+    }
+    if (message.standbys !== "") {
+      writer.uint32(26).string(message.standbys);
+    }
+    if (message.maintenance !== false) {
+      writer.uint32(32).bool(message.maintenance);
+    }
+    if (message.inRealm !== false) {
+      writer.uint32(40).bool(message.inRealm);
+    }
+    if (message.renamable !== false) {
+      writer.uint32(48).bool(message.renamable);
+    }
+    if (message.maxMembers !== undefined) {
+      writer.uint32(56).uint32(message.maxMembers);
+    }
+    if (message.compatibility !== "") {
+      writer.uint32(66).string(message.compatibility);
+    }
+    if (message.marksJournalFile !== false) {
+      writer.uint32(72).bool(message.marksJournalFile);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Traits {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTraits();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.domain = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.copies = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.standbys = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.maintenance = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.inRealm = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.renamable = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.maxMembers = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.compatibility = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.marksJournalFile = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Traits {
+    return {
+      domain: isSet(object.domain) ? globalThis.String(object.domain) : "",
+      copies: isSet(object.copies) ? globalThis.String(object.copies) : "",
+      standbys: isSet(object.standbys) ? globalThis.String(object.standbys) : "",
+      maintenance: isSet(object.maintenance) ? globalThis.Boolean(object.maintenance) : false,
+      inRealm: isSet(object.inRealm)
+        ? globalThis.Boolean(object.inRealm)
+        : isSet(object.in_realm)
+        ? globalThis.Boolean(object.in_realm)
+        : false,
+      renamable: isSet(object.renamable) ? globalThis.Boolean(object.renamable) : false,
+      maxMembers: isSet(object.maxMembers)
+        ? globalThis.Number(object.maxMembers)
+        : isSet(object.max_members)
+        ? globalThis.Number(object.max_members)
+        : undefined,
+      compatibility: isSet(object.compatibility) ? globalThis.String(object.compatibility) : "",
+      marksJournalFile: isSet(object.marksJournalFile)
+        ? globalThis.Boolean(object.marksJournalFile)
+        : isSet(object.marks_journal_file)
+        ? globalThis.Boolean(object.marks_journal_file)
+        : false,
+    };
+  },
+
+  toJSON(message: Traits): unknown {
+    const obj: any = {};
+    if (message.domain !== "") {
+      obj.domain = message.domain;
+    }
+    if (message.copies !== "") {
+      obj.copies = message.copies;
+    }
+    if (message.standbys !== "") {
+      obj.standbys = message.standbys;
+    }
+    if (message.maintenance !== false) {
+      obj.maintenance = message.maintenance;
+    }
+    if (message.inRealm !== false) {
+      obj.inRealm = message.inRealm;
+    }
+    if (message.renamable !== false) {
+      obj.renamable = message.renamable;
+    }
+    if (message.maxMembers !== undefined) {
+      obj.maxMembers = Math.round(message.maxMembers);
+    }
+    if (message.compatibility !== "") {
+      obj.compatibility = message.compatibility;
+    }
+    if (message.marksJournalFile !== false) {
+      obj.marksJournalFile = message.marksJournalFile;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Traits>): Traits {
+    return Traits.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Traits>): Traits {
+    const message = createBaseTraits();
+    message.domain = object.domain ?? "";
+    message.copies = object.copies ?? "";
+    message.standbys = object.standbys ?? "";
+    message.maintenance = object.maintenance ?? false;
+    message.inRealm = object.inRealm ?? false;
+    message.renamable = object.renamable ?? false;
+    message.maxMembers = object.maxMembers ?? undefined;
+    message.compatibility = object.compatibility ?? "";
+    message.marksJournalFile = object.marksJournalFile ?? false;
     return message;
   },
 };
@@ -8279,12 +8542,12 @@ export const Armed: MessageFns<Armed> = {
 };
 
 function createBaseMark(): Mark {
-  return { journalFile: "", position: "", name: "" };
+  return { journalFile: undefined, position: "", name: "" };
 }
 
 export const Mark: MessageFns<Mark> = {
   encode(message: Mark, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.journalFile !== "") {
+    if (message.journalFile !== undefined) {
       writer.uint32(10).string(message.journalFile);
     }
     if (message.position !== "") {
@@ -8351,7 +8614,7 @@ export const Mark: MessageFns<Mark> = {
         ? globalThis.String(object.journalFile)
         : isSet(object.journal_file)
         ? globalThis.String(object.journal_file)
-        : "",
+        : undefined,
       position: isSet(object.position) ? globalThis.String(object.position) : "",
       name: isSet(object.name) ? globalThis.String(object.name) : "",
     };
@@ -8359,7 +8622,7 @@ export const Mark: MessageFns<Mark> = {
 
   toJSON(message: Mark): unknown {
     const obj: any = {};
-    if (message.journalFile !== "") {
+    if (message.journalFile !== undefined) {
       obj.journalFile = message.journalFile;
     }
     if (message.position !== "") {
@@ -8376,7 +8639,7 @@ export const Mark: MessageFns<Mark> = {
   },
   fromPartial(object: DeepPartial<Mark>): Mark {
     const message = createBaseMark();
-    message.journalFile = object.journalFile ?? "";
+    message.journalFile = object.journalFile ?? undefined;
     message.position = object.position ?? "";
     message.name = object.name ?? "";
     return message;

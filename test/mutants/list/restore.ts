@@ -185,8 +185,8 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         'coordinator/relocation',
-        'processes: natives.map(',
-        'processes: natives.filter(({ follow }) => follow === null).map(',
+        'processes: defined.map(',
+        'processes: defined.filter(({ follow }) => follow === null).map(',
       ),
     ],
     ...MAIN_JOB,
