@@ -28,7 +28,8 @@ export async function checkAgentFile(path: string): Promise<CheckedFile> {
   for (const member of file.members) {
     const description = await createEngine(member).describe(AbortSignal.timeout(LOOK_MS));
     // One that is down is as it is; the file says nothing wrong of it.
-    if (!description.running) notes.push(`${member.name} does not run: ${description.warnings.join('; ')}`);
+    if (!description.running)
+      notes.push(`${member.name} does not run: ${description.warnings.map(({ text }) => text).join('; ')}`);
     else problems.push(...description.problems);
   }
   return { problems, notes };

@@ -3,6 +3,7 @@ import { failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import type { Warning } from '../shared/domain/warning.ts';
 import type { AgentMember } from './checkpoint-operation.ts';
 import type { SettleContext } from './engines/engine.ts';
 import type { StateDirectory } from './state-directory.ts';
@@ -17,9 +18,9 @@ interface HostContext {
 
 /**
  * Finishes what lies of a committed checkpoint on this host. The repository is asked whether it is committed:
- * the coordinator's word alone does not make it so. Resolves with what could not be finished, one line each.
+ * the coordinator's word alone does not make it so. Resolves with what could not be finished.
  */
-export async function settle(context: HostContext, checkpoint: string): Promise<string[]> {
+export async function settle(context: HostContext, checkpoint: string): Promise<Warning[]> {
   const { file, members, log } = context;
   const repository = await context.repository();
   const manifest = await repository.readCheckpoint(file.grid, checkpoint);
@@ -38,7 +39,8 @@ export async function settle(context: HostContext, checkpoint: string): Promise<
       } catch (error) {
         const { message } = failureOf(error, { code: 'settle', hint: '' });
         log.error({ event: 'settleFailed', member: name, err: error }, message);
-        return [`${name}: the copy of the checkpoint on its host is not complete: ${message}`];
+        const text = `the copy of the checkpoint on its host is not complete: ${message}`;
+        return [{ code: 'copy-incomplete', about: name, text }];
       }
     }),
   );

@@ -11,6 +11,7 @@ import {
   type SalvagedMember,
 } from '../shared/domain/wire.ts';
 import { connectAgent, type ClientStream } from '../shared/rpc/agent-client.ts';
+import type { Warning } from '../shared/domain/warning.ts';
 import { isCancellation } from './cancellation.ts';
 import { silent, streamEnded, unanswered, unexpected } from './agent-failures.ts';
 import type { GridFile } from './grid-file.ts';
@@ -136,7 +137,7 @@ export class AgentConnection {
   }
 
   /** Resolves with what of a committed checkpoint could not be finished on that host, one line each. */
-  async settle(checkpoint: string): Promise<readonly string[]> {
+  async settle(checkpoint: string): Promise<readonly Warning[]> {
     const response = await this.#request({ type: 'settle', checkpoint }, { ...LONG, untilCancelled: true });
     if (response.type !== 'settled') throw unexpected(response, this.host);
     return response.warnings;

@@ -6,6 +6,7 @@ import { operationSilenceMs } from '../shared/protocol/lease.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import { warningLine } from '../shared/domain/warning.ts';
 import { AgentConnection, hostOf, throwRefused } from './agents.ts';
 import { AnswerCheck } from './answer-check.ts';
 import { heeding, type Cancellation } from './cancellation.ts';
@@ -85,7 +86,7 @@ class CheckpointCreation {
       this.#input.cancellation.signal,
       this.#preflight(),
     );
-    for (const warning of report.warnings) this.#input.progress.note(`warning: ${warning}`);
+    for (const warning of report.warnings) this.#input.progress.note(`warning: ${warningLine(warning)}`);
     const checkpoint = formatCheckpointId({ at: new Date(), epoch, counter, name: this.#input.name });
     const operation = { grid, id: this.#operation, holder: `checkpoint ${checkpoint}` };
     return withRepositoryLease(this.#repository, operation, async () => {
@@ -217,10 +218,12 @@ class CheckpointCreation {
     const warnings = settled.flatMap((result, index) => {
       if (result.status === 'fulfilled') return result.value;
       const { message } = failureOf(result.reason, { code: 'settle', hint: '' });
-      return [`${connections[index]?.host}: the copies of the checkpoint there are not complete: ${message}`];
+      const text = `the copies of the checkpoint there are not complete: ${message}`;
+      return [{ code: 'copy-incomplete', about: connections[index]?.host ?? null, text }];
     });
-    for (const warning of warnings) this.#input.progress.note(`warning: ${warning}`);
-    return warnings;
+    const lines = warnings.map(warningLine);
+    for (const warning of lines) this.#input.progress.note(`warning: ${warning}`);
+    return lines;
   }
 
   /** While members prepare. A connection that breaks meanwhile is the run's affair, not the rehearsal's. */
@@ -322,7 +325,7 @@ function gridManifest(
     copysets: report.copysets,
     members,
     absent: report.absent.map(({ name }) => name),
-    warnings: report.warnings,
+    warnings: report.warnings.map(warningLine),
   };
 }
 

@@ -2,6 +2,7 @@ import type { Logger } from '../shared/runtime/log.ts';
 import { failureOf, type Failure } from '../shared/domain/errors.ts';
 import type { HostDescription } from '../shared/domain/grid.ts';
 import { openRepository } from '../shared/repository/open.ts';
+import { warningLine, type Warning } from '../shared/domain/warning.ts';
 import { AgentConnection, hostOf } from './agents.ts';
 import { damageOf } from './damaged-entries.ts';
 import type { GridFile } from './grid-file.ts';
@@ -20,6 +21,10 @@ export interface GridLookInput {
 /** Every member of the grid as its agent sees it now. A host that does not answer is listed as such. */
 export async function gridStatus(input: GridLookInput): Promise<StatusReport> {
   const looked = await eachAgent(input, (connection) => connection.describe());
+  const realm = realmState(
+    input.gridFile.grid,
+    looked.map(({ result }) => result?.host ?? null),
+  );
   return {
     grid: input.gridFile.grid,
     hosts: looked.map(({ address, failure }) => ({
@@ -41,13 +46,11 @@ export async function gridStatus(input: GridLookInput): Promise<StatusReport> {
         primary: member.primary,
         frozen: member.frozen,
         problems: member.problems,
-        warnings: member.warnings,
+        warnings: member.warnings.map(({ text }) => text),
       })),
     ),
-    ...realmState(
-      input.gridFile.grid,
-      looked.map(({ result }) => result?.host ?? null),
-    ),
+    problems: realm.problems,
+    warnings: realm.warnings.map(warningLine),
   };
 }
 
@@ -70,7 +73,7 @@ export async function gridDoctor(input: GridLookInput): Promise<DoctorReport> {
         })),
         ...member.warnings.map((warning) => ({
           level: 'warning' as const,
-          failure: warningOf({ message: warning, host: host.host, member: member.name }),
+          failure: warningOf(warning, { host: host.host, member: member.name }),
         })),
       ]),
       ...result.findings,
@@ -90,7 +93,7 @@ export async function gridDoctor(input: GridLookInput): Promise<DoctorReport> {
   findings.push(
     ...(await repositoryProblems(input)).map((failure) => ({ level: 'problem' as const, failure })),
     ...realm.problems.map((failure) => ({ level: 'problem' as const, failure })),
-    ...realm.warnings.map((message) => ({ level: 'warning' as const, failure: warningOf({ message }) })),
+    ...realm.warnings.map((warning) => ({ level: 'warning' as const, failure: warningOf(warning, {}) })),
   );
   return { grid, findings, healthy: findings.every(({ level }) => level !== 'problem') };
 }
@@ -136,7 +139,7 @@ async function eachAgent<T>(
 function realmState(
   grid: string,
   hosts: readonly (HostDescription | null)[],
-): { problems: readonly Failure[]; warnings: readonly string[] } {
+): { problems: readonly Failure[]; warnings: readonly Warning[] } {
   const answering = hosts.filter((host) => host !== null);
   if (answering.length < hosts.length) return { problems: [], warnings: [] };
   const all = answering.flatMap(({ host, members }) => members.map((description) => ({ host, description })));
@@ -147,6 +150,6 @@ function realmState(
   }
 }
 
-function warningOf(warning: Pick<Failure, 'message' | 'host' | 'member'>): Failure {
-  return { code: 'warning', hint: 'docs/engines and docs/realm-grids.md name what it means', ...warning };
+function warningOf({ code, text }: Warning, where: Pick<Failure, 'host' | 'member'>): Failure {
+  return { code, message: text, hint: 'docs/engines and docs/realm-grids.md name what it means', ...where };
 }

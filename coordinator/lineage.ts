@@ -2,6 +2,7 @@ import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { HostDescription } from '../shared/domain/grid.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { CatalogueEntry } from '../shared/repository/repository.ts';
+import type { Warning } from '../shared/domain/warning.ts';
 import type { AgentConnection } from './agents.ts';
 import type { PlannedMember } from './restore-plan.ts';
 
@@ -128,14 +129,13 @@ export function lineageAfterRestore(
 export async function joinLineage(
   connections: readonly AgentConnection[],
   lineage: string,
-): Promise<string[]> {
+): Promise<Warning[]> {
   const joined = await Promise.allSettled(connections.map((connection) => connection.joinLineage(lineage)));
   return joined.flatMap((result, index) => {
     if (result.status === 'fulfilled') return [];
     const { message } = failureOf(result.reason, { code: 'agent-failed', hint: '' });
-    return [
-      `${connections[index]?.host}: does not know yet that its grid is of lineage ${lineage} (${message}); create the next checkpoint with --adopt`,
-    ];
+    const text = `does not knowyet that its grid is of lineage ${lineage} (${message}); create the next checkpoint with --adopt`;
+    return [{ code: 'lineage-not-joined', about: connections[index]?.host ?? null, text }];
   });
 }
 

@@ -1,5 +1,6 @@
 import { EXIT, failureOf, StillpointError, type MemberState } from '../shared/domain/errors.ts';
 import type { RestoreStep, RestoreStepResult } from '../shared/domain/wire.ts';
+import { warningLine, type Warning } from '../shared/domain/warning.ts';
 import type { PlannedMember } from './restore-plan.ts';
 
 /**
@@ -11,8 +12,8 @@ export async function openRestored(input: {
   readonly waves: readonly (readonly PlannedMember[])[];
   readonly restoreId: string;
   step(member: PlannedMember, step: RestoreStep): Promise<RestoreStepResult>;
-}): Promise<string[]> {
-  const warnings: string[] = [];
+}): Promise<Warning[]> {
+  const warnings: Warning[] = [];
   const problems: {
     readonly member: PlannedMember;
     readonly message: string;
@@ -24,7 +25,7 @@ export async function openRestored(input: {
         try {
           const opened = await input.step(member, { type: 'open' });
           if (opened.type === 'opened') {
-            for (const warning of opened.warnings) warnings.push(`${member.name}: ${warning}`);
+            warnings.push(...opened.warnings);
             for (const message of opened.problems) problems.push({ member, message, state: 'running' });
           }
         } catch (error) {
@@ -34,9 +35,8 @@ export async function openRestored(input: {
         }
         await input.step(member, { type: 'finish' }).catch((error: unknown) => {
           const { message } = failureOf(error, { code: 'finish', hint: '' });
-          warnings.push(
-            `${member.name}: the old directory is not dropped yet (${message}); its agent goes on trying`,
-          );
+          const text = `the old directory is not dropped yet (${message}); its agent goes on trying`;
+          warnings.push({ code: 'old-data-left', about: member.name, text });
         });
       }),
     );
@@ -48,13 +48,13 @@ export async function openRestored(input: {
 function notOpen(
   { waves, restoreId }: { waves: readonly (readonly PlannedMember[])[]; restoreId: string },
   problems: readonly { member: PlannedMember; message: string; state: MemberState }[],
-  warnings: readonly string[],
+  warnings: readonly Warning[],
 ): StillpointError {
   const [first] = problems;
   const said = problems.map(({ member, message }) =>
     message.includes(member.name) ? message : `${member.name}: ${message}`,
   );
-  const noted = warnings.length === 0 ? '' : `; also: ${warnings.join('; ')}`;
+  const noted = warnings.length === 0 ? '' : `; also: ${warnings.map(warningLine).join('; ')}`;
   return new StillpointError(
     {
       code: 'restored-not-open',

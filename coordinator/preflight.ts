@@ -1,5 +1,6 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import type { FreezeKind, HostDescription, MemberDescription } from '../shared/domain/grid.ts';
+import type { Warning } from '../shared/domain/warning.ts';
 import { checkRealm, type PlacedMember } from './realm-preflight.ts';
 import {
   forecastRoom,
@@ -30,7 +31,7 @@ export interface PreflightReport {
   readonly absent: readonly { readonly host: string; readonly name: string }[];
   /** In the order of definition: the realm's first, as it has them, then the others. */
   readonly copysets: readonly string[];
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Warning[];
   readonly sizeBytes: number;
 }
 
@@ -88,9 +89,7 @@ export function preflight(input: PreflightInput): PreflightReport {
     ]),
     warnings: [
       ...(realm?.warnings ?? []),
-      ...all.flatMap(({ description: { name, warnings } }) =>
-        warnings.map((warning) => `${name}: ${warning}`),
-      ),
+      ...all.flatMap(({ description }) => description.warnings),
       ...sameHostWarnings(all),
       ...sameDataWarnings(running),
       ...[journalWarning(forecast) ?? []].flat(),
@@ -356,7 +355,7 @@ function checkSpace(freeBytes: number, { dataBytes, journalBytes, copySeconds }:
   });
 }
 
-function sameHostWarnings(all: readonly PlacedMember[]): string[] {
+function sameHostWarnings(all: readonly PlacedMember[]): Warning[] {
   const places = new Map<string, string[]>();
   for (const { host, description } of all) {
     if (description.copyset === null) continue;
@@ -365,23 +364,22 @@ function sameHostWarnings(all: readonly PlacedMember[]): string[] {
   }
   return [...places].flatMap(([key, names]) => {
     const [copyset, host] = key.split('\n');
-    return names.length < 2
-      ? []
-      : [`copyset ${copyset}: ${names.join(' and ')} are on the same host ${host}; one loss takes both`];
+    if (names.length < 2) return [];
+    const text = `${names.join(' and ')} are on the same host ${host}; one loss takes both`;
+    return [{ code: 'same-host', about: `copyset ${copyset}`, text }];
   });
 }
 
 /** Grids whose copysets began as copies of one server exist; more often somebody has named a node twice. */
-function sameDataWarnings(running: readonly PlacedMember[]): string[] {
+function sameDataWarnings(running: readonly PlacedMember[]): Warning[] {
   const primaries = running.filter(({ description }) => description.role === 'node' && description.primary);
   return primaries.flatMap(({ description: { name, dataIdentity } }, index) => {
     const other = primaries
       .slice(0, index)
       .find(({ description }) => description.dataIdentity === dataIdentity);
     if (other === undefined || dataIdentity === '') return [];
-    return [
-      `${other.description.name} and ${name} say that their data is the same (${dataIdentity}): is one a copy of the other?`,
-    ];
+    const text = `${other.description.name} and ${name} say that their data is the same (${dataIdentity}): is one a copy of the other?`;
+    return [{ code: 'same-data', about: null, text }];
   });
 }
 

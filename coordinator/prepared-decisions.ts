@@ -1,5 +1,6 @@
 import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
 import type { FoundPrepared } from '../shared/domain/wire.ts';
+import type { Warning } from '../shared/domain/warning.ts';
 import type { PreparedDecision } from './reports.ts';
 import type { PlannedMember } from './restore-plan.ts';
 
@@ -16,7 +17,7 @@ export async function committedElsewhere(
 ): Promise<{
   readonly committed: ReadonlyMap<GridManifestMember, readonly string[]>;
   /** Why some of them are left, where another member had committed the gid. */
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Warning[];
 }> {
   const primaries = manifest.members.filter((one) => one.primary);
   const facts = new Map<GridManifestMember, unknown>();
@@ -29,7 +30,7 @@ export async function committedElsewhere(
     for (const gid of listOf(one, 'preparedReused', isText)) reused.add(gid);
   }
   const committed = new Map<GridManifestMember, readonly string[]>();
-  const warnings: string[] = [];
+  const warnings: Warning[] = [];
   for (const [member, one] of facts) {
     const standing = listOf(one, 'preparedAtMark', isPrepared).map(({ gid }) => gid);
     const found = standing.filter((gid) => ended.has(gid));
@@ -38,9 +39,11 @@ export async function committedElsewhere(
       found.filter((gid) => !reused.has(gid)),
     );
     for (const gid of found.filter((name) => reused.has(name)))
-      warnings.push(
-        `${member.name}: prepared transaction ${gid} is left for you to decide: its name was used more than once while the checkpoint was made, so a commit elsewhere may be that of an earlier one`,
-      );
+      warnings.push({
+        code: 'prepared-name-reused',
+        about: member.name,
+        text: `prepared transaction ${gid} is left for you to decide: its name was used more than once while the checkpoint was made, so a commit elsewhere may be that of an earlier one`,
+      });
   }
   return { committed, warnings };
 }

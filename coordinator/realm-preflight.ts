@@ -1,5 +1,6 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import type { DefinedProcess, MemberDescription, Realm, Role, Traits } from '../shared/domain/grid.ts';
+import type { Warning } from '../shared/domain/warning.ts';
 
 /** A member and the host that it is on. */
 export interface PlacedMember {
@@ -10,7 +11,7 @@ export interface PlacedMember {
 export interface RealmReport {
   /** As the primary realm service holds it. */
   readonly realm: Realm;
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Warning[];
 }
 
 interface Defined {
@@ -193,18 +194,23 @@ function processesOf(realm: Realm): Defined[] {
   ];
 }
 
-function versionWarnings(all: readonly PlacedMember[]): string[] {
+function versionWarnings(all: readonly PlacedMember[]): Warning[] {
   const held = runningRealmServices(all).map(
     ({ description }) => `${description.name} has version ${description.realm?.version}`,
   );
   const versions = new Set(runningRealmServices(all).map(({ description }) => description.realm?.version));
   return versions.size <= 1
     ? []
-    : [`the realm services hold different definitions of the grid: ${held.join(', ')}`];
+    : [
+        ofGrid(
+          'realm-definitions-differ',
+          `the realm services hold different definitions of the grid: ${held.join(', ')}`,
+        ),
+      ];
 }
 
 /** Of realm services that all take updates: they are there to survive the loss of a machine. */
-function clusterWarnings(all: readonly PlacedMember[]): string[] {
+function clusterWarnings(all: readonly PlacedMember[]): Warning[] {
   const running = runningRealmServices(all).filter(({ description }) => description.primary);
   if (!running.some(({ description }) => (description.quorum?.configured ?? 1) > 1) && running.length < 2)
     return [];
@@ -213,25 +219,44 @@ function clusterWarnings(all: readonly PlacedMember[]): string[] {
   return [
     ...(services.length >= CLUSTER_ADVISED
       ? []
-      : [`the realm is a cluster of ${services.length} services; it survives no loss with fewer than three`]),
+      : [
+          ofGrid(
+            'realm-services-few',
+            `the realm is a cluster of ${services.length} services; it survives no loss with fewer than three`,
+          ),
+        ]),
     ...(sharing.length === 0
       ? []
-      : [`the realm services ${namesOf(sharing)} share a host; one loss takes them together`]),
+      : [
+          ofGrid(
+            'realm-services-together',
+            `the realm services ${namesOf(sharing)} share a host; one loss takes them together`,
+          ),
+        ]),
   ];
 }
 
-function keeperWarnings({ keepers }: Realm): string[] {
+function keeperWarnings({ keepers }: Realm): Warning[] {
   return keepers.length >= KEEPERS_ADVISED
     ? []
     : [
-        `the grid has ${keepers.length} state ${keepers.length === 1 ? 'keeper' : 'keepers'}; production needs three`,
+        ofGrid(
+          'keepers-few',
+          `the grid has ${keepers.length} state ${keepers.length === 1 ? 'keeper' : 'keepers'}; production needs three`,
+        ),
       ];
 }
 
-function singleNodeWarnings({ copysets }: Realm): string[] {
+function singleNodeWarnings({ copysets }: Realm): Warning[] {
   return copysets
     .filter(({ nodes }) => nodes.length === 1)
-    .map(({ name }) => `copyset ${name} has a single node; its loss takes the rows with it`);
+    .map(({ name }) =>
+      ofGrid('copyset-single', `copyset ${name} has a single node; its loss takes the rows with it`),
+    );
+}
+
+function ofGrid(code: string, text: string): Warning {
+  return { code, about: null, text };
 }
 
 /** Those that run together: as the agents see it and as they do themselves, the lower of the two counts. */

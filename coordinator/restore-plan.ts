@@ -1,6 +1,7 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import type { HostDescription, MemberDescription, Traits } from '../shared/domain/grid.ts';
 import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
+import type { Warning } from '../shared/domain/warning.ts';
 import { hasRealm } from './realm-preflight.ts';
 import { relocationOf, type Relocation } from './relocation.ts';
 import { leadOf, sourcesOf } from './restore-sources.ts';
@@ -34,7 +35,7 @@ export interface RestorePlan {
   readonly members: readonly PlannedMember[];
   /** What the realm must be told before anything else starts. */
   readonly relocation: Relocation | null;
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Warning[];
 }
 
 export interface RestorePlanInput {
@@ -78,7 +79,7 @@ export function planRestore(input: RestorePlanInput): RestorePlan {
     placed.set(target.description.name, member);
   }
   const targetFor = new Map(targets.map((target) => [placed.get(target.description.name), target]));
-  const warnings: string[] = [];
+  const warnings: Warning[] = [];
   const members = inStartOrder(
     targets.map((target) => planned(target, placed, targetFor, manifest, warnings)),
   );
@@ -193,7 +194,7 @@ function planned(
   placed: ReadonlyMap<string, GridManifestMember>,
   targetFor: ReadonlyMap<GridManifestMember | undefined, Target>,
   manifest: GridManifest,
-  warnings: string[],
+  warnings: Warning[],
 ): PlannedMember {
   const { description } = target;
   const found = placed.get(description.name) ?? null;
@@ -211,9 +212,11 @@ function planned(
   const { source, own, follows } = sources;
   if (found === null) {
     const absent = manifest.absent.includes(description.name);
-    warnings.push(
-      `${description.name} was ${absent ? 'down and is absent from' : 'not in'} the checkpoint: it is rebuilt from ${source.name}${description.role === 'node' ? ' of its copyset' : ''}`,
-    );
+    warnings.push({
+      code: 'member-rebuilt',
+      about: null,
+      text: `${description.name} was ${absent ? 'down and is absent from' : 'not in'} the checkpoint: it is rebuilt from ${source.name}${description.role === 'node' ? ' of its copyset' : ''}`,
+    });
   }
   const from = found ?? source;
   return {
@@ -243,11 +246,15 @@ function mayBeRebuilt({ name, role, copyset, traits }: MemberDescription, manife
   return manifest.absent.includes(name);
 }
 
-function withoutPlace(manifest: GridManifest, targets: readonly Target[]): string[] {
+function withoutPlace(manifest: GridManifest, targets: readonly Target[]): Warning[] {
   if (!hasRealm(manifest.members)) return [];
   return manifest.absent
     .filter((name) => !targets.some(({ description }) => description.name === name))
-    .map((name) => `${name} is absent from the checkpoint, and no agent of the target grid has it`);
+    .map((name) => ({
+      code: 'member-without-place',
+      about: null,
+      text: `${name} is absent from the checkpoint, and no agent of the target grid has it`,
+    }));
 }
 
 const START_ORDER = ['realm-service', 'state-keeper', 'node', 'proxy'] as const;
@@ -269,7 +276,7 @@ export function startWaves(members: readonly PlannedMember[]): PlannedMember[][]
   return [...waves.values()];
 }
 
-function sameHost(members: readonly PlannedMember[]): string[] {
+function sameHost(members: readonly PlannedMember[]): Warning[] {
   return members.flatMap((member, index) =>
     members
       .slice(index + 1)
@@ -277,10 +284,11 @@ function sameHost(members: readonly PlannedMember[]): string[] {
         (other) =>
           member.copyset !== null && other.copyset === member.copyset && other.to.host === member.to.host,
       )
-      .map(
-        (other) =>
-          `copyset ${member.copyset}: ${member.name} and ${other.name} would be on the same host ${member.to.host}`,
-      ),
+      .map((other) => ({
+        code: 'same-host',
+        about: `copyset ${member.copyset}`,
+        text: `${member.name} and ${other.name} would be on the same host ${member.to.host}`,
+      })),
   );
 }
 

@@ -11,6 +11,7 @@ import type { RestoreStep, RestoreStepResult } from '../shared/domain/wire.ts';
 import type { OperationLease, Repository } from '../shared/repository/repository.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import { warningLine, type Warning } from '../shared/domain/warning.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { GridFile } from './grid-file.ts';
 import { joinLineage, lineageAfterRestore } from './lineage.ts';
@@ -77,7 +78,7 @@ class GridRestore {
   readonly #startedAt: number;
   readonly #steps: RestoreSteps;
   readonly #restoreId = crypto.randomUUID();
-  readonly #warnings: string[] = [];
+  readonly #warnings: Warning[] = [];
   /** Members that their agents prove where no client can reach them. */
   readonly #private = new Set<PlannedMember>();
   readonly #wasRunning = new Set<PlannedMember>();
@@ -151,7 +152,7 @@ class GridRestore {
       const member = plan.members[index];
       if (result.type !== 'checked' || member === undefined) return [];
       if (result.provesInPrivate) this.#private.add(member);
-      for (const warning of result.warnings) this.#warn(`${member.name}: ${warning}`);
+      for (const warning of result.warnings) this.#warn(warning);
       return [{ member, rooms: result.rooms }];
     });
     checkRooms(rooms);
@@ -265,7 +266,7 @@ class GridRestore {
     return results.flatMap((result, index) => {
       const member = members[index];
       if (result.type !== 'verified' || member === undefined) return [];
-      for (const warning of result.warnings) this.#warn(`${member.name}: ${warning}`);
+      for (const warning of result.warnings) this.#warn(warning);
       return preparedReport(member, result.prepared);
     });
   }
@@ -348,13 +349,13 @@ class GridRestore {
       bytes: result.bytes,
       verified: result.verified,
       prepared: result.prepared,
-      warnings: this.#warnings,
+      warnings: this.#warnings.map(warningLine),
     };
   }
 
-  #warn(warning: string): void {
+  #warn(warning: Warning): void {
     this.#warnings.push(warning);
-    this.#input.progress.note(`warning: ${warning}`);
+    this.#input.progress.note(`warning: ${warningLine(warning)}`);
   }
 
   #enter(phase: Phase): void {

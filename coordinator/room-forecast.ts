@@ -1,4 +1,5 @@
 import type { MemberDescription } from '../shared/domain/grid.ts';
+import type { Warning } from '../shared/domain/warning.ts';
 
 /** How an earlier checkpoint of the grid went: it says how fast this one will be. */
 export interface EarlierCheckpoint {
@@ -53,9 +54,13 @@ export function spoolBytes(members: readonly MemberDescription[]): number {
 }
 
 /** What to know of a checkpoint that is mostly journal; null where it is not. */
-export function journalWarning({ dataBytes, journalBytes, copySeconds }: RoomForecast): string | null {
+export function journalWarning({ dataBytes, journalBytes, copySeconds }: RoomForecast): Warning | null {
   if (journalBytes < NOTEWORTHY_BYTES || journalBytes < dataBytes / 2) return null;
-  return `some ${megabytes(journalBytes)} of journal go into this checkpoint, which the members write in the ${inWords(copySeconds)} that the copy may take`;
+  return {
+    code: 'mostly-journal',
+    about: null,
+    text: `some ${megabytes(journalBytes)} of journal go into this checkpoint, which the members write in the ${inWords(copySeconds)} that the copy may take`,
+  };
 }
 
 export function inWords(seconds: number): string {

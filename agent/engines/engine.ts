@@ -4,6 +4,7 @@ import type { GridManifest, MemberManifest } from '../../shared/domain/manifest.
 import type { ThawProof } from '../../shared/domain/messages.ts';
 import type { Token } from '../../shared/domain/token.ts';
 import type { Viewing } from '../../shared/domain/viewing.ts';
+import type { Warning } from '../../shared/domain/warning.ts';
 import type { FoundPrepared, RestoreRoom } from '../../shared/domain/wire.ts';
 
 /**
@@ -281,7 +282,7 @@ export interface Restoration {
 
 export interface RestoreCheck {
   readonly provesInPrivate: boolean;
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Warning[];
   readonly rooms: readonly RestoreRoom[];
 }
 
@@ -293,7 +294,7 @@ export interface ProveInput {
 }
 
 export interface OpenedMember {
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Warning[];
   /** What keeps it from its work although it runs. */
   readonly problems: readonly string[];
 }
@@ -301,7 +302,7 @@ export interface OpenedMember {
 export interface VerifiedMember {
   /** What was looked at, in words: `amcheck: 12 indexes`. */
   readonly checks: readonly string[];
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Warning[];
   /** Prepared transactions that stood at the mark, and which of them were committed now. */
   readonly prepared: readonly FoundPrepared[];
 }

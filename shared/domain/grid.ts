@@ -1,5 +1,6 @@
 import type { Failure } from './errors.ts';
 import type { Viewing } from './viewing.ts';
+import type { Warning } from './warning.ts';
 
 /** The words for what a grid is made of (design: "Words"). */
 export type Role = 'realm-service' | 'state-keeper' | 'node' | 'proxy';
@@ -111,7 +112,7 @@ export interface MemberDescription {
   /** Fit for a checkpoint? What is wrong otherwise; each refuses in preflight. */
   readonly problems: readonly Failure[];
   /** What an operator should know, but nothing that stops a checkpoint. */
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Warning[];
   /** Absolute, where the realm's definition names it; else empty. */
   readonly dataDirectory: string;
   /** Ids of the checkpoints that lie complete beside the member's live data. */

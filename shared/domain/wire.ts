@@ -1,5 +1,6 @@
 import type { Failure } from './errors.ts';
 import type { DefinedProcess, HostDescription } from './grid.ts';
+import type { Warning } from './warning.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from './messages.ts';
 
 /** Raised with every change that an older peer would misread. A mismatch is refused in preflight. */
@@ -131,7 +132,7 @@ export type RestoreStepResult =
   | {
       readonly type: 'checked';
       readonly provesInPrivate: boolean;
-      readonly warnings: readonly string[];
+      readonly warnings: readonly Warning[];
       readonly rooms: readonly RestoreRoom[];
     }
   /** `followsAs`: the name that its primary will know it by; null for one that follows nobody. */
@@ -139,10 +140,10 @@ export type RestoreStepResult =
   | {
       readonly type: 'verified';
       readonly checks: readonly string[];
-      readonly warnings: readonly string[];
+      readonly warnings: readonly Warning[];
       readonly prepared: readonly FoundPrepared[];
     }
-  | { readonly type: 'opened'; readonly warnings: readonly string[]; readonly problems: readonly string[] };
+  | { readonly type: 'opened'; readonly warnings: readonly Warning[]; readonly problems: readonly string[] };
 
 export type AgentResponse =
   | {
@@ -176,7 +177,7 @@ export type AgentResponse =
     }
   | { readonly type: 'salvaged'; readonly id: number; readonly members: readonly SalvagedMember[] }
   /** What could not be finished is no harm to the checkpoint in the repository. */
-  | { readonly type: 'settled'; readonly id: number; readonly warnings: readonly string[] }
+  | { readonly type: 'settled'; readonly id: number; readonly warnings: readonly Warning[] }
   | { readonly type: 'failed'; readonly id: number; readonly failure: Failure }
   | { readonly type: 'memberAnswer'; readonly member: string; readonly answer: MemberAnswer }
   | { readonly type: 'restored'; readonly id: number; readonly result: RestoreStepResult }

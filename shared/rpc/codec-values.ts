@@ -9,6 +9,7 @@ import type {
 } from '../domain/grid.ts';
 import type { Token } from '../domain/token.ts';
 import type { Viewing } from '../domain/viewing.ts';
+import type { Warning } from '../domain/warning.ts';
 import type * as wire from './generated/agent.ts';
 
 /** Values that several messages share, domain ↔ wire. What is not understood is a `bad-message`. */
@@ -80,6 +81,14 @@ export function fromFailure(failure: Failure): wire.Failure {
   };
 }
 
+export function toWarning({ code, about, text }: wire.Warning): Warning {
+  return { code, about: about ?? null, text };
+}
+
+export function fromWarning({ code, about, text }: Warning): wire.Warning {
+  return { code, about: about ?? undefined, text };
+}
+
 export function toMark(mark: wire.Mark | undefined): Mark | null {
   return mark === undefined
     ? null
@@ -135,7 +144,7 @@ function toMember(member: wire.MemberDescription): MemberDescription {
     journalBytesPerSecond: toCount(member.journalBytesPerSecond),
     copyBytesPerSecond: toCount(member.copyBytesPerSecond),
     problems: member.problems.map(toFailure),
-    warnings: member.warnings,
+    warnings: member.warnings.map(toWarning),
     dataDirectory: member.dataDirectory,
     localCheckpoints: member.localCheckpoints,
     realm: member.realm === undefined ? null : toRealm(member.realm),
@@ -168,7 +177,7 @@ function fromMember(member: MemberDescription): wire.MemberDescription {
     journalBytesPerSecond: fromCount(member.journalBytesPerSecond),
     copyBytesPerSecond: fromCount(member.copyBytesPerSecond),
     problems: member.problems.map(fromFailure),
-    warnings: [...member.warnings],
+    warnings: member.warnings.map(fromWarning),
     localCheckpoints: [...member.localCheckpoints],
     realm: member.realm === null ? undefined : fromRealm(member.realm),
     quorum: member.quorum ?? undefined,

@@ -8,6 +8,7 @@ import {
   fromHost,
   fromMark,
   fromViewing,
+  fromWarning,
   oneOf,
   present,
   STATES,
@@ -18,6 +19,7 @@ import {
   toMark,
   toToken,
   toViewing,
+  toWarning,
 } from './codec-values.ts';
 import type * as wire from './generated/agent.ts';
 
@@ -55,7 +57,10 @@ export function encodeResponse(response: AgentResponse): wire.AgentMessage {
       return message({ $case: 'salvaged', value: { id: response.id, members } });
     }
     case 'settled':
-      return message({ $case: 'settled', value: { id: response.id, warnings: [...response.warnings] } });
+      return message({
+        $case: 'settled',
+        value: { id: response.id, warnings: response.warnings.map(fromWarning) },
+      });
     case 'claimed':
       return message({ $case: 'claimed', value: { id: response.id, resumed: response.resumed } });
     case 'done':
@@ -127,7 +132,7 @@ export function decodeResponse({ message: received }: wire.AgentMessage): AgentR
         })),
       };
     case 'settled':
-      return { type: 'settled', id: value.id, warnings: value.warnings };
+      return { type: 'settled', id: value.id, warnings: value.warnings.map(toWarning) };
     case 'claimed':
       return { type: 'claimed', id: value.id, resumed: value.resumed };
     case 'done':
@@ -288,7 +293,7 @@ function encodeResult(result: RestoreStepResult): WireResult {
         freeBytes: fromCount(freeBytes),
       }));
       const { provesInPrivate, warnings } = result;
-      return { $case: 'checked', value: { provesInPrivate, warnings: [...warnings], rooms } };
+      return { $case: 'checked', value: { provesInPrivate, warnings: warnings.map(fromWarning), rooms } };
     }
     case 'staged':
       return {
@@ -300,13 +305,13 @@ function encodeResult(result: RestoreStepResult): WireResult {
       const transactions = prepared.map((one) => ({ ...one }));
       return {
         $case: 'verified',
-        value: { checks: [...checks], warnings: [...warnings], prepared: transactions },
+        value: { checks: [...checks], warnings: warnings.map(fromWarning), prepared: transactions },
       };
     }
     case 'opened':
       return {
         $case: 'opened',
-        value: { warnings: [...result.warnings], problems: [...result.problems] },
+        value: { warnings: result.warnings.map(fromWarning), problems: [...result.problems] },
       };
     default:
       return assertNever(result);
@@ -324,7 +329,7 @@ function decodeResult(received: WireResult | undefined): RestoreStepResult {
       return {
         type: 'checked',
         provesInPrivate: value.provesInPrivate,
-        warnings: value.warnings,
+        warnings: value.warnings.map(toWarning),
         rooms: value.rooms.map(({ fileSystem, path, neededBytes, freeBytes }) => ({
           fileSystem,
           path,
@@ -338,7 +343,7 @@ function decodeResult(received: WireResult | undefined): RestoreStepResult {
       return {
         type: 'verified',
         checks: value.checks,
-        warnings: value.warnings,
+        warnings: value.warnings.map(toWarning),
         prepared: value.prepared.map(({ gid, database, committed, cause }) => ({
           gid,
           database,
@@ -347,7 +352,7 @@ function decodeResult(received: WireResult | undefined): RestoreStepResult {
         })),
       };
     case 'opened':
-      return { type: 'opened', warnings: value.warnings, problems: value.problems };
+      return { type: 'opened', warnings: value.warnings.map(toWarning), problems: value.problems };
     default:
       throw badMessage('an unknown result');
   }

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { warningLine } from '../../shared/domain/warning.ts';
 import { preflight, type PreflightReport } from '../../coordinator/preflight.ts';
 import type { StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
@@ -227,7 +228,7 @@ describe('preflight', () => {
 
     it('warns of a checkpoint that is mostly journal', () => {
       const { warnings } = look(busy({ copyBytesPerSecond: 5 * MB }), { repositoryFreeBytes: 1e12 });
-      expect(warnings).to.deep.equal([
+      expect(warnings.map(warningLine)).to.deep.equal([
         'some 30000 MB of journal go into this checkpoint, which the members write in the 17 min that the copy may take',
       ]);
     });
@@ -243,10 +244,12 @@ describe('preflight', () => {
   });
 
   it('warns of two nodes of a copyset on one host [S41]', () => {
+    const ofServer = { code: 'no-fsync', about: 'aa', text: 'fsync is off' };
     const { warnings } = look([
-      describedHost('alpha', [describedMember('aa', { warnings: ['fsync is off'] }), standby('ab')]),
+      describedHost('alpha', [describedMember('aa', { warnings: [ofServer] }), standby('ab')]),
     ]);
-    expect(warnings).to.deep.equal([
+    expect(warnings.map(({ code }) => code)).to.deep.equal(['no-fsync', 'same-host']);
+    expect(warnings.map(warningLine)).to.deep.equal([
       'aa: fsync is off',
       'copyset a: aa and ab are on the same host alpha; one loss takes both',
     ]);

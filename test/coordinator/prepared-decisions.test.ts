@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { warningLine } from '../../shared/domain/warning.ts';
 import { preparedAtMark } from '../../agent/engines/postgres/prepared-transactions.ts';
 import type { TransactionRecord } from '../../agent/engines/postgres/wal-records.ts';
 import { committedElsewhere } from '../../coordinator/prepared-decisions.ts';
@@ -26,7 +27,7 @@ describe('a prepared transaction in a checkpoint', () => {
     );
     return {
       committed: Object.fromEntries([...result.committed].map(([{ name }, gids]) => [name, gids])),
-      warnings: result.warnings,
+      warnings: result.warnings.map(warningLine),
     };
   };
 

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { warningLine } from '../../shared/domain/warning.ts';
 import { preflight, type PreflightReport } from '../../coordinator/preflight.ts';
 import type { StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
@@ -230,7 +231,9 @@ describe('the preflight of a grid with a realm', () => {
     const quorum = { running: 2, configured: 2 };
     const { warnings } = look(withRealm({ keepers }, { k3: null, ...each(['k1', 'k2'], { quorum }) }));
 
-    expect(warnings).to.deep.equal(['the grid has 2 state keepers; production needs three']);
+    expect(warnings).to.deep.equal([
+      { code: 'keepers-few', about: null, text: 'the grid has 2 state keepers; production needs three' },
+    ]);
   });
 
   it('warns of a cluster of fewer than three realm services, and of two on one host [S46]', () => {
@@ -239,7 +242,7 @@ describe('the preflight of a grid with a realm', () => {
     const together = one && other && { ...one, members: [...one.members, ...other.members] };
     const { warnings } = look(together === undefined ? [] : [together, ...others]);
 
-    expect(warnings).to.deep.equal([
+    expect(warnings.map(warningLine)).to.deep.equal([
       'the realm is a cluster of 2 services; it survives no loss with fewer than three',
       'the realm services r1, r2 share a host; one loss takes them together',
     ]);
@@ -249,15 +252,15 @@ describe('the preflight of a grid with a realm', () => {
     const copysets = realm().copysets.map(({ name, nodes }) => ({ name, nodes: nodes.slice(0, 1) }));
     const { warnings } = look(withRealm({ copysets }, { a2: null, b2: null }));
 
-    expect(warnings).to.deep.equal([
+    expect(warnings.map(warningLine)).to.deep.equal([
       'copyset b has a single node; its loss takes the rows with it',
       'copyset a has a single node; its loss takes the rows with it',
     ]);
   });
 
   it('warns of realm services that hold different definitions', () => {
-    expect(look(realmGrid({ r2: { realm: realm({ version: 3 }) } })).warnings).to.deep.equal([
-      'the realm services hold different definitions of the grid: r1 has version 4, r2 has version 3',
-    ]);
+    expect(look(realmGrid({ r2: { realm: realm({ version: 3 }) } })).warnings.map(warningLine)).to.deep.equal(
+      ['the realm services hold different definitions of the grid: r1 has version 4, r2 has version 3'],
+    );
   });
 });

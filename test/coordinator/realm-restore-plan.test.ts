@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { warningLine } from '../../shared/domain/warning.ts';
 import { planRestore, startWaves, type RestorePlan } from '../../coordinator/restore-plan.ts';
 import type { StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription, MemberDescription } from '../../shared/domain/grid.ts';
@@ -76,7 +77,7 @@ describe('the plan of a restore of a grid with a realm', () => {
       'a2 from a1',
       'p1 from r1',
     ]);
-    expect(made.warnings).to.deep.equal([
+    expect(made.warnings.map(warningLine)).to.deep.equal([
       'r2 was down and is absent from the checkpoint: it is rebuilt from r1',
       'k3 was down and is absent from the checkpoint: it is rebuilt from k1',
       'a2 was down and is absent from the checkpoint: it is rebuilt from a1 of its copyset',
@@ -146,9 +147,9 @@ describe('the plan of a restore of a grid with a realm', () => {
   });
 
   it('warns of what was absent and has no place in the target', () => {
-    expect(plan(checkpoint({ p1: DOWN }), realmGrid({ ...stopped, p1: null })).warnings).to.deep.equal([
-      'p1 is absent from the checkpoint, and no agent of the target grid has it',
-    ]);
+    expect(
+      plan(checkpoint({ p1: DOWN }), realmGrid({ ...stopped, p1: null })).warnings.map(warningLine),
+    ).to.deep.equal(['p1 is absent from the checkpoint, and no agent of the target grid has it']);
   });
 
   const lacking: Record<string, () => GridManifest> = {

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { warningLine } from '../../shared/domain/warning.ts';
 import { planRestore, startWaves, type RestorePlan } from '../../coordinator/restore-plan.ts';
 import type { StillpointError } from '../../shared/domain/errors.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
@@ -130,7 +131,7 @@ describe('the plan of a restore', () => {
       'aa on alpha from aa',
       'ab on beta from aa following aa.example:5432',
     ]);
-    expect(made.warnings).to.deep.equal([
+    expect(made.warnings.map(warningLine)).to.deep.equal([
       'ab was down and is absent from the checkpoint: it is rebuilt from aa of its copyset',
     ]);
   });
@@ -143,6 +144,8 @@ describe('the plan of a restore', () => {
         describedMember('ba', stopped),
       ]),
     ];
-    expect(plan(together).warnings).to.deep.equal(['copyset a: aa and ab would be on the same host gamma']);
+    expect(plan(together).warnings.map(warningLine)).to.deep.equal([
+      'copyset a: aa and ab would be on the same host gamma',
+    ]);
   });
 });

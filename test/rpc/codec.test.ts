@@ -151,6 +151,8 @@ const realm = fc.record({
   highestCounter: fc.nat(),
 });
 
+const warning = fc.record({ code: text, about: fc.option(text), text });
+
 const traits = fc.record({
   domain: text,
   copies: fc.constantFrom('each' as const, 'one' as const, 'nobody' as const),
@@ -181,7 +183,7 @@ const plainMember = {
   journalBytesPerSecond: count,
   copyBytesPerSecond: count,
   problems: fc.array(failure, { maxLength: 2 }),
-  warnings: fc.array(text, { maxLength: 2 }),
+  warnings: fc.array(warning, { maxLength: 2 }),
   dataDirectory: text,
   localCheckpoints: fc.array(text, { maxLength: 2 }),
   realm: fc.option(realm),
@@ -192,7 +194,7 @@ const member = fc.oneof(fc.record(plainMember), fc.record({ ...plainMember, view
 const salvaged = fc.record({ name: text, manifestDigest: text, sizeBytes: count, storedBytes: count });
 
 const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
-  fc.record({ type: fc.constant('settled' as const), id, warnings: fc.array(text, { maxLength: 2 }) }),
+  fc.record({ type: fc.constant('settled' as const), id, warnings: fc.array(warning, { maxLength: 2 }) }),
   fc.record({ type: fc.constant('localCheckpoint' as const), id, gridManifest: text, metadataDigest: text }),
   fc.record({ type: fc.constant('salvaged' as const), id, members: fc.array(salvaged, { maxLength: 2 }) }),
   fc.record({
@@ -238,19 +240,19 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
       fc.record({
         type: fc.constant('verified' as const),
         checks: fc.array(text),
-        warnings: fc.array(text),
+        warnings: fc.array(warning),
         prepared: fc.array(fc.record({ gid: text, database: text, committed: fc.boolean(), cause: text })),
       }),
       fc.record({
         type: fc.constant('checked' as const),
         provesInPrivate: fc.boolean(),
-        warnings: fc.array(text),
+        warnings: fc.array(warning),
         rooms: fc.array(fc.record({ fileSystem: text, path: text, neededBytes: count, freeBytes: count })),
       }),
       fc.record({ type: fc.constant('staged' as const), bytes: count, followsAs: fc.option(text) }),
       fc.record({
         type: fc.constant('opened' as const),
-        warnings: fc.array(text),
+        warnings: fc.array(warning),
         problems: fc.array(text),
       }),
     ),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Content, ParticipantDescription } from '../../../shared/domain/participant.ts';
+import type { Warning } from '../../../shared/domain/warning.ts';
 import type { RestoreContext } from '../engine.ts';
 
 const factsSchema = z.object({ content: z.object({ count: z.number(), digest: z.string() }).nullable() });
@@ -10,7 +11,7 @@ export interface Comparison {
   readonly differs: string | null;
   /** What holds, in words. */
   readonly proven: string;
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Warning[];
 }
 
 /**
@@ -19,15 +20,18 @@ export interface Comparison {
  */
 export function compareContent(
   { source, follow }: Pick<RestoreContext, 'source' | 'follow'>,
-  { role, startedWith }: Pick<ParticipantDescription, 'role' | 'startedWith'>,
+  { name, role, startedWith }: Pick<ParticipantDescription, 'name' | 'role' | 'startedWith'>,
 ): Comparison {
   // What follows another stored nothing, and is told everything; a proxy has nothing.
   if (role === 'proxy' || follow !== null)
     return { differs: null, proven: 'has nothing of its own', warnings: [] };
   const captured = factsSchema.safeParse(source.manifest.engineFacts).data?.content ?? null;
   if (captured === null) {
-    const warning =
-      'it did not say at the mark what it holds: its identity and health are proven, its content is not';
+    const warning = {
+      code: 'content-unproven',
+      about: name,
+      text: 'it did not say at the mark what it holds: its identity and health are proven, its content is not',
+    };
     return { differs: null, proven: 'has the identity that was captured', warnings: [warning] };
   }
   if (startedWith === null)

@@ -4,6 +4,7 @@ import type { Client } from 'pg';
 import { failureOf, type Failure } from '../../../shared/domain/errors.ts';
 import type { MemberDescription, Traits } from '../../../shared/domain/grid.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
+import type { Warning } from '../../../shared/domain/warning.ts';
 import { freeBytesAt } from '../../room-watch.ts';
 import { readBeside } from '../../safe-files.ts';
 import { STANDBY_NAME } from './acknowledger.ts';
@@ -100,7 +101,7 @@ async function describeSilent(settings: PostgresSettings, failure: Failure): Pro
   if (await isPostgresRunning(settings)) return { ...known, running: true, problems: [failure] };
   // Without its address answering or a process on its files; a password was never asked for.
   return failure.code === 'postgres-unreachable' || failure.code === 'postgres-connection-lost'
-    ? { ...known, warnings: [failure.message] }
+    ? { ...known, warnings: [{ code: failure.code, about: settings.name, text: failure.message }] }
     : { ...known, problems: [...known.problems, failure] };
 }
 
@@ -301,28 +302,57 @@ async function findWarnings(
   client: Client,
   settings: PostgresSettings,
   facts: ServerFacts,
-): Promise<string[]> {
-  const { rows } = await client.query<{ warning: string }>(
-    `SELECT 'synchronous_commit is off or local by default: such commits make a checkpoint invalid' AS warning
-      WHERE current_setting('synchronous_commit') IN ('off', 'local')
-     UNION ALL
-     SELECT 'synchronous_commit is set to off or local for a role or database: such commits make a checkpoint invalid'
-      WHERE EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS line WHERE line ~ '^synchronous_commit=(off|local|false|no|0)')
-     UNION ALL
-     SELECT 'data checksums are off: damage on its disk goes unnoticed into a checkpoint' WHERE current_setting('data_checksums') = 'off'
-     UNION ALL
-     SELECT 'fsync is off: a crash of its host may damage it' WHERE current_setting('fsync') = 'off'
-     UNION ALL
-     SELECT 'full_page_writes is off: a base copy may be torn' WHERE current_setting('full_page_writes') = 'off'`,
+): Promise<Warning[]> {
+  const { rows } = await client.query<Record<keyof typeof SETTINGS_TO_KNOW, boolean>>(
+    `SELECT current_setting('synchronous_commit') IN ('off', 'local') AS "commitsUnheld",
+            EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS line WHERE line ~ '^synchronous_commit=(off|local|false|no|0)') AS "someCommitsUnheld",
+            current_setting('data_checksums') = 'off' AS "noChecksums",
+            current_setting('fsync') = 'off' AS "noFsync",
+            current_setting('full_page_writes') = 'off' AS "noFullPages"`,
+  );
+  const about = settings.name;
+  const found = Object.entries(SETTINGS_TO_KNOW).flatMap(([key, { code, text }]) =>
+    rows[0]?.[key as keyof typeof SETTINGS_TO_KNOW] === true ? [{ code, about, text }] : [],
   );
   const outside = facts.outsideFiles
     .filter(
       (file) => !settings.also.some((directory) => file.startsWith(`${directory.replace(/\/+$/, '')}/`)),
     )
-    .map((file) => `${file} lies outside the data directory: name its directory in 'also' to take it along`);
+    .map((file) => ({
+      code: 'postgres-file-outside',
+      about,
+      text: `${file} lies outside the data directory: name its directory in 'also' to take it along`,
+    }));
   const unseen =
     facts.inRecovery || (await freeJournalBytes(settings)) !== null
       ? []
-      : ['the agent cannot see how much room is left for pg_wal: no checkpoint ends early for lack of it'];
-  return [...rows.map(({ warning }) => warning), ...outside, ...unseen];
+      : [
+          {
+            code: 'postgres-room-unseen',
+            about,
+            text: 'the agent cannot see how much room is left for pg_wal: no checkpoint ends early for lack of it',
+          },
+        ];
+  return [...found, ...outside, ...unseen];
 }
+
+/** Settings of a server with which a checkpoint is made, and less is certain. */
+const SETTINGS_TO_KNOW = {
+  commitsUnheld: {
+    code: 'postgres-commits-unheld',
+    text: 'synchronous_commit is off or local by default: such commits make a checkpoint invalid',
+  },
+  someCommitsUnheld: {
+    code: 'postgres-some-commits-unheld',
+    text: 'synchronous_commit is set to off or local for a role or database: such commits make a checkpoint invalid',
+  },
+  noChecksums: {
+    code: 'postgres-no-checksums',
+    text: 'data checksums are off: damage on its disk goes unnoticed into a checkpoint',
+  },
+  noFsync: { code: 'postgres-no-fsync', text: 'fsync is off: a crash of its host may damage it' },
+  noFullPages: {
+    code: 'postgres-no-full-pages',
+    text: 'full_page_writes is off: a base copy may be torn',
+  },
+} as const;

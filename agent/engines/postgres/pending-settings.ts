@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { Client } from 'pg';
 import type { Failure } from '../../../shared/domain/errors.ts';
+import type { Warning } from '../../../shared/domain/warning.ts';
 import { sameValue } from './setting-values.ts';
 import type { PostgresSettings } from './settings.ts';
 
@@ -12,7 +13,7 @@ import type { PostgresSettings } from './settings.ts';
  */
 export interface PendingSettings {
   readonly problems: readonly Failure[];
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Warning[];
 }
 
 interface SettingRow {
@@ -68,7 +69,7 @@ export async function findPendingSettings(
   if (broken.length > 0) return { problems: broken, warnings: [] };
   const changed = await changesSince(client);
   const pending: string[] = [];
-  const warnings: string[] = [];
+  const warnings: Warning[] = [];
   const { rows } = await client.query<SettingRow>(SETTINGS);
   for (const row of rows) {
     if (NOT_SEEN.includes(row.name)) continue;
@@ -85,17 +86,22 @@ export async function findPendingSettings(
     const isChanged = await changed(file);
     if (isChanged === true) pending.push(basename(file));
     if (isChanged === null)
-      warnings.push(
-        `the agent cannot see whether ${file} was changed since the last reload: a freeze would put it into force`,
-      );
+      warnings.push({
+        code: 'postgres-file-unseen',
+        about: settings.name,
+        text: `the agent cannot see whether ${file} was changed since the last reload: a freeze would put it into force`,
+      });
   }
   if (pending.length === 0) return { problems: [], warnings };
   const list = pending.join(', ');
-  if (settings.pendingSettings === 'activate')
-    return {
-      problems: [],
-      warnings: [...warnings, `a freeze puts into force what was not reloaded: ${list}`],
+  if (settings.pendingSettings === 'activate') {
+    const activated = {
+      code: 'postgres-settings-activated',
+      about: settings.name,
+      text: `a freeze puts into force what was not reloaded: ${list}`,
     };
+    return { problems: [], warnings: [...warnings, activated] };
+  }
   const problem = {
     code: 'postgres-settings-pending',
     message: `${settings.name}: its files say what is not in force, and a freeze would reload them: ${list}`,

@@ -334,7 +334,7 @@ export interface MemberDescription {
   dataIdentity: string;
   sizeBytes: bigint;
   problems: Failure[];
-  warnings: string[];
+  warnings: Warning[];
   /** Absolute, where the realm's definition names it; else empty. */
   dataDirectory: string;
   /** Ids of the checkpoints that lie complete beside the member's live data. */
@@ -380,6 +380,18 @@ export interface Traits {
   compatibility: string;
   /** Its mark names a journal file. */
   marksJournalFile: boolean;
+}
+
+/** What an operator should know, but nothing that stops an operation. */
+export interface Warning {
+  /** Stable; what a program goes by. */
+  code: string;
+  /** The member, host or copyset; not set where it is the grid as a whole. */
+  about?:
+    | string
+    | undefined;
+  /** For people. */
+  text: string;
 }
 
 /** Who gets a member's journal as it is written, and how the member itself is known where it gets one. */
@@ -452,7 +464,7 @@ export interface Finding {
 export interface Settled {
   id: number;
   /** What could not be finished on this host; the checkpoint in the repository is not touched by that. */
-  warnings: string[];
+  warnings: Warning[];
 }
 
 export interface LocalCheckpoint {
@@ -622,7 +634,7 @@ export interface RunningState {
 
 export interface Checked {
   provesInPrivate: boolean;
-  warnings: string[];
+  warnings: Warning[];
   rooms: Room[];
 }
 
@@ -641,13 +653,13 @@ export interface Staged {
 }
 
 export interface Opened {
-  warnings: string[];
+  warnings: Warning[];
   problems: string[];
 }
 
 export interface Verified {
   checks: string[];
-  warnings: string[];
+  warnings: Warning[];
   prepared: PreparedTransaction[];
 }
 
@@ -5355,7 +5367,7 @@ export const MemberDescription: MessageFns<MemberDescription> = {
       Failure.encode(v!, writer.uint32(114).fork()).join();
     }
     for (const v of message.warnings) {
-      writer.uint32(122).string(v!);
+      Warning.encode(v!, writer.uint32(122).fork()).join();
     }
     if (message.dataDirectory !== "") {
       writer.uint32(130).string(message.dataDirectory);
@@ -5520,7 +5532,7 @@ export const MemberDescription: MessageFns<MemberDescription> = {
               break;
             }
 
-            message.warnings.push(reader.string());
+            message.warnings.push(Warning.decode(reader, reader.uint32()));
             continue;
           }
           case 16: {
@@ -5630,7 +5642,7 @@ export const MemberDescription: MessageFns<MemberDescription> = {
         ? object.problems.map((e: any) => Failure.fromJSON(e))
         : [],
       warnings: globalThis.Array.isArray(object?.warnings)
-        ? object.warnings.map((e: any) => globalThis.String(e))
+        ? object.warnings.map((e: any) => Warning.fromJSON(e))
         : [],
       dataDirectory: isSet(object.dataDirectory)
         ? globalThis.String(object.dataDirectory)
@@ -5704,7 +5716,7 @@ export const MemberDescription: MessageFns<MemberDescription> = {
       obj.problems = message.problems.map((e) => Failure.toJSON(e));
     }
     if (message.warnings?.length) {
-      obj.warnings = message.warnings;
+      obj.warnings = message.warnings.map((e) => Warning.toJSON(e));
     }
     if (message.dataDirectory !== "") {
       obj.dataDirectory = message.dataDirectory;
@@ -5752,7 +5764,7 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     message.dataIdentity = object.dataIdentity ?? "";
     message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
     message.problems = object.problems?.map((e) => Failure.fromPartial(e)) || [];
-    message.warnings = object.warnings?.map((e) => e) || [];
+    message.warnings = object.warnings?.map((e) => Warning.fromPartial(e)) || [];
     message.dataDirectory = object.dataDirectory ?? "";
     message.localCheckpoints = object.localCheckpoints?.map((e) => e) || [];
     message.realm = (object.realm !== undefined && object.realm !== null) ? Realm.fromPartial(object.realm) : undefined;
@@ -5991,6 +6003,107 @@ export const Traits: MessageFns<Traits> = {
     message.maxMembers = object.maxMembers ?? undefined;
     message.compatibility = object.compatibility ?? "";
     message.marksJournalFile = object.marksJournalFile ?? false;
+    return message;
+  },
+};
+
+function createBaseWarning(): Warning {
+  return { code: "", about: undefined, text: "" };
+}
+
+export const Warning: MessageFns<Warning> = {
+  encode(message: Warning, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.code !== "") {
+      writer.uint32(10).string(message.code);
+    }
+    if (message.about !== undefined) {
+      writer.uint32(18).string(message.about);
+    }
+    if (message.text !== "") {
+      writer.uint32(26).string(message.text);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Warning {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWarning();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.about = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Warning {
+    return {
+      code: isSet(object.code) ? globalThis.String(object.code) : "",
+      about: isSet(object.about) ? globalThis.String(object.about) : undefined,
+      text: isSet(object.text) ? globalThis.String(object.text) : "",
+    };
+  },
+
+  toJSON(message: Warning): unknown {
+    const obj: any = {};
+    if (message.code !== "") {
+      obj.code = message.code;
+    }
+    if (message.about !== undefined) {
+      obj.about = message.about;
+    }
+    if (message.text !== "") {
+      obj.text = message.text;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Warning>): Warning {
+    return Warning.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Warning>): Warning {
+    const message = createBaseWarning();
+    message.code = object.code ?? "";
+    message.about = object.about ?? undefined;
+    message.text = object.text ?? "";
     return message;
   },
 };
@@ -7027,7 +7140,7 @@ export const Settled: MessageFns<Settled> = {
       writer.uint32(8).uint32(message.id);
     }
     for (const v of message.warnings) {
-      writer.uint32(18).string(v!);
+      Warning.encode(v!, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -7058,7 +7171,7 @@ export const Settled: MessageFns<Settled> = {
               break;
             }
 
-            message.warnings.push(reader.string());
+            message.warnings.push(Warning.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -7076,7 +7189,7 @@ export const Settled: MessageFns<Settled> = {
   fromJSON(object: any): Settled {
     return {
       id: isSet(object.id) ? globalThis.Number(object.id) : 0,
-      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
+      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => Warning.fromJSON(e)) : [],
     };
   },
 
@@ -7086,7 +7199,7 @@ export const Settled: MessageFns<Settled> = {
       obj.id = Math.round(message.id);
     }
     if (message.warnings?.length) {
-      obj.warnings = message.warnings;
+      obj.warnings = message.warnings.map((e) => Warning.toJSON(e));
     }
     return obj;
   },
@@ -7097,7 +7210,7 @@ export const Settled: MessageFns<Settled> = {
   fromPartial(object: DeepPartial<Settled>): Settled {
     const message = createBaseSettled();
     message.id = object.id ?? 0;
-    message.warnings = object.warnings?.map((e) => e) || [];
+    message.warnings = object.warnings?.map((e) => Warning.fromPartial(e)) || [];
     return message;
   },
 };
@@ -9719,7 +9832,7 @@ export const Checked: MessageFns<Checked> = {
       writer.uint32(8).bool(message.provesInPrivate);
     }
     for (const v of message.warnings) {
-      writer.uint32(18).string(v!);
+      Warning.encode(v!, writer.uint32(18).fork()).join();
     }
     for (const v of message.rooms) {
       Room.encode(v!, writer.uint32(26).fork()).join();
@@ -9753,7 +9866,7 @@ export const Checked: MessageFns<Checked> = {
               break;
             }
 
-            message.warnings.push(reader.string());
+            message.warnings.push(Warning.decode(reader, reader.uint32()));
             continue;
           }
           case 3: {
@@ -9783,7 +9896,7 @@ export const Checked: MessageFns<Checked> = {
         : isSet(object.proves_in_private)
         ? globalThis.Boolean(object.proves_in_private)
         : false,
-      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
+      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => Warning.fromJSON(e)) : [],
       rooms: globalThis.Array.isArray(object?.rooms) ? object.rooms.map((e: any) => Room.fromJSON(e)) : [],
     };
   },
@@ -9794,7 +9907,7 @@ export const Checked: MessageFns<Checked> = {
       obj.provesInPrivate = message.provesInPrivate;
     }
     if (message.warnings?.length) {
-      obj.warnings = message.warnings;
+      obj.warnings = message.warnings.map((e) => Warning.toJSON(e));
     }
     if (message.rooms?.length) {
       obj.rooms = message.rooms.map((e) => Room.toJSON(e));
@@ -9808,7 +9921,7 @@ export const Checked: MessageFns<Checked> = {
   fromPartial(object: DeepPartial<Checked>): Checked {
     const message = createBaseChecked();
     message.provesInPrivate = object.provesInPrivate ?? false;
-    message.warnings = object.warnings?.map((e) => e) || [];
+    message.warnings = object.warnings?.map((e) => Warning.fromPartial(e)) || [];
     message.rooms = object.rooms?.map((e) => Room.fromPartial(e)) || [];
     return message;
   },
@@ -10050,7 +10163,7 @@ function createBaseOpened(): Opened {
 export const Opened: MessageFns<Opened> = {
   encode(message: Opened, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.warnings) {
-      writer.uint32(10).string(v!);
+      Warning.encode(v!, writer.uint32(10).fork()).join();
     }
     for (const v of message.problems) {
       writer.uint32(18).string(v!);
@@ -10076,7 +10189,7 @@ export const Opened: MessageFns<Opened> = {
               break;
             }
 
-            message.warnings.push(reader.string());
+            message.warnings.push(Warning.decode(reader, reader.uint32()));
             continue;
           }
           case 2: {
@@ -10101,7 +10214,7 @@ export const Opened: MessageFns<Opened> = {
 
   fromJSON(object: any): Opened {
     return {
-      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
+      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => Warning.fromJSON(e)) : [],
       problems: globalThis.Array.isArray(object?.problems) ? object.problems.map((e: any) => globalThis.String(e)) : [],
     };
   },
@@ -10109,7 +10222,7 @@ export const Opened: MessageFns<Opened> = {
   toJSON(message: Opened): unknown {
     const obj: any = {};
     if (message.warnings?.length) {
-      obj.warnings = message.warnings;
+      obj.warnings = message.warnings.map((e) => Warning.toJSON(e));
     }
     if (message.problems?.length) {
       obj.problems = message.problems;
@@ -10122,7 +10235,7 @@ export const Opened: MessageFns<Opened> = {
   },
   fromPartial(object: DeepPartial<Opened>): Opened {
     const message = createBaseOpened();
-    message.warnings = object.warnings?.map((e) => e) || [];
+    message.warnings = object.warnings?.map((e) => Warning.fromPartial(e)) || [];
     message.problems = object.problems?.map((e) => e) || [];
     return message;
   },
@@ -10138,7 +10251,7 @@ export const Verified: MessageFns<Verified> = {
       writer.uint32(10).string(v!);
     }
     for (const v of message.warnings) {
-      writer.uint32(18).string(v!);
+      Warning.encode(v!, writer.uint32(18).fork()).join();
     }
     for (const v of message.prepared) {
       PreparedTransaction.encode(v!, writer.uint32(26).fork()).join();
@@ -10172,7 +10285,7 @@ export const Verified: MessageFns<Verified> = {
               break;
             }
 
-            message.warnings.push(reader.string());
+            message.warnings.push(Warning.decode(reader, reader.uint32()));
             continue;
           }
           case 3: {
@@ -10198,7 +10311,7 @@ export const Verified: MessageFns<Verified> = {
   fromJSON(object: any): Verified {
     return {
       checks: globalThis.Array.isArray(object?.checks) ? object.checks.map((e: any) => globalThis.String(e)) : [],
-      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
+      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => Warning.fromJSON(e)) : [],
       prepared: globalThis.Array.isArray(object?.prepared)
         ? object.prepared.map((e: any) => PreparedTransaction.fromJSON(e))
         : [],
@@ -10211,7 +10324,7 @@ export const Verified: MessageFns<Verified> = {
       obj.checks = message.checks;
     }
     if (message.warnings?.length) {
-      obj.warnings = message.warnings;
+      obj.warnings = message.warnings.map((e) => Warning.toJSON(e));
     }
     if (message.prepared?.length) {
       obj.prepared = message.prepared.map((e) => PreparedTransaction.toJSON(e));
@@ -10225,7 +10338,7 @@ export const Verified: MessageFns<Verified> = {
   fromPartial(object: DeepPartial<Verified>): Verified {
     const message = createBaseVerified();
     message.checks = object.checks?.map((e) => e) || [];
-    message.warnings = object.warnings?.map((e) => e) || [];
+    message.warnings = object.warnings?.map((e) => Warning.fromPartial(e)) || [];
     message.prepared = object.prepared?.map((e) => PreparedTransaction.fromPartial(e)) || [];
     return message;
   },

@@ -45,7 +45,7 @@ describe('the proof of a restored process', () => {
     };
     try {
       const { checks, warnings } = await new NativeRestoration(lab.settings, context).verify();
-      return [...checks, ...warnings].join('; ');
+      return [...checks, ...warnings.map(({ text }) => text)].join('; ');
     } catch (error) {
       if (error instanceof StillpointError) return `${error.failure.code}: ${error.failure.message}`;
       throw error;
@@ -92,7 +92,7 @@ describe('the proof of a restored process', () => {
         source: { manifest, read: () => Promise.reject(new Error('nothing is read')) as never },
         follow: null,
       },
-      { role: 'node', startedWith: null },
+      { name: 'a1', role: 'node', startedWith: null },
     );
     expect(differs).to.match(/says it no more/);
   });

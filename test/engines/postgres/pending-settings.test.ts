@@ -152,7 +152,7 @@ for (const version of versions) {
       }
 
       expect(description.problems).to.deep.equal([]);
-      expect(description.warnings.join()).to.contain('synchronous_standby_names (');
+      expect(description.warnings.map(({ text }) => text).join()).to.contain('synchronous_standby_names (');
       expect(undo()).to.equal(null);
       expect(readFileSync(path('postgresql.auto.conf'), 'utf8')).to.contain(
         "synchronous_standby_names = 'FIRST 1 (dr1)'",

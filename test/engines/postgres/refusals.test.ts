@@ -190,9 +190,17 @@ describe('a PostgreSQL server that is not fit for a checkpoint', () => {
       const { warnings } = await lab.engine.describe(AbortSignal.timeout(10_000));
       await lab.server.query('ALTER ROLE postgres RESET synchronous_commit');
 
-      expect(warnings.join('\n')).to.match(/synchronous_commit is off or local by default/);
-      expect(warnings.join('\n')).to.match(/synchronous_commit is set to off or local for a role/);
-      expect(warnings.join('\n')).to.match(/fsync is off/);
+      const about = new Set(warnings.map((warning) => warning.about));
+      expect([...about]).to.deep.equal([lab.settings.name]);
+      expect(warnings.map(({ code }) => code)).to.include.members([
+        'postgres-commits-unheld',
+        'postgres-some-commits-unheld',
+        'postgres-no-fsync',
+      ]);
+      const text = warnings.map((warning) => warning.text).join('\n');
+      expect(text).to.match(/synchronous_commit is off or local by default/);
+      expect(text).to.match(/synchronous_commit is set to off or local for a role/);
+      expect(text).to.match(/fsync is off/);
     });
 
     it('hangs: it is not taken for one that is down', async () => {

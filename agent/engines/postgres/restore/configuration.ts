@@ -1,3 +1,4 @@
+import type { Warning } from '../../../../shared/domain/warning.ts';
 import { join } from 'node:path';
 import type { Owner } from '../../../anchored-directory.ts';
 import { isThere } from '../../restore/places.ts';
@@ -34,7 +35,7 @@ export interface StagedConfiguration {
    * The text of postgresql.auto.conf, given the names of the standbys that are restored with it; and what to tell
    * where a synchronous standby of its owner's is not among them.
    */
-  autoConf(standbys: readonly string[]): { readonly text: string; readonly warnings: readonly string[] };
+  autoConf(standbys: readonly string[]): { readonly text: string; readonly warnings: readonly Warning[] };
 }
 
 export async function readConfiguration(input: ConfigurationInput): Promise<StagedConfiguration> {
@@ -75,7 +76,7 @@ export async function readConfiguration(input: ConfigurationInput): Promise<Stag
           dropSockets,
         }),
       );
-      return { text, warnings: isHeld ? [notSynchronous(names, kept !== null)] : [] };
+      return { text, warnings: isHeld ? [notSynchronous(settings.name, names, kept !== null)] : [] };
     },
   };
 }
@@ -89,11 +90,15 @@ export function canCommit(setting: string, standbys: readonly string[]): boolean
   return counting.length >= parsed.count;
 }
 
-function notSynchronous(names: string, inAutoConf: boolean): string {
+function notSynchronous(about: string, names: string, inAutoConf: boolean): Warning {
   const back = inAutoConf
     ? `ALTER SYSTEM SET synchronous_standby_names = '${names.replaceAll("'", "''")}'`
     : 'ALTER SYSTEM RESET synchronous_standby_names';
-  return `commits wait for no standby (synchronous_standby_names is emptied): of ${names} not enough are restored with it, and every commit would wait for ever; when they follow it: ${back}, then SELECT pg_reload_conf()`;
+  return {
+    code: 'postgres-not-synchronous',
+    about,
+    text: `commits wait for no standby (synchronous_standby_names is emptied): of ${names} not enough are restored with it, and every commit would wait for ever; when they follow it: ${back}, then SELECT pg_reload_conf()`,
+  };
 }
 
 /** The standby's own connection, pointed at the new primary; where it had none, that of the agent. */

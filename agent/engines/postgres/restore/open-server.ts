@@ -37,7 +37,10 @@ export async function openServer(settings: PostgresSettings): Promise<OpenedMemb
   for (;;) {
     const answer = await ask(settings, follows);
     if (answer.type === 'does its work') return { warnings: [], problems: [] };
-    if (answer.type === 'locked') return { warnings: [answer.message], problems: [] };
+    if (answer.type === 'locked') {
+      const warning = { code: 'postgres-locked', about: settings.name, text: answer.message };
+      return { warnings: [warning], problems: [] };
+    }
     if (!(await hasProcess(settings))) throw await notStarted(settings);
     const until = answer.type === 'does not follow' ? answerBy - ANSWER_MS + FOLLOW_MS : answerBy;
     if (performance.now() > until) return { warnings: [], problems: [answer.message] };

@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
+import type { Warning } from '../../../../shared/domain/warning.ts';
 import type {
   ArtifactSource,
   OpenedMember,
@@ -271,23 +272,30 @@ export class PostgresRestoration implements Restoration {
     }
   }
 
-  #warnings(): string[] {
-    const warnings: string[] = [];
+  #warnings(): Warning[] {
+    const warnings: Warning[] = [];
+    const about = this.#settings.name;
     const { archiving, subscriptions, outsideFiles, also } = this.#source;
     if (archiving) {
-      warnings.push(
-        'archiving is off (archive_mode), so that it does not write into the old archive: name a new one, then ALTER SYSTEM RESET archive_mode and restart',
-      );
+      warnings.push({
+        code: 'postgres-archiving-held',
+        about,
+        text: 'archiving is off (archive_mode), so that it does not write into the old archive: name a new one, then ALTER SYSTEM RESET archive_mode and restart',
+      });
     }
     for (const { database, name } of subscriptions) {
-      warnings.push(
-        `subscription ${name} in database ${database} is held (max_logical_replication_workers = 0): ALTER SUBSCRIPTION ${name} DISABLE or give it a new CONNECTION, then ALTER SYSTEM RESET max_logical_replication_workers and restart`,
-      );
+      warnings.push({
+        code: 'postgres-subscription-held',
+        about,
+        text: `subscription ${name} in database ${database} is held (max_logical_replication_workers = 0): ALTER SUBSCRIPTION ${name} DISABLE or give it a new CONNECTION, then ALTER SYSTEM RESET max_logical_replication_workers and restart`,
+      });
     }
     if (outsideFiles.length > 0 && also.length === 0) {
-      warnings.push(
-        `${outsideFiles.join(', ')} lay outside the data directory and are not in the checkpoint`,
-      );
+      warnings.push({
+        code: 'postgres-file-missing',
+        about,
+        text: `${outsideFiles.join(', ')} lay outside the data directory and are not in the checkpoint`,
+      });
     }
     return warnings;
   }

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseError, type Client } from 'pg';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
+import type { Warning } from '../../../../shared/domain/warning.ts';
 import type { PostgresFacts } from '../facts.ts';
 import { parseLsn } from '../lsn.ts';
 
@@ -51,18 +52,20 @@ export async function checkServer({ name }: Looked, facts: PostgresFacts, client
 export async function checkStructures(
   server: Looked,
   client: Client,
-): Promise<{ checks: string[]; warnings: string[] }> {
+): Promise<{ checks: string[]; warnings: Warning[] }> {
   const { rows: databases } = await client.query<{ datname: string; open: boolean }>(
     'SELECT datname, datallowconn AND datconnlimit <> -2 AS open FROM pg_database ORDER BY 1',
   );
   let indexes = 0;
   let tables = 0;
-  const warnings: string[] = [];
+  const warnings: Warning[] = [];
   for (const { datname, open } of databases) {
     if (datname === 'template0') continue;
     const found = open ? await checkDatabase(server, datname) : 'it takes no connections';
-    if (typeof found === 'string') warnings.push(`database ${datname} was not looked at: ${found}`);
-    else {
+    if (typeof found === 'string') {
+      const text = `database ${datname} was not looked at: ${found}`;
+      warnings.push({ code: 'postgres-database-unseen', about: server.name, text });
+    } else {
       indexes += found.indexes;
       tables += found.tables;
     }

@@ -1,0 +1,14 @@
+/** What an operator should know, but nothing that stops an operation. It crosses the wire. */
+export interface Warning {
+  /** Stable, and listed in docs/errors.md: rules go by the code, and never by the text. */
+  readonly code: string;
+  /** The member, host or copyset that it is about; null where it is the grid as a whole. */
+  readonly about: string | null;
+  /** For people. */
+  readonly text: string;
+}
+
+/** One line, as commands and their reports show it. */
+export function warningLine({ about, text }: Warning): string {
+  return about === null ? text : `${about}: ${text}`;
+}
