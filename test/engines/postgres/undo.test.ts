@@ -8,6 +8,7 @@ import { StillpointError, type Failure } from '../../../shared/domain/errors.ts'
 import { fillWithCommits } from '../../lab/full-pool.ts';
 import { killedAgent } from '../kill-agent.ts';
 import { beginCapture, token } from '../tested-capture.ts';
+import { FakeStandby } from './fake-standby.ts';
 import { footprint, postgresLab, until, versions, type PostgresLab } from './lab.ts';
 
 async function failureOf(work: Promise<unknown>): Promise<Failure> {
@@ -132,13 +133,18 @@ for (const version of versions) {
       expect((await footprint(lab.server)).inFile).to.deep.equal([]);
     });
 
-    for (const [code, what] of [
-      ['postgres-privilege', 'its role may not do it any more'],
-      ['postgres-reload', 'a configuration file has a mistake'],
+    for (const [code, names, what] of [
+      ['postgres-privilege', '', 'its role may not do it any more'],
+      ['postgres-reload', '', 'a configuration file has a mistake'],
+      ['postgres-reload', 'ANY 1 (quorum, other)', 'the same, and its owner has a quorum list'],
     ] as const) {
       it(`lets commits go on also while it cannot be done, and nobody else acknowledges: ${what}`, async () => {
         const file = join(lab.server.data, 'postgresql.conf');
         const good = readFileSync(file, 'utf8');
+        const standby = names === '' ? null : await FakeStandby.join(lab.server, 'quorum');
+        const before = names === '' ? [] : [`synchronous_standby_names = '${names}'`];
+        if (names !== '') await lab.server.query(`ALTER SYSTEM SET ${before[0]}`);
+        await lab.server.query('SELECT pg_reload_conf()');
         const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
         const owner = await lab.server.connect();
         await owner.query('SET synchronous_commit = local');
@@ -156,7 +162,8 @@ for (const version of versions) {
         }
         await lab.engine.undo(undo);
         await until('its stream to end', async () => (await footprint(lab.server)).connections.length === 0);
-        expect((await footprint(lab.server)).inFile).to.deep.equal([]);
+        standby?.leave();
+        expect((await footprint(lab.server)).inFile).to.deep.equal(before);
       });
     }
 
