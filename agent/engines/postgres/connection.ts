@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events';
-import { Client, DatabaseError, escapeLiteral } from 'pg';
+import { Client, DatabaseError, escapeLiteral, type ClientConfig } from 'pg';
+import { parseIntoClientConfig } from 'pg-connection-string';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { beside } from '../../safe-files.ts';
 
@@ -12,7 +13,6 @@ export interface ConnectionSettings {
 
 export interface ConnectOptions {
   readonly applicationName: string;
-  readonly database?: string;
   /**
    * A walsender's connection: `physical` for streams; `database` takes statements too, simple queries only. It has a
    * slot of max_wal_senders, which no client of the application can take.
@@ -73,13 +73,12 @@ const LOST = /terminated|ECONNRESET|EPIPE|not queryable|closed the connection|Qu
 /** Connects, with errors that say what to do. A lost connection shows as the rejection of the next query. */
 export async function connect(settings: ConnectionSettings, options: ConnectOptions): Promise<Client> {
   const url = new URL(settings.connection);
-  if (options.database !== undefined) url.pathname = `/${encodeURIComponent(options.database)}`;
   const owners = url.searchParams.get('options');
   for (const key of OURS_ALONE) url.searchParams.delete(key);
   if (settings.passwordFile !== undefined)
     url.searchParams.set('password', await readPassword(settings.passwordFile));
   const client = new Client({
-    connectionString: url.toString(),
+    ...clientConfig(settings, url),
     application_name: options.applicationName,
     connectionTimeoutMillis: options.timeoutMs ?? CONNECT_TIMEOUT_MS,
     query_timeout: options.queryTimeoutMs ?? 0,
@@ -106,6 +105,24 @@ export async function connect(settings: ConnectionSettings, options: ConnectOpti
     throw connectionError(settings, error);
   }
   return client;
+}
+
+/** As the library reads it; but for the name of the database, of which it leaves `%2F` and its like as they are. */
+function clientConfig(settings: ConnectionSettings, url: URL): ClientConfig {
+  try {
+    const database = decodeURIComponent(url.pathname.slice(1));
+    return { ...parseIntoClientConfig(url.toString()), ...(database !== '' && { database }) };
+  } catch (error) {
+    throw new StillpointError(
+      {
+        code: 'postgres-connection',
+        message: `connection of ${settings.name} cannot be used: ${error instanceof Error ? error.message : String(error)}`,
+        hint: "correct it in the agent's file",
+      },
+      3,
+      { cause: error },
+    );
+  }
 }
 
 function assignments(values: Readonly<Record<string, string>>): string {
