@@ -167,6 +167,24 @@ for (const version of versions) {
       });
     }
 
+    it('is not taken for done by a session that is older than the freeze, where a mistake hides it', async () => {
+      const file = join(lab.server.data, 'postgresql.conf');
+      const good = readFileSync(file, 'utf8');
+      const guardian = await lab.engine.standGuard();
+      const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
+      writeFileSync(file, `${good}\nwork_mem = no value\n`);
+      try {
+        const failure = await failureOf(guardian.undo(undo));
+
+        expect(failure.code).to.equal('postgres-reload');
+        expect(await wait(lab.server.query('INSERT INTO entry VALUES (7000003)'), 2000)).to.equal(true);
+      } finally {
+        writeFileSync(file, good);
+        await guardian.undo(undo).finally(() => guardian.close());
+      }
+      expect(await footprint(lab.server)).to.deep.include({ names: '', inFile: [] });
+    });
+
     for (const state of ['armed', 'frozen'] as const) {
       it(`is done at once when the stream that is the fence is lost while ${state}`, async () => {
         const { capture } = await beginCapture(lab.engine, lab.folder);
