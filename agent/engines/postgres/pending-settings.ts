@@ -136,17 +136,20 @@ async function accessFiles(client: Client): Promise<string[]> {
 /** Was a file changed since the server read it? Null where the agent cannot see it. */
 async function changesSince(client: Client): Promise<(file: string) => Promise<boolean | null>> {
   // How a server writes fractions is a setting of its own.
-  const { rows } = await client.query<{ microseconds: string }>(
-    'SELECT (extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint AS microseconds',
+  const { rows } = await client.query<{ microseconds: string; ahead: boolean }>(
+    `SELECT (extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint AS microseconds,
+            pg_conf_load_time() > clock_timestamp() AS ahead`,
   );
+  // A clock that was set back since: then what is written now looks older than what was read before.
+  const isTimeLost = rows[0]?.ahead ?? false;
   const loadedMs = Number(rows[0]?.microseconds ?? 0) / 1000;
   const known = new Map<string, boolean | null>();
   return async (file) => {
     const before = known.get(file);
     if (before !== undefined) return before;
-    // A file that is copied with its times is as new as its entry.
     const found = await stat(file).catch(() => null);
-    const isChanged = found === null ? null : Math.max(found.mtimeMs, found.ctimeMs) > loadedMs;
+    // When its entry changed: a file that is copied with its times may be older, or from a time to come.
+    const isChanged = found === null || isTimeLost ? null : found.ctimeMs > loadedMs;
     known.set(file, isChanged);
     return isChanged;
   };
