@@ -6,6 +6,7 @@ import { warningLine, type Warning } from '../shared/domain/warning.ts';
 import { AgentConnection, hostOf } from './agents.ts';
 import { damageOf } from './damaged-entries.ts';
 import type { GridFile } from './grid-file.ts';
+import { gridProblems } from './preflight.ts';
 import { checkRealm } from './realm-preflight.ts';
 import type { DoctorReport, StatusReport } from './reports.ts';
 import { viewerFindings } from './viewer-preflight.ts';
@@ -81,34 +82,56 @@ export async function gridDoctor(input: GridLookInput): Promise<DoctorReport> {
   });
   const { grid } = input.gridFile;
   const hosts = looked.flatMap(({ result }) => result?.described.host ?? []);
+  const repository = await lookAtRepository(input);
   // While a host does not answer, its standbys look like strangers.
   if (hosts.length === looked.length) {
     const all = hosts.flatMap(({ host, members }) => members.map((description) => ({ host, description })));
-    findings.push(...viewerFindings(all.filter(({ description }) => description.running)));
+    findings.push(
+      ...gridProblems({
+        grid,
+        copysets: input.gridFile.copysets ?? null,
+        hosts: looked.flatMap(({ result }) => result?.described ?? []),
+        repositoryId: repository.id,
+        agents: looked.flatMap(({ address, result }) =>
+          result === null ? [] : [{ asked: hostOf(address), said: result.described.host.host }],
+        ),
+      }).map((failure) => ({ level: 'problem' as const, failure })),
+      ...viewerFindings(all.filter(({ description }) => description.running)),
+    );
   }
   const realm = realmState(
     grid,
     looked.map(({ result }) => result?.described.host ?? null),
   );
   findings.push(
-    ...(await repositoryProblems(input)).map((failure) => ({ level: 'problem' as const, failure })),
+    ...repository.problems.map((failure) => ({ level: 'problem' as const, failure })),
     ...realm.problems.map((failure) => ({ level: 'problem' as const, failure })),
     ...realm.warnings.map((warning) => ({ level: 'warning' as const, failure: warningOf(warning, {}) })),
   );
   return { grid, findings, healthy: findings.every(({ level }) => level !== 'problem') };
 }
 
-/** Of the repository as it is seen from here. */
-async function repositoryProblems({ gridFile }: GridLookInput): Promise<readonly Failure[]> {
+/** As it is seen from here. */
+async function lookAtRepository({
+  gridFile,
+}: GridLookInput): Promise<{ id: string | null; problems: readonly Failure[] }> {
+  let id: string | null = null;
   try {
     const repository = await openRepository(gridFile.repository);
+    id = repository.id;
     try {
-      return (await repository.list(gridFile.grid)).flatMap((entry) => damageOf(entry) ?? []);
+      return {
+        id,
+        problems: (await repository.list(gridFile.grid)).flatMap((entry) => damageOf(entry) ?? []),
+      };
     } finally {
       await repository.close();
     }
   } catch (error) {
-    return [failureOf(error, { code: 'repository-failed', hint: 'look at the repository' })];
+    return {
+      id,
+      problems: [failureOf(error, { code: 'repository-failed', hint: 'look at the repository' })],
+    };
   }
 }
 

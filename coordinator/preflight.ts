@@ -1,5 +1,6 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import type { FreezeKind, HostDescription, MemberDescription } from '../shared/domain/grid.ts';
+import { checkCopysets, checkNames, checkProcesses, checkSupported } from './membership.ts';
 import type { Warning } from '../shared/domain/warning.ts';
 import { checkRealm, type PlacedMember } from './realm-preflight.ts';
 import {
@@ -57,9 +58,7 @@ export interface PreflightInput {
  * A pure function of what the agents described.
  */
 export function preflight(input: PreflightInput): PreflightReport {
-  const all = input.hosts.flatMap(({ host }) =>
-    host.members.map((description) => ({ host: host.host, description })),
-  );
+  const all = placed(input.hosts);
   checkBelonging(input);
   checkSpool(input.hosts);
   checkNames(all);
@@ -113,6 +112,38 @@ function copiedMembers(running: readonly MemberDescription[]): MemberDescription
   );
 }
 
+/**
+ * The same for `grid doctor`: all that speaks against a checkpoint, and that no member says of itself. Each check
+ * names the first it finds. `repositoryId`: null where it could not be opened from here.
+ */
+export function gridProblems(
+  input: Pick<PreflightInput, 'grid' | 'copysets' | 'hosts'> & {
+    readonly repositoryId: string | null;
+    readonly agents: Parameters<typeof checkHosts>[0];
+  },
+): Failure[] {
+  const { repositoryId, hosts } = input;
+  const all = placed(hosts);
+  const checks = [
+    () => checkHosts(input.agents),
+    () => (repositoryId === null ? undefined : checkBelonging({ ...input, repositoryId })),
+    () => checkSpool(hosts),
+    () => checkNames(all),
+    () => checkProcesses(all),
+    () => checkCopysets(input.copysets, all),
+    () => checkSupported(all),
+  ];
+  return checks.flatMap((check) => {
+    try {
+      check();
+      return [];
+    } catch (error) {
+      if (error instanceof StillpointError) return [error.failure];
+      throw error;
+    }
+  });
+}
+
 /** Refuses a host of another grid, or one that stores elsewhere. */
 export function checkBelonging(input: Pick<PreflightInput, 'grid' | 'hosts' | 'repositoryId'>): void {
   for (const { host, repositoryId } of input.hosts) {
@@ -151,31 +182,6 @@ export function checkHosts(agents: readonly { readonly asked: string; readonly s
   }
 }
 
-/** Two members that are one process, by whatever names: it would be frozen for both and thawed by the first. */
-function checkProcesses(all: readonly PlacedMember[]): void {
-  const seen = new Map<string, PlacedMember>();
-  for (const member of all) {
-    const { host, description } = member;
-    const { name, engine, incarnation, dataIdentity, dataDirectory } = description;
-    const keys = [
-      ...(incarnation === '' ? [] : [`process ${engine} ${dataIdentity} ${incarnation}`]),
-      ...(dataDirectory === '' ? [] : [`directory ${host} ${dataDirectory}`]),
-    ];
-    for (const key of keys) {
-      const other = seen.get(key);
-      seen.set(key, member);
-      if (other === undefined) continue;
-      throw refuse({
-        code: 'duplicate-member',
-        message: `${other.description.name} on ${other.host} and ${name} on ${host} are the same ${key.split(' ')[0]}`,
-        hint: 'name each process once in the agent files; where nobody named it twice, look at who runs these agents',
-        host,
-        member: name,
-      });
-    }
-  }
-}
-
 /** Whoever asks holds the grid, and has frozen nobody. */
 function checkNobodyFrozen(running: readonly PlacedMember[]): void {
   const frozen = running.find(({ description }) => description.frozen);
@@ -201,129 +207,6 @@ function checkSpool(hosts: readonly DescribedHost[]): void {
       host: host.host,
     });
   }
-}
-
-function checkNames(all: readonly PlacedMember[]): void {
-  if (all.length === 0) {
-    throw refuse({
-      code: 'no-members',
-      message: 'no agent of this grid has a member',
-      hint: "name the members in each host's agent file",
-    });
-  }
-  for (const key of ['name', 'address'] as const) {
-    const seen = new Map<string, string>();
-    for (const { host, description } of all) {
-      const other = seen.get(description[key]);
-      if (other !== undefined) {
-        throw refuse({
-          code: 'duplicate-member',
-          message: `two members have the ${key} ${description[key]}, on ${other} and on ${host}`,
-          hint: `give each member of the grid a ${key} of its own in the agent files`,
-          host,
-          member: description.name,
-        });
-      }
-      seen.set(description[key], host);
-    }
-  }
-}
-
-function checkCopysets(named: readonly string[] | null, all: readonly PlacedMember[]): void {
-  const nodes = all.filter(({ description }) => description.role === 'node');
-  for (const { host, description } of nodes) {
-    if (named === null || description.copyset === null || named.includes(description.copyset)) continue;
-    throw refuse({
-      code: 'foreign-copyset',
-      message: `${description.name} on ${host} is of copyset ${description.copyset}, which the grid file does not name`,
-      hint: 'add it to `copysets` of the grid file, or take the member out of the agent file',
-      host,
-      member: description.name,
-    });
-  }
-  const copysets = named ?? unique(nodes.flatMap(({ description }) => description.copyset ?? []));
-  for (const copyset of copysets) {
-    checkCopyset(
-      copyset,
-      nodes.filter(({ description }) => description.copyset === copyset),
-    );
-  }
-  for (const { host, description } of nodes) {
-    if (description.copyset === null && !description.running)
-      throw refuse(notRunning(description.name, host));
-  }
-}
-
-function checkCopyset(copyset: string, nodes: readonly PlacedMember[]): void {
-  const running = nodes.filter(({ description }) => description.running);
-  const primaries = running.filter(({ description }) => description.primary);
-  const fail = (code: string, message: string, hint: string): never => {
-    throw refuse({ code, message, hint });
-  };
-  if (nodes.length === 0) {
-    fail(
-      'copyset-missing',
-      `no agent has a node of copyset ${copyset}`,
-      'name its nodes in the agent files, or take it out of the grid file',
-    );
-  }
-  const most = Math.min(...nodes.map(({ description }) => description.traits.maxMembers ?? Infinity));
-  if (nodes.length > most) {
-    fail(
-      'copyset-too-large',
-      `copyset ${copyset} has ${nodes.length} nodes; at most ${most} are allowed`,
-      'take a node out of the agent files',
-    );
-  }
-  if (running.length === 0) {
-    fail(
-      'copyset-down',
-      `no node of copyset ${copyset} is running`,
-      `start one of ${nodes.map(({ description }) => description.name).join(', ')}`,
-    );
-  }
-  if (primaries.length === 0) {
-    fail(
-      'copyset-without-primary',
-      `no running node of copyset ${copyset} is its primary`,
-      'start or promote its primary',
-    );
-  }
-  if (primaries.length > 1) {
-    const names = primaries.map(({ description }) => description.name).join(' and ');
-    fail(
-      'copyset-split',
-      `copyset ${copyset} has two primaries: ${names}`,
-      'stop the one that must not be, and rebuild it as a standby',
-    );
-  }
-  const identities = new Set(running.map(({ description }) => description.dataIdentity));
-  if (identities.size > 1) {
-    fail(
-      'copyset-differs',
-      `the nodes of copyset ${copyset} are not copies of the same data`,
-      'compare their system identifiers; one of them belongs to another copyset',
-    );
-  }
-  const words = new Set(running.map(({ description }) => description.traits.compatibility));
-  if (words.size > 1) {
-    fail(
-      'version-mismatch',
-      `the nodes of copyset ${copyset} run versions ${[...words].join(' and ')}`,
-      'bring them to one version',
-    );
-  }
-}
-
-function checkSupported(all: readonly PlacedMember[]): void {
-  const instants = all.filter(({ description }) => description.freezeKind === 'instant');
-  const domains = new Set(instants.map(({ description }) => description.traits.domain));
-  if (domains.size <= 1) return;
-  throw refuse({
-    code: 'two-instant-domains',
-    message: `${instants.map(({ description }) => description.name).join(' and ')} can only be marked at an instant, and belong to different clusters`,
-    hint: 'a grid may have one such cluster: no order holds between two instants',
-  });
 }
 
 /** Clients write to nodes: each must be able to refuse that. */
@@ -383,14 +266,8 @@ function sameDataWarnings(running: readonly PlacedMember[]): Warning[] {
   });
 }
 
-function notRunning(member: string, host: string): Failure {
-  return {
-    code: 'member-down',
-    message: `${member} on ${host} is not running, and no other member holds its data`,
-    hint: `start it, or see why it is down: its server's log on ${host}`,
-    host,
-    member,
-  };
+function placed(hosts: readonly DescribedHost[]): PlacedMember[] {
+  return hosts.flatMap(({ host }) => host.members.map((description) => ({ host: host.host, description })));
 }
 
 function refuse(failure: Failure): StillpointError {

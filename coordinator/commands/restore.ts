@@ -10,6 +10,9 @@ import { finishRestore } from '../finish-restore.ts';
 import { restoreGrid } from '../restore.ts';
 import { withSession } from '../session.ts';
 
+/** As `crypto.randomUUID` makes them. */
+const RESTORE_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
 interface RestoreOptions {
   readonly lineage?: string;
   readonly map: ReadonlyMap<string, string>;
@@ -33,7 +36,11 @@ export function registerRestore(program: Command): Command {
     .option('--stop', 'stop the processes of the target grid first')
     .option('--dry-run', 'print the plan and change nothing')
     .option('--yes', 'do not ask')
-    .option('--finish <restore>', 'end a restore whose command is gone, as it was decided; else roll it back')
+    .option(
+      '--finish <restore>',
+      'end a restore whose command is gone, as it was decided; else roll it back',
+      parseRestoreId,
+    )
     .addHelpText(
       'after',
       '\nExample: stillpoint restore latest --grid /etc/stillpoint/new-grid.yaml --map alpha.example=epsilon.example --yes',
@@ -98,6 +105,13 @@ function finish(restoreId: string, options: RestoreOptions, command: Command): P
           : `rolled back: the restore of ${ended.checkpoint} was never decided, and the old directories are back`,
       );
     },
+  );
+}
+
+function parseRestoreId(text: string): string {
+  if (RESTORE_ID.test(text)) return text.toLowerCase();
+  throw new InvalidArgumentError(
+    'write the id of a restore: 32 digits and letters with dashes, as the error of that restore and the log of each agent have it',
   );
 }
 

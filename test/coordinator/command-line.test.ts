@@ -78,6 +78,11 @@ describe('the command line', () => {
     'a log level that there is not': [() => ['grid', 'status', '--log-level', 'loud'], 'usage', /'loud'/],
     'a timeout that is none': [() => ['grid', 'status', '--timeout', 'soon'], 'usage', /'soon'/],
     'a map without a new host': [() => ['restore', 'latest', '--map', 'alpha'], 'usage', /write OLD=NEW/],
+    'a word that no restore can be called': [
+      () => ['restore', '--finish', 'nightly', '--grid', gridFile, '--yes'],
+      'usage',
+      /'nightly'.*write the id of a restore/,
+    ],
     'a name that no checkpoint can have': [
       () => ['checkpoint', 'create', 'a/b', '--grid', gridFile],
       'bad-checkpoint-name',

@@ -1,11 +1,14 @@
 import { expect } from 'chai';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gridDoctor } from '../../coordinator/grid-status.ts';
 import type { Failure } from '../../shared/domain/errors.ts';
+import type { HostDescription } from '../../shared/domain/grid.ts';
+import { createLog } from '../../shared/runtime/log.ts';
 import { stillpoint } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { describedHost, describedMember } from './descriptions.ts';
-import { scriptedAgents, type ScriptedAgents } from './scripted-agents.ts';
+import { patient, scriptedAgents, type ScriptedAgents } from './scripted-agents.ts';
 
 // Goal: a script sees by the exit code that something is wrong. Method: the command, and agents over the real wire.
 
@@ -42,5 +45,57 @@ describe('the exit code of grid status', () => {
 
   it('is 5 where a member may still be frozen', async () => {
     expect(await status([{ code: 'undo-pending', message: 'not undone yet', hint: 'wait' }])).to.equal(5);
+  });
+});
+
+describe('what grid doctor finds, and no member says of itself', () => {
+  let agents: ScriptedAgents;
+  before(async () => {
+    agents = await scriptedAgents([describedHost('alpha', []), describedHost('beta', [])]);
+  });
+  after(() => agents.close());
+
+  async function findings(...hosts: readonly HostDescription[]): Promise<string[]> {
+    agents.hosts = [...hosts];
+    const log = createLog({ name: 'test', level: 'silent' });
+    const report = await gridDoctor({ gridFile: agents.gridFile, signal: patient.signal, log });
+    expect(report.healthy).to.equal(report.findings.length === 0);
+    return report.findings.map(
+      ({ failure: { code, host = '-', member = '-' } }) => `${code} ${host} ${member}`,
+    );
+  }
+
+  const alpha = describedHost('alpha', [describedMember('aa')]);
+
+  it('is one server that stands under two names', async () => {
+    expect(await findings(alpha, describedHost('beta', [describedMember('ba')]))).to.deep.equal([]);
+    const { incarnation, dataIdentity } = describedMember('aa');
+
+    expect(
+      await findings(alpha, describedHost('beta', [describedMember('ba', { incarnation, dataIdentity })])),
+    ).to.deep.equal(['duplicate-member beta ba']);
+  });
+
+  it('is a name or an address that two members have', async () => {
+    const { address } = describedMember('aa');
+
+    expect(await findings(alpha, describedHost('beta', [describedMember('ba', { address })]))).to.deep.equal([
+      'duplicate-member beta ba',
+    ]);
+  });
+
+  it('is all that speaks against a checkpoint, not only the first of it', async () => {
+    const down = describedMember('ba', { running: false });
+    const beta = {
+      ...describedHost('beta', [down, describedMember('ab')]),
+      grid: 'another',
+      stateFreeBytes: 0,
+    };
+
+    expect((await findings(alpha, beta)).map((said) => said.split(' ')[0])).to.deep.equal([
+      'wrong-grid',
+      'agent-disk-full',
+      'copyset-split',
+    ]);
   });
 });

@@ -39,6 +39,7 @@ describe('the status of a grid with a realm', () => {
     const { findings, healthy } = await gridDoctor(input);
     expect(findings.map(({ failure }) => failure.code)).to.deep.equal([
       'copyset-undecided',
+      'copyset-without-primary',
       'keepers-below-quorum',
     ]);
     expect(healthy).to.equal(false);

@@ -74,7 +74,7 @@ export class NativeRestoration implements Restoration {
     );
     const stage = new Stage({ owner: await ownerOf(this.#settings), signal, bytesTotal, progress });
     try {
-      await stage.around(dirname(live));
+      await stage.around(dirname(live), 0o700);
       await writeRecord(live, {
         format: 1,
         checkpoint,

@@ -6,6 +6,9 @@ import type { ConnectionSettings } from './connection.ts';
 
 /** The name by which the server knows our standby. */
 export const STANDBY_NAME = 'stillpoint';
+/** For quorum lists: nobody has this name while the fence is closed, and who takes it opens the fence. */
+export const ABSENT_STANDBY = 'stillpoint_absent';
+export const OUR_STANDBYS: readonly string[] = [STANDBY_NAME, ABSENT_STANDBY];
 
 type Answer = Exclude<FromAcknowledger, { type: 'lost' }>;
 
@@ -30,7 +33,7 @@ export class Acknowledger {
   #tellLost: () => void;
 
   /** `tellLost` is called when the stream is gone, and nobody has stopped it. */
-  constructor(settings: ConnectionSettings, tellLost: () => void) {
+  constructor(settings: ConnectionSettings, tellLost: () => void, applicationName = STANDBY_NAME) {
     this.#tellLost = tellLost;
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     this.#worker = new Worker(new URL(`./acknowledge-thread.${extension}`, import.meta.url), {
@@ -40,7 +43,7 @@ export class Acknowledger {
           connection: settings.connection,
           passwordFile: settings.passwordFile,
         },
-        applicationName: STANDBY_NAME,
+        applicationName,
         gate: this.#gate.memory,
       } satisfies AcknowledgerData,
     });

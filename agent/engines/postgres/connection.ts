@@ -1,4 +1,6 @@
-import { Client, DatabaseError } from 'pg';
+import type { EventEmitter } from 'node:events';
+import { Client, DatabaseError, escapeLiteral, type ClientConfig } from 'pg';
+import { parseIntoClientConfig } from 'pg-connection-string';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { beside } from '../../safe-files.ts';
 
@@ -11,7 +13,6 @@ export interface ConnectionSettings {
 
 export interface ConnectOptions {
   readonly applicationName: string;
-  readonly database?: string;
   /**
    * A walsender's connection: `physical` for streams; `database` takes statements too, simple queries only. It has a
    * slot of max_wal_senders, which no client of the application can take.
@@ -26,34 +27,58 @@ export interface ConnectOptions {
 
 const CONNECT_TIMEOUT_MS = 5000;
 /**
+ * What ends sessions that are slow or idle, or makes them wait, by default of server, database or role: none of ours.
+ * The last is for standbys that say nothing, which is time enough for ours; no server of ours is older than these settings.
+ */
+const UNHINDERED = {
+  statement_timeout: '0',
+  lock_timeout: '0',
+  idle_session_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  // A standby turns every statement away that would be serializable.
+  default_transaction_isolation: 'read committed',
+  default_transaction_deferrable: 'off',
+  wal_sender_timeout: '60s',
+} as const;
+/** The same, of PostgreSQL 17 and later: an older server turns away whoever asks for it. It needs a database. */
+const UNHINDERED_SINCE_17 = { transaction_timeout: '0' } as const;
+/**
  * How each of our sessions begins, whatever server, database and role have as their defaults. Its login may write (a
  * login trigger that keeps a log), and must not wait for the very standby that we are: nobody could get in to undo.
- * What ends sessions that are slow or idle ends none of ours.
  */
-const SESSION = [
-  'synchronous_commit=local',
-  'statement_timeout=0',
-  'lock_timeout=0',
-  'idle_session_timeout=0',
-]
-  .map((setting) => `-c ${setting}`)
+const SESSION = Object.entries({ synchronous_commit: 'local', ...UNHINDERED })
+  .map(([name, value]) => `-c ${name}=${value.replaceAll(' ', '\\ ')}`)
   .join(' ');
 /** After the login, for a login trigger may need its owner's: then nothing of the database's owner is taken for the server's. */
-const OWN_NAMES_ONLY = 'SET search_path = pg_catalog';
+const OWN_NAMES_ONLY = { search_path: 'pg_catalog' } as const;
+/** What our sessions may set for themselves after the login, also where they look at the defaults of others. */
+export const SET_BY_US: readonly string[] = Object.keys({
+  ...OWN_NAMES_ONLY,
+  ...UNHINDERED,
+  ...UNHINDERED_SINCE_17,
+});
+/** Keys of a connection URL that would win over ours, in the library or in the server. */
+const OURS_ALONE = [
+  'application_name',
+  'fallback_application_name',
+  'options',
+  'replication',
+  'query_timeout',
+  'connectionTimeoutMillis',
+  'keepAlive',
+  ...Object.keys(UNHINDERED),
+];
 const LOST = /terminated|ECONNRESET|EPIPE|not queryable|closed the connection|Query read timeout/;
 
 /** Connects, with errors that say what to do. A lost connection shows as the rejection of the next query. */
 export async function connect(settings: ConnectionSettings, options: ConnectOptions): Promise<Client> {
   const url = new URL(settings.connection);
-  if (options.database !== undefined) url.pathname = `/${encodeURIComponent(options.database)}`;
-  // What stands in the URL would win over ours, and the fence is known by its name.
-  url.searchParams.delete('application_name');
   const owners = url.searchParams.get('options');
-  url.searchParams.delete('options');
+  for (const key of OURS_ALONE) url.searchParams.delete(key);
   if (settings.passwordFile !== undefined)
     url.searchParams.set('password', await readPassword(settings.passwordFile));
   const client = new Client({
-    connectionString: url.toString(),
+    ...clientConfig(settings, url),
     application_name: options.applicationName,
     connectionTimeoutMillis: options.timeoutMs ?? CONNECT_TIMEOUT_MS,
     query_timeout: options.queryTimeoutMs ?? 0,
@@ -64,14 +89,56 @@ export async function connect(settings: ConnectionSettings, options: ConnectOpti
     }),
   });
   client.on('error', () => undefined);
+  const major = majorVersionSaid(client);
   try {
     await client.connect();
-    if (options.replication !== 'physical') await client.query(OWN_NAMES_ONLY);
+    if (options.replication !== 'physical')
+      await client.query(
+        assignments({
+          ...OWN_NAMES_ONLY,
+          ...(options.asOthers === true && UNHINDERED),
+          ...(major() >= 17 && UNHINDERED_SINCE_17),
+        }),
+      );
   } catch (error) {
     client.end().catch(() => undefined);
     throw connectionError(settings, error);
   }
   return client;
+}
+
+/** As the library reads it; but for the name of the database, of which it leaves `%2F` and its like as they are. */
+function clientConfig(settings: ConnectionSettings, url: URL): ClientConfig {
+  try {
+    const database = decodeURIComponent(url.pathname.slice(1));
+    return { ...parseIntoClientConfig(url.toString()), ...(database !== '' && { database }) };
+  } catch (error) {
+    throw new StillpointError(
+      {
+        code: 'postgres-connection',
+        message: `connection of ${settings.name} cannot be used: ${error instanceof Error ? error.message : String(error)}`,
+        hint: "correct it in the agent's file",
+      },
+      3,
+      { cause: error },
+    );
+  }
+}
+
+function assignments(values: Readonly<Record<string, string>>): string {
+  return Object.entries(values)
+    .map(([name, value]) => `SET ${name} = ${escapeLiteral(value)}`)
+    .join('; ');
+}
+
+/** What a server says of itself with each login. 0: not yet. */
+function majorVersionSaid(client: Client): () => number {
+  let major = 0;
+  const { connection } = client as unknown as { connection: EventEmitter };
+  connection.on('parameterStatus', (said: { parameterName: string; parameterValue: string }) => {
+    if (said.parameterName === 'server_version') major = Number.parseInt(said.parameterValue);
+  });
+  return () => major;
 }
 
 /** The server's process for this connection. */

@@ -7,7 +7,7 @@ import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Warning } from '../../../shared/domain/warning.ts';
 import { freeBytesAt } from '../../room-watch.ts';
 import { readBeside } from '../../safe-files.ts';
-import { STANDBY_NAME } from './acknowledger.ts';
+import { OUR_STANDBYS } from './acknowledger.ts';
 import { findUnstorable } from './collect.ts';
 import { connect, serverError } from './connection.ts';
 import { isArmed } from './fence.ts';
@@ -253,11 +253,11 @@ async function findLackOfRoom(
   client: Client,
   problem: (code: string, message: string, hint: string) => void,
 ): Promise<void> {
-  const { rows } = await client.query<{ senders: number; slots: number; named: boolean }>(
+  const { rows } = await client.query<{ senders: number; slots: number; named: string | null }>(
     `SELECT current_setting('max_wal_senders')::int - (SELECT count(*)::int FROM pg_stat_activity WHERE backend_type = 'walsender') AS senders,
             current_setting('max_replication_slots')::int - (SELECT count(*)::int FROM pg_replication_slots) AS slots,
-            EXISTS (SELECT FROM pg_stat_replication WHERE lower(application_name) = $1) AS named`,
-    [STANDBY_NAME],
+            (SELECT application_name FROM pg_stat_replication WHERE lower(application_name) = ANY ($1) LIMIT 1) AS named`,
+    [OUR_STANDBYS],
   );
   const [room] = rows;
   if (room === undefined) return;
@@ -274,10 +274,10 @@ async function findLackOfRoom(
       'no replication slot is free',
       'raise max_replication_slots, or drop a slot that nobody uses',
     );
-  if (room.named) {
+  if (room.named !== null) {
     problem(
       'postgres-standby-named',
-      `another standby calls itself ${STANDBY_NAME}`,
+      `another standby calls itself ${room.named}`,
       'is another checkpoint running? Else give that standby another application_name',
     );
   }

@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import { AbsentStandbyFence } from './absent-standby-fence.ts';
 import { AcknowledgementFence } from './acknowledgement-fence.ts';
-import { STANDBY_NAME } from './acknowledger.ts';
+import { ABSENT_STANDBY, OUR_STANDBYS, STANDBY_NAME } from './acknowledger.ts';
 import type { ConnectionSettings } from './connection.ts';
 import type { PrimaryUndo } from './standby-setting.ts';
 import { namesStandby, withStandby } from './standby-names.ts';
@@ -45,9 +45,6 @@ export interface FenceContext {
   readonly lost: () => void;
 }
 
-/** A standby that does not exist, for the variant. */
-const ABSENT_STANDBY = 'stillpoint_absent';
-
 /** Every value that a fence may put in the place of this one. */
 export function armedNames(original: string): string[] {
   const names = withStandby(original, STANDBY_NAME);
@@ -56,7 +53,7 @@ export function armedNames(original: string): string[] {
 
 /** Whether a list is that of a freeze, whoever's it is. */
 export function isArmed(names: string): boolean {
-  return [STANDBY_NAME, ABSENT_STANDBY].some((name) => namesStandby(names, name));
+  return OUR_STANDBYS.some((name) => namesStandby(names, name));
 }
 
 export function createFence(context: FenceContext): Fence {

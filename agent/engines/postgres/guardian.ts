@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import type { Guardian, Undo } from '../engine.ts';
 import { connect, connectionError, type ConnectionSettings } from './connection.ts';
-import { primaryUndoSchema } from './standby-setting.ts';
+import { primaryUndoSchema, standbyNamesInForce } from './standby-setting.ts';
 import { StandIn } from './stand-in.ts';
 import { performUndo, SettingStays } from './undo.ts';
 
@@ -46,6 +46,7 @@ export class PostgresGuardian implements Guardian {
 
   async #perform(undo: Undo): Promise<string | null> {
     try {
+      await this.#catchUp(undo);
       if (this.#client !== null) {
         try {
           return await performUndo(this.#client, this.#settings, undo);
@@ -62,6 +63,20 @@ export class PostgresGuardian implements Guardian {
       else this.#drop();
       throw connectionError(this.#settings, error instanceof SettingStays ? error.cause : error);
     }
+  }
+
+  /**
+   * A session takes a reload up with its next statement. One that was idle since before the arm, and finds a mistake in
+   * the files now, never has: it would take the server for one that is not armed. A new one begins with what is in force.
+   */
+  async #catchUp(undo: Undo): Promise<void> {
+    const { success, data } = primaryUndoSchema.safeParse(undo);
+    if (this.#client === null || !success) return;
+    const names = await standbyNamesInForce(this.#client).catch(() => null);
+    if (names !== null && data.armed.includes(names)) return;
+    const current = await findWayIn(this.#settings);
+    this.#drop();
+    this.#client = current;
   }
 
   /** The server that was frozen, and no other: where the connection is lost, another one may answer by now. */

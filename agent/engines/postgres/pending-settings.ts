@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import type { Client } from 'pg';
 import type { Failure } from '../../../shared/domain/errors.ts';
 import type { Warning } from '../../../shared/domain/warning.ts';
+import { SET_BY_US } from './connection.ts';
 import { sameValue } from './setting-values.ts';
 import type { PostgresSettings } from './settings.ts';
 
@@ -38,8 +39,8 @@ const NOT_SEEN = [
 
 /**
  * A setting that only a restart changes is none of a reload's: it waits on. One that the command line, a role, a
- * database or this session overrides is not taken up from the file, or not seen here; but for search_path, which each of
- * our sessions sets for itself.
+ * database or this session overrides is not taken up from the file, or not seen here; but for what each of our sessions
+ * sets for itself ($1).
  */
 const SETTINGS = `
   SELECT s.name, f.setting AS written, CASE s.source WHEN 'session' THEN s.reset_val ELSE s.setting END AS setting, s.vartype AS type, s.unit,
@@ -47,8 +48,8 @@ const SETTINGS = `
     FROM pg_settings s LEFT JOIN pg_file_settings f ON lower(f.name) = lower(s.name) AND f.applied
    WHERE s.context NOT IN ('postmaster', 'internal')
      AND (s.source IN ('default', 'configuration file', 'environment variable')
-          OR s.name = 'search_path' AND s.source = 'session'
-             AND NOT EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS line WHERE line LIKE 'search_path=%'))
+          OR s.name = ANY ($1) AND s.source = 'session'
+             AND NOT EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS line WHERE split_part(line, '=', 1) = s.name))
      AND (f.name IS NOT NULL OR s.source = 'configuration file')`;
 
 const BROKEN = `
@@ -70,7 +71,7 @@ export async function findPendingSettings(
   const changed = await changesSince(client);
   const pending: string[] = [];
   const warnings: Warning[] = [];
-  const { rows } = await client.query<SettingRow>(SETTINGS);
+  const { rows } = await client.query<SettingRow>(SETTINGS, [SET_BY_US]);
   for (const row of rows) {
     if (NOT_SEEN.includes(row.name)) continue;
     if (row.written !== null && sameValue(row.written, row)) continue;
@@ -140,17 +141,21 @@ async function accessFiles(client: Client): Promise<string[]> {
 
 /** Was a file changed since the server read it? Null where the agent cannot see it. */
 async function changesSince(client: Client): Promise<(file: string) => Promise<boolean | null>> {
-  const { rows } = await client.query<{ ms: number }>(
-    'SELECT extract(epoch FROM pg_conf_load_time())::float8 * 1000 AS ms',
+  // How a server writes fractions is a setting of its own.
+  const { rows } = await client.query<{ microseconds: string; ahead: boolean }>(
+    `SELECT (extract(epoch FROM pg_conf_load_time()) * 1000000)::bigint AS microseconds,
+            pg_conf_load_time() > clock_timestamp() AS ahead`,
   );
-  const loadedMs = rows[0]?.ms ?? 0;
+  // A clock that was set back since: then what is written now looks older than what was read before.
+  const isTimeLost = rows[0]?.ahead ?? false;
+  const loadedMs = Number(rows[0]?.microseconds ?? 0) / 1000;
   const known = new Map<string, boolean | null>();
   return async (file) => {
     const before = known.get(file);
     if (before !== undefined) return before;
-    // A file that is copied with its times is as new as its entry.
     const found = await stat(file).catch(() => null);
-    const isChanged = found === null ? null : Math.max(found.mtimeMs, found.ctimeMs) > loadedMs;
+    // When its entry changed: a file that is copied with its times may be older, or from a time to come.
+    const isChanged = found === null || isTimeLost ? null : found.ctimeMs > loadedMs;
     known.set(file, isChanged);
     return isChanged;
   };

@@ -1,7 +1,7 @@
 import type { Client } from 'pg';
 import type { Failure } from '../../../shared/domain/errors.ts';
 import { JOURNAL_NAME } from './journal-receiver.ts';
-import { STANDBY_NAME } from './acknowledger.ts';
+import { OUR_STANDBYS } from './acknowledger.ts';
 
 /**
  * Commits that wait until a standby shows them (synchronous_commit = remote_apply): a checkpoint pauses the replay of
@@ -23,7 +23,7 @@ export async function commitsThatWaitForReplay(
         AND (current_setting('synchronous_commit') = 'remote_apply'
              OR EXISTS (SELECT FROM pg_db_role_setting WHERE 'synchronous_commit=remote_apply' = ANY (setconfig)))
       ORDER BY application_name LIMIT 1`,
-    [[...withoutReads, STANDBY_NAME, JOURNAL_NAME]],
+    [[...withoutReads, ...OUR_STANDBYS, JOURNAL_NAME]],
   );
   return rows.map(({ standby, owner }) => ({
     code: 'postgres-remote-apply',

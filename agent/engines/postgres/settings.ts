@@ -29,7 +29,10 @@ export const postgresMemberSchema = z.strictObject({
   /** How the agent connects; never with a password in it: `passwordFile`, or PGPASSFILE's format. */
   connection: z
     .string()
-    .refine((text) => /^postgres(ql)?:\/\//.test(text) && URL.canParse(text), 'must be a postgresql:// URL'),
+    .refine(
+      isConnectionUrl,
+      'must be a postgresql:// URL (what is odd in a name is written as %2F and the like)',
+    ),
   passwordFile: z.string().startsWith('/').optional(),
   /** The folder with pg_ctl, for members without `run`. */
   binaries: z.string().startsWith('/').optional(),
@@ -40,6 +43,16 @@ export const postgresMemberSchema = z.strictObject({
   /** Where restored tablespaces go: location in the checkpoint → directory here. */
   tablespaces: z.record(z.string(), z.string().startsWith('/')).default({}),
 });
+
+function isConnectionUrl(text: string): boolean {
+  if (!/^postgres(ql)?:\/\//.test(text) || !URL.canParse(text)) return false;
+  try {
+    const { username, hostname, pathname } = new URL(text);
+    return [username, hostname, pathname].every((part) => typeof decodeURIComponent(part) === 'string');
+  } catch {
+    return false;
+  }
+}
 
 export type PostgresSettings = z.infer<typeof postgresMemberSchema>;
 

@@ -1,6 +1,6 @@
-import { Acknowledger, STANDBY_NAME } from './acknowledger.ts';
+import { ABSENT_STANDBY, Acknowledger, STANDBY_NAME } from './acknowledger.ts';
 import type { ConnectionSettings } from './connection.ts';
-import { mentionsStandby } from './standby-names.ts';
+import { mentionsStandby, namesStandby } from './standby-names.ts';
 import type { PrimaryUndo } from './standby-setting.ts';
 import { settledInTime } from './wait-until.ts';
 
@@ -20,11 +20,12 @@ export class StandIn {
 
   /** Where it cannot help, or get in, nothing comes of it. Idempotent. */
   async join(undo: PrimaryUndo): Promise<void> {
+    const name = namesStandby(undo.armed.at(-1) ?? '', STANDBY_NAME) ? STANDBY_NAME : ABSENT_STANDBY;
     // Its word would count for a standby of the owner's, once the setting is put back.
-    if (mentionsStandby(undo.original, STANDBY_NAME)) return;
+    if (mentionsStandby(undo.original, name)) return;
     if (this.#standby?.lost === null) return;
     await this.leave();
-    this.#standby = new Acknowledger(this.#settings, () => undefined);
+    this.#standby = new Acknowledger(this.#settings, () => undefined, name);
     await settledInTime('the stand-in to stream', this.#standby.connect(), JOIN_MS).catch(() => this.leave());
   }
 

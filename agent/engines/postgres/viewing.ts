@@ -1,6 +1,6 @@
 import type { Client } from 'pg';
 import type { Subscription, Viewer, Viewing } from '../../../shared/domain/viewing.ts';
-import { STANDBY_NAME } from './acknowledger.ts';
+import { OUR_STANDBYS } from './acknowledger.ts';
 import { JOURNAL_NAME } from './journal-receiver.ts';
 import type { PostgresSettings } from './settings.ts';
 
@@ -94,7 +94,7 @@ export async function readViewing(
 ): Promise<KnownViewers> {
   const { systemIdentifier, inRecovery } = server;
   const { rows } = await client.query<SenderRow>(SENDERS);
-  const ours = new Set([STANDBY_NAME, JOURNAL_NAME]);
+  const ours = new Set([...OUR_STANDBYS, JOURNAL_NAME]);
   const senders = new Map(
     rows.map((row) => {
       const shows = row.replays && !ours.has(row.name);

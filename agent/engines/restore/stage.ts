@@ -45,6 +45,7 @@ export class Stage {
     room: string,
     directory: string,
     place: (path: string) => string | null = (path) => path,
+    modes: (artifact: { readonly mode: number }) => number = ({ mode }) => mode,
   ): Promise<void> {
     const inside = source.manifest.artifacts.filter(
       (artifact) => artifact.path === room || artifact.path.startsWith(`${room}/`),
@@ -61,7 +62,8 @@ export class Stage {
     const files = inside.filter((artifact) => artifact.kind === 'file');
     await atMost(FILES_AT_ONCE, files, async (artifact) => {
       const path = within(artifact);
-      if (path !== null) await this.file(path, artifact, source.read(artifact.path));
+      if (path !== null)
+        await this.file(path, { ...artifact, mode: modes(artifact) }, source.read(artifact.path));
     });
     // Links last: no file is ever written through one.
     for (const artifact of inside) {
@@ -85,8 +87,8 @@ export class Stage {
   }
 
   /** A directory that this stage's stand in: made for the owner where it is absent, else left as it is. */
-  async around(path: string): Promise<void> {
-    const directory = await AnchoredDirectory.make(path, 0o700, this.#owner);
+  async around(path: string, mode: number): Promise<void> {
+    const directory = await AnchoredDirectory.make(path, mode, this.#owner);
     await directory.close();
   }
 
@@ -131,18 +133,18 @@ export class Stage {
   }
 
   /** Replaces a small file of the stage. */
-  async replace(path: string, text: string, mode = 0o600): Promise<void> {
+  async replace(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
     await rm(this.#at(path), { force: true });
     this.#links.delete(path);
-    await this.file(path, { mode, mtimeMs: Date.now() }, bytesOf(text));
+    await this.file(path, { mode, mtimeMs: Date.now() }, bytesOf(content));
   }
 
   /** Adds to a file of the stage that is there. */
-  async append(path: string, text: string): Promise<void> {
+  async append(path: string, content: string | Uint8Array): Promise<void> {
     this.#mustNotLeadOut(path);
     const file = await open(this.#at(path), constants.O_WRONLY | constants.O_APPEND | constants.O_NOFOLLOW);
     try {
-      await file.writeFile(text);
+      await file.writeFile(content);
       await file.sync();
     } finally {
       await file.close();
@@ -208,19 +210,19 @@ export class Stage {
 }
 
 /** A file that the member's user may read. Empty where it is not there, or is a link: that is not followed. */
-export async function readIfThere(path: string, reader: Owner | null): Promise<string> {
+export async function readIfThere(path: string, reader: Owner | null): Promise<Buffer> {
   const bytes = await beside(path, async (directory, name) =>
     (await directory.stat(name))?.isSymbolicLink() === true ? null : directory.read(name, reader),
   );
-  return bytes?.toString('utf8') ?? '';
+  return bytes ?? Buffer.alloc(0);
 }
 
 function mapped(path: string | null, directory: string): string | null {
   return path === null ? null : join(directory, path);
 }
 
-async function* bytesOf(text: string): AsyncIterable<Uint8Array> {
-  yield Buffer.from(text);
+async function* bytesOf(content: string | Uint8Array): AsyncIterable<Uint8Array> {
+  yield Buffer.from(content);
 }
 
 async function atMost<T>(

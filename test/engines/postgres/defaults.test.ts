@@ -49,7 +49,9 @@ describe('a PostgreSQL server whose defaults for sessions are against us', () =>
       "statement_timeout = '500ms'",
       "lock_timeout = '5ms'",
       "idle_in_transaction_session_timeout = '5ms'",
-      "transaction_timeout = '600ms'",
+      "transaction_timeout = '50ms'",
+      "wal_sender_timeout = '300ms'",
+      'extra_float_digits = -10',
       'default_transaction_read_only = on',
       'default_transaction_isolation = serializable',
       'default_transaction_deferrable = on',
@@ -60,6 +62,7 @@ describe('a PostgreSQL server whose defaults for sessions are against us', () =>
       copy: { ...lab.settings.copy, maxRate: 20 * MEGABYTE },
     });
     const { capture } = await capturing(engine, lab.folder);
+    const { problems } = await engine.describe(AbortSignal.timeout(10_000));
     await capture.prepare();
     await capture.arm(token());
     await new Promise((resolve) => setTimeout(resolve, 700));
@@ -68,8 +71,22 @@ describe('a PostgreSQL server whose defaults for sessions are against us', () =>
     const { mark } = await capture.collect(token());
     await capture.close();
 
+    expect(problems).to.deep.equal([]);
     expect(proof.type).to.equal('held');
     expect(mark).to.not.equal(null);
+  });
+
+  it('is captured whatever the URL of its connection would set', async () => {
+    const url = `${lab.settings.connection}?replication=true&statement_timeout=20&query_timeout=1&keepAlive=false`;
+    const { capture } = await capturing(
+      createPostgresEngine({ ...lab.settings, connection: url }),
+      lab.folder,
+    );
+    await capture.prepare();
+    await capture.arm(token());
+    await capture.freeze(token());
+
+    expect((await capture.thaw(token(), () => undefined)).type).to.equal('held');
   });
 
   it('is thawed where each login writes, and would wait for the fence itself', async () => {

@@ -46,6 +46,8 @@ for (const version of versions) {
     let engine: Engine;
     before(async () => {
       lab = await postgresLab(version);
+      // Which no session of a standby can be, by default of the role or not.
+      await lab.server.query("ALTER ROLE stillpoint SET default_transaction_isolation = 'serializable'");
       standby = await hotStandby(lab);
       engine = createPostgresEngine(settingsFor(standby));
       await until('the standby to follow', async () => (await seen()) === 0);

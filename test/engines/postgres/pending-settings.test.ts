@@ -1,7 +1,8 @@
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { createPostgresEngine } from '../../../agent/engines/postgres/postgres-engine.ts';
+import { findPendingSettings } from '../../../agent/engines/postgres/pending-settings.ts';
 import { sameValue } from '../../../agent/engines/postgres/setting-values.ts';
 import type { Failure } from '../../../shared/domain/errors.ts';
 import type { PostgresServer } from '../../lab/postgres.ts';
@@ -99,6 +100,34 @@ for (const version of versions) {
         expect(await problems()).to.deep.equal([]);
       });
     }
+
+    it('are none where a file was made on a host whose clock is ahead', async () => {
+      const later = Date.now() / 1000 + 5 * 3600;
+      for (const name of files.keys()) utimesSync(path(name), later, later);
+      await reload(lab.server);
+
+      expect(await problems()).to.deep.equal([]);
+    });
+
+    it('are found also where the clock was set back since the last reload', async () => {
+      appendFileSync(path('postgresql.conf'), "work_mem = '77MB'\n");
+      const client = await lab.server.connect();
+      try {
+        const back = new Proxy(client, {
+          get: (target, key) =>
+            key === 'query'
+              ? (text: string, values: unknown[]) =>
+                  target.query(text.replaceAll('pg_conf_load_time()', "now() + '5h'"), values)
+              : Reflect.get(target, key),
+        });
+        const found = await findPendingSettings(back, lab.settings);
+
+        expect(found.problems[0]?.message).to.contain('work_mem (');
+        expect(found.warnings.join()).to.contain('pg_hba.conf');
+      } finally {
+        await client.end();
+      }
+    });
 
     it('are no matter where only a restart would change them', async () => {
       appendFileSync(path('postgresql.conf'), 'max_connections = 80\n');

@@ -166,13 +166,15 @@ describe('a PostgreSQL server that is not fit for a checkpoint', () => {
       }
     });
 
-    it('has another standby of our name, in letters of whatever size, as the server compares them', async () => {
-      const other = await FakeStandby.join(lab.server, 'StillPoint');
-      const problems = await problemsOf(lab.settings);
-      other.leave();
+    for (const name of ['StillPoint', 'Stillpoint_absent']) {
+      it(`has another standby of our name, in letters of whatever size, as the server compares them: ${name}`, async () => {
+        const other = await FakeStandby.join(lab.server, name);
+        const problems = await problemsOf(lab.settings);
+        other.leave();
 
-      expect(problems.map(({ code }) => code)).to.deep.equal(['postgres-standby-named']);
-    });
+        expect(problems.map(({ code }) => code)).to.deep.equal(['postgres-standby-named']);
+      });
+    }
 
     it('was left armed', async () => {
       await lab.server.query("ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 (stillpoint)'");

@@ -8,6 +8,7 @@ import { StillpointError, type Failure } from '../../../shared/domain/errors.ts'
 import { fillWithCommits } from '../../lab/full-pool.ts';
 import { killedAgent } from '../kill-agent.ts';
 import { beginCapture, token } from '../tested-capture.ts';
+import { FakeStandby } from './fake-standby.ts';
 import { footprint, postgresLab, until, versions, type PostgresLab } from './lab.ts';
 
 async function failureOf(work: Promise<unknown>): Promise<Failure> {
@@ -132,13 +133,18 @@ for (const version of versions) {
       expect((await footprint(lab.server)).inFile).to.deep.equal([]);
     });
 
-    for (const [code, what] of [
-      ['postgres-privilege', 'its role may not do it any more'],
-      ['postgres-reload', 'a configuration file has a mistake'],
+    for (const [code, names, what] of [
+      ['postgres-privilege', '', 'its role may not do it any more'],
+      ['postgres-reload', '', 'a configuration file has a mistake'],
+      ['postgres-reload', 'ANY 1 (quorum, other)', 'the same, and its owner has a quorum list'],
     ] as const) {
       it(`lets commits go on also while it cannot be done, and nobody else acknowledges: ${what}`, async () => {
         const file = join(lab.server.data, 'postgresql.conf');
         const good = readFileSync(file, 'utf8');
+        const standby = names === '' ? null : await FakeStandby.join(lab.server, 'quorum');
+        const before = names === '' ? [] : [`synchronous_standby_names = '${names}'`];
+        if (names !== '') await lab.server.query(`ALTER SYSTEM SET ${before[0]}`);
+        await lab.server.query('SELECT pg_reload_conf()');
         const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
         const owner = await lab.server.connect();
         await owner.query('SET synchronous_commit = local');
@@ -156,9 +162,28 @@ for (const version of versions) {
         }
         await lab.engine.undo(undo);
         await until('its stream to end', async () => (await footprint(lab.server)).connections.length === 0);
-        expect((await footprint(lab.server)).inFile).to.deep.equal([]);
+        standby?.leave();
+        expect((await footprint(lab.server)).inFile).to.deep.equal(before);
       });
     }
+
+    it('is not taken for done by a session that is older than the freeze, where a mistake hides it', async () => {
+      const file = join(lab.server.data, 'postgresql.conf');
+      const good = readFileSync(file, 'utf8');
+      const guardian = await lab.engine.standGuard();
+      const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
+      writeFileSync(file, `${good}\nwork_mem = no value\n`);
+      try {
+        const failure = await failureOf(guardian.undo(undo));
+
+        expect(failure.code).to.equal('postgres-reload');
+        expect(await wait(lab.server.query('INSERT INTO entry VALUES (7000003)'), 2000)).to.equal(true);
+      } finally {
+        writeFileSync(file, good);
+        await guardian.undo(undo).finally(() => guardian.close());
+      }
+      expect(await footprint(lab.server)).to.deep.include({ names: '', inFile: [] });
+    });
 
     for (const state of ['armed', 'frozen'] as const) {
       it(`is done at once when the stream that is the fence is lost while ${state}`, async () => {

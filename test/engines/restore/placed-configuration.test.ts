@@ -1,11 +1,16 @@
 import { expect } from 'chai';
-import { chownSync, mkdirSync, readFileSync } from 'node:fs';
+import { chownSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PostgresFacts } from '../../../agent/engines/postgres/facts.ts';
 import { alsoPlaces } from '../../../agent/engines/postgres/restore/also-places.ts';
+import {
+  decodeConfiguration,
+  encodeConfiguration,
+} from '../../../agent/engines/postgres/restore/configuration-text.ts';
 import { movedLines } from '../../../agent/engines/postgres/restore/moved-configuration.ts';
 import { PostgresRestoration } from '../../../agent/engines/postgres/restore/restoration.ts';
 import { postgresMemberSchema, type PostgresSettings } from '../../../agent/engines/postgres/settings.ts';
+import type { ArtifactSource } from '../../../agent/engines/engine.ts';
 import { stageOf } from '../../../agent/engines/restore/places.ts';
 import type { Artifact, MemberManifest } from '../../../shared/domain/manifest.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
@@ -20,11 +25,16 @@ describe('the configuration of a restored server', () => {
   after(() => folder.remove());
   let number = 0;
 
-  const CONTENT: Readonly<Record<string, string>> = {
+  const LATIN = Buffer.from('# gr\xfcn\nwork_mem = 8MB\n', 'latin1');
+
+  const CONTENT: Readonly<Record<string, string | Buffer>> = {
     'base/global/pg_control': 'of the checkpoint',
     'base/global/pg_control.stillpoint-unfinished': 'left by something',
     'base/postgresql.auto.conf': '',
+    'base/backup_label': 'START WAL LOCATION',
     'also/0/postgresql.conf': `data_directory = '/srv/old'\nhba_file = '/etc/one/pg_hba.conf'\nident_file = '/srv/old/pg_ident.conf'\nwork_mem = 8MB`,
+    'journal/000000010000000000000001': 'records',
+    'config/pg_hba.conf': LATIN,
     'also/0/name': 'one',
     'also/1/name': 'two',
   };
@@ -45,7 +55,11 @@ describe('the configuration of a restored server', () => {
     });
   }
 
-  function restoration(of: PostgresSettings, captured: readonly string[]): PostgresRestoration {
+  function restoration(
+    of: PostgresSettings,
+    captured: readonly string[],
+    { follow = null, label = 0o600 }: { follow?: string | null; label?: number } = {},
+  ): PostgresRestoration {
     const facts: Partial<PostgresFacts> = {
       kind: 'primary',
       serverVersion: 180_004,
@@ -77,7 +91,7 @@ describe('the configuration of a restored server', () => {
       ...Object.keys(CONTENT).map((path): Artifact => ({
         kind: 'file',
         path,
-        mode: 0o640,
+        mode: path.startsWith('journal/') ? 0o600 : path === 'base/backup_label' ? label : 0o640,
         mtimeMs: 0,
         sizeBytes: 0,
         digest: '',
@@ -90,16 +104,17 @@ describe('the configuration of a restored server', () => {
       engineFacts: facts,
       artifacts,
     };
+    const source: ArtifactSource = {
+      manifest: manifest as unknown as MemberManifest,
+      async *read(path) {
+        yield Buffer.from(CONTENT[path] ?? '');
+      },
+    };
     return new PostgresRestoration(of, {
       checkpoint: 'c',
-      source: {
-        manifest: manifest as unknown as MemberManifest,
-        async *read(path) {
-          yield Buffer.from(CONTENT[path] ?? '');
-        },
-      },
-      own: null,
-      follow: null,
+      source,
+      own: follow === null ? null : source,
+      follow,
       signal: new AbortController().signal,
       progress: () => undefined,
     });
@@ -119,7 +134,7 @@ describe('the configuration of a restored server', () => {
     const [one = ''] = here.also;
     await restoration(here, ['/etc/one', '/etc/two']).stage();
     const text = staged(one, 'postgresql.conf');
-    expect(text.startsWith(CONTENT['also/0/postgresql.conf'] ?? '')).to.equal(true);
+    expect(text.startsWith(String(CONTENT['also/0/postgresql.conf']))).to.equal(true);
     const lines = text.trim().split('\n').slice(-3);
     expect(lines).to.deep.equal([
       `data_directory = '${here.data}'`,
@@ -132,6 +147,34 @@ describe('the configuration of a restored server', () => {
     const here = settings((home) => [join(home, 'one'), join(home, 'two')]);
     await restoration(here, [...here.also]).stage();
     expect(staged(here.data, 'global/pg_control.stillpoint-unfinished')).to.equal('of the checkpoint');
+  });
+
+  it('of a standby is the bytes that it was, in whatever encoding', async () => {
+    const here = settings((home) => [join(home, 'one'), join(home, 'two')]);
+    await restoration(here, [...here.also], { follow: '127.0.0.1:2' }).stage();
+    expect(readFileSync(join(stageOf(here.data), 'pg_hba.conf'))).to.deep.equal(LATIN);
+  });
+
+  it('is read and written again as the bytes that it was: text, and what is none', () => {
+    for (const bytes of [LATIN, Buffer.from('grün 🌿'), Buffer.from([0xf0, 0x9f, 0x8c, 0x41, 0xff, 0xc3])]) {
+      const text = decodeConfiguration(bytes);
+      expect(encodeConfiguration(text)).to.deep.equal(bytes);
+    }
+    expect(decodeConfiguration(Buffer.concat([Buffer.from('grün '), LATIN]))).to.include('grün # gr');
+  });
+
+  it('lies in a directory that a group may read where it was so, with its journal', async () => {
+    for (const [label, mode] of [
+      [0o600, 0o700],
+      [0o640, 0o750],
+    ] as const) {
+      const here = settings((home) => [join(home, 'one'), join(home, 'two')]);
+      await restoration(here, [...here.also], { label }).stage();
+      const modes = ['', 'pg_wal', 'pg_wal/000000010000000000000001'].map(
+        (name) => statSync(join(stageOf(here.data), name)).mode & 0o7777,
+      );
+      expect(modes).to.deep.equal([mode, mode, label]);
+    }
   });
 
   it('is left as it is where nothing has moved', () => {

@@ -211,7 +211,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
   {
     id: 'S52',
     breaks: 'allows a fourth node in a copyset',
-    edits: [edit('coordinator/preflight', 'nodes.length > most', 'nodes.length > most + 1')],
+    edits: [edit('coordinator/membership', 'nodes.length > most', 'nodes.length > most + 1')],
     file: 'coordinator/realm-preflight.test.ts',
   },
 ];

@@ -75,8 +75,8 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         'agent/engines/postgres/restore/restoration',
-        "await stage.room(source, 'journal', join(staged, 'pg_wal'));",
-        "await stage.directory(join(staged, 'pg_wal'), 0o700);",
+        "await stage.room(source, 'journal', journal, undefined, (file) => file.mode | (groupReads ? 0o040 : 0));",
+        'await stage.directory(journal, 0o700);',
       ),
     ],
     file: 'e2e/main-job.test.ts',

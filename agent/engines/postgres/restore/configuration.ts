@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Owner } from '../../../anchored-directory.ts';
 import { isThere } from '../../restore/places.ts';
 import { readIfThere } from '../../restore/stage.ts';
+import { decodeConfiguration } from './configuration-text.ts';
 import { readPassword } from '../connection.ts';
 import type { PostgresFacts } from '../facts.ts';
 import { addressOf, type PostgresSettings } from '../settings.ts';
@@ -41,10 +42,12 @@ export interface StagedConfiguration {
 export async function readConfiguration(input: ConfigurationInput): Promise<StagedConfiguration> {
   const { directories, settings, source, own, follow, owner } = input;
   const [data = ''] = directories;
-  const base = parseSettings(await readIfThere(join(data, AUTO_CONF), owner));
+  const base = parseSettings(decodeConfiguration(await readIfThere(join(data, AUTO_CONF), owner)));
   const main = new Map<string, string>();
   for (const directory of directories)
-    for (const [name, value] of parseSettings(await readIfThere(join(directory, 'postgresql.conf'), owner)))
+    for (const [name, value] of parseSettings(
+      decodeConfiguration(await readIfThere(join(directory, 'postgresql.conf'), owner)),
+    ))
       main.set(name, value);
   const configured = (name: string): string | undefined => base.get(name) ?? main.get(name);
   const mine = own ?? source;

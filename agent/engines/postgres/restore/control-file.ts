@@ -29,6 +29,7 @@ async function give(directory: string, from: string, to: string): Promise<void> 
 
 /** What the control file says of its server. */
 export interface ControlData {
+  readonly systemIdentifier: string;
   /** As it was left: `shut down` cleanly as a primary, or `shut down in recovery`; null for any other way. */
   readonly ended: 'shut down' | 'shut down in recovery' | null;
   /** Settings that recovery needs no smaller than they were, as its owner had them in force. */
@@ -69,6 +70,7 @@ export async function readControlFile(directory: string): Promise<ControlData> {
   if (!VERSIONS.has(number(AT.version)) || float !== FLOAT_FORMAT) throw unreadable(path, number(AT.version));
   const ended = [...ENDED].find(([state]) => state === number(AT.state))?.[1] ?? null;
   return {
+    systemIdentifier: String(isLittle ? bytes.readBigUInt64LE(0) : bytes.readBigUInt64BE(0)),
     ended,
     settings: new Map([
       ['wal_level', WAL_LEVELS[number(AT.walLevel)] ?? 'replica'],

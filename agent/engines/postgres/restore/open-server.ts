@@ -8,7 +8,7 @@ import { connect } from '../connection.ts';
 import { addressOf, type PostgresSettings } from '../settings.ts';
 import { parseConninfo, parseSettings } from './auto-conf.ts';
 import { AUTO_CONF } from './configuration.ts';
-import { finishControlFile } from './control-file.ts';
+import { finishControlFile, readControlFile } from './control-file.ts';
 import { hasProcess, logTail, startServer } from './server-process.ts';
 
 /** A server that was told to start has written its pid file by then, or it never will. */
@@ -33,9 +33,10 @@ export async function openServer(settings: PostgresSettings): Promise<OpenedMemb
     await pause();
   }
   const follows = await isThere(join(settings.data, 'standby.signal'));
+  const { systemIdentifier } = await readControlFile(settings.data);
   const answerBy = performance.now() + ANSWER_MS;
   for (;;) {
-    const answer = await ask(settings, follows);
+    const answer = await askServer(settings, { follows, systemIdentifier });
     if (answer.type === 'does its work') return { warnings: [], problems: [] };
     if (answer.type === 'locked') {
       const warning = { code: 'postgres-locked', about: settings.name, text: answer.message };
@@ -63,7 +64,11 @@ type Answer =
   | { readonly type: 'locked'; readonly message: string }
   | { readonly type: 'silent' | 'does not follow'; readonly message: string };
 
-async function ask(settings: PostgresSettings, follows: boolean): Promise<Answer> {
+/** What the server of this directory is to be; another one may answer at the address that the agent file has. */
+export async function askServer(
+  settings: PostgresSettings,
+  { follows, systemIdentifier }: { readonly follows: boolean; readonly systemIdentifier: string },
+): Promise<Answer> {
   let client: Client;
   try {
     client = await connect(settings, {
@@ -75,12 +80,18 @@ async function ask(settings: PostgresSettings, follows: boolean): Promise<Answer
     return refusal(settings, error);
   }
   try {
-    const { rows } = await client.query<{ recovering: boolean; status: string | null }>(
-      `SELECT pg_is_in_recovery() AS recovering, (SELECT status FROM pg_stat_wal_receiver) AS status`,
+    const { rows } = await client.query<{ recovering: boolean; status: string | null; identifier: string }>(
+      `SELECT pg_is_in_recovery() AS recovering, (SELECT status FROM pg_stat_wal_receiver) AS status,
+              (SELECT system_identifier::text FROM pg_control_system()) AS identifier`,
     );
     const [row] = rows;
+    if (row?.identifier !== systemIdentifier)
+      return {
+        type: 'silent',
+        message: `${settings.name} runs, and another server answers at ${settings.address}: its system identifier is ${row?.identifier ?? 'unknown'}, that of ${settings.data} is ${systemIdentifier}`,
+      };
     if (!follows) {
-      if (row?.recovering === false) return { type: 'does its work' };
+      if (!row.recovering) return { type: 'does its work' };
       return {
         type: 'silent',
         message: `${settings.name} runs, and is in recovery although it was promoted`,

@@ -27,6 +27,7 @@ import type { PostgresFacts } from '../facts.ts';
 import { parseFacts } from '../facts-schema.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { alsoPlaces } from './also-places.ts';
+import { decodeConfiguration, encodeConfiguration } from './configuration-text.ts';
 import { AUTO_CONF, readConfiguration, type StagedConfiguration } from './configuration.ts';
 import { CONTROL_FILE, UNFINISHED_CONTROL_FILE } from './control-file.ts';
 import { finishPostgresRestore, rollBackPostgresRestore } from './ending.ts';
@@ -122,12 +123,17 @@ export class PostgresRestoration implements Restoration {
     const { source, own, follow } = this.#context;
     const staged = stageOf(this.#settings.data);
     await stage.room(source, 'base', staged, stagedName);
-    await stage.room(source, 'journal', join(staged, 'pg_wal'));
+    const groupReads = groupReadsData(source.manifest);
+    const mode = groupReads ? 0o750 : 0o700;
+    const journal = join(staged, 'pg_wal');
+    await stage.room(source, 'journal', journal, undefined, (file) => file.mode | (groupReads ? 0o040 : 0));
+    for (const directory of [staged, journal]) await stage.directory(directory, mode);
     for (const [oid, place] of tablespaces) {
       // The server's user must be able to enter them.
-      await stage.around(dirname(dirname(place)));
-      await stage.directory(dirname(place), 0o700);
+      await stage.around(dirname(dirname(place)), mode);
+      await stage.directory(dirname(place), mode);
       await stage.room(source, `tablespaces/${oid}`, place);
+      await stage.directory(place, mode);
       await stage.link(join(staged, 'pg_tblspc', oid), place);
     }
     if (own !== null) await this.#layConfiguration(stage, own, staged);
@@ -180,7 +186,7 @@ export class PostgresRestoration implements Restoration {
     );
     const { text, warnings } = configuration.autoConf(input.standbys);
     await within(staged, async (directory) => {
-      await directory.write(AUTO_CONF, text, owner);
+      await directory.write(AUTO_CONF, encodeConfiguration(text), owner);
       for (const leftover of ['recovery.signal', 'postmaster.opts']) await directory.remove(leftover);
       if (follow !== null) await directory.write('standby.signal', '', owner);
       await directory.sync();
@@ -254,8 +260,9 @@ export class PostgresRestoration implements Restoration {
     const also = places.map((to, index) => ({ from: captured[index] ?? to, to }));
     for (const directory of directories) {
       const path = join(directory, 'postgresql.conf');
-      const lines = movedLines(await readIfThere(path, owner), { data: this.#settings.data, also });
-      if (lines !== '') await stage.append(path, lines);
+      const text = decodeConfiguration(await readIfThere(path, owner));
+      const lines = movedLines(text, { data: this.#settings.data, also });
+      if (lines !== '') await stage.append(path, encodeConfiguration(lines));
     }
   }
 
@@ -268,7 +275,7 @@ export class PostgresRestoration implements Restoration {
       if (artifact.kind !== 'file') continue;
       const bytes: Uint8Array[] = [];
       for await (const part of own.read(artifact.path)) bytes.push(part);
-      await stage.replace(place, Buffer.concat(bytes).toString('utf8'));
+      await stage.replace(place, Buffer.concat(bytes));
     }
   }
 
@@ -322,6 +329,15 @@ function runsAgain(name: string): StillpointError {
     message: `${name} runs again: something started it after it was stopped`,
     hint: 'pause what supervises it (systemd, Patroni, a health check) for the time of the restore',
   });
+}
+
+/**
+ * A base copy has no entry for the data directory itself. But the server makes the files of its own in the copy as its
+ * `data_directory_mode` says: readable by the group where the data directory is.
+ */
+function groupReadsData({ artifacts }: ArtifactSource['manifest']): boolean {
+  const label = artifacts.find(({ path }) => path === 'base/backup_label');
+  return label?.kind === 'file' && (label.mode & 0o040) !== 0;
 }
 
 /** Where a base file is staged: pg_control under another name until all is done; what must not be there not. */
