@@ -19,14 +19,19 @@ export interface GridLookInput {
   readonly log: Logger;
 }
 
-/** Every member of the grid as its agent sees it now. A host that does not answer is listed as such. */
-export async function gridStatus(input: GridLookInput): Promise<StatusReport> {
+/**
+ * Every member of the grid as its agent sees it now. A host that does not answer is listed as such. `leftFrozen`: an
+ * engine found a freeze that nobody undid.
+ */
+export async function gridStatus(
+  input: GridLookInput,
+): Promise<{ readonly report: StatusReport; readonly leftFrozen: boolean }> {
   const looked = await eachAgent(input, (connection) => connection.describe());
   const realm = realmState(
     input.gridFile.grid,
     looked.map(({ result }) => result?.host ?? null),
   );
-  return {
+  const report: StatusReport = {
     grid: input.gridFile.grid,
     hosts: looked.map(({ address, failure }) => ({
       host: hostOf(address),
@@ -52,6 +57,10 @@ export async function gridStatus(input: GridLookInput): Promise<StatusReport> {
     ),
     problems: realm.problems,
     warnings: realm.warnings.map(warningLine),
+  };
+  return {
+    report,
+    leftFrozen: looked.some(({ result }) => result?.host.members.some((one) => one.leftFrozen) === true),
   };
 }
 

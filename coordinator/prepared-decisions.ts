@@ -50,16 +50,15 @@ export async function committedElsewhere(
 
 /** What was found on a restored member, and what is left for a person to do. */
 export function preparedReport(member: PlannedMember, found: readonly FoundPrepared[]): PreparedDecision[] {
-  return found.map(({ gid, database, committed, cause }) => {
+  return found.map(({ gid, database, committed, cause, byHand }) => {
     const base = { gid, member: member.name, database, found: 'prepared' as const };
     if (committed) return { ...base, decided: 'commit', applied: true, command: null };
-    const quoted = `'${gid.replaceAll("'", "''")}'`;
     const where = `in database ${database} at ${member.to.address}`;
     if (cause !== '') {
-      const command = `COMMIT PREPARED ${quoted}; ${where}`;
+      const command = `${byHand.commit}; ${where}`;
       return { ...base, decided: 'commit', applied: false, command, cause };
     }
-    const command = `COMMIT PREPARED ${quoted}; or ROLLBACK PREPARED ${quoted}; ${where}`;
+    const command = `${byHand.commit}; or ${byHand.rollback}; ${where}`;
     return { ...base, decided: null, applied: false, command };
   });
 }

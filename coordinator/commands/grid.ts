@@ -16,9 +16,13 @@ export function registerGrid(program: Command): Command[] {
     .addHelpText('after', '\nExample: stillpoint grid status --grid /etc/stillpoint/grid.yaml')
     .action((_options: unknown, command: Command) =>
       withSession(command, async ({ gridFile, cancellation, log, printer }) => {
-        const report = await gridStatus({ gridFile: await gridFile(), signal: cancellation.signal, log });
+        const { report, leftFrozen } = await gridStatus({
+          gridFile: await gridFile(),
+          signal: cancellation.signal,
+          log,
+        });
         printer.result(report, statusInWords(report));
-        process.exitCode = exitOf(report);
+        process.exitCode = exitOf(report, leftFrozen);
       }),
     );
   const doctor = grid
@@ -57,9 +61,9 @@ function registerFailover(grid: Command): Command {
 }
 
 /** A script that asks how the grid is must not have to read it: anything that would stop a checkpoint counts. */
-function exitOf({ hosts, members, problems }: StatusReport): ExitCode {
+function exitOf({ hosts, members, problems }: StatusReport, leftFrozen: boolean): ExitCode {
   const all = [...problems, ...members.flatMap((member) => member.problems)];
-  if (all.some(({ code }) => code === 'undo-pending' || code === 'postgres-armed')) return EXIT.maybeFrozen;
+  if (leftFrozen || all.some(({ code }) => code === 'undo-pending')) return EXIT.maybeFrozen;
   return all.length > 0 || hosts.some(({ reachable }) => !reachable) ? EXIT.refused : EXIT.done;
 }
 

@@ -5,8 +5,8 @@ import type { Warning } from './warning.ts';
 /** The words for what a grid is made of (design: "Words"). */
 export type Role = 'realm-service' | 'state-keeper' | 'node' | 'proxy';
 
-export type EngineName =
-  'native' | 'postgres' | 'redis' | 'etcd' | 'infinispan' | 'iris' | 'activespaces' | 'process';
+/** Which software a member runs: a name that is shown and compared, and says nothing else. Agents know what it means. */
+export type EngineName = string;
 
 /**
  * How a member is held still.
@@ -95,6 +95,8 @@ export interface MemberDescription {
   /** Primary of its copyset (or lead of its kind). */
   readonly primary: boolean;
   readonly frozen: boolean;
+  /** An earlier freeze was not undone, as its engine sees it: clients may be held, and no operation of ours holds them. */
+  readonly leftFrozen: boolean;
   readonly freezeKind: FreezeKind;
   readonly traits: Traits;
   /** Changes with every start of the process. Empty when it does not run. */

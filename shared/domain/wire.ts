@@ -124,6 +124,8 @@ export interface FoundPrepared {
   readonly committed: boolean;
   /** Why it could not be committed, where it should have been; else empty. */
   readonly cause: string;
+  /** What commits it, and what takes it back, by hand there: statements or commands of its engine. */
+  readonly byHand: { readonly commit: string; readonly rollback: string };
 }
 
 export type RestoreStepResult =

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
+import { NAME } from '../domain/name.ts';
 import { sha256 } from './digest.ts';
 import { checkArtifactPath, isChunkKey, isName } from './layout.ts';
 
@@ -21,16 +22,7 @@ const mark = z
   .object({ journalFile: z.string().nullable(), position: z.string(), name: z.string() })
   .nullable();
 const role = z.enum(['realm-service', 'state-keeper', 'node', 'proxy']);
-const engine = z.enum([
-  'native',
-  'postgres',
-  'redis',
-  'etcd',
-  'infinispan',
-  'iris',
-  'activespaces',
-  'process',
-]);
+const engine = z.string().regex(NAME, 'is no name');
 const traits = z.object({
   domain: z.string(),
   copies: z.enum(['each', 'one', 'nobody']),

@@ -7,6 +7,7 @@ import type {
   Realm,
   Traits,
 } from '../domain/grid.ts';
+import { NAME } from '../domain/name.ts';
 import type { Token } from '../domain/token.ts';
 import type { Viewing } from '../domain/viewing.ts';
 import type { Warning } from '../domain/warning.ts';
@@ -31,6 +32,12 @@ export function oneOf<const T extends string>(value: string, allowed: readonly T
   const found = allowed.find((one) => one === value);
   if (found === undefined) throw badMessage(`${what} is '${value.slice(0, 40)}'`);
   return found;
+}
+
+/** It becomes part of lines on terminals and of manifests. */
+function toName(value: string, what: string): string {
+  if (!NAME.test(value)) throw badMessage(`${what} is '${value.slice(0, 40)}'`);
+  return value;
 }
 
 const PHASES: readonly Phase[] = [
@@ -126,15 +133,12 @@ function toMember(member: wire.MemberDescription): MemberDescription {
     name: member.name,
     role: oneOf(member.role, ['realm-service', 'state-keeper', 'node', 'proxy'], 'role'),
     copyset: member.copyset ?? null,
-    engine: oneOf(
-      member.engine,
-      ['native', 'postgres', 'redis', 'etcd', 'infinispan', 'iris', 'activespaces', 'process'],
-      'engine',
-    ),
+    engine: toName(member.engine, 'engine'),
     address: member.address,
     running: member.running,
     primary: member.primary,
     frozen: member.frozen,
+    leftFrozen: member.leftFrozen,
     freezeKind: oneOf(member.freezeKind, ['fenced', 'observer', 'instant'], 'freeze kind'),
     traits: toTraits(member.traits),
     incarnation: member.incarnation,

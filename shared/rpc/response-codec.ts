@@ -302,7 +302,11 @@ function encodeResult(result: RestoreStepResult): WireResult {
       };
     case 'verified': {
       const { checks, warnings, prepared } = result;
-      const transactions = prepared.map((one) => ({ ...one }));
+      const transactions = prepared.map(({ byHand, ...one }) => ({
+        ...one,
+        commitByHand: byHand.commit,
+        rollbackByHand: byHand.rollback,
+      }));
       return {
         $case: 'verified',
         value: { checks: [...checks], warnings: warnings.map(fromWarning), prepared: transactions },
@@ -344,11 +348,12 @@ function decodeResult(received: WireResult | undefined): RestoreStepResult {
         type: 'verified',
         checks: value.checks,
         warnings: value.warnings.map(toWarning),
-        prepared: value.prepared.map(({ gid, database, committed, cause }) => ({
+        prepared: value.prepared.map(({ gid, database, committed, cause, commitByHand, rollbackByHand }) => ({
           gid,
           database,
           committed,
           cause,
+          byHand: { commit: commitByHand, rollback: rollbackByHand },
         })),
       };
     case 'opened':

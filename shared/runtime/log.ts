@@ -40,9 +40,9 @@ export function createLog(options: {
   );
 }
 
-/** In a URL before the host or behind it, and in a libpq string; quotes are those of a JSON line. */
+/** In a URL before the host or behind it, and in a string of settings (`host=… password=…`); quotes are those of a JSON line. */
 function withoutPasswords(line: string): string {
   return line
-    .replace(/(postgres(?:ql)?:\/\/[^:@/\s"]*):[^"]*?@(?=[^@"\s]*(?:["\s]|$))/g, '$1:[hidden]@')
+    .replace(/([a-z][a-z0-9+.-]*:\/\/[^:@/\s"]*):[^"]*?@(?=[^@"\s]*(?:["\s]|$))/g, '$1:[hidden]@')
     .replace(/(password\s*=\s*)('(?:[^'"\\]|\\\\.)*'|[^\s&"',;)]+)/gi, '$1[hidden]');
 }

@@ -17,6 +17,7 @@ export function describedMember(name: string, changes: Changes = {}): MemberDesc
     running: true,
     primary: true,
     frozen: false,
+    leftFrozen: false,
     freezeKind: 'fenced',
     incarnation: `${name} started 12:00`,
     version,

@@ -23,8 +23,12 @@ describe('the exit code of grid status', () => {
     folder.remove();
   });
 
-  async function status(problems: readonly Failure[], more: readonly string[] = []): Promise<number | null> {
-    agents.hosts = [describedHost('alpha', [{ ...describedMember('aa'), problems }])];
+  async function status(
+    problems: readonly Failure[],
+    more: readonly string[] = [],
+    leftFrozen = false,
+  ): Promise<number | null> {
+    agents.hosts = [describedHost('alpha', [{ ...describedMember('aa'), problems, leftFrozen }])];
     const file = join(folder.path, 'grid.yaml');
     const { gridFile } = agents;
     writeFileSync(file, JSON.stringify({ ...gridFile, agents: [...gridFile.agents, ...more] }));
@@ -45,6 +49,8 @@ describe('the exit code of grid status', () => {
 
   it('is 5 where a member may still be frozen', async () => {
     expect(await status([{ code: 'undo-pending', message: 'not undone yet', hint: 'wait' }])).to.equal(5);
+    const armed = { code: 'server-armed', message: 'a freeze was not undone', hint: 'undo it' };
+    expect(await status([armed], [], true), 'as its engine sees it').to.equal(5);
   });
 });
 

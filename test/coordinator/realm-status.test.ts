@@ -24,7 +24,7 @@ describe('the status of a grid with a realm', () => {
 
   it('has nothing to say of a healthy one', async () => {
     const input = looking(realmGrid());
-    expect(await gridStatus(input)).to.deep.include({ problems: [], warnings: [] });
+    expect((await gridStatus(input)).report).to.deep.include({ problems: [], warnings: [] });
     expect(await gridDoctor(input)).to.deep.include({ findings: [], healthy: true });
   });
 
@@ -32,7 +32,7 @@ describe('the status of a grid with a realm', () => {
     const undecided = { code: 'copyset-undecided', message: 'm', hint: 'h' };
     const input = looking(realmGrid({ ...each(['k2', 'k3', 'a1'], DOWN), k1: { problems: [undecided] } }));
 
-    const { members, problems } = await gridStatus(input);
+    const { members, problems } = (await gridStatus(input)).report;
 
     expect(members.find(({ name }) => name === 'k1')?.problems).to.deep.equal([undecided]);
     expect(problems.map(({ code }) => code)).to.deep.equal(['keepers-below-quorum']);
@@ -49,7 +49,7 @@ describe('the status of a grid with a realm', () => {
     const input = looking(realmGrid());
     const gridFile = { ...input.gridFile, agents: [...input.gridFile.agents.slice(1), '127.0.18.250:9'] };
 
-    const { problems, hosts } = await gridStatus({ ...input, gridFile });
+    const { problems, hosts } = (await gridStatus({ ...input, gridFile })).report;
 
     expect(problems).to.deep.equal([]);
     expect(hosts.filter(({ reachable }) => !reachable)).to.have.length(1);

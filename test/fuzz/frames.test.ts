@@ -98,7 +98,9 @@ const RESPONSES: readonly AgentResponse[] = [
       type: 'verified',
       checks: ['x'],
       warnings: [],
-      prepared: [{ gid: 'g', database: 'd', committed: true, cause: '' }],
+      prepared: [
+        { gid: 'g', database: 'd', committed: true, cause: '', byHand: { commit: 'c', rollback: 'r' } },
+      ],
     },
   },
 ];

@@ -5,6 +5,7 @@ import type { AgentRequest, AgentResponse, RestoreStep } from '../../shared/doma
 import { AgentMessage, CoordinatorMessage } from '../../shared/rpc/generated/agent.ts';
 import { decodeRequest, encodeRequest } from '../../shared/rpc/request-codec.ts';
 import { decodeResponse, encodeResponse } from '../../shared/rpc/response-codec.ts';
+import { describedHost, describedMember } from '../coordinator/descriptions.ts';
 
 // Goal: what is said on one side is heard on the other, to the letter. Method: any value, there and back,
 // through the very bytes.
@@ -169,11 +170,12 @@ const plainMember = {
   name: text,
   role: fc.constantFrom('realm-service' as const, 'state-keeper' as const, 'node' as const, 'proxy' as const),
   copyset: fc.option(text),
-  engine: fc.constantFrom('postgres' as const, 'redis' as const, 'native' as const),
+  engine: fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,9}$/),
   address: text,
   running: fc.boolean(),
   primary: fc.boolean(),
   frozen: fc.boolean(),
+  leftFrozen: fc.boolean(),
   freezeKind: fc.constantFrom('fenced' as const, 'observer' as const, 'instant' as const),
   traits,
   incarnation: text,
@@ -241,7 +243,15 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
         type: fc.constant('verified' as const),
         checks: fc.array(text),
         warnings: fc.array(warning),
-        prepared: fc.array(fc.record({ gid: text, database: text, committed: fc.boolean(), cause: text })),
+        prepared: fc.array(
+          fc.record({
+            gid: text,
+            database: text,
+            committed: fc.boolean(),
+            cause: text,
+            byHand: fc.record({ commit: text, rollback: text }),
+          }),
+        ),
       }),
       fc.record({
         type: fc.constant('checked' as const),
@@ -283,6 +293,20 @@ describe('a message on the wire', () => {
       }),
       { numRuns: 1000 },
     );
+  });
+
+  it('takes any name for an engine, and nothing that is no name', () => {
+    const described = (engine: string): AgentResponse => ({
+      type: 'described',
+      id: 1,
+      repositoryId: 'r',
+      host: describedHost('alpha', [describedMember('aa', { engine })]),
+    });
+    const heard = (response: AgentResponse): AgentResponse =>
+      decodeResponse(AgentMessage.decode(AgentMessage.encode(encodeResponse(response)).finish()));
+    expect(heard(described('of-next-year'))).to.deep.equal(described('of-next-year'));
+    for (const engine of ['', '../x', 'a b', '\u001b[2J', 'x'.repeat(65)])
+      expect(() => heard(described(engine))).to.throw('a message was not understood: engine is');
   });
 
   it('that nobody understands is an error, never a crash of another kind', () => {

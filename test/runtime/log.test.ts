@@ -31,6 +31,7 @@ describe('a line of the log', () => {
   const errors: Record<string, string> = {
     'a connection URL': '{ err: new Error(`cannot reach postgresql://role:${secret}@host:5432/db`) }',
     'a password with signs in it': '{ err: new Error(`bad postgres://role:a@b:${secret}:c@host/db`) }',
+    'a URL of another kind': '{ err: new Error(`no answer from rediss://role:${secret}@host:6379/0`) }',
     'a URL that is none':
       "{ err: (() => { try { new URL('postgresql://r:' + secret + '@h:x/d'); } catch (e) { return e; } })() }",
     'a password behind the host': '{ err: new Error(`postgresql://role@host/db?password=${secret}&x=1`) }',

@@ -80,6 +80,7 @@ function unknown(settings: NativeSettings): MemberDescription {
     running: false,
     primary: false,
     frozen: false,
+    leftFrozen: false,
     freezeKind: freezeKindOf(settings.role, true),
     traits: traitsOf(settings, ''),
     incarnation: '',

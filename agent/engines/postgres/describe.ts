@@ -25,6 +25,8 @@ import { readViewing } from './viewing.ts';
 
 const OLDEST = 15;
 const NEWEST = 18;
+/** A freeze was not undone: the server's own setting is ours. */
+const ARMED = 'postgres-armed';
 /** Acknowledgement, journal and base copy. */
 const SENDERS_NEEDED = 3;
 const SIZE_LIMIT_MS = 2000;
@@ -66,6 +68,7 @@ export async function describePostgres(
     return {
       ...unknown(settings),
       running: true,
+      leftFrozen: problems.some(({ code }) => code === ARMED),
       primary: !facts.inRecovery,
       freezeKind: facts.inRecovery ? 'observer' : 'fenced',
       traits: traitsOf(settings, facts.version),
@@ -176,6 +179,7 @@ function unknown(settings: PostgresSettings): MemberDescription {
     running: false,
     primary: false,
     frozen: false,
+    leftFrozen: false,
     freezeKind: 'fenced',
     traits: traitsOf(settings, ''),
     incarnation: '',
@@ -237,7 +241,7 @@ async function findProblems(
   }
   if (isArmed(facts.standbyNames)) {
     problem(
-      'postgres-armed',
+      ARMED,
       `synchronous_standby_names is ${facts.standbyNames}: a freeze was not undone`,
       'start the agent that froze it, or put your own value back with ALTER SYSTEM and reload',
     );

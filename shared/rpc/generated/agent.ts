@@ -355,7 +355,11 @@ export interface MemberDescription {
   journalBytesPerSecond: bigint;
   /** 0: as fast as it comes. */
   copyBytesPerSecond: bigint;
-  traits: Traits | undefined;
+  traits:
+    | Traits
+    | undefined;
+  /** An earlier freeze was not undone, as its engine sees it. */
+  leftFrozen: boolean;
 }
 
 /** What its engine declares of a member: a coordinator asks these, and never which engine it is. */
@@ -670,6 +674,9 @@ export interface PreparedTransaction {
   committed: boolean;
   /** Why it could not be committed, where it should have been. */
   cause: string;
+  /** What commits it by hand, in its engine's words. */
+  commitByHand: string;
+  rollbackByHand: string;
 }
 
 export interface Progress {
@@ -5316,6 +5323,7 @@ function createBaseMemberDescription(): MemberDescription {
     journalBytesPerSecond: 0n,
     copyBytesPerSecond: 0n,
     traits: undefined,
+    leftFrozen: false,
   };
 }
 
@@ -5398,6 +5406,9 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     }
     if (message.traits !== undefined) {
       Traits.encode(message.traits, writer.uint32(186).fork()).join();
+    }
+    if (message.leftFrozen !== false) {
+      writer.uint32(192).bool(message.leftFrozen);
     }
     return writer;
   },
@@ -5599,6 +5610,14 @@ export const MemberDescription: MessageFns<MemberDescription> = {
             message.traits = Traits.decode(reader, reader.uint32());
             continue;
           }
+          case 24: {
+            if (tag !== 192) {
+              break;
+            }
+
+            message.leftFrozen = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5668,6 +5687,11 @@ export const MemberDescription: MessageFns<MemberDescription> = {
         ? BigInt(object.copy_bytes_per_second)
         : 0n,
       traits: isSet(object.traits) ? Traits.fromJSON(object.traits) : undefined,
+      leftFrozen: isSet(object.leftFrozen)
+        ? globalThis.Boolean(object.leftFrozen)
+        : isSet(object.left_frozen)
+        ? globalThis.Boolean(object.left_frozen)
+        : false,
     };
   },
 
@@ -5742,6 +5766,9 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     if (message.traits !== undefined) {
       obj.traits = Traits.toJSON(message.traits);
     }
+    if (message.leftFrozen !== false) {
+      obj.leftFrozen = message.leftFrozen;
+    }
     return obj;
   },
 
@@ -5784,6 +5811,7 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     message.traits = (object.traits !== undefined && object.traits !== null)
       ? Traits.fromPartial(object.traits)
       : undefined;
+    message.leftFrozen = object.leftFrozen ?? false;
     return message;
   },
 };
@@ -10345,7 +10373,7 @@ export const Verified: MessageFns<Verified> = {
 };
 
 function createBasePreparedTransaction(): PreparedTransaction {
-  return { gid: "", database: "", committed: false, cause: "" };
+  return { gid: "", database: "", committed: false, cause: "", commitByHand: "", rollbackByHand: "" };
 }
 
 export const PreparedTransaction: MessageFns<PreparedTransaction> = {
@@ -10361,6 +10389,12 @@ export const PreparedTransaction: MessageFns<PreparedTransaction> = {
     }
     if (message.cause !== "") {
       writer.uint32(34).string(message.cause);
+    }
+    if (message.commitByHand !== "") {
+      writer.uint32(42).string(message.commitByHand);
+    }
+    if (message.rollbackByHand !== "") {
+      writer.uint32(50).string(message.rollbackByHand);
     }
     return writer;
   },
@@ -10410,6 +10444,22 @@ export const PreparedTransaction: MessageFns<PreparedTransaction> = {
             message.cause = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.commitByHand = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.rollbackByHand = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -10428,6 +10478,16 @@ export const PreparedTransaction: MessageFns<PreparedTransaction> = {
       database: isSet(object.database) ? globalThis.String(object.database) : "",
       committed: isSet(object.committed) ? globalThis.Boolean(object.committed) : false,
       cause: isSet(object.cause) ? globalThis.String(object.cause) : "",
+      commitByHand: isSet(object.commitByHand)
+        ? globalThis.String(object.commitByHand)
+        : isSet(object.commit_by_hand)
+        ? globalThis.String(object.commit_by_hand)
+        : "",
+      rollbackByHand: isSet(object.rollbackByHand)
+        ? globalThis.String(object.rollbackByHand)
+        : isSet(object.rollback_by_hand)
+        ? globalThis.String(object.rollback_by_hand)
+        : "",
     };
   },
 
@@ -10445,6 +10505,12 @@ export const PreparedTransaction: MessageFns<PreparedTransaction> = {
     if (message.cause !== "") {
       obj.cause = message.cause;
     }
+    if (message.commitByHand !== "") {
+      obj.commitByHand = message.commitByHand;
+    }
+    if (message.rollbackByHand !== "") {
+      obj.rollbackByHand = message.rollbackByHand;
+    }
     return obj;
   },
 
@@ -10457,6 +10523,8 @@ export const PreparedTransaction: MessageFns<PreparedTransaction> = {
     message.database = object.database ?? "";
     message.committed = object.committed ?? false;
     message.cause = object.cause ?? "";
+    message.commitByHand = object.commitByHand ?? "";
+    message.rollbackByHand = object.rollbackByHand ?? "";
     return message;
   },
 };

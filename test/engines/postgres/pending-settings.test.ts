@@ -123,7 +123,7 @@ for (const version of versions) {
         const found = await findPendingSettings(back, lab.settings);
 
         expect(found.problems[0]?.message).to.contain('work_mem (');
-        expect(found.warnings.join()).to.contain('pg_hba.conf');
+        expect(found.warnings.map(({ text }) => text).join()).to.contain('pg_hba.conf');
       } finally {
         await client.end();
       }

@@ -123,8 +123,8 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
       const { checks, prepared } = await proveStaged(proof(), { committed: ['two'], standbys: [] });
       expect(checks.join()).to.include('system identifier').and.include('amcheck');
       expect(prepared).to.deep.equal([
-        { gid: 'three', database: 'postgres', committed: false, cause: '' },
-        { gid: 'two', database: 'postgres', committed: true, cause: '' },
+        { gid: 'three', database: 'postgres', committed: false, cause: '', byHand: byHand('three') },
+        { gid: 'two', database: 'postgres', committed: true, cause: '', byHand: byHand('two') },
       ]);
       expect(existsSync(join(server.data, 'global/pg_control'))).to.equal(false);
     });
@@ -156,4 +156,8 @@ async function copyOf(server: PostgresServer, copy: string): Promise<string> {
   } finally {
     await client.end();
   }
+}
+
+function byHand(gid: string): { commit: string; rollback: string } {
+  return { commit: `COMMIT PREPARED '${gid}'`, rollback: `ROLLBACK PREPARED '${gid}'` };
 }

@@ -1,4 +1,5 @@
 import { escapeLiteral } from 'pg';
+import type { FoundPrepared } from '../../../../shared/domain/wire.ts';
 import type { ProveInput, VerifiedMember } from '../../engine.ts';
 import type { PostgresFacts } from '../facts.ts';
 import { finishControlFile, readControlFile, withholdControlFile } from './control-file.ts';
@@ -77,12 +78,18 @@ async function look(
     const prepared = [];
     for (const one of rows) {
       const cause = committed.includes(one.gid) ? await commitPrepared(server, one) : null;
-      prepared.push({ ...one, committed: cause === '', cause: cause ?? '' });
+      prepared.push({ ...one, committed: cause === '', cause: cause ?? '', byHand: byHand(one.gid) });
     }
     return { checks: [...checks, ...structures.checks], warnings: structures.warnings, prepared };
   } finally {
     client.end().catch(() => undefined);
   }
+}
+
+/** For a person at psql. */
+function byHand(gid: string): FoundPrepared['byHand'] {
+  const quoted = `'${gid.replaceAll("'", "''")}'`;
+  return { commit: `COMMIT PREPARED ${quoted}`, rollback: `ROLLBACK PREPARED ${quoted}` };
 }
 
 /** Empty, or why it could not be. */
