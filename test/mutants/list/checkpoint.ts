@@ -213,7 +213,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
     breaks: 'allows a fourth node in a copyset',
     edits: [
       edit(
-        'coordinator/preflight',
+        'coordinator/membership',
         'nodes.length > MAX_NODES_IN_COPYSET',
         'nodes.length > MAX_NODES_IN_COPYSET + 1',
       ),
