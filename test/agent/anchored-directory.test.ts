@@ -23,12 +23,12 @@ describe('a directory that is held open', () => {
   let count = 0;
   const open: AnchoredDirectory[] = [];
   afterEach(async () => {
-    for (const directory of open.splice(0)) await directory.close();
+    for (const opened of open.splice(0)) await opened.close();
   });
 
   /** Closed when the test is over. */
-  async function held(directory: Promise<AnchoredDirectory>): Promise<AnchoredDirectory> {
-    const opened = await directory;
+  async function held(opening: Promise<AnchoredDirectory>): Promise<AnchoredDirectory> {
+    const opened = await opening;
     open.push(opened);
     return opened;
   }

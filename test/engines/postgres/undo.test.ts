@@ -180,7 +180,8 @@ for (const version of versions) {
         expect(await wait(lab.server.query('INSERT INTO entry VALUES (7000003)'), 2000)).to.equal(true);
       } finally {
         writeFileSync(file, good);
-        await guardian.undo(undo).finally(() => guardian.close());
+        await guardian.undo(undo);
+        await guardian.close();
       }
       expect(await footprint(lab.server)).to.deep.include({ names: '', inFile: [] });
     });
