@@ -7,12 +7,9 @@ import { NAME, NAME_RULE } from '../shared/domain/name.ts';
 import { MAX_LEASE_MS } from '../shared/domain/wire.ts';
 import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
 import { loadYamlFile } from '../shared/runtime/configuration.ts';
+import { addressSchema, hostPort } from './address.ts';
 import { byteSizeSchema } from './byte-size.ts';
-import { addressSchema, hostPort } from './engines/member-schema.ts';
-import { nativeMemberSchema } from './engines/native/settings.ts';
-import { postgresMemberSchema } from './engines/postgres/settings.ts';
-
-const memberSchema = z.discriminatedUnion('engine', [postgresMemberSchema, nativeMemberSchema]);
+import { memberSchema, type MemberSettings } from './engines/registry.ts';
 
 /**
  * What this agent lets a grid do to its members, within any hour (docs/agent.md). By default a checkpoint every
@@ -53,7 +50,6 @@ const agentFileSchema = z.strictObject({
 });
 
 export type AgentFile = z.infer<typeof agentFileSchema> & { readonly host: string };
-export type MemberSettings = z.infer<typeof memberSchema>;
 
 /** Reads the agent's file, refuses what is unsafe to run with, and looks at what it needs to serve. */
 export async function loadAgentFile(given: string): Promise<AgentFile> {

@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import { StillpointError, type Failure } from '../shared/domain/errors.ts';
 import { loadTls, outOfTime } from '../shared/rpc/tls-files.ts';
 import { loadAgentFile, type AgentFile } from './agent-file.ts';
-import { hostPort } from './engines/member-schema.ts';
+import { hostPort } from './address.ts';
 import { createEngine } from './engines/registry.ts';
 
 const LOOK_MS = 10_000;

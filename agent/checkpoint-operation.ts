@@ -5,6 +5,7 @@ import { sameToken, type Token } from '../shared/domain/token.ts';
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import type { AgentMember } from './agent-member.ts';
 import { memberStore } from './collect.ts';
 import type { Engine } from './engines/engine.ts';
 import type { FreezeCharge, FreezeLedger } from './freeze-ledger.ts';
@@ -13,11 +14,6 @@ import { MemberRuntime } from './member-runtime.ts';
 import { hostRooms, memberRoom, watchRooms, type KeepFree } from './room-watch.ts';
 import type { StateDirectory } from './state-directory.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
-
-export interface AgentMember {
-  readonly name: string;
-  readonly engine: Engine;
-}
 
 export interface CheckpointOperationContext {
   readonly id: string;

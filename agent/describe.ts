@@ -3,7 +3,7 @@ import type { Failure } from '../shared/domain/errors.ts';
 import type { HostDescription, MemberDescription } from '../shared/domain/grid.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { version } from '../shared/runtime/version.ts';
-import type { AgentMember } from './checkpoint-operation.ts';
+import type { AgentMember } from './agent-member.ts';
 import type { Finding } from './engines/engine.ts';
 import { memberRoom, type KeepFree } from './room-watch.ts';
 import type { ClaimedWork, HostClaim } from './host-claim.ts';

@@ -7,7 +7,7 @@ import { giveMemoryBack } from '../shared/runtime/memory.ts';
 import { version } from '../shared/runtime/version.ts';
 import { readAgentFile, type AgentFile } from './agent-file.ts';
 import { checkAgentFile } from './check.ts';
-import type { AgentMember } from './checkpoint-operation.ts';
+import type { AgentMember } from './agent-member.ts';
 import { createEngine } from './engines/registry.ts';
 import { FreezeLedger } from './freeze-ledger.ts';
 import { keptRepository } from './kept-repository.ts';

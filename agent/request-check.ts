@@ -7,7 +7,7 @@ import type { MemberCommand } from '../shared/domain/messages.ts';
 import { NAME } from '../shared/domain/name.ts';
 import type { Token } from '../shared/domain/token.ts';
 import type { AgentRequest, RestoreStep } from '../shared/domain/wire.ts';
-import { isAddress } from './engines/member-schema.ts';
+import { isAddress } from './address.ts';
 
 /**
  * What a coordinator may say at all, looked at before anything is done with it. Strings of the wire become

@@ -2,7 +2,7 @@ import { failureOf, StillpointError } from '../shared/domain/errors.ts';
 import { decideAnnounced } from '../shared/repository/restore-decision.ts';
 import type { Repository, RestoreOutcome } from '../shared/repository/repository.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import type { AgentMember } from './checkpoint-operation.ts';
+import type { AgentMember } from './agent-member.ts';
 import type { RestoreRecord, StateDirectory } from './state-directory.ts';
 
 const FIRST_PAUSE_MS = 1000;

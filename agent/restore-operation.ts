@@ -6,7 +6,7 @@ import type { MemberManifest } from '../shared/domain/manifest.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import type { AgentMember } from './checkpoint-operation.ts';
+import type { AgentMember } from './agent-member.ts';
 import type { ArtifactSource, OpenedMember, Restoration } from './engines/engine.ts';
 import type { RestoreKeeper } from './restore-keeper.ts';
 import type { RestoreRecord, StateDirectory } from './state-directory.ts';

@@ -1,7 +1,7 @@
 import { StillpointError } from '../shared/domain/errors.ts';
 import type { SalvagedMember } from '../shared/domain/wire.ts';
 import type { Repository } from '../shared/repository/repository.ts';
-import type { AgentMember } from './checkpoint-operation.ts';
+import type { AgentMember } from './agent-member.ts';
 import type { ArtifactSource, LocalCopy } from './engines/engine.ts';
 
 interface HostContext {

@@ -6,12 +6,8 @@ import type { Repository } from '../shared/repository/repository.ts';
 import type { ServerStream } from '../shared/rpc/agent-server.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { AgentFile } from './agent-file.ts';
-import {
-  CheckpointOperation,
-  leaseRefusal,
-  type AgentMember,
-  type Listener,
-} from './checkpoint-operation.ts';
+import type { AgentMember } from './agent-member.ts';
+import { CheckpointOperation, leaseRefusal, type Listener } from './checkpoint-operation.ts';
 import type { FreezeLedger } from './freeze-ledger.ts';
 import { HostClaim, type ClaimedOperation, type ClaimedWork } from './host-claim.ts';
 import { checkRequest } from './request-check.ts';

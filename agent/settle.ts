@@ -4,7 +4,7 @@ import type { Repository } from '../shared/repository/repository.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { Warning } from '../shared/domain/warning.ts';
-import type { AgentMember } from './checkpoint-operation.ts';
+import type { AgentMember } from './agent-member.ts';
 import type { SettleContext } from './engines/engine.ts';
 import type { StateDirectory } from './state-directory.ts';
 

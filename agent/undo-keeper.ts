@@ -1,6 +1,6 @@
 import { failureOf, type Failure } from '../shared/domain/errors.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import type { AgentMember } from './checkpoint-operation.ts';
+import type { AgentMember } from './agent-member.ts';
 import { GrowingPause } from './growing-pause.ts';
 import type { FreezeRecords } from './state-directory.ts';
 

@@ -4,7 +4,7 @@ import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { CatalogueEntry } from '../shared/repository/repository.ts';
 import type { Warning } from '../shared/domain/warning.ts';
 import type { AgentConnection } from './agents.ts';
-import type { PlannedMember } from './restore-plan.ts';
+import type { PlannedMember } from './planned-member.ts';
 
 /**
  * Two grids can have one name: after a restore onto other hosts there are production and its copy, and both store in one

@@ -1,7 +1,7 @@
 import { EXIT, failureOf, StillpointError, type MemberState } from '../shared/domain/errors.ts';
 import type { RestoreStep, RestoreStepResult } from '../shared/domain/wire.ts';
 import { warningLine, type Warning } from '../shared/domain/warning.ts';
-import type { PlannedMember } from './restore-plan.ts';
+import type { PlannedMember } from './planned-member.ts';
 
 /**
  * The restore is decided: members are opened wave by wave, then the old directories are dropped. Nothing turns back

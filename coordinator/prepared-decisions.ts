@@ -2,7 +2,7 @@ import type { GridManifest, GridManifestMember } from '../shared/domain/manifest
 import type { FoundPrepared } from '../shared/domain/wire.ts';
 import type { Warning } from '../shared/domain/warning.ts';
 import type { PreparedDecision } from './reports.ts';
-import type { PlannedMember } from './restore-plan.ts';
+import type { PlannedMember } from './planned-member.ts';
 
 /**
  * Two-phase transactions that stood prepared at the mark. Where another member of the checkpoint had

@@ -1,5 +1,5 @@
 import type { DefinedProcess } from '../shared/domain/grid.ts';
-import type { PlannedMember } from './restore-plan.ts';
+import type { PlannedMember } from './planned-member.ts';
 
 /** What the restored realm is told of where its processes are from now on. */
 export interface Relocation {

@@ -2,7 +2,7 @@ import { EXIT, StillpointError, type Phase } from '../shared/domain/errors.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { RestoreRoom } from '../shared/domain/wire.ts';
 import type { Repository } from '../shared/repository/repository.ts';
-import type { PlannedMember } from './restore-plan.ts';
+import type { PlannedMember } from './planned-member.ts';
 
 const MOST_NAMED = 20;
 

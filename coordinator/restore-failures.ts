@@ -1,6 +1,7 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import { refused } from './agents.ts';
-import type { PlannedMember, RestorePlan } from './restore-plan.ts';
+import type { PlannedMember } from './planned-member.ts';
+import type { RestorePlan } from './restore-plan.ts';
 
 // How a restore as a whole fails; what its steps meet on a host is the agents' to say.
 

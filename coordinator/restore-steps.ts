@@ -3,7 +3,7 @@ import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { RestoreStep, RestoreStepResult, StagePlan } from '../shared/domain/wire.ts';
 import type { AgentConnection } from './agents.ts';
 import type { ProgressView } from './progress.ts';
-import type { PlannedMember } from './restore-plan.ts';
+import type { PlannedMember } from './planned-member.ts';
 
 /** The steps of one restore, asked of the agents of its members. */
 export class RestoreSteps {

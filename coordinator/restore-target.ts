@@ -1,7 +1,8 @@
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 import type { MemberDescription } from '../shared/domain/grid.ts';
 import type { GridManifestMember } from '../shared/domain/manifest.ts';
-import type { PlannedMember, RestorePlan } from './restore-plan.ts';
+import type { PlannedMember } from './planned-member.ts';
+import type { RestorePlan } from './restore-plan.ts';
 
 /** What an agent that looks at a stopped member's files says where they are none of that engine's. */
 const NOT_OF_THE_ENGINE = 'data-foreign';

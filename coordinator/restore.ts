@@ -29,7 +29,8 @@ import {
   stillRunning,
   takenForDead,
 } from './restore-failures.ts';
-import { planRestore, startWaves, type PlannedMember, type RestorePlan } from './restore-plan.ts';
+import type { PlannedMember } from './planned-member.ts';
+import { planRestore, startWaves, type RestorePlan } from './restore-plan.ts';
 import { cancellable, RestoreSteps, stagePlanOf } from './restore-steps.ts';
 import { RestoreVerdict } from './restore-verdict.ts';
 import { type GridAgents, withAgents, withRepository } from './with-grid.ts';

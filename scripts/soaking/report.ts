@@ -4,7 +4,7 @@ import { GROWTH_RULE, type Growth, type Totals } from './figures.ts';
 import { tellFault } from './plan.ts';
 import type { Round } from './round.ts';
 import type { Sample } from './samples.ts';
-import type { SoakResult } from './soak.ts';
+import type { SoakResult } from './soak-result.ts';
 
 const ENDINGS: readonly Ending[] = ['committed', 'aborted', 'invalid', 'killed', 'refused', 'maybeFrozen'];
 

@@ -1,11 +1,12 @@
 import { deleteOldest, prune } from './catalogue.ts';
-import { growthOf, totalsOf, type Growth, type Totals } from './figures.ts';
+import { growthOf, totalsOf } from './figures.ts';
 import type { SoakLab } from './lab.ts';
 import type { Turn } from './plan.ts';
 import { tellMinute, tellRound } from './report.ts';
 import { restoreFindings } from './restore-check.ts';
 import { playRound, type Round } from './round.ts';
 import { AgentSamples } from './samples.ts';
+import type { SoakResult } from './soak-result.ts';
 
 export interface SoakOptions {
   readonly lab: SoakLab;
@@ -17,14 +18,6 @@ export interface SoakOptions {
   readonly tell: (line: string) => void;
   /** Aborted: ends after the checkpoint under way. */
   readonly signal: AbortSignal;
-}
-
-export interface SoakResult {
-  readonly totals: Totals;
-  readonly growths: readonly Growth[];
-  readonly lastingHost: string;
-  /** What the repository held after each prune, in bytes. */
-  readonly repositoryBytes: readonly number[];
 }
 
 /** Every so-manieth committed checkpoint is followed by a prune; midway, the oldest is deleted by hand. */

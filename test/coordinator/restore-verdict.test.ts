@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { RestoreVerdict } from '../../coordinator/restore-verdict.ts';
 import { checkRooms } from '../../coordinator/restore-check.ts';
-import type { PlannedMember } from '../../coordinator/restore-plan.ts';
+import type { PlannedMember } from '../../coordinator/planned-member.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { Repository, RestoreOutcome } from '../../shared/repository/repository.ts';
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { MemberSettings } from '../../agent/agent-file.ts';
+import type { MemberSettings } from '../../agent/engines/registry.ts';
 import type { Undo } from '../../agent/engines/engine.ts';
 import type { Token } from '../../shared/domain/token.ts';
 

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import type { MemberSettings } from '../../agent/agent-file.ts';
+import type { MemberSettings } from '../../agent/engines/registry.ts';
 import { createEngine } from '../../agent/engines/registry.ts';
 import type { Token } from '../../shared/domain/token.ts';
 import { beginCapture } from './tested-capture.ts';

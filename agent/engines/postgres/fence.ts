@@ -1,6 +1,4 @@
 import type { Client } from 'pg';
-import { AbsentStandbyFence } from './absent-standby-fence.ts';
-import { AcknowledgementFence } from './acknowledgement-fence.ts';
 import { ABSENT_STANDBY, OUR_STANDBYS, STANDBY_NAME } from './acknowledger.ts';
 import type { ConnectionSettings } from './connection.ts';
 import type { PrimaryUndo } from './standby-setting.ts';
@@ -54,11 +52,4 @@ export function armedNames(original: string): string[] {
 /** Whether a list is that of a freeze, whoever's it is. */
 export function isArmed(names: string): boolean {
   return OUR_STANDBYS.some((name) => namesStandby(names, name));
-}
-
-export function createFence(context: FenceContext): Fence {
-  const names = withStandby(context.undo.original, STANDBY_NAME);
-  return names === null
-    ? new AbsentStandbyFence(context, `FIRST 1 (${ABSENT_STANDBY})`)
-    : new AcknowledgementFence(context, names);
 }

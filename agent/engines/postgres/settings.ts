@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { byteRateSchema, byteSizeSchema } from '../../byte-size.ts';
-import { hostPort, memberShape, runShape } from '../member-schema.ts';
+import { hostPort } from '../../address.ts';
+import { memberShape, runShape } from '../member-schema.ts';
 
 const GIGABYTE = 1024 ** 3;
 

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { connect } from 'node:net';
 import { StillpointError } from '../../../shared/domain/errors.ts';
-import { hostPort } from '../member-schema.ts';
+import { hostPort } from '../../address.ts';
 import type { Owner } from '../../anchored-directory.ts';
 import { commandAs } from './run-as.ts';
 

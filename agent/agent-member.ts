@@ -1,0 +1,7 @@
+import type { Engine } from './engines/engine.ts';
+
+/** A member of this host, and the engine that knows its software. */
+export interface AgentMember {
+  readonly name: string;
+  readonly engine: Engine;
+}
