@@ -12,7 +12,7 @@ import {
   unlink,
   type FileHandle,
 } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 
 /*
@@ -152,6 +152,25 @@ export class AnchoredDirectory {
       await made.close();
       throw error;
     }
+  }
+
+  /**
+   * The directories of a path of several steps, for nobody but us; those that are there stay as they are. Rejects ENOENT
+   * when this one was removed meanwhile: Node's own recursive `mkdir` never returns then, because the name of a handle
+   * in /proc goes on to exist.
+   */
+  async makeBelow(path: string): Promise<void> {
+    const make = async (): Promise<void> => {
+      await mkdir(this.below(path), { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST') throw error;
+      });
+    };
+    const above = dirname(path);
+    await make().catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT' || above === '.') throw error;
+      await this.makeBelow(above);
+      await make();
+    });
   }
 
   /** Null: it stays whose it is. */

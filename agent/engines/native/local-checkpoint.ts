@@ -2,7 +2,6 @@ import { constants, type Stats } from 'node:fs';
 import {
   copyFile,
   link as hardLink,
-  mkdir,
   open,
   readdir,
   rename,
@@ -57,7 +56,7 @@ export class LocalCheckpoint {
         await room.close();
       }
     }
-    await mkdir(this.#at(COPY), { recursive: true, mode: 0o700 });
+    await this.#there().makeBelow(COPY);
   }
 
   /** Every file below a directory, but those of `except`. Resolves to their paths. Anything else in it is refused. */
@@ -251,13 +250,17 @@ export class LocalCheckpoint {
   }
 
   #at(path: string): string {
+    return this.#there().below(path);
+  }
+
+  #there(): AnchoredDirectory {
     if (this.#root === null) throw new Error(`${this.path} is not there`);
-    return this.#root.below(path);
+    return this.#root;
   }
 
   async #place(path: string): Promise<string> {
     const target = this.#at(path);
-    await mkdir(this.#at(dirname(path)), { recursive: true, mode: 0o700 });
+    await this.#there().makeBelow(dirname(path));
     return target;
   }
 }

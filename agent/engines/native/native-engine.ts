@@ -1,6 +1,7 @@
 import { freeBytesAt } from '../../room-watch.ts';
 import type { DefinedProcess } from '../../../shared/domain/grid.ts';
 import { relocateUnsupported, type Capture, type CaptureContext, type Engine } from '../engine.ts';
+import { CopyFate } from './copy-fate.ts';
 import { describeNative, freezeKindOf } from './describe.ts';
 import { diagnoseNative } from './diagnose.ts';
 import { EmptyCapture } from './empty-capture.ts';
@@ -24,14 +25,12 @@ import { StateCapture } from './state-capture.ts';
 export function createNativeEngine(settings: NativeSettings): Engine {
   let isObserver = freezeKindOf(settings.role, true) === 'observer';
   const underWay = new Set<Capture>();
-  /** The checkpoint that was committed last: an abort that comes after that takes nothing of it away. */
-  let settled: string | null = null;
+  const fate = new CopyFate();
   const captureOf = (context: CaptureContext): Capture => {
     if (isObserver) return new EmptyCapture(settings);
-    const isSettled = (): boolean => settled === context.checkpoint;
     return settings.role === 'node'
-      ? new NodeCapture(settings, context, isSettled)
-      : new StateCapture(settings, context, isSettled);
+      ? new NodeCapture(settings, context, fate)
+      : new StateCapture(settings, context, fate);
   };
   return {
     async describe() {
@@ -59,10 +58,7 @@ export function createNativeEngine(settings: NativeSettings): Engine {
     restorePlace: () => nativeRestorePlace(settings),
     recoverRestore: (outcome, switched) =>
       outcome === 'restored' ? finishNativeRestore(settings) : rollBackNativeRestore(settings, switched),
-    async settle(context) {
-      settled = context.manifest.checkpoint;
-      await settleNative(settings, context);
-    },
+    settle: (context) => settleNative(settings, context, fate.keep(context.manifest.checkpoint)),
     localCopy: (checkpoint) => readLocalCopy(settings, checkpoint),
     async dropLocal(checkpoints) {
       for (const checkpoint of checkpoints) await new LocalCheckpoint(settings.data, checkpoint).remove();

@@ -7,6 +7,7 @@ import { fullDisk } from '../../disk-error.ts';
 import { within } from '../../safe-files.ts';
 import type { Capture, CaptureContext } from '../engine.ts';
 import { ownerOf } from '../restore/owner.ts';
+import type { CopyFate } from './copy-fate.ts';
 import { JournalFiles } from './journal-files.ts';
 import { LocalCheckpoint, sweepCheckpoints } from './local-checkpoint.ts';
 import { Calls } from './calls.ts';
@@ -33,7 +34,7 @@ export class NodeCapture implements Capture {
   readonly #context: CaptureContext;
   readonly #operation: Operation;
   readonly #calls = new Calls();
-  readonly #isSettled: () => boolean;
+  readonly #fate: CopyFate;
   #local: LocalCheckpoint | null = null;
   #journal: JournalFiles | null = null;
   #prepared: Prepared | null = null;
@@ -43,12 +44,11 @@ export class NodeCapture implements Capture {
   /** How the journal stood right after the mark. */
   #sight: Promise<string> = Promise.resolve('');
 
-  /** `isSettled`: the checkpoint is committed, and an abort takes nothing of it away any more. */
-  constructor(settings: NativeSettings, context: CaptureContext, isSettled: () => boolean) {
+  constructor(settings: NativeSettings, context: CaptureContext, fate: CopyFate) {
     this.#settings = settings;
     this.#context = context;
     this.#operation = new Operation(settings, context);
-    this.#isSettled = isSettled;
+    this.#fate = fate;
   }
 
   prepare(): Promise<void> {
@@ -167,7 +167,7 @@ export class NodeCapture implements Capture {
       end: () => this.#operation.end(),
     });
     await this.#journal?.end();
-    if (!this.#isSettled()) await this.#local?.remove();
+    await this.#fate.abandon(this.#context.checkpoint, async () => this.#local?.remove());
     await this.#local?.close();
   }
 

@@ -7,14 +7,18 @@ import type { NativeSettings } from './settings.ts';
 
 /**
  * Makes what a node has beside its live data a checkpoint of its own: the metadata, where it is of the first copyset,
- * its manifest, and last the commit object.
+ * its manifest, and last the commit object. Rejects where it was taken away before the commit was heard of.
  */
-export async function settleNative(settings: NativeSettings, context: SettleContext): Promise<void> {
+export async function settleNative(
+  settings: NativeSettings,
+  context: SettleContext,
+  isKept: boolean,
+): Promise<void> {
   const { manifest, source } = context;
   if (settings.role !== 'node' || !manifest.members.some(({ name }) => name === settings.name)) return;
   const local = new LocalCheckpoint(settings.data, manifest.checkpoint);
   try {
-    if (!(await local.isBegun())) return;
+    if (!isKept || !(await local.isBegun())) throw new Error('it was taken away by an abort on this host');
     if (settings.copyset === metadataCopyset(manifest)) {
       for (const { path, bytes } of await metadataOf(context))
         await local.write(join('metadata', path), bytes);

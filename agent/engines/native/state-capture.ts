@@ -7,6 +7,7 @@ import type { Token } from '../../../shared/domain/token.ts';
 import { beside } from '../../safe-files.ts';
 import type { Capture, CaptureContext } from '../engine.ts';
 import { ownerOf } from '../restore/owner.ts';
+import type { CopyFate } from './copy-fate.ts';
 import { Calls } from './calls.ts';
 import { Operation } from './operation.ts';
 import type { NativeSettings } from './settings.ts';
@@ -31,18 +32,17 @@ export class StateCapture implements Capture {
   readonly #context: CaptureContext;
   readonly #operation: Operation;
   readonly #calls = new Calls();
-  readonly #isSettled: () => boolean;
+  readonly #fate: CopyFate;
   #definitionVersion: number | null = null;
   /** Written by the realm service for this checkpoint; gone again when there is none. */
   #backup: string | null = null;
   #mark: Mark | null = null;
 
-  /** `isSettled`: the checkpoint is committed, and an abort takes nothing of it away any more. */
-  constructor(settings: NativeSettings, context: CaptureContext, isSettled: () => boolean) {
+  constructor(settings: NativeSettings, context: CaptureContext, fate: CopyFate) {
     this.#settings = settings;
     this.#context = context;
     this.#operation = new Operation(settings, context);
-    this.#isSettled = isSettled;
+    this.#fate = fate;
   }
 
   prepare(): Promise<void> {
@@ -99,8 +99,11 @@ export class StateCapture implements Capture {
       letGo: () => this.#operation.letGo(),
       end: () => this.#operation.end(),
     });
-    if (this.#backup !== null && !this.#isSettled())
-      await beside(this.#backup, (directory, name) => directory.remove(name));
+    const backup = this.#backup;
+    if (backup !== null)
+      await this.#fate.abandon(this.#context.checkpoint, async () => {
+        await beside(backup, (directory, name) => directory.remove(name));
+      });
     this.#backup = null;
   }
 

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { chmod, chown, lchown, mkdir, open, rm, symlink } from 'node:fs/promises';
+import { chmod, chown, lchown, open, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 import type { Artifact } from '../../../shared/domain/manifest.ts';
@@ -75,13 +75,12 @@ export class Stage {
   /** Below a directory of this stage, or a new one beside what others have. */
   async directory(path: string, mode: number): Promise<void> {
     this.#mustNotLeadOut(path);
-    if (this.#rootOf(path) === null) {
+    const root = this.#rootOf(path);
+    if (root === null) {
       const made = await beside(path, (parent, name) => parent.makeDirectory(name));
       if (made === null) throw new Error(`${dirname(path)} is not there`);
       this.#roots.set(path, made);
-    } else {
-      await mkdir(this.#at(path), { recursive: true, mode: 0o700 });
-    }
+    } else await root.directory.makeBelow(path.slice(root.path.length + 1));
     this.#directories.add(path);
     this.#modes.push({ path, mode });
   }

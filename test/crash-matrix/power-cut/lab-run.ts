@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CheckpointReport } from '../../../coordinator/reports.ts';
 import { openRepository } from '../../../shared/repository/open.ts';
+import { stillpoint } from '../../lab/processes.ts';
 import { createReferenceLab, type ReferenceLab } from '../../lab/reference-lab.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
 import { readBack, type Files } from '../../repository/samples.ts';
@@ -23,6 +24,12 @@ export async function recordLabRun(): Promise<RecordedRun> {
   mkdirSync(join(folder.path, 'disk'));
   let lab: ReferenceLab | null = null;
   try {
+    // Made by the command, so that its making is in the record.
+    const made = await stillpoint(
+      ['repository', 'init', '--repository', repository],
+      recordingEnv(log, repository),
+    );
+    if (made.code !== 0) throw new Error(`exit ${made.code ?? 'by signal'}: ${made.stderr}${made.stdout}`);
     lab = await createReferenceLab({
       hosts: HOSTS,
       copysets: { a: 2 },

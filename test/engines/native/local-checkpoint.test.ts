@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { LocalCheckpoint } from '../../../agent/engines/native/local-checkpoint.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
@@ -28,6 +28,22 @@ describe("a node's own copy of a checkpoint", () => {
         expect(readdirSync(join(data, 'checkpoints', checkpoint))).to.deep.equal(['data']);
       }
     }
+  });
+
+  it('is not made anew where it was removed meanwhile: what is written then fails, and at once', async function () {
+    this.timeout(5000);
+    const data = join(folder.path, 'removed');
+    mkdirSync(data);
+    const local = new LocalCheckpoint(data, '20261120T120000.123Z_00000000_00000009_removed');
+    await local.begin();
+    rmSync(local.path, { recursive: true });
+    const outcome = await local.write('metadata/members/a.json', '{}').then(
+      () => 'written',
+      (error: NodeJS.ErrnoException) => error.code,
+    );
+    await local.close();
+    expect(outcome).to.equal('ENOENT');
+    expect(readdirSync(join(data, 'checkpoints'))).to.deep.equal([]);
   });
 
   it('has no name but the id of a checkpoint', () => {

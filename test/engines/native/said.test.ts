@@ -7,6 +7,7 @@ import type { Restoration, RestoreContext } from '../../../agent/engines/engine.
 import { metadataCopyset } from '../../../agent/engines/native/metadata.ts';
 import { NativeRestoration } from '../../../agent/engines/native/restoration.ts';
 import type { NativeSettings } from '../../../agent/engines/native/settings.ts';
+import { CopyFate } from '../../../agent/engines/native/copy-fate.ts';
 import { DEFINITION_FILE, StateCapture, STATE_FILE } from '../../../agent/engines/native/state-capture.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { GridManifest, MemberManifest } from '../../../shared/domain/manifest.ts';
@@ -168,7 +169,7 @@ describe('a process that says what it is', () => {
         lost: () => undefined,
         saveUndo: () => Promise.resolve(),
       },
-      () => true,
+      new CopyFate(),
     );
     try {
       await capture.prepare();
