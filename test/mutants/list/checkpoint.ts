@@ -153,8 +153,8 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         'agent/engines/native/native-engine',
-        'settled = context.manifest.checkpoint;',
-        'settled = context.manifest.checkpoint; await stopProcess(settings, AbortSignal.timeout(60_000));',
+        'settleNative(settings, context, fate.keep(context.manifest.checkpoint)),',
+        'settleNative(settings, context, fate.keep(context.manifest.checkpoint)).then(() => stopProcess(settings, AbortSignal.timeout(60_000))),',
       ),
     ],
     ...MAIN_JOB,
