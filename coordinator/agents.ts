@@ -12,7 +12,7 @@ import {
 } from '../shared/domain/wire.ts';
 import { connectAgent, type ClientStream } from '../shared/rpc/agent-client.ts';
 import type { Warning } from '../shared/domain/warning.ts';
-import { isCancellation } from './cancellation.ts';
+import { heeding, isCancellation } from './cancellation.ts';
 import { silent, streamEnded, unanswered, unexpected } from './agent-failures.ts';
 import type { GridFile } from './grid-file.ts';
 
@@ -74,7 +74,17 @@ export class AgentConnection {
     timeoutMs: number,
     signal?: AbortSignal,
   ): Promise<AgentConnection> {
-    const stream = await connectAgent({ address, tls: gridFile.tls, timeoutMs, ...(signal && { signal }) });
+    const connecting = connectAgent({ address, tls: gridFile.tls, timeoutMs, ...(signal && { signal }) });
+    const stream = await (signal === undefined ? connecting : heeding(signal, connecting)).catch(
+      (error: unknown) => {
+        // Nobody waits any more for what hangs, say the file server of the certificates: it is closed when it comes.
+        void connecting.then(
+          (late) => late.close(),
+          () => undefined,
+        );
+        throw error;
+      },
+    );
     const connection = new AgentConnection(address, stream, signal);
     try {
       await connection.#greet(gridFile.grid, timeoutMs);

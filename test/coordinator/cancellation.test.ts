@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AgentConnection } from '../../coordinator/agents.ts';
 import { createCheckpoint } from '../../coordinator/checkpoint.ts';
@@ -113,11 +113,28 @@ describe('a command that waits', () => {
     const file = join(folder.path, 'grid.yaml');
     writeFileSync(file, JSON.stringify({ grid, agents: addresses, repository, tls }), { mode: 0o600 });
     const command = startProgram('coordinator/main.ts', ['checkpoint', 'create', 'x', '--grid', file]);
-    await until('it to wait', () => command.stderr().includes('preflight'));
-    command.signal('SIGTERM');
-    const { code, stderr } = await command.finished;
+    let writer = -1;
+    await until('it to read the pipe', () => {
+      writer = openedForWriting(ca);
+      return writer >= 0;
+    });
+    try {
+      command.signal('SIGTERM');
+      const { code, stderr } = await command.finished;
 
-    expect(stderr).to.include('interrupted by SIGTERM');
-    expect(code).to.equal(4);
+      expect(stderr).to.include('interrupted by SIGTERM');
+      expect(code).to.equal(4);
+    } finally {
+      closeSync(writer);
+    }
   });
 });
+
+/** A descriptor of the pipe's other end; -1 while nobody has it open for reading. */
+function openedForWriting(pipe: string): number {
+  try {
+    return openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch {
+    return -1;
+  }
+}
