@@ -52,11 +52,12 @@ export function memberStore(input: {
           copyset: description.copyset,
           engine: description.engine,
           address: description.address,
+          // The order is the schema's: what was read and is written again has the same digest.
+          traits: description.traits,
           version: description.version,
           dataIdentity: description.dataIdentity,
           primary: description.primary,
           freezeKind: description.freezeKind,
-          traits: description.traits,
         },
         mark,
         engineFacts,

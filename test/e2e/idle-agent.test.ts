@@ -47,8 +47,12 @@ describe('an agent with nothing to do', () => {
 });
 
 async function expectIdle(pid: number): Promise<void> {
-  await until('the agent to come to rest', async () => (await ticksIn(pid, 500)) === 0, RESTS_WITHIN_MS);
-  expect(await ticksIn(pid, STRETCH_MS), 'ticks of 10 ms').to.be.at.most(MAX_TICKS);
+  // What is collected and freed after work comes once, and later on a loaded machine.
+  await until(
+    `a stretch of ${STRETCH_MS} ms with ${MAX_TICKS} ticks of 10 ms at most`,
+    async () => (await ticksIn(pid, STRETCH_MS)) <= MAX_TICKS,
+    RESTS_WITHIN_MS,
+  );
   expect(childrenOf(pid)).to.deep.equal([]);
 }
 
