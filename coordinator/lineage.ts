@@ -134,7 +134,7 @@ export async function joinLineage(
   return joined.flatMap((result, index) => {
     if (result.status === 'fulfilled') return [];
     const { message } = failureOf(result.reason, { code: 'agent-failed', hint: '' });
-    const text = `does not knowyet that its grid is of lineage ${lineage} (${message}); create the next checkpoint with --adopt`;
+    const text = `does not know yet that its grid is of lineage ${lineage} (${message}); create the next checkpoint with --adopt`;
     return [{ code: 'lineage-not-joined', about: connections[index]?.host ?? null, text }];
   });
 }

@@ -1,5 +1,7 @@
 import { expect } from 'chai';
+import type { AgentConnection } from '../../coordinator/agents.ts';
 import {
+  joinLineage,
   lineageAfterRestore,
   lineageOfHosts,
   lineageToCreate,
@@ -7,6 +9,7 @@ import {
   lineageToSelect,
 } from '../../coordinator/lineage.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
+import { warningLine } from '../../shared/domain/warning.ts';
 import { checkpointId } from '../repository/samples.ts';
 import { manifestOf } from './descriptions.ts';
 
@@ -114,5 +117,14 @@ describe('the lineage that a command means', () => {
     expect(prune({ hosts: hosts(null), named: 'aaaa' })).to.equal(PRODUCTION);
     expect(await codeOf(() => prune({ entries: entries(COPY, PRODUCTION) }))).to.equal('lineage-ambiguous');
     expect(prune({ entries: [], hosts: hosts(null) })).to.equal(null);
+  });
+
+  it('is told of each host that could not be told of it', async () => {
+    const joined = { host: 'alpha', joinLineage: () => Promise.resolve() };
+    const away = { host: 'beta', joinLineage: () => Promise.reject(new Error('it is away')) };
+    const warnings = await joinLineage([joined, away] as unknown as AgentConnection[], COPY);
+    expect(warnings.map(warningLine)).to.deep.equal([
+      `beta: does not know yet that its grid is of lineage ${COPY} (it is away); create the next checkpoint with --adopt`,
+    ]);
   });
 });
