@@ -89,13 +89,14 @@ class CheckpointCreation {
     for (const warning of report.warnings) this.#input.progress.note(`warning: ${warningLine(warning)}`);
     const checkpoint = formatCheckpointId({ at: new Date(), epoch, counter, name: this.#input.name });
     const operation = { grid, id: this.#operation, holder: `checkpoint ${checkpoint}` };
-    return withRepositoryLease(this.#repository, operation, async () => {
+    const work = async (): Promise<CheckpointReport> => {
       await this.#repository.expectLeftovers(grid, checkpoint).catch(throwRefused);
       await this.#sweep();
       await reach('accepted', 'coordinator');
       // What it stores stays when it is aborted: the next run finds it.
       return this.#create({ checkpoint, lineage }, epoch, counter, report, addressOf);
-    });
+    };
+    return withRepositoryLease(this.#repository, operation, work, throwRefused);
   }
 
   async #preflight(): Promise<{

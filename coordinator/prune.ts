@@ -136,7 +136,7 @@ async function deleteAll(
   const read: string[] = [];
   if (grid === undefined || (checkpoints.length === 0 && !leftovers)) return { removedBytes: 0, read };
   const holder = `prune ${hostname()} pid ${process.pid}`;
-  await withRepositoryLease(repository, { grid, id: crypto.randomUUID(), holder }, async () => {
+  await withRepositoryLease(repository, { grid, id: crypto.randomUUID(), holder }, async (lease) => {
     for (const checkpoint of checkpoints) {
       cancellation.signal.throwIfAborted();
       progress.phase(null, 'delete', checkpoint);
@@ -146,6 +146,8 @@ async function deleteAll(
       });
     }
     if (leftovers) await repository.dropLeftovers(grid);
+    // Where it stays, the collection below would wait for us, and say that nothing was to be had.
+    await lease.end();
   });
   progress.phase(null, 'collect garbage');
   return { removedBytes: (await repository.collectGarbage(grid)).removedBytes, read };

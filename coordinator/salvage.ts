@@ -62,7 +62,7 @@ class Salvage {
     const { manifest, withMetadata } = await this.#found(checkpoint);
     await this.#mustBeAbsent(checkpoint);
     const operation = { grid, id: crypto.randomUUID(), holder: `salvage ${checkpoint}` };
-    return withRepositoryLease(this.#repository, operation, async () => {
+    const work = async (): Promise<GridManifest> => {
       try {
         this.#input.progress.phase(null, 'collect', checkpoint);
         const salvaged = await this.#salvage(checkpoint, withMetadata);
@@ -75,7 +75,8 @@ class Salvage {
         await this.#repository.discard(grid, checkpoint).catch(() => undefined);
         throw error;
       }
-    });
+    };
+    return withRepositoryLease(this.#repository, operation, work, throwRefused);
   }
 
   async #select(): Promise<string> {

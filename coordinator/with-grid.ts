@@ -78,12 +78,15 @@ export async function withRepository<T>(
   }
 }
 
-/** Stands in the repository while `work` runs, so that no garbage collection takes what it stores or reads. */
+/**
+ * Stands in the repository while `work` runs, so that no garbage collection takes what it stores or reads. `refuse`: how
+ * it is told that it cannot begin, where nothing was touched before.
+ */
 export async function withRepositoryLease<T>(
   repository: Repository,
   operation: OperationStart,
   work: (lease: OperationLease) => Promise<T>,
-  refuse: (error: unknown) => never = throwRefused,
+  refuse?: (error: unknown) => never,
 ): Promise<T> {
   const lease = await repository.beginOperation(operation).catch(refuse);
   const refreshing = setInterval(() => void lease.refresh().catch(() => undefined), REFRESH_MS);

@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pruneCheckpoints } from '../../coordinator/prune.ts';
-import { StillpointError } from '../../shared/domain/errors.ts';
+import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
 import { checkpointId, failureOf, LINEAGE, noise, storeCheckpoint } from '../repository/samples.ts';
 import { describedHost, describedMember, manifestOf } from './descriptions.ts';
@@ -99,6 +99,31 @@ describe('pruning checkpoints', () => {
       removedBytes: 300,
       skipped: false,
     });
+  });
+
+  it('does not call itself refused when the repository fails it after copies on hosts are gone', async () => {
+    const away = new StillpointError(
+      { code: 'repository-failed', message: 'it is away', hint: 'h' },
+      EXIT.aborted,
+    );
+    agents.repository.beginOperation = () => Promise.reject(away);
+
+    const thrown: unknown = await prune().catch((error: unknown) => error);
+
+    expect(dropped()).to.have.length(1);
+    expect(thrown).to.equal(away);
+  });
+
+  it('does not go on to the chunks while its own mark stays in the repository', async () => {
+    const stays = new Error('it stays');
+    const { repository } = agents;
+    const begin = repository.beginOperation.bind(repository);
+    repository.beginOperation = async (start) => ({
+      ...(await begin(start)),
+      end: () => Promise.reject(stays),
+    });
+
+    expect(await prune().catch((error: unknown) => error)).to.equal(stays);
   });
 
   const untouched: Record<string, [string, () => Partial<Parameters<typeof pruneCheckpoints>[0]>]> = {
