@@ -18,7 +18,8 @@ export async function settleNative(
   if (settings.role !== 'node' || !manifest.members.some(({ name }) => name === settings.name)) return;
   const local = new LocalCheckpoint(settings.data, manifest.checkpoint);
   try {
-    if (!isKept || !(await local.isBegun())) throw new Error('it was taken away by an abort on this host');
+    if (!isKept) throw new Error('it was taken away by an abort on this host');
+    if (!(await local.isBegun())) throw new Error(`${local.path} is not there any more`);
     if (settings.copyset === metadataCopyset(manifest)) {
       for (const { path, bytes } of await metadataOf(context))
         await local.write(join('metadata', path), bytes);
