@@ -169,9 +169,9 @@ describe('a repository with files from outside', () => {
       join(folder.path, 'repository.json'),
       `{"format":1,"id":"0f8fad5b-d9cb-469f-a165-70867728950e"}\n`,
     );
-    const repository = await openRepository(folder.path);
     const restores = join(folder.path, 'grids', GRID, 'restores');
     mkdirSync(restores, { recursive: true });
+    const repository = await openRepository(folder.path);
     const valid = fc
       .constantFrom('restored', 'rolledBack')
       .map((outcome) => Buffer.from(`${JSON.stringify({ outcome })}\n`));
