@@ -20,6 +20,20 @@ describe('why a server ended', () => {
     );
   });
 
+  it('is not that somebody was turned away meanwhile', () => {
+    const log = [
+      `${AT} FATAL:  recovery ended before configured recovery target was reached`,
+      `${AT} LOG:  terminating any other active server processes`,
+      `${AT} FATAL:  the database system is starting up`,
+      `${AT} FATAL:  the database system is not yet accepting connections`,
+      `${AT} DETAIL:  Consistent recovery state has not been yet reached.`,
+      `${AT} FATAL:  the database system is shutting down`,
+    ].join('\n');
+    expect(whyItEnded(log)).to.equal(
+      `${AT} FATAL:  recovery ended before configured recovery target was reached`,
+    );
+  });
+
   it('is nothing of what clients said and stored', () => {
     const log = [
       `${AT} ERROR:  duplicate key value violates unique constraint "t_pkey"`,

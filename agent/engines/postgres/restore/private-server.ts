@@ -12,6 +12,7 @@ const LOOK_EVERY_MS = 50;
 /** A server that recovers says something every second; so long silent, it hangs. */
 const SILENT_MS = 600_000;
 const STOP_MS = 600_000;
+const LAST_WORDS_MS = 1000;
 const LOG_BYTES = 16 * 1024;
 const PORT = 5432;
 /** Whatever a database or a role sets for its sessions, ours end when we say so. */
@@ -69,7 +70,9 @@ export class PrivateServer {
         this.#ended = true;
         resolve(code);
       };
-      process.once('exit', end);
+      // Its last words may still be in the pipe, which a child of its own may hold open for a while.
+      process.once('exit', (code) => void setTimeout(() => end(code), LAST_WORDS_MS));
+      process.once('close', end);
       process.once('error', (error) => {
         this.#log += `\nFATAL: ${error.message}`;
         end(null);

@@ -130,13 +130,17 @@ export async function logTail(settings: PostgresSettings): Promise<string> {
   }
 }
 
+/** What it tells whoever asks to come in meanwhile, ourselves before all. */
+const TURNED_AWAY =
+  /FATAL: +the database system is (starting up|shutting down|in recovery mode|not (yet )?accepting connections)/;
+
 /**
  * Why a server gave up, in its own words: the last FATAL or PANIC, and what it says to it right below. Nothing
  * else: the errors and statements of clients stand in the same log, with rows of theirs.
  */
 export function whyItEnded(log: string): string {
   const lines = log.trim().split('\n');
-  const last = lines.findLastIndex((line) => /\b(FATAL|PANIC):/.test(line));
+  const last = lines.findLastIndex((line) => /\b(FATAL|PANIC):/.test(line) && !TURNED_AWAY.test(line));
   if (last < 0) return '';
   const [, ...after] = lines.slice(last);
   const end = after.findIndex((line) => !/\b(DETAIL|HINT):/.test(line));
