@@ -45,8 +45,8 @@ export class PostgresGuardian implements Guardian {
   }
 
   async #perform(undo: Undo): Promise<string | null> {
+    await this.#catchUp(undo);
     try {
-      await this.#catchUp(undo);
       if (this.#client !== null) {
         try {
           return await performUndo(this.#client, this.#settings, undo);
@@ -68,15 +68,21 @@ export class PostgresGuardian implements Guardian {
   /**
    * A session takes a reload up with its next statement. One that was idle since before the arm, and finds a mistake in
    * the files now, never has: it would take the server for one that is not armed. A new one begins with what is in force.
+   * Where no other gets in the old one is kept, and asks for the reload that it missed: it knows when the files are right.
    */
   async #catchUp(undo: Undo): Promise<void> {
     const { success, data } = primaryUndoSchema.safeParse(undo);
     if (this.#client === null || !success) return;
     const names = await standbyNamesInForce(this.#client).catch(() => null);
     if (names !== null && data.armed.includes(names)) return;
-    const current = await findWayIn(this.#settings);
-    this.#drop();
-    this.#client = current;
+    try {
+      const current = await findWayIn(this.#settings);
+      this.#drop();
+      this.#client = current;
+    } catch (error) {
+      await this.#client.query('SELECT pg_reload_conf()').catch(() => undefined);
+      throw connectionError(this.#settings, error);
+    }
   }
 
   /** The server that was frozen, and no other: where the connection is lost, another one may answer by now. */

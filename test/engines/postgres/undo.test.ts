@@ -186,6 +186,35 @@ for (const version of versions) {
       expect(await footprint(lab.server)).to.deep.include({ names: '', inFile: [] });
     });
 
+    it('is done by such a session as soon as the mistake is mended, also where no other gets in', async () => {
+      const file = join(lab.server.data, 'postgresql.conf');
+      const good = readFileSync(file, 'utf8');
+      const guardian = await lab.engine.standGuard();
+      const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
+      const owner = await lab.server.connect();
+      await owner.query('SET synchronous_commit = local');
+      writeFileSync(file, `${good}\nwork_mem = no value\n`);
+      await owner.query('ALTER ROLE stillpoint NOLOGIN');
+      try {
+        await failureOf(guardian.undo(undo));
+        writeFileSync(file, good);
+        const undone = () =>
+          guardian.undo(undo).then(
+            () => true,
+            () => false,
+          );
+        await until('the guard to hear that the file is right', undone);
+
+        expect(await wait(lab.server.query('INSERT INTO entry VALUES (7000004)'), 2000)).to.equal(true);
+      } finally {
+        writeFileSync(file, good);
+        await owner.query('ALTER ROLE stillpoint LOGIN');
+        await owner.end();
+        await guardian.close();
+      }
+      expect(await footprint(lab.server)).to.deep.include({ names: '', inFile: [] });
+    });
+
     for (const state of ['armed', 'frozen'] as const) {
       it(`is done at once when the stream that is the fence is lost while ${state}`, async () => {
         const { capture } = await beginCapture(lab.engine, lab.folder);
