@@ -26,7 +26,7 @@ export async function checkAgentFile(path: string): Promise<CheckedFile> {
   const problems = [...(await certificateProblems(file))];
   const notes = [...(await directoryNotes(file)), ...(await listenNotes(file))];
   for (const member of file.members) {
-    const description = await createEngine(member).describe(AbortSignal.timeout(LOOK_MS));
+    const description = await (await createEngine(member)).describe(AbortSignal.timeout(LOOK_MS));
     // One that is down is as it is; the file says nothing wrong of it.
     if (!description.running)
       notes.push(`${member.name} does not run: ${description.warnings.map(({ text }) => text).join('; ')}`);

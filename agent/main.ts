@@ -42,7 +42,12 @@ async function main(): Promise<void> {
   const log = createLog({ name: 'stillpoint-agent', level: options.logLevel, neverWaits: true });
   const file = await readAgentFile(options.config);
   const members = new Map<string, AgentMember>(
-    file.members.map((settings) => [settings.name, { name: settings.name, engine: createEngine(settings) }]),
+    await Promise.all(
+      file.members.map(
+        async (settings) =>
+          [settings.name, { name: settings.name, engine: await createEngine(settings) }] as const,
+      ),
+    ),
   );
   await lockState(file.state);
 

@@ -43,12 +43,6 @@ export interface Engine {
    */
   undo(undo: Undo): Promise<string | null>;
 
-  /**
-   * For the guard process: opens and holds what `undo` will need, so that nothing has to be set up in the
-   * bad moment. Undos of one operation arrive one after another and replace each other.
-   */
-  standGuard(): Promise<Guardian>;
-
   /** Builds, starts, proves and switches a restored member. */
   restoration(context: RestoreContext): Restoration;
 
@@ -90,6 +84,7 @@ export interface Engine {
 /** JSON that `undo` understands. Saved durably before anything is changed on the member. */
 export type Undo = Readonly<Record<string, unknown>>;
 
+/** What the guard process has of a member: see `standGuard` of the registry. */
 export interface Guardian {
   /** As `undo` of the engine. */
   undo(undo: Undo): Promise<string | null>;

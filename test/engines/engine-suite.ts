@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import type { Capture, Engine, Undo } from '../../agent/engines/engine.ts';
+import type { Capture, Engine, Guardian, Undo } from '../../agent/engines/engine.ts';
 import type { Token } from '../../shared/domain/token.ts';
 
 /** One member and what the suite needs to see it from outside. */
@@ -15,6 +15,8 @@ export interface EngineSubject {
   visible(): Promise<number>;
   /** Everything that a checkpoint must leave as it found it. */
   footprint(): Promise<unknown>;
+  /** As the guard process does. */
+  standGuard(): Promise<Guardian>;
   /** Runs an agent in a process of its own up to this state, kills it, and gives the undo it had saved. */
   killedAgent(state: 'armed' | 'frozen', attempt: Token): Promise<Undo>;
   remove(): Promise<void>;
@@ -193,7 +195,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
 
     it('lets a guard undo over a connection that it opened before', async () => {
       const found = await subject.footprint();
-      const guardian = await subject.engine.standGuard();
+      const guardian = await subject.standGuard();
       const undo = await subject.killedAgent('frozen', nextToken());
       const waiting = subject.write();
 

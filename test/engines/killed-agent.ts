@@ -17,7 +17,7 @@ const { values } = parseArgs({
   },
 });
 const settings = JSON.parse(values.settings ?? '') as MemberSettings;
-const { capture, undo } = await beginCapture(createEngine(settings), values.folder ?? '');
+const { capture, undo } = await beginCapture(await createEngine(settings), values.folder ?? '');
 await capture.prepare();
 const token = JSON.parse(values.token ?? '') as Token;
 await capture.arm(token);

@@ -53,7 +53,6 @@ export function createNativeEngine(settings: NativeSettings): Engine {
         await guardian.close();
       }
     },
-    standGuard: () => new NativeGuardian(settings).open(),
     restoration: (context) => new NativeRestoration(settings, context),
     restorePlace: () => nativeRestorePlace(settings),
     recoverRestore: (outcome, switched) =>

@@ -44,7 +44,6 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
       undoing = null;
       return words;
     },
-    standGuard: () => new PostgresGuardian(settings).open(),
     restoration: (context) => postgresRestoration(settings, context),
     restorePlace: () => restorePlaceAt(settings.data),
     recoverRestore: (outcome) => recoverPostgresRestore(settings, outcome),

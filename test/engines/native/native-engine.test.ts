@@ -1,4 +1,5 @@
 import { engineSuite, type EngineSubject } from '../engine-suite.ts';
+import { standGuard } from '../../../agent/engines/registry.ts';
 import { killedAgent } from '../kill-agent.ts';
 import { beginCapture } from '../tested-capture.ts';
 import { modelLab } from './model.ts';
@@ -14,6 +15,7 @@ async function subject(): Promise<EngineSubject> {
     write,
     visible: async () => (await rows()).length,
     footprint,
+    standGuard: () => standGuard(settings),
     killedAgent: (state, attempt) => killedAgent(settings, folder, state, attempt),
     remove,
   };
