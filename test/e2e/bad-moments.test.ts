@@ -8,7 +8,8 @@ import { temporaryFolder } from '../lab/temporary.ts';
 
 // Goal: whoever is killed, stopped or cut off at the worst moment, every server commits again within the
 // lease, nothing of ours is left, and no checkpoint is listed that cannot be restored.
-// Method: real processes, held at a named moment of the protocol, then SIGKILL or SIGSTOP.
+// Method: real processes, held at a named moment of the protocol, then SIGKILL or SIGSTOP. Before anyone is armed, and
+// in the window; every other moment is the crash matrix's.
 
 const LEASE_SECONDS = 2;
 const BUSY_MS = 4500;
@@ -69,7 +70,7 @@ describe('a checkpoint in which something dies', () => {
     for (const { name, state } of checkpoints) expect(`${name} ${state}`).to.equal('good valid');
   }
 
-  for (const moment of ['prepared', 'armed', 'marked', 'thawing', 'released', 'collected']) {
+  for (const moment of ['prepared', 'marked']) {
     it(`aborts everywhere when an agent is killed at '${moment}'`, async () => {
       const command = await heldAt(moment, 'aa');
       await grid.killAgent(0);
@@ -85,7 +86,7 @@ describe('a checkpoint in which something dies', () => {
     });
   }
 
-  for (const moment of ['prepared', 'marked', 'collected']) {
+  for (const moment of ['prepared', 'marked']) {
     it(`aborts everywhere, and soon, when the guard of an agent is killed at '${moment}'`, async () => {
       const command = await heldAt(moment, 'aa');
       grid.killGuard(0);
@@ -98,16 +99,14 @@ describe('a checkpoint in which something dies', () => {
     });
   }
 
-  for (const moment of ['prepared', 'armed', 'marked', 'released', 'collected']) {
-    it(`leaves no one frozen when the coordinator is killed while members are at '${moment}'`, async () => {
-      const command = await heldAt(moment, 'aa');
-      command.signal('SIGKILL');
-      await command.finished;
-      hooks.reset();
-      await until('the servers to be as they were', () => commitsOn(grid.primaries), 4000);
-      await expectWorkingGrid();
-    });
-  }
+  it('leaves no one frozen when the coordinator is killed in the window', async () => {
+    const command = await heldAt('marked', 'aa');
+    command.signal('SIGKILL');
+    await command.finished;
+    hooks.reset();
+    await until('the servers to be as they were', () => commitsOn(grid.primaries), 4000);
+    await expectWorkingGrid();
+  });
 
   it('is aborted by one Ctrl-C in the window: exit 4, everything thawed [S71]', async () => {
     const command = await heldAt('marked', 'aa');
@@ -167,7 +166,7 @@ describe('a checkpoint in which something dies', () => {
     await expectWorkingGrid();
   });
 
-  for (const moment of ['prepared', 'armed', 'marked', 'released']) {
+  for (const moment of ['prepared', 'marked']) {
     it(`aborts when a server is killed at '${moment}', and undoes when it is back`, async () => {
       const command = await heldAt(moment, 'aa');
       const { server } = grid.member('aa');

@@ -133,7 +133,7 @@ describe('a checkpoint with unruly clients', () => {
           'listed',
           ...JSON_OUTPUT,
           '--timeout',
-          '60s',
+          '20s',
         ]);
         await until('the setting to be what it was', async () => {
           const [row] = await server.query<{ names: string }>(

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CheckpointReport, RestoreReport } from '../../coordinator/reports.ts';
-import { CausalClients, checkOrder } from '../lab/causal-clients.ts';
+import { CausalClients, checkOrder, UNHURRIED } from '../lab/causal-clients.ts';
 import { postgresShards, TABLE_SQL } from '../lab/shards.ts';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { stillpoint, until } from '../lab/processes.ts';
@@ -36,7 +36,7 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
       });
       for (const { server } of grid.primaries) await server.query(TABLE_SQL);
       const urls = grid.primaries.map(({ server }) => server.url);
-      clients = await CausalClients.start(postgresShards(urls), 4);
+      clients = await CausalClients.start(postgresShards(urls), 4, UNHURRIED);
       await until('writes', () => clients.writes.length > 500);
     });
 

@@ -11,6 +11,9 @@ export interface Write {
   readonly acknowledgedAt: number;
 }
 
+/** For tests of order, not of load: clients that leave most of the machine to what they watch. */
+export const UNHURRIED = { pauseMs: 5 } as const;
+
 /** Something that stores rows: a server, or a copyset of a grid. */
 export interface Shard {
   /** A connection of one client's own. */

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { completeCheckpoints } from '../../../agent/engines/native/local-checkpoint.ts';
 import type { CheckpointReport, DoctorReport, RestoreReport } from '../../../coordinator/reports.ts';
-import { CausalClients, checkOrder } from '../../lab/causal-clients.ts';
+import { CausalClients, checkOrder, UNHURRIED } from '../../lab/causal-clients.ts';
 import { Hooks } from '../../lab/hooks.ts';
 import { until } from '../../lab/processes.ts';
 import { expectNextCheckpoint, expectUntouched } from '../../lab/reference-checks.ts';
@@ -117,7 +117,7 @@ describe('the files of a checkpoint', () => {
     }
 
     it('have all rows, though journals rotate while it is prepared, thawed and collected', async () => {
-      clients = await CausalClients.start(referenceShards(lab.reference, ['a', 'b']), 4);
+      clients = await CausalClients.start(referenceShards(lab.reference, ['a', 'b']), 4, UNHURRIED);
       hooks.hold('prepared', 'a1');
       hooks.hold('thawing', 'a2');
       hooks.hold('released', 'b1');

@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CheckpointReport, RestoreReport } from '../../../coordinator/reports.ts';
 import { connectParticipant } from '../../../shared/rpc/participant-client.ts';
-import { CausalClients, checkOrder } from '../../lab/causal-clients.ts';
+import { CausalClients, checkOrder, UNHURRIED } from '../../lab/causal-clients.ts';
 import { until } from '../../lab/processes.ts';
 import { createReferenceLab, type ReferenceLab } from '../../lab/reference-lab.ts';
 import { referenceShards } from '../../lab/shards.ts';
@@ -36,7 +36,7 @@ describe('a live grid of realm service, state keepers, nodes and proxies', () =>
       processOptions: ['--journal-bytes', '30000'],
     });
     other = await createReferenceLab({ hosts: OTHERS, copysets, beside: lab });
-    clients = await CausalClients.start(referenceShards(lab.reference, ['a', 'b']), 4);
+    clients = await CausalClients.start(referenceShards(lab.reference, ['a', 'b']), 4, UNHURRIED);
     await until('writes', () => clients.writes.length > 300);
   });
 

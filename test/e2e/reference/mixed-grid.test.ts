@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { CheckpointReport, RestoreReport } from '../../../coordinator/reports.ts';
-import { CausalClients, checkOrder, type Shard } from '../../lab/causal-clients.ts';
+import { CausalClients, checkOrder, type Shard, UNHURRIED } from '../../lab/causal-clients.ts';
 import { until } from '../../lab/processes.ts';
 import { createReferenceLab, type ReferenceLab } from '../../lab/reference-lab.ts';
 import { postgresShards, referenceShards, TABLE_SQL } from '../../lab/shards.ts';
@@ -29,7 +29,7 @@ describe('a grid of native nodes and PostgreSQL servers side by side', () => {
     lab = await createReferenceLab({ hosts: HOSTS, copysets: { a: 2 }, postgres: POSTGRES });
     other = await createReferenceLab({ hosts: OTHERS, copysets: { a: 2 }, postgres: POSTGRES, beside: lab });
     for (const { server } of lab.grid.primaries) await server.query(TABLE_SQL);
-    clients = await CausalClients.start(shardsOf(lab), 6);
+    clients = await CausalClients.start(shardsOf(lab), 6, UNHURRIED);
     await until('writes', () => clients.writes.length > 300);
   });
 
