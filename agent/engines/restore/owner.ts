@@ -24,15 +24,23 @@ export async function ownerOf(settings: Owned): Promise<Owner | null> {
   return { uid, gid };
 }
 
+/** A user keeps his numbers for so long at least: to ask costs a process. */
+const FRESH_MS = 60_000;
+const known = new Map<string, { readonly owner: Owner; readonly askedAt: number }>();
+
 /** `key`: where the agent's file names the user. */
 export async function userNamed(user: string, key: string): Promise<Owner> {
+  const before = known.get(user);
+  if (before !== undefined && performance.now() - before.askedAt < FRESH_MS) return before.owner;
   try {
-    const [uid, gid] = await Promise.all(
-      ['-u', '-g'].map(async (flag) => Number((await run('id', [flag, '--', user])).stdout)),
-    );
-    if (uid === undefined || gid === undefined || Number.isNaN(uid) || Number.isNaN(gid))
-      throw new Error('id gave no number');
-    return { uid, gid };
+    const askedAt = performance.now();
+    // uid=26(postgres) gid=26(postgres) groups=…: https://pubs.opengroup.org/onlinepubs/9799919799/utilities/id.html
+    const { stdout } = await run('id', ['--', user], { env: { ...process.env, LC_ALL: 'C' } });
+    const [, uid, gid] = /^uid=(\d+)(?:\(.*?\))? gid=(\d+)/.exec(stdout) ?? [];
+    if (uid === undefined || gid === undefined) throw new Error(`id said: ${stdout.trim()}`);
+    const owner = { uid: Number(uid), gid: Number(gid) };
+    known.set(user, { owner, askedAt });
+    return owner;
   } catch (error) {
     throw new StillpointError(
       {
