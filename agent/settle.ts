@@ -40,7 +40,9 @@ export async function settle(context: HostContext, checkpoint: string): Promise<
         const { message } = failureOf(error, { code: 'settle', hint: '' });
         log.error({ event: 'settleFailed', member: name, err: error }, message);
         const text = `the copy of the checkpoint on its host is not complete: ${message}`;
-        return [{ code: 'copy-incomplete', about: name, text }];
+        const hint =
+          'the checkpoint itself is whole in the repository; the next one makes whole copies again';
+        return [{ code: 'copy-incomplete', about: name, text, hint }];
       }
     }),
   );

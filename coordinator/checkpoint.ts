@@ -220,7 +220,8 @@ class CheckpointCreation {
       if (result.status === 'fulfilled') return result.value;
       const { message } = failureOf(result.reason, { code: 'settle', hint: '' });
       const text = `the copies of the checkpoint there are not complete: ${message}`;
-      return [{ code: 'copy-incomplete', about: connections[index]?.host ?? null, text }];
+      const hint = 'the checkpoint itself is whole in the repository; the next one makes whole copies again';
+      return [{ code: 'copy-incomplete', about: connections[index]?.host ?? null, text, hint }];
     });
     const lines = warnings.map(warningLine);
     for (const warning of lines) this.#input.progress.note(`warning: ${warning}`);

@@ -182,6 +182,6 @@ function realmState(
   }
 }
 
-function warningOf({ code, text }: Warning, where: Pick<Failure, 'host' | 'member'>): Failure {
-  return { code, message: text, hint: 'docs/engines and docs/realm-grids.md name what it means', ...where };
+function warningOf({ code, text, hint }: Warning, where: Pick<Failure, 'host' | 'member'>): Failure {
+  return { code, message: text, hint, ...where };
 }

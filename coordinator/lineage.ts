@@ -134,8 +134,9 @@ export async function joinLineage(
   return joined.flatMap((result, index) => {
     if (result.status === 'fulfilled') return [];
     const { message } = failureOf(result.reason, { code: 'agent-failed', hint: '' });
-    const text = `does not know yet that its grid is of lineage ${lineage} (${message}); create the next checkpoint with --adopt`;
-    return [{ code: 'lineage-not-joined', about: connections[index]?.host ?? null, text }];
+    const text = `does not know yet that its grid is of lineage ${lineage} (${message})`;
+    const hint = 'create the next checkpoint with --adopt';
+    return [{ code: 'lineage-not-joined', about: connections[index]?.host ?? null, text, hint }];
   });
 }
 

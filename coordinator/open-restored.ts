@@ -35,8 +35,9 @@ export async function openRestored(input: {
         }
         await input.step(member, { type: 'finish' }).catch((error: unknown) => {
           const { message } = failureOf(error, { code: 'finish', hint: '' });
-          const text = `the old directory is not dropped yet (${message}); its agent goes on trying`;
-          warnings.push({ code: 'old-data-left', about: member.name, text });
+          const text = `the old directory is not dropped yet (${message})`;
+          const hint = 'its agent goes on trying';
+          warnings.push({ code: 'old-data-left', about: member.name, text, hint });
         });
       }),
     );

@@ -249,7 +249,9 @@ function sameHostWarnings(all: readonly PlacedMember[]): Warning[] {
     const [copyset, host] = key.split('\n');
     if (names.length < 2) return [];
     const text = `${names.join(' and ')} are on the same host ${host}; one loss takes both`;
-    return [{ code: 'same-host', about: `copyset ${copyset}`, text }];
+    return [
+      { code: 'same-host', about: `copyset ${copyset}`, text, hint: 'move one of them to another host' },
+    ];
   });
 }
 
@@ -261,8 +263,9 @@ function sameDataWarnings(running: readonly PlacedMember[]): Warning[] {
       .slice(0, index)
       .find(({ description }) => description.dataIdentity === dataIdentity);
     if (other === undefined || dataIdentity === '') return [];
-    const text = `${other.description.name} and ${name} say that their data is the same (${dataIdentity}): is one a copy of the other?`;
-    return [{ code: 'same-data', about: null, text }];
+    const text = `${other.description.name} and ${name} say that their data is the same (${dataIdentity})`;
+    const hint = 'is one a copy of the other? Else see whether one server is named twice';
+    return [{ code: 'same-data', about: null, text, hint }];
   });
 }
 

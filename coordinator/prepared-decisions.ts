@@ -43,6 +43,7 @@ export async function committedElsewhere(
         code: 'prepared-name-reused',
         about: member.name,
         text: `prepared transaction ${gid} is left for you to decide: its name was used more than once while the checkpoint was made, so a commit elsewhere may be that of an earlier one`,
+        hint: 'commit it or roll it back, as its application says',
       });
   }
   return { committed, warnings };

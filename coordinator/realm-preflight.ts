@@ -205,6 +205,7 @@ function versionWarnings(all: readonly PlacedMember[]): Warning[] {
         ofGrid(
           'realm-definitions-differ',
           `the realm services hold different definitions of the grid: ${held.join(', ')}`,
+          'wait until those that are behind have the newest; restart one that does not get it',
         ),
       ];
 }
@@ -223,6 +224,7 @@ function clusterWarnings(all: readonly PlacedMember[]): Warning[] {
           ofGrid(
             'realm-services-few',
             `the realm is a cluster of ${services.length} services; it survives no loss with fewer than three`,
+            'add one',
           ),
         ]),
     ...(sharing.length === 0
@@ -231,6 +233,7 @@ function clusterWarnings(all: readonly PlacedMember[]): Warning[] {
           ofGrid(
             'realm-services-together',
             `the realm services ${namesOf(sharing)} share a host; one loss takes them together`,
+            'move one of them to another host',
           ),
         ]),
   ];
@@ -243,6 +246,7 @@ function keeperWarnings({ keepers }: Realm): Warning[] {
         ofGrid(
           'keepers-few',
           `the grid has ${keepers.length} state ${keepers.length === 1 ? 'keeper' : 'keepers'}; production needs three`,
+          'add one',
         ),
       ];
 }
@@ -251,12 +255,16 @@ function singleNodeWarnings({ copysets }: Realm): Warning[] {
   return copysets
     .filter(({ nodes }) => nodes.length === 1)
     .map(({ name }) =>
-      ofGrid('copyset-single', `copyset ${name} has a single node; its loss takes the rows with it`),
+      ofGrid(
+        'copyset-single',
+        `copyset ${name} has a single node; its loss takes the rows with it`,
+        'add a node on another host',
+      ),
     );
 }
 
-function ofGrid(code: string, text: string): Warning {
-  return { code, about: null, text };
+function ofGrid(code: string, text: string, hint: string): Warning {
+  return { code, about: null, text, hint };
 }
 
 /** Those that run together: as the agents see it and as they do themselves, the lower of the two counts. */

@@ -192,6 +192,7 @@ function planned(
       code: 'member-rebuilt',
       about: null,
       text: `${description.name} was ${absent ? 'down and is absent from' : 'not in'} the checkpoint: it is rebuilt from ${source.name}${description.role === 'node' ? ' of its copyset' : ''}`,
+      hint: 'where that is not what you want, restore a checkpoint that has it',
     });
   }
   const from = found ?? source;
@@ -230,6 +231,7 @@ function withoutPlace(manifest: GridManifest, targets: readonly Target[]): Warni
       code: 'member-without-place',
       about: null,
       text: `${name} is absent from the checkpoint, and no agent of the target grid has it`,
+      hint: 'name it in an agent file to have it back',
     }));
 }
 
@@ -264,6 +266,7 @@ function sameHost(members: readonly PlannedMember[]): Warning[] {
         code: 'same-host',
         about: `copyset ${member.copyset}`,
         text: `${member.name} and ${other.name} would be on the same host ${member.to.host}`,
+        hint: 'map one of them to another host',
       })),
   );
 }

@@ -60,6 +60,7 @@ export function journalWarning({ dataBytes, journalBytes, copySeconds }: RoomFor
     code: 'mostly-journal',
     about: null,
     text: `some ${megabytes(journalBytes)} of journal go into this checkpoint, which the members write in the ${inWords(copySeconds)} that the copy may take`,
+    hint: 'take it at a quieter hour, or raise copy.maxRate',
   };
 }
 

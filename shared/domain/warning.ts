@@ -4,11 +4,13 @@ export interface Warning {
   readonly code: string;
   /** The member, host or copyset that it is about; null where it is the grid as a whole. */
   readonly about: string | null;
-  /** For people. */
+  /** The fact, for people. */
   readonly text: string;
+  /** What to do about it, or see to. */
+  readonly hint: string;
 }
 
 /** One line, as commands and their reports show it. */
-export function warningLine({ about, text }: Warning): string {
-  return about === null ? text : `${about}: ${text}`;
+export function warningLine({ about, text, hint }: Warning): string {
+  return about === null ? `${text}; ${hint}` : `${about}: ${text}; ${hint}`;
 }

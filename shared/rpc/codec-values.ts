@@ -88,12 +88,12 @@ export function fromFailure(failure: Failure): wire.Failure {
   };
 }
 
-export function toWarning({ code, about, text }: wire.Warning): Warning {
-  return { code, about: about ?? null, text };
+export function toWarning({ code, about, text, hint }: wire.Warning): Warning {
+  return { code, about: about ?? null, text, hint };
 }
 
-export function fromWarning({ code, about, text }: Warning): wire.Warning {
-  return { code, about: about ?? undefined, text };
+export function fromWarning({ code, about, text, hint }: Warning): wire.Warning {
+  return { code, about: about ?? undefined, text, hint };
 }
 
 export function toMark(mark: wire.Mark | undefined): Mark | null {

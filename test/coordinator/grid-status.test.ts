@@ -54,12 +54,37 @@ describe('the exit code of grid status', () => {
   });
 });
 
-describe('what grid doctor finds, and no member says of itself', () => {
+describe('what grid doctor finds', () => {
   let agents: ScriptedAgents;
   before(async () => {
     agents = await scriptedAgents([describedHost('alpha', []), describedHost('beta', [])]);
   });
   after(() => agents.close());
+
+  it('is told with its own remedy where it is a warning', async () => {
+    const warning = { code: 'fsync-off', about: 'aa', text: 'fsync is off', hint: 'switch it on' };
+    agents.hosts = [
+      describedHost('alpha', [describedMember('aa', { warnings: [warning] })]),
+      describedHost('beta', []),
+    ];
+    const log = createLog({ name: 'test', level: 'silent' });
+
+    const report = await gridDoctor({ gridFile: agents.gridFile, signal: patient.signal, log });
+
+    expect(report.findings).to.deep.equal([
+      {
+        level: 'warning',
+        failure: {
+          code: 'fsync-off',
+          message: 'fsync is off',
+          hint: 'switch it on',
+          host: 'alpha',
+          member: 'aa',
+        },
+      },
+    ]);
+    expect(report.healthy).to.equal(true);
+  });
 
   async function findings(...hosts: readonly HostDescription[]): Promise<string[]> {
     agents.hosts = [...hosts];
@@ -73,7 +98,7 @@ describe('what grid doctor finds, and no member says of itself', () => {
 
   const alpha = describedHost('alpha', [describedMember('aa')]);
 
-  it('is one server that stands under two names', async () => {
+  it('is one server that stands under two names, of which no member says so', async () => {
     expect(await findings(alpha, describedHost('beta', [describedMember('ba')]))).to.deep.equal([]);
     const { incarnation, dataIdentity } = describedMember('aa');
 

@@ -229,7 +229,7 @@ describe('preflight', () => {
     it('warns of a checkpoint that is mostly journal', () => {
       const { warnings } = look(busy({ copyBytesPerSecond: 5 * MB }), { repositoryFreeBytes: 1e12 });
       expect(warnings.map(warningLine)).to.deep.equal([
-        'some 30000 MB of journal go into this checkpoint, which the members write in the 17 min that the copy may take',
+        'some 30000 MB of journal go into this checkpoint, which the members write in the 17 min that the copy may take; take it at a quieter hour, or raise copy.maxRate',
       ]);
     });
 
@@ -244,14 +244,14 @@ describe('preflight', () => {
   });
 
   it('warns of two nodes of a copyset on one host [S41]', () => {
-    const ofServer = { code: 'no-fsync', about: 'aa', text: 'fsync is off' };
+    const ofServer = { code: 'no-fsync', about: 'aa', text: 'fsync is off', hint: 'switch it on' };
     const { warnings } = look([
       describedHost('alpha', [describedMember('aa', { warnings: [ofServer] }), standby('ab')]),
     ]);
     expect(warnings.map(({ code }) => code)).to.deep.equal(['no-fsync', 'same-host']);
     expect(warnings.map(warningLine)).to.deep.equal([
-      'aa: fsync is off',
-      'copyset a: aa and ab are on the same host alpha; one loss takes both',
+      'aa: fsync is off; switch it on',
+      'copyset a: aa and ab are on the same host alpha; one loss takes both; move one of them to another host',
     ]);
   });
 });

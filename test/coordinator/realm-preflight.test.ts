@@ -232,7 +232,12 @@ describe('the preflight of a grid with a realm', () => {
     const { warnings } = look(withRealm({ keepers }, { k3: null, ...each(['k1', 'k2'], { quorum }) }));
 
     expect(warnings).to.deep.equal([
-      { code: 'keepers-few', about: null, text: 'the grid has 2 state keepers; production needs three' },
+      {
+        code: 'keepers-few',
+        about: null,
+        text: 'the grid has 2 state keepers; production needs three',
+        hint: 'add one',
+      },
     ]);
   });
 
@@ -243,8 +248,8 @@ describe('the preflight of a grid with a realm', () => {
     const { warnings } = look(together === undefined ? [] : [together, ...others]);
 
     expect(warnings.map(warningLine)).to.deep.equal([
-      'the realm is a cluster of 2 services; it survives no loss with fewer than three',
-      'the realm services r1, r2 share a host; one loss takes them together',
+      'the realm is a cluster of 2 services; it survives no loss with fewer than three; add one',
+      'the realm services r1, r2 share a host; one loss takes them together; move one of them to another host',
     ]);
   });
 
@@ -253,14 +258,16 @@ describe('the preflight of a grid with a realm', () => {
     const { warnings } = look(withRealm({ copysets }, { a2: null, b2: null }));
 
     expect(warnings.map(warningLine)).to.deep.equal([
-      'copyset b has a single node; its loss takes the rows with it',
-      'copyset a has a single node; its loss takes the rows with it',
+      'copyset b has a single node; its loss takes the rows with it; add a node on another host',
+      'copyset a has a single node; its loss takes the rows with it; add a node on another host',
     ]);
   });
 
   it('warns of realm services that hold different definitions', () => {
     expect(look(realmGrid({ r2: { realm: realm({ version: 3 }) } })).warnings.map(warningLine)).to.deep.equal(
-      ['the realm services hold different definitions of the grid: r1 has version 4, r2 has version 3'],
+      [
+        'the realm services hold different definitions of the grid: r1 has version 4, r2 has version 3; wait until those that are behind have the newest; restart one that does not get it',
+      ],
     );
   });
 });

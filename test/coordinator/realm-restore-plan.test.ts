@@ -78,10 +78,10 @@ describe('the plan of a restore of a grid with a realm', () => {
       'p1 from r1',
     ]);
     expect(made.warnings.map(warningLine)).to.deep.equal([
-      'r2 was down and is absent from the checkpoint: it is rebuilt from r1',
-      'k3 was down and is absent from the checkpoint: it is rebuilt from k1',
-      'a2 was down and is absent from the checkpoint: it is rebuilt from a1 of its copyset',
-      'p1 was down and is absent from the checkpoint: it is rebuilt from r1',
+      'r2 was down and is absent from the checkpoint: it is rebuilt from r1; where that is not what you want, restore a checkpoint that has it',
+      'k3 was down and is absent from the checkpoint: it is rebuilt from k1; where that is not what you want, restore a checkpoint that has it',
+      'a2 was down and is absent from the checkpoint: it is rebuilt from a1 of its copyset; where that is not what you want, restore a checkpoint that has it',
+      'p1 was down and is absent from the checkpoint: it is rebuilt from r1; where that is not what you want, restore a checkpoint that has it',
     ]);
   });
 
@@ -149,7 +149,9 @@ describe('the plan of a restore of a grid with a realm', () => {
   it('warns of what was absent and has no place in the target', () => {
     expect(
       plan(checkpoint({ p1: DOWN }), realmGrid({ ...stopped, p1: null })).warnings.map(warningLine),
-    ).to.deep.equal(['p1 is absent from the checkpoint, and no agent of the target grid has it']);
+    ).to.deep.equal([
+      'p1 is absent from the checkpoint, and no agent of the target grid has it; name it in an agent file to have it back',
+    ]);
   });
 
   const lacking: Record<string, () => GridManifest> = {

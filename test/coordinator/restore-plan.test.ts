@@ -132,7 +132,7 @@ describe('the plan of a restore', () => {
       'ab on beta from aa following aa.example:5432',
     ]);
     expect(made.warnings.map(warningLine)).to.deep.equal([
-      'ab was down and is absent from the checkpoint: it is rebuilt from aa of its copyset',
+      'ab was down and is absent from the checkpoint: it is rebuilt from aa of its copyset; where that is not what you want, restore a checkpoint that has it',
     ]);
   });
 
@@ -145,7 +145,7 @@ describe('the plan of a restore', () => {
       ]),
     ];
     expect(plan(together).warnings.map(warningLine)).to.deep.equal([
-      'copyset a: aa and ab would be on the same host gamma',
+      'copyset a: aa and ab would be on the same host gamma; map one of them to another host',
     ]);
   });
 });

@@ -152,7 +152,7 @@ const realm = fc.record({
   highestCounter: fc.nat(),
 });
 
-const warning = fc.record({ code: text, about: fc.option(text), text });
+const warning = fc.record({ code: text, about: fc.option(text), text, hint: text });
 
 const traits = fc.record({
   domain: text,

@@ -31,6 +31,7 @@ export function compareContent(
       code: 'content-unproven',
       about: name,
       text: 'it did not say at the mark what it holds: its identity and health are proven, its content is not',
+      hint: 'let it say so: docs/participant.md names how',
     };
     return { differs: null, proven: 'has the identity that was captured', warnings: [warning] };
   }

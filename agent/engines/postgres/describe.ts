@@ -104,7 +104,10 @@ async function describeSilent(settings: PostgresSettings, failure: Failure): Pro
   if (await isPostgresRunning(settings)) return { ...known, running: true, problems: [failure] };
   // Without its address answering or a process on its files; a password was never asked for.
   return failure.code === 'postgres-unreachable' || failure.code === 'postgres-connection-lost'
-    ? { ...known, warnings: [{ code: failure.code, about: settings.name, text: failure.message }] }
+    ? {
+        ...known,
+        warnings: [{ code: failure.code, about: settings.name, text: failure.message, hint: failure.hint }],
+      }
     : { ...known, problems: [...known.problems, failure] };
 }
 
@@ -315,8 +318,8 @@ async function findWarnings(
             current_setting('full_page_writes') = 'off' AS "noFullPages"`,
   );
   const about = settings.name;
-  const found = Object.entries(SETTINGS_TO_KNOW).flatMap(([key, { code, text }]) =>
-    rows[0]?.[key as keyof typeof SETTINGS_TO_KNOW] === true ? [{ code, about, text }] : [],
+  const found = Object.entries(SETTINGS_TO_KNOW).flatMap(([key, { code, text, hint }]) =>
+    rows[0]?.[key as keyof typeof SETTINGS_TO_KNOW] === true ? [{ code, about, text, hint }] : [],
   );
   const outside = facts.outsideFiles
     .filter(
@@ -325,7 +328,8 @@ async function findWarnings(
     .map((file) => ({
       code: 'postgres-file-outside',
       about,
-      text: `${file} lies outside the data directory: name its directory in 'also' to take it along`,
+      text: `${file} lies outside the data directory, and no checkpoint has it`,
+      hint: "name its directory in 'also' to take it along",
     }));
   const unseen =
     facts.inRecovery || (await freeJournalBytes(settings)) !== null
@@ -335,6 +339,7 @@ async function findWarnings(
             code: 'postgres-room-unseen',
             about,
             text: 'the agent cannot see how much room is left for pg_wal: no checkpoint ends early for lack of it',
+            hint: `let the agent's user enter ${settings.data}`,
           },
         ];
   return [...found, ...outside, ...unseen];
@@ -345,18 +350,26 @@ const SETTINGS_TO_KNOW = {
   commitsUnheld: {
     code: 'postgres-commits-unheld',
     text: 'synchronous_commit is off or local by default: such commits make a checkpoint invalid',
+    hint: 'ALTER SYSTEM SET synchronous_commit = on, or where it is set; then SELECT pg_reload_conf()',
   },
   someCommitsUnheld: {
     code: 'postgres-some-commits-unheld',
     text: 'synchronous_commit is set to off or local for a role or database: such commits make a checkpoint invalid',
+    hint: 'find it with \\drds in psql, and reset it with ALTER ROLE … RESET or ALTER DATABASE … RESET',
   },
   noChecksums: {
     code: 'postgres-no-checksums',
     text: 'data checksums are off: damage on its disk goes unnoticed into a checkpoint',
+    hint: 'stop the server and run pg_checksums --enable',
   },
-  noFsync: { code: 'postgres-no-fsync', text: 'fsync is off: a crash of its host may damage it' },
+  noFsync: {
+    code: 'postgres-no-fsync',
+    text: 'fsync is off: a crash of its host may damage it',
+    hint: 'ALTER SYSTEM SET fsync = on, then SELECT pg_reload_conf()',
+  },
   noFullPages: {
     code: 'postgres-no-full-pages',
     text: 'full_page_writes is off: a base copy may be torn',
+    hint: 'ALTER SYSTEM SET full_page_writes = on, then SELECT pg_reload_conf()',
   },
 } as const;

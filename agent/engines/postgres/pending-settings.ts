@@ -91,6 +91,7 @@ export async function findPendingSettings(
         code: 'postgres-file-unseen',
         about: settings.name,
         text: `the agent cannot see whether ${file} was changed since the last reload: a freeze would put it into force`,
+        hint: `let the agent's user read ${file}, or reload the server before a checkpoint`,
       });
   }
   if (pending.length === 0) return { problems: [], warnings };
@@ -100,6 +101,7 @@ export async function findPendingSettings(
       code: 'postgres-settings-activated',
       about: settings.name,
       text: `a freeze puts into force what was not reloaded: ${list}`,
+      hint: 'reload the server at a time of your choice (SELECT pg_reload_conf()), or take it back',
     };
     return { problems: [], warnings: [...warnings, activated] };
   }

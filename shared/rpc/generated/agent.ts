@@ -394,8 +394,10 @@ export interface Warning {
   about?:
     | string
     | undefined;
-  /** For people. */
+  /** The fact, for people. */
   text: string;
+  /** What to do about it. */
+  hint: string;
 }
 
 /** Who gets a member's journal as it is written, and how the member itself is known where it gets one. */
@@ -6036,7 +6038,7 @@ export const Traits: MessageFns<Traits> = {
 };
 
 function createBaseWarning(): Warning {
-  return { code: "", about: undefined, text: "" };
+  return { code: "", about: undefined, text: "", hint: "" };
 }
 
 export const Warning: MessageFns<Warning> = {
@@ -6049,6 +6051,9 @@ export const Warning: MessageFns<Warning> = {
     }
     if (message.text !== "") {
       writer.uint32(26).string(message.text);
+    }
+    if (message.hint !== "") {
+      writer.uint32(34).string(message.hint);
     }
     return writer;
   },
@@ -6090,6 +6095,14 @@ export const Warning: MessageFns<Warning> = {
             message.text = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.hint = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6107,6 +6120,7 @@ export const Warning: MessageFns<Warning> = {
       code: isSet(object.code) ? globalThis.String(object.code) : "",
       about: isSet(object.about) ? globalThis.String(object.about) : undefined,
       text: isSet(object.text) ? globalThis.String(object.text) : "",
+      hint: isSet(object.hint) ? globalThis.String(object.hint) : "",
     };
   },
 
@@ -6121,6 +6135,9 @@ export const Warning: MessageFns<Warning> = {
     if (message.text !== "") {
       obj.text = message.text;
     }
+    if (message.hint !== "") {
+      obj.hint = message.hint;
+    }
     return obj;
   },
 
@@ -6132,6 +6149,7 @@ export const Warning: MessageFns<Warning> = {
     message.code = object.code ?? "";
     message.about = object.about ?? undefined;
     message.text = object.text ?? "";
+    message.hint = object.hint ?? "";
     return message;
   },
 };

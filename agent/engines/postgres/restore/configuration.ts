@@ -100,7 +100,8 @@ function notSynchronous(about: string, names: string, inAutoConf: boolean): Warn
   return {
     code: 'postgres-not-synchronous',
     about,
-    text: `commits wait for no standby (synchronous_standby_names is emptied): of ${names} not enough are restored with it, and every commit would wait for ever; when they follow it: ${back}, then SELECT pg_reload_conf()`,
+    text: `commits wait for no standby (synchronous_standby_names is emptied): of ${names} not enough are restored with it, and every commit would wait for ever`,
+    hint: `when they follow it: ${back}, then SELECT pg_reload_conf()`,
   };
 }
 

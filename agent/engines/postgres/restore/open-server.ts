@@ -39,7 +39,8 @@ export async function openServer(settings: PostgresSettings): Promise<OpenedMemb
     const answer = await askServer(settings, { follows, systemIdentifier });
     if (answer.type === 'does its work') return { warnings: [], problems: [] };
     if (answer.type === 'locked') {
-      const warning = { code: 'postgres-locked', about: settings.name, text: answer.message };
+      const { message: text, hint } = answer;
+      const warning = { code: 'postgres-locked', about: settings.name, text, hint };
       return { warnings: [warning], problems: [] };
     }
     if (!(await hasProcess(settings))) throw await notStarted(settings);
@@ -61,7 +62,7 @@ async function start(settings: PostgresSettings): Promise<void> {
 type Answer =
   | { readonly type: 'does its work' }
   /** It answers, and does not let the agent in: what it says is its owner's configuration. */
-  | { readonly type: 'locked'; readonly message: string }
+  | { readonly type: 'locked'; readonly message: string; readonly hint: string }
   | { readonly type: 'silent' | 'does not follow'; readonly message: string };
 
 /** What the server of this directory is to be; another one may answer at the address that the agent file has. */
@@ -120,7 +121,8 @@ function refusal(settings: PostgresSettings, error: unknown): Answer {
   const role = decodeURIComponent(new URL(settings.connection).username);
   return {
     type: 'locked',
-    message: `it runs and answers, but does not let the agent in (${message}): checkpoints need in its pg_hba.conf the lines "host all ${role} ADDRESS scram-sha-256" and "host replication ${role} ADDRESS scram-sha-256" with the address of this agent, and the password that the agent has`,
+    message: `it runs and answers, but does not let the agent in (${message})`,
+    hint: `checkpoints need in its pg_hba.conf the lines "host all ${role} ADDRESS scram-sha-256" and "host replication ${role} ADDRESS scram-sha-256" with the address of this agent, and the password that the agent has`,
   };
 }
 

@@ -287,14 +287,16 @@ export class PostgresRestoration implements Restoration {
       warnings.push({
         code: 'postgres-archiving-held',
         about,
-        text: 'archiving is off (archive_mode), so that it does not write into the old archive: name a new one, then ALTER SYSTEM RESET archive_mode and restart',
+        text: 'archiving is off (archive_mode), so that it does not write into the old archive',
+        hint: 'name a new one, then ALTER SYSTEM RESET archive_mode and restart',
       });
     }
     for (const { database, name } of subscriptions) {
       warnings.push({
         code: 'postgres-subscription-held',
         about,
-        text: `subscription ${name} in database ${database} is held (max_logical_replication_workers = 0): ALTER SUBSCRIPTION ${name} DISABLE or give it a new CONNECTION, then ALTER SYSTEM RESET max_logical_replication_workers and restart`,
+        text: `subscription ${name} in database ${database} is held (max_logical_replication_workers = 0)`,
+        hint: `ALTER SUBSCRIPTION ${name} DISABLE or give it a new CONNECTION, then ALTER SYSTEM RESET max_logical_replication_workers and restart`,
       });
     }
     if (outsideFiles.length > 0 && also.length === 0) {
@@ -302,6 +304,7 @@ export class PostgresRestoration implements Restoration {
         code: 'postgres-file-missing',
         about,
         text: `${outsideFiles.join(', ')} lay outside the data directory and are not in the checkpoint`,
+        hint: "bring them yourself, and name their directory in 'also' for the next checkpoint",
       });
     }
     return warnings;

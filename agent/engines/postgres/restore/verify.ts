@@ -64,7 +64,8 @@ export async function checkStructures(
     const found = open ? await checkDatabase(server, datname) : 'it takes no connections';
     if (typeof found === 'string') {
       const text = `database ${datname} was not looked at: ${found}`;
-      warnings.push({ code: 'postgres-database-unseen', about: server.name, text });
+      const hint = 'look at it yourself: pg_amcheck, when it takes connections';
+      warnings.push({ code: 'postgres-database-unseen', about: server.name, text, hint });
     } else {
       indexes += found.indexes;
       tables += found.tables;
