@@ -7,7 +7,12 @@ import type { Repository } from '../shared/repository/repository.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { AgentMember } from './agent-member.ts';
-import type { ArtifactSource, OpenedMember, Restoration } from './engines/engine.ts';
+import {
+  relocateUnsupported,
+  type ArtifactSource,
+  type OpenedMember,
+  type Restoration,
+} from './engines/engine.ts';
 import type { RestoreKeeper } from './restore-keeper.ts';
 import type { RestoreRecord, StateDirectory } from './state-directory.ts';
 
@@ -129,7 +134,8 @@ export class RestoreOperation {
         return { type: 'verified', ...verified };
       }
       case 'relocate':
-        await member.engine.relocate(step.processes);
+        if (member.engine.realm === null) throw relocateUnsupported(memberName);
+        await member.engine.realm.relocate(step.processes);
         return done;
       case 'ready':
         this.#session(memberName);

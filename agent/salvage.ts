@@ -46,7 +46,9 @@ export async function salvage(
 }
 
 async function localCopies({ members }: HostContext, checkpoint: string): Promise<LocalCopy[]> {
-  const found = await Promise.all([...members.values()].map(({ engine }) => engine.localCopy(checkpoint)));
+  const found = await Promise.all(
+    [...members.values()].map(({ engine }) => engine.localCopies?.read(checkpoint) ?? null),
+  );
   return found.filter((copy) => copy !== null);
 }
 

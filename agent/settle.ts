@@ -34,7 +34,7 @@ export async function settle(context: HostContext, checkpoint: string): Promise<
     [...members.values()].map(async ({ name, engine }) => {
       try {
         await reach('settling', name);
-        await engine.settle({ manifest, source });
+        await engine.localCopies?.settle({ manifest, source });
         return [];
       } catch (error) {
         const { message } = failureOf(error, { code: 'settle', hint: '' });
@@ -59,7 +59,7 @@ export async function dropLocal(context: HostContext, checkpoints: readonly stri
       hint: 'use the stillpoint command',
     });
   }
-  for (const { engine } of context.members.values()) await engine.dropLocal(checkpoints);
+  for (const { engine } of context.members.values()) await engine.localCopies?.drop(checkpoints);
 }
 
 /** Durable on return. Tokens of an older epoch are refused from then on. */

@@ -56,23 +56,11 @@ export interface Engine {
   /** What a restore finds, or has left, in the place of the member's data. Changes nothing. */
   restorePlace(): Promise<RestorePlace>;
 
-  /**
-   * The checkpoint is committed: finishes what lies of it beside the member's live data, so that it can be
-   * restored from there alone. Durable on return, idempotent. Nothing to do where nothing lies there.
-   */
-  settle(context: SettleContext): Promise<void>;
+  /** Checkpoints beside the member's live data; null where all that is captured goes to the repository alone. */
+  readonly localCopies: LocalCopies | null;
 
-  /** What lies complete of a checkpoint beside the member's live data; null where nothing does. Changes nothing. */
-  localCopy(checkpoint: string): Promise<LocalCopy | null>;
-
-  /** Removes what lies of these checkpoints beside the member's live data. Idempotent. */
-  dropLocal(checkpoints: readonly string[]): Promise<void>;
-
-  /**
-   * Tells a restored primary realm service where every process of the grid is from now on. Idempotent.
-   * Rejects `relocate-unsupported` for every other member.
-   */
-  relocate(processes: readonly DefinedProcess[]): Promise<void>;
+  /** Null of a member that holds no definition of the grid. */
+  readonly realm: RealmControl | null;
 
   /** Stops the member's process, cleanly where it can. Idempotent. Resolves when it is gone. */
   stop(signal: AbortSignal): Promise<void>;
@@ -94,6 +82,26 @@ export interface Guardian {
 export interface Finding {
   readonly level: 'problem' | 'warning';
   readonly failure: Failure;
+}
+
+export interface LocalCopies {
+  /**
+   * The checkpoint is committed: finishes what lies of it there, so that it can be restored from there alone.
+   * Durable on return, idempotent. Nothing to do where nothing lies there.
+   */
+  settle(context: SettleContext): Promise<void>;
+  /** What lies complete of a checkpoint there; null where nothing does. Changes nothing. */
+  read(checkpoint: string): Promise<LocalCopy | null>;
+  /** Removes what lies of these checkpoints there. Idempotent. */
+  drop(checkpoints: readonly string[]): Promise<void>;
+}
+
+export interface RealmControl {
+  /**
+   * Tells a restored primary realm service where every process of the grid is from now on. Idempotent. Rejects
+   * `relocate-unsupported` where the process says that it holds no definition.
+   */
+  relocate(processes: readonly DefinedProcess[]): Promise<void>;
 }
 
 /** A checkpoint as it lies beside a member's live data. Nothing of it is verified yet but that it is complete. */

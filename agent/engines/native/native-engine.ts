@@ -57,12 +57,15 @@ export function createNativeEngine(settings: NativeSettings): Engine {
     restorePlace: () => nativeRestorePlace(settings),
     recoverRestore: (outcome, switched) =>
       outcome === 'restored' ? finishNativeRestore(settings) : rollBackNativeRestore(settings, switched),
-    settle: (context) => settleNative(settings, context, fate.keep(context.manifest.checkpoint)),
-    localCopy: (checkpoint) => readLocalCopy(settings, checkpoint),
-    async dropLocal(checkpoints) {
-      for (const checkpoint of checkpoints) await new LocalCheckpoint(settings.data, checkpoint).remove();
+    localCopies: {
+      settle: (context) => settleNative(settings, context, fate.keep(context.manifest.checkpoint)),
+      read: (checkpoint) => readLocalCopy(settings, checkpoint),
+      async drop(checkpoints) {
+        for (const checkpoint of checkpoints) await new LocalCheckpoint(settings.data, checkpoint).remove();
+      },
     },
-    relocate: (processes) => relocate(settings, processes),
+    realm:
+      settings.role === 'realm-service' ? { relocate: (processes) => relocate(settings, processes) } : null,
     stop: (signal) => stopProcess(settings, signal),
     isRunning: () => isProcessRunning(settings),
   };
@@ -70,7 +73,6 @@ export function createNativeEngine(settings: NativeSettings): Engine {
 
 /** Only what is elsewhere than the definition says is changed. */
 async function relocate(settings: NativeSettings, processes: readonly DefinedProcess[]): Promise<void> {
-  if (settings.role !== 'realm-service') throw relocateUnsupported(settings.name);
   await withParticipant(settings, async (participant) => {
     const { definition } = await participant.describe();
     if (definition === null) throw relocateUnsupported(settings.name);

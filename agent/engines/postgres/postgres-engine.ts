@@ -1,4 +1,4 @@
-import { relocateUnsupported, type Capture, type CaptureContext, type Engine } from '../engine.ts';
+import type { Capture, CaptureContext, Engine } from '../engine.ts';
 import { restorePlaceAt } from '../restore/places.ts';
 import { describePostgres, freeJournalBytes } from './describe.ts';
 import { diagnosePostgres } from './diagnose.ts';
@@ -47,11 +47,8 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
     restoration: (context) => postgresRestoration(settings, context),
     restorePlace: () => restorePlaceAt(settings.data),
     recoverRestore: (outcome) => recoverPostgresRestore(settings, outcome),
-    // All that is captured goes to the repository: nothing lies beside the data directory.
-    settle: () => Promise.resolve(),
-    localCopy: () => Promise.resolve(null),
-    dropLocal: () => Promise.resolve(),
-    relocate: () => Promise.reject(relocateUnsupported(settings.name)),
+    localCopies: null,
+    realm: null,
     stop: (signal) => stopPostgres(settings, signal),
     isRunning: () => isPostgresRunning(settings),
   };
