@@ -84,7 +84,7 @@ export interface Finding {
   readonly failure: Failure;
 }
 
-export interface LocalCopies {
+interface LocalCopies {
   /**
    * The checkpoint is committed: finishes what lies of it there, so that it can be restored from there alone.
    * Durable on return, idempotent. Nothing to do where nothing lies there.
@@ -96,7 +96,7 @@ export interface LocalCopies {
   drop(checkpoints: readonly string[]): Promise<void>;
 }
 
-export interface RealmControl {
+interface RealmControl {
   /**
    * Tells a restored primary realm service where every process of the grid is from now on. Idempotent. Rejects
    * `relocate-unsupported` where the process says that it holds no definition.
