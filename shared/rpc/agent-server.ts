@@ -1,14 +1,10 @@
-import { existsSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import * as grpc from '@grpc/grpc-js';
-import * as protoLoader from '@grpc/proto-loader';
-import { ReflectionService } from '@grpc/reflection';
 import { failureOf } from '../domain/errors.ts';
 import type { AgentRequest, AgentResponse } from '../domain/wire.ts';
 import { listenForPeers, type RefusedPeer } from './agent-listener.ts';
 import { AgentMessage, AgentServiceService, type CoordinatorMessage } from './generated/agent.ts';
 import { peerOf, type Peer } from './peer.ts';
+import { addReflection } from './reflection.ts';
 import { decodeRequest } from './request-codec.ts';
 import { encodeResponse } from './response-codec.ts';
 import { loadTls, type TlsFiles } from './tls-files.ts';
@@ -141,15 +137,4 @@ async function* decoded(call: Call): AsyncIterable<AgentRequest> {
     }
     yield request;
   }
-}
-
-/** Operators may ask a running agent what it speaks (`grpcurl … list`), with a certificate like any other. */
-function addReflection(server: grpc.Server): void {
-  const here = dirname(fileURLToPath(import.meta.url));
-  const folder = ['../../proto', '../../../proto']
-    .map((path) => `${here}/${path}`)
-    .find((path) => existsSync(`${path}/agent.proto`));
-  if (folder === undefined) return;
-  const definition = protoLoader.loadSync('agent.proto', { includeDirs: [folder] });
-  new ReflectionService(definition).addToServer(server);
 }
