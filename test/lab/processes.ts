@@ -1,7 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { openSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { temporaryFolder } from './temporary.ts';
 
 /** Every process that the lab started and that may still live; ended when this process ends. */
 const alive = new Set<ChildProcess>();
@@ -28,12 +27,13 @@ export interface RunningCommand {
   onStderr(listener: (all: string) => void): void;
 }
 
-// A test starts the same programs many times: what was compiled once is not compiled again.
-const compiled = temporaryFolder('compiled');
-process.env['NODE_COMPILE_CACHE'] ??= compiled.path;
-process.once('exit', () => compiled.remove());
-
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+// Tests start the same programs many times: what was compiled once is not compiled again. Node keeps it when a process
+// ends by itself; ours are killed, so it is told to keep it soon after the start.
+process.env['NODE_COMPILE_CACHE'] ??= `${ROOT}node_modules/.cache/stillpoint`;
+process.env['NODE_OPTIONS'] ??=
+  "--import=data:text/javascript,import{flushCompileCache}from'node:module';setTimeout(flushCompileCache,2000).unref()";
 
 /** Where each program lies: in the sources, or where a package was installed. */
 export type Programs = Readonly<Record<'coordinator/main.ts' | 'agent/main.ts', string>>;
