@@ -4,6 +4,7 @@ import type { HostDescription } from '../shared/domain/grid.ts';
 import { openRepository } from '../shared/repository/open.ts';
 import { warningLine, type Warning } from '../shared/domain/warning.ts';
 import { AgentConnection, hostOf } from './agents.ts';
+import { lookAtAge } from './checkpoint-age.ts';
 import { damageOf } from './damaged-entries.ts';
 import type { GridFile } from './grid-file.ts';
 import { gridProblems } from './preflight.ts';
@@ -21,18 +22,29 @@ export interface GridLookInput {
 
 /**
  * Every member of the grid as its agent sees it now. A host that does not answer is listed as such. `leftFrozen`: an
- * engine found a freeze that nobody undid.
+ * engine found a freeze that nobody undid. `maxAgeMs`: how old the newest valid checkpoint may be; not asked where it
+ * is null or left out.
  */
 export async function gridStatus(
-  input: GridLookInput,
+  input: GridLookInput & { readonly maxAgeMs?: number | null },
 ): Promise<{ readonly report: StatusReport; readonly leftFrozen: boolean }> {
   const looked = await eachAgent(input, (connection) => connection.describe());
   const realm = realmState(
     input.gridFile.grid,
     looked.map(({ result }) => result?.host ?? null),
   );
+  const { gridFile, maxAgeMs = null } = input;
+  const age =
+    maxAgeMs === null
+      ? null
+      : await lookAtAge({
+          gridFile,
+          hosts: looked.flatMap(({ result }) => result?.host ?? []),
+          maxAgeMs,
+          now: Date.now(),
+        });
   const report: StatusReport = {
-    grid: input.gridFile.grid,
+    grid: gridFile.grid,
     hosts: looked.map(({ address, failure }) => ({
       host: hostOf(address),
       agent: address,
@@ -55,8 +67,9 @@ export async function gridStatus(
         warnings: member.warnings.map(({ text }) => text),
       })),
     ),
-    problems: realm.problems,
+    problems: [...realm.problems, ...(age?.problems ?? [])],
     warnings: realm.warnings.map(warningLine),
+    ...(age !== null && { newest: age.newest }),
   };
   return {
     report,

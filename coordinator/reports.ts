@@ -116,6 +116,8 @@ export interface StatusReport {
   /** Of the grid as a whole: what its realm, as far as every host answers, lacks for a checkpoint. */
   readonly problems: readonly Failure[];
   readonly warnings: readonly string[];
+  /** Where its age was asked for: the newest valid checkpoint, null where there is none or it cannot be read. */
+  readonly newest?: { readonly checkpoint: string; readonly ageSeconds: number } | null;
 }
 
 export interface DoctorReport {

@@ -1,25 +1,32 @@
 import type { Command } from 'commander';
 import { EXIT, type ExitCode } from '../../shared/domain/errors.ts';
 import type { Role } from '../../shared/domain/grid.ts';
+import { TOO_OLD } from '../checkpoint-age.ts';
 import { confirm } from '../confirm.ts';
 import { failOver } from '../failover.ts';
 import { gridDoctor, gridStatus } from '../grid-status.ts';
 import { table } from '../output.ts';
 import type { DoctorReport, StatusReport } from '../reports.ts';
-import { withSession } from '../session.ts';
+import { parseDuration, withSession } from '../session.ts';
 
 export function registerGrid(program: Command): Command[] {
   const grid = program.command('grid').description('look at the grid, and fail over to it');
   const status = grid
     .command('status')
     .description('every member as its agent sees it now')
-    .addHelpText('after', '\nExample: stillpoint grid status --grid /etc/stillpoint/grid.yaml')
-    .action((_options: unknown, command: Command) =>
+    .option(
+      '--max-age <duration>',
+      'exit 6 where the newest valid checkpoint is older: 26h or 7d',
+      parseDuration,
+    )
+    .addHelpText('after', '\nExample: stillpoint grid status --max-age 26h --grid /etc/stillpoint/grid.yaml')
+    .action((options: { maxAge?: number }, command: Command) =>
       withSession(command, async ({ gridFile, cancellation, log, printer }) => {
         const { report, leftFrozen } = await gridStatus({
           gridFile: await gridFile(),
           signal: cancellation.signal,
           log,
+          maxAgeMs: options.maxAge ?? null,
         });
         printer.result(report, statusInWords(report));
         process.exitCode = exitOf(report, leftFrozen);
@@ -64,6 +71,7 @@ function registerFailover(grid: Command): Command {
 function exitOf({ hosts, members, problems }: StatusReport, leftFrozen: boolean): ExitCode {
   const all = [...problems, ...members.flatMap((member) => member.problems)];
   if (leftFrozen || all.some(({ code }) => code === 'undo-pending')) return EXIT.maybeFrozen;
+  if (all.some(({ code }) => code === TOO_OLD)) return EXIT.invalid;
   return all.length > 0 || hosts.some(({ reachable }) => !reachable) ? EXIT.refused : EXIT.done;
 }
 
@@ -91,6 +99,7 @@ function statusInWords(report: StatusReport): string {
     ...problems,
     ...report.problems.map(({ message, hint }) => `problem: ${message}\n  hint: ${hint}`),
     ...report.warnings.map((warning) => `warning: ${warning}`),
+    ...(report.newest ? [`newest valid checkpoint: ${report.newest.checkpoint}`] : []),
   ].join('\n');
 }
 

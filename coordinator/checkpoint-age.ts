@@ -1,0 +1,80 @@
+import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
+import { failureOf, type Failure } from '../shared/domain/errors.ts';
+import type { HostDescription } from '../shared/domain/grid.ts';
+import { openRepository } from '../shared/repository/open.ts';
+import type { GridFile } from './grid-file.ts';
+import { entriesOfLineage, lineageToSelect } from './lineage.ts';
+import type { StatusReport } from './reports.ts';
+
+/** Clocks that are kept differ by less. */
+const AHEAD_MS = 15 * 60_000;
+
+/** What a grid whose newest valid checkpoint is older than its owner wants, or that has none, is told by. */
+export const TOO_OLD = 'checkpoint-too-old';
+
+interface Age {
+  readonly newest: NonNullable<StatusReport['newest']> | null;
+  readonly problems: readonly Failure[];
+}
+
+/**
+ * How old the newest valid checkpoint of the grid's lineage is at `now`, counted from when it was begun. Reads the
+ * repository and writes nothing there, so that a host with a read-only mount may watch.
+ */
+export async function lookAtAge(input: {
+  readonly gridFile: Pick<GridFile, 'grid' | 'repository'>;
+  readonly hosts: readonly Pick<HostDescription, 'host' | 'lineage'>[];
+  readonly maxAgeMs: number;
+  readonly now: number;
+}): Promise<Age> {
+  const { gridFile, hosts, maxAgeMs, now } = input;
+  try {
+    const repository = await openRepository(gridFile.repository);
+    try {
+      const entries = await repository.list(gridFile.grid);
+      const ask = (): Promise<typeof hosts> => Promise.resolve(hosts);
+      const lineage = await lineageToSelect({ entries, named: null, ask });
+      const newest = entriesOfLineage(entries, lineage).find(({ state }) => state === 'valid');
+      const begunAt = newest === undefined ? undefined : parseCheckpointId(newest.checkpoint)?.at.getTime();
+      if (newest === undefined || begunAt === undefined)
+        return { newest: null, problems: [tooOld(`grid ${gridFile.grid} has no valid checkpoint`)] };
+      const { checkpoint } = newest;
+      const ageSeconds = Math.round((now - begunAt) / 1000);
+      return { newest: { checkpoint, ageSeconds }, problems: problemsOf(checkpoint, ageSeconds, maxAgeMs) };
+    } finally {
+      await repository.close();
+    }
+  } catch (error) {
+    const failure = failureOf(error, { code: 'repository-failed', hint: 'look at the repository' });
+    return { newest: null, problems: [failure] };
+  }
+}
+
+function problemsOf(checkpoint: string, ageSeconds: number, maxAgeMs: number): Failure[] {
+  if (ageSeconds * 1000 > maxAgeMs)
+    return [
+      tooOld(
+        `${checkpoint}, the newest valid checkpoint, was begun ${inHours(ageSeconds)} ago; ${inHours(maxAgeMs / 1000)} are allowed`,
+      ),
+    ];
+  if (ageSeconds * 1000 >= -AHEAD_MS) return [];
+  return [
+    {
+      code: 'time-leap',
+      message: `${checkpoint}, the newest valid checkpoint, is of ${inHours(-ageSeconds)} from now: nobody can say how old it is`,
+      hint: 'correct the clock of this host, or of the one that took it, and create a new one',
+    },
+  ];
+}
+
+function tooOld(message: string): Failure {
+  return {
+    code: TOO_OLD,
+    message,
+    hint: 'create one (stillpoint checkpoint create NAME), and see why the last run made none',
+  };
+}
+
+function inHours(seconds: number): string {
+  return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
