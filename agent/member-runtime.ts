@@ -64,6 +64,8 @@ export class MemberRuntime {
   #opening: Promise<void> = Promise.resolve();
   #effects: MemberEffect[] = [];
   #performing = false;
+  /** Its part of the checkpoint is in the repository: what ends then is not given up. */
+  #isStored = false;
   #timer: NodeJS.Timeout | null = null;
   #resolveClosed: () => void = () => undefined;
   #leaseMs: number;
@@ -291,6 +293,7 @@ export class MemberRuntime {
       case 'collect': {
         const { mark, engineFacts } = await this.#opened().collect(action.token);
         const stored = await this.#context.store.finish(action.token, mark, engineFacts);
+        this.#isStored = true;
         await this.#opened().close();
         await this.#dropSpool();
         await reach('collected', member);
@@ -353,7 +356,8 @@ export class MemberRuntime {
     this.#becomeHeld(false);
     this.#calmDown();
     await this.#leaveSpool();
-    log.info({ event: 'aborted', member }, 'nothing of the operation is left');
+    if (this.#isStored) log.info({ event: 'closed', member }, 'its part is stored, and nothing is left here');
+    else log.info({ event: 'aborted', member }, 'nothing of the operation is left');
     return (await isDown(engine)) ? 'stopped' : 'running';
   }
 

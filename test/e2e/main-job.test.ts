@@ -72,6 +72,15 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
       await grid.expectUntouched();
     });
 
+    it('is closed and not aborted, as the logs of the agents tell it', async () => {
+      const said = (): string => grid.hosts.map(({ log }) => readFileSync(log, 'utf8')).join('');
+      for (const { name } of grid.members)
+        await until(`the part of ${name} to be closed`, () =>
+          said().includes(`"event":"closed","member":"${name}"`),
+        );
+      expect(said()).to.not.include('"event":"aborted"');
+    });
+
     it('is listed, described and verified from the repository alone [S38]', async () => {
       const second = await grid.run(['checkpoint', 'create', 'nightly_2', ...JSON_OUTPUT]);
       expect(second.code, second.stderr).to.equal(0);
