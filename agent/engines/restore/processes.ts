@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { connect } from 'node:net';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { hostPort } from '../../address.ts';
@@ -13,10 +13,9 @@ const GRACE_MS = 10_000;
 const KILL_MS = 5000;
 
 /**
-/**
  * Runs an operator's command, or a program of the engine: as the agent's own user, or as another (run-as.ts).
  * Resolves when it ended well. A command that does not end, because it runs the process itself in its foreground, is
- * ended: `command-hangs`.
+ * ended with all that it has begun: `command-hangs`.
  */
 export async function runCommand(
   member: string,
@@ -29,7 +28,13 @@ export async function runCommand(
   const { program, args, env } = await commandAs(user, command);
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
-    const child = spawn(program, args, { cwd: '/', stdio: ['ignore', 'ignore', 'pipe'], env });
+    // In a group of its own, so that what it has begun can be ended with it.
+    const child = spawn(program, args, {
+      cwd: '/',
+      stdio: ['ignore', 'ignore', 'pipe'],
+      env,
+      detached: true,
+    });
     let said = '';
     child.stderr.on('data', (bytes: Buffer) => {
       said = (said + bytes.toString()).slice(-1000);
@@ -37,8 +42,8 @@ export async function runCommand(
     let outOfTime = false;
     const end = (): void => {
       outOfTime = true;
-      child.kill('SIGTERM');
-      kill = setTimeout(() => child.kill('SIGKILL'), KILL_MS);
+      endGroup(child, 'SIGTERM');
+      kill = setTimeout(() => endGroup(child, 'SIGKILL'), KILL_MS);
     };
     let kill: NodeJS.Timeout | undefined;
     let limit = setTimeout(end, limitMs);
@@ -65,6 +70,15 @@ export async function runCommand(
       else reject(commandFailed(member, asked, `it ended with ${code ?? 'a signal'}: ${said.trim()}`));
     });
   });
+}
+
+function endGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // It is gone.
+  }
 }
 
 function commandFailed(member: string, program: string, why: string): StillpointError {

@@ -1,11 +1,12 @@
 import { expect } from 'chai';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { mustBeProgram } from '../../../agent/engines/restore/host-check.ts';
 import { isThere, mustBeReplaceable } from '../../../agent/engines/restore/places.ts';
 import { runCommand } from '../../../agent/engines/restore/processes.ts';
 import { canCommit } from '../../../agent/engines/postgres/restore/configuration.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
+import { until } from '../../lab/processes.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
 
 // Goal: what would make a restore fail on a host is met before anything is touched, and nothing there is waited for without an end.
@@ -60,6 +61,17 @@ describe('a host of a restore', () => {
     const { code, message } = await failureOf(hangs);
     expect(code).to.equal('command-hangs');
     expect(message).to.include('did not return in 0.2 s');
+  });
+
+  it('has nothing left of such a command, whatever that has begun', async () => {
+    const begun = join(folder.path, 'begun');
+    const script = `sleep 1000 & echo $! > ${begun}; wait`;
+    const { code } = await failureOf(
+      runCommand('aa', ['sh', '-c', script], null, new AbortController().signal, 500),
+    );
+    expect(code).to.equal('command-hangs');
+    const pid = Number(readFileSync(begun, 'utf8'));
+    await until('its child to be gone', () => !existsSync(`/proc/${pid}`));
   });
 });
 
