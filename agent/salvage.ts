@@ -46,9 +46,8 @@ export async function salvage(
 }
 
 async function localCopies({ members }: HostContext, checkpoint: string): Promise<LocalCopy[]> {
-  const found = await Promise.all(
-    [...members.values()].map(({ engine }) => engine.localCopies?.read(checkpoint) ?? null),
-  );
+  const kept = [...members.values()].flatMap(({ engine }) => engine.localCopies ?? []);
+  const found = await Promise.all(kept.map((copies) => copies.read(checkpoint)));
   return found.filter((copy) => copy !== null);
 }
 

@@ -22,10 +22,14 @@ function findWayIn(settings: ConnectionSettings): Promise<Client> {
   );
 }
 
-/** A connection that waits for the bad moment; opened anew where it was lost. */
+/**
+ * A connection that waits for the bad moment; opened anew where it was lost. Undos that are asked for at once (a lost
+ * stream and an abort) are done one after another: the connection takes one statement at a time.
+ */
 export class PostgresGuardian implements Guardian {
   readonly #settings: MemberSettings;
   #client: Client | null = null;
+  #last: Promise<unknown> = Promise.resolve();
   readonly #standIn: StandIn;
 
   constructor(settings: MemberSettings) {
@@ -38,9 +42,13 @@ export class PostgresGuardian implements Guardian {
     return this;
   }
 
-  async undo(undo: Undo): Promise<string | null> {
-    const words = await this.#perform(undo);
-    await this.#standIn.leave();
+  undo(undo: Undo): Promise<string | null> {
+    const words = this.#last.then(async () => {
+      const said = await this.#perform(undo);
+      await this.#standIn.leave();
+      return said;
+    });
+    this.#last = words.catch(() => undefined);
     return words;
   }
 

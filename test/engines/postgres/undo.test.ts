@@ -216,6 +216,19 @@ for (const version of versions) {
       expect(await footprint(lab.server)).to.deep.include({ names: '', inFile: [] });
     });
 
+    it('is done one after another where it is asked for several times at once, also after a restart', async () => {
+      const guardian = await standGuard(lab.settings);
+      const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
+      lab.server.stop('immediate');
+      await lab.server.start();
+
+      const all = await Promise.allSettled([1, 2, 3, 4].map(() => guardian.undo(undo)));
+
+      await guardian.close();
+      expect(all.map(({ status }) => status)).to.deep.equal(Array(4).fill('fulfilled'));
+      expect(await footprint(lab.server)).to.deep.include({ names: '', inFile: [] });
+    });
+
     for (const state of ['armed', 'frozen'] as const) {
       it(`is done at once when the stream that is the fence is lost while ${state}`, async () => {
         const { capture } = await beginCapture(lab.engine, lab.folder);
