@@ -18,8 +18,8 @@ interface Age {
 }
 
 /**
- * How old the newest valid checkpoint of the grid's lineage is at `now`, counted from when it was begun. Reads the
- * repository and writes nothing there, so that a host with a read-only mount may watch.
+ * How old the newest valid checkpoint of the grid's lineage is at `now`, counted from when it was begun. What keeps it
+ * from being known is a problem too.
  */
 export async function lookAtAge(input: {
   readonly gridFile: Pick<GridFile, 'grid' | 'repository'>;

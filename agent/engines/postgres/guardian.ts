@@ -76,7 +76,8 @@ export class PostgresGuardian implements Guardian {
   /**
    * A session takes a reload up with its next statement. One that was idle since before the arm, and finds a mistake in
    * the files now, never has: it would take the server for one that is not armed. A new one begins with what is in force.
-   * Where no other gets in the old one is kept, and asks for the reload that it missed: it knows when the files are right.
+   * Where no other gets in, the old one is kept if it answers, and asks for the reload that it missed: it knows when the
+   * files are right.
    */
   async #catchUp(undo: Undo): Promise<void> {
     const { success, data } = primaryUndoSchema.safeParse(undo);
@@ -88,7 +89,8 @@ export class PostgresGuardian implements Guardian {
       this.#drop();
       this.#client = current;
     } catch (error) {
-      await this.#client.query('SELECT pg_reload_conf()').catch(() => undefined);
+      if (names === null) this.#drop();
+      else await this.#client.query('SELECT pg_reload_conf()').catch(() => undefined);
       throw connectionError(this.#settings, error);
     }
   }
