@@ -1,13 +1,12 @@
 import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
-import { failureOf, type Failure } from '../shared/domain/errors.ts';
+import type { Failure } from '../shared/domain/errors.ts';
 import type { HostDescription } from '../shared/domain/grid.ts';
-import { openRepository } from '../shared/repository/open.ts';
 import type { GridFile } from './grid-file.ts';
 import { entriesOfLineage, lineageToSelect } from './lineage.ts';
+import { AHEAD_MS } from './prune-times.ts';
 import type { StatusReport } from './reports.ts';
-
-/** Clocks that are kept differ by less. */
-const AHEAD_MS = 15 * 60_000;
+import { lookInRepository } from './repository-look.ts';
+import { inWords } from './room-forecast.ts';
 
 /** What a grid whose newest valid checkpoint is older than its owner wants, or that has none, is told by. */
 export const TOO_OLD = 'checkpoint-too-old';
@@ -26,42 +25,35 @@ export async function lookAtAge(input: {
   readonly hosts: readonly Pick<HostDescription, 'host' | 'lineage'>[];
   readonly maxAgeMs: number;
   readonly now: number;
+  readonly signal: AbortSignal;
 }): Promise<Age> {
   const { gridFile, hosts, maxAgeMs, now } = input;
-  try {
-    const repository = await openRepository(gridFile.repository);
-    try {
-      const entries = await repository.list(gridFile.grid);
-      const ask = (): Promise<typeof hosts> => Promise.resolve(hosts);
-      const lineage = await lineageToSelect({ entries, named: null, ask });
-      const newest = entriesOfLineage(entries, lineage).find(({ state }) => state === 'valid');
-      const begunAt = newest === undefined ? undefined : parseCheckpointId(newest.checkpoint)?.at.getTime();
-      if (newest === undefined || begunAt === undefined)
-        return { newest: null, problems: [tooOld(`grid ${gridFile.grid} has no valid checkpoint`)] };
-      const { checkpoint } = newest;
-      const ageSeconds = Math.round((now - begunAt) / 1000);
-      return { newest: { checkpoint, ageSeconds }, problems: problemsOf(checkpoint, ageSeconds, maxAgeMs) };
-    } finally {
-      await repository.close();
-    }
-  } catch (error) {
-    const failure = failureOf(error, { code: 'repository-failed', hint: 'look at the repository' });
-    return { newest: null, problems: [failure] };
-  }
+  const { seen, failure } = await lookInRepository(input, async (repository): Promise<Age> => {
+    const entries = await repository.list(gridFile.grid);
+    const lineage = await lineageToSelect({ entries, named: null, ask: () => Promise.resolve(hosts) });
+    const newest = entriesOfLineage(entries, lineage).find(({ state }) => state === 'valid');
+    const begunAt = newest === undefined ? undefined : parseCheckpointId(newest.checkpoint)?.at.getTime();
+    if (newest === undefined || begunAt === undefined)
+      return { newest: null, problems: [tooOld(`grid ${gridFile.grid} has no valid checkpoint`)] };
+    const { checkpoint } = newest;
+    const ageSeconds = Math.round((now - begunAt) / 1000);
+    return { newest: { checkpoint, ageSeconds }, problems: problemsOf(checkpoint, ageSeconds, maxAgeMs) };
+  });
+  return failure === null ? seen : { newest: null, problems: [failure] };
 }
 
 function problemsOf(checkpoint: string, ageSeconds: number, maxAgeMs: number): Failure[] {
   if (ageSeconds * 1000 > maxAgeMs)
     return [
       tooOld(
-        `${checkpoint}, the newest valid checkpoint, was begun ${inHours(ageSeconds)} ago; ${inHours(maxAgeMs / 1000)} are allowed`,
+        `${checkpoint}, the newest valid checkpoint, was begun ${inWords(ageSeconds)} ago; ${inWords(maxAgeMs / 1000)} are allowed`,
       ),
     ];
   if (ageSeconds * 1000 >= -AHEAD_MS) return [];
   return [
     {
       code: 'time-leap',
-      message: `${checkpoint}, the newest valid checkpoint, is of ${inHours(-ageSeconds)} from now: nobody can say how old it is`,
+      message: `${checkpoint}, the newest valid checkpoint, is of ${inWords(-ageSeconds)} from now: nobody can say how old it is`,
       hint: 'correct the clock of this host, or of the one that took it, and create a new one',
     },
   ];
@@ -73,8 +65,4 @@ function tooOld(message: string): Failure {
     message,
     hint: 'create one (stillpoint checkpoint create NAME), and see why the last run made none',
   };
-}
-
-function inHours(seconds: number): string {
-  return seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }

@@ -1,7 +1,6 @@
 import type { Logger } from '../shared/runtime/log.ts';
 import { failureOf, type Failure } from '../shared/domain/errors.ts';
 import type { HostDescription } from '../shared/domain/grid.ts';
-import { openRepository } from '../shared/repository/open.ts';
 import { warningLine, type Warning } from '../shared/domain/warning.ts';
 import { AgentConnection, hostOf } from './agents.ts';
 import { lookAtAge } from './checkpoint-age.ts';
@@ -10,6 +9,7 @@ import type { GridFile } from './grid-file.ts';
 import { gridProblems } from './preflight.ts';
 import { checkRealm } from './realm-preflight.ts';
 import type { DoctorReport, StatusReport } from './reports.ts';
+import { lookInRepository } from './repository-look.ts';
 import { viewerFindings } from './viewer-preflight.ts';
 
 const CONNECT_TIMEOUT_MS = 5000;
@@ -42,6 +42,7 @@ export async function gridStatus(
           hosts: looked.flatMap(({ result }) => result?.host ?? []),
           maxAgeMs,
           now: Date.now(),
+          signal: input.signal,
         });
   const report: StatusReport = {
     grid: gridFile.grid,
@@ -134,27 +135,15 @@ export async function gridDoctor(input: GridLookInput): Promise<DoctorReport> {
 }
 
 /** As it is seen from here. */
-async function lookAtRepository({
-  gridFile,
-}: GridLookInput): Promise<{ id: string | null; problems: readonly Failure[] }> {
+async function lookAtRepository(
+  input: GridLookInput,
+): Promise<{ id: string | null; problems: readonly Failure[] }> {
   let id: string | null = null;
-  try {
-    const repository = await openRepository(gridFile.repository);
+  const { seen, failure } = await lookInRepository(input, async (repository) => {
     id = repository.id;
-    try {
-      return {
-        id,
-        problems: (await repository.list(gridFile.grid)).flatMap((entry) => damageOf(entry) ?? []),
-      };
-    } finally {
-      await repository.close();
-    }
-  } catch (error) {
-    return {
-      id,
-      problems: [failureOf(error, { code: 'repository-failed', hint: 'look at the repository' })],
-    };
-  }
+    return (await repository.list(input.gridFile.grid)).flatMap((entry) => damageOf(entry) ?? []);
+  });
+  return { id, problems: failure === null ? seen : [failure] };
 }
 
 async function eachAgent<T>(

@@ -4,7 +4,7 @@ import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
 /** Hosts whose clocks are kept differ by less. */
-const AHEAD_MS = 15 * MINUTE;
+export const AHEAD_MS = 15 * MINUTE;
 /** A distance is a leap when it is so many times the usual one, and longer than two days. */
 const LEAP = { times: 10, leastMs: 2 * DAY };
 

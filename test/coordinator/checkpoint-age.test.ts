@@ -6,7 +6,7 @@ import { formatCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import { stillpoint } from '../lab/processes.ts';
 import { gridManifest, LINEAGE, storeMember } from '../repository/samples.ts';
 import { describedHost, describedMember } from './descriptions.ts';
-import { scriptedAgents, type ScriptedAgents } from './scripted-agents.ts';
+import { patient, scriptedAgents, type ScriptedAgents } from './scripted-agents.ts';
 
 // Goal: a monitor learns by one exit code that no checkpoint was made for too long. Method: a repository with
 // checkpoints of chosen times, and the command.
@@ -32,7 +32,13 @@ describe('the age of the newest valid checkpoint', () => {
   }
 
   const look = (now = NOW): ReturnType<typeof lookAtAge> =>
-    lookAtAge({ gridFile: agents.gridFile, hosts: agents.hosts, maxAgeMs: 26 * HOUR, now });
+    lookAtAge({
+      gridFile: agents.gridFile,
+      hosts: agents.hosts,
+      maxAgeMs: 26 * HOUR,
+      now,
+      signal: patient.signal,
+    });
 
   it('counts from when it was begun, and is told when it is more than what is allowed', async () => {
     await store(NOW - 50 * HOUR);
@@ -43,7 +49,7 @@ describe('the age of the newest valid checkpoint', () => {
     const { problems } = await look(NOW + HOUR + 1000);
     expect(problems.map(({ code }) => code)).to.deep.equal(['checkpoint-too-old']);
     expect(problems[0]?.message).to.equal(
-      `${checkpoint}, the newest valid checkpoint, was begun 26.0 h ago; 26.0 h are allowed`,
+      `${checkpoint}, the newest valid checkpoint, was begun 26 h ago; 26 h are allowed`,
     );
   });
 
@@ -62,7 +68,13 @@ describe('the age of the newest valid checkpoint', () => {
     await store(NOW + 10 * HOUR);
     expect((await look()).problems.map(({ code }) => code)).to.deep.equal(['time-leap']);
     const gridFile = { ...agents.gridFile, repository: join(agents.gridFile.repository, 'nowhere') };
-    const away = await lookAtAge({ gridFile, hosts: agents.hosts, maxAgeMs: HOUR, now: NOW });
+    const away = await lookAtAge({
+      gridFile,
+      hosts: agents.hosts,
+      maxAgeMs: HOUR,
+      now: NOW,
+      signal: patient.signal,
+    });
     expect(away.newest).to.equal(null);
     expect(away.problems.map(({ code }) => code)).to.deep.equal(['repository-missing']);
   });
