@@ -29,8 +29,8 @@ export interface DemoGrid {
   close(): Promise<void>;
 }
 
-const HOSTS = [1, 2, 3, 4].map((host) => `127.0.1.${host}`);
-const OTHERS = HOSTS.map((host) => host.replace('127.0.1.', '127.0.2.'));
+const HOSTS = [1, 2, 3, 4].map((host) => `127.0.7.${host}`);
+const OTHERS = HOSTS.map((host) => host.replace('127.0.7.', '127.0.8.'));
 const mapsOf = (hosts: readonly string[]): string[] =>
   hosts.map((host, index) => `${host}=${OTHERS[index] ?? ''}`);
 
