@@ -63,8 +63,7 @@ describe('the conformance suite', function () {
     });
     alive.add(model);
     await once(model.stdout, 'data');
-    const client = (verb: string, ...more: string[]) =>
-      JSON.stringify([CLIENT, verb, '{data}', ...more]);
+    const client = (verb: string, ...more: string[]) => JSON.stringify([CLIENT, verb, '{data}', ...more]);
     const programs = {
       writer: client('write', '{from}'),
       reader: client('read'),
