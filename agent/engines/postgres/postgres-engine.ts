@@ -1,11 +1,15 @@
-import type { Capture, CaptureContext, Engine } from '../engine.ts';
+import type { CheckpointContext, Engine, Parts } from '../engine.ts';
 import { restorePlaceAt } from '../restore/places.ts';
 import { describePostgres, freeJournalBytes } from './describe.ts';
 import { diagnosePostgres } from './diagnose.ts';
 import { PostgresGuardian } from './guardian.ts';
 import { JournalRate } from './journal-rate.ts';
-import { ObserverCapture } from './observer-capture.ts';
-import { PrimaryCapture } from './primary-capture.ts';
+import { ObserverCopy } from './observer-copy.ts';
+import { ObserverHold } from './observer-hold.ts';
+import { PrimaryCopy } from './primary-copy.ts';
+import { PrimaryHold } from './primary-hold.ts';
+import { PrimaryJournal } from './primary-journal.ts';
+import { PrimarySession } from './primary-session.ts';
 import {
   isPostgresRunning,
   postgresRestoration,
@@ -18,8 +22,8 @@ import type { PostgresSettings } from './settings.ts';
 export function createPostgresEngine(settings: PostgresSettings): Engine {
   let isObserver = false;
   const journalRate = new JournalRate();
-  /** Captures that may have connections and settings of ours on the server. */
-  const underWay = new Set<CaptureContext>();
+  /** Checkpoints that may have connections and settings of ours on the server. */
+  const underWay = new Set<CheckpointContext>();
   let undoing: PostgresGuardian | null = null;
   return {
     async describe(signal) {
@@ -29,12 +33,10 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
     },
     freeBytes: () => freeJournalBytes(settings),
     diagnose: () => diagnosePostgres(settings, underWay.size > 0),
-    capture(context: CaptureContext): Capture {
-      const closed = (): void => void underWay.delete(context);
+    begin(context) {
       underWay.add(context);
-      return isObserver
-        ? new ObserverCapture(settings, context, closed)
-        : new PrimaryCapture(settings, context, closed);
+      const closed = (): void => void underWay.delete(context);
+      return isObserver ? observerParts(settings, context, closed) : primaryParts(settings, context, closed);
     },
     async undo(undo) {
       // Where it fails, what it has done to let commits go on stays until it is tried again.
@@ -52,4 +54,18 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
     stop: (signal) => stopPostgres(settings, signal),
     isRunning: () => isPostgresRunning(settings),
   };
+}
+
+function primaryParts(settings: PostgresSettings, context: CheckpointContext, closed: () => void): Parts {
+  const session = new PrimarySession(settings);
+  return {
+    hold: new PrimaryHold(session, context, closed),
+    copy: new PrimaryCopy(session, context),
+    journal: new PrimaryJournal(session, context),
+  };
+}
+
+function observerParts(settings: PostgresSettings, context: CheckpointContext, closed: () => void): Parts {
+  const hold = new ObserverHold(settings, context, closed);
+  return { hold, copy: new ObserverCopy(settings, context, hold), journal: null };
 }

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { chmodSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Capture } from '../../../agent/engines/engine.ts';
+import type { Capture } from '../../../agent/capture.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Fault } from '../../conformance/model/faults.ts';
 import { smallDisk } from '../../repository/disks.ts';
@@ -40,7 +40,7 @@ async function captured(capture: Capture, write: () => void): Promise<string> {
   await until('the freeze to last', () => performance.now() - from > FREEZE_MS);
   const proof = await capture.thaw(token(), () => undefined);
   if (proof.type !== 'held') return proof.type;
-  await capture.collect(token());
+  await capture.collect();
   return 'held';
 }
 
