@@ -1,3 +1,5 @@
+import type { Assignment } from '../shared/domain/assignment.ts';
+import { StillpointError } from '../shared/domain/errors.ts';
 import type { Mark } from '../shared/domain/grid.ts';
 import type { ThawProof } from '../shared/domain/messages.ts';
 import type { Token } from '../shared/domain/token.ts';
@@ -10,41 +12,44 @@ import type { Hold, Parts } from './engines/engine.ts';
  */
 export class Capture {
   readonly #parts: Parts;
+  readonly #part: Assignment['part'];
   /** Of the last freeze. */
   #mark: Mark | null = null;
 
-  constructor(parts: Parts) {
+  constructor(parts: Parts, { part }: Assignment) {
     this.#parts = parts;
+    this.#part = part;
   }
 
   async prepare(): Promise<void> {
     const { hold, journal, copy } = this.#parts;
-    await hold.prepare();
+    if (this.#part === 'journal' && journal === null) throw noJournal();
+    await hold?.prepare();
     await journal?.follow();
     await copy?.begin();
   }
 
   async pause(waitsFor: (cause: string) => void): Promise<void> {
-    await this.#parts.hold.pause?.(waitsFor);
+    await this.#hold().pause?.(waitsFor);
   }
 
   arm(token: Token): ReturnType<Hold['arm']> {
     this.#mark = null;
-    return this.#parts.hold.arm(token);
+    return this.#hold().arm(token);
   }
 
   disarm(): Promise<void> {
-    return this.#parts.hold.disarm();
+    return this.#hold().disarm();
   }
 
   async freeze(token: Token): ReturnType<Hold['freeze']> {
-    const frozen = await this.#parts.hold.freeze(token);
+    const frozen = await this.#hold().freeze(token);
     this.#mark = frozen.mark;
     return frozen;
   }
 
   thaw(token: Token, released: () => void): Promise<ThawProof> {
-    return this.#parts.hold.thaw(token, released);
+    return this.#hold().thaw(token, released);
   }
 
   /**
@@ -54,14 +59,19 @@ export class Capture {
   async collect(): Promise<{ mark: Mark | null; engineFacts: unknown }> {
     const { journal, copy } = this.#parts;
     const mark = this.#mark;
-    if (mark !== null) await journal?.finish(mark);
+    if (mark !== null && this.#part !== 'none') await journal?.finish(mark);
     return { mark, engineFacts: (await copy?.finish(mark)) ?? null };
+  }
+
+  #hold(): Hold {
+    if (this.#parts.hold !== null) return this.#parts.hold;
+    throw new Error('a call out of order: the lead of its domain holds it');
   }
 
   /** The end after `collect`. Idempotent. */
   async close(): Promise<void> {
     const { hold, journal } = this.#parts;
-    await all([hold.release(), journal?.release()]);
+    await all([hold?.release(), journal?.release()]);
   }
 
   /**
@@ -70,8 +80,16 @@ export class Capture {
    */
   async abort(): Promise<void> {
     const { hold, journal, copy } = this.#parts;
-    await all([hold.release(), journal?.release(), copy?.abandon()]);
+    await all([hold?.release(), journal?.release(), copy?.abandon()]);
   }
+}
+
+function noJournal(): StillpointError {
+  return new StillpointError({
+    code: 'assignment-unfit',
+    message: 'its journal alone was asked for, and its engine has none that is stored apart from a copy',
+    hint: 'take a whole checkpoint',
+  });
 }
 
 /** All have ended when it settles. Rejects with the first that failed. */

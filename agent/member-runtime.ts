@@ -1,3 +1,4 @@
+import { BY_ITSELF, type Assignment } from '../shared/domain/assignment.ts';
 import { failureOf, StillpointError, type Failure, type MemberState } from '../shared/domain/errors.ts';
 import type { FreezeKind } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand } from '../shared/domain/messages.ts';
@@ -50,6 +51,8 @@ export interface MemberRuntimeContext {
   saveUndo(undo: Undo | null, silenceMs: number): Promise<void>;
 }
 
+type Preparation = Extract<EngineCall, { type: 'prepare' }>;
+
 /**
  * Performs the effects of one member's machine: the machine decides, the runtime acts and tells it what came
  * of it. Effects are performed in their order, and one that makes something durable is awaited before the
@@ -60,6 +63,7 @@ export class MemberRuntime {
   readonly #context: MemberRuntimeContext;
   #state: ReturnType<typeof initialMember>;
   #capture: Capture | null = null;
+  #assignment: Assignment = BY_ITSELF;
   #spool: string | null = null;
   /** An abort that comes while its parts are made waits for them: else it would find nothing, and prepare would go on. */
   #opening: Promise<void> = Promise.resolve();
@@ -238,7 +242,7 @@ export class MemberRuntime {
     const { member, engine } = this.#context;
     switch (action.type) {
       case 'prepare':
-        this.#opening = this.#openCapture(action.checkpoint, action.maintenance);
+        this.#opening = this.#openCapture(action);
         await this.#opening;
         await this.#opened().prepare();
         await reach('prepared', member);
@@ -293,7 +297,9 @@ export class MemberRuntime {
       }
       case 'collect': {
         const { mark, engineFacts } = await this.#opened().collect();
-        const stored = await this.#context.store.finish(action.token, mark, engineFacts);
+        const { token } = action;
+        const assignment = this.#assignment;
+        const stored = await this.#context.store.finish({ token, assignment, mark, engineFacts });
         this.#isStored = true;
         await this.#opened().close();
         await this.#dropSpool();
@@ -316,11 +322,12 @@ export class MemberRuntime {
     });
   }
 
-  async #openCapture(checkpoint: string, maintenance: boolean): Promise<void> {
+  async #openCapture({ checkpoint, assignment, maintenance }: Preparation): Promise<void> {
     const { member, engine, operation, state, store, progress } = this.#context;
     this.#spool = await state.makeSpool(operation, member);
     const parts = engine.begin({
       checkpoint,
+      assignment,
       maintenance,
       leaseMs: () => this.#leaseMs,
       spoolDirectory: this.#spool,
@@ -331,7 +338,8 @@ export class MemberRuntime {
       // The guard waits a little longer than the lease, so that the agent's own thaw comes first.
       saveUndo: (undo) => this.#context.saveUndo(undo, this.#leaseMs + 1000),
     });
-    this.#capture = new Capture(parts);
+    this.#assignment = assignment;
+    this.#capture = new Capture(parts, assignment);
   }
 
   /**

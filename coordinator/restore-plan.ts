@@ -195,6 +195,14 @@ function planned(
       hint: 'where that is not what you want, restore a checkpoint that has it',
     });
   }
+  if (source.assignment.part === 'none' && source.role !== 'proxy') {
+    warnings.push({
+      code: 'member-not-copied',
+      about: description.name,
+      text: `nothing of it is in the checkpoint, which only has its mark: ${source.mark?.position ?? 'none'}`,
+      hint: 'put your own copy of that mark in its place before the restore: what is there is not replaced',
+    });
+  }
   const from = found ?? source;
   return {
     name: description.name,

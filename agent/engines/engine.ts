@@ -1,3 +1,4 @@
+import type { Assignment } from '../../shared/domain/assignment.ts';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import type { DefinedProcess, Mark, MemberDescription } from '../../shared/domain/grid.ts';
 import type { GridManifest, MemberManifest } from '../../shared/domain/manifest.ts';
@@ -124,15 +125,21 @@ export interface SettleContext {
 
 /** What one checkpoint does to a member. */
 export interface Parts {
-  readonly hold: Hold;
-  /** Null where nothing of the member is copied. */
+  /** Null where the lead of its domain holds the member. */
+  readonly hold: Hold | null;
+  /** Null where nothing of the member is copied, or its journal alone. */
   readonly copy: Copy | null;
   /** Null where the engine has no journal that is followed apart from the copy, and where none is needed. */
   readonly journal: Journal | null;
 }
 
-/** All that the parts are given; each takes what is its own. */
-export type CheckpointContext = HoldContext & CopyContext & JournalContext;
+/** What a checkpoint is begun with. Of the rest each part takes what is its own. */
+export type CheckpointContext = HoldContext &
+  CopyContext &
+  JournalContext & {
+    /** `hold` is `lead` or `none` only where the engine declares a domain. */
+    readonly assignment: Assignment;
+  };
 
 export interface HoldContext {
   readonly checkpoint: string;
@@ -237,7 +244,10 @@ export interface JournalContext {
 export interface Journal {
   /** Resolves when all that is written from now on will be had. The hold is prepared; the copy begins later. */
   follow(): Promise<void>;
-  /** Stores everything up to the mark. What is behind it is not followed any more. */
+  /**
+   * Stores everything up to the mark. What is behind it is not followed any more. Not called where nothing of the member
+   * is stored: then it was followed for the proof of the hold alone.
+   */
   finish(mark: Mark): Promise<void>;
   /**
    * What it costs the member or this host (stream, slot) ends at once, and the spool is not used any more. Right in any
@@ -288,7 +298,11 @@ export interface RestoreContext {
   readonly checkpoint: string;
   /** Where it is not only looked whether it could be. */
   readonly restore?: RestoreName;
-  /** The member whose artifacts build this one: its own, or its copyset's primary's for an observer. */
+  /**
+   * The member whose artifacts build this one: its own, its copyset's primary's for an observer, or that of its domain
+   * which was copied for all. Its own without any artifact where nobody is copied: then what its owner has put back
+   * stays, and the restoration rejects unless that is what stood at the mark.
+   */
   readonly source: ArtifactSource;
   /** This member's own artifacts, where it had any (a standby's configuration). */
   readonly own: ArtifactSource | null;

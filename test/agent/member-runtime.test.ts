@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import type { Engine, Hold } from '../../agent/engines/engine.ts';
 import { MemberRuntime } from '../../agent/member-runtime.ts';
 import type { StateDirectory } from '../../agent/state-directory.ts';
@@ -70,7 +71,7 @@ describe('a member whose prepare has just begun', () => {
     let isClosed = false;
     void runtime.closed.then(() => (isClosed = true));
 
-    runtime.receive({ type: 'prepare', checkpoint: 'checkpoint', maintenance: false });
+    runtime.receive({ type: 'prepare', checkpoint: 'checkpoint', assignment: BY_ITSELF, maintenance: false });
     runtime.operationEnded();
     await new Promise((resolve) => setImmediate(resolve));
     expect(isClosed, 'closed before its disk has answered').to.equal(false);
@@ -108,7 +109,7 @@ describe('a member whose abort cannot undo its freeze yet', () => {
       const look = (): void => (answers.length > 0 ? resolve() : void setImmediate(look));
       look();
     });
-    runtime.receive({ type: 'prepare', checkpoint: 'checkpoint', maintenance: false });
+    runtime.receive({ type: 'prepare', checkpoint: 'checkpoint', assignment: BY_ITSELF, maintenance: false });
     await prepared;
     runtime.operationEnded();
     await tried.promise;

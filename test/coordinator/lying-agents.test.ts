@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import { createCheckpoint } from '../../coordinator/checkpoint.ts';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import type { HostDescription, MemberDescription } from '../../shared/domain/grid.ts';
@@ -113,6 +114,7 @@ describe('an agent that lies', () => {
       primary,
       freezeKind,
       traits,
+      assignment: BY_ITSELF,
     };
     const manifest = {
       format: 1,

@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import { Capture } from '../../agent/capture.ts';
 import type { CheckpointContext, Engine, Undo } from '../../agent/engines/engine.ts';
 import type { Token } from '../../shared/domain/token.ts';
@@ -32,7 +33,9 @@ export async function beginCapture(
   mkdirSync(spoolDirectory);
   const artifacts = new MemorySink();
   let saved: Undo | null = null;
+  const { assignment = BY_ITSELF } = change;
   const parts = engine.begin({
+    assignment,
     checkpoint: CHECKPOINT,
     maintenance: false,
     leaseMs: () => 10_000,
@@ -47,5 +50,5 @@ export async function beginCapture(
     },
     ...change,
   });
-  return { capture: new Capture(parts), artifacts, undo: () => saved };
+  return { capture: new Capture(parts, assignment), artifacts, undo: () => saved };
 }

@@ -94,10 +94,13 @@ function partsOf(
   ended: () => void,
 ): Parts {
   const operation = new Operation(settings, context, ended);
+  const isCopied = context.assignment.part === 'whole';
   if (settings.role === 'node') {
-    const hold = new NodeHold(settings, context, operation);
-    return { hold, copy: new NodeCopy(settings, context, { operation, hold, fate }), journal: null };
+    const hold = new NodeHold(settings, context, operation, isCopied);
+    const copy = new NodeCopy(settings, context, { operation, hold, fate });
+    return { hold, copy: isCopied ? copy : null, journal: null };
   }
   const hold = new StateHold(settings, operation);
-  return { hold, copy: new StateCopy(settings, context, { operation, hold, fate }), journal: null };
+  const copy = new StateCopy(settings, context, { operation, hold, fate });
+  return { hold, copy: isCopied ? copy : null, journal: null };
 }

@@ -11,6 +11,8 @@ export class NodeHold implements Hold {
   readonly #settings: NativeSettings;
   readonly #context: HoldContext;
   readonly #operation: Operation;
+  /** The copy has asked the process to keep its journal: what it has by then must be there until the end. */
+  readonly #isCopied: boolean;
   #journalDirectory: string | null = null;
   #journal: JournalSight | null = null;
   /** As prepared: another node taking over means that what was prepared here may lack what it acknowledges. */
@@ -18,10 +20,11 @@ export class NodeHold implements Hold {
   /** How the journal stood right after the mark. */
   #atMark: Promise<string> = Promise.resolve('');
 
-  constructor(settings: NativeSettings, context: HoldContext, operation: Operation) {
+  constructor(settings: NativeSettings, context: HoldContext, operation: Operation, isCopied: boolean) {
     this.#settings = settings;
     this.#context = context;
     this.#operation = operation;
+    this.#isCopied = isCopied;
   }
 
   /** As the process names it, relative to `live/`. */
@@ -46,7 +49,8 @@ export class NodeHold implements Hold {
   arm(): Promise<{ incarnation: string }> {
     return this.#operation.calls.run(() =>
       this.#operation.arm(({ held, primary }) => {
-        if (!held.journalRetained) throw notHeld(this.#settings.name, 'the retention of its journal', '');
+        if (this.#isCopied && !held.journalRetained)
+          throw notHeld(this.#settings.name, 'the retention of its journal', '');
         return primary === this.#primary;
       }),
     );

@@ -1,5 +1,6 @@
 import type { CheckpointContext, Engine, Parts } from '../engine.ts';
 import { restorePlaceAt } from '../restore/places.ts';
+import { NOWHERE } from './collect.ts';
 import { describePostgres, freeJournalBytes } from './describe.ts';
 import { diagnosePostgres } from './diagnose.ts';
 import { PostgresGuardian } from './guardian.ts';
@@ -58,14 +59,18 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
 
 function primaryParts(settings: PostgresSettings, context: CheckpointContext, closed: () => void): Parts {
   const session = new PrimarySession(settings);
+  const { part } = context.assignment;
+  // The proof of the hold is read from the journal: it is followed also where nothing is stored.
+  const artifacts = part === 'none' ? NOWHERE : context.artifacts;
   return {
     hold: new PrimaryHold(session, context, closed),
-    copy: new PrimaryCopy(session, context),
-    journal: new PrimaryJournal(session, context),
+    copy: part === 'whole' ? new PrimaryCopy(session, context) : null,
+    journal: new PrimaryJournal(session, { ...context, artifacts }),
   };
 }
 
 function observerParts(settings: PostgresSettings, context: CheckpointContext, closed: () => void): Parts {
   const hold = new ObserverHold(settings, context, closed);
-  return { hold, copy: new ObserverCopy(settings, context, hold), journal: null };
+  const isCopied = context.assignment.part === 'whole';
+  return { hold, copy: isCopied ? new ObserverCopy(settings, context, hold) : null, journal: null };
 }

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { status, type Server } from '@grpc/grpc-js';
+import { BY_ITSELF } from '../../../shared/domain/assignment.ts';
 import { Capture } from '../../../agent/capture.ts';
 import { describeNative } from '../../../agent/engines/native/describe.ts';
 import type { Restoration, RestoreContext } from '../../../agent/engines/engine.ts';
@@ -159,6 +160,7 @@ describe('a process that says what it is', () => {
   async function captured(): Promise<{ outcome: string; artifacts: MemorySink }> {
     const artifacts = new MemorySink();
     const parts = createNativeEngine(settings).begin({
+      assignment: BY_ITSELF,
       checkpoint: '20261120T120000.123Z_00000000_00000007_nightly',
       maintenance: false,
       leaseMs: () => 5000,
@@ -168,7 +170,7 @@ describe('a process that says what it is', () => {
       lost: () => undefined,
       saveUndo: () => Promise.resolve(),
     });
-    const capture = new Capture(parts);
+    const capture = new Capture(parts, BY_ITSELF);
     try {
       await capture.prepare();
       await capture.arm(token());
