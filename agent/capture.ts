@@ -3,6 +3,7 @@ import { StillpointError } from '../shared/domain/errors.ts';
 import type { Mark } from '../shared/domain/grid.ts';
 import type { ThawProof } from '../shared/domain/messages.ts';
 import type { Token } from '../shared/domain/token.ts';
+import type { CollectedMember } from './collect.ts';
 import type { Hold, Parts } from './engines/engine.ts';
 
 /**
@@ -12,18 +13,18 @@ import type { Hold, Parts } from './engines/engine.ts';
  */
 export class Capture {
   readonly #parts: Parts;
-  readonly #part: Assignment['part'];
+  readonly #assignment: Assignment;
   /** Of the last freeze. */
   #mark: Mark | null = null;
 
-  constructor(parts: Parts, { part }: Assignment) {
+  constructor(parts: Parts, assignment: Assignment) {
     this.#parts = parts;
-    this.#part = part;
+    this.#assignment = assignment;
   }
 
   async prepare(): Promise<void> {
     const { hold, journal, copy } = this.#parts;
-    if (this.#part === 'journal' && journal === null) throw noJournal();
+    if (this.#assignment.part === 'journal' && journal === null) throw noJournal();
     await hold?.prepare();
     await journal?.follow();
     await copy?.begin();
@@ -56,11 +57,12 @@ export class Capture {
    * Everything up to the mark is stored. The mark goes into the member manifest; the coordinator has it from the freeze,
    * and a commit is refused where the two differ.
    */
-  async collect(): Promise<{ mark: Mark | null; engineFacts: unknown }> {
+  async collect(): Promise<Omit<CollectedMember, 'token'>> {
     const { journal, copy } = this.#parts;
+    const assignment = this.#assignment;
     const mark = this.#mark;
-    if (mark !== null && this.#part !== 'none') await journal?.finish(mark);
-    return { mark, engineFacts: (await copy?.finish(mark)) ?? null };
+    if (mark !== null && assignment.part !== 'none') await journal?.finish(mark);
+    return { assignment, mark, engineFacts: (await copy?.finish(mark)) ?? null };
   }
 
   #hold(): Hold {

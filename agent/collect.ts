@@ -6,12 +6,17 @@ import type { ArtifactSink } from './engines/engine.ts';
 
 /** Where one member's artifacts go during one checkpoint, and the manifest that ends it. */
 export interface MemberStore extends ArtifactSink {
-  finish(stored: {
-    readonly token: Token;
-    readonly assignment: Assignment;
-    readonly mark: Mark | null;
-    readonly engineFacts: unknown;
-  }): Promise<{ manifestDigest: string; sizeBytes: number; storedBytes: number }>;
+  finish(
+    collected: CollectedMember,
+  ): Promise<{ manifestDigest: string; sizeBytes: number; storedBytes: number }>;
+}
+
+/** What the member manifest says of one checkpoint. */
+export interface CollectedMember {
+  readonly token: Token;
+  readonly assignment: Assignment;
+  readonly mark: Mark | null;
+  readonly engineFacts: unknown;
 }
 
 /**

@@ -1,4 +1,3 @@
-import { BY_ITSELF, type Assignment } from '../shared/domain/assignment.ts';
 import { failureOf, StillpointError, type Failure, type MemberState } from '../shared/domain/errors.ts';
 import type { FreezeKind } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand } from '../shared/domain/messages.ts';
@@ -51,8 +50,6 @@ export interface MemberRuntimeContext {
   saveUndo(undo: Undo | null, silenceMs: number): Promise<void>;
 }
 
-type Preparation = Extract<EngineCall, { type: 'prepare' }>;
-
 /**
  * Performs the effects of one member's machine: the machine decides, the runtime acts and tells it what came
  * of it. Effects are performed in their order, and one that makes something durable is awaited before the
@@ -63,7 +60,6 @@ export class MemberRuntime {
   readonly #context: MemberRuntimeContext;
   #state: ReturnType<typeof initialMember>;
   #capture: Capture | null = null;
-  #assignment: Assignment = BY_ITSELF;
   #spool: string | null = null;
   /** An abort that comes while its parts are made waits for them: else it would find nothing, and prepare would go on. */
   #opening: Promise<void> = Promise.resolve();
@@ -296,10 +292,8 @@ export class MemberRuntime {
         return answer({ type: 'thawed', proof });
       }
       case 'collect': {
-        const { mark, engineFacts } = await this.#opened().collect();
-        const { token } = action;
-        const assignment = this.#assignment;
-        const stored = await this.#context.store.finish({ token, assignment, mark, engineFacts });
+        const collected = await this.#opened().collect();
+        const stored = await this.#context.store.finish({ ...collected, token: action.token });
         this.#isStored = true;
         await this.#opened().close();
         await this.#dropSpool();
@@ -322,7 +316,8 @@ export class MemberRuntime {
     });
   }
 
-  async #openCapture({ checkpoint, assignment, maintenance }: Preparation): Promise<void> {
+  async #openCapture(asked: Extract<EngineCall, { type: 'prepare' }>): Promise<void> {
+    const { checkpoint, assignment, maintenance } = asked;
     const { member, engine, operation, state, store, progress } = this.#context;
     this.#spool = await state.makeSpool(operation, member);
     const parts = engine.begin({
@@ -338,7 +333,6 @@ export class MemberRuntime {
       // The guard waits a little longer than the lease, so that the agent's own thaw comes first.
       saveUndo: (undo) => this.#context.saveUndo(undo, this.#leaseMs + 1000),
     });
-    this.#assignment = assignment;
     this.#capture = new Capture(parts, assignment);
   }
 
