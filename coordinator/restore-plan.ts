@@ -179,7 +179,7 @@ function planned(
   if (sources === null) {
     throw refuse({
       code: 'plan-no-source',
-      message: `${description.name} on ${target.host} is not in the checkpoint, and nothing there can stand for it`,
+      message: `${description.name} on ${target.host} ${found === null ? 'is not in the checkpoint' : 'was held for the checkpoint and not copied'}, and nothing there can stand for it`,
       hint: 'take it out of the agent file, or restore a checkpoint that has it',
       host: target.host,
       member: description.name,

@@ -334,6 +334,15 @@ describe('an agent that lies', () => {
       'manifest-differs',
       /token differs/,
     ],
+    'another assignment than it was given': [
+      ({ member, ...manifest }) => ({
+        ...manifest,
+        member: { ...member, assignment: { hold: 'none', part: 'whole' } },
+      }),
+      null,
+      'manifest-differs',
+      /assignment differs/,
+    ],
     'another host': [
       (manifest) => ({ ...manifest, member: { ...manifest.member, host: 'alpha' } }),
       null,

@@ -90,7 +90,7 @@ describe('an agent with a hostile coordinator', () => {
     return answer.answer as Extract<MemberAnswer, { type: T }>;
   }
 
-  const prepare: MemberCommand = {
+  const prepare: Extract<MemberCommand, { type: 'prepare' }> = {
     type: 'prepare',
     checkpoint: CHECKPOINT,
     assignment: BY_ITSELF,
@@ -228,6 +228,8 @@ describe('an agent with a hostile coordinator', () => {
       (one) => one.type === 'memberAnswer' && one.member === 'zz' && one.answer.type === 'refused',
     );
     const outOfOrder: readonly (readonly [MemberCommand, string])[] = [
+      // Its engine declares that it stands alone: it is not taken for held because a coordinator says so.
+      [{ ...prepare, assignment: { hold: 'none', part: 'whole' } }, 'assignment-unfit'],
       [{ type: 'freeze', token, leaseMs: 1000 }, 'stale-token'],
       [{ type: 'thaw', token }, 'stale-token'],
       [{ type: 'collect', token }, 'out-of-order'],

@@ -12,12 +12,14 @@ export class JournalSight {
     return new JournalSight(await AnchoredDirectory.open(path));
   }
 
-  /** How many files there are, the newest of them, and its length. */
+  /** The newest file and its length. Older ones are closed: that one of them goes is no sign of a write. */
   async read(): Promise<string> {
-    const names = (await this.#directory.entries()).map(({ name }) => name).sort();
-    const newest = names.at(-1);
+    const newest = (await this.#directory.entries())
+      .map(({ name }) => name)
+      .toSorted()
+      .at(-1);
     if (newest === undefined) return '';
-    return `${names.length} ${newest} ${(await this.#directory.stat(newest))?.size ?? 'gone'}`;
+    return `${newest} ${(await this.#directory.stat(newest))?.size ?? 'gone'}`;
   }
 
   close(): Promise<void> {

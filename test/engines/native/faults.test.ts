@@ -65,6 +65,25 @@ describe('the engine of a process that breaks the contract', function () {
     });
   }
 
+  it('holds a process of which nothing is copied, sees a journal that grew, and lays nothing beside the data', async () => {
+    for (const [fault, expected] of [
+      [undefined, 'held'],
+      ['journal-grows-in-the-freeze', 'broken'],
+    ] as const) {
+      const lab = await modelLab(fault);
+      try {
+        const assignment = { hold: 'member', part: 'none' } as const;
+        const { capture, artifacts } = await beginCapture(lab.engine, lab.folder, { assignment });
+        expect(await captured(capture, () => void lab.write().catch(() => undefined))).to.equal(expected);
+        expect(lab.begun()).to.deep.equal([]);
+        expect(artifacts.files.size).to.equal(0);
+        await capture.abort();
+      } finally {
+        await lab.remove();
+      }
+    }
+  });
+
   it('calls it final when the process is another one: no later arm finds it otherwise', async () => {
     const lab = await modelLab('changes-its-incarnation');
     try {

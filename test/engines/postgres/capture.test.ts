@@ -279,6 +279,38 @@ for (const version of versions) {
       expect(proof.type).to.equal('held');
     });
 
+    it('holds still where nothing is to be copied: it marks and proves, and stores nothing', async () => {
+      const assignment = { hold: 'member', part: 'none' } as const;
+      const { capture, artifacts } = await beginCapture(lab.engine, lab.folder, { assignment });
+      await capture.prepare();
+      await lab.server.query('SELECT pg_switch_wal()');
+      await capture.arm(token());
+      const { mark } = await capture.freeze(token());
+      const proof = await capture.thaw(token(), () => undefined);
+      const collected = await capture.collect();
+      await capture.close();
+
+      expect(proof.type).to.equal('held');
+      expect(mark).to.not.equal(null);
+      expect(collected).to.deep.equal({ assignment, mark, engineFacts: null });
+      expect([artifacts.files.size, artifacts.directories.size]).to.deep.equal([0, 0]);
+      expect(await lab.server.query('SELECT FROM pg_replication_slots')).to.deep.equal([]);
+    });
+
+    it('stores its journal alone where that is asked, up to the mark', async () => {
+      const assignment = { hold: 'member', part: 'journal' } as const;
+      const { capture, artifacts } = await beginCapture(lab.engine, lab.folder, { assignment });
+      await capture.prepare();
+      await capture.arm(token());
+      const { mark } = await capture.freeze(token());
+      await capture.thaw(token(), () => undefined);
+      await capture.collect();
+      await capture.close();
+
+      expect(artifacts.paths('').every((path) => path.startsWith('journal/'))).to.equal(true);
+      expect(artifacts.paths('journal/').at(-1)).to.equal(`journal/${mark?.journalFile}`);
+    });
+
     it('fails with what refused a file, and leaves nothing on the server', async () => {
       const { capture, artifacts } = await beginCapture(lab.engine, lab.folder);
       artifacts.refuseWith = new Error('the repository is full');
