@@ -1,6 +1,6 @@
 import { checkCheckpointName, formatCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
-import type { GridManifest } from '../shared/domain/manifest.ts';
+import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
 import type { CommitProof, Outcome } from '../shared/protocol/coordinator-machine.ts';
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
 import type { Repository } from '../shared/repository/repository.ts';
@@ -160,7 +160,12 @@ class CheckpointCreation {
     this.#rehearse();
     const outcome = await runCheckpoint({
       config: {
-        members: report.members.map(({ description, kind }) => ({ name: description.name, kind })),
+        members: report.members.map(({ description, kind, assignment, heldBy }) => ({
+          name: description.name,
+          kind,
+          assignment,
+          ...(heldBy !== null && { heldBy }),
+        })),
         checkpoint,
         maintenance: this.#input.maintenance,
         allowLogical: this.#input.allowLogical ?? false,
@@ -292,9 +297,10 @@ function gridManifest(
       address: description.address,
       primary: description.primary,
       traits: description.traits,
+      assignment: proven.assignment,
       manifestDigest: proven.manifestDigest,
       mark: proven.mark,
-      incarnation: proven.incarnation,
+      incarnation: proven.incarnation ?? description.incarnation,
       fenceMs: proven.fenceMs,
       markMs: proven.markMs,
       thawMs: proven.thawMs,
@@ -348,7 +354,7 @@ function checkpointReport(manifest: GridManifest): CheckpointReport {
       role: member.role,
       engine: member.engine,
       address: member.address,
-      state: 'captured',
+      state: stateOf(member),
       mark: member.mark?.position ?? null,
       fenceMs: rounded(member.fenceMs),
       markMs: rounded(member.markMs),
@@ -359,6 +365,13 @@ function checkpointReport(manifest: GridManifest): CheckpointReport {
     absent: manifest.absent,
     warnings: manifest.warnings,
   };
+}
+
+/** A member of which nothing is stored, although others would hold or miss its data, is not called captured. */
+function stateOf({ assignment: { hold, part }, mark }: GridManifestMember): 'captured' | 'held' | 'covered' {
+  if (part !== 'none') return 'captured';
+  if (hold === 'none') return 'covered';
+  return mark === null ? 'captured' : 'held';
 }
 
 function failed(outcome: Outcome, addressOf: ReadonlyMap<string, string>): StillpointError {
