@@ -1,17 +1,20 @@
 import { checkCheckpointName, formatCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
+import * as coordinatorMachine from '../shared/protocol/coordinator-machine.ts';
 import type { CommitProof, Outcome } from '../shared/protocol/coordinator-machine.ts';
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
 import type { Repository } from '../shared/repository/repository.ts';
+import { computerClock } from '../shared/runtime/clock.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import { beUrgent } from '../shared/runtime/urgency.ts';
 import { warningLine } from '../shared/domain/warning.ts';
 import { AgentConnection, hostOf, throwRefused } from './agents.ts';
 import { AnswerCheck } from './answer-check.ts';
 import { heeding, type Cancellation } from './cancellation.ts';
 import { highestKnown } from './checkpoint-number.ts';
-import { runCheckpoint } from './checkpoint-run.ts';
+import { CheckpointRun, type CheckpointRunInput } from './checkpoint-run.ts';
 import type { GridFile } from './grid-file.ts';
 import { lineageToCreate } from './lineage.ts';
 import { checkHosts, preflight, type PreflightReport } from './preflight.ts';
@@ -158,7 +161,7 @@ class CheckpointCreation {
     const { gridFile, cancellation, progress, log } = this.#input;
     let manifest: GridManifest | null = null;
     this.#rehearse();
-    const outcome = await runCheckpoint({
+    const run: CheckpointRunInput<AgentConnection> = {
       config: {
         members: report.members.map(({ description, kind, assignment, heldBy }) => ({
           name: description.name,
@@ -189,7 +192,10 @@ class CheckpointCreation {
           abortGiveUpMs: Math.max(30_000, GIVE_UP_LEASES * this.#leaseMs),
         },
       },
-      connections: this.#agents.byAddress,
+      streams: this.#agents.byAddress,
+      machine: coordinatorMachine,
+      clock: computerClock,
+      raisePriority: beUrgent,
       addressOf,
       answerCheck: new AnswerCheck(
         report.members.map(({ description, kind }) => ({
@@ -206,9 +212,12 @@ class CheckpointCreation {
       reconnect: (address) => this.#reconnect(address),
       commit: async (proof) => {
         manifest = gridManifest(gridFile, identity, proof, report, performance.now() - this.#startedAt);
+        await reach('committing', 'coordinator');
         await this.#repository.commit(manifest);
+        await reach('committed', 'coordinator');
       },
-    });
+    };
+    const outcome = await new Promise<Outcome>((resolve) => new CheckpointRun(run, resolve).start());
     if (outcome.kind === 'committed' && manifest !== null) {
       const created = checkpointReport(manifest);
       return { ...created, warnings: [...created.warnings, ...(await this.#settle(checkpoint))] };
@@ -258,7 +267,7 @@ class CheckpointCreation {
     }
   }
 
-  async #reconnect(address: string): Promise<{ connection: AgentConnection; resumed: boolean }> {
+  async #reconnect(address: string): Promise<{ stream: AgentConnection; resumed: boolean }> {
     const connection = await AgentConnection.open(
       this.#input.gridFile,
       address,
@@ -269,7 +278,7 @@ class CheckpointCreation {
       // The same operation: the agent goes on with what its broken stream had left, where it may; else it ends it first.
       const { resumed } = await connection.claim(this.#operation, 'checkpoint', this.#leaseMs);
       if (!resumed) await connection.describe();
-      return { connection, resumed };
+      return { stream: connection, resumed };
     } catch (error) {
       connection.close();
       throw error;

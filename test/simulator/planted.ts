@@ -1,4 +1,5 @@
 import { PLANTED_BEFORE_THE_ARM } from './planted-before-the-arm.ts';
+import { PLANTED_IN_THE_DRIVER } from './planted-driver.ts';
 import { PLANTED_IN_THE_REPOSITORY } from './planted-repository.ts';
 import { PLANTED_IN_THE_UNDO } from './planted-undo.ts';
 import { PLANTED_AMONG_VIEWERS } from './planted-viewers.ts';
@@ -451,4 +452,5 @@ export const PLANTED: readonly Planted[] = [
   ...PLANTED_AMONG_VIEWERS,
   ...PLANTED_IN_THE_REPOSITORY,
   ...PLANTED_IN_THE_UNDO,
+  ...PLANTED_IN_THE_DRIVER,
 ];
