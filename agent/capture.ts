@@ -4,7 +4,7 @@ import type { Mark } from '../shared/domain/grid.ts';
 import type { ThawProof } from '../shared/domain/messages.ts';
 import type { Token } from '../shared/domain/token.ts';
 import type { CollectedMember } from './collect.ts';
-import type { Hold, Parts } from './engines/engine.ts';
+import { aborted, type Hold, type Parts } from './engines/engine.ts';
 
 /**
  * One checkpoint of one member, by its parts: who calls it says what the protocol asks, and here stands in which order
@@ -76,12 +76,7 @@ export class Capture {
 
   /** An abort between two parts: the next must not begin what nobody would end. */
   #mustGoOn(): void {
-    if (!this.#isAborted) return;
-    throw new StillpointError({
-      code: 'aborted',
-      message: 'the checkpoint was aborted',
-      hint: 'see its first failure',
-    });
+    if (this.#isAborted) throw aborted();
   }
 
   /** The end after `collect`. Idempotent. */

@@ -374,6 +374,15 @@ export interface VerifiedMember {
   readonly prepared: readonly FoundPrepared[];
 }
 
+/** What a call rejects with that an abort has overtaken. */
+export function aborted(): StillpointError {
+  return new StillpointError({
+    code: 'aborted',
+    message: 'the checkpoint was aborted',
+    hint: 'see its first failure',
+  });
+}
+
 export function relocateUnsupported(member: string): StillpointError {
   return new StillpointError({
     code: 'relocate-unsupported',
