@@ -4,7 +4,7 @@ import type { Mark } from '../shared/domain/grid.ts';
 import type { ThawProof } from '../shared/domain/messages.ts';
 import type { Token } from '../shared/domain/token.ts';
 import type { CollectedMember } from './collect.ts';
-import type { Hold, Parts } from './engines/engine.ts';
+import { aborted, type Hold, type Parts } from './engines/engine.ts';
 
 /**
  * One checkpoint of one member, by its parts: who calls it says what the protocol asks, and here stands in which order
@@ -14,6 +14,7 @@ import type { Hold, Parts } from './engines/engine.ts';
 export class Capture {
   readonly #parts: Parts;
   readonly #assignment: Assignment;
+  #isAborted = false;
   /** Of the last freeze. */
   #mark: Mark | null = null;
 
@@ -26,7 +27,9 @@ export class Capture {
     const { hold, journal, copy } = this.#parts;
     if (this.#assignment.part === 'journal' && journal === null) throw noJournal();
     await hold?.prepare();
+    this.#mustGoOn();
     await journal?.follow();
+    this.#mustGoOn();
     await copy?.begin();
   }
 
@@ -62,12 +65,18 @@ export class Capture {
     const assignment = this.#assignment;
     const mark = this.#mark;
     if (mark !== null && assignment.part !== 'none') await journal?.finish(mark);
+    this.#mustGoOn();
     return { assignment, mark, engineFacts: (await copy?.finish(mark)) ?? null };
   }
 
   #hold(): Hold {
     if (this.#parts.hold !== null) return this.#parts.hold;
     throw new Error('a call out of order: the lead of its domain holds it');
+  }
+
+  /** An abort between two parts: the next must not begin what nobody would end. */
+  #mustGoOn(): void {
+    if (this.#isAborted) throw aborted();
   }
 
   /** The end after `collect`. Idempotent. */
@@ -81,6 +90,7 @@ export class Capture {
    * goes at once: when it rejects, only an undo is left to do, or something to remove here.
    */
   async abort(): Promise<void> {
+    this.#isAborted = true;
     const { hold, journal, copy } = this.#parts;
     await all([hold?.release(), journal?.release(), copy?.abandon()]);
   }

@@ -318,11 +318,12 @@ export class MemberRuntime {
 
   async #openCapture(asked: Extract<EngineCall, { type: 'prepare' }>): Promise<void> {
     const { checkpoint, assignment, maintenance } = asked;
-    const { member, engine, operation, state, store, progress } = this.#context;
+    const { member, kind, engine, operation, state, store, progress } = this.#context;
     this.#spool = await state.makeSpool(operation, member);
     const parts = engine.begin({
       checkpoint,
       assignment,
+      freezeKind: kind,
       maintenance,
       leaseMs: () => this.#leaseMs,
       spoolDirectory: this.#spool,

@@ -16,8 +16,8 @@ export interface Sources {
 /**
  * A member that stored something at the mark is built from that. What stored nothing of its own (a standby, a
  * satellite) or was down is built from the lead of its group; what its domain stored once, from the member that did; a
- * proxy that was down, from the realm service. Of one that nobody ever copies its own manifest says what stood at the
- * mark: its engine holds that against what its owner put back. Null where the checkpoint has nothing for it.
+ * proxy that was down, from the realm service. Of what nobody ever copies the manifest of who has its mark says what
+ * stood there: its engine holds that against what its owner put back. Null where the checkpoint has nothing for it.
  */
 export function sourcesOf(
   target: MemberDescription,
@@ -30,7 +30,7 @@ export function sourcesOf(
   const source =
     copierOf(kind, manifest) ??
     leadOf(kind.role === 'proxy' ? REALM : kind, manifest) ??
-    (own?.assignment.part !== 'none' || own.traits.copies === 'nobody' ? own : null);
+    (own?.assignment.part === 'whole' ? own : markerOf(kind, own, manifest));
   if (source === null) return null;
   if (source === own) return { source, own: null, follows: false };
   return { source, own, follows: kind.traits.standbys === 'follow' };
@@ -56,7 +56,21 @@ function copierOf(
   return members.find((one) => one.engine === engine && one.traits.domain === traits.domain && hasData(one));
 }
 
+/** Of what nobody copies: who has its mark, itself or the lead that held it. */
+function markerOf(
+  { engine, traits }: Pick<GridManifestMember, 'engine' | 'traits'>,
+  own: GridManifestMember | null,
+  { members }: GridManifest,
+): GridManifestMember | null {
+  if (traits.copies !== 'nobody') return null;
+  if (own !== null && own.assignment.hold !== 'none') return own;
+  const isLead = ({ assignment }: GridManifestMember): boolean => assignment.hold === 'lead';
+  return (
+    members.find((one) => one.engine === engine && one.traits.domain === traits.domain && isLead(one)) ?? null
+  );
+}
+
 /** An observer is not held by others, and has no mark: what it stored is no more than its configuration. */
 function hasData({ primary, mark, assignment }: GridManifestMember): boolean {
-  return assignment.part !== 'none' && (primary || mark !== null || assignment.hold === 'none');
+  return assignment.part === 'whole' && (primary || mark !== null || assignment.hold === 'none');
 }

@@ -1,6 +1,6 @@
 import type { Assignment } from '../../shared/domain/assignment.ts';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
-import type { DefinedProcess, Mark, MemberDescription } from '../../shared/domain/grid.ts';
+import type { DefinedProcess, FreezeKind, Mark, MemberDescription } from '../../shared/domain/grid.ts';
 import type { GridManifest, MemberManifest } from '../../shared/domain/manifest.ts';
 import type { ThawProof } from '../../shared/domain/messages.ts';
 import type { Token } from '../../shared/domain/token.ts';
@@ -139,6 +139,8 @@ export type CheckpointContext = HoldContext &
   JournalContext & {
     /** `hold` is `lead` or `none` only where the engine declares a domain. */
     readonly assignment: Assignment;
+    /** As the member was described before this checkpoint. */
+    readonly freezeKind: FreezeKind;
   };
 
 export interface HoldContext {
@@ -370,6 +372,15 @@ export interface VerifiedMember {
   readonly warnings: readonly Warning[];
   /** Prepared transactions that stood at the mark, and which of them were committed now. */
   readonly prepared: readonly FoundPrepared[];
+}
+
+/** What a call rejects with that an abort has overtaken. */
+export function aborted(): StillpointError {
+  return new StillpointError({
+    code: 'aborted',
+    message: 'the checkpoint was aborted',
+    hint: 'see its first failure',
+  });
 }
 
 export function relocateUnsupported(member: string): StillpointError {

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { parseCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
-import type { GridManifest } from '../../shared/domain/manifest.ts';
+import type { GridManifest, GridManifestMember } from '../../shared/domain/manifest.ts';
 import type { CatalogueEntry, Leftover } from '../../shared/repository/repository.ts';
 import { askHosts } from '../agents.ts';
 import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
@@ -120,7 +120,7 @@ function registerVerify(checkpoint: Command): Command {
         const sizeBytes = entry.manifest?.sizeBytes ?? 0;
         printer.result(
           { checkpoint: entry.checkpoint, verified: true, sizeBytes, damage: [] },
-          `${entry.checkpoint}: ${inMegabytes(sizeBytes)} read, no damage`,
+          `${entry.checkpoint}: ${inMegabytes(sizeBytes)} read, no damage${notCopied(entry.manifest)}`,
         );
       }),
     );
@@ -207,7 +207,7 @@ function describeInWords(manifest: GridManifest, entry: CatalogueEntry): string 
     member.role,
     member.engine,
     member.copyset ?? '',
-    member.mark === null ? '(observer)' : (member.mark.journalFile ?? ''),
+    inJournal(member),
     member.mark?.position ?? '',
     inMegabytes(member.sizeBytes),
   ]);
@@ -219,4 +219,19 @@ function describeInWords(manifest: GridManifest, entry: CatalogueEntry): string 
     ...manifest.absent.map((member) => `  absent: ${member} was down`),
     ...manifest.warnings.map((warning) => `  warning: ${warning}`),
   ].join('\n');
+}
+
+/** Whole as it is, the checkpoint does not bring these back. */
+function notCopied(manifest: GridManifest | null): string {
+  const held = manifest?.members.filter(
+    ({ mark, assignment }) => mark !== null && assignment.part === 'none',
+  );
+  if (held === undefined || held.length === 0) return '';
+  return `; nothing of ${held.map(({ name }) => name).join(', ')} was copied, only held still`;
+}
+
+/** The journal file that ends at its mark; in brackets why it has no mark. */
+function inJournal({ mark, assignment }: GridManifestMember): string {
+  if (mark !== null) return mark.journalFile ?? '';
+  return assignment.hold === 'none' ? '(held by its lead)' : '(observer)';
 }

@@ -10,9 +10,9 @@ import { findUnheld } from './viewers.ts';
  * from its mark until that member's thaw came, nothing logged after one member's mark was visible before
  * every other had marked, and the cut is consistent. The coordinator cannot see the fences. So each member
  * proves its own, and the checkpoint is committed only when all proofs are there, all say "held", and all
- * come from the very process that was armed and marked; that of a lead stands for all of its domain; and when nobody else had the journal of a member who
- * could have shown it meanwhile (viewers). Anything less is no success with a warning: it is
- * no checkpoint.
+ * come from the very process that was armed and marked; and when nobody else had the journal of a member who
+ * could have shown it meanwhile (viewers). The proof of a lead stands for all of its domain. Anything less is no
+ * success with a warning: it is no checkpoint.
  */
 export interface InvalidCut {
   readonly member: string;

@@ -82,6 +82,19 @@ describe('the parts of a checkpoint of one member', () => {
     await aborted;
   });
 
+  it('are not begun any more when an abort comes between two of them', async () => {
+    const calls: string[] = [];
+    const slow = Promise.withResolvers<void>();
+    const { hold } = partsOf(calls);
+    const slowly = hold === null ? null : { ...hold, prepare: () => slow.promise };
+    const capture = new Capture(partsOf(calls, { hold: slowly }), BY_ITSELF);
+    const prepared = capture.prepare().catch((error: unknown) => (error as StillpointError).failure.code);
+    await capture.abort();
+    slow.resolve();
+    expect(await prepared).to.equal('aborted');
+    expect(calls).to.deep.equal(['release', 'end journal', 'abandon']);
+  });
+
   it('end all, also where one of them fails, and say so', async () => {
     const calls: string[] = [];
     const { hold } = partsOf(calls);

@@ -178,6 +178,22 @@ describe('the plan of a restore', () => {
     expect(refusal(...planOf('each'))).to.equal('plan-no-source');
   });
 
+  it('takes the mark of the lead for a domain that nobody copies, also for a member that was down', () => {
+    const traits = { domain: 'cluster', copies: 'nobody', standbys: 'peer' } as const;
+    const ofCluster = (name: string): MemberDescription =>
+      describedMember(name, { ...stopped, copyset: 'c', traits });
+    const of = assigning(
+      manifestOf(
+        ['c1', 'c2'].map((name) => ({ host: 'alpha', member: ofCluster(name) })),
+        ['c3'],
+      ),
+      { c1: { hold: 'none', part: 'none' }, c2: { hold: 'lead', part: 'none' } },
+    );
+    expect(
+      inShort(plan([describedHost('alpha', ['c1', 'c2', 'c3'].map(ofCluster))], {}, of)),
+    ).to.have.members(['c1 on alpha from c2', 'c2 on alpha from c2', 'c3 on alpha from c2']);
+  });
+
   it('refuses a map of hosts that are not there', () => {
     expect(refusal(same, { nowhere: 'alpha' })).to.equal('map-unknown');
     expect(refusal(same, { alpha: 'nowhere' })).to.equal('map-unknown');

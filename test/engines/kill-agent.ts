@@ -13,10 +13,12 @@ export async function killedAgent(
   folder: string,
   state: 'armed' | 'frozen',
   attempt: Token,
+  nodeOptions: readonly string[] = [],
 ): Promise<Undo> {
   const child = spawn(
     process.execPath,
     [
+      ...nodeOptions,
       fileURLToPath(new URL('./killed-agent.ts', import.meta.url)),
       '--settings',
       JSON.stringify(settings),

@@ -27,7 +27,7 @@ export async function beginCapture(
   folder: string,
   change: Partial<CheckpointContext> = {},
 ): Promise<TestedCapture> {
-  await engine.describe(AbortSignal.timeout(10_000));
+  const { freezeKind } = await engine.describe(AbortSignal.timeout(10_000));
   spools += 1;
   const spoolDirectory = join(folder, `spool-${spools}`);
   mkdirSync(spoolDirectory);
@@ -36,6 +36,7 @@ export async function beginCapture(
   const { assignment = BY_ITSELF } = change;
   const parts = engine.begin({
     assignment,
+    freezeKind,
     checkpoint: CHECKPOINT,
     maintenance: false,
     leaseMs: () => 10_000,

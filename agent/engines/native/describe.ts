@@ -26,7 +26,7 @@ export async function describeNative(settings: NativeSettings, ours: boolean): P
 }
 
 /** How a member is held still: proxies and satellites only show what others store. */
-export function freezeKindOf(role: NativeSettings['role'], primary: boolean): FreezeKind {
+function freezeKindOf(role: NativeSettings['role'], primary: boolean): FreezeKind {
   return role === 'proxy' || (role === 'realm-service' && !primary) ? 'observer' : 'fenced';
 }
 

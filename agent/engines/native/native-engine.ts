@@ -2,7 +2,7 @@ import { freeBytesAt } from '../../room-watch.ts';
 import type { DefinedProcess } from '../../../shared/domain/grid.ts';
 import { relocateUnsupported, type CheckpointContext, type Engine, type Parts } from '../engine.ts';
 import { CopyFate } from './copy-fate.ts';
-import { describeNative, freezeKindOf } from './describe.ts';
+import { describeNative } from './describe.ts';
 import { diagnoseNative } from './diagnose.ts';
 import { withParticipant } from './link.ts';
 import { LocalCheckpoint } from './local-checkpoint.ts';
@@ -26,19 +26,15 @@ import { StateHold } from './state-hold.ts';
 
 /** A process that takes part by itself, by the contract in proto/participant.proto. */
 export function createNativeEngine(settings: NativeSettings): Engine {
-  let isObserver = freezeKindOf(settings.role, true) === 'observer';
   const underWay = new Set<CheckpointContext>();
   const fate = new CopyFate();
   return {
-    async describe() {
-      const description = await describeNative(settings, underWay.size > 0);
-      isObserver = description.freezeKind === 'observer';
-      return description;
-    },
+    describe: () => describeNative(settings, underWay.size > 0),
     freeBytes: () => freeBytesAt(settings.data),
     diagnose: () => diagnoseNative(settings),
     begin(context) {
-      if (isObserver) return { hold: new ObserverHold(settings), copy: null, journal: null };
+      if (context.freezeKind === 'observer')
+        return { hold: new ObserverHold(settings), copy: null, journal: null };
       underWay.add(context);
       return partsOf(settings, context, fate, () => void underWay.delete(context));
     },

@@ -1,6 +1,5 @@
 import type { ThawProof } from '../../../shared/domain/messages.ts';
-import type { Hold } from '../engine.ts';
-import { aborted } from './calls.ts';
+import { aborted, type Hold } from '../engine.ts';
 import { withParticipant } from './link.ts';
 import type { NativeSettings } from './settings.ts';
 

@@ -6,7 +6,7 @@ import type { Token } from '../../../shared/domain/token.ts';
 import type { Participant } from '../../../shared/rpc/participant-client.ts';
 import { reach } from '../../../shared/runtime/hooks.ts';
 import type { HoldContext } from '../engine.ts';
-import { Calls } from './calls.ts';
+import { OneCallAtATime } from '../one-call-at-a-time.ts';
 import { connectTo } from './link.ts';
 import { NativeGuardian, type NativeUndo } from './native-undo.ts';
 import type { NativeSettings } from './settings.ts';
@@ -27,7 +27,7 @@ const BEHIND_AGENT_MS = 2000;
  */
 export class Operation {
   readonly id = crypto.randomUUID();
-  readonly calls = new Calls();
+  readonly calls = new OneCallAtATime();
   readonly #settings: NativeSettings;
   readonly #context: HoldContext;
   readonly #ended: () => void;

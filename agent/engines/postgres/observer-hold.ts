@@ -3,7 +3,7 @@ import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import type { Viewing } from '../../../shared/domain/viewing.ts';
-import type { Hold, HoldContext, Undo } from '../engine.ts';
+import { aborted, type Hold, type HoldContext, type Undo } from '../engine.ts';
 import { connect } from './connection.ts';
 import { contractCall } from './contract-call.ts';
 import { PostgresGuardian } from './guardian.ts';
@@ -172,13 +172,7 @@ export class ObserverHold implements Hold {
   }
 
   async release(): Promise<void> {
-    this.#cancelled.abort(
-      new StillpointError({
-        code: 'aborted',
-        message: 'the checkpoint was aborted',
-        hint: 'see its first failure',
-      }),
-    );
+    this.#cancelled.abort(aborted());
     await this.#saving.catch(() => undefined);
     if (this.#undo !== null) {
       await this.#guardian.undo(this.#undo);

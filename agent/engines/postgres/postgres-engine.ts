@@ -21,23 +21,20 @@ import type { PostgresSettings } from './settings.ts';
 
 /** PostgreSQL 15 to 18: a primary is fenced, a hot standby is an observer. */
 export function createPostgresEngine(settings: PostgresSettings): Engine {
-  let isObserver = false;
   const journalRate = new JournalRate();
   /** Checkpoints that may have connections and settings of ours on the server. */
   const underWay = new Set<CheckpointContext>();
   let undoing: PostgresGuardian | null = null;
   return {
-    async describe(signal) {
-      const description = await describePostgres(settings, { signal, busy: underWay.size > 0, journalRate });
-      isObserver = description.freezeKind === 'observer';
-      return description;
-    },
+    describe: (signal) => describePostgres(settings, { signal, busy: underWay.size > 0, journalRate }),
     freeBytes: () => freeJournalBytes(settings),
     diagnose: () => diagnosePostgres(settings, underWay.size > 0),
     begin(context) {
       underWay.add(context);
       const closed = (): void => void underWay.delete(context);
-      return isObserver ? observerParts(settings, context, closed) : primaryParts(settings, context, closed);
+      return context.freezeKind === 'observer'
+        ? observerParts(settings, context, closed)
+        : primaryParts(settings, context, closed);
     },
     async undo(undo) {
       // Where it fails, what it has done to let commits go on stays until it is tried again.

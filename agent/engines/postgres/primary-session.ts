@@ -1,5 +1,5 @@
 import type { Client } from 'pg';
-import { StillpointError } from '../../../shared/domain/errors.ts';
+import { aborted } from '../engine.ts';
 import { connect } from './connection.ts';
 import { contractCall } from './contract-call.ts';
 import { PREPARE_STATEMENTS } from './look-statements.ts';
@@ -82,13 +82,7 @@ export class PrimarySession {
 
   /** What is under way ends soon, and nothing begins any more. */
   cancel(): void {
-    this.#cancelled.abort(
-      new StillpointError({
-        code: 'aborted',
-        message: 'the checkpoint was aborted',
-        hint: 'see its first failure',
-      }),
-    );
+    this.#cancelled.abort(aborted());
   }
 
   close(): void {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { chmodSync, symlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Capture } from '../../../agent/capture.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
@@ -30,7 +30,8 @@ async function outcomeOf(fault: Fault | 'none'): Promise<{ outcome: string; left
   }
 }
 
-async function captured(capture: Capture, write: () => void): Promise<string> {
+/** `late`: what happens when it has been frozen for long. */
+async function captured(capture: Capture, write: () => void, late?: () => void): Promise<string> {
   await capture.prepare();
   write();
   await capture.arm(token());
@@ -38,6 +39,7 @@ async function captured(capture: Capture, write: () => void): Promise<string> {
   write();
   const from = performance.now();
   await until('the freeze to last', () => performance.now() - from > FREEZE_MS);
+  late?.();
   const proof = await capture.thaw(token(), () => undefined);
   if (proof.type !== 'held') return proof.type;
   await capture.collect();
@@ -66,21 +68,26 @@ describe('the engine of a process that breaks the contract', function () {
   }
 
   it('holds a process of which nothing is copied, sees a journal that grew, and lays nothing beside the data', async () => {
-    for (const [fault, expected] of [
-      [undefined, 'held'],
-      ['journal-grows-in-the-freeze', 'broken'],
-    ] as const) {
-      const lab = await modelLab(fault);
-      try {
-        const assignment = { hold: 'member', part: 'none' } as const;
+    const lab = await modelLab();
+    const journal = join(lab.settings.data, 'live/journal');
+    const assignment = { hold: 'member', part: 'none' } as const;
+    try {
+      for (const [written, expected] of [
+        ['', 'held'],
+        ['more', 'broken'],
+      ] as const) {
         const { capture, artifacts } = await beginCapture(lab.engine, lab.folder, { assignment });
-        expect(await captured(capture, () => void lab.write().catch(() => undefined))).to.equal(expected);
+        const grow = (): void =>
+          appendFileSync(join(journal, readdirSync(journal).toSorted().at(-1) ?? ''), written);
+        expect(await captured(capture, () => void lab.write().catch(() => undefined), grow)).to.equal(
+          expected,
+        );
         expect(lab.begun()).to.deep.equal([]);
         expect(artifacts.files.size).to.equal(0);
         await capture.abort();
-      } finally {
-        await lab.remove();
       }
+    } finally {
+      await lab.remove();
     }
   });
 

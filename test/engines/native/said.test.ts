@@ -161,6 +161,7 @@ describe('a process that says what it is', () => {
     const artifacts = new MemorySink();
     const parts = createNativeEngine(settings).begin({
       assignment: BY_ITSELF,
+      freezeKind: 'fenced',
       checkpoint: '20261120T120000.123Z_00000000_00000007_nightly',
       maintenance: false,
       leaseMs: () => 5000,

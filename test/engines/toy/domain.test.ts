@@ -117,7 +117,12 @@ describe('a grid with a domain of three that its lead holds and is copied for, a
     expect(members.find(({ name }) => name === 'c1')?.incarnation).to.equal('c1 first');
     expect(journalMap).to.deep.equal({});
     expect(report.warnings.join('\n')).to.match(/solo.*nothing of it is copied/);
-    expect((await run('checkpoint', 'verify', report.checkpoint)).code).to.equal(0);
+    const [verified, described] = await Promise.all(
+      ['verify', 'describe'].map((word) => grid.run(['checkpoint', word, report.checkpoint])),
+    );
+    expect(verified?.code).to.equal(0);
+    expect(verified?.stdout).to.contain('no damage; nothing of solo was copied, only held still');
+    expect(described?.stdout.match(/held by its lead/g)).to.have.length(2);
   });
 
   it('is restored on every member of the domain from the one copy, and not at all where the rest differs', async () => {

@@ -4,8 +4,9 @@ import { z } from 'zod';
 import type { CheckpointContext, Copy, Engine, Guardian, Hold } from '../../../agent/engines/engine.ts';
 import type { Restoration, RestoreContext } from '../../../agent/engines/engine.ts';
 import { memberShape } from '../../../agent/engines/member-schema.ts';
+import { OneCallAtATime } from '../../../agent/engines/one-call-at-a-time.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
-import type { Mark, MemberDescription } from '../../../shared/domain/grid.ts';
+import type { MemberDescription } from '../../../shared/domain/grid.ts';
 
 /**
  * The smallest cluster that is held and copied once for all of its members. A member is a directory: `entries` is its
@@ -58,40 +59,46 @@ export const heldFile = (data: string, domain: string): string => join(dirname(d
 /** Holds the whole domain, whoever of it asks. */
 function holdOf({ name, data, domain }: ToySettings, context: CheckpointContext): Hold {
   const held = heldFile(data, domain);
+  const calls = new OneCallAtATime();
   const log = (call: string): Promise<void> => appendFile(join(data, 'calls'), `${call}\n`);
   const incarnation = (): Promise<string> => readFile(join(data, 'running'), 'utf8');
-  let marked: string | null = null;
-  const release = async (): Promise<void> => {
-    await rm(held, { force: true });
+  const open = (): Promise<void> => rm(held, { force: true });
+  const disarm = async (): Promise<void> => {
+    await open();
     await context.saveUndo(null);
   };
+  let marked: string | null = null;
   return {
     prepare: () => Promise.resolve(),
-    async arm() {
-      await log(`arm ${context.assignment.hold}`);
-      await context.saveUndo({ kind: 'toy' });
-      return { incarnation: await incarnation() };
-    },
-    disarm: release,
-    async freeze(token) {
-      await log('freeze');
-      await writeFile(held, name);
-      const fencedAt = performance.now();
-      if (await isThere(join(data, 'refuses'))) throw failure('toy-refused', `${name} does not come to rest`);
-      marked = await lengthOf(data);
-      const mark: Mark = { journalFile: null, position: marked, name: `${token.counter} ${token.attempt}` };
-      return { incarnation: await incarnation(), mark, fencedAt, markedAt: performance.now() };
-    },
-    async thaw(_token, released) {
-      await log('thaw');
-      const isHeld = marked !== null && marked === (await lengthOf(data)) && (await isThere(held));
-      await release();
-      released();
-      const process = await incarnation();
-      if (isHeld) return { type: 'held', incarnation: process };
-      return { type: 'broken', incarnation: process, cause: 'something was written while it was held' };
-    },
-    release,
+    arm: () =>
+      calls.run(async () => {
+        await log(`arm ${context.assignment.hold}`);
+        await context.saveUndo({ kind: 'toy' });
+        return { incarnation: await incarnation() };
+      }),
+    disarm: () => calls.run(disarm),
+    freeze: (token) =>
+      calls.run(async () => {
+        await log('freeze');
+        await writeFile(held, name);
+        const fencedAt = performance.now();
+        if (await isThere(join(data, 'refuses')))
+          throw failure('toy-refused', `${name} does not come to rest`);
+        marked = await lengthOf(data);
+        const mark = { journalFile: null, position: marked, name: `${token.counter} ${token.attempt}` };
+        return { incarnation: await incarnation(), mark, fencedAt, markedAt: performance.now() };
+      }),
+    thaw: (_token, released) =>
+      calls.run(async () => {
+        await log('thaw');
+        const isHeld = marked !== null && marked === (await lengthOf(data)) && (await isThere(held));
+        await disarm();
+        released();
+        const process = await incarnation();
+        if (isHeld) return { type: 'held', incarnation: process };
+        return { type: 'broken', incarnation: process, cause: 'something was written while it was held' };
+      }),
+    release: () => calls.abort({ letGo: open, end: disarm }),
   };
 }
 

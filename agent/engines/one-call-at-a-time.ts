@@ -1,10 +1,10 @@
-import { StillpointError } from '../../../shared/domain/errors.ts';
+import { aborted } from './engine.ts';
 
 /**
  * The calls of hold and copy, one at a time. An abort ends the one under way soon, and waits for its end: what it had asked
- * of the process may take hold after the process was asked to let go.
+ * of the member may take hold after the member was asked to let go.
  */
-export class Calls {
+export class OneCallAtATime {
   readonly #cancelled = new AbortController();
   #underWay: Promise<void> = Promise.resolve();
 
@@ -43,12 +43,4 @@ export class Calls {
     }
     await end();
   }
-}
-
-export function aborted(): StillpointError {
-  return new StillpointError({
-    code: 'aborted',
-    message: 'the checkpoint was aborted',
-    hint: 'see its first failure',
-  });
 }
