@@ -10,7 +10,7 @@ import type { Fault } from './faults.ts';
 import { Store } from './store.ts';
 
 // A node of one process, small enough to be seen to keep the contract, with faults that can be switched on:
-// node.ts DATA SOCKET [FAULT]. Clients speak lines on DATA/clients.sock: `write N`, `read`, `scan`.
+// node.ts DATA SOCKET [FAULT]. Clients speak lines at the port in DATA/clients.port: `write N`, `read`, `scan`.
 
 type Kind = 'quiesced' | 'writingSuspended' | 'journalRetained' | 'maintenance';
 type Service = typeof wire.ParticipantServiceService;

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -60,7 +60,7 @@ export async function modelLab(fault: Fault | 'none' = 'none'): Promise<ModelLab
     await gone;
   };
   const ask = async (line: string): Promise<string> => {
-    const client = connect(join(data, 'clients.sock'));
+    const client = connect(Number(readFileSync(join(data, 'clients.port'), 'utf8')), '127.0.0.1');
     try {
       client.write(`${line}\n`);
       for await (const answer of createInterface(client)) return answer;
