@@ -1,5 +1,6 @@
 import { freeBytesAt } from '../../room-watch.ts';
 import type { DefinedProcess } from '../../../shared/domain/grid.ts';
+import { holdForRestore } from '../restore/unit.ts';
 import { relocateUnsupported, type Capture, type CaptureContext, type Engine } from '../engine.ts';
 import { CopyFate } from './copy-fate.ts';
 import { describeNative, freezeKindOf } from './describe.ts';
@@ -17,7 +18,7 @@ import {
   NativeRestoration,
   rollBackNativeRestore,
 } from './restoration.ts';
-import type { NativeSettings } from './settings.ts';
+import { liveOf, type NativeSettings } from './settings.ts';
 import { settleNative } from './settle.ts';
 import { StateCapture } from './state-capture.ts';
 
@@ -66,7 +67,10 @@ export function createNativeEngine(settings: NativeSettings): Engine {
     },
     realm:
       settings.role === 'realm-service' ? { relocate: (processes) => relocate(settings, processes) } : null,
-    stop: (signal) => stopProcess(settings, signal),
+    async stop(signal) {
+      await stopProcess(settings, signal);
+      if (settings.role !== 'proxy') await holdForRestore(settings, liveOf(settings));
+    },
     isRunning: () => isProcessRunning(settings),
   };
 }
