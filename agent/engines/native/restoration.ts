@@ -111,11 +111,10 @@ export class NativeRestoration implements Restoration {
   async switchIn(): Promise<void> {
     this.#switched = true;
     const live = liveOf(this.#settings);
-    const record = this.#settings.role === 'proxy' ? null : await readRecord(live);
-    if (record !== null) {
-      await holdForRestore(this.#settings, live);
-      await switchDirectories(record);
-    } else if (this.#settings.role !== 'proxy') throw new Error('nothing is staged');
+    if (this.#settings.role !== 'proxy') await holdForRestore(this.#settings, live);
+    const record = await readRecord(live);
+    if (record !== null) await switchDirectories(record);
+    else if (this.#settings.role !== 'proxy') throw new Error('nothing is staged');
   }
 
   async start(): Promise<void> {
