@@ -17,7 +17,7 @@ describe('the package', () => {
   before(function () {
     this.timeout(180_000);
     mkdirSync(prefix);
-    run('bash', [join(ROOT, 'scripts/package'), folder.path]);
+    run('bash', [join(ROOT, 'scripts/package'), 'npm', '--into', folder.path]);
     const [archive = ''] = readdirSync(folder.path).filter((name) => name.endsWith('.tgz'));
     const quietly = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
     run('npm', ['install', '--prefix', prefix, '--omit=dev', ...quietly, join(folder.path, archive)]);
