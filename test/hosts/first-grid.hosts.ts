@@ -15,7 +15,9 @@ import {
 // Goal: what the README promises holds for who installs the package on hosts that boot, with the servers of their
 // distribution, and loses all of them.
 
-describe('a first grid on booted hosts', () => {
+describe('a first grid on booted hosts', function () {
+  // One step needs the one before.
+  this.bail(true);
   const lab = new HostsLab();
   const say = (): void => undefined;
   const operator = lab.host('epsilon');
@@ -41,6 +43,7 @@ describe('a first grid on booted hosts', () => {
     makeCertificates(operator, lab.hosts());
     for (const cluster of clusters) prepareServer(cluster);
     for (const cluster of clusters) startAgent(cluster.host, [cluster], operator);
+    for (const { host } of clusters) host.shell('stillpoint-agent --check');
     writeGridFile(operator, 'grid.yaml', old, members);
     operator.shell('stillpoint repository init --grid grid.yaml');
     const { code, stdout, stderr } = operator.try('stillpoint grid doctor --grid grid.yaml');
@@ -51,8 +54,14 @@ describe('a first grid on booted hosts', () => {
     clients = await CausalClients.start(shardsOf(clusters), 4, { pauseMs: 2 });
     await new Promise((resolve) => setTimeout(resolve, 1000));
     begun = performance.now();
-    const said = operator.shell('stillpoint checkpoint create first --grid grid.yaml --output json');
-    const { members: captured } = JSON.parse(said) as { members: { state: string }[] };
+    const written = clients.writes.length;
+    // Not by what blocks the clients, which are in this process.
+    const { code, stdout, stderr } = await operator.begin(
+      'stillpoint checkpoint create first --grid grid.yaml --output json',
+    );
+    expect(code, stderr).to.equal(0);
+    expect(clients.writes.length).to.be.greaterThan(written + 100);
+    const { members: captured } = JSON.parse(stdout) as { members: { state: string }[] };
     expect(captured.map(({ state }) => state)).to.deep.equal(members.map(() => 'captured'));
   });
 
@@ -61,9 +70,9 @@ describe('a first grid on booted hosts', () => {
     await clients.stop();
     const places = clusters.map(({ member }, index) => {
       const host = others[Math.floor(index / 2)] ?? operator;
-      return index % 2 === 0 ? onHost(host, member) : onHost(host, member, 'second', 5433);
+      return index % 2 === 0 ? onHost(host, member) : onHost(host, member, { cluster: 'second', port: 5433 });
     });
-    for (const cluster of places) if (cluster.cluster !== 'main') makePlace(cluster);
+    for (const cluster of places) makePlace(cluster);
     for (const host of others) {
       startAgent(
         host,
@@ -99,8 +108,9 @@ describe('a first grid on booted hosts', () => {
     }
   });
 
-  /** A cluster as Debian's tools make it; what a restore finds there is replaced. */
+  /** A cluster as Debian's tools make it, that nobody has used yet: a restore replaces it. */
   function makePlace({ host, cluster, port }: ClusterOnHost): void {
-    host.shell(`pg_createcluster 15 ${cluster} --port ${port}`);
+    if (cluster === 'main') host.shell('systemctl stop postgresql@15-main');
+    else host.shell(`pg_createcluster 15 ${cluster} --port ${port}`);
   }
 });

@@ -119,6 +119,17 @@ export class BootedHost {
     return { code: status, stdout, stderr };
   }
 
+  /** Begins what another process waits for; resolves when it has ended, however. */
+  begin(words: string): Promise<Done> {
+    const [program = '', ...args] = this.command(this.leader() ?? 0, words);
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (bytes: Buffer) => (stdout += bytes.toString()));
+    child.stderr.on('data', (bytes: Buffer) => (stderr += bytes.toString()));
+    return new Promise((resolve) => child.once('close', (code) => resolve({ code, stdout, stderr })));
+  }
+
   /** What a program is started behind to run on the host. */
   command(leader: number, words: string): string[] {
     const home = ['HOME=/root', 'USER=root', 'LANG=C.UTF-8', `TERM=${process.env['TERM'] ?? 'dumb'}`];

@@ -75,12 +75,16 @@ export async function endControlGroups(): Promise<void> {
 }
 
 export function processesBelow(group: string): number[] {
-  if (!existsSync(group)) return [];
-  const here = readFileSync(join(group, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
-  const below = readdirSync(group, { withFileTypes: true })
-    .filter((entry) => entry.isDirectory())
-    .flatMap((entry) => processesBelow(join(group, entry.name)));
-  return [...here, ...below];
+  try {
+    const here = readFileSync(join(group, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number);
+    const below = readdirSync(group, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .flatMap((entry) => processesBelow(join(group, entry.name)));
+    return [...here, ...below];
+  } catch {
+    // It is gone, or goes while it is read.
+    return [];
+  }
 }
 
 export function kill(pid: number): void {

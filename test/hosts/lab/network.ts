@@ -40,11 +40,6 @@ export function connectHost(host: string, index: number): void {
   inside(SWITCH, ['link', 'set', host, 'master', 'bridge', 'up']);
 }
 
-/** Pulls the cable of a host, or puts it in again. */
-export function setCable(host: string, state: 'up' | 'down'): void {
-  inside(SWITCH, ['link', 'set', host, state]);
-}
-
 export function removeNetwork(): void {
   for (const name of namespaces()) if (name.startsWith('stillpoint-')) run('ip', ['netns', 'delete', name]);
 }

@@ -12,12 +12,24 @@ export interface ClusterOnHost {
   readonly member: string;
   readonly cluster: string;
   readonly port: number;
+  /** How its agent starts and stops it: a line of the agent's file. */
+  readonly supervision: string;
 }
+
+const BY_UNIT = 'unit: postgresql@15-CLUSTER';
+export const BY_SYSTEMCTL =
+  'run: { start: [systemctl, start, postgresql@15-CLUSTER], stop: [systemctl, stop, postgresql@15-CLUSTER] }';
+export const BY_DEBIAN =
+  'run: { start: [pg_ctlcluster, 15, CLUSTER, start], stop: [pg_ctlcluster, 15, CLUSTER, stop], user: postgres }';
 
 const PASSWORD = 'correct horse';
 
-export function onHost(host: BootedHost, member: string, cluster = 'main', port = 5432): ClusterOnHost {
-  return { host, member, cluster, port };
+export function onHost(
+  host: BootedHost,
+  member: string,
+  { cluster = 'main', port = 5432, supervision = BY_UNIT } = {},
+): ClusterOnHost {
+  return { host, member, cluster, port, supervision: supervision.replaceAll('CLUSTER', cluster) };
 }
 
 /** What docs/engines/postgres.md asks of a server: the role, and who may come in from where. */
@@ -36,8 +48,8 @@ export function prepareServer({ host, cluster, port }: ClusterOnHost): void {
     CREATE ROLE app LOGIN PASSWORD '${PASSWORD}';
     ${TABLE_SQL};
     GRANT ALL ON causal TO app;`;
-  writeFileSync(host.path('/tmp/role.sql'), sql);
-  host.shell(`cd /; runuser -u postgres -- psql -p ${port} -q -v ON_ERROR_STOP=1 -f /tmp/role.sql`);
+  writeFileSync(host.path('/root/role.sql'), sql);
+  host.shell(`cd /; runuser -u postgres -- psql -p ${port} -q -v ON_ERROR_STOP=1 < /root/role.sql`);
 }
 
 /** The role's statements, as the documentation has them. */
@@ -64,7 +76,7 @@ export function startAgent(host: BootedHost, clusters: readonly ClusterOnHost[],
     'state: /var/lib/stillpoint',
     'repository: /srv/stillpoint/repository',
     'members:',
-    ...clusters.flatMap(({ member, cluster, port }) => [
+    ...clusters.flatMap(({ member, cluster, port, supervision }) => [
       `  - name: ${member}`,
       `    role: node`,
       `    copyset: ${member}`,
@@ -74,12 +86,11 @@ export function startAgent(host: BootedHost, clusters: readonly ClusterOnHost[],
       `    also: [/etc/postgresql/15/${cluster}]`,
       `    connection: postgresql://stillpoint@${host.name}:${port}/postgres`,
       `    passwordFile: /etc/stillpoint/postgres.password`,
-      `    unit: postgresql@15-${cluster}`,
+      `    ${supervision}`,
     ]),
   ];
   writeFileSync(join(folder, 'agent.yaml'), `${lines.join('\n')}\n`);
-  host.shell('stillpoint-agent --check && systemctl enable --quiet --now stillpoint-agent');
-  host.shell('systemctl is-active stillpoint-agent');
+  host.shell('systemctl enable --quiet --now stillpoint-agent && systemctl is-active stillpoint-agent');
 }
 
 /** On the host where commands are given: CA, certificates for all, and the grid file of these hosts. */
@@ -105,11 +116,11 @@ export function writeGridFile(
   writeFileSync(operator.path(`/root/${file}`), `${lines.join('\n')}\n`);
 }
 
-/** As clients on the machine reach them. */
+/** As clients on the machine reach it. */
+export function urlOf({ host, port }: ClusterOnHost): string {
+  return `postgresql://app:${encodeURIComponent(PASSWORD)}@${host.address}:${port}/postgres`;
+}
+
 export function shardsOf(clusters: readonly ClusterOnHost[]): Shard[] {
-  return postgresShards(
-    clusters.map(
-      ({ host, port }) => `postgresql://app:${encodeURIComponent(PASSWORD)}@${host.address}:${port}/postgres`,
-    ),
-  );
+  return postgresShards(clusters.map(urlOf));
 }
