@@ -173,7 +173,7 @@ describe('a grid on booted hosts', function () {
   });
 
   function masked(host: BootedHost): string {
-    return host.shell('systemctl list-unit-files --plain --no-legend --state=masked-runtime');
+    return host.try('systemctl list-unit-files --plain --no-legend --state=masked-runtime').stdout;
   }
 
   function expectRunning(...units: readonly (readonly [host: string, cluster: string])[]): void {

@@ -293,9 +293,12 @@ async function argumentsOf(input: PrivateServerInput, room: string): Promise<str
 /** Configuration that only root, or we, can change; sockets in a directory that only the server's user may enter. */
 async function makeRoom(owner: Owner | null): Promise<string> {
   const room = await mkdtemp(join(tmpdir(), 'stillpoint-'));
-  await writeFile(join(room, 'configuration'), '', { mode: 0o644 });
-  await writeFile(join(room, 'access'), 'local all all trust\n', { mode: 0o644 });
-  await writeFile(join(room, 'identities'), '', { mode: 0o644 });
+  const files = { configuration: '', access: 'local all all trust\n', identities: '' };
+  for (const [name, content] of Object.entries(files)) {
+    await writeFile(join(room, name), content);
+    // Whatever the agent's umask is, the server's user reads it.
+    await chmod(join(room, name), 0o644);
+  }
   const sockets = join(room, 'sockets');
   await mkdir(sockets, { mode: 0o700 });
   if (owner !== null) await chown(sockets, owner.uid, owner.gid);
