@@ -116,7 +116,9 @@ async function serve(
     { event: 'listening', address: file.listen, grid: file.grid, members: [...members.keys()] },
     `listening on ${file.listen}`,
   );
-  serviceManager.ready(`listening on ${file.listen}, ${members.size} members of grid ${file.grid}`);
+  serviceManager.ready(
+    `listening on ${file.listen}; grid ${file.grid}, members: ${[...members.keys()].join(', ')}`,
+  );
   giveMemoryBack();
   endOnSignal(log, async () => {
     serviceManager.stopping();

@@ -34,6 +34,7 @@ export class ServiceManager {
   stopping(): void {
     if (this.#watch !== null) clearInterval(this.#watch);
     this.#tell('STOPPING=1');
+    this.#teller?.stdin?.end();
   }
 
   #tell(...words: string[]): void {
