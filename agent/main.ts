@@ -181,7 +181,7 @@ function endOnSignal(log: Logger, end: () => Promise<void>): void {
 }
 
 /** What may pass by itself, so that whoever starts the agent starts it again. */
-const MAY_PASS = ['cannot-listen', 'agent-runs', 'agent-disk', 'agent-disk-full'];
+const MAY_PASS = ['cannot-listen', 'agent-disk', 'agent-disk-full'];
 
 /** 2 where a person must mend something first: a file, or the command line, which parseArgs reads. */
 function exitCodeOf(error: unknown): 1 | 2 {

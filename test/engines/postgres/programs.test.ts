@@ -32,6 +32,8 @@ describe('the postgres of a host', () => {
   it('is refused when it is of another version', async () => {
     programSays('postgres (PostgreSQL) 16.4 (Debian 15.18-0+deb12u1)');
     const refused: unknown = await postgresProgram(settings, 150_018, null).catch((error: unknown) => error);
-    expect((refused as StillpointError).failure.message).to.contain('is of PostgreSQL 16, and the data of 15');
+    expect((refused as StillpointError).failure.message).to.contain(
+      'is of PostgreSQL 16, and the data of 15',
+    );
   });
 });
