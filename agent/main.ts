@@ -116,7 +116,9 @@ async function serve(
     { event: 'listening', address: file.listen, grid: file.grid, members: [...members.keys()] },
     `listening on ${file.listen}`,
   );
-  serviceManager.ready(`listening on ${file.listen}, ${members.size} members of grid ${file.grid}`);
+  serviceManager.ready(
+    `listening on ${file.listen}; grid ${file.grid}, members: ${[...members.keys()].join(', ')}`,
+  );
   giveMemoryBack();
   endOnSignal(log, async () => {
     serviceManager.stopping();
@@ -179,7 +181,7 @@ function endOnSignal(log: Logger, end: () => Promise<void>): void {
 }
 
 /** What may pass by itself, so that whoever starts the agent starts it again. */
-const MAY_PASS = ['cannot-listen', 'agent-runs', 'agent-disk', 'agent-disk-full'];
+const MAY_PASS = ['cannot-listen', 'agent-disk', 'agent-disk-full'];
 
 /** 2 where a person must mend something first: a file, or the command line, which parseArgs reads. */
 function exitCodeOf(error: unknown): 1 | 2 {

@@ -86,7 +86,6 @@ lay_host() {
 
 # One package: deb or rpm ($1), for an architecture ($2), into a folder ($3).
 host_package() (
-  mkdir -p "$kept"
   STAGE=$(mktemp -d)
   trap 'rm -rf "$STAGE"' EXIT
   lay_host "$STAGE/tree" "$2"
