@@ -67,11 +67,12 @@ export function controlGroup(host: string): string {
 export async function endControlGroups(): Promise<void> {
   const root = join(unifiedHierarchy() ?? '', 'stillpoint-lab');
   if (!existsSync(root)) return;
-  await until('the processes of the lab to end', 20_000, () => {
+  // A process that has ended may hold its group for a moment more.
+  await until('the processes of the lab to end', 30_000, () => {
     for (const pid of processesBelow(root)) kill(pid);
-    return processesBelow(root).length === 0;
+    spawnSync('find', [root, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', '+']);
+    return !existsSync(root);
   });
-  run('find', [root, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', '+']);
 }
 
 export function processesBelow(group: string): number[] {
