@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { StillpointError } from '../shared/domain/errors.ts';
+import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 import { serveAgents } from '../shared/rpc/agent-server.ts';
 import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
 import { createLog, type Logger } from '../shared/runtime/log.ts';
@@ -10,8 +10,10 @@ import { checkAgentFile } from './check.ts';
 import type { AgentMember } from './agent-member.ts';
 import { createEngine } from './engines/registry.ts';
 import { FreezeLedger } from './freeze-ledger.ts';
+import { membersHeld } from './held.ts';
 import { keptRepository } from './kept-repository.ts';
 import { RestoreKeeper } from './restore-keeper.ts';
+import { ServiceManager } from './service-manager.ts';
 import { Service } from './service.ts';
 import { openFreezeRecords, openStateDirectory } from './state-directory.ts';
 import { lockState } from './state-lock.ts';
@@ -23,6 +25,8 @@ const USAGE = `stillpoint-agent: the daemon on each host of a grid
   stillpoint-agent --check --config FILE    says whether the file is right, and touches nothing
 
   --check            looks at the file, its certificates and members; exit code 0 or 2
+  --held             names the members of this host that a freeze or a restore has not let go of, and
+                     touches nothing; exit code 0 none, 5 some
   --config FILE      the agent's file: grid, listen address, certificates, members
   --log-level LEVEL  trace, debug, info (default), warn or error
   --version, --help
@@ -34,11 +38,14 @@ interface Options {
   readonly config: string;
   readonly logLevel: string;
   readonly check: boolean;
+  readonly held: boolean;
 }
 
 async function main(): Promise<void> {
   const options = readOptions();
   if (options.check) return check(options.config);
+  if (options.held) return held(options.config);
+  const serviceManager = new ServiceManager(process.env);
   const log = createLog({ name: 'stillpoint-agent', level: options.logLevel, neverWaits: true });
   const file = await readAgentFile(options.config);
   const members = new Map<string, AgentMember>(
@@ -55,12 +62,12 @@ async function main(): Promise<void> {
   const undoKeeper = new UndoKeeper(members, await openFreezeRecords(file.state), log);
   await undoKeeper.undoAll();
   try {
-    await serve(options, file, members, undoKeeper, log);
+    await serve(options, file, members, undoKeeper, serviceManager, log);
   } catch (error) {
     // A file that is damaged keeps the agent from serving; whoever is still frozen is thawed all the same.
     complain(error);
     await undoKeeper.done();
-    process.exit(2);
+    process.exit(exitCodeOf(error));
   }
 }
 
@@ -69,6 +76,7 @@ async function serve(
   file: AgentFile,
   members: ReadonlyMap<string, AgentMember>,
   undoKeeper: UndoKeeper,
+  serviceManager: ServiceManager,
   log: Logger,
 ): Promise<void> {
   await checkPrivateKeyFile(file.tls.key);
@@ -108,8 +116,12 @@ async function serve(
     { event: 'listening', address: file.listen, grid: file.grid, members: [...members.keys()] },
     `listening on ${file.listen}`,
   );
+  serviceManager.ready(
+    `listening on ${file.listen}; grid ${file.grid}, members: ${[...members.keys()].join(', ')}`,
+  );
   giveMemoryBack();
   endOnSignal(log, async () => {
+    serviceManager.stopping();
     await service.end();
     restoreKeeper.stop();
     await server.close();
@@ -127,11 +139,18 @@ async function check(path: string): Promise<void> {
   process.exit(problems.length === 0 ? 0 : 2);
 }
 
+async function held(path: string): Promise<void> {
+  const members = await membersHeld(path);
+  process.stdout.write(members.map((words) => `${words}\n`).join(''));
+  process.exit(members.length === 0 ? EXIT.done : EXIT.maybeFrozen);
+}
+
 function readOptions(): Options {
   const { values } = parseArgs({
     options: {
       config: { type: 'string', default: '/etc/stillpoint/agent.yaml' },
       check: { type: 'boolean', default: false },
+      held: { type: 'boolean', default: false },
       'log-level': { type: 'string', default: process.env['STILLPOINT_LOG_LEVEL'] ?? 'info' },
       version: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -141,7 +160,12 @@ function readOptions(): Options {
     process.stdout.write(values.help ? USAGE : `${version}\n`);
     process.exit(0);
   }
-  return { config: values.config, logLevel: values['log-level'], check: values.check };
+  return {
+    config: values.config,
+    logLevel: values['log-level'],
+    check: values.check,
+    held: values.held,
+  };
 }
 
 function endOnSignal(log: Logger, end: () => Promise<void>): void {
@@ -156,6 +180,15 @@ function endOnSignal(log: Logger, end: () => Promise<void>): void {
   }
 }
 
+/** What may pass by itself, so that whoever starts the agent starts it again. */
+const MAY_PASS = ['cannot-listen', 'agent-disk', 'agent-disk-full'];
+
+/** 2 where a person must mend something first: a file, or the command line, which parseArgs reads. */
+function exitCodeOf(error: unknown): 1 | 2 {
+  if (error instanceof StillpointError) return MAY_PASS.includes(error.failure.code) ? 1 : 2;
+  return (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') === true ? 2 : 1;
+}
+
 function complain(error: unknown): void {
   const { message, hint } =
     error instanceof StillpointError
@@ -168,5 +201,5 @@ try {
   await main();
 } catch (error) {
   complain(error);
-  process.exit(2);
+  process.exit(exitCodeOf(error));
 }

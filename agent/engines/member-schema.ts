@@ -12,20 +12,37 @@ export const memberShape = {
   owner: z.string().min(1).optional(),
 } as const;
 
-const word = z.string({
-  error: ({ input }) =>
-    typeof input === 'number' || typeof input === 'boolean'
-      ? `must be text: write "${String(input)}" with the quotes, as in [pg_ctlcluster, "15", main, start]`
-      : 'must be text',
-});
 const command = z
-  .array(word, 'must be a list: the program, then its arguments')
+  .array(z.string(), 'must be a list: the program, then its arguments')
   .min(1, 'must be a list: the program, then its arguments');
 
 /** How the operator's own commands start and stop a member: argument lists, never a shell's string. */
-export const runShape = z.strictObject({
+const runShape = z.strictObject({
   start: command.optional(),
   stop: command.optional(),
   /** As whom these commands run; else as the agent does. */
   user: z.string().min(1).optional(),
 });
+
+/** How a member is started and stopped. At most one of the two: see `oneSupervisor`. */
+export const supervisionShape = {
+  run: runShape.optional(),
+  /** The systemd unit that runs the member: `postgresql@15-main`. */
+  unit: z
+    .string()
+    .regex(/^[A-Za-z0-9:_.\\][A-Za-z0-9:_.\\@-]{0,254}$/, 'must be the name of a systemd unit')
+    .transform((name) => (name.endsWith('.service') ? name : `${name}.service`))
+    .optional(),
+} as const;
+
+/** For `refine`. */
+export const oneSupervisor: [
+  (member: { run?: unknown; unit?: unknown }) => boolean,
+  { path: string[]; message: string },
+] = [
+  ({ run, unit }) => run === undefined || unit === undefined,
+  {
+    path: ['unit'],
+    message: 'is for a member that systemd runs, and run for one that commands run: write one of them',
+  },
+];

@@ -1,6 +1,15 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { Lexer, LineCounter, isScalar, parseDocument, visit, type Document } from 'yaml';
+import {
+  Lexer,
+  LineCounter,
+  isAlias,
+  isCollection,
+  isScalar,
+  parseDocument,
+  visit,
+  type Document,
+} from 'yaml';
 import type { z } from 'zod';
 import { StillpointError } from '../domain/errors.ts';
 
@@ -39,11 +48,44 @@ export async function loadYamlFile<T>(path: string, schema: z.ZodType<T>): Promi
     );
   }
   attempt(file, () => expandEnvironment(document, file, lines));
-  const parsed = schema.safeParse(attempt<unknown>(file, () => document.toJS()));
+  const value = attempt<unknown>(file, () => document.toJS());
+  let parsed = schema.safeParse(value);
+  if (!parsed.success && takeTextAsWritten(value, parsed.error.issues, document))
+    parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.flatMap((issue) => inWords(issue, document, lines, file));
   const [first = `${file}: does not fit`, ...others] = problems;
   throw bad(first, others.length === 0 ? 'see the documentation of this file' : `also: ${others.join('; ')}`);
+}
+
+/**
+ * YAML takes 15 for a number, and 017 for another one than is written. Where text is asked for, what stands in the file
+ * is meant: `[server, 15, start]`. Says whether there was any.
+ */
+function takeTextAsWritten(value: unknown, issues: readonly z.core.$ZodIssue[], document: Document): boolean {
+  let changed = false;
+  for (const issue of issues) {
+    if (issue.code !== 'invalid_type' || issue.expected !== 'string') continue;
+    const written = writtenAt(document, issue.path);
+    if (written === null) continue;
+    let parent = value as Record<PropertyKey, unknown>;
+    for (const key of issue.path.slice(0, -1)) parent = parent[key] as Record<PropertyKey, unknown>;
+    parent[issue.path.at(-1) ?? ''] = written;
+    changed = true;
+  }
+  return changed;
+}
+
+/** The text of a number or of true and false; null where anything else stands. */
+function writtenAt(document: Document, path: readonly PropertyKey[]): string | null {
+  let node: unknown = document.contents;
+  for (const key of path) {
+    if (isAlias(node)) node = node.resolve(document);
+    node = isCollection(node) ? node.get(key, true) : null;
+  }
+  if (isAlias(node)) node = node.resolve(document);
+  if (!isScalar(node) || !['number', 'boolean', 'bigint'].includes(typeof node.value)) return null;
+  return node.source ?? null;
 }
 
 /** The parser takes seconds for brackets in brackets in brackets, and none of our files has more than a few. */

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { expect } from 'chai';
-import { mkdirSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { ROOT } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
@@ -17,7 +17,7 @@ describe('the package', () => {
   before(function () {
     this.timeout(180_000);
     mkdirSync(prefix);
-    run('bash', [join(ROOT, 'scripts/package'), folder.path]);
+    run('bash', [join(ROOT, 'scripts/package'), 'npm', '--into', folder.path]);
     const [archive = ''] = readdirSync(folder.path).filter((name) => name.endsWith('.tgz'));
     const quietly = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
     run('npm', ['install', '--prefix', prefix, '--omit=dev', ...quietly, join(folder.path, archive)]);
@@ -60,5 +60,18 @@ describe('the package', () => {
     expect(created.code, created.stderr).to.equal(0);
     const verified = await grid.run(['checkpoint', 'verify', 'first', '--quiet']);
     expect(verified.code, verified.stderr).to.equal(0);
+  });
+
+  it('ends its agent with 1 where the cause may pass, and with 2 where a file must be mended first', () => {
+    const usual = readFileSync(grid?.hosts[0]?.configuration ?? '', 'utf8');
+    const ends = (text: string): number | null => {
+      const configuration = join(dirname(grid?.hosts[0]?.configuration ?? ''), 'second.yaml');
+      writeFileSync(configuration, text);
+      return spawnSync(process.execPath, [installed('stillpoint-agent'), '--config', configuration]).status;
+    };
+    // Without the members and the state of the one that runs, and at its address.
+    const second = usual.replace(/^state: .*/m, `state: ${folder.path}/state`).replace(/^members:[^]*/m, '');
+    expect(ends(second)).to.equal(1);
+    expect(ends(`${second}\nunknown: key\n`)).to.equal(2);
   });
 });

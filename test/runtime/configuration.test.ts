@@ -91,6 +91,49 @@ describe('a configuration file', () => {
     expect(loaded.members.map(({ name }) => name)).to.deep.equal(['one', 'two']);
   });
 
+  it('takes what stands where text is asked for as it is written, and not for a number', async () => {
+    const run = 'run: { start: [pg_ctlcluster, 15, main, start], stop: [stop, 017, 15.0, 0x1F, 1e3, true] }';
+    const { members } = await loadAgentFile(
+      agent((text) => text.replace('name: one,', `name: 1, ${run},`).replace('copyset: b', 'copyset: 2026')),
+    );
+    expect(members.map(({ name, copyset }) => [name, copyset])).to.deep.equal([
+      ['1', 'a'],
+      ['two', '2026'],
+    ]);
+    expect(members[0]?.run?.start).to.deep.equal(['pg_ctlcluster', '15', 'main', 'start']);
+    expect(members[0]?.run?.stop).to.deep.equal(['stop', '017', '15.0', '0x1F', '1e3', 'true']);
+  });
+
+  it('takes a number of an alias as it is written where the alias stands', async () => {
+    const change = (text: string): string =>
+      text
+        .replace('name: one,', 'name: one, run: &run { start: [start, &version 015] },')
+        .replace('name: two,', 'name: two, run: { start: [*version] },');
+    const { members } = await loadAgentFile(agent(change));
+    expect(members.map(({ run }) => run?.start)).to.deep.equal([['start', '015'], ['015']]);
+  });
+
+  it('with nothing where text is asked for is refused', async () => {
+    const failure = await failureOf(
+      loadAgentFile(agent((text) => text.replace('name: one,', 'name: one, run: { start: [a, ~] },'))),
+    );
+    expect(failure.message).to.match(/^agent\.yaml:7: 'members\.0\.run\.start\.1'/);
+  });
+
+  it('of an agent has a member run by systemd or by commands, and not by both', async () => {
+    const { members } = await loadAgentFile(
+      agent((text) => text.replace('name: one,', 'name: one, unit: postgresql@15-main,')),
+    );
+    expect(members[0]?.unit).to.equal('postgresql@15-main.service');
+    const both = 'name: one, unit: postgresql@15-main, run: { start: [start] },';
+    const failure = await failureOf(loadAgentFile(agent((text) => text.replace('name: one,', both))));
+    expect(failure.message).to.match(/^agent\.yaml:7: 'members\.0\.unit': .*write one of them/);
+    for (const name of ['-h', 'a b', '../x', 'a;b'])
+      await failureOf(
+        loadAgentFile(agent((text) => text.replace('name: one,', `name: one, unit: "${name}",`))),
+      );
+  });
+
   it('of an agent gives the name of its host: that of listen, or its own', async () => {
     const names = [];
     for (const change of [

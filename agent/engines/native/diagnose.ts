@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import type { Finding } from '../engine.ts';
+import { hasUnit, unitFindings } from '../restore/unit.ts';
 import { describeNative } from './describe.ts';
 import { withParticipant } from './link.ts';
 import { differingMetadata } from './metadata-check.ts';
@@ -20,9 +21,10 @@ export async function diagnoseNative(settings: NativeSettings): Promise<Finding[
     if (!healthy)
       find('warning', 'member-unhealthy', `${settings.name} is not healthy: ${cause}`, 'see its log');
   }
+  if (hasUnit(settings)) findings.push(...(await unitFindings(settings, null)));
   for (const what of ['start', 'stop'] as const) {
-    if (settings.run?.[what] !== undefined) continue;
-    const hint = `run: { ${what}: [program, arguments…] } in the agent file`;
+    if (hasUnit(settings) || settings.run?.[what] !== undefined) continue;
+    const hint = `unit: NAME, or run: { ${what}: [program, arguments…] } in the agent file`;
     find('warning', 'native-run', `a restore does not know how to ${what} ${settings.name}`, hint);
   }
   if (settings.role !== 'proxy') {

@@ -1,5 +1,6 @@
 import { freeBytesAt } from '../../room-watch.ts';
 import type { DefinedProcess } from '../../../shared/domain/grid.ts';
+import { holdForRestore } from '../restore/unit.ts';
 import { relocateUnsupported, type CheckpointContext, type Engine, type Parts } from '../engine.ts';
 import { CopyFate } from './copy-fate.ts';
 import { describeNative } from './describe.ts';
@@ -19,7 +20,7 @@ import {
   NativeRestoration,
   rollBackNativeRestore,
 } from './restoration.ts';
-import type { NativeSettings } from './settings.ts';
+import { liveOf, type NativeSettings } from './settings.ts';
 import { settleNative } from './settle.ts';
 import { StateCopy } from './state-copy.ts';
 import { StateHold } from './state-hold.ts';
@@ -59,7 +60,10 @@ export function createNativeEngine(settings: NativeSettings): Engine {
     },
     realm:
       settings.role === 'realm-service' ? { relocate: (processes) => relocate(settings, processes) } : null,
-    stop: (signal) => stopProcess(settings, signal),
+    async stop(signal) {
+      await stopProcess(settings, signal);
+      if (settings.role !== 'proxy') await holdForRestore(settings, liveOf(settings));
+    },
     isRunning: () => isProcessRunning(settings),
   };
 }

@@ -3,21 +3,34 @@ import { join, sep } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { answers, runCommand } from '../restore/processes.ts';
 import { commandUser } from '../restore/run-as.ts';
+import { hasUnit, isUnitUp, startUnit, stopUnit } from '../restore/unit.ts';
 import { withParticipant } from './link.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
 
 const STOP_MS = 60_000;
+const STOP_UNIT_MS = 600_000;
 const LOOK_EVERY_MS = 50;
 
-/** Gives the start; resolves when the operator's command has ended. */
+/** Gives the start; resolves when the operator's command has ended, or the process answers. */
 export async function startProcess(settings: NativeSettings, signal: AbortSignal): Promise<void> {
-  await runCommand(settings.name, commandOf(settings, 'start'), await commandUser(settings), signal);
+  if (hasUnit(settings)) return startUnit(settings);
+  await runCommand(settings.name, commandOf(settings, 'start'), {
+    user: await commandUser(settings),
+    signal,
+    goal: { isReached: () => answersItself(settings), afterwards: 'leave' },
+  });
 }
 
 /** Stops the process with the operator's command. Resolves when it is gone. Idempotent. */
 export async function stopProcess(settings: NativeSettings, signal: AbortSignal): Promise<void> {
   if (!(await isProcessRunning(settings))) return;
-  await runCommand(settings.name, commandOf(settings, 'stop'), await commandUser(settings), signal);
+  if (hasUnit(settings)) await stopUnit(settings, signal, STOP_UNIT_MS);
+  else
+    await runCommand(settings.name, commandOf(settings, 'stop'), {
+      user: await commandUser(settings),
+      signal,
+      goal: { isReached: async () => !(await isProcessRunning(settings)), afterwards: 'endAtLimit' },
+    });
   const until = performance.now() + STOP_MS;
   while (await isProcessRunning(settings)) {
     signal.throwIfAborted();
@@ -28,6 +41,7 @@ export async function stopProcess(settings: NativeSettings, signal: AbortSignal)
 
 /** Throws unless the agent's file says how to start and stop it: known before anything is touched. */
 export function mustBeRunnable(settings: NativeSettings): void {
+  if (hasUnit(settings)) return;
   commandOf(settings, 'start');
   commandOf(settings, 'stop');
 }
@@ -35,6 +49,7 @@ export function mustBeRunnable(settings: NativeSettings): void {
 /** It answers, something answers at its address, or a process has its files open. */
 export async function isProcessRunning(settings: NativeSettings): Promise<boolean> {
   return (
+    (hasUnit(settings) && (await isUnitUp(settings))) ||
     (await answersItself(settings)) ||
     (await answers(settings.address)) ||
     (await hasOpenFiles(liveOf(settings)))
@@ -73,7 +88,7 @@ function commandOf(settings: NativeSettings, what: 'start' | 'stop'): readonly s
   throw new StillpointError({
     code: 'native-run',
     message: `it is not known how to ${what} ${settings.name}`,
-    hint: 'name its commands in the agent file: run: { start: […], stop: […] }',
+    hint: 'name its unit or its commands in the agent file: unit: NAME, or run: { start: […], stop: […] }',
   });
 }
 
@@ -81,6 +96,6 @@ function cannotStop(settings: NativeSettings): StillpointError {
   return new StillpointError({
     code: 'cannot-stop',
     message: `${settings.name} still runs ${STOP_MS / 1000} s after it was told to stop`,
-    hint: 'stop it by hand; does run.stop in the agent file stop this very process?',
+    hint: 'stop it by hand; does unit or run.stop in the agent file stop this very process?',
   });
 }

@@ -22,6 +22,13 @@ import {
   writeRecord,
 } from '../restore/places.ts';
 import { Stage } from '../restore/stage.ts';
+import {
+  hasUnit,
+  holdForRestore,
+  mustBeUsable,
+  releaseAfterRestore,
+  whyUnitFailed,
+} from '../restore/unit.ts';
 import { compareContent } from './content.ts';
 import { withParticipant } from './link.ts';
 import { isProcessRunning, mustBeRunnable, startProcess, stopProcess } from './native-process.ts';
@@ -50,8 +57,10 @@ export class NativeRestoration implements Restoration {
   async check(): Promise<RestoreCheck> {
     const { name, role, run } = this.#settings;
     mustBeRunnable(this.#settings);
-    for (const what of ['start', 'stop'] as const)
-      await mustBeProgram(name, `run.${what}`, run?.[what] ?? []);
+    if (hasUnit(this.#settings)) await mustBeUsable(this.#settings, null);
+    else
+      for (const what of ['start', 'stop'] as const)
+        await mustBeProgram(name, `run.${what}`, run?.[what] ?? []);
     await ownerOf(this.#settings);
     if (role === 'proxy') return { provesInPrivate: true, warnings: [], rooms: [] };
     const live = liveOf(this.#settings);
@@ -81,6 +90,7 @@ export class NativeRestoration implements Restoration {
         ...(this.#context.restore !== undefined && { restore: this.#context.restore }),
         directories: [{ path: live, existed: await isThere(live) }],
         made: [],
+        ...(hasUnit(this.#settings) && { unit: this.#settings.unit }),
       });
       if (this.#settings.role === 'node') await stage.room(source, DATA_ROOM, stageOf(live));
       else await this.#stageState(stage, stageOf(live));
@@ -100,7 +110,9 @@ export class NativeRestoration implements Restoration {
 
   async switchIn(): Promise<void> {
     this.#switched = true;
-    const record = await readRecord(liveOf(this.#settings));
+    const live = liveOf(this.#settings);
+    if (this.#settings.role !== 'proxy') await holdForRestore(this.#settings, live);
+    const record = await readRecord(live);
     if (record !== null) await switchDirectories(record);
     else if (this.#settings.role !== 'proxy') throw new Error('nothing is staged');
   }
@@ -113,7 +125,8 @@ export class NativeRestoration implements Restoration {
       signal.throwIfAborted();
       const cause = await this.#unhealthy();
       if (cause === null) return;
-      if (performance.now() > until) throw notStarted(this.#settings, cause);
+      const failed = hasUnit(this.#settings) ? await whyUnitFailed(this.#settings) : null;
+      if (failed !== null || performance.now() > until) throw notStarted(this.#settings, failed ?? cause);
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
     }
   }
@@ -188,7 +201,9 @@ export async function finishNativeRestore(settings: NativeSettings): Promise<voi
     await startProcess(settings, AbortSignal.timeout(settings.startSeconds * 1000));
   const live = liveOf(settings);
   const record = await readRecord(live);
-  if (record !== null) await dropOld(live, record);
+  if (record === null) return;
+  await releaseAfterRestore(settings.name, record);
+  await dropOld(live, record);
 }
 
 /**
@@ -201,7 +216,9 @@ export async function rollBackNativeRestore(settings: NativeSettings, switched: 
   const isOurs = switched && (record !== null || settings.role === 'proxy');
   if (isOurs && (await isProcessRunning(settings)))
     await stopProcess(settings, AbortSignal.timeout(ROLLBACK_STOP_MS));
-  if (record !== null) await switchBack(live, record);
+  if (record === null) return;
+  if (isOurs) await holdForRestore(settings, live);
+  await switchBack(live, record, () => releaseAfterRestore(settings.name, record));
 }
 
 function notStarted(settings: NativeSettings, cause: string): StillpointError {

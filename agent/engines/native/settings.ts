@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
-import { memberShape, runShape } from '../member-schema.ts';
+import { memberShape, oneSupervisor, supervisionShape } from '../member-schema.ts';
 
 const absolute = z.string().startsWith('/', 'must be an absolute path');
 
@@ -14,10 +14,11 @@ export const nativeMemberSchema = z
     /** Where the process serves the participant contract: `unix:/path`, or `host:port` with `tls`. */
     participant: z.string().regex(/^(unix:\/.+|[^/\s]+:\d{1,5})$/, 'must be unix:/path or host:port'),
     tls: z.strictObject({ ca: absolute, cert: absolute, key: absolute }).optional(),
-    run: runShape.optional(),
+    ...supervisionShape,
     /** How long a restored process may take to become healthy, in seconds. */
     startSeconds: z.number().positive().max(86_400).default(60),
   })
+  .refine(...oneSupervisor)
   .refine(({ participant, tls }) => participant.startsWith('unix:') || tls !== undefined, {
     path: ['tls'],
     message: 'an address needs tls: { ca, cert, key }; there is no plain text',

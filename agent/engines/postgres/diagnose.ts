@@ -3,9 +3,11 @@ import { dirname } from 'node:path';
 import type { Client } from 'pg';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Finding } from '../engine.ts';
+import { hasUnit, unitFindings } from '../restore/unit.ts';
 import { connect, serverError } from './connection.ts';
 import { isArmed } from './fence.ts';
 import { missingPrivileges } from './privileges.ts';
+import { processOf } from './restore/server-process.ts';
 import type { PostgresSettings } from './settings.ts';
 import { namesInAutoConf } from './standby-setting.ts';
 
@@ -15,6 +17,7 @@ export async function diagnosePostgres(settings: PostgresSettings, busy: boolean
     ...(await diagnoseDirectories(settings)),
     ...(await diagnoseOutside(settings)),
     ...(await diagnosePasswordFile(settings)),
+    ...(hasUnit(settings) ? await unitFindings(settings, await processOf(settings.data)) : []),
   ];
   let client: Client;
   try {

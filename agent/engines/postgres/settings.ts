@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { byteRateSchema, byteSizeSchema } from '../../byte-size.ts';
 import { hostPort } from '../../address.ts';
-import { memberShape, runShape } from '../member-schema.ts';
+import { memberShape, oneSupervisor, supervisionShape } from '../member-schema.ts';
 
 const GIGABYTE = 1024 ** 3;
 
@@ -18,32 +18,34 @@ const copySchema = z.strictObject({
 });
 
 /** The keys of a `postgres` member in the agent's file. Documented in docs/engines/postgres.md. */
-export const postgresMemberSchema = z.strictObject({
-  ...memberShape,
-  engine: z.literal('postgres'),
-  /** The data directory, absolute. */
-  data: z.string().startsWith('/', 'must be an absolute path'),
-  /** Directories with configuration outside the data directory; they travel with the checkpoint. */
-  also: z.array(z.string().startsWith('/', 'must be an absolute path')).default([]),
-  /** Application names of standbys that stream from this server, serve no reads, and pass its journal on to nobody who does. */
-  withoutReads: z.array(z.string().min(1)).default([]),
-  /** How the agent connects; never with a password in it: `passwordFile`, or PGPASSFILE's format. */
-  connection: z
-    .string()
-    .refine(
-      isConnectionUrl,
-      'must be a postgresql:// URL (what is odd in a name is written as %2F and the like)',
-    ),
-  passwordFile: z.string().startsWith('/').optional(),
-  /** The folder with pg_ctl, for members without `run`. */
-  binaries: z.string().startsWith('/').optional(),
-  run: runShape.optional(),
-  copy: copySchema.prefault({}),
-  /** What is done about settings that their owner has written and not reloaded: a freeze reloads them. */
-  pendingSettings: z.enum(['refuse', 'activate']).default('refuse'),
-  /** Where restored tablespaces go: location in the checkpoint → directory here. */
-  tablespaces: z.record(z.string(), z.string().startsWith('/')).default({}),
-});
+export const postgresMemberSchema = z
+  .strictObject({
+    ...memberShape,
+    engine: z.literal('postgres'),
+    /** The data directory, absolute. */
+    data: z.string().startsWith('/', 'must be an absolute path'),
+    /** Directories with configuration outside the data directory; they travel with the checkpoint. */
+    also: z.array(z.string().startsWith('/', 'must be an absolute path')).default([]),
+    /** Application names of standbys that stream from this server, serve no reads, and pass its journal on to nobody who does. */
+    withoutReads: z.array(z.string().min(1)).default([]),
+    /** How the agent connects; never with a password in it: `passwordFile`, or PGPASSFILE's format. */
+    connection: z
+      .string()
+      .refine(
+        isConnectionUrl,
+        'must be a postgresql:// URL (what is odd in a name is written as %2F and the like)',
+      ),
+    passwordFile: z.string().startsWith('/').optional(),
+    /** The folder with pg_ctl, for members without `run` and `unit`. */
+    binaries: z.string().startsWith('/').optional(),
+    ...supervisionShape,
+    copy: copySchema.prefault({}),
+    /** What is done about settings that their owner has written and not reloaded: a freeze reloads them. */
+    pendingSettings: z.enum(['refuse', 'activate']).default('refuse'),
+    /** Where restored tablespaces go: location in the checkpoint → directory here. */
+    tablespaces: z.record(z.string(), z.string().startsWith('/')).default({}),
+  })
+  .refine(...oneSupervisor);
 
 function isConnectionUrl(text: string): boolean {
   if (!/^postgres(ql)?:\/\//.test(text) || !URL.canParse(text)) return false;

@@ -30,6 +30,8 @@ const recordSchema = z.object({
   made: z.array(z.string()),
   /** Set before the directories are renamed: what stands at a name until then is not this restore's. */
   switching: z.boolean().optional(),
+  /** The systemd unit that is kept from starting until this restore has ended. */
+  unit: z.string().optional(),
 });
 
 export type RestoreRecord = z.infer<typeof recordSchema>;
@@ -141,9 +143,13 @@ async function mustBeReplaced(
 
 /**
  * Every old directory back as it was, every new one gone. The member must not run. All old ones are back before
- * anything is deleted: what its user put into a new one may not be removable.
+ * anything is deleted: what its user put into a new one may not be removable. `isBack` is awaited before the record goes.
  */
-export async function switchBack(data: string, record: RestoreRecord): Promise<void> {
+export async function switchBack(
+  data: string,
+  record: RestoreRecord,
+  isBack: () => Promise<void> = () => Promise.resolve(),
+): Promise<void> {
   for (const { path, existed } of record.directories) {
     await inRoom(path, undefined, async ({ parent, room, name }) => {
       const isAside = (await room.stat(OLD)) !== null;
@@ -161,6 +167,7 @@ export async function switchBack(data: string, record: RestoreRecord): Promise<v
   for (const { path } of record.directories)
     await inRoom(path, undefined, ({ room }) => clear(room, STAGE, DROPPED));
   for (const path of record.made) await beside(path, (directory, name) => directory.remove(name));
+  await isBack();
   await forget(data, record);
 }
 

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { hostPort } from '../../address.ts';
 import type { Owner } from '../../anchored-directory.ts';
@@ -11,18 +11,30 @@ const COMMAND_MS = 90_000;
 /** After a cancellation: a half-done start or stop is worse than a finished one. */
 const GRACE_MS = 10_000;
 const KILL_MS = 5000;
+const LOOK_EVERY_MS = 200;
+
+interface Running {
+  /** As whom; null: as the agent. */
+  readonly user: Owner | null;
+  readonly signal: AbortSignal;
+  readonly limitMs?: number;
+  /** What the command is for. When it is reached nobody waits for the command, which may never end. */
+  readonly goal?: {
+    isReached(): Promise<boolean>;
+    /** What then becomes of the command: a start may be the process itself. */
+    readonly afterwards: 'leave' | 'endAtLimit';
+  };
+}
 
 /**
  * Runs an operator's command, or a program of the engine: as the agent's own user, or as another (run-as.ts).
- * Resolves when it ended well. A command that does not end, because it runs the process itself in its foreground, is
- * ended with all that it has begun: `command-hangs`.
+ * Resolves when it ended well, or has reached its goal. One that does neither is ended with all that it has begun:
+ * `command-hangs`.
  */
 export async function runCommand(
   member: string,
   command: readonly string[],
-  user: Owner | null,
-  signal: AbortSignal,
-  limitMs = COMMAND_MS,
+  { user, signal, limitMs = COMMAND_MS, goal }: Running,
 ): Promise<void> {
   const [asked = ''] = command;
   const { program, args, env } = await commandAs(user, command);
@@ -36,16 +48,17 @@ export async function runCommand(
       detached: true,
     });
     let said = '';
+    // Read for as long as anybody writes: who writes to a pipe that nobody has open is killed by it.
     child.stderr.on('data', (bytes: Buffer) => {
       said = (said + bytes.toString()).slice(-1000);
     });
     let outOfTime = false;
+    let kill: NodeJS.Timeout | undefined;
     const end = (): void => {
       outOfTime = true;
       endGroup(child, 'SIGTERM');
       kill = setTimeout(() => endGroup(child, 'SIGKILL'), KILL_MS);
     };
-    let kill: NodeJS.Timeout | undefined;
     let limit = setTimeout(end, limitMs);
     const hurry = (): void => {
       clearTimeout(limit);
@@ -53,23 +66,56 @@ export async function runCommand(
     };
     signal.addEventListener('abort', hurry, { once: true });
     const settle = (): void => {
+      goalWatch.stop();
       clearTimeout(limit);
       clearTimeout(kill);
       signal.removeEventListener('abort', hurry);
+      unref(child);
     };
+    const goalWatch = watch(goal, () => {
+      signal.removeEventListener('abort', hurry);
+      if (goal?.afterwards === 'leave') clearTimeout(limit);
+      else limit.unref();
+      unref(child);
+      resolve();
+    });
     child.once('error', (error) => {
       settle();
       reject(commandFailed(member, asked, error.message));
     });
     child.once('exit', (code) => {
       settle();
-      // A server that inherited our pipe would keep it open.
-      child.stderr.destroy();
       if (outOfTime) reject(signal.aborted ? (signal.reason as Error) : commandHangs(member, asked, limitMs));
       else if (code === 0) resolve();
       else reject(commandFailed(member, asked, `it ended with ${code ?? 'a signal'}: ${said.trim()}`));
     });
   });
+}
+
+/** Looks again and again, one look at a time; a look that fails says nothing. */
+function watch(goal: Running['goal'], reached: () => void): { stop(): void } {
+  let stopped = goal === undefined;
+  const look = async (): Promise<void> => {
+    const isReached = (await goal?.isReached().catch(() => false)) === true;
+    if (stopped) return;
+    if (isReached) {
+      stopped = true;
+      reached();
+    } else timer = setTimeout(() => void look(), LOOK_EVERY_MS);
+  };
+  let timer = stopped ? undefined : setTimeout(() => void look(), LOOK_EVERY_MS);
+  return {
+    stop: () => {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** The agent may end before it does. */
+function unref(child: ChildProcess): void {
+  child.unref();
+  (child.stderr as Socket | null)?.unref();
 }
 
 function endGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {

@@ -34,8 +34,9 @@ export async function commandUser(settings: {
  */
 export async function commandAs(owner: Owner | null, command: readonly string[]): Promise<Command> {
   const [program = '', ...args] = command;
-  if (owner === null || owner.uid === process.getuid?.()) return { program, args, env: process.env };
+  if (owner === null) return { program, args, env: serviceEnvironment() };
   const user = await userOf(owner);
+  if (owner.uid === process.getuid?.()) return { program, args, env: environmentOf(user) };
   const [switching = '', ...options] = await switchTo(user);
   return { program: switching, args: [...options, program, ...args], env: environmentOf(user) };
 }
@@ -79,6 +80,13 @@ function waysTo({ name, uid, gid }: User): string[][] {
     ['setpriv', ...numbers, '--init-groups', '--'],
     ['runuser', '-u', name, '--'],
   ];
+}
+
+/** The agent's, without what systemd has told the agent alone: a server would report to systemd in its name. */
+export function serviceEnvironment(): NodeJS.ProcessEnv {
+  const own =
+    /^(NOTIFY_SOCKET|WATCHDOG_\w+|LISTEN_\w+|MAINPID|INVOCATION_ID|JOURNAL_STREAM|CREDENTIALS_DIRECTORY)$/;
+  return Object.fromEntries(Object.entries(process.env).filter(([key]) => !own.test(key)));
 }
 
 /** The agent's own environment may hold secrets, and a process can read that of another of its user. */

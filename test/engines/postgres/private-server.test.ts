@@ -101,8 +101,12 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
       expect(await server.start().catch(() => 'it does not start')).to.equal('it does not start');
     });
 
-    it('is recovered to the mark and stays a standby where it is to follow', async () => {
-      const { checks } = await proveStaged(proof({ follows: true }), { committed: [], standbys: [] });
+    it('is recovered to the mark and stays a standby where it is to follow, whatever the umask of the agent', async () => {
+      const input = proof({ follows: true });
+      const usual = process.umask(0o077);
+      const { checks } = await proveStaged(input, { committed: [], standbys: [] }).finally(() =>
+        process.umask(usual),
+      );
       expect(checks.join()).to.include(`recovered to ${facts.markPosition ?? ''}`);
       expect(existsSync(join(server.data, 'global/pg_control'))).to.equal(false);
     });

@@ -20,6 +20,8 @@ async function failureOf(promise: Promise<unknown>): Promise<{ code: string; mes
   throw new Error(`it did not fail as it should: ${String(error)}`);
 }
 
+const never = { user: null, signal: new AbortController().signal };
+
 describe('a host of a restore', () => {
   const folder = temporaryFolder('restore-host');
   after(() => folder.remove());
@@ -57,7 +59,7 @@ describe('a host of a restore', () => {
   });
 
   it('is not waited for when a command runs in the foreground', async () => {
-    const hangs = runCommand('aa', ['sleep', '1000'], null, new AbortController().signal, 200);
+    const hangs = runCommand('aa', ['sleep', '1000'], { ...never, limitMs: 200 });
     const { code, message } = await failureOf(hangs);
     expect(code).to.equal('command-hangs');
     expect(message).to.include('did not return in 0.2 s');
@@ -66,12 +68,59 @@ describe('a host of a restore', () => {
   it('has nothing left of such a command, whatever that has begun', async () => {
     const begun = join(folder.path, 'begun');
     const script = `sleep 1000 & echo $! > ${begun}; wait`;
-    const { code } = await failureOf(
-      runCommand('aa', ['sh', '-c', script], null, new AbortController().signal, 500),
-    );
+    const { code } = await failureOf(runCommand('aa', ['sh', '-c', script], { ...never, limitMs: 500 }));
     expect(code).to.equal('command-hangs');
     const pid = Number(readFileSync(begun, 'utf8'));
     await until('its child to be gone', () => !existsSync(`/proc/${pid}`));
+  });
+});
+
+describe('a command of an operator that does not end', () => {
+  const folder = temporaryFolder('endless-command');
+  after(() => folder.remove());
+
+  /** What the commands here are for: a file that they make, or take away. */
+  const place = join(folder.path, 'running');
+  const isThereNow = async (): Promise<boolean> => existsSync(place);
+
+  it('has started its process when that answers, and goes on with it', async () => {
+    const script = `echo $$ > ${place}; exec sleep 1000`;
+    await runCommand('aa', ['sh', '-c', script], {
+      ...never,
+      goal: { isReached: isThereNow, afterwards: 'leave' },
+    });
+    const pid = Number(readFileSync(place, 'utf8'));
+    try {
+      expect(existsSync(`/proc/${pid}`)).to.equal(true);
+    } finally {
+      process.kill(pid, 'SIGKILL');
+    }
+  });
+
+  it('has stopped its process when that is gone, and is ended at its limit', async () => {
+    const command = join(folder.path, 'command');
+    writeFileSync(place, '');
+    await runCommand('aa', ['sh', '-c', `rm ${place}; echo $$ > ${command}; exec sleep 1000`], {
+      ...never,
+      limitMs: 1500,
+      goal: { isReached: async () => !(await isThereNow()) && existsSync(command), afterwards: 'endAtLimit' },
+    });
+    const pid = Number(readFileSync(command, 'utf8'));
+    expect(existsSync(`/proc/${pid}`)).to.equal(true);
+    await until('the command to be ended', () => !existsSync(`/proc/${pid}`));
+  });
+
+  it('is not waited for when the restore is given up', async () => {
+    const givenUp = new AbortController();
+    const started = performance.now();
+    const stops = runCommand('aa', ['sleep', '1000'], { ...never, signal: givenUp.signal, limitMs: 300 });
+    givenUp.abort(new Error('given up'));
+    const reason: unknown = await stops.then(
+      () => null,
+      (error: unknown) => error,
+    );
+    expect(reason).to.have.property('message', 'given up');
+    expect(performance.now() - started).to.be.lessThan(5000);
   });
 });
 

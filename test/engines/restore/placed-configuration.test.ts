@@ -184,6 +184,16 @@ describe('the configuration of a restored server', () => {
     expect(movedLines('work_mem = 4MB\n', { data: '/srv/data', also })).to.equal('');
   });
 
+  it('has the file that systemd waits for by the name that its cluster has now', () => {
+    const also = [{ from: '/etc/postgresql/15/main', to: '/etc/postgresql/16/orders/' }];
+    const of = (file: string): string =>
+      movedLines(`external_pid_file = '${file}'\n`, { data: '/srv/data', also });
+    expect(of('/var/run/postgresql/15-main.pid')).to.include(
+      "external_pid_file = '/var/run/postgresql/16-orders.pid'",
+    );
+    expect(of('/run/other.pid')).to.equal('');
+  });
+
   const PLACES: [what: string, captured: string[], here: string[], places: string[]][] = [
     ['the same', ['/a', '/b'], ['/b', '/a/'], ['/a/', '/b']],
     ['all elsewhere', ['/a', '/b'], ['/x', '/y'], ['/x', '/y']],

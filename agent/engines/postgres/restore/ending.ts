@@ -1,9 +1,10 @@
 import { dropOld, isThere, oldOf, readRecord, stageOf, switchBack } from '../../restore/places.ts';
+import { holdForRestore, maskForRestore, releaseAfterRestore } from '../../restore/unit.ts';
 import type { PostgresSettings } from '../settings.ts';
-import { endStagedServer, stopServer } from './server-process.ts';
+import { endServer, stopServer } from './server-process.ts';
 import { dropReplacedTablespaces, removeTablespaces } from './tablespaces.ts';
 
-const STOP_MS = 120_000;
+const STOP_MS = 30_000;
 
 // How a restore ends on a host, from what lies on disk alone; any number of times.
 
@@ -11,6 +12,7 @@ const STOP_MS = 120_000;
 export async function finishPostgresRestore(settings: PostgresSettings): Promise<void> {
   const record = await readRecord(settings.data);
   if (record === null) return;
+  await releaseAfterRestore(settings.name, record);
   await dropReplacedTablespaces(settings.data, Object.values(settings.tablespaces));
   await dropOld(settings.data, record);
 }
@@ -20,12 +22,23 @@ export async function rollBackPostgresRestore(settings: PostgresSettings): Promi
   const { data } = settings;
   const record = await readRecord(data);
   if (record === null) return;
-  await endStagedServer(settings, stageOf(data));
+  await endServer(settings, stageOf(data));
   const existed = record.directories.find(({ path }) => path === data)?.existed ?? false;
   const isSwitched = existed
     ? await isThere(oldOf(data))
     : record.switching === true && (await isThere(data));
-  if (isSwitched) await stopServer(settings, AbortSignal.timeout(STOP_MS));
-  await switchBack(data, record);
+  if (isSwitched) await endRestored(settings);
+  await switchBack(data, record, () => releaseAfterRestore(settings.name, record));
   await removeTablespaces(data, record.made);
+}
+
+/** Nobody has written into it yet, and it is thrown away: what does not stop as its owner stops it is ended. */
+async function endRestored(settings: PostgresSettings): Promise<void> {
+  try {
+    await stopServer(settings, AbortSignal.timeout(STOP_MS));
+  } catch {
+    await maskForRestore(settings, settings.data);
+    await endServer(settings, settings.data);
+  }
+  await holdForRestore(settings, settings.data);
 }

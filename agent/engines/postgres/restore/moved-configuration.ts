@@ -1,3 +1,4 @@
+import { basename, dirname, join } from 'node:path';
 import { formatSetting, parseSettings } from './auto-conf.ts';
 
 /** Settings that name a file of the server's own, beside `data_directory`. */
@@ -26,7 +27,20 @@ export function movedLines(text: string, { data, also }: MovedDirectories): stri
     if (value === undefined || move === undefined || plain(move.from) === plain(move.to)) continue;
     lines.push(formatSetting(name, plain(move.to) + value.slice(plain(move.from).length)));
   }
+  const pidFile = movedPidFile(settings.get('external_pid_file'), also);
+  if (pidFile !== null) lines.push(formatSetting('external_pid_file', pidFile));
   return lines.length === 0 ? '' : `\n# Where a restore has put this server:\n${lines.join('\n')}\n`;
+}
+
+/**
+ * Debian's tools name it after the cluster, whose configuration is /etc/postgresql/<version>/<name>; systemd waits for
+ * the one of the unit that it has started, and for ever.
+ */
+function movedPidFile(value: string | undefined, also: MovedDirectories['also']): string | null {
+  if (value === undefined) return null;
+  const file = (path: string): string => `${basename(dirname(plain(path)))}-${basename(plain(path))}.pid`;
+  const move = also.find(({ from, to }) => file(from) !== file(to) && basename(value) === file(from));
+  return move === undefined ? null : join(dirname(value), file(move.to));
 }
 
 function plain(path: string): string {

@@ -9,6 +9,7 @@ import { addressOf, type PostgresSettings } from '../settings.ts';
 import { parseConninfo, parseSettings } from './auto-conf.ts';
 import { AUTO_CONF } from './configuration.ts';
 import { finishControlFile, readControlFile } from './control-file.ts';
+import { hasUnit, isUnitUp, whyUnitFailed } from '../../restore/unit.ts';
 import { hasProcess, logTail, startServer } from './server-process.ts';
 
 /** A server that was told to start has written its pid file by then, or it never will. */
@@ -28,8 +29,13 @@ export async function openServer(settings: PostgresSettings): Promise<OpenedMemb
   await finishControlFile(settings.data);
   if (!(await hasProcess(settings))) await start(settings);
   const appearBy = performance.now() + APPEAR_MS;
+  /** What its unit does before the server may take longer. */
+  const startBy = performance.now() + START_MS;
   while (!(await hasProcess(settings))) {
-    if (performance.now() > appearBy) throw await notStarted(settings);
+    const failed = hasUnit(settings) ? await whyUnitFailed(settings) : null;
+    const isStarting = hasUnit(settings) && performance.now() < startBy && (await isUnitUp(settings));
+    if (failed !== null || (performance.now() > appearBy && !isStarting))
+      throw await notStarted(settings, failed);
     await pause();
   }
   const follows = await isThere(join(settings.data, 'standby.signal'));
@@ -134,12 +140,17 @@ async function notFollowing(settings: PostgresSettings): Promise<string> {
   return `${settings.name} runs, and does not stream from ${primary} in ${FOLLOW_MS / 1000} s${said === '' ? '' : ` (${said})`}: does pg_hba.conf of ${primary} have a line "host replication ${conninfo.get('user') ?? '?'} ADDRESS scram-sha-256" with the address ${addressOf(settings).host}, and is its password known to the standby?`;
 }
 
-async function notStarted(settings: PostgresSettings): Promise<StillpointError> {
-  const tail = await logTail(settings);
+async function notStarted(
+  settings: PostgresSettings,
+  unitFailed: string | null = null,
+): Promise<StillpointError> {
+  const tail = [unitFailed ?? '', await logTail(settings)].filter((said) => said !== '').join('; ');
   return new StillpointError({
     code: 'member-not-started',
     message: `${settings.name} did not start${tail === '' ? '' : `: ${tail}`}`,
-    hint: "its data is restored and proven: see its log, and put its owner's configuration right for this host",
+    hint: hasUnit(settings)
+      ? `its data is restored and proven: see journalctl -u ${settings.unit} and its log, and put its owner's configuration right for this host`
+      : "its data is restored and proven: see its log, and put its owner's configuration right for this host",
   });
 }
 

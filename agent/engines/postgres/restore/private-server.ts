@@ -290,12 +290,16 @@ async function argumentsOf(input: PrivateServerInput, room: string): Promise<str
   return ['-D', data, ...[...given].flatMap(([name, value]) => ['-c', `${name}=${value}`])];
 }
 
+const FILES = { configuration: '', access: 'local all all trust\n', identities: '' };
+
 /** Configuration that only root, or we, can change; sockets in a directory that only the server's user may enter. */
 async function makeRoom(owner: Owner | null): Promise<string> {
   const room = await mkdtemp(join(tmpdir(), 'stillpoint-'));
-  await writeFile(join(room, 'configuration'), '', { mode: 0o644 });
-  await writeFile(join(room, 'access'), 'local all all trust\n', { mode: 0o644 });
-  await writeFile(join(room, 'identities'), '', { mode: 0o644 });
+  for (const [name, text] of Object.entries(FILES)) {
+    await writeFile(join(room, name), text);
+    // The server's user reads them, whatever our umask is.
+    await chmod(join(room, name), 0o644);
+  }
   const sockets = join(room, 'sockets');
   await mkdir(sockets, { mode: 0o700 });
   if (owner !== null) await chown(sockets, owner.uid, owner.gid);
@@ -309,6 +313,6 @@ async function removeRoom(room: string): Promise<void> {
   for (const name of [`.s.PGSQL.${PORT}`, `.s.PGSQL.${PORT}.lock`])
     await rm(join(sockets, name), { force: true });
   await rmdir(sockets).catch(() => undefined);
-  for (const name of ['configuration', 'access', 'identities']) await rm(join(room, name), { force: true });
+  for (const name of Object.keys(FILES)) await rm(join(room, name), { force: true });
   await rmdir(room).catch(() => undefined);
 }

@@ -22,6 +22,7 @@ import {
   writeRecord,
   type RestoreRecord,
 } from '../../restore/places.ts';
+import { hasUnit, holdForRestore, mustBeUsable } from '../../restore/unit.ts';
 import { readIfThere, Stage } from '../../restore/stage.ts';
 import type { PostgresFacts } from '../facts.ts';
 import { parseFacts } from '../facts-schema.ts';
@@ -36,7 +37,7 @@ import { openServer } from './open-server.ts';
 import { postgresProgram } from './programs.ts';
 import { proveStaged } from './prove.ts';
 import { serverOwner } from './server-owner.ts';
-import { hasProcess } from './server-process.ts';
+import { hasProcess, processOf } from './server-process.ts';
 import { freeTablespaceDirectory, tablespaceRoot } from './tablespaces.ts';
 
 /** Recovery and promotion write some journal of their own. */
@@ -69,8 +70,10 @@ export class PostgresRestoration implements Restoration {
       this.#source.serverVersion,
       await serverOwner(this.#settings),
     );
-    for (const what of ['start', 'stop'] as const)
-      await mustBeProgram(name, `run.${what}`, run?.[what] ?? [join(dirname(program), 'pg_ctl')]);
+    if (hasUnit(this.#settings)) await mustBeUsable(this.#settings, await processOf(data));
+    else
+      for (const what of ['start', 'stop'] as const)
+        await mustBeProgram(name, `run.${what}`, run?.[what] ?? [join(dirname(program), 'pg_ctl')]);
     const room = await roomFor(data, manifest, ['base', 'journal']);
     const more = MORE_SEGMENTS * this.#source.walSegmentSizeBytes;
     const rooms = [{ ...room, neededBytes: room.neededBytes + more }];
@@ -97,6 +100,7 @@ export class PostgresRestoration implements Restoration {
       ...(this.#context.restore !== undefined && { restore: this.#context.restore }),
       directories,
       made: [...tablespaces.values()],
+      ...(hasUnit(this.#settings) && { unit: this.#settings.unit }),
     });
     const { source, signal, progress } = this.#context;
     const bytesTotal = source.manifest.artifacts.reduce(
@@ -196,6 +200,7 @@ export class PostgresRestoration implements Restoration {
 
   async switchIn(): Promise<void> {
     if (await hasProcess(this.#settings)) throw runsAgain(this.#settings.name);
+    await holdForRestore(this.#settings, this.#settings.data);
     await switchDirectories(await this.#record());
   }
 

@@ -1,4 +1,5 @@
 import { readRecord } from '../../restore/places.ts';
+import { holdForRestore } from '../../restore/unit.ts';
 import type { RestoreContext, Restoration } from '../../engine.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { finishPostgresRestore, rollBackPostgresRestore } from './ending.ts';
@@ -22,8 +23,9 @@ export async function recoverPostgresRestore(
   await finishPostgresRestore(settings);
 }
 
-export function stopPostgres(settings: PostgresSettings, signal: AbortSignal): Promise<void> {
-  return stopServer(settings, signal);
+export async function stopPostgres(settings: PostgresSettings, signal: AbortSignal): Promise<void> {
+  await stopServer(settings, signal);
+  await holdForRestore(settings, settings.data);
 }
 
 export function isPostgresRunning(settings: PostgresSettings): Promise<boolean> {

@@ -8,24 +8,29 @@ import { commandUser } from '../../restore/run-as.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { serverOwner } from './server-owner.ts';
 import { isThere } from '../../restore/places.ts';
+import { hasUnit, isUnitUp, mustBeUsable, startUnit, stopUnit } from '../../restore/unit.ts';
 
 const STOP_SECONDS = 60;
 /** A large server writes for minutes before it ends. */
 const STOP_COMMAND_MS = 600_000;
 const LOG_TAIL_BYTES = 2000;
 
-/** Starts the server; resolves when the start was given, not when the server is ready. */
+/** Starts the server; resolves when the start was given or the server is there, not when the server is ready. */
 export async function startServer(settings: PostgresSettings, signal: AbortSignal): Promise<void> {
-  if (settings.run?.start !== undefined)
-    return runCommand(settings.name, settings.run.start, await commandUser(settings), signal);
-  const owner = await serverOwner(settings);
-  await makeLog(logOf(settings), owner);
-  await runCommand(
-    settings.name,
-    [await pgCtl(settings), '-D', settings.data, '-l', logOf(settings), '-W', 'start'],
-    owner,
-    signal,
-  );
+  if (hasUnit(settings)) return startUnit(settings);
+  if (settings.run?.start !== undefined) {
+    const isReached = async (): Promise<boolean> =>
+      (await hasProcess(settings)) && (await answers(settings.address));
+    return runCommand(settings.name, settings.run.start, {
+      user: await commandUser(settings),
+      signal,
+      goal: { isReached, afterwards: 'leave' },
+    });
+  }
+  const user = await serverOwner(settings);
+  await makeLog(logOf(settings), user);
+  const command = [await pgCtl(settings), '-D', settings.data, '-l', logOf(settings), '-W', 'start'];
+  await runCommand(settings.name, command, { user, signal });
 }
 
 /** The server's user may not be able to make its log: it is given one. What it has already is left as it is. */
@@ -40,18 +45,25 @@ async function makeLog(path: string, owner: Owner | null): Promise<void> {
 
 /** Stops the server: cleanly, and at once where it takes too long. Resolves when no process is left. */
 export async function stopServer(settings: PostgresSettings, signal: AbortSignal): Promise<void> {
+  if (hasUnit(settings)) await stopUnit(settings, signal, STOP_COMMAND_MS);
   if (!(await hasProcess(settings))) return;
+  if (hasUnit(settings)) await mustBeUsable(settings, await processOf(settings.data));
+  const isReached = async (): Promise<boolean> => !(await hasProcess(settings));
   if (settings.run?.stop !== undefined) {
-    await runCommand(settings.name, settings.run.stop, await commandUser(settings), signal, STOP_COMMAND_MS);
-  } else {
-    const owner = await serverOwner(settings);
+    await runCommand(settings.name, settings.run.stop, {
+      user: await commandUser(settings),
+      signal,
+      limitMs: STOP_COMMAND_MS,
+      goal: { isReached, afterwards: 'endAtLimit' },
+    });
+  } else if (!hasUnit(settings)) {
+    const user = await serverOwner(settings);
     const program = await pgCtl(settings);
     const stop = (mode: string): Promise<void> =>
       runCommand(
         settings.name,
         [program, '-D', settings.data, '-m', mode, '-w', '-t', String(STOP_SECONDS), 'stop'],
-        owner,
-        signal,
+        { user, signal },
       );
     await stop('fast').catch(() => stop('immediate'));
   }
@@ -62,8 +74,9 @@ export async function stopServer(settings: PostgresSettings, signal: AbortSignal
   }
 }
 
-/** A process of this data directory, or anything that answers at the member's address. */
+/** What systemd runs of it, a process of this data directory, or anything that answers at the member's address. */
 export async function isServerRunning(settings: PostgresSettings): Promise<boolean> {
+  if (hasUnit(settings) && (await isUnitUp(settings))) return true;
   return (await hasProcess(settings)) || (await answers(settings.address));
 }
 
@@ -73,7 +86,7 @@ export async function hasProcess(settings: { readonly data: string }): Promise<b
 }
 
 /** The number of the live server process that works in this directory. */
-async function processOf(data: string): Promise<number | null> {
+export async function processOf(data: string): Promise<number | null> {
   let pid: number;
   try {
     pid = Number((await readPlainFile(join(data, 'postmaster.pid'), 100)).split('\n')[0]);
@@ -96,8 +109,8 @@ async function processOf(data: string): Promise<number | null> {
   }
 }
 
-/** Ends a server that a killed agent left on a staged directory. The directory is thrown away: at once is right. */
-export async function endStagedServer(settings: PostgresSettings, staged: string): Promise<void> {
+/** Ends a server on a directory that is thrown away: at once is right. */
+export async function endServer(settings: PostgresSettings, staged: string): Promise<void> {
   const owner = await serverOwner(settings);
   for (let waited = 0; ; waited += 50) {
     const pid = await processOf(staged);
@@ -159,7 +172,7 @@ async function pgCtl(settings: PostgresSettings): Promise<string> {
   throw new StillpointError({
     code: 'postgres-binaries',
     message: `it is not known how to start or stop ${settings.name}`,
-    hint: 'name its programs in the agent file: binaries: DIR, or run: { start: […], stop: […] }',
+    hint: 'name in the agent file its unit (unit: NAME), its programs (binaries: DIR) or its commands (run: { start: […], stop: […] })',
   });
 }
 
@@ -167,6 +180,6 @@ function cannotStop(settings: PostgresSettings): StillpointError {
   return new StillpointError({
     code: 'cannot-stop',
     message: `${settings.name} still runs ${STOP_SECONDS} s after it was told to stop`,
-    hint: 'stop it by hand; does run.stop in the agent file stop this very server?',
+    hint: 'stop it by hand; does unit or run.stop in the agent file stop this very server?',
   });
 }

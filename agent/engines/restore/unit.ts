@@ -1,0 +1,224 @@
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { StillpointError } from '../../../shared/domain/errors.ts';
+import type { Finding } from '../engine.ts';
+import { readRecord, type RestoreRecord } from './places.ts';
+import { serviceEnvironment } from './run-as.ts';
+
+// A member that systemd runs: `unit` in the agent's file. systemd is told, and then asked; no call of ours waits for a
+// job of its, which may take for ever.
+
+/** systemctl itself gives up on a manager that does not answer after 25 s. */
+const CALL_MS = 30_000;
+const LOOK_EVERY_MS = 100;
+/** What has ended is seen by systemd a moment later. */
+const SETTLE_MS = 5000;
+
+interface UnitState {
+  /** The name that it has besides aliases. */
+  readonly id: string;
+  /** `loaded`, `masked`, `not-found`, … */
+  readonly load: string;
+  readonly active: string;
+  readonly sub: string;
+  /** Why it ended: `success`, `exit-code`, `timeout`, … */
+  readonly result: string;
+  /** The file that says what it is. */
+  readonly file: string;
+  readonly controlGroup: string;
+}
+
+/** What is asked of a member's settings here. */
+interface Supervised {
+  readonly name: string;
+  readonly unit: string;
+}
+
+interface MaybeSupervised {
+  readonly name: string;
+  readonly unit?: string | undefined;
+}
+
+export function hasUnit<T extends MaybeSupervised>(settings: T): settings is T & Supervised {
+  return settings.unit !== undefined;
+}
+
+/** systemd runs something of this unit, or will by itself. */
+export async function isUnitUp(member: Supervised): Promise<boolean> {
+  return isUp(await stateOf(member));
+}
+
+/** Why systemd has given up on a unit that was told to start; null while it has not. */
+export async function whyUnitFailed(member: Supervised): Promise<string | null> {
+  const { load, active, result } = await stateOf(member);
+  if (active !== 'failed' && !(active === 'inactive' && result !== 'success')) return null;
+  return `systemd says of ${member.unit}: ${load === 'masked' ? 'masked' : active} (${result})`;
+}
+
+/** Gives the start. Whether it was one, the member itself says. */
+export async function startUnit(member: Supervised): Promise<void> {
+  await releaseUnit(member);
+  // A unit that failed often is not started any more; there may be nothing to reset.
+  await systemctl(member, 'reset-failed').catch(() => undefined);
+  await systemctl(member, 'start', '--no-block');
+}
+
+/** Resolves when nothing of the unit runs any more. */
+export async function stopUnit(member: Supervised, signal: AbortSignal, limitMs: number): Promise<void> {
+  if (!(await isUnitUp(member))) return;
+  await systemctl(member, 'stop', '--no-block');
+  const until = performance.now() + limitMs;
+  while (await isUnitUp(member)) {
+    signal.throwIfAborted();
+    if (performance.now() > until)
+      throw new StillpointError({
+        code: 'cannot-stop',
+        message: `${member.unit} of ${member.name} still runs ${limitMs / 1000} s after it was told to stop`,
+        hint: `see what it waits for (systemctl status ${member.unit}), and stop it by hand`,
+      });
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
+}
+
+/** From here to the end of the restore that has the directory nobody starts the member, which has been stopped. */
+export async function holdForRestore(settings: MaybeSupervised, directory: string): Promise<void> {
+  if (hasUnit(settings) && (await readRecord(directory)) !== null) await holdUnit(settings);
+}
+
+/** The same of a member that still runs: what is masked has lost its own way of stopping, so its process is ended. */
+export async function maskForRestore(settings: MaybeSupervised, directory: string): Promise<void> {
+  if (hasUnit(settings) && (await readRecord(directory)) !== null) await mask(settings);
+}
+
+/** Idempotent; the record of the restore knows the unit, also when the agent's file names another by now. */
+export async function releaseAfterRestore(name: string, { unit }: RestoreRecord): Promise<void> {
+  if (unit !== undefined) await releaseUnit({ name, unit });
+}
+
+/** Keeps systemd from starting the unit, whoever asks for it, until it is released or the host is booted anew. */
+async function holdUnit(member: Supervised): Promise<void> {
+  await mask(member);
+  const until = performance.now() + SETTLE_MS;
+  while (await isUnitUp(member)) {
+    if (performance.now() > until) {
+      await releaseUnit(member);
+      throw new StillpointError({
+        code: 'member-running',
+        message: `${member.name} runs again: something started ${member.unit} after it was stopped`,
+        hint: 'pause what supervises it (Patroni, a health check) for the time of the restore',
+      });
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
+}
+
+async function mask(member: Supervised): Promise<void> {
+  await systemctl(member, 'mask', '--runtime');
+  const state = await stateOf(member);
+  if (state.load === 'masked') return;
+  await releaseUnit(member);
+  throw notMaskable(member, state);
+}
+
+/** Idempotent. A mask that its owner has made to stay is left. */
+async function releaseUnit(member: Supervised): Promise<void> {
+  await systemctl(member, 'unmask', '--runtime');
+}
+
+/** Rejects where a restore could not start, stop and hold the member by its unit. `pid`: of its process, if it runs. */
+export async function mustBeUsable(member: Supervised, pid: number | null): Promise<void> {
+  const { name, unit } = member;
+  const state = await stateOf(member);
+  const { load, file, controlGroup } = state;
+  if (load === 'masked')
+    throw unusable(`${unit} of ${name} is masked: systemd does not start it`, `systemctl unmask ${unit}`);
+  if (load !== 'loaded')
+    throw unusable(
+      `systemd cannot load ${unit} of ${name}: ${load}`,
+      'correct unit in the agent file: systemctl list-units --type=service --all',
+    );
+  if (state.id !== unit)
+    throw unusable(
+      `${unit} of ${name} is another name of ${state.id}, which would not be held during a restore`,
+      `write unit: ${state.id} in the agent file`,
+    );
+  if (isShadowed(file, unit)) throw notMaskable(member, state);
+  if (pid === null || (await isIn(pid, controlGroup))) return;
+  throw unusable(
+    `${name} runs (process ${pid}), and not in ${unit}: systemd could not stop it`,
+    `name the unit that runs it (systemctl status ${pid}), or stop it and: systemctl start ${unit}`,
+  );
+}
+
+/** For `grid doctor`: what would keep a restore from starting, stopping and holding a member by its unit. */
+export async function unitFindings(member: Supervised, pid: number | null): Promise<Finding[]> {
+  try {
+    await mustBeUsable(member, pid);
+    return [];
+  } catch (error) {
+    if (!(error instanceof StillpointError)) throw error;
+    return [{ level: 'problem', failure: error.failure }];
+  }
+}
+
+function isUp({ active, sub }: UnitState): boolean {
+  // A unit that stays active when its program has ended, as Debian's postgresql.service, runs nothing.
+  return !['inactive', 'failed'].includes(active) && sub !== 'exited';
+}
+
+/** systemd looks in /etc before it looks in /run, where a mask for this boot stands. */
+function isShadowed(file: string, unit: string): boolean {
+  return file.startsWith('/etc/systemd/system/') && basename(file) === unit;
+}
+
+async function isIn(pid: number, controlGroup: string): Promise<boolean> {
+  // One line for each hierarchy: https://man7.org/linux/man-pages/man7/cgroups.7.html
+  const lines = (await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '')).trim().split('\n');
+  const groups = lines.map((line) => line.split(':').slice(2).join(':'));
+  return (
+    controlGroup !== '' &&
+    groups.some((group) => group === controlGroup || group.startsWith(`${controlGroup}/`))
+  );
+}
+
+async function stateOf(member: Supervised): Promise<UnitState> {
+  const names = ['Id', 'LoadState', 'ActiveState', 'SubState', 'Result', 'FragmentPath', 'ControlGroup'];
+  const text = await systemctl(member, 'show', `--property=${names.join(',')}`);
+  const said = new Map(text.split('\n').map((line) => [line.split('=')[0] ?? '', line]));
+  const [id = '', load = '', active = '', sub = '', result = '', file = '', controlGroup = ''] = names.map(
+    (name) => said.get(name)?.slice(name.length + 1) ?? '',
+  );
+  if (load !== '' && active !== '') return { id, load, active, sub, result, file, controlGroup };
+  throw failed(member, 'show', `it said: ${text.trim()}`);
+}
+
+async function systemctl(member: Supervised, verb: string, ...options: string[]): Promise<string> {
+  const args = ['--no-ask-password', '--no-pager', verb, ...options, '--', member.unit];
+  return new Promise((resolve, reject) => {
+    const env = { ...serviceEnvironment(), LC_ALL: 'C' };
+    execFile('systemctl', args, { cwd: '/', env, timeout: CALL_MS }, (error, stdout, stderr) => {
+      if (error === null) resolve(stdout);
+      else reject(failed(member, verb, stderr.trim() || error.message));
+    });
+  });
+}
+
+function failed({ name, unit }: Supervised, verb: string, why: string): StillpointError {
+  return new StillpointError({
+    code: 'systemctl-failed',
+    message: `systemctl ${verb} ${unit} for ${name} failed: ${why}`,
+    hint: 'a member with unit needs a host that systemd has booted, and an agent that runs as root',
+  });
+}
+
+function notMaskable({ name, unit }: Supervised, { file }: UnitState): StillpointError {
+  return unusable(
+    `${unit} of ${name} cannot be kept from starting during a restore: its file is ${file}`,
+    `mv ${file} /usr/local/lib/systemd/system/ && systemctl daemon-reload (what is in /etc wins over a mask for this boot)`,
+  );
+}
+
+function unusable(message: string, hint: string): StillpointError {
+  return new StillpointError({ code: 'unit-unusable', message, hint });
+}
