@@ -1,3 +1,4 @@
+import type { Assignment } from '../shared/domain/assignment.ts';
 import type { Failure } from '../shared/domain/errors.ts';
 import type { MemberDescription } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from '../shared/domain/messages.ts';
@@ -74,7 +75,7 @@ export class CheckpointOperation {
 
   receive(member: string, command: MemberCommand): void {
     if (this.#ending !== null) return;
-    const failure = this.#refusal(command);
+    const failure = this.#refusal(member, command);
     if (failure !== null) {
       this.#listener?.answer(member, { type: 'refused', failure });
       return;
@@ -84,10 +85,22 @@ export class CheckpointOperation {
   }
 
   /** Before anything is prepared, and before each attempt (where it is charged), the budget is asked. */
-  #refusal(command: MemberCommand): Failure | null {
-    if (command.type === 'prepare') return this.#context.freezeLedger.refusal();
+  #refusal(member: string, command: MemberCommand): Failure | null {
+    if (command.type === 'prepare')
+      return this.#unfit(member, command.assignment) ?? this.#context.freezeLedger.refusal();
     if (command.type !== 'arm' && command.type !== 'freeze') return null;
     return leaseRefusal(command.leaseMs, this.#context.maxLeaseMs);
+  }
+
+  /** Nobody else's freeze holds a member that its engine declares to stand alone. */
+  #unfit(member: string, { hold }: Assignment): Failure | null {
+    const isAlone = this.#context.descriptions.get(member)?.traits.domain === member;
+    if (hold === 'member' || !isAlone) return null;
+    return {
+      code: 'assignment-unfit',
+      message: `${member} is to be held with a domain, and is held by itself`,
+      hint: 'install the same version of stillpoint on every host',
+    };
   }
 
   /** One charge for all members of the host that are frozen under a token. */

@@ -1,3 +1,4 @@
+import type { Assignment } from '../shared/domain/assignment.ts';
 import type { Mark, MemberDescription } from '../shared/domain/grid.ts';
 import type { Token } from '../shared/domain/token.ts';
 import type { MemberWriter, Repository } from '../shared/repository/repository.ts';
@@ -6,10 +7,16 @@ import type { ArtifactSink } from './engines/engine.ts';
 /** Where one member's artifacts go during one checkpoint, and the manifest that ends it. */
 export interface MemberStore extends ArtifactSink {
   finish(
-    token: Token,
-    mark: Mark | null,
-    engineFacts: unknown,
+    collected: CollectedMember,
   ): Promise<{ manifestDigest: string; sizeBytes: number; storedBytes: number }>;
+}
+
+/** What the member manifest says of one checkpoint. */
+export interface CollectedMember {
+  readonly token: Token;
+  readonly assignment: Assignment;
+  readonly mark: Mark | null;
+  readonly engineFacts: unknown;
 }
 
 /**
@@ -36,7 +43,7 @@ export function memberStore(input: {
     file: async (entry, content) => (await writer()).file(entry, content),
     directory: (entry) => void entries.push((to) => to.directory(entry)),
     symlink: (entry) => void entries.push((to) => to.symlink(entry)),
-    async finish(token, mark, engineFacts) {
+    async finish({ token, assignment, mark, engineFacts }) {
       const to = await writer();
       for (const add of entries) add(to);
       const description = input.describe();
@@ -54,6 +61,7 @@ export function memberStore(input: {
           address: description.address,
           // The order is the schema's: what was read and is written again has the same digest.
           traits: description.traits,
+          assignment,
           version: description.version,
           dataIdentity: description.dataIdentity,
           primary: description.primary,

@@ -16,7 +16,8 @@ import {
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { beUrgent } from '../shared/runtime/urgency.ts';
-import type { Capture, Engine, Undo } from './engines/engine.ts';
+import { Capture } from './capture.ts';
+import type { Engine, Undo } from './engines/engine.ts';
 import type { MemberStore } from './collect.ts';
 import { GrowingPause } from './growing-pause.ts';
 import type { StateDirectory } from './state-directory.ts';
@@ -60,7 +61,7 @@ export class MemberRuntime {
   #state: ReturnType<typeof initialMember>;
   #capture: Capture | null = null;
   #spool: string | null = null;
-  /** An abort that comes while the capture is made waits for it: else it would find nothing, and prepare would go on. */
+  /** An abort that comes while its parts are made waits for them: else it would find nothing, and prepare would go on. */
   #opening: Promise<void> = Promise.resolve();
   #effects: MemberEffect[] = [];
   #performing = false;
@@ -237,13 +238,13 @@ export class MemberRuntime {
     const { member, engine } = this.#context;
     switch (action.type) {
       case 'prepare':
-        this.#opening = this.#openCapture(action.checkpoint, action.maintenance);
+        this.#opening = this.#openCapture(action);
         await this.#opening;
         await this.#opened().prepare();
         await reach('prepared', member);
         return answer({ type: 'prepared' });
       case 'pause':
-        await this.#opened().pause?.((cause) => this.#context.waitsFor(cause));
+        await this.#opened().pause((cause) => this.#context.waitsFor(cause));
         this.#context.waitsFor('');
         await reach('paused', member);
         return answer({ type: 'paused' });
@@ -291,8 +292,8 @@ export class MemberRuntime {
         return answer({ type: 'thawed', proof });
       }
       case 'collect': {
-        const { mark, engineFacts } = await this.#opened().collect(action.token);
-        const stored = await this.#context.store.finish(action.token, mark, engineFacts);
+        const collected = await this.#opened().collect();
+        const stored = await this.#context.store.finish({ ...collected, token: action.token });
         this.#isStored = true;
         await this.#opened().close();
         await this.#dropSpool();
@@ -315,11 +316,13 @@ export class MemberRuntime {
     });
   }
 
-  async #openCapture(checkpoint: string, maintenance: boolean): Promise<void> {
+  async #openCapture(asked: Extract<EngineCall, { type: 'prepare' }>): Promise<void> {
+    const { checkpoint, assignment, maintenance } = asked;
     const { member, engine, operation, state, store, progress } = this.#context;
     this.#spool = await state.makeSpool(operation, member);
-    this.#capture = engine.capture({
+    const parts = engine.begin({
       checkpoint,
+      assignment,
       maintenance,
       leaseMs: () => this.#leaseMs,
       spoolDirectory: this.#spool,
@@ -330,6 +333,7 @@ export class MemberRuntime {
       // The guard waits a little longer than the lease, so that the agent's own thaw comes first.
       saveUndo: (undo) => this.#context.saveUndo(undo, this.#leaseMs + 1000),
     });
+    this.#capture = new Capture(parts, assignment);
   }
 
   /**

@@ -1,37 +1,55 @@
 import { assertNever } from '../shared/domain/assert-never.ts';
 import type { Failure } from '../shared/domain/errors.ts';
 import { failureOf } from '../shared/domain/errors.ts';
-import {
-  initialCoordinator,
-  nextDeadline,
-  stepCoordinator,
-  type CommitProof,
-  type CoordinatorConfig,
-  type CoordinatorEffect,
-  type CoordinatorEvent,
-  type Outcome,
+import type { MemberCommand } from '../shared/domain/messages.ts';
+import type * as coordinatorMachine from '../shared/protocol/coordinator-machine.ts';
+import type {
+  CommitProof,
+  CoordinatorConfig,
+  CoordinatorEffect,
+  CoordinatorEvent,
+  CoordinatorState,
+  Outcome,
 } from '../shared/protocol/coordinator-machine.ts';
-import { reach } from '../shared/runtime/hooks.ts';
+import type { Alarm, Clock } from '../shared/runtime/clock.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import { beUrgent } from '../shared/runtime/urgency.ts';
-import type { AgentConnection } from './agents.ts';
+import type { AgentEvents } from './agents.ts';
 import type { AnswerCheck } from './answer-check.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { ProgressView } from './progress.ts';
 
-export interface CheckpointRunInput {
+/** What a run needs of the world. The simulator hands in one of its own (test/simulator). */
+export interface CheckpointRunInput<Stream extends AgentStream> {
   readonly config: CoordinatorConfig;
-  /** The connection of every host, by its address; replaced when one is opened anew. */
-  readonly connections: Map<string, AgentConnection>;
+  readonly machine: Pick<
+    typeof coordinatorMachine,
+    'initialCoordinator' | 'stepCoordinator' | 'nextDeadline'
+  >;
+  readonly clock: Clock;
+  /** The stream to every host, by its address; replaced when one is opened anew. */
+  readonly streams: Map<string, Stream>;
   /** The address of the agent that has the member. */
   readonly addressOf: ReadonlyMap<string, string>;
-  readonly answerCheck: AnswerCheck;
+  readonly answerCheck: Pick<AnswerCheck, 'sent' | 'received'>;
   readonly cancellation: Cancellation;
-  readonly progress: ProgressView;
-  readonly log: Logger;
+  readonly progress: Pick<ProgressView, 'phase' | 'bytes' | 'note'>;
+  readonly log: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
+  /** Raises the priority of this process; what it gives puts that back. */
+  raisePriority(): () => void;
   /** `resumed`: the agent has kept the work of this operation. */
-  reconnect(address: string): Promise<{ connection: AgentConnection; resumed: boolean }>;
+  reconnect(address: string): Promise<{ stream: Stream; resumed: boolean }>;
+  /** Durable when it resolves. */
   commit(proof: CommitProof): Promise<void>;
+}
+
+/** The stream to one agent. */
+export interface AgentStream {
+  events: AgentEvents;
+  readonly isClosed: boolean;
+  command(member: string, command: MemberCommand): void;
+  /** Ends it for this reason, of which its events then tell. */
+  cut(failure: Failure): void;
+  close(): void;
 }
 
 const RECONNECT_EVERY_MS = 250;
@@ -42,47 +60,49 @@ const OF_THE_CONNECTION = ['agent-lost', 'agent-unreachable'];
  * Drives the coordinator's machine for one checkpoint: what agents say and what time it is become events,
  * the machine's effects become messages. All decisions are the machine's.
  */
-export function runCheckpoint(input: CheckpointRunInput): Promise<Outcome> {
-  return new Promise((resolve) => new CheckpointRun(input, resolve).start());
-}
-
-class CheckpointRun {
-  readonly #input: CheckpointRunInput;
+export class CheckpointRun<Stream extends AgentStream> {
+  readonly #input: CheckpointRunInput<Stream>;
   readonly #finished: (outcome: Outcome) => void;
-  #state: ReturnType<typeof initialCoordinator>;
-  #timer: NodeJS.Timeout | null = null;
+  readonly #alarm: Alarm;
+  #state: CoordinatorState;
   readonly #reconnecting = new Set<string>();
   #over = false;
   #calmDown: (() => void) | null = null;
 
-  constructor(input: CheckpointRunInput, finished: (outcome: Outcome) => void) {
+  /** `finished` is called once, and after it nothing is sent any more. */
+  constructor(input: CheckpointRunInput<Stream>, finished: (outcome: Outcome) => void) {
     this.#input = input;
     this.#finished = finished;
-    this.#state = initialCoordinator(input.config);
+    this.#alarm = input.clock.alarm(() => this.#dispatch({ type: 'timePassed', now: this.#now() }));
+    this.#state = input.machine.initialCoordinator(input.config);
   }
 
   start(): void {
-    for (const [address, connection] of this.#input.connections) this.#listenTo(address, connection);
+    for (const [address, stream] of this.#input.streams) this.#listenTo(address, stream);
     const { signal, second } = this.#input.cancellation;
     const cancel = (): void =>
-      this.#dispatch({ type: 'cancelled', now: performance.now(), failure: cancelled(signal) });
+      this.#dispatch({ type: 'cancelled', now: this.#now(), failure: cancelled(signal) });
     signal.addEventListener('abort', cancel, { once: true });
     second.addEventListener('abort', cancel, { once: true });
-    this.#dispatch({ type: 'started', now: performance.now() });
+    this.#dispatch({ type: 'started', now: this.#now() });
     if (signal.aborted) cancel();
   }
 
-  #listenTo(address: string, connection: AgentConnection): void {
-    connection.events = {
+  #now(): number {
+    return this.#input.clock.now();
+  }
+
+  #listenTo(address: string, stream: Stream): void {
+    stream.events = {
       memberAnswered: (member, answer) => {
         const untrue = this.#input.answerCheck.received(address, member, answer);
         if (untrue !== null) {
           this.#input.log.error({ event: 'agentUntrue', address, member: untrue.member }, untrue.message);
           // Closed, it tells of itself: to every member that it has, with this as the reason.
-          return connection.cut(untrue);
+          return stream.cut(untrue);
         }
         if (answer.type === 'failed') this.#input.progress.note(`${member}: ${answer.failure.message}`);
-        this.#dispatch({ type: 'answerReceived', now: performance.now(), member, answer });
+        this.#dispatch({ type: 'answerReceived', now: this.#now(), member, answer });
       },
       progressed: ({ member, bytesDone, bytesTotal, waitsFor }) => {
         if (this.#input.addressOf.get(member) !== address) return;
@@ -92,11 +112,11 @@ class CheckpointRun {
       closed: (failure) => {
         const mayReturn = OF_THE_CONNECTION.includes(failure.code);
         for (const member of this.#membersOf(address)) {
-          this.#dispatch({ type: 'memberLost', now: performance.now(), member, failure, mayReturn });
+          this.#dispatch({ type: 'memberLost', now: this.#now(), member, failure, mayReturn });
         }
       },
     };
-    if (connection.isClosed) connection.events.closed?.(lost(address));
+    if (stream.isClosed) stream.events.closed?.(lost(address));
   }
 
   #membersOf(address: string): string[] {
@@ -105,27 +125,19 @@ class CheckpointRun {
 
   #dispatch(event: CoordinatorEvent): void {
     if (this.#over) return;
-    const stepped = stepCoordinator(this.#state, event);
+    const { machine } = this.#input;
+    const stepped = machine.stepCoordinator(this.#state, event);
     this.#state = stepped.state;
     for (const effect of stepped.effects) this.#perform(effect);
-    this.#schedule();
-  }
-
-  #schedule(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
-    const deadline = this.#over ? null : nextDeadline(this.#state);
-    if (deadline === null) return;
-    const waitMs = Math.max(0, Math.ceil(deadline - performance.now()));
-    this.#timer = setTimeout(() => this.#dispatch({ type: 'timePassed', now: performance.now() }), waitMs);
+    this.#alarm.set(this.#over ? null : machine.nextDeadline(this.#state));
   }
 
   #perform(effect: CoordinatorEffect): void {
-    const { progress, log, connections, addressOf, answerCheck } = this.#input;
+    const { progress, log, streams, addressOf, answerCheck } = this.#input;
     switch (effect.type) {
       case 'send':
-        if (effect.command.type === 'arm') this.#calmDown ??= beUrgent();
-        connections.get(addressOf.get(effect.member) ?? '')?.command(effect.member, effect.command);
+        if (effect.command.type === 'arm') this.#calmDown ??= this.#input.raisePriority();
+        streams.get(addressOf.get(effect.member) ?? '')?.command(effect.member, effect.command);
         answerCheck.sent(effect.member, effect.command);
         return;
       case 'reconnect':
@@ -154,15 +166,12 @@ class CheckpointRun {
   }
 
   async #commit(proof: CommitProof): Promise<void> {
-    try {
-      await reach('committing', 'coordinator');
-      await this.#input.commit(proof);
-      await reach('committed', 'coordinator');
-      this.#dispatch({ type: 'committed', now: performance.now() });
-    } catch (error) {
-      const failure = failureOf(error, { code: 'commit-failed', hint: 'look at the repository' });
-      this.#dispatch({ type: 'commitFailed', now: performance.now(), failure });
-    }
+    const failure = await this.#input.commit(proof).then(
+      () => null,
+      (error: unknown) => failureOf(error, { code: 'commit-failed', hint: 'look at the repository' }),
+    );
+    const now = this.#now();
+    this.#dispatch(failure === null ? { type: 'committed', now } : { type: 'commitFailed', now, failure });
   }
 
   /** Until the agent answers or the run is over: how long it is worth it, the machine knows. */
@@ -170,20 +179,23 @@ class CheckpointRun {
     if (this.#reconnecting.has(address)) return;
     this.#reconnecting.add(address);
     while (!this.#over) {
-      try {
-        const { connection, resumed } = await this.#input.reconnect(address);
-        if (this.#over) return connection.close();
-        this.#input.connections.set(address, connection);
-        this.#reconnecting.delete(address);
-        this.#listenTo(address, connection);
-        for (const member of this.#membersOf(address)) {
-          this.#dispatch({ type: 'memberReconnected', now: performance.now(), member, resumed });
-        }
-        return;
-      } catch (error) {
+      const reached = await this.#input.reconnect(address).catch((error: unknown) => {
         this.#input.log.debug({ event: 'reconnectFailed', address, err: error }, 'agent not reached yet');
-        await new Promise((resolve) => setTimeout(resolve, RECONNECT_EVERY_MS));
+        return null;
+      });
+      if (reached === null) {
+        await this.#input.clock.pause(RECONNECT_EVERY_MS);
+        continue;
       }
+      const { stream, resumed } = reached;
+      if (this.#over) return stream.close();
+      this.#input.streams.set(address, stream);
+      this.#reconnecting.delete(address);
+      this.#listenTo(address, stream);
+      for (const member of this.#membersOf(address)) {
+        this.#dispatch({ type: 'memberReconnected', now: this.#now(), member, resumed });
+      }
+      return;
     }
   }
 }

@@ -1,17 +1,20 @@
 import { checkCheckpointName, formatCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
-import type { GridManifest } from '../shared/domain/manifest.ts';
+import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
+import * as coordinatorMachine from '../shared/protocol/coordinator-machine.ts';
 import type { CommitProof, Outcome } from '../shared/protocol/coordinator-machine.ts';
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
 import type { Repository } from '../shared/repository/repository.ts';
+import { computerClock } from '../shared/runtime/clock.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import { beUrgent } from '../shared/runtime/urgency.ts';
 import { warningLine } from '../shared/domain/warning.ts';
 import { AgentConnection, hostOf, throwRefused } from './agents.ts';
 import { AnswerCheck } from './answer-check.ts';
 import { heeding, type Cancellation } from './cancellation.ts';
 import { highestKnown } from './checkpoint-number.ts';
-import { runCheckpoint } from './checkpoint-run.ts';
+import { CheckpointRun, type CheckpointRunInput } from './checkpoint-run.ts';
 import type { GridFile } from './grid-file.ts';
 import { lineageToCreate } from './lineage.ts';
 import { checkHosts, preflight, type PreflightReport } from './preflight.ts';
@@ -158,9 +161,14 @@ class CheckpointCreation {
     const { gridFile, cancellation, progress, log } = this.#input;
     let manifest: GridManifest | null = null;
     this.#rehearse();
-    const outcome = await runCheckpoint({
+    const run: CheckpointRunInput<AgentConnection> = {
       config: {
-        members: report.members.map(({ description, kind }) => ({ name: description.name, kind })),
+        members: report.members.map(({ description, kind, assignment, heldBy }) => ({
+          name: description.name,
+          kind,
+          assignment,
+          ...(heldBy !== null && { heldBy }),
+        })),
         checkpoint,
         maintenance: this.#input.maintenance,
         allowLogical: this.#input.allowLogical ?? false,
@@ -184,7 +192,10 @@ class CheckpointCreation {
           abortGiveUpMs: Math.max(30_000, GIVE_UP_LEASES * this.#leaseMs),
         },
       },
-      connections: this.#agents.byAddress,
+      streams: this.#agents.byAddress,
+      machine: coordinatorMachine,
+      clock: computerClock,
+      raisePriority: beUrgent,
       addressOf,
       answerCheck: new AnswerCheck(
         report.members.map(({ description, kind }) => ({
@@ -201,9 +212,12 @@ class CheckpointCreation {
       reconnect: (address) => this.#reconnect(address),
       commit: async (proof) => {
         manifest = gridManifest(gridFile, identity, proof, report, performance.now() - this.#startedAt);
+        await reach('committing', 'coordinator');
         await this.#repository.commit(manifest);
+        await reach('committed', 'coordinator');
       },
-    });
+    };
+    const outcome = await new Promise<Outcome>((resolve) => new CheckpointRun(run, resolve).start());
     if (outcome.kind === 'committed' && manifest !== null) {
       const created = checkpointReport(manifest);
       return { ...created, warnings: [...created.warnings, ...(await this.#settle(checkpoint))] };
@@ -253,7 +267,7 @@ class CheckpointCreation {
     }
   }
 
-  async #reconnect(address: string): Promise<{ connection: AgentConnection; resumed: boolean }> {
+  async #reconnect(address: string): Promise<{ stream: AgentConnection; resumed: boolean }> {
     const connection = await AgentConnection.open(
       this.#input.gridFile,
       address,
@@ -264,7 +278,7 @@ class CheckpointCreation {
       // The same operation: the agent goes on with what its broken stream had left, where it may; else it ends it first.
       const { resumed } = await connection.claim(this.#operation, 'checkpoint', this.#leaseMs);
       if (!resumed) await connection.describe();
-      return { connection, resumed };
+      return { stream: connection, resumed };
     } catch (error) {
       connection.close();
       throw error;
@@ -292,9 +306,10 @@ function gridManifest(
       address: description.address,
       primary: description.primary,
       traits: description.traits,
+      assignment: proven.assignment,
       manifestDigest: proven.manifestDigest,
       mark: proven.mark,
-      incarnation: proven.incarnation,
+      incarnation: proven.incarnation ?? description.incarnation,
       fenceMs: proven.fenceMs,
       markMs: proven.markMs,
       thawMs: proven.thawMs,
@@ -348,7 +363,7 @@ function checkpointReport(manifest: GridManifest): CheckpointReport {
       role: member.role,
       engine: member.engine,
       address: member.address,
-      state: 'captured',
+      state: stateOf(member),
       mark: member.mark?.position ?? null,
       fenceMs: rounded(member.fenceMs),
       markMs: rounded(member.markMs),
@@ -359,6 +374,13 @@ function checkpointReport(manifest: GridManifest): CheckpointReport {
     absent: manifest.absent,
     warnings: manifest.warnings,
   };
+}
+
+/** A member of which nothing is stored, although others would hold or miss its data, is not called captured. */
+function stateOf({ assignment: { hold, part }, mark }: GridManifestMember): 'captured' | 'held' | 'covered' {
+  if (part !== 'none') return 'captured';
+  if (hold === 'none') return 'covered';
+  return mark === null ? 'captured' : 'held';
 }
 
 function failed(outcome: Outcome, addressOf: ReadonlyMap<string, string>): StillpointError {

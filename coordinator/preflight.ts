@@ -1,5 +1,7 @@
+import type { Assignment } from '../shared/domain/assignment.ts';
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import type { FreezeKind, HostDescription, MemberDescription } from '../shared/domain/grid.ts';
+import { assign, notCopied, type Assigned } from './assignment.ts';
 import { checkCopysets, checkNames, checkProcesses, checkSupported } from './membership.ts';
 import type { Warning } from '../shared/domain/warning.ts';
 import { checkRealm, type PlacedMember } from './realm-preflight.ts';
@@ -24,6 +26,9 @@ interface TakingPart {
   readonly host: string;
   readonly description: MemberDescription;
   readonly kind: FreezeKind;
+  readonly assignment: Assignment;
+  /** The lead of its domain, where that holds it. */
+  readonly heldBy: string | null;
 }
 
 export interface PreflightReport {
@@ -74,11 +79,18 @@ export function preflight(input: PreflightInput): PreflightReport {
   checkSupported(all);
   if (input.maintenance) checkMaintenance(running);
   checkViewers(running, input.allowLogical ?? false);
-  const copied = copiedMembers(running.map(({ description }) => description));
+  const descriptions = running.map(({ description }) => description);
+  const assignments = assign(descriptions);
+  const copied = copiedMembers(descriptions);
   const forecast = forecastRoom(copied, input.hasEarlierCheckpoint, input.earlier);
   checkSpace(input.repositoryFreeBytes, forecast);
   return {
-    members: running.map(({ host, description }) => ({ host, description, kind: description.freezeKind })),
+    members: running.map(({ host, description }) => ({
+      host,
+      description,
+      kind: description.freezeKind,
+      ...assignedTo(description, assignments),
+    })),
     absent: all
       .filter(({ description }) => !description.running)
       .map(({ host, description }) => ({ host, name: description.name })),
@@ -92,9 +104,16 @@ export function preflight(input: PreflightInput): PreflightReport {
       ...sameHostWarnings(all),
       ...sameDataWarnings(running),
       ...[journalWarning(forecast) ?? []].flat(),
+      ...notCopied(descriptions, assignments),
     ],
     sizeBytes: copied.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
   };
+}
+
+function assignedTo({ name }: MemberDescription, assignments: ReturnType<typeof assign>): Assigned {
+  const found = assignments.get(name);
+  if (found === undefined) throw new Error(`nothing is assigned to ${name}`);
+  return found;
 }
 
 /** Whose data the repository will hold: of a domain that is copied once, the largest says how much that is. */

@@ -179,7 +179,7 @@ function planned(
   if (sources === null) {
     throw refuse({
       code: 'plan-no-source',
-      message: `${description.name} on ${target.host} is not in the checkpoint, and nothing there can stand for it`,
+      message: `${description.name} on ${target.host} ${found === null ? 'is not in the checkpoint' : 'was held for the checkpoint and not copied'}, and nothing there can stand for it`,
       hint: 'take it out of the agent file, or restore a checkpoint that has it',
       host: target.host,
       member: description.name,
@@ -193,6 +193,14 @@ function planned(
       about: null,
       text: `${description.name} was ${absent ? 'down and is absent from' : 'not in'} the checkpoint: it is rebuilt from ${source.name}${description.role === 'node' ? ' of its copyset' : ''}`,
       hint: 'where that is not what you want, restore a checkpoint that has it',
+    });
+  }
+  if (source.assignment.part === 'none' && source.role !== 'proxy') {
+    warnings.push({
+      code: 'member-not-copied',
+      about: description.name,
+      text: `nothing of it is in the checkpoint, which only has its mark: ${source.mark?.position ?? 'none'}`,
+      hint: 'put your own copy of that mark in its place before the restore: what is there is not replaced',
     });
   }
   const from = found ?? source;

@@ -1,3 +1,4 @@
+import type { Assignment } from '../../shared/domain/assignment.ts';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import type { DefinedProcess, Mark, MemberDescription } from '../../shared/domain/grid.ts';
 import type { GridManifest, MemberManifest } from '../../shared/domain/manifest.ts';
@@ -11,10 +12,12 @@ import type { FoundPrepared, RestoreRoom } from '../../shared/domain/wire.ts';
  * The contract between the agent and the software a member runs. One folder under agent/engines/ is one
  * implementation; all pass the shared suite in test/engines/engine-suite.ts.
  *
- * The life of a checkpoint: `describe`, then on one `Capture`: prepare → (pause → arm → freeze → thaw)+ → collect,
- * with `disarm` in the place of freeze and thaw where an arm failed somewhere,
- * and `abort` or `close` at the end, always. The member machine calls them in that order, one at a time;
- * only `abort` may come while another call is under way, which must then end soon (rejecting is right).
+ * A checkpoint is made of a member in parts: a `Hold` keeps it still and lets it go, a `Copy` stores its state, a
+ * `Journal` follows what it writes meanwhile. `begin` makes those that the member was assigned; agent/capture.ts calls
+ * them: all are prepared, the hold is (paused → armed → frozen → thawed)+, and then journal and copy are finished at the
+ * mark. `disarm` stands in the place of freeze and thaw where an arm failed somewhere. In the end all are let go of,
+ * always. The member machine calls them in that order, one at a time; only the ends (`release`, `abandon`) may come while
+ * another call is under way, which must then end soon (rejecting is right).
  *
  * While frozen (between the start of `freeze` and the end of `thaw`) a call must not wait for anything but
  * the engine itself: no disk of ours, no other member, no lock.
@@ -32,8 +35,8 @@ export interface Engine {
   /** What is free on the disk to which the member writes its journal; null where there is none, or it cannot be seen. */
   freeBytes(): Promise<number | null>;
 
-  /** Begins a capture. Touches nothing yet. */
-  capture(context: CaptureContext): Capture;
+  /** Begins a checkpoint of the member: makes its parts. Touches nothing yet. */
+  begin(context: CheckpointContext): Parts;
 
   /**
    * Puts back what a killed agent left, from the undo it had saved. Called at agent start before it
@@ -120,22 +123,30 @@ export interface SettleContext {
   source(member: string): Promise<ArtifactSource>;
 }
 
-export interface CaptureContext {
+/** What one checkpoint does to a member. */
+export interface Parts {
+  /** Null where the lead of its domain holds the member. */
+  readonly hold: Hold | null;
+  /** Null where nothing of the member is copied, or its journal alone. */
+  readonly copy: Copy | null;
+  /** Null where the engine has no journal that is followed apart from the copy, and where none is needed. */
+  readonly journal: Journal | null;
+}
+
+/** What a checkpoint is begun with. Of the rest each part takes what is its own. */
+export type CheckpointContext = HoldContext &
+  CopyContext &
+  JournalContext & {
+    /** `hold` is `lead` or `none` only where the engine declares a domain. */
+    readonly assignment: Assignment;
+  };
+
+export interface HoldContext {
   readonly checkpoint: string;
   /** Refuse clients' writes from `prepare` to the end, however it comes. */
   readonly maintenance: boolean;
   /** How long a freeze may last without word from the coordinator. The engine's own deadline must be longer. */
   leaseMs(): number;
-  /** A private, empty directory for this capture (journal spool); removed by the agent afterwards. */
-  readonly spoolDirectory: string;
-  /** Stores artifacts in the repository. Usable from `prepare` to the end of `collect`. */
-  readonly artifacts: ArtifactSink;
-  readonly progress: (bytesDone: number, bytesTotal: number) => void;
-  /**
-   * What was prepared is lost, or must not go on, and no call is needed to say so: everything ends now, with this
-   * cause, and `abort` follows. The capture has let go already of what would harm its server.
-   */
-  lost(error: unknown): void;
   /**
    * Makes the undo durable in the freeze record and known to the guard; resolves when both hold. Must be
    * awaited before the first change that the undo takes back. `null`: nothing is left to undo.
@@ -143,14 +154,15 @@ export interface CaptureContext {
   saveUndo(undo: Undo | null): Promise<void>;
 }
 
-export interface Capture {
-  /** The long part: base copy, opening the journal receiver. Blocks no client. Stops on `abort`. */
+/** What keeps a member still and lets it go. It alone has an undo, for it alone changes what clients meet. */
+export interface Hold {
+  /** Opens what arming and thawing need. Blocks no client, but for what `maintenance` asks. */
   prepare(): Promise<void>;
 
   /**
    * Observers that may need long to stop showing anything newer have this: resolves when they do not, before anybody
    * is armed. Nobody is held by it, so it may take minutes; `waitsFor` is told why, in words, when that changes. The
-   * undo is durable before. Called before every arm; what it did ends with `thaw`, `disarm` or `abort`.
+   * undo is durable before. Called before every arm; what it did ends with `thaw`, `disarm` or `release`.
    */
   pause?(waitsFor: (cause: string) => void): Promise<void>;
 
@@ -170,7 +182,7 @@ export interface Capture {
   /**
    * Closes the fence, waits until it holds, marks. Stays fenced. Resolves with the monotonic times
    * (performance.now()) at which the fence held and the mark stood. An observer's mark is null.
-   * When it rejects, the caller aborts: the implementation need not open the fence itself.
+   * When it rejects, the caller releases: the implementation need not open the fence itself.
    */
   freeze(
     token: Token,
@@ -184,18 +196,64 @@ export interface Capture {
    */
   thaw(token: Token, released: () => void): Promise<ThawProof>;
 
-  /** Stores everything up to the mark of this token. Returns what the member manifest needs to know. */
-  collect(token: Token): Promise<{ mark: Mark | null; engineFacts: unknown }>;
-
   /**
-   * Opens, disarms, closes, drops. Right in any state, any number of times. Resolves when the member runs. Whatever
-   * costs the member or this host something (stream, slot, copy) is closed first: when it rejects, only the undo is
-   * left to do, and the spool is not used any more.
+   * Opens, disarms, undoes, closes. Right in any state, any number of times; after `thaw` it ends what copy and journal
+   * still needed of it. Resolves when the member runs. Lets go before it waits for anything. When it rejects, only the
+   * undo is left to do.
    */
-  abort(): Promise<void>;
+  release(): Promise<void>;
+}
 
-  /** The checkpoint's end after collect: closes connections, drops the temporary slot. Idempotent. */
-  close(): Promise<void>;
+export interface CopyContext {
+  readonly checkpoint: string;
+  readonly maintenance: boolean;
+  /** Stores artifacts in the repository. Usable from `begin` to the end of `finish`. */
+  readonly artifacts: ArtifactSink;
+  readonly progress: (bytesDone: number, bytesTotal: number) => void;
+}
+
+/** What stores a member's state. It reads, over the hold's session or its own, and holds nobody. */
+export interface Copy {
+  /** The long part, before anybody is armed. Blocks no client. The hold is prepared, and the journal followed. */
+  begin(): Promise<void>;
+  /**
+   * Stores what is missing up to the mark, which is the hold's last, after its thaw; everything of the journal up to
+   * there is stored already. Resolves to the facts that a restore will need (`engineFacts` of the member manifest), when
+   * nothing of the copy is open on this host any more.
+   */
+  finish(mark: Mark | null): Promise<unknown>;
+  /**
+   * There will be no checkpoint: stops what is under way and drops what it left on this host. Right in any state, also
+   * after `finish`, any number of times.
+   */
+  abandon(): Promise<void>;
+}
+
+export interface JournalContext {
+  /** A private, empty directory for this checkpoint (journal spool); removed by the agent afterwards. */
+  readonly spoolDirectory: string;
+  readonly artifacts: ArtifactSink;
+  /**
+   * What was prepared is lost, or must not go on, and no call is needed to say so: everything ends now, with this
+   * cause, and `release` follows. The journal has let go already of what would harm its server.
+   */
+  lost(error: unknown): void;
+}
+
+/** What follows a member's journal, so that nothing is missing between the copy and the mark. */
+export interface Journal {
+  /** Resolves when all that is written from now on will be had. The hold is prepared; the copy begins later. */
+  follow(): Promise<void>;
+  /**
+   * Stores everything up to the mark. What is behind it is not followed any more. Not called where nothing of the member
+   * is stored: then it was followed for the proof of the hold alone.
+   */
+  finish(mark: Mark): Promise<void>;
+  /**
+   * What it costs the member or this host (stream, slot) ends at once, and the spool is not used any more. Right in any
+   * state, any number of times.
+   */
+  release(): Promise<void>;
 }
 
 /** Where an engine puts what it captures. Paths as in shared/domain/manifest.ts. */
@@ -240,7 +298,11 @@ export interface RestoreContext {
   readonly checkpoint: string;
   /** Where it is not only looked whether it could be. */
   readonly restore?: RestoreName;
-  /** The member whose artifacts build this one: its own, or its copyset's primary's for an observer. */
+  /**
+   * The member whose artifacts build this one: its own, its copyset's primary's for an observer, or that of its domain
+   * which was copied for all. Its own without any artifact where nobody is copied: then what its owner has put back
+   * stays, and the restoration rejects unless that is what stood at the mark.
+   */
   readonly source: ArtifactSource;
   /** This member's own artifacts, where it had any (a standby's configuration). */
   readonly own: ArtifactSource | null;

@@ -21,9 +21,9 @@ export type FreezeKind = 'fenced' | 'observer' | 'instant';
  * since a restore asks them of members that may not be there any more.
  */
 export interface Traits {
-  /** Members with the same word are held and copied together. A member that is held alone has its own name here. */
+  /** Members with the same word are held together, by one lead. A member that is held alone has its own name here. */
   readonly domain: string;
-  /** Who of a domain stores the data that it shares. */
+  /** Who of a domain stores data: each its own, its lead what all share, or nobody. */
   readonly copies: 'each' | 'one' | 'nobody';
   /** What a member does that does not lead its group: it follows the lead, stands as its equal, or has no lead. */
   readonly standbys: 'follow' | 'peer' | 'none';

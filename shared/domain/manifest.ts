@@ -1,3 +1,4 @@
+import type { Assignment } from './assignment.ts';
 import type { EngineName, FreezeKind, JournalMap, Mark, Role, Traits } from './grid.ts';
 import type { Token } from './token.ts';
 
@@ -50,6 +51,7 @@ export interface MemberManifest {
     readonly primary: boolean;
     readonly freezeKind: FreezeKind;
     readonly traits: Traits;
+    readonly assignment: Assignment;
   };
   readonly mark: Mark | null;
   /** The engine's own facts, needed by its restore; documented with the engine. JSON. */
@@ -67,6 +69,7 @@ export interface GridManifestMember {
   readonly address: string;
   readonly primary: boolean;
   readonly traits: Traits;
+  readonly assignment: Assignment;
   readonly manifestDigest: string;
   readonly mark: Mark | null;
   readonly incarnation: string;

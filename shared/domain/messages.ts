@@ -1,3 +1,4 @@
+import type { Assignment } from './assignment.ts';
 import type { Failure, MemberState } from './errors.ts';
 import type { Mark } from './grid.ts';
 import type { Token } from './token.ts';
@@ -8,6 +9,7 @@ import type { Viewing } from './viewing.ts';
  * words; shared/protocol holds the two machines that speak them, shared/rpc carries them.
  *
  * Order in one attempt: prepare (once per operation) → pause (observers) → arm → freeze → thaw → collect.
+ * A member that the lead of its domain holds hears only prepare and collect.
  * An attempt whose arm fails or is late ends with disarm, and the next one begins under a newer token.
  * `abort` is right at any time and is answered until the member is known to run.
  */
@@ -19,6 +21,7 @@ export type MemberCommand =
   | {
       readonly type: 'prepare';
       readonly checkpoint: string;
+      readonly assignment: Assignment;
       /** Clients' writes are refused from now until the member has collected, or the operation ends. */
       readonly maintenance: boolean;
     }

@@ -4,7 +4,7 @@ import type { Warning } from './warning.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from './messages.ts';
 
 /** Raised with every change that an older peer would misread. A mismatch is refused in preflight. */
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 /** No member is held, and no host claimed, for longer without word: `leaseSeconds` of the grid file ends there too. */
 export const MAX_LEASE_MS = 600_000;

@@ -3,7 +3,7 @@ import type { MemberAnswer } from '../domain/messages.ts';
 import { becomeAborting } from './coordinator-abort.ts';
 import { beginAttempt } from './coordinator-attempt.ts';
 import type { Attempt, CoordinatorPhase, CoordinatorState, CoordinatorStep } from './coordinator-state.ts';
-import { names, stay, toEach } from './coordinator-step.ts';
+import { holders, stay, toEach } from './coordinator-step.ts';
 import { isComplete } from './tally.ts';
 
 /**
@@ -37,7 +37,7 @@ export function becomeDisarming(
     disarmed: new Set(done === null ? [] : [done]),
     deadline: now + deadlines.disarmMs,
   };
-  const others = names(state).filter((name) => name !== done);
+  const others = holders(state).filter((name) => name !== done);
   const next = { ...state, failedArms, firstArmFailure: first, phase };
   const sends = toEach(others, { type: 'disarm', token: attempt.token });
   return others.length === 0 ? becomeWaiting(next, phase, now) : { state: next, effects: sends };
@@ -58,7 +58,7 @@ export function disarmAnswered(
 ): CoordinatorStep {
   if (answer.type !== 'disarmed') return stay(state);
   const next = { ...phase, disarmed: new Set(phase.disarmed).add(member) };
-  if (isComplete(names(state), next.disarmed)) return becomeWaiting(state, next, now);
+  if (isComplete(holders(state), next.disarmed)) return becomeWaiting(state, next, now);
   return stay({ ...state, phase: next });
 }
 

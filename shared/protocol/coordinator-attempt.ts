@@ -1,4 +1,5 @@
 import { assertNever } from '../domain/assert-never.ts';
+import { BY_ITSELF } from '../domain/assignment.ts';
 import type { Failure } from '../domain/errors.ts';
 import type { MemberAnswer } from '../domain/messages.ts';
 import { sameToken, type Token } from '../domain/token.ts';
@@ -12,7 +13,7 @@ import type {
   CoordinatorStep,
   Round,
 } from './coordinator-state.ts';
-import { names, stay, tokenOf, toEach } from './coordinator-step.ts';
+import { holders, stay, tokenOf, toEach } from './coordinator-step.ts';
 import { isComplete, withEntry } from './tally.ts';
 import { findInvalid } from './validity.ts';
 import { findUnheld, type Unheld } from './viewers.ts';
@@ -57,7 +58,7 @@ export function attemptAnswered(
  * on a standby. Nobody is armed while that is waited for. Where there are none it begins with the arm.
  */
 export function beginAttempt(state: CoordinatorState, number: number, now: number): CoordinatorStep {
-  const observers = names(state, 'observer');
+  const observers = holders(state, 'observer');
   if (observers.length === 0) return becomeArming(state, number, now);
   const token = tokenOf(state, number);
   const deadline = now + state.config.deadlines.pauseMs;
@@ -83,7 +84,7 @@ export function pauseAnswered(
 
 /** An observer has paused; another has come back with what it prepared. */
 function isReady(state: CoordinatorState, token: Token, member: string, answer: MemberAnswer): boolean {
-  return names(state, 'observer').includes(member)
+  return holders(state, 'observer').includes(member)
     ? answer.type === 'paused' && sameToken(answer.token, token)
     : answer.type === 'prepared';
 }
@@ -101,7 +102,7 @@ function becomeArming(state: CoordinatorState, number: number, now: number): Coo
   };
   return {
     state: { ...state, armSent: true, phase: { name: 'arming', attempt, deadline: now + deadlines.armMs } },
-    effects: toEach(names(state), { type: 'arm', token: attempt.token, leaseMs }),
+    effects: toEach(holders(state), { type: 'arm', token: attempt.token, leaseMs }),
   };
 }
 
@@ -116,7 +117,7 @@ function armed(
   const { incarnation, viewing } = answer;
   const viewings = viewing === undefined ? attempt.viewings : withEntry(attempt.viewings, member, viewing);
   const next = { ...attempt, armed: withEntry(attempt.armed, member, incarnation), viewings };
-  if (!isComplete(names(state), next.armed)) return stay({ ...state, phase: { ...phase, attempt: next } });
+  if (!isComplete(holders(state), next.armed)) return stay({ ...state, phase: { ...phase, attempt: next } });
   return unheldAtArm(state, next) === null
     ? becomeFreezing(state, next, 0, now)
     : askToThaw(state, next, now);
@@ -138,7 +139,7 @@ function becomeFreezing(
   from: number,
   now: number,
 ): CoordinatorStep {
-  const round = ROUNDS.find((one, index) => index >= from && names(state, one).length > 0);
+  const round = ROUNDS.find((one, index) => index >= from && holders(state, one).length > 0);
   if (round === undefined) return becomeThawing(state, attempt, now);
   const { leaseMs, deadlines } = state.config;
   const fencedFrom = round === 'fenced' ? now : attempt.fencedFrom;
@@ -148,7 +149,7 @@ function becomeFreezing(
     attempt: { ...attempt, fencedFrom },
     deadline: now + deadlines.freezeMs,
   };
-  const sends = toEach(names(state, round), { type: 'freeze', token: attempt.token, leaseMs });
+  const sends = toEach(holders(state, round), { type: 'freeze', token: attempt.token, leaseMs });
   const enter: CoordinatorEffect = { type: 'enter', phase: 'freeze', attempt: attempt.token.attempt };
   // The sends come first: while members are frozen nothing stands before a message.
   return { state: { ...state, phase }, effects: from === 0 ? [...sends, enter] : sends };
@@ -162,16 +163,16 @@ function marked(
   now: number,
 ): CoordinatorStep {
   const { attempt, round } = phase;
-  if (!names(state, round).includes(member)) return stay(state);
+  if (!holders(state, round).includes(member)) return stay(state);
   const next = { ...attempt, marked: withEntry(attempt.marked, member, answer) };
-  if (isComplete(names(state, round), next.marked)) {
+  if (isComplete(holders(state, round), next.marked)) {
     return becomeFreezing(state, next, ROUNDS.indexOf(round) + 1, now);
   }
   return stay({ ...state, phase: { ...phase, attempt: next } });
 }
 
 function becomeThawing(state: CoordinatorState, attempt: Attempt, now: number): CoordinatorStep {
-  if (!isComplete(names(state), attempt.marked)) throw new Error('thaw before every member has marked');
+  if (!isComplete(holders(state), attempt.marked)) throw new Error('thaw before every member has marked');
   return askToThaw(state, attempt, now);
 }
 
@@ -179,7 +180,7 @@ function askToThaw(state: CoordinatorState, attempt: Attempt, now: number): Coor
   return {
     state: { ...state, phase: { name: 'thawing', attempt, deadline: now + state.config.deadlines.thawMs } },
     effects: [
-      ...toEach(names(state), { type: 'thaw', token: attempt.token }),
+      ...toEach(holders(state), { type: 'thaw', token: attempt.token }),
       { type: 'enter', phase: 'thaw', attempt: attempt.token.attempt },
     ],
   };
@@ -217,15 +218,17 @@ function thawed(
       : withEntry(attempt.released, member, { at: now, thawMs: 0 }),
     proofs: withEntry(attempt.proofs, member, answer.proof),
   };
-  if (isComplete(names(state), next.proofs)) return allThawed(state, next, now);
+  if (isComplete(holders(state), next.proofs)) return allThawed(state, next, now);
   return stay({ ...state, phase: { ...phase, attempt: next } });
 }
 
 function allThawed(state: CoordinatorState, attempt: Attempt, now: number): CoordinatorStep {
   const { members, allowLogical = false } = state.config;
-  const held = members.map(({ name, kind }) => ({
+  const held = members.map(({ name, kind, assignment = BY_ITSELF, heldBy }) => ({
     name,
     kind,
+    hold: assignment.hold,
+    heldBy,
     armed: attempt.armed.get(name),
     marked: attempt.marked.get(name)?.incarnation,
     proof: attempt.proofs.get(name),

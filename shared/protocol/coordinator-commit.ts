@@ -1,3 +1,4 @@
+import { BY_ITSELF } from '../domain/assignment.ts';
 import type { Failure } from '../domain/errors.ts';
 import type { MemberAnswer } from '../domain/messages.ts';
 import { becomeAborting } from './coordinator-abort.ts';
@@ -77,18 +78,19 @@ function commitProof(state: CoordinatorState, phase: Collecting): CommitProof {
   return {
     token: attempt.token,
     windowMs: attempt.fencedFrom === null ? 0 : lastReleased - attempt.fencedFrom,
-    members: state.config.members.map(({ name, kind }) => {
+    members: state.config.members.map(({ name, kind, assignment = BY_ITSELF }) => {
       const marked = attempt.marked.get(name);
       const stored = collected.get(name);
-      if (marked === undefined || stored === undefined)
+      if (stored === undefined || (marked === undefined && assignment.hold !== 'none'))
         throw new Error(`commit without the proof of ${name}`);
       return {
         name,
         kind,
-        incarnation: marked.incarnation,
-        mark: marked.mark,
-        fenceMs: marked.fenceMs,
-        markMs: marked.markMs,
+        assignment,
+        incarnation: marked?.incarnation ?? null,
+        mark: marked?.mark ?? null,
+        fenceMs: marked?.fenceMs ?? 0,
+        markMs: marked?.markMs ?? 0,
         thawMs: attempt.released.get(name)?.thawMs ?? 0,
         manifestDigest: stored.manifestDigest,
         sizeBytes: stored.sizeBytes,

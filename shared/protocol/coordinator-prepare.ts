@@ -1,5 +1,6 @@
+import { BY_ITSELF } from '../domain/assignment.ts';
 import type { Failure } from '../domain/errors.ts';
-import type { MemberAnswer, MemberCommand } from '../domain/messages.ts';
+import type { MemberAnswer } from '../domain/messages.ts';
 import { beginAttempt } from './coordinator-attempt.ts';
 import type {
   Away,
@@ -8,7 +9,7 @@ import type {
   CoordinatorState,
   CoordinatorStep,
 } from './coordinator-state.ts';
-import { names, stay, toEach } from './coordinator-step.ts';
+import { holders, names, stay, toEach } from './coordinator-step.ts';
 import { isComplete, withEntry } from './tally.ts';
 
 /**
@@ -28,7 +29,7 @@ export function becomePreparing(state: CoordinatorState, now: number): Coordinat
     state: { ...state, phase: { name: 'preparing', prepared: new Set(), deadline } },
     effects: [
       { type: 'enter', phase: 'prepare', attempt: 1 },
-      ...toEach(names(state), prepareCommand(state)),
+      ...names(state).map((member) => prepare(state, member)),
     ],
   };
 }
@@ -82,11 +83,12 @@ export function cameBackPrepared(
   phase: Preparing | Pausing,
   member: string,
 ): CoordinatorStep {
-  const commands: MemberCommand[] = [prepareCommand(state)];
-  if (phase.name === 'pausing' && names(state, 'observer').includes(member))
-    commands.push({ type: 'pause', token: phase.token });
-  const sends = commands.map((command): CoordinatorEffect => ({ type: 'send', member, command }));
-  return { state, effects: [{ type: 'note', text: `${member}: connected again` }, ...sends] };
+  const pauses =
+    phase.name === 'pausing' && holders(state, 'observer').includes(member)
+      ? toEach([member], { type: 'pause', token: phase.token })
+      : [];
+  const note = { type: 'note', text: `${member}: connected again` } as const;
+  return { state, effects: [note, prepare(state, member), ...pauses] };
 }
 
 export function workGone(member: string): Failure {
@@ -99,6 +101,8 @@ export function workGone(member: string): Failure {
   };
 }
 
-function prepareCommand({ config: { checkpoint, maintenance } }: CoordinatorState): MemberCommand {
-  return { type: 'prepare', checkpoint, maintenance };
+function prepare({ config }: CoordinatorState, member: string): CoordinatorEffect {
+  const { checkpoint, maintenance, members } = config;
+  const { assignment = BY_ITSELF } = members.find(({ name }) => name === member) ?? {};
+  return { type: 'send', member, command: { type: 'prepare', checkpoint, assignment, maintenance } };
 }

@@ -1,12 +1,22 @@
+import type { Assignment } from '../domain/assignment.ts';
 import type { Failure, MemberState, Phase } from '../domain/errors.ts';
 import type { FreezeKind, Mark } from '../domain/grid.ts';
 import type { MemberAnswer, MemberCommand, ThawProof } from '../domain/messages.ts';
 import type { Token } from '../domain/token.ts';
 import type { Viewing } from '../domain/viewing.ts';
 
+export interface ConfiguredMember {
+  readonly name: string;
+  readonly kind: FreezeKind;
+  /** Not set: it stands for itself. */
+  readonly assignment?: Assignment;
+  /** The lead of its domain, which holds it in its place. Not set: it is not held by another. */
+  readonly heldBy?: string;
+}
+
 /** What the coordinator's machine is told once, at the start of a checkpoint. Times in milliseconds. */
 export interface CoordinatorConfig {
-  readonly members: readonly { readonly name: string; readonly kind: FreezeKind }[];
+  readonly members: readonly ConfiguredMember[];
   readonly checkpoint: string;
   /** Whether clients' writes are refused while the checkpoint is made. */
   readonly maintenance: boolean;
@@ -88,7 +98,9 @@ export interface CommitProof {
   readonly members: readonly {
     readonly name: string;
     readonly kind: FreezeKind;
-    readonly incarnation: string;
+    readonly assignment: Assignment;
+    /** Null of a member that the lead of its domain held: the lead's stands for it. */
+    readonly incarnation: string | null;
     readonly mark: Mark | null;
     readonly fenceMs: number;
     readonly markMs: number;

@@ -1,3 +1,4 @@
+import { BY_ITSELF } from '../domain/assignment.ts';
 import type { MemberCommand } from '../domain/messages.ts';
 import type { Token } from '../domain/token.ts';
 import type { CoordinatorEffect, CoordinatorState, CoordinatorStep, Round } from './coordinator-state.ts';
@@ -7,10 +8,16 @@ export function stay(state: CoordinatorState): CoordinatorStep {
   return { state, effects: [] };
 }
 
-export function names(state: CoordinatorState, kind?: Round): string[] {
+export function names(state: CoordinatorState): string[] {
+  return state.config.members.map(({ name }) => name);
+}
+
+/** Who is armed, frozen and thawed: all but those whom the lead of their domain holds. */
+export function holders(state: CoordinatorState, kind?: Round): string[] {
   return state.config.members
+    .filter(({ assignment = BY_ITSELF }) => assignment.hold !== 'none')
     .filter((member) => kind === undefined || member.kind === kind)
-    .map((member) => member.name);
+    .map(({ name }) => name);
 }
 
 export function tokenOf({ config: { epoch, counter } }: CoordinatorState, attempt: number): Token {

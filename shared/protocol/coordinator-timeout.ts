@@ -1,7 +1,7 @@
 import { assertNever } from '../domain/assert-never.ts';
 import type { Failure, Phase } from '../domain/errors.ts';
-import type { CoordinatorState, Round } from './coordinator-state.ts';
-import { names } from './coordinator-step.ts';
+import type { CoordinatorState } from './coordinator-state.ts';
+import { holders, names } from './coordinator-step.ts';
 import { missing } from './tally.ts';
 
 /** What is said when a phase took longer than it may: names the first member that has not answered. */
@@ -9,13 +9,15 @@ export function timeOut(state: CoordinatorState, now: number): Failure {
   const { phase, config } = state;
   const [gone] = [...state.away].filter(([, { until }]) => now >= until);
   if (gone !== undefined) return notBack(gone[0], gone[1].failure, config.deadlines.reconnectMs);
-  const late = (answered: ReadonlySet<string> | ReadonlyMap<string, unknown>, kind?: Round): string =>
-    missing(names(state, kind), answered)[0] ?? 'a member';
+  const late = (
+    answered: ReadonlySet<string> | ReadonlyMap<string, unknown>,
+    expected = holders(state),
+  ): string => missing(expected, answered)[0] ?? 'a member';
   switch (phase.name) {
     case 'preparing':
       return timeOutFailure(
         'prepare-timeout',
-        late(phase.prepared),
+        late(phase.prepared, names(state)),
         'was not prepared',
         config.deadlines.prepareMs,
         'prepare',
@@ -47,7 +49,7 @@ export function timeOut(state: CoordinatorState, now: number): Failure {
     case 'freezing':
       return timeOutFailure(
         'fence-not-reached',
-        late(phase.attempt.marked, phase.round),
+        late(phase.attempt.marked, holders(state, phase.round)),
         'did not reach its fence and mark',
         config.deadlines.freezeMs,
         'freeze',
@@ -63,7 +65,7 @@ export function timeOut(state: CoordinatorState, now: number): Failure {
     case 'collecting':
       return timeOutFailure(
         'collect-timeout',
-        late(phase.collected),
+        late(phase.collected, names(state)),
         'was not collected',
         config.deadlines.collectMs,
         'collect',

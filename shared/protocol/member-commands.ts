@@ -22,6 +22,8 @@ export function commandReceived(state: MemberMachineState, command: MemberComman
   }
   const first = state.answers.get(keyOf(command));
   if (first !== undefined) return answer(state, first);
+  if (state.isHeldByLead && command.type !== 'prepare' && command.type !== 'collect')
+    return refuse(state, 'out-of-order', `${command.type} of a member that the lead of its domain holds`);
   switch (command.type) {
     case 'prepare':
       if (phase.name === 'preparing') return stay(state);
@@ -53,12 +55,13 @@ function afterTheEnd(state: MemberMachineState, command: MemberCommand): MemberS
 
 function becomePreparing(
   state: MemberMachineState,
-  { checkpoint, maintenance }: Extract<MemberCommand, { type: 'prepare' }>,
+  { checkpoint, assignment, maintenance }: Extract<MemberCommand, { type: 'prepare' }>,
 ): MemberStep {
-  return call({ ...state, maintenance }, { type: 'prepare', checkpoint, maintenance }, (number) => ({
-    name: 'preparing',
-    call: number,
-  }));
+  return call(
+    { ...state, maintenance, isHeldByLead: assignment.hold === 'none' },
+    { type: 'prepare', checkpoint, assignment, maintenance },
+    (number) => ({ name: 'preparing', call: number }),
+  );
 }
 
 function pauseReceived(state: MemberMachineState, token: Token): MemberStep {
@@ -143,8 +146,15 @@ function becomeThawing(
 function collectReceived(state: MemberMachineState, token: Token): MemberStep {
   const { phase } = state;
   if (phase.name === 'collecting' && sameToken(phase.token, token)) return stay(state);
+  // What its lead held was never armed here: its token is newer than any that was seen on this host.
+  if (state.isHeldByLead && phase.name === 'prepared' && isNewer(state, token))
+    return becomeCollecting(state, token);
   if (phase.name !== 'thawed' || !phase.held || !sameToken(phase.token, token)) {
     return refuse(state, 'out-of-order', `collect of ${formatToken(token)} while ${inWords(phase)}`);
   }
+  return becomeCollecting(state, token);
+}
+
+function becomeCollecting(state: MemberMachineState, token: Token): MemberStep {
   return call(state, { type: 'collect', token }, (number) => ({ name: 'collecting', call: number, token }));
 }

@@ -44,6 +44,7 @@ export function initialMember(config: MemberConfig, highest: Token | null, now =
     highest,
     wasArmed: false,
     maintenance: false,
+    isHeldByLead: false,
     streamLost: false,
     heardAt: now,
     nextCall: 1,

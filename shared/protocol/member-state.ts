@@ -1,3 +1,4 @@
+import type { Assignment } from '../domain/assignment.ts';
 import type { Failure, MemberState as StateInWords } from '../domain/errors.ts';
 import type { FreezeKind, Mark } from '../domain/grid.ts';
 import type { MemberAnswer, MemberCommand, ThawProof } from '../domain/messages.ts';
@@ -31,7 +32,12 @@ export type MemberEvent =
   | { readonly type: 'timePassed'; readonly now: number };
 
 export type EngineCall =
-  | { readonly type: 'prepare'; readonly checkpoint: string; readonly maintenance: boolean }
+  | {
+      readonly type: 'prepare';
+      readonly checkpoint: string;
+      readonly assignment: Assignment;
+      readonly maintenance: boolean;
+    }
   /** Observers only: resolves when nothing newer is shown. */
   | { readonly type: 'pause'; readonly token: Token }
   | { readonly type: 'arm'; readonly token: Token }
@@ -134,6 +140,8 @@ export interface MemberMachineState {
   /** Whether any arm came in this operation: then its stream is what holds it. */
   readonly wasArmed: boolean;
   readonly maintenance: boolean;
+  /** Whether it is held by the lead of its domain, and by nothing here. */
+  readonly isHeldByLead: boolean;
   /** The stream is gone, and what was prepared is kept for the next one. */
   readonly streamLost: boolean;
   readonly heardAt: number;

@@ -1,3 +1,4 @@
+import type { Assignment } from '../domain/assignment.ts';
 import type { FreezeKind } from '../domain/grid.ts';
 import type { ThawProof } from '../domain/messages.ts';
 import { findUnheld } from './viewers.ts';
@@ -9,7 +10,7 @@ import { findUnheld } from './viewers.ts';
  * from its mark until that member's thaw came, nothing logged after one member's mark was visible before
  * every other had marked, and the cut is consistent. The coordinator cannot see the fences. So each member
  * proves its own, and the checkpoint is committed only when all proofs are there, all say "held", and all
- * come from the very process that was armed and marked; and when nobody else had the journal of a member who
+ * come from the very process that was armed and marked; that of a lead stands for all of its domain; and when nobody else had the journal of a member who
  * could have shown it meanwhile (viewers). Anything less is no success with a warning: it is
  * no checkpoint.
  */
@@ -24,6 +25,10 @@ export interface InvalidCut {
 export interface HeldMember {
   readonly name: string;
   readonly kind: FreezeKind;
+  /** Not set: it holds itself. */
+  readonly hold?: Assignment['hold'];
+  /** Whose proof stands for it, where it holds nothing itself. */
+  readonly heldBy?: string | undefined;
   /** The process that was armed, that marked, and that the proof is from. */
   readonly armed: string | undefined;
   readonly marked: string | undefined;
@@ -32,7 +37,12 @@ export interface HeldMember {
 
 /** The first reason against the cut, null when the proof is complete. */
 export function findInvalid(members: readonly HeldMember[], allowLogical = false): InvalidCut | null {
-  for (const { name, armed, marked, proof } of members) {
+  const leads = new Set(members.filter(({ hold }) => hold === 'lead').map(({ name }) => name));
+  for (const { name, hold, heldBy, armed, marked, proof } of members) {
+    if (hold === 'none') {
+      if (heldBy !== undefined && leads.has(heldBy)) continue;
+      return { member: name, cause: 'nobody held it: the lead of its domain takes no part' };
+    }
     if (proof === undefined) return { member: name, cause: 'it gave no proof that it held' };
     if (proof.type === 'alreadyResumed')
       return { member: name, cause: `it had resumed before the thaw: ${proof.cause}` };

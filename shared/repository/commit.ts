@@ -93,7 +93,7 @@ async function checkStored(layout: Layout, chunks: ChunkStore, manifest: GridMan
 /** What is committed of a member is what it stored: not its manifest of another attempt, mark or place. */
 function checkSame(grid: GridManifest, entry: GridManifestMember, stored: MemberManifest): void {
   const sizeBytes = stored.artifacts.reduce((sum, one) => sum + (one.kind === 'file' ? one.sizeBytes : 0), 0);
-  const { host, role, copyset, engine, address, primary, traits } = stored.member;
+  const { host, role, copyset, engine, address, primary, traits, assignment } = stored.member;
   const pairs: readonly (readonly [string, unknown, unknown])[] = [
     ['token', grid.token, stored.token],
     ['mark', entry.mark, stored.mark],
@@ -104,6 +104,7 @@ function checkSame(grid: GridManifest, entry: GridManifestMember, stored: Member
     ['address', entry.address, address],
     ['primary', entry.primary, primary],
     ['traits', entry.traits, traits],
+    ['assignment', entry.assignment, assignment],
     ['size', entry.sizeBytes, sizeBytes],
   ];
   const differing = pairs.find(([, said, found]) => !isDeepStrictEqual(said, found));

@@ -43,6 +43,10 @@ const who = {
   engine,
   address: z.string(),
   traits,
+  assignment: z.object({
+    hold: z.enum(['member', 'lead', 'none']),
+    part: z.enum(['whole', 'journal', 'none']),
+  }),
 };
 const path = z.string().refine((text) => {
   try {

@@ -1,3 +1,4 @@
+import type { Assignment } from '../domain/assignment.ts';
 import { StillpointError, type Failure, type MemberState, type Phase } from '../domain/errors.ts';
 import type {
   DefinedProcess,
@@ -216,6 +217,14 @@ export function fromViewing(viewing: Viewing | undefined): wire.Viewing | undefi
     streamsAs: viewing.streamsAs ?? undefined,
     subscriptions: viewing.subscriptions.map((one) => ({ ...one, publications: [...one.publications] })),
     viewers: viewing.viewers.map((one) => ({ ...one })),
+  };
+}
+
+export function toAssignment(value: wire.Assignment | undefined): Assignment {
+  const { hold, part } = present(value, 'assignment');
+  return {
+    hold: oneOf(hold, ['member', 'lead', 'none'], 'hold'),
+    part: oneOf(part, ['whole', 'journal', 'none'], 'part'),
   };
 }
 

@@ -1,7 +1,7 @@
 import { assertNever } from '../domain/assert-never.ts';
 import type { MemberCommand } from '../domain/messages.ts';
 import type { AgentRequest, RestoreStep } from '../domain/wire.ts';
-import { badMessage, oneOf, present, toLease, toProcess, toToken } from './codec-values.ts';
+import { badMessage, oneOf, present, toAssignment, toLease, toProcess, toToken } from './codec-values.ts';
 import type * as wire from './generated/agent.ts';
 
 /** What the coordinator says: domain → wire. */
@@ -119,7 +119,11 @@ function encodeCommand(command: MemberCommand): WireCommand {
     case 'prepare':
       return {
         $case: 'prepare',
-        value: { checkpoint: command.checkpoint, maintenance: command.maintenance },
+        value: {
+          checkpoint: command.checkpoint,
+          assignment: command.assignment,
+          maintenance: command.maintenance,
+        },
       };
     case 'pause':
       return { $case: 'pause', value: { token: command.token } };
@@ -146,7 +150,12 @@ function decodeCommand(received: WireCommand | undefined): MemberCommand {
   const { $case, value } = present(received, 'command');
   switch ($case) {
     case 'prepare':
-      return { type: 'prepare', checkpoint: value.checkpoint, maintenance: value.maintenance };
+      return {
+        type: 'prepare',
+        checkpoint: value.checkpoint,
+        assignment: toAssignment(value.assignment),
+        maintenance: value.maintenance,
+      };
     case 'pause':
       return { type: 'pause', token: toToken(value.token) };
     case 'disarm':

@@ -1,17 +1,18 @@
 import { expect } from 'chai';
-import type { Capture, Engine } from '../../agent/engines/engine.ts';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
+import type { Engine, Hold } from '../../agent/engines/engine.ts';
 import { MemberRuntime } from '../../agent/member-runtime.ts';
 import type { StateDirectory } from '../../agent/state-directory.ts';
 import type { MemberAnswer } from '../../shared/domain/messages.ts';
 import { createLog } from '../../shared/runtime/log.ts';
 
-type Prepared = Pick<Capture, 'prepare' | 'abort'>;
+type Prepared = Pick<Hold, 'prepare' | 'release'>;
 type State = Pick<StateDirectory, 'highestToken' | 'makeSpool' | 'dropSpool'>;
 
-/** Of a member with this capture, that sends its answers into an array. */
-function runtimeOf(capture: Prepared, state: State, answers: MemberAnswer[]): MemberRuntime {
-  const engine: Pick<Engine, 'capture' | 'isRunning'> = {
-    capture: () => capture as Capture,
+/** Of a member with this hold, that sends its answers into an array. */
+function runtimeOf(hold: Prepared, state: State, answers: MemberAnswer[]): MemberRuntime {
+  const engine: Pick<Engine, 'begin' | 'isRunning'> = {
+    begin: () => ({ hold: hold as Hold, copy: null, journal: null }),
     isRunning: () => Promise.resolve(true),
   };
   return new MemberRuntime({
@@ -36,20 +37,20 @@ function runtimeOf(capture: Prepared, state: State, answers: MemberAnswer[]): Me
 }
 
 describe('a member whose prepare has just begun', () => {
-  // Goal: a stream that closes before the capture is made leaves nothing behind that nobody would ever close.
-  // Method: the real runtime and machine; a state directory whose disk is slow, and a capture that notes its calls.
-  it('aborts the capture that is being made, and drops its spool', async () => {
+  // Goal: a stream that closes before its parts are made leaves nothing behind that nobody would ever close.
+  // Method: the real runtime and machine; a state directory whose disk is slow, and a hold that notes its calls.
+  it('releases the hold that is being made, and drops its spool', async () => {
     const calls: string[] = [];
     const answers: MemberAnswer[] = [];
     const disk = Promise.withResolvers<void>();
     const aborted = Promise.withResolvers<never>();
-    const capture: Prepared = {
+    const hold: Prepared = {
       prepare() {
         calls.push('prepare');
         return aborted.promise;
       },
-      abort() {
-        calls.push('abort');
+      release() {
+        calls.push('release');
         aborted.reject(new Error('the checkpoint was aborted'));
         return Promise.resolve();
       },
@@ -66,32 +67,32 @@ describe('a member whose prepare has just begun', () => {
         return Promise.resolve();
       },
     };
-    const runtime = runtimeOf(capture, state, answers);
+    const runtime = runtimeOf(hold, state, answers);
     let isClosed = false;
     void runtime.closed.then(() => (isClosed = true));
 
-    runtime.receive({ type: 'prepare', checkpoint: 'checkpoint', maintenance: false });
+    runtime.receive({ type: 'prepare', checkpoint: 'checkpoint', assignment: BY_ITSELF, maintenance: false });
     runtime.operationEnded();
     await new Promise((resolve) => setImmediate(resolve));
     expect(isClosed, 'closed before its disk has answered').to.equal(false);
     disk.resolve();
     await runtime.closed;
 
-    expect(calls).to.deep.equal(['made spool', 'prepare', 'abort', 'dropped spool']);
+    expect(calls).to.deep.equal(['made spool', 'prepare', 'release', 'dropped spool']);
     expect(answers.map(({ type }) => type)).to.include('aborted');
   });
 });
 
 describe('a member whose abort cannot undo its freeze yet', () => {
   // Goal: what an abort closes goes at once, and nobody has to guess what it waits for.
-  // Method: the real runtime; a capture whose abort is refused until the test lets it succeed.
+  // Method: the real runtime; a hold whose release is refused until the test lets it succeed.
   it('has no spool any more after the first try, says why it waits, and ends when the undo is done', async () => {
     let refused: Error | null = new Error('permission denied');
     let spools = 0;
     const tried = Promise.withResolvers<void>();
-    const capture: Prepared = {
+    const hold: Prepared = {
       prepare: () => Promise.resolve(),
-      abort: () => (refused === null ? Promise.resolve() : Promise.reject(refused)),
+      release: () => (refused === null ? Promise.resolve() : Promise.reject(refused)),
     };
     const answers: MemberAnswer[] = [];
     const state: State = {
@@ -103,12 +104,12 @@ describe('a member whose abort cannot undo its freeze yet', () => {
         return Promise.resolve();
       },
     };
-    const runtime = runtimeOf(capture, state, answers);
+    const runtime = runtimeOf(hold, state, answers);
     const prepared = new Promise<void>((resolve) => {
       const look = (): void => (answers.length > 0 ? resolve() : void setImmediate(look));
       look();
     });
-    runtime.receive({ type: 'prepare', checkpoint: 'checkpoint', maintenance: false });
+    runtime.receive({ type: 'prepare', checkpoint: 'checkpoint', assignment: BY_ITSELF, maintenance: false });
     await prepared;
     runtime.operationEnded();
     await tried.promise;

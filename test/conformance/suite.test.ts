@@ -14,8 +14,11 @@ import { PROMISES } from './suite.ts';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 const NODE = join(HERE, 'model/node.ts');
-const CLIENT = join(HERE, 'model/client.ts');
-const PACE = ['--lease-ms', '100', '--hold-ms', '100'];
+const CLIENT = join(HERE, 'model/client');
+const HOLD = ['--hold-ms', '100'];
+/** Renew is judged only where it came in time, which a busy machine must be able to: the longer one. */
+const leaseOf = (fault: string): string =>
+  fault === 'keeps-the-contract' || FAULTS[fault as Fault] === 'lease-renewed' ? '400' : '100';
 const AT_ONCE = 3;
 /** Who is wrong in what it says that it holds is seen by these, and cannot be seen by others. */
 const OF_CONTENT = PROMISES.map(({ id }) => id).filter((id) => /^(mark|content|started-with)-/.test(id));
@@ -60,8 +63,7 @@ describe('the conformance suite', function () {
     });
     alive.add(model);
     await once(model.stdout, 'data');
-    const client = (verb: string, ...more: string[]) =>
-      JSON.stringify([process.execPath, CLIENT, verb, '{data}', ...more]);
+    const client = (verb: string, ...more: string[]) => JSON.stringify([CLIENT, verb, '{data}', ...more]);
     const programs = {
       writer: client('write', '{from}'),
       reader: client('read'),
@@ -71,7 +73,8 @@ describe('the conformance suite', function () {
     const options = Object.entries(programs).flatMap(([name, argv]) => [`--${name}`, argv]);
     const isOfContent = /^(content|started-with)-/.test(FAULTS[fault as Fault] ?? '');
     const only = isOfContent ? OF_CONTENT.flatMap((id) => ['--only', id]) : [];
-    const { code, output } = await conformance(['--socket', socket, '--json', ...PACE, ...options, ...only]);
+    const pace = ['--lease-ms', leaseOf(fault), ...HOLD];
+    const { code, output } = await conformance(['--socket', socket, '--json', ...pace, ...options, ...only]);
     const heldAfter = await heldBy(socket);
     model.kill();
     alive.delete(model);

@@ -1,3 +1,4 @@
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import type { HostDescription, MemberDescription, Traits } from '../../shared/domain/grid.ts';
 import { LINEAGE, serverTraits } from '../repository/samples.ts';
 import type { GridManifest, GridManifestMember } from '../../shared/domain/manifest.ts';
@@ -100,6 +101,7 @@ export function manifestOf(
       address: member.address,
       primary: member.primary,
       traits: member.traits,
+      assignment: BY_ITSELF,
       manifestDigest: 'd',
       mark: member.freezeKind === 'observer' ? null : { journalFile: 'j', position: '1', name: 'm' },
       incarnation: 'i',

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import { createCheckpoint } from '../../coordinator/checkpoint.ts';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import type { HostDescription, MemberDescription } from '../../shared/domain/grid.ts';
@@ -113,6 +114,7 @@ describe('an agent that lies', () => {
       primary,
       freezeKind,
       traits,
+      assignment: BY_ITSELF,
     };
     const manifest = {
       format: 1,
@@ -331,6 +333,15 @@ describe('an agent that lies', () => {
       null,
       'manifest-differs',
       /token differs/,
+    ],
+    'another assignment than it was given': [
+      ({ member, ...manifest }) => ({
+        ...manifest,
+        member: { ...member, assignment: { hold: 'none', part: 'whole' } },
+      }),
+      null,
+      'manifest-differs',
+      /assignment differs/,
     ],
     'another host': [
       (manifest) => ({ ...manifest, member: { ...manifest.member, host: 'alpha' } }),

@@ -91,6 +91,19 @@ describe('preflight', () => {
     expect([bytesOf('each'), bytesOf('one'), bytesOf('nobody')]).to.deep.equal([2000, 1000, 0]);
   });
 
+  it('says of what is held that nothing of it is copied, and nothing of what only shows what others have', () => {
+    const { warnings } = look([
+      describedHost('alpha', [
+        describedMember('aa', { traits: { copies: 'nobody' } }),
+        describedMember('ba'),
+      ]),
+      describedHost('beta', [standby('ab', { traits: { copies: 'nobody' } })]),
+    ]);
+    expect(warnings.map(({ code, about }) => ({ code, about }))).to.deep.equal([
+      { code: 'member-not-copied', about: 'aa' },
+    ]);
+  });
+
   const refused: Record<string, [string, () => Parameters<typeof look>]> = {
     'a copyset with no running node': [
       'copyset-down',

@@ -3,7 +3,8 @@ import { warningLine } from '../../shared/domain/warning.ts';
 import { planRestore, startWaves, type RestorePlan } from '../../coordinator/restore-plan.ts';
 import type { StillpointError } from '../../shared/domain/errors.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
-import type { HostDescription } from '../../shared/domain/grid.ts';
+import type { Assignment } from '../../shared/domain/assignment.ts';
+import type { HostDescription, MemberDescription } from '../../shared/domain/grid.ts';
 import { describedHost, describedMember, manifestOf, standby } from './descriptions.ts';
 
 // Goal: every member finds its place and its data, or nothing is begun.
@@ -110,6 +111,71 @@ describe('the plan of a restore', () => {
     expect(
       refusal([...same, describedHost('gamma', [describedMember('zz', { ...stopped, copyset: 'z' })])]),
     ).to.equal('plan-no-source');
+  });
+
+  /** What was assigned to these members of a manifest. */
+  function assigning(of: GridManifest, assignments: Record<string, Assignment>): GridManifest {
+    const members = of.members.map((member) => {
+      const assignment = assignments[member.name];
+      if (assignment === undefined) return member;
+      return { ...member, assignment, mark: assignment.hold === 'none' ? null : member.mark };
+    });
+    return { ...of, members };
+  }
+
+  it('builds all of a domain from the member that was copied for it, also one that was down, whatever leads now', () => {
+    const traits = { domain: 'cluster', copies: 'one', standbys: 'peer' } as const;
+    const ofCluster = (name: string, copyset: string): MemberDescription =>
+      describedMember(name, { ...stopped, copyset, traits });
+    const of = assigning(
+      manifestOf(
+        ['c1', 'c2'].map((name) => ({ host: 'alpha', member: ofCluster(name, 'c') })),
+        ['c3'],
+      ),
+      { c1: { hold: 'none', part: 'none' }, c2: { hold: 'lead', part: 'whole' } },
+    );
+    const made = plan(
+      [
+        describedHost(
+          'alpha',
+          ['c1', 'c2', 'c3'].map((name) => ofCluster(name, 'c')),
+        ),
+      ],
+      {},
+      of,
+    );
+    expect(inShort(made)).to.have.members([
+      'c1 on alpha from c2',
+      'c2 on alpha from c2',
+      'c3 on alpha from c2',
+    ]);
+  });
+
+  it('builds each from its own where a lead held and each was copied', () => {
+    const traits = { domain: 'cluster', copies: 'each', standbys: 'peer' } as const;
+    const members = ['c1', 'c2'].map((name) => describedMember(name, { ...stopped, copyset: 'c', traits }));
+    const of = assigning(manifestOf(members.map((member) => ({ host: 'alpha', member }))), {
+      c1: { hold: 'none', part: 'whole' },
+      c2: { hold: 'lead', part: 'whole' },
+    });
+    expect(inShort(plan([describedHost('alpha', members)], {}, of))).to.have.members([
+      'c1 on alpha from c1',
+      'c2 on alpha from c2',
+    ]);
+  });
+
+  it('leaves what nobody copies to its engine, and says so; what could have been copied and was not is refused', () => {
+    const planOf = (copies: 'each' | 'nobody') => {
+      const member = describedMember('aa', { traits: { copies } });
+      const of = assigning(manifestOf([{ host: 'alpha', member }]), { aa: { hold: 'member', part: 'none' } });
+      return [[describedHost('alpha', [{ ...member, running: false }])], {}, of] as const;
+    };
+    const made = plan(...planOf('nobody'));
+    expect(inShort(made)).to.deep.equal(['aa on alpha from aa']);
+    expect(made.warnings.map(({ code, about }) => [code, about])).to.deep.equal([
+      ['member-not-copied', 'aa'],
+    ]);
+    expect(refusal(...planOf('each'))).to.equal('plan-no-source');
   });
 
   it('refuses a map of hosts that are not there', () => {

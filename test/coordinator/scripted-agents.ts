@@ -91,7 +91,7 @@ export async function storeManifest(repository: Repository, manifest: GridManife
   const { grid, checkpoint, token } = manifest;
   const members = await Promise.all(
     manifest.members.map(async (member) => {
-      const { name, host, role, copyset, engine, address, primary, traits, mark } = member;
+      const { name, host, role, copyset, engine, address, primary, traits, assignment, mark } = member;
       const writer = repository.beginMember(grid, checkpoint);
       await writer.file({ path: 'base/rows', mode: 0o600, mtimeMs: 0 }, inPieces(rows(5000, name)));
       const identity = {
@@ -104,7 +104,7 @@ export async function storeManifest(repository: Repository, manifest: GridManife
         grid,
         checkpoint,
         token,
-        member: { name, host, role, copyset, engine, address, primary, traits, ...identity },
+        member: { name, host, role, copyset, engine, address, primary, traits, assignment, ...identity },
         mark,
         engineFacts: null,
       });

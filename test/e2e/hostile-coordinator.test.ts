@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import type { Failure } from '../../shared/domain/errors.ts';
 import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
 import type { Token } from '../../shared/domain/token.ts';
@@ -89,7 +90,12 @@ describe('an agent with a hostile coordinator', () => {
     return answer.answer as Extract<MemberAnswer, { type: T }>;
   }
 
-  const prepare: MemberCommand = { type: 'prepare', checkpoint: CHECKPOINT, maintenance: false };
+  const prepare: Extract<MemberCommand, { type: 'prepare' }> = {
+    type: 'prepare',
+    checkpoint: CHECKPOINT,
+    assignment: BY_ITSELF,
+    maintenance: false,
+  };
 
   /** With this in its file, a new agent on the state that the old one left. */
   async function restartAgent(freezeBudget: string): Promise<void> {
@@ -222,6 +228,8 @@ describe('an agent with a hostile coordinator', () => {
       (one) => one.type === 'memberAnswer' && one.member === 'zz' && one.answer.type === 'refused',
     );
     const outOfOrder: readonly (readonly [MemberCommand, string])[] = [
+      // Its engine declares that it stands alone: it is not taken for held because a coordinator says so.
+      [{ ...prepare, assignment: { hold: 'none', part: 'whole' } }, 'assignment-unfit'],
       [{ type: 'freeze', token, leaseMs: 1000 }, 'stale-token'],
       [{ type: 'thaw', token }, 'stale-token'],
       [{ type: 'collect', token }, 'out-of-order'],

@@ -15,6 +15,7 @@ describe('a checkpoint with unruly clients', () => {
 
   before(async () => {
     grid = await createGrid({
+      templates: true,
       hosts: ['127.0.14.1'],
       copysets: [{ name: 'a', hosts: [0] }],
       settings: ['max_prepared_transactions = 10'],

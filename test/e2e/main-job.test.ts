@@ -26,7 +26,12 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
     let began: number;
 
     before(async () => {
-      grid = await createGrid({ version, hosts: ['127.0.11.1', '127.0.11.2'], copysets: COPYSETS });
+      grid = await createGrid({
+        version,
+        templates: true,
+        hosts: ['127.0.11.1', '127.0.11.2'],
+        copysets: COPYSETS,
+      });
       other = await createGrid({
         version,
         beside: grid,

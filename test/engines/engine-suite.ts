@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import type { Capture, Engine, Guardian, Undo } from '../../agent/engines/engine.ts';
+import type { Capture } from '../../agent/capture.ts';
+import type { Engine, Guardian, Undo } from '../../agent/engines/engine.ts';
 import type { Token } from '../../shared/domain/token.ts';
 
 /** One member and what the suite needs to see it from outside. */
@@ -40,7 +41,7 @@ async function bringTo(state: State, capture: Capture): Promise<Token> {
     () => capture.arm(first),
     () => capture.freeze(first),
     () => capture.thaw(first, () => undefined),
-    () => capture.collect(first),
+    () => capture.collect(),
   ];
   for (const step of steps.slice(0, states.indexOf(state))) await step();
   return first;
@@ -125,7 +126,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
         await capture.arm(second);
         const frozen = await capture.freeze(second);
         const proof = await capture.thaw(second, () => undefined);
-        const { mark } = await capture.collect(second);
+        const { mark } = await capture.collect();
         await capture.close();
 
         expect(proof.type).to.equal('held');

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import type { Artifact, MemberManifest } from '../../shared/domain/manifest.ts';
 import type { ArtifactSource, RestoreContext } from '../../agent/engines/engine.ts';
 import { JournalFiles } from '../../agent/engines/native/journal-files.ts';
@@ -343,6 +344,7 @@ function manifestOf(
       primary: true,
       freezeKind: 'fenced',
       traits: serverTraits('aa'),
+      assignment: BY_ITSELF,
     },
     mark: null,
     engineFacts,

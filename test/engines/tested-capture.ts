@@ -1,6 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { CaptureContext, Engine, Undo } from '../../agent/engines/engine.ts';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
+import { Capture } from '../../agent/capture.ts';
+import type { CheckpointContext, Engine, Undo } from '../../agent/engines/engine.ts';
 import type { Token } from '../../shared/domain/token.ts';
 import { MemorySink } from './memory-sink.ts';
 
@@ -12,7 +14,7 @@ export function token(attempt = 1): Token {
 
 /** A capture with a spool and a sink of its own, and the undos that it saved. */
 export interface TestedCapture {
-  readonly capture: ReturnType<Engine['capture']>;
+  readonly capture: Capture;
   readonly artifacts: MemorySink;
   /** What is on disk, so to speak, when the agent is killed now. */
   undo(): Undo | null;
@@ -23,7 +25,7 @@ let spools = 0;
 export async function beginCapture(
   engine: Engine,
   folder: string,
-  change: Partial<CaptureContext> = {},
+  change: Partial<CheckpointContext> = {},
 ): Promise<TestedCapture> {
   await engine.describe(AbortSignal.timeout(10_000));
   spools += 1;
@@ -31,7 +33,9 @@ export async function beginCapture(
   mkdirSync(spoolDirectory);
   const artifacts = new MemorySink();
   let saved: Undo | null = null;
-  const capture = engine.capture({
+  const { assignment = BY_ITSELF } = change;
+  const parts = engine.begin({
+    assignment,
     checkpoint: CHECKPOINT,
     maintenance: false,
     leaseMs: () => 10_000,
@@ -46,5 +50,5 @@ export async function beginCapture(
     },
     ...change,
   });
-  return { capture, artifacts, undo: () => saved };
+  return { capture: new Capture(parts, assignment), artifacts, undo: () => saved };
 }

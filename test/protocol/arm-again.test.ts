@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import { nextDeadline } from '../../shared/protocol/coordinator-machine.ts';
 import { Driven, failure, token } from './driven-coordinator.ts';
 import { Driven as DrivenMember, first, LEASE, second } from './driven-member.ts';
@@ -90,7 +91,12 @@ describe('an arm that fails', () => {
   });
 
   it('is taken back on its member, which keeps what it prepared and may be armed again', () => {
-    const member = new DrivenMember().receives({ type: 'prepare', checkpoint: 'c', maintenance: false });
+    const member = new DrivenMember().receives({
+      type: 'prepare',
+      checkpoint: 'c',
+      assignment: BY_ITSELF,
+      maintenance: false,
+    });
     member.engine({ type: 'prepared' }).receives({ type: 'arm', token: first, leaseMs: LEASE });
     expect(member.engine({ type: 'failed', failure }).did).to.deep.equal(['engine disarm']);
     expect(member.engine({ type: 'disarmed' }).effects).to.deep.equal([
@@ -111,7 +117,7 @@ describe('an arm that fails', () => {
     const final = { ...failure, code: 'role-changed', isFinal: true };
     const arming = (): DrivenMember =>
       new DrivenMember()
-        .receives({ type: 'prepare', checkpoint: 'c', maintenance: false })
+        .receives({ type: 'prepare', checkpoint: 'c', assignment: BY_ITSELF, maintenance: false })
         .engine({ type: 'prepared' })
         .receives({ type: 'arm', token: first, leaseMs: LEASE });
 
@@ -149,7 +155,7 @@ describe('an arm that fails', () => {
   it('is waited for when the attempt is given up meanwhile, no longer than its lease, and then taken back', () => {
     const arming = (): DrivenMember =>
       new DrivenMember()
-        .receives({ type: 'prepare', checkpoint: 'c', maintenance: false })
+        .receives({ type: 'prepare', checkpoint: 'c', assignment: BY_ITSELF, maintenance: false })
         .engine({ type: 'prepared' })
         .receives({ type: 'arm', token: first, leaseMs: LEASE })
         .receives({ type: 'disarm', token: first });
@@ -160,7 +166,7 @@ describe('an arm that fails', () => {
 
   it('that comes after its disarm is not done', () => {
     const member = new DrivenMember()
-      .receives({ type: 'prepare', checkpoint: 'c', maintenance: false })
+      .receives({ type: 'prepare', checkpoint: 'c', assignment: BY_ITSELF, maintenance: false })
       .engine({ type: 'prepared' })
       .receives({ type: 'disarm', token: first });
     expect(member.did).to.deep.equal(['answer disarmed']);

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import type { CommitProof } from '../../shared/protocol/coordinator-machine.ts';
 import { Driven, failure, token } from './driven-coordinator.ts';
 
@@ -49,6 +50,7 @@ describe('the commit of a checkpoint', () => {
         {
           name: 'primary',
           kind: 'fenced',
+          assignment: BY_ITSELF,
           incarnation: 'i',
           mark: { journalFile: '01', position: '0/A3', name: 'still' },
           fenceMs: 3,
@@ -61,6 +63,7 @@ describe('the commit of a checkpoint', () => {
         {
           name: 'etcd',
           kind: 'instant',
+          assignment: BY_ITSELF,
           incarnation: 'i',
           mark: null,
           fenceMs: 1,

@@ -3,6 +3,7 @@ import type { MemberAnswer, ThawProof } from '../../shared/domain/messages.ts';
 import {
   initialCoordinator,
   stepCoordinator,
+  type ConfiguredMember,
   type CoordinatorEffect,
   type CoordinatorEvent,
   type CoordinatorState,
@@ -12,15 +13,26 @@ import {
 export const token = (attempt: number) => ({ epoch: 0, counter: 7, attempt });
 export const failure = { code: 'x', message: 'it broke', hint: 'mend it' };
 
+function holding(name: string, heldBy: Record<string, string>): Partial<ConfiguredMember> {
+  const lead = heldBy[name];
+  if (lead !== undefined) return { assignment: { hold: 'none', part: 'none' }, heldBy: lead };
+  return Object.values(heldBy).includes(name) ? { assignment: { hold: 'lead', part: 'whole' } } : {};
+}
+
 /** The coordinator, driven by hand: events in, the effects of the last one kept; time is a number. */
 export class Driven {
   state: CoordinatorState;
   effects: CoordinatorEffect[] = [];
   now = 0;
 
-  constructor(members: Record<string, FreezeKind>, limits: { prepareMs?: number; collectMs?: number } = {}) {
+  /** `heldBy`: who is held by a lead, and by whom. */
+  constructor(
+    members: Record<string, FreezeKind>,
+    limits: { prepareMs?: number; collectMs?: number } = {},
+    heldBy: Record<string, string> = {},
+  ) {
     this.state = initialCoordinator({
-      members: Object.entries(members).map(([name, kind]) => ({ name, kind })),
+      members: Object.entries(members).map(([name, kind]) => ({ name, kind, ...holding(name, heldBy) })),
       maintenance: false,
       checkpoint: 'c',
       epoch: 0,

@@ -1,3 +1,4 @@
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import type { MemberCommand } from '../../shared/domain/messages.ts';
 import type { Token } from '../../shared/domain/token.ts';
 import {
@@ -53,7 +54,7 @@ export class Driven {
   }
 
   armed(token = first): this {
-    return this.receives({ type: 'prepare', checkpoint: 'c', maintenance: false })
+    return this.receives({ type: 'prepare', checkpoint: 'c', assignment: BY_ITSELF, maintenance: false })
       .engine({ type: 'prepared' })
       .receives({ type: 'arm', token, leaseMs: LEASE })
       .engine({ type: 'armed', incarnation: 'i' });

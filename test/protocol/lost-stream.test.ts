@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import { mayBeResumed, nextMemberDeadline } from '../../shared/protocol/member-machine.ts';
 import { nextDeadline } from '../../shared/protocol/coordinator-machine.ts';
 import { Driven, failure, token } from './driven-coordinator.ts';
@@ -88,7 +89,7 @@ describe('a stream that is lost before the first arm', () => {
 });
 
 describe('a member whose stream is lost', () => {
-  const prepare = { type: 'prepare', checkpoint: 'c', maintenance: false } as const;
+  const prepare = { type: 'prepare', checkpoint: 'c', assignment: BY_ITSELF, maintenance: false } as const;
   const closed = { type: 'streamClosed', now: 5 } as const;
   const resumed = { type: 'streamResumed', now: 10 } as const;
 

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import { nextMemberDeadline } from '../../shared/protocol/member-machine.ts';
 import { Driven, first, held, LEASE, marked } from './driven-member.ts';
 
@@ -57,7 +58,13 @@ describe('the end of an operation on a member', () => {
   const failing: [string, () => Driven, string][] = [
     [
       'preparing',
-      () => new Driven().receives({ type: 'prepare', checkpoint: 'c', maintenance: false }),
+      () =>
+        new Driven().receives({
+          type: 'prepare',
+          checkpoint: 'c',
+          assignment: BY_ITSELF,
+          maintenance: false,
+        }),
       'running',
     ],
     [

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import { nextMemberDeadline } from '../../shared/protocol/member-machine.ts';
 import { Driven, first, held, LEASE, second } from './driven-member.ts';
 
@@ -22,7 +23,7 @@ describe('the lease of a member', () => {
 
   it('is counted from when the member is armed, however long the engine took for it', () => {
     const member = new Driven()
-      .receives({ type: 'prepare', checkpoint: 'c', maintenance: false })
+      .receives({ type: 'prepare', checkpoint: 'c', assignment: BY_ITSELF, maintenance: false })
       .engine({ type: 'prepared' })
       .receives({ type: 'arm', token: first, leaseMs: LEASE });
     expect(nextMemberDeadline(member.state)).to.equal(LEASE);

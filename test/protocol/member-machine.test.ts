@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import { nextMemberDeadline } from '../../shared/protocol/member-machine.ts';
 import { Driven, first, held, LEASE, marked, second } from './driven-member.ts';
 
@@ -7,7 +8,7 @@ import { Driven, first, held, LEASE, marked, second } from './driven-member.ts';
 describe('a member during a checkpoint', () => {
   it('records its token before the engine arms', () => {
     const member = new Driven()
-      .receives({ type: 'prepare', checkpoint: 'c', maintenance: false })
+      .receives({ type: 'prepare', checkpoint: 'c', assignment: BY_ITSELF, maintenance: false })
       .engine({ type: 'prepared' });
     expect(member.receives({ type: 'arm', token: first, leaseMs: LEASE }).did).to.deep.equal([
       'record',
@@ -29,7 +30,7 @@ describe('a member during a checkpoint', () => {
 
   it('refuses tokens that are not newer than the highest it has recorded', () => {
     const member = new Driven(second)
-      .receives({ type: 'prepare', checkpoint: 'c', maintenance: false })
+      .receives({ type: 'prepare', checkpoint: 'c', assignment: BY_ITSELF, maintenance: false })
       .engine({ type: 'prepared' });
     for (const token of [first, second]) {
       expect(member.receives({ type: 'arm', token, leaseMs: LEASE }).did).to.deep.equal(['answer refused']);
@@ -134,7 +135,7 @@ describe('a member during a checkpoint', () => {
 
   it('ends an operation whose coordinator has been silent for too long', () => {
     const member = new Driven()
-      .receives({ type: 'prepare', checkpoint: 'c', maintenance: false })
+      .receives({ type: 'prepare', checkpoint: 'c', assignment: BY_ITSELF, maintenance: false })
       .engine({ type: 'prepared' });
     expect(member.timeIs(1000).did).to.deep.equal(['engine abort']);
   });

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import type { MemberCommand } from '../../shared/domain/messages.ts';
 import type { EngineResult } from '../../shared/protocol/member-machine.ts';
 import { Driven, first, held, LEASE, marked, second } from './driven-member.ts';
@@ -6,7 +7,7 @@ import { Driven, first, held, LEASE, marked, second } from './driven-member.ts';
 // Goal: a command is done once, in a phase that it fits; everything else changes nothing on the member.
 // Method: a table: every command, and every answer of the engine, in every phase.
 
-const prepare: MemberCommand = { type: 'prepare', checkpoint: 'c', maintenance: true };
+const prepare: MemberCommand = { type: 'prepare', checkpoint: 'c', assignment: BY_ITSELF, maintenance: true };
 const arm = (token = first): MemberCommand => ({ type: 'arm', token, leaseMs: LEASE });
 const freeze = (token = first): MemberCommand => ({ type: 'freeze', token, leaseMs: LEASE });
 const thaw = (token = first): MemberCommand => ({ type: 'thaw', token });
@@ -176,7 +177,11 @@ describe('a command to a member', () => {
   it('tells the engine what it was told', () => {
     const prepared = new Driven().receives(prepare);
     expect(prepared.effects).to.deep.equal([
-      { type: 'engine', call: 1, action: { type: 'prepare', checkpoint: 'c', maintenance: true } },
+      {
+        type: 'engine',
+        call: 1,
+        action: { type: 'prepare', checkpoint: 'c', assignment: BY_ITSELF, maintenance: true },
+      },
     ]);
     expect(new Driven().armed().receives(freeze()).effects).to.deep.equal([
       { type: 'engine', call: 3, action: { type: 'freeze', token: first } },

@@ -7,6 +7,8 @@ import { findInvalid, type HeldMember } from '../../shared/protocol/validity.ts'
 const held: ThawProof = { type: 'held', incarnation: 'i' };
 const good: HeldMember = { name: 'good', kind: 'fenced', armed: 'i', marked: 'i', proof: held };
 
+const unproven = { armed: undefined, marked: undefined, proof: undefined };
+
 describe('the validity of a cut', () => {
   it('is given when every member held, as the process that was armed and that marked', () => {
     expect(findInvalid([good, { ...good, name: 'other' }])).to.equal(null);
@@ -39,6 +41,27 @@ describe('the validity of a cut', () => {
       expect(findInvalid([good, { ...good, name: 'bad', ...wrong }])).to.deep.equal({ member: 'bad', cause });
     });
   }
+
+  it('is given where the proof of a lead stands for its domain, which proves nothing itself', () => {
+    const lead: HeldMember = { ...good, name: 'lead', hold: 'lead' };
+    const others = ['b', 'c'].map((name): HeldMember => ({
+      name,
+      kind: 'fenced',
+      ...unproven,
+      hold: 'none',
+    }));
+    const covered = others.map((one) => ({ ...one, heldBy: 'lead' }));
+    expect(findInvalid([lead, ...covered])).to.equal(null);
+    const resumed: ThawProof = { type: 'alreadyResumed', incarnation: 'i', cause: 'late' };
+    expect(findInvalid([{ ...lead, proof: resumed }, ...covered])?.member).to.equal('lead');
+  });
+
+  it('is not where the lead of a domain was left out, is somebody who holds itself alone, or is held itself', () => {
+    const covered: HeldMember = { name: 'b', kind: 'fenced', ...unproven, hold: 'none', heldBy: 'lead' };
+    const cause = 'nobody held it: the lead of its domain takes no part';
+    for (const others of [[], [{ ...good, name: 'lead' }], [{ ...covered, name: 'lead', heldBy: 'b' }]])
+      expect(findInvalid([good, covered, ...others])).to.deep.equal({ member: 'b', cause });
+  });
 
   it('names the first member with something against it', () => {
     const wrong = { ...good, proof: undefined };

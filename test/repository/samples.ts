@@ -1,4 +1,5 @@
 import { createCipheriv, createHash } from 'node:crypto';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import { formatCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import type { Traits } from '../../shared/domain/grid.ts';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
@@ -87,6 +88,7 @@ export function memberHead(checkpoint: string, name: string): Omit<MemberManifes
       primary: true,
       freezeKind: 'fenced',
       traits: serverTraits(name),
+      assignment: BY_ITSELF,
     },
     mark: MARK,
     engineFacts: { timeline: 1 },
@@ -120,6 +122,7 @@ export function gridMember(
     address: `${name}.example:5432`,
     primary: true,
     traits: serverTraits(name),
+    assignment: BY_ITSELF,
     mark: MARK,
     incarnation: 'started 12:00',
     fenceMs: 0.4,

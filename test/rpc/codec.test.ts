@@ -28,7 +28,15 @@ const process = fc.record({ name: text, address: text, dataDirectory: text, runn
 const processes = fc.array(process, { maxLength: 2 });
 
 const commands: fc.Arbitrary<MemberCommand> = fc.oneof(
-  fc.record({ type: fc.constant('prepare' as const), checkpoint: text, maintenance: fc.boolean() }),
+  fc.record({
+    type: fc.constant('prepare' as const),
+    checkpoint: text,
+    assignment: fc.record({
+      hold: fc.constantFrom('member' as const, 'lead' as const, 'none' as const),
+      part: fc.constantFrom('whole' as const, 'journal' as const, 'none' as const),
+    }),
+    maintenance: fc.boolean(),
+  }),
   fc.record({ type: fc.constantFrom('arm' as const, 'freeze' as const), token, leaseMs: ms }),
   fc.record({ type: fc.constantFrom('thaw' as const, 'renew' as const, 'collect' as const), token }),
   fc.record({ type: fc.constant('abort' as const), token: fc.option(token) }),

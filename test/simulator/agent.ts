@@ -68,7 +68,7 @@ export class SimulatedAgent extends Process {
   get #undoing(): Undoing | null {
     const { storage, scenario } = this.world;
     if (storage === null || !scenario.undoes) return null;
-    this.#made ??= new Undoing(this.world, this, storage.kernel);
+    this.#made ??= new Undoing(this.world, this);
     return this.#made;
   }
 

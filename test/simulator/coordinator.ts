@@ -1,12 +1,15 @@
-import type { Failure } from '../../shared/domain/errors.ts';
+import type { AgentEvents } from '../../coordinator/agents.ts';
+import type { AgentStream } from '../../coordinator/checkpoint-run.ts';
+import { StillpointError } from '../../shared/domain/errors.ts';
 import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
 import type {
   CommitProof,
-  CoordinatorEffect,
   CoordinatorEvent,
   CoordinatorState,
   Outcome,
 } from '../../shared/protocol/coordinator-machine.ts';
+import type { CoordinatorStep } from '../../shared/protocol/coordinator-state.ts';
+import type { Clock } from '../../shared/runtime/clock.ts';
 import type { ClaimAnswer, SimulatedAgent } from './agent.ts';
 import type { Connection } from './connection.ts';
 import { checkEnding } from './ending.ts';
@@ -17,11 +20,52 @@ import type { Storage } from './storage.ts';
 import type { World } from './world.ts';
 
 const CLAIM_TIMEOUT = 2_000_000;
-const RECONNECT_EVERY = 250_000;
 /** `refused`: another holds the grid, or an agent was not reached; nothing was touched. */
 export type Ending = Outcome | { readonly kind: 'refused' };
 
-/** One run of the command: claims every agent, the first before the others, then drives the machine. */
+const INTERRUPTED = new StillpointError({ code: 'interrupted', message: 'interrupted', hint: 'none' });
+const SILENT_PROGRESS = { phase() {}, bytes() {}, note() {} };
+const SILENT_LOG = { debug() {}, info() {}, warn() {}, error() {} };
+
+function commitFailed(code: string, message: string): StillpointError {
+  return new StillpointError({ code, message, hint: 'none' });
+}
+
+/** A connection as the driver has it. */
+class SimulatedStream implements AgentStream {
+  events: AgentEvents = {};
+  readonly connection: Connection;
+  readonly #coordinator: SimulatedCoordinator;
+
+  constructor(coordinator: SimulatedCoordinator, connection: Connection) {
+    this.#coordinator = coordinator;
+    this.connection = connection;
+  }
+
+  get isClosed(): boolean {
+    return !this.connection.isOpenAt('coordinator');
+  }
+
+  command(_member: string, command: MemberCommand): void {
+    this.#coordinator.sends(this.connection, command);
+  }
+
+  lost(): void {
+    const message = `lost ${this.connection.agent.name}`;
+    this.events.closed?.({ code: 'agent-lost', message, hint: 'none' });
+  }
+
+  cut(): void {
+    this.close();
+    this.lost();
+  }
+
+  close(): void {
+    this.connection.closeFrom('coordinator');
+  }
+}
+
+/** One run of the command: claims every agent, the first before the others, then lets the real driver run. */
 export class SimulatedCoordinator extends Process {
   ending: Ending | null = null;
   /** So many calls of the file system had been made when its commit began. */
@@ -36,28 +80,32 @@ export class SimulatedCoordinator extends Process {
     attempt: 0,
     sinceMs: 0,
   };
-  #cancels = 0;
+  readonly #cancelled = new AbortController();
+  readonly #cancelledTwice = new AbortController();
   #commits = false;
-  #machine: CoordinatorState | null = null;
+  #hasBegun = false;
   /** The repository is asked before the machine begins. */
   #isAsking = false;
   #driven: ((ending: Ending) => void) | null = null;
-  readonly #connections: (Connection | null)[];
+  readonly #streams = new Map<string, SimulatedStream>();
+  readonly #opened = new Map<Connection, SimulatedStream>();
   readonly #aborted = new Map<string, number>();
-  readonly #reconnecting = new Set<number>();
   readonly #gone = new Set<string>();
   #disarmedAtMs: number | null = null;
-  readonly #alarm: Alarm;
+  readonly #clock: Clock;
 
   constructor(world: World, number: number, isIgnorant: boolean) {
     super(world, `coordinator ${number}`);
     this.#isIgnorant = isIgnorant;
-    this.#connections = world.agents.map(() => null);
-    this.#alarm = new Alarm(this, () => this.#step({ type: 'timePassed', now: this.nowMs }));
+    this.#clock = {
+      now: () => this.nowMs,
+      alarm: (ring) => new Alarm(this, ring),
+      pause: (ms) => world.tasks.promise(this, (resolve) => this.after(ms * 1000, () => resolve(undefined))),
+    };
     world.note(this.name, 40, number, () => 'started');
     this.after(world.random.between(200, 2000), () => this.#claimAll());
     this.after(CLAIM_TIMEOUT, () => {
-      if (this.#machine === null && !this.#isAsking) this.#end({ kind: 'refused' });
+      if (!this.#hasBegun && !this.#isAsking) this.#end({ kind: 'refused' });
     });
   }
 
@@ -70,23 +118,23 @@ export class SimulatedCoordinator extends Process {
   #claimAll(): void {
     const { agents } = this.world;
     if (agents.some((agent) => !agent.isAlive)) return this.#end({ kind: 'refused' });
-    for (const agent of agents) this.#connections[agent.index] = this.world.connect(this, agent);
+    for (const agent of agents) this.#streams.set(agent.name, this.#connect(agent));
+    const connections = [...this.#streams.values()].map(({ connection }) => connection);
     let missing = agents.length;
     let highest = this.world.repository.highestCounter;
     const claimed = (answer: ClaimAnswer): void => {
-      if (this.#machine !== null || this.isOver) return;
+      if (this.#hasBegun || this.isOver) return;
       if (answer.type === 'busy') return this.#end({ kind: 'refused' });
       if (!this.#isIgnorant) highest = Math.max(highest, answer.highest?.counter ?? 0);
       missing -= 1;
       if (missing === agents.length - 1) {
-        for (const other of agents.slice(1))
-          this.#claim(this.#connections[other.index] as Connection, claimed);
+        for (const connection of connections.slice(1)) this.#claim(connection, claimed);
       }
       if (missing > 0) return;
       if (agents.some(({ isLeft }) => isLeft)) this.#end({ kind: 'refused' });
       else this.#ask(highest);
     };
-    this.#claim(this.#connections[0] as Connection, claimed);
+    this.#claim(connections[0] as Connection, claimed);
   }
 
   /** A model of the repository has nothing to say; the real one is begun, swept, and left at the end. */
@@ -117,60 +165,80 @@ export class SimulatedCoordinator extends Process {
   }
 
   #begin(counter: number): void {
-    const patience = this.world.scenario.isPatient ? null : 3000;
-    this.#machine = this.world.machines.coordinator.initialCoordinator({
-      members: this.world.agents.map(({ name, engine }) => ({ name, kind: engine.kind })),
-      checkpoint: this.name,
-      maintenance: false,
-      allowLogical: this.world.scenario.allowsLogical,
-      epoch: 0,
-      counter,
-      leaseMs: LEASE_MS,
-      maxAttempts: MAX_ATTEMPTS,
-      maxArms: MAX_ARMS,
-      deadlines: { ...DEADLINES, prepareMs: patience, collectMs: patience },
-    });
-    this.world.repository.sweeper = this.name;
-    if (this.world.storage === null) this.#keepAlive();
-    this.#step({ type: 'started', now: this.nowMs });
+    const { world } = this;
+    const { scenario, machines, agents } = world;
+    const patience = scenario.isPatient ? null : 3000;
+    this.#hasBegun = true;
+    world.repository.sweeper = this.name;
+    if (world.storage === null) this.#keepAlive();
+    const run = new machines.driver.CheckpointRun<SimulatedStream>(
+      {
+        config: {
+          members: agents.map(({ name, engine }) => ({ name, kind: engine.kind })),
+          checkpoint: this.name,
+          maintenance: false,
+          allowLogical: scenario.allowsLogical,
+          epoch: 0,
+          counter,
+          leaseMs: LEASE_MS,
+          maxAttempts: MAX_ATTEMPTS,
+          maxArms: MAX_ARMS,
+          deadlines: { ...DEADLINES, prepareMs: patience, collectMs: patience },
+        },
+        machine: {
+          ...machines.coordinator,
+          stepCoordinator: (state, event) =>
+            this.#judged(() => this.#step(state, event), { state, effects: [] }),
+        },
+        clock: this.#clock,
+        streams: this.#streams,
+        addressOf: new Map(agents.map(({ name }) => [name, name])),
+        // Whoever lies is in test/coordinator/lying-agents.test.ts; the weather here repeats what was true once.
+        answerCheck: { sent: () => undefined, received: () => null },
+        cancellation: { signal: this.#cancelled.signal, second: this.#cancelledTwice.signal },
+        progress: SILENT_PROGRESS,
+        log: SILENT_LOG,
+        raisePriority: () => () => undefined,
+        reconnect: (address) => this.#reconnect(address),
+        commit: (proof) => this.world.tasks.promise(this, (...keep) => this.#commit(proof, ...keep)),
+      },
+      (outcome) => this.#judged(() => this.#end(outcome), undefined),
+    );
+    this.#judged(() => run.start(), undefined);
   }
 
-  // The machine and its effects.
-
-  #step(event: CoordinatorEvent): void {
-    const before = this.#machine;
-    if (before === null || this.isOver) return;
-    const { coordinator } = this.world.machines;
-    const { state, effects } = coordinator.stepCoordinator(before, event);
-    this.#machine = state;
-    this.world.coordinatorStepped(this, before, event, state);
-    for (const effect of effects) this.#perform(effect);
-    this.#alarm.set(this.isOver ? null : coordinator.nextDeadline(state));
-  }
-
-  #perform(effect: CoordinatorEffect): void {
-    switch (effect.type) {
-      case 'send': {
-        const connection = this.#connections[this.#indexOf(effect.member)];
-        const { command } = effect;
-        if (command.type === 'abort') this.#aborts(effect.member);
-        this.#checkTime(command.type, 'token' in command ? command.token?.attempt : 0);
-        this.#checkArm(effect.member, command.type);
-        this.world.note(this.name, 41, command.type.length, () => `to ${effect.member}: ${command.type}`);
-        connection?.send('agent', () => connection.agent.commandReceived(connection, command));
-        return;
-      }
-      case 'reconnect':
-        if (this.#machine?.phase.name === 'aborting') this.#checkTime('abort');
-        return this.#reconnect(this.#indexOf(effect.member));
-      case 'commit':
-        return this.#commit(effect.proof);
-      case 'note':
-      case 'enter':
-        return;
-      case 'finish':
-        return this.#end(effect.outcome);
+  /** What breaks a promise in code that the driver calls ends the run, however the driver takes errors. */
+  #judged<T>(work: () => T, otherwise: T): T {
+    try {
+      return work();
+    } catch (error) {
+      this.world.tasks.broke(error as Error);
+      return otherwise;
     }
+  }
+
+  // What the driver does.
+
+  #step(before: CoordinatorState, event: CoordinatorEvent): CoordinatorStep {
+    const stepped = this.world.machines.coordinator.stepCoordinator(before, event);
+    if (event.type === 'memberLost') this.#gone.add(event.member);
+    if (event.type === 'memberReconnected') this.#gone.delete(event.member);
+    this.world.coordinatorStepped(this, before, event, stepped.state);
+    if (stepped.effects.some(({ type }) => type === 'reconnect') && stepped.state.phase.name === 'aborting')
+      this.#checkTime('abort');
+    return stepped;
+  }
+
+  /** A command goes out. */
+  sends(connection: Connection, command: MemberCommand): void {
+    const member = connection.agent.name;
+    this.#judged(() => {
+      if (command.type === 'abort') this.#aborts(member);
+      this.#checkTime(command.type, 'token' in command ? command.token?.attempt : 0);
+      this.#checkArm(member, command.type);
+    }, undefined);
+    this.world.note(this.name, 41, command.type.length, () => `to ${member}: ${command.type}`);
+    connection.send('agent', () => connection.agent.commandReceived(connection, command));
   }
 
   /** From the first command of a kind to the first of the next; who is lost is connected anew for the abort. */
@@ -215,28 +283,32 @@ export class SimulatedCoordinator extends Process {
       throw new Broken('pauses', `${this.name} says abort to ${member} for the ${times}th time`);
   }
 
-  #commit(proof: CommitProof): void {
+  #commit(proof: CommitProof, committed: () => void, failed: (error: Error) => void): void {
     const { timeline, random, repository, storage } = this.world;
     this.#commits = true;
-    if (storage !== null) return this.#commitReally(storage, proof);
+    if (storage !== null) return this.#commitReally(storage, proof, committed, failed);
     const survivesItsWriter = random.chance(0.5);
     timeline.after(random.between(100, 10_000), () => {
       if (!this.isAlive && !survivesItsWriter) return;
       if (repository.refuses || repository.sweeper !== this.name) {
         const message = repository.refuses ? 'no space left' : 'what it was to hold was swept';
-        const failure = { code: 'commit-failed', message, hint: 'none' };
-        return this.happen(() => this.#step({ type: 'commitFailed', now: this.nowMs, failure }));
+        return this.happen(() => failed(commitFailed('commit-failed', message)));
       }
       // Durable from here on, whether the coordinator lives to see it or not.
       this.world.note(this.name, 42, proof.token.attempt, () => 'the commit object is durable');
       repository.commits.push({ operation: this.name, proof });
       this.world.checks.committed(this, proof);
-      this.after(random.between(50, 2000), () => this.#step({ type: 'committed', now: this.nowMs }));
+      this.after(random.between(50, 2000), committed);
     });
   }
 
-  #commitReally(storage: Storage, proof: CommitProof): void {
-    this.world.checks.committed(this, proof);
+  #commitReally(
+    storage: Storage,
+    proof: CommitProof,
+    committed: () => void,
+    failed: (error: Error) => void,
+  ): void {
+    this.#judged(() => this.world.checks.committed(this, proof), undefined);
     this.commitsFrom = storage.kernel.calls;
     storage.commit(
       this,
@@ -244,12 +316,9 @@ export class SimulatedCoordinator extends Process {
       () => {
         this.world.note(this.name, 42, proof.token.attempt, () => 'the commit object is durable');
         this.world.repository.commits.push({ operation: this.name, proof });
-        this.#step({ type: 'committed', now: this.nowMs });
+        committed();
       },
-      ({ code, message }) => {
-        const failure = { code, message, hint: 'none' };
-        this.#step({ type: 'commitFailed', now: this.nowMs, failure });
-      },
+      ({ code, message }) => failed(commitFailed(code, message)),
     );
   }
 
@@ -263,73 +332,66 @@ export class SimulatedCoordinator extends Process {
       () => `ends: ${ending.kind}${'failure' in ending ? `, ${ending.failure.message}` : ''}`,
     );
     checkEnding(this.world, this, ending);
-    for (const connection of this.#connections) connection?.closeFrom('coordinator');
+    for (const stream of this.#streams.values()) stream.close();
     const driven = this.#driven;
-    if (driven !== null) this.world.storage?.kernel.wake(this, () => driven(ending));
+    if (driven !== null) this.world.tasks.wake(this, () => driven(ending));
     else if (!this.#isAsking) this.hasExited = true;
   }
 
   answerReceived(connection: Connection, answer: MemberAnswer): void {
-    if (this.#connections[connection.agent.index] !== connection) return;
-    this.#step({ type: 'answerReceived', now: this.nowMs, member: connection.agent.name, answer });
+    this.#judged(
+      () => this.#opened.get(connection)?.events.memberAnswered?.(connection.agent.name, answer),
+      undefined,
+    );
   }
 
   connectionLost(connection: Connection): void {
-    if (this.#connections[connection.agent.index] !== connection || this.isOver) return;
-    if (this.#machine === null) return this.#end({ kind: 'refused' });
-    const failure: Failure = { code: 'agent-lost', message: `lost ${connection.agent.name}`, hint: 'none' };
-    const member = connection.agent.name;
-    this.#gone.add(member);
-    this.#step({ type: 'memberLost', now: this.nowMs, member, failure, mayReturn: true });
+    if (this.isOver) return;
+    if (!this.#hasBegun) return this.#end({ kind: 'refused' });
+    this.#judged(() => this.#opened.get(connection)?.lost(), undefined);
   }
 
-  /** Until the agent answers or the run is over. */
-  #reconnect(index: number): void {
-    if (this.#reconnecting.has(index)) return;
-    this.#reconnecting.add(index);
-    const agent = this.world.agents[index] as SimulatedAgent;
-    const attempt = (): void => {
-      if (this.isOver) return;
-      if (!agent.isAlive || this.world.blocked(agent) !== null) return this.after(RECONNECT_EVERY, attempt);
-      const connection = this.world.connect(this, agent);
-      let isAnswered = false;
-      const again = (): void => {
-        connection.closeFrom('coordinator');
-        this.after(RECONNECT_EVERY, attempt);
-      };
-      this.#claim(connection, (answer) => {
-        if (isAnswered) return;
-        isAnswered = true;
-        if (answer.type === 'busy') return again();
-        this.#connections[index]?.closeFrom('coordinator');
-        this.#connections[index] = connection;
-        this.#reconnecting.delete(index);
-        this.#gone.delete(agent.name);
-        const { resumed } = answer;
-        this.#step({ type: 'memberReconnected', now: this.nowMs, member: agent.name, resumed });
-      });
-      this.after(CLAIM_TIMEOUT, () => {
-        if (isAnswered) return;
-        isAnswered = true;
-        again();
-      });
-    };
-    this.after(this.world.random.between(200, 2000), attempt);
+  #connect(agent: SimulatedAgent): SimulatedStream {
+    const stream = new SimulatedStream(this, this.world.connect(this, agent));
+    this.#opened.set(stream.connection, stream);
+    return stream;
+  }
+
+  /** One try. A host that is away is noticed when nothing answers in time. */
+  #reconnect(address: string): Promise<{ stream: SimulatedStream; resumed: boolean }> {
+    const { world } = this;
+    const agent = world.agents.find(({ name }) => name === address) as SimulatedAgent;
+    return world.tasks.promise(this, (resolve, reject) =>
+      this.after(world.random.between(200, 2000), () => {
+        if (!agent.isAlive || world.blocked(agent) !== null) return reject(new Error('not reached'));
+        const stream = this.#connect(agent);
+        let isAnswered = false;
+        const giveUp = (): void => {
+          if (isAnswered) return;
+          isAnswered = true;
+          stream.close();
+          reject(new Error('not claimed'));
+        };
+        this.#claim(stream.connection, (answer) => {
+          if (answer.type === 'busy') return giveUp();
+          if (isAnswered) return;
+          isAnswered = true;
+          resolve({ stream, resumed: answer.resumed });
+        });
+        this.after(CLAIM_TIMEOUT, giveUp);
+      }),
+    );
   }
 
   #keepAlive(): void {
     this.after((LEASE_MS / 4) * 1000, () => {
       if (this.isOver) return;
-      for (const connection of this.#connections) {
-        if (connection?.isOpenAt('coordinator') ?? false)
-          connection?.send('agent', () => connection.agent.wordReceived(connection));
+      for (const { connection } of this.#streams.values()) {
+        if (connection.isOpenAt('coordinator'))
+          connection.send('agent', () => connection.agent.wordReceived(connection));
       }
       this.#keepAlive();
     });
-  }
-
-  #indexOf(member: string): number {
-    return this.world.agents.findIndex(({ name }) => name === member);
   }
 
   // What happens to it.
@@ -338,11 +400,10 @@ export class SimulatedCoordinator extends Process {
   cancel(): void {
     this.happen(() => {
       this.world.note(this.name, 44, 0, () => 'Ctrl-C');
-      if (this.#machine === null) return this.#end({ kind: 'refused' });
-      const failure = { code: 'interrupted', message: 'interrupted', hint: 'none' };
-      this.#step({ type: 'cancelled', now: this.nowMs, failure });
-      this.#cancels += 1;
-      if (this.#cancels === 2 && !this.isOver && !this.#commits)
+      if (!this.#hasBegun) return this.#end({ kind: 'refused' });
+      const second = this.#cancelled.signal.aborted;
+      (second ? this.#cancelledTwice : this.#cancelled).abort(INTERRUPTED);
+      if (second && !this.isOver && !this.#commits)
         throw new Broken('ends', `${this.name} does not stop when it is told twice`);
     });
   }
@@ -350,9 +411,9 @@ export class SimulatedCoordinator extends Process {
   /** A process that dies closes its streams; a host that loses power says nothing. */
   die(isSilent: boolean): void {
     this.world.note(this.name, 45, Number(isSilent), () => (isSilent ? 'lost power' : 'killed'));
-    for (const connection of this.#connections) {
-      if (isSilent) connection?.vanish();
-      else connection?.closeFrom('coordinator');
+    for (const stream of this.#streams.values()) {
+      if (isSilent) stream.connection.vanish();
+      else stream.close();
     }
     this.kill();
   }

@@ -10,7 +10,6 @@ import type { Logger } from '../../shared/runtime/log.ts';
 import type { SimulatedAgent } from './agent.ts';
 import type { SimulatedEngine } from './engine.ts';
 import type { EngineResult } from '../../shared/protocol/member-machine.ts';
-import type { Kernel } from './kernel.ts';
 import { LEASE_MS } from './limits.ts';
 import { Process } from './process.ts';
 import { Broken } from './promises.ts';
@@ -80,7 +79,7 @@ class SimulatedGuardian implements Guardian {
     if (this.#world.machines.identity.standingOf(server, here, unseen) === 'other')
       throw unreachable('undo-other-server', 'another server answers');
     if (here !== identity)
-      return this.#world.storage?.kernel.broke(
+      return this.#world.tasks.broke(
         new Broken(
           'undone-where-it-was-done',
           `what was done to engine ${engine.index} is undone on another`,
@@ -90,7 +89,7 @@ class SimulatedGuardian implements Guardian {
     const { current, index } = engine;
     // Armed or frozen: either way this would end it.
     if (current?.openedAt === null && current.operation !== operation)
-      this.#world.storage?.kernel.broke(
+      this.#world.tasks.broke(
         new Broken(
           'undone-where-it-was-done',
           `${operation} is undone, and engine ${index} is held by ${current.operation}`,
@@ -103,7 +102,7 @@ class SimulatedGuardian implements Guardian {
     const { now } = this.#world;
     this.#failedAt = [...this.#failedAt.filter((at) => now - at < TRIES_WITHIN), now];
     if (this.#failedAt.length <= MOST_TRIES) return;
-    this.#world.storage?.kernel.broke(
+    this.#world.tasks.broke(
       new Broken(
         'pauses',
         `an undo of engine ${this.#engine.index} is tried ${this.#failedAt.length} times at once`,
@@ -118,7 +117,6 @@ class SimulatedGuardian implements Guardian {
 
 /** The guard of one life of an agent: a process beside it with the real watch, and connections of its own. */
 class SimulatedGuard extends Process {
-  readonly #kernel: Kernel;
   readonly #engine: SimulatedEngine;
   readonly #agent: SimulatedAgent;
   readonly #agentsLife: number;
@@ -127,10 +125,9 @@ class SimulatedGuard extends Process {
   #expected: SimulatedUndo | null = null;
   #heardAt = 0;
 
-  constructor(world: World, agent: SimulatedAgent, kernel: Kernel, isLeft: (operation: string) => boolean) {
+  constructor(world: World, agent: SimulatedAgent, isLeft: (operation: string) => boolean) {
     super(world, `guard ${agent.index}`);
     this.#isLeft = isLeft;
-    this.#kernel = kernel;
     this.#engine = agent.engine;
     this.#agent = agent;
     this.#agentsLife = agent.life;
@@ -165,13 +162,13 @@ class SimulatedGuard extends Process {
 
   agentIsGone(): void {
     this.after(this.world.random.between(500, NOTICED_WITHIN), () =>
-      this.#kernel.wake(this, () => void this.#watch?.undoNow().then(() => this.#undone())),
+      this.world.tasks.wake(this, () => void this.#watch?.undoNow().then(() => this.#undone())),
     );
   }
 
   #tell(happen: () => void): void {
     this.#heardAt = this.world.now;
-    this.happen(() => this.#kernel.wake(this, happen));
+    this.happen(() => this.world.tasks.wake(this, happen));
   }
 
   #look(): void {
@@ -179,7 +176,7 @@ class SimulatedGuard extends Process {
       this.#look();
       if (this.#watch === null) return;
       this.#judgePatience();
-      this.#kernel.wake(this, () => {
+      this.world.tasks.wake(this, () => {
         const watch = this.#watch;
         if (watch === null || !watch.isOverdue(performance.now())) return;
         this.#judgeHaste();
@@ -207,7 +204,7 @@ class SimulatedGuard extends Process {
     const { isAlive, isPaused, life } = this.#agent;
     const isLiving = isAlive && !isPaused && life === this.#agentsLife;
     if (isLiving && this.world.now - this.#heardAt < 2 * ALIVE_EVERY)
-      this.#kernel.broke(new Broken('lease-lasts', `${this.name} undoes, and its agent lives`));
+      this.world.tasks.broke(new Broken('lease-lasts', `${this.name} undoes, and its agent lives`));
   }
 
   #undone(): void {
@@ -215,7 +212,7 @@ class SimulatedGuard extends Process {
     const { current, isFenced } = this.#engine;
     if (undo === null || !isFenced || current?.operation !== undo.operation) return;
     if (formatToken(current.token) === undo.token)
-      this.#kernel.broke(
+      this.world.tasks.broke(
         new Broken('truth', `${this.name} says that it has undone, and its engine is frozen`),
       );
   }
@@ -225,7 +222,6 @@ class SimulatedGuard extends Process {
 export class Undoing {
   readonly #world: World;
   readonly #agent: SimulatedAgent;
-  readonly #kernel: Kernel;
   /** On the agent's disk. */
   #record: SimulatedUndo | null = null;
   #guard: SimulatedGuard;
@@ -233,17 +229,16 @@ export class Undoing {
   /** The records are looked at before anything else is heard. */
   isStarting = false;
 
-  constructor(world: World, agent: SimulatedAgent, kernel: Kernel) {
+  constructor(world: World, agent: SimulatedAgent) {
     this.#world = world;
     this.#agent = agent;
-    this.#kernel = kernel;
     this.#guard = this.#newGuard();
     this.#keeper = this.#newKeeper();
   }
 
   #newGuard(): SimulatedGuard {
     const isLeft = (operation: string): boolean => this.#record?.operation === operation;
-    return new SimulatedGuard(this.#world, this.#agent, this.#kernel, isLeft);
+    return new SimulatedGuard(this.#world, this.#agent, isLeft);
   }
 
   get isLeft(): boolean {
@@ -286,13 +281,13 @@ export class Undoing {
     const keeper = this.#newKeeper();
     this.#keeper = keeper;
     this.isStarting = true;
-    this.#kernel.wake(this.#agent, () => void this.#undoAll(keeper));
+    this.#world.tasks.wake(this.#agent, () => void this.#undoAll(keeper));
   }
 
   /** An abort has found the server down: its agent keeps trying, and the guard does what it still watches. */
   #keep(): void {
     if (this.#record === null) return;
-    this.#kernel.wake(this.#agent, () => this.#keeper.keep(this.#agent.engine.streamKey));
+    this.#world.tasks.wake(this.#agent, () => this.#keeper.keep(this.#agent.engine.streamKey));
     this.#guard.agentIsGone();
     this.#guard = this.#newGuard();
   }
@@ -310,7 +305,7 @@ export class Undoing {
       await keeper.undoAll();
       this.isStarting = false;
     } catch (error) {
-      this.#kernel.broke(error as Error);
+      this.#world.tasks.broke(error as Error);
     }
   }
 

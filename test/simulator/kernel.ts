@@ -26,8 +26,7 @@ export interface Watcher {
 
 /**
  * Between processes and the disk. Each call of a process is an event of the world: it takes a while, then it has
- * its effect, then the process hears of it, if it lives and is not stopped. Only one process is awake at a time:
- * what its code does until it waits for the next call belongs to it, so calls need no name of their caller.
+ * its effect, then the process hears of it, if it lives and is not stopped.
  */
 export class Kernel {
   readonly disk = new Disk();
@@ -37,11 +36,8 @@ export class Kernel {
   watcher: Watcher | null = null;
   calls = 0;
   readonly #world: World;
-  readonly #ready: { readonly process: Process; readonly life: number; readonly go: () => void }[] = [];
-  #awake: Process | null = null;
   #clockAheadMs = 0;
   #failsNext = false;
-  #broken: Error | null = null;
   #uuids = 0;
   #timers = 0;
   readonly #cancelled = new Set<number>();
@@ -52,32 +48,10 @@ export class Kernel {
     this.#world = world;
   }
 
-  // Processes.
-
-  /** Soon, when nobody else is awake. */
-  wake(process: Process, go: () => void): void {
-    this.#ready.push({ process, life: process.life, go });
-  }
-
-  /** Lets who is ready go on, one after the other, each until it waits again. */
-  async settle(): Promise<void> {
-    for (let next = this.#ready.shift(); next !== undefined; next = this.#ready.shift()) {
-      if (next.process.life !== next.life) continue;
-      this.#awake = next.process;
-      next.go();
-      await microtasksRan();
-      if (this.#broken !== null) throw this.#broken;
-    }
-    this.#awake = null;
-  }
-
-  get hasReady(): boolean {
-    return this.#ready.length > 0;
-  }
-
   get awake(): Process {
-    if (this.#awake === null) throw new Error('nobody is awake, and somebody calls');
-    return this.#awake;
+    const { awake } = this.#world.tasks;
+    if (awake === null) throw new Error('nobody is awake, and somebody calls');
+    return awake;
   }
 
   // Clocks and chance.
@@ -89,11 +63,11 @@ export class Kernel {
 
   /** By the host of whoever is awake. */
   get wallMs(): number {
-    return Math.floor(this.diskMs + (this.#awake?.clockAheadMs ?? 0));
+    return Math.floor(this.diskMs + (this.#world.tasks.awake?.clockAheadMs ?? 0));
   }
 
   get monotonicMs(): number {
-    return this.#awake?.nowMs ?? this.#world.now / 1000;
+    return this.#world.tasks.awake?.nowMs ?? this.#world.now / 1000;
   }
 
   /** All clocks; who waits for a time to pass does not notice. */
@@ -113,7 +87,7 @@ export class Kernel {
     const wait = (): void =>
       process.after(Math.max(1, ms) * 1000, () => {
         if (this.#cancelled.delete(id)) return;
-        this.wake(process, ring);
+        this.#world.tasks.wake(process, ring);
         if (again) wait();
       });
     wait();
@@ -148,9 +122,9 @@ export class Kernel {
         } catch (error) {
           settle = () => reject(error);
         }
-        if (this.#broken !== null) throw this.#broken;
+        this.#world.tasks.throwIfBroken();
         this.#world.note(process.name, 70, number, () => `${name} ${path}`);
-        if (process.life === life) process.happen(() => this.wake(process, settle));
+        if (process.life === life) process.happen(() => this.#world.tasks.wake(process, settle));
       });
     });
   }
@@ -192,14 +166,9 @@ export class Kernel {
     try {
       return effect();
     } catch (error) {
-      if (error instanceof Broken) this.broke(error);
+      if (error instanceof Broken) this.#world.tasks.broke(error);
       throw error;
     }
-  }
-
-  /** A promise was broken where an error would be taken for one of the disk: the run ends here. */
-  broke(error: Error): void {
-    this.#broken ??= error;
   }
 
   // What each call does.
@@ -232,9 +201,4 @@ export class Kernel {
     this.watcher?.written(path);
     this.disk.write(file, bytes, at, this.diskMs);
   }
-}
-
-/** Resolves when no code can go on without an event: a tick that a microtask asks for comes after the last of them. */
-function microtasksRan(): Promise<void> {
-  return new Promise((resolve) => queueMicrotask(() => process.nextTick(resolve)));
 }

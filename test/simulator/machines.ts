@@ -1,6 +1,7 @@
 import * as identity from '../../agent/engines/postgres/server-identity.ts';
 import * as guard from '../../agent/guard/watch.ts';
 import * as undoKeeper from '../../agent/undo-keeper.ts';
+import * as driver from '../../coordinator/checkpoint-run.ts';
 import * as claim from '../../shared/protocol/claim.ts';
 import * as coordinator from '../../shared/protocol/coordinator-machine.ts';
 import * as lease from '../../shared/protocol/lease.ts';
@@ -10,6 +11,8 @@ import * as repository from '../../shared/repository/directory-repository.ts';
 /** The code that a simulation runs: the real one, or the real one with one of its rules broken. */
 export interface Machines {
   readonly coordinator: Pick<typeof coordinator, 'initialCoordinator' | 'stepCoordinator' | 'nextDeadline'>;
+  /** What performs the effects of the coordinator's machine. */
+  readonly driver: Pick<typeof driver, 'CheckpointRun'>;
   readonly member: Pick<
     typeof member,
     'initialMember' | 'stepMember' | 'nextMemberDeadline' | 'mayBeResumed'
@@ -25,6 +28,7 @@ export interface Machines {
 
 export const MACHINES: Machines = {
   coordinator,
+  driver,
   member,
   claim,
   lease,

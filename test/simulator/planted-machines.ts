@@ -3,6 +3,7 @@ import { registerHooks } from 'node:module';
 import type * as identity from '../../agent/engines/postgres/server-identity.ts';
 import type * as guard from '../../agent/guard/watch.ts';
 import type * as undoKeeper from '../../agent/undo-keeper.ts';
+import type * as driver from '../../coordinator/checkpoint-run.ts';
 import type * as claim from '../../shared/protocol/claim.ts';
 import type * as coordinator from '../../shared/protocol/coordinator-machine.ts';
 import type * as lease from '../../shared/protocol/lease.ts';
@@ -33,6 +34,7 @@ export async function plantedMachines(planted: Planted): Promise<Machines> {
       undoKeeper: (await load('../agent/undo-keeper.ts')) as typeof undoKeeper,
       identity: (await load('../agent/engines/postgres/server-identity.ts')) as typeof identity,
     }),
+    driver: (await load('../coordinator/checkpoint-run.ts')) as typeof driver,
     coordinator: (await load('protocol/coordinator-machine.ts')) as typeof coordinator,
     member: (await load('protocol/member-machine.ts')) as typeof member,
     claim: (await load('protocol/claim.ts')) as typeof claim,

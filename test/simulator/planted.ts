@@ -1,4 +1,5 @@
 import { PLANTED_BEFORE_THE_ARM } from './planted-before-the-arm.ts';
+import { PLANTED_IN_THE_DRIVER } from './planted-driver.ts';
 import { PLANTED_IN_THE_REPOSITORY } from './planted-repository.ts';
 import { PLANTED_IN_THE_UNDO } from './planted-undo.ts';
 import { PLANTED_AMONG_VIEWERS } from './planted-viewers.ts';
@@ -21,7 +22,7 @@ const LEASE = 'protocol/lease';
 const CLAIM = 'protocol/claim';
 const TOKEN = 'domain/token';
 
-const ALL_MARKED = 'if (isComplete(names(state, round), next.marked)) {';
+const ALL_MARKED = 'if (isComplete(holders(state, round), next.marked)) {';
 const NO_HELD_NEEDED = [ENGINE, "held: result.proof.type === 'held'", 'held: true'] as const;
 
 /** Every one of these must be found. One that survives is a gap in the simulator. */
@@ -30,10 +31,10 @@ export const PLANTED: readonly Planted[] = [
   plant(
     'thaw-when-all-but-one-have-marked',
     'proven',
-    [ATTEMPT, ALL_MARKED, 'if (next.marked.size >= names(state, round).length - 1) {'],
+    [ATTEMPT, ALL_MARKED, 'if (next.marked.size >= holders(state, round).length - 1) {'],
     [
       ATTEMPT,
-      "if (!isComplete(names(state), attempt.marked)) throw new Error('thaw before every member has marked');",
+      "if (!isComplete(holders(state), attempt.marked)) throw new Error('thaw before every member has marked');",
       '',
     ],
     [
@@ -55,13 +56,13 @@ export const PLANTED: readonly Planted[] = [
   ]),
   plant('one-round-for-all', 'order', [
     ATTEMPT,
-    "toEach(names(state, round), { type: 'freeze'",
-    "toEach(names(state), { type: 'freeze'",
+    "toEach(holders(state, round), { type: 'freeze'",
+    "toEach(holders(state), { type: 'freeze'",
   ]),
   plant('freeze-when-all-but-one-are-armed', 'no-reason', [
     ATTEMPT,
-    'if (!isComplete(names(state), next.armed)) return',
-    'if (next.armed.size < names(state).length - 1) return',
+    'if (!isComplete(holders(state), next.armed)) return',
+    'if (next.armed.size < holders(state).length - 1) return',
   ]),
   plant('arm-when-all-but-one-are-prepared', 'no-reason', [
     PREPARE,
@@ -70,8 +71,8 @@ export const PLANTED: readonly Planted[] = [
   ]),
   plant('thaw-only-the-fenced', 'no-reason', [
     ATTEMPT,
-    "toEach(names(state), { type: 'thaw'",
-    "toEach(names(state, 'fenced'), { type: 'thaw'",
+    "toEach(holders(state), { type: 'thaw'",
+    "toEach(holders(state, 'fenced'), { type: 'thaw'",
   ]),
   plant('answers-of-an-older-attempt-count', 'tries-again', [
     COORDINATOR,
@@ -108,8 +109,8 @@ export const PLANTED: readonly Planted[] = [
     'proven',
     [
       ATTEMPT,
-      'if (isComplete(names(state), next.proofs)) return',
-      'if (next.proofs.size >= names(state).length - 1) return',
+      'if (isComplete(holders(state), next.proofs)) return',
+      'if (next.proofs.size >= holders(state).length - 1) return',
     ],
     [VALIDITY, "return { member: name, cause: 'it gave no proof that it held' };", 'continue;'],
     [
@@ -451,4 +452,5 @@ export const PLANTED: readonly Planted[] = [
   ...PLANTED_AMONG_VIEWERS,
   ...PLANTED_IN_THE_REPOSITORY,
   ...PLANTED_IN_THE_UNDO,
+  ...PLANTED_IN_THE_DRIVER,
 ];

@@ -189,9 +189,10 @@ class Story {
   }
 
   async #until(moment: number, isDone: () => boolean): Promise<void> {
-    const { timeline, storage } = this.#world;
+    const { timeline, tasks } = this.#world;
     while (!isDone() && timeline.advance(moment)) {
-      if (storage?.kernel.hasReady ?? false) await storage?.kernel.settle();
+      if (tasks.hasReady) await tasks.settle();
+      tasks.throwIfBroken();
       this.#events += 1;
       if (this.#events > MOST_EVENTS) throw new Broken('ends', 'it runs in a circle');
     }

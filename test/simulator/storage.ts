@@ -100,13 +100,13 @@ export class Storage {
     const { kernel } = this;
     let isDone = false;
     kernel.isInstant = true;
-    kernel.wake(this.#judge, () => {
+    this.#world.tasks.wake(this.#judge, () => {
       body().then(
         () => (isDone = true),
-        (error: Error) => kernel.broke(error),
+        (error: Error) => this.#world.tasks.broke(error),
       );
     });
-    await kernel.settle();
+    await this.#world.tasks.settle();
     kernel.isInstant = false;
     if (!isDone) throw new Error('the judge waits for what never happens');
   }
@@ -127,11 +127,11 @@ export class Storage {
     body: (repository: Repository) => Promise<void>,
     failed: (failure: Rejected) => void,
   ): void {
-    this.kernel.wake(process, () => {
+    this.#world.tasks.wake(process, () => {
       this.repositoryOf(process)
         .then(body)
         .catch((error: unknown) => failed(this.rejected(error)))
-        .catch((error: Error) => this.kernel.broke(error));
+        .catch((error: Error) => this.#world.tasks.broke(error));
     });
   }
 

@@ -19,6 +19,7 @@ import { Random } from './random.ts';
 import type { Process } from './process.ts';
 import type { Fault, Scenario } from './scenario.ts';
 import { Storage } from './storage.ts';
+import { Tasks } from './tasks.ts';
 import { Timeline } from './timeline.ts';
 
 type Direction = 'toAgent' | 'toCoordinator' | 'both';
@@ -45,6 +46,7 @@ export class World {
   readonly scenario: Scenario;
   readonly machines: Machines;
   readonly timeline = new Timeline();
+  readonly tasks = new Tasks();
   readonly random: Random;
   readonly log: EventLog;
   readonly checks: Checks;

@@ -1,7 +1,7 @@
 import { StillpointError } from '../../../shared/domain/errors.ts';
 
 /**
- * The calls of a capture, one at a time. An abort ends the one under way soon, and waits for its end: what it had asked
+ * The calls of hold and copy, one at a time. An abort ends the one under way soon, and waits for its end: what it had asked
  * of the process may take hold after the process was asked to let go.
  */
 export class Calls {
@@ -25,6 +25,12 @@ export class Calls {
       this.signal.throwIfAborted();
       throw error;
     }
+  }
+
+  /** Ends the call under way, and waits for its end; none begins any more. */
+  async ended(): Promise<void> {
+    this.#cancelled.abort(aborted());
+    await this.#underWay;
   }
 
   /** `letGo` is called at once; `end` when what was under way has ended, for it may have taken hold after that. */

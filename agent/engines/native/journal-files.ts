@@ -79,14 +79,6 @@ export class JournalFiles {
     return names;
   }
 
-  /** How the newest file stands: the same at two times, nothing was journaled between. */
-  async sight(): Promise<string> {
-    const names = await this.#names();
-    const newest = names.at(-1);
-    if (newest === undefined) return '';
-    return `${names.length} ${newest} ${(await this.#directory.stat(newest))?.size ?? 'gone'}`;
-  }
-
   async close(): Promise<void> {
     await this.#watcher.close();
     await this.#keeping.catch(() => undefined);

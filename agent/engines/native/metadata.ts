@@ -1,7 +1,7 @@
 import type { Role } from '../../../shared/domain/grid.ts';
 import type { GridManifest } from '../../../shared/domain/manifest.ts';
 import type { SettleContext } from '../engine.ts';
-import { DEFINITION_FILE, STATE_FILE } from './state-capture.ts';
+import { DEFINITION_FILE, STATE_FILE } from './state-copy.ts';
 
 /**
  * What the nodes of the first copyset keep of the members that keep nothing themselves, below `metadata/`:

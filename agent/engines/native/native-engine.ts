@@ -1,16 +1,18 @@
 import { freeBytesAt } from '../../room-watch.ts';
 import type { DefinedProcess } from '../../../shared/domain/grid.ts';
-import { relocateUnsupported, type Capture, type CaptureContext, type Engine } from '../engine.ts';
+import { relocateUnsupported, type CheckpointContext, type Engine, type Parts } from '../engine.ts';
 import { CopyFate } from './copy-fate.ts';
 import { describeNative, freezeKindOf } from './describe.ts';
 import { diagnoseNative } from './diagnose.ts';
-import { EmptyCapture } from './empty-capture.ts';
 import { withParticipant } from './link.ts';
 import { LocalCheckpoint } from './local-checkpoint.ts';
 import { readLocalCopy } from './local-copy.ts';
 import { isProcessRunning, stopProcess } from './native-process.ts';
 import { NativeGuardian } from './native-undo.ts';
-import { NodeCapture } from './node-capture.ts';
+import { NodeCopy } from './node-copy.ts';
+import { NodeHold } from './node-hold.ts';
+import { ObserverHold } from './observer-hold.ts';
+import { Operation } from './operation.ts';
 import {
   finishNativeRestore,
   nativeRestorePlace,
@@ -19,19 +21,14 @@ import {
 } from './restoration.ts';
 import type { NativeSettings } from './settings.ts';
 import { settleNative } from './settle.ts';
-import { StateCapture } from './state-capture.ts';
+import { StateCopy } from './state-copy.ts';
+import { StateHold } from './state-hold.ts';
 
 /** A process that takes part by itself, by the contract in proto/participant.proto. */
 export function createNativeEngine(settings: NativeSettings): Engine {
   let isObserver = freezeKindOf(settings.role, true) === 'observer';
-  const underWay = new Set<Capture>();
+  const underWay = new Set<CheckpointContext>();
   const fate = new CopyFate();
-  const captureOf = (context: CaptureContext): Capture => {
-    if (isObserver) return new EmptyCapture(settings);
-    return settings.role === 'node'
-      ? new NodeCapture(settings, context, fate)
-      : new StateCapture(settings, context, fate);
-  };
   return {
     async describe() {
       const description = await describeNative(settings, underWay.size > 0);
@@ -40,10 +37,10 @@ export function createNativeEngine(settings: NativeSettings): Engine {
     },
     freeBytes: () => freeBytesAt(settings.data),
     diagnose: () => diagnoseNative(settings),
-    capture(context) {
-      const capture = captureOf(context);
-      underWay.add(capture);
-      return endingWith(capture, () => underWay.delete(capture));
+    begin(context) {
+      if (isObserver) return { hold: new ObserverHold(settings), copy: null, journal: null };
+      underWay.add(context);
+      return partsOf(settings, context, fate, () => void underWay.delete(context));
     },
     async undo(undo) {
       const guardian = new NativeGuardian(settings);
@@ -89,15 +86,21 @@ async function relocate(settings: NativeSettings, processes: readonly DefinedPro
   });
 }
 
-function endingWith(capture: Capture, ended: () => void): Capture {
-  return {
-    prepare: () => capture.prepare(),
-    arm: (token) => capture.arm(token),
-    disarm: () => capture.disarm(),
-    freeze: (token) => capture.freeze(token),
-    thaw: (token, released) => capture.thaw(token, released),
-    collect: (token) => capture.collect(token),
-    abort: () => capture.abort().finally(ended),
-    close: () => capture.close().finally(ended),
-  };
+/** The journal goes with the copy: it lies beside the process's live data, and so does the copy first. */
+function partsOf(
+  settings: NativeSettings,
+  context: CheckpointContext,
+  fate: CopyFate,
+  ended: () => void,
+): Parts {
+  const operation = new Operation(settings, context, ended);
+  const isCopied = context.assignment.part === 'whole';
+  if (settings.role === 'node') {
+    const hold = new NodeHold(settings, context, operation, isCopied);
+    const copy = new NodeCopy(settings, context, { operation, hold, fate });
+    return { hold, copy: isCopied ? copy : null, journal: null };
+  }
+  const hold = new StateHold(settings, operation);
+  const copy = new StateCopy(settings, context, { operation, hold, fate });
+  return { hold, copy: isCopied ? copy : null, journal: null };
 }

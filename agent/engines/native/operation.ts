@@ -5,7 +5,8 @@ import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import type { Participant } from '../../../shared/rpc/participant-client.ts';
 import { reach } from '../../../shared/runtime/hooks.ts';
-import type { CaptureContext } from '../engine.ts';
+import type { HoldContext } from '../engine.ts';
+import { Calls } from './calls.ts';
 import { connectTo } from './link.ts';
 import { NativeGuardian, type NativeUndo } from './native-undo.ts';
 import type { NativeSettings } from './settings.ts';
@@ -21,13 +22,15 @@ const REHEARSALS = 100;
 const BEHIND_AGENT_MS = 2000;
 
 /**
- * One checkpoint's hold on one process: what all roles have in common. It quiesces, marks and resumes, renews what
- * is held for long, and lets go of everything at the end.
+ * One checkpoint's work on one process: what all roles have in common, and what hold and copy share. It quiesces, marks
+ * and resumes, renews what is held for long, and lets go of everything at the end.
  */
 export class Operation {
   readonly id = crypto.randomUUID();
+  readonly calls = new Calls();
   readonly #settings: NativeSettings;
-  readonly #context: CaptureContext;
+  readonly #context: HoldContext;
+  readonly #ended: () => void;
   #participant: Participant | null = null;
   #incarnation: string | null = null;
   /** From then on something may be held. */
@@ -37,9 +40,11 @@ export class Operation {
   #quiesced = false;
   #cut: JournalCut | null = null;
 
-  constructor(settings: NativeSettings, context: CaptureContext) {
+  /** `ended`: it was let go of, or that was tried. */
+  constructor(settings: NativeSettings, context: HoldContext, ended: () => void) {
     this.#settings = settings;
     this.#context = context;
+    this.#ended = ended;
   }
 
   /** The lease for what is held for long, renewed until the end. */
@@ -114,8 +119,19 @@ export class Operation {
     return held ? { type: 'held', incarnation } : { type: 'alreadyResumed', incarnation, cause };
   }
 
-  /** Asks the process to let go of everything, now; what is still on its way to it may take hold again. Idempotent. */
-  async letGo(): Promise<void> {
+  /**
+   * Lets go of everything at once, and again when no call of ours is under way any more: what was on its way to the
+   * process may have taken hold after that. Resolves when the process holds nothing of ours, or is gone. Idempotent.
+   */
+  async release(): Promise<void> {
+    try {
+      await this.calls.abort({ letGo: () => this.#letGo(), end: () => this.#end() });
+    } finally {
+      this.#ended();
+    }
+  }
+
+  async #letGo(): Promise<void> {
     if (!this.#begun) return;
     const guardian = new NativeGuardian(this.#settings);
     try {
@@ -125,13 +141,10 @@ export class Operation {
     }
   }
 
-  /**
-   * Resolves when the process holds nothing of ours any more, or is gone. No call of ours may be under way. Idempotent.
-   */
-  async end(): Promise<void> {
+  async #end(): Promise<void> {
     if (this.#renewing !== null) clearInterval(this.#renewing);
     this.#renewing = null;
-    await this.letGo();
+    await this.#letGo();
     if (this.#begun) await this.#context.saveUndo(null);
     this.#close();
   }
@@ -162,6 +175,16 @@ export class Operation {
       isFinal: true,
     });
   }
+}
+
+/** Something that was held for long ended before it was to. */
+export function notHeld(member: string, what: string, cause: string): StillpointError {
+  return new StillpointError({
+    code: 'hold-lost',
+    message: `${what} on ${member} did not last until the checkpoint had it${cause === '' ? '' : `: ${cause}`}`,
+    hint: "see the process's log: was it restarted, or its host stopped for a while? Then create the checkpoint again",
+    isFinal: true,
+  });
 }
 
 function notQuiesced(member: string, activities: readonly string[]): StillpointError {

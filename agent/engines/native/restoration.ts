@@ -25,9 +25,9 @@ import { Stage } from '../restore/stage.ts';
 import { compareContent } from './content.ts';
 import { withParticipant } from './link.ts';
 import { isProcessRunning, mustBeRunnable, startProcess, stopProcess } from './native-process.ts';
-import { DATA_ROOM } from './node-capture.ts';
+import { DATA_ROOM } from './node-copy.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
-import { STATE_FILE } from './state-capture.ts';
+import { STATE_FILE } from './state-copy.ts';
 
 const ROLLBACK_STOP_MS = 120_000;
 const LOOK_EVERY_MS = 100;

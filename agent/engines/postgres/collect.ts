@@ -9,6 +9,13 @@ import type { ArtifactSink } from '../engine.ts';
 import type { JournalReceiver } from './journal-receiver.ts';
 import type { PostgresSettings } from './settings.ts';
 
+/** Reads nothing and keeps nothing of what it is given. */
+export const NOWHERE: ArtifactSink = {
+  file: () => Promise.resolve({ sizeBytes: 0, digest: '' }),
+  directory: () => undefined,
+  symlink: () => undefined,
+};
+
 /** History files of earlier timelines, as the receiver was given them. */
 export async function storeHistories(
   artifacts: ArtifactSink,
@@ -117,15 +124,10 @@ export async function storeConfiguration(
 
 /** What is in the way of storing these files, found without storing them. */
 export async function findUnstorable(settings: PostgresSettings, isStandby: boolean): Promise<Failure[]> {
-  const nowhere: ArtifactSink = {
-    file: () => Promise.resolve({ sizeBytes: 0, digest: '' }),
-    directory: () => undefined,
-    symlink: () => undefined,
-  };
   try {
     const owner = await ownerOf(settings);
-    if (isStandby) await storeConfiguration(nowhere, settings.data, owner);
-    await storeDirectories(nowhere, settings.also, owner);
+    if (isStandby) await storeConfiguration(NOWHERE, settings.data, owner);
+    await storeDirectories(NOWHERE, settings.also, owner);
     return [];
   } catch (error) {
     return [

@@ -6,21 +6,21 @@ import { serverError, type ConnectionSettings } from './connection.ts';
  * so it is closed again.
  */
 export async function contractCall<T>(
-  capture: {
+  part: {
     readonly settings: ConnectionSettings;
     readonly signal: AbortSignal;
     close(): Promise<void>;
   },
   work: () => Promise<T>,
 ): Promise<T> {
-  const { settings, signal } = capture;
+  const { settings, signal } = part;
   signal.throwIfAborted();
   try {
     const done = await work();
     signal.throwIfAborted();
     return done;
   } catch (error) {
-    if (signal.aborted) await capture.close();
+    if (signal.aborted) await part.close();
     signal.throwIfAborted();
     throw serverError(settings, error);
   }

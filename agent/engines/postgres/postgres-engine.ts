@@ -1,11 +1,16 @@
-import type { Capture, CaptureContext, Engine } from '../engine.ts';
+import type { CheckpointContext, Engine, Parts } from '../engine.ts';
 import { restorePlaceAt } from '../restore/places.ts';
+import { NOWHERE } from './collect.ts';
 import { describePostgres, freeJournalBytes } from './describe.ts';
 import { diagnosePostgres } from './diagnose.ts';
 import { PostgresGuardian } from './guardian.ts';
 import { JournalRate } from './journal-rate.ts';
-import { ObserverCapture } from './observer-capture.ts';
-import { PrimaryCapture } from './primary-capture.ts';
+import { ObserverCopy } from './observer-copy.ts';
+import { ObserverHold } from './observer-hold.ts';
+import { PrimaryCopy } from './primary-copy.ts';
+import { PrimaryHold } from './primary-hold.ts';
+import { PrimaryJournal } from './primary-journal.ts';
+import { PrimarySession } from './primary-session.ts';
 import {
   isPostgresRunning,
   postgresRestoration,
@@ -18,8 +23,8 @@ import type { PostgresSettings } from './settings.ts';
 export function createPostgresEngine(settings: PostgresSettings): Engine {
   let isObserver = false;
   const journalRate = new JournalRate();
-  /** Captures that may have connections and settings of ours on the server. */
-  const underWay = new Set<CaptureContext>();
+  /** Checkpoints that may have connections and settings of ours on the server. */
+  const underWay = new Set<CheckpointContext>();
   let undoing: PostgresGuardian | null = null;
   return {
     async describe(signal) {
@@ -29,12 +34,10 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
     },
     freeBytes: () => freeJournalBytes(settings),
     diagnose: () => diagnosePostgres(settings, underWay.size > 0),
-    capture(context: CaptureContext): Capture {
-      const closed = (): void => void underWay.delete(context);
+    begin(context) {
       underWay.add(context);
-      return isObserver
-        ? new ObserverCapture(settings, context, closed)
-        : new PrimaryCapture(settings, context, closed);
+      const closed = (): void => void underWay.delete(context);
+      return isObserver ? observerParts(settings, context, closed) : primaryParts(settings, context, closed);
     },
     async undo(undo) {
       // Where it fails, what it has done to let commits go on stays until it is tried again.
@@ -52,4 +55,22 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
     stop: (signal) => stopPostgres(settings, signal),
     isRunning: () => isPostgresRunning(settings),
   };
+}
+
+function primaryParts(settings: PostgresSettings, context: CheckpointContext, closed: () => void): Parts {
+  const session = new PrimarySession(settings);
+  const { part } = context.assignment;
+  // The proof of the hold is read from the journal: it is followed also where nothing is stored.
+  const artifacts = part === 'none' ? NOWHERE : context.artifacts;
+  return {
+    hold: new PrimaryHold(session, context, closed),
+    copy: part === 'whole' ? new PrimaryCopy(session, context) : null,
+    journal: new PrimaryJournal(session, { ...context, artifacts }),
+  };
+}
+
+function observerParts(settings: PostgresSettings, context: CheckpointContext, closed: () => void): Parts {
+  const hold = new ObserverHold(settings, context, closed);
+  const isCopied = context.assignment.part === 'whole';
+  return { hold, copy: isCopied ? new ObserverCopy(settings, context, hold) : null, journal: null };
 }

@@ -1,5 +1,5 @@
 import type { Client } from 'pg';
-import type { CaptureContext } from '../engine.ts';
+import type { JournalContext } from '../engine.ts';
 import { storeHistories } from './collect.ts';
 import { JournalReceiver } from './journal-receiver.ts';
 import { JournalSlot } from './journal-slot.ts';
@@ -12,20 +12,20 @@ import type { PostgresSettings } from './settings.ts';
 const ASK_MS = 2000;
 
 /**
- * The journal of one capture, on its way: the server keeps what was not received (the slot), the spool what is not
+ * The journal of one checkpoint, on its way: the server keeps what was not received (the slot), the spool what is not
  * in the repository yet (receiver and store). Each moves on with the next, so that nothing grows with time.
  */
 export class ReceivedJournal {
   readonly receiver: JournalReceiver;
   readonly store: JournalStore;
   readonly #slot: JournalSlot;
-  readonly #context: Pick<CaptureContext, 'artifacts'>;
+  readonly #context: Pick<JournalContext, 'artifacts'>;
 
   private constructor(
     slot: JournalSlot,
     receiver: JournalReceiver,
     store: JournalStore,
-    context: Pick<CaptureContext, 'artifacts'>,
+    context: Pick<JournalContext, 'artifacts'>,
   ) {
     this.#slot = slot;
     this.receiver = receiver;
@@ -37,7 +37,7 @@ export class ReceivedJournal {
   static async open(input: {
     settings: PostgresSettings;
     facts: ServerFacts;
-    context: Pick<CaptureContext, 'artifacts' | 'spoolDirectory'>;
+    context: Pick<JournalContext, 'artifacts' | 'spoolDirectory'>;
     signal: AbortSignal;
     lost: (error: unknown) => void;
   }): Promise<ReceivedJournal> {

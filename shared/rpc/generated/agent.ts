@@ -145,6 +145,18 @@ export interface Prepare {
   checkpoint: string;
   /** Refuse clients' writes from now until the member has collected, or the operation ends. */
   maintenance: boolean;
+  assignment: Assignment | undefined;
+}
+
+/** What the coordinator has a member do, from what its engine declares. */
+export interface Assignment {
+  /**
+   * "member": it holds itself still. "lead": it holds its domain, for all members of that. "none": that lead holds it, and
+   * neither arm nor freeze nor thaw comes for it.
+   */
+  hold: string;
+  /** "whole": its state, and its journal up to the mark. "journal": that alone. "none": nothing of it is stored. */
+  part: string;
 }
 
 /** To observers, before the arm: show nothing newer from now on. Nobody is held, so it may take minutes. */
@@ -364,9 +376,9 @@ export interface MemberDescription {
 
 /** What its engine declares of a member: a coordinator asks these, and never which engine it is. */
 export interface Traits {
-  /** Members with the same word are held and copied together. */
+  /** Members with the same word are held together, by one lead. */
   domain: string;
-  /** "each", "one" or "nobody" of a domain stores data */
+  /** "each", "one" (the lead) or "nobody" of a domain stores data */
   copies: string;
   /** "follow", "peer" or "none" */
   standbys: string;
@@ -2523,7 +2535,7 @@ export const MemberCommand: MessageFns<MemberCommand> = {
 };
 
 function createBasePrepare(): Prepare {
-  return { checkpoint: "", maintenance: false };
+  return { checkpoint: "", maintenance: false, assignment: undefined };
 }
 
 export const Prepare: MessageFns<Prepare> = {
@@ -2533,6 +2545,9 @@ export const Prepare: MessageFns<Prepare> = {
     }
     if (message.maintenance !== false) {
       writer.uint32(16).bool(message.maintenance);
+    }
+    if (message.assignment !== undefined) {
+      Assignment.encode(message.assignment, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -2566,6 +2581,14 @@ export const Prepare: MessageFns<Prepare> = {
             message.maintenance = reader.bool();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.assignment = Assignment.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2582,6 +2605,7 @@ export const Prepare: MessageFns<Prepare> = {
     return {
       checkpoint: isSet(object.checkpoint) ? globalThis.String(object.checkpoint) : "",
       maintenance: isSet(object.maintenance) ? globalThis.Boolean(object.maintenance) : false,
+      assignment: isSet(object.assignment) ? Assignment.fromJSON(object.assignment) : undefined,
     };
   },
 
@@ -2593,6 +2617,9 @@ export const Prepare: MessageFns<Prepare> = {
     if (message.maintenance !== false) {
       obj.maintenance = message.maintenance;
     }
+    if (message.assignment !== undefined) {
+      obj.assignment = Assignment.toJSON(message.assignment);
+    }
     return obj;
   },
 
@@ -2603,6 +2630,94 @@ export const Prepare: MessageFns<Prepare> = {
     const message = createBasePrepare();
     message.checkpoint = object.checkpoint ?? "";
     message.maintenance = object.maintenance ?? false;
+    message.assignment = (object.assignment !== undefined && object.assignment !== null)
+      ? Assignment.fromPartial(object.assignment)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAssignment(): Assignment {
+  return { hold: "", part: "" };
+}
+
+export const Assignment: MessageFns<Assignment> = {
+  encode(message: Assignment, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hold !== "") {
+      writer.uint32(10).string(message.hold);
+    }
+    if (message.part !== "") {
+      writer.uint32(18).string(message.part);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Assignment {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAssignment();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hold = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.part = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Assignment {
+    return {
+      hold: isSet(object.hold) ? globalThis.String(object.hold) : "",
+      part: isSet(object.part) ? globalThis.String(object.part) : "",
+    };
+  },
+
+  toJSON(message: Assignment): unknown {
+    const obj: any = {};
+    if (message.hold !== "") {
+      obj.hold = message.hold;
+    }
+    if (message.part !== "") {
+      obj.part = message.part;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Assignment>): Assignment {
+    return Assignment.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Assignment>): Assignment {
+    const message = createBaseAssignment();
+    message.hold = object.hold ?? "";
+    message.part = object.part ?? "";
     return message;
   },
 };

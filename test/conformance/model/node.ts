@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { rmSync } from 'node:fs';
-import { createServer, type Socket } from 'node:net';
+import { rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as grpc from '@grpc/grpc-js';
@@ -18,7 +18,7 @@ type RequestOf<Name extends keyof Service> = ReturnType<Service[Name]['requestDe
 
 const [data = '', socketPath = '', fault = ''] = process.argv.slice(2);
 const has = (name: Fault): boolean => fault === name;
-const EARLY_MS = 300;
+const EARLY_MS = 60;
 const GROWS_MS = 60;
 
 const store = new Store(data, {
@@ -302,6 +302,7 @@ const clients = createServer((socket) => {
     void reply(line, socket).then((text) => socket.write(`${text}\n`));
   });
 });
-rmSync(join(data, 'clients.sock'), { force: true });
-clients.listen(join(data, 'clients.sock'));
-if (socketPath !== '') serveContract();
+clients.listen(0, '127.0.0.1', () => {
+  writeFileSync(join(data, 'clients.port'), String((clients.address() as AddressInfo).port));
+  if (socketPath !== '') serveContract();
+});

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { chmodSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Capture } from '../../../agent/engines/engine.ts';
+import type { Capture } from '../../../agent/capture.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Fault } from '../../conformance/model/faults.ts';
 import { smallDisk } from '../../repository/disks.ts';
@@ -40,7 +40,7 @@ async function captured(capture: Capture, write: () => void): Promise<string> {
   await until('the freeze to last', () => performance.now() - from > FREEZE_MS);
   const proof = await capture.thaw(token(), () => undefined);
   if (proof.type !== 'held') return proof.type;
-  await capture.collect(token());
+  await capture.collect();
   return 'held';
 }
 
@@ -64,6 +64,25 @@ describe('the engine of a process that breaks the contract', function () {
       expect(left).to.have.nested.property('held.quiesced', false);
     });
   }
+
+  it('holds a process of which nothing is copied, sees a journal that grew, and lays nothing beside the data', async () => {
+    for (const [fault, expected] of [
+      [undefined, 'held'],
+      ['journal-grows-in-the-freeze', 'broken'],
+    ] as const) {
+      const lab = await modelLab(fault);
+      try {
+        const assignment = { hold: 'member', part: 'none' } as const;
+        const { capture, artifacts } = await beginCapture(lab.engine, lab.folder, { assignment });
+        expect(await captured(capture, () => void lab.write().catch(() => undefined))).to.equal(expected);
+        expect(lab.begun()).to.deep.equal([]);
+        expect(artifacts.files.size).to.equal(0);
+        await capture.abort();
+      } finally {
+        await lab.remove();
+      }
+    }
+  });
 
   it('calls it final when the process is another one: no later arm finds it otherwise', async () => {
     const lab = await modelLab('changes-its-incarnation');

@@ -23,7 +23,7 @@ describe('the proof of a restored process', () => {
       await capture.arm(token());
       await capture.freeze(token());
       await capture.thaw(token(), () => undefined);
-      const { mark, engineFacts } = await capture.collect(token());
+      const { mark, engineFacts } = await capture.collect();
       const member = { dataIdentity: 'model' } as MemberManifest['member'];
       manifest = { ...({} as MemberManifest), member, mark, engineFacts, artifacts: [] };
     } finally {

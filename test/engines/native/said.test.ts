@@ -2,13 +2,15 @@ import { expect } from 'chai';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { status, type Server } from '@grpc/grpc-js';
+import { BY_ITSELF } from '../../../shared/domain/assignment.ts';
+import { Capture } from '../../../agent/capture.ts';
 import { describeNative } from '../../../agent/engines/native/describe.ts';
 import type { Restoration, RestoreContext } from '../../../agent/engines/engine.ts';
 import { metadataCopyset } from '../../../agent/engines/native/metadata.ts';
 import { NativeRestoration } from '../../../agent/engines/native/restoration.ts';
 import type { NativeSettings } from '../../../agent/engines/native/settings.ts';
-import { CopyFate } from '../../../agent/engines/native/copy-fate.ts';
-import { DEFINITION_FILE, StateCapture, STATE_FILE } from '../../../agent/engines/native/state-capture.ts';
+import { createNativeEngine } from '../../../agent/engines/native/native-engine.ts';
+import { DEFINITION_FILE, STATE_FILE } from '../../../agent/engines/native/state-copy.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { GridManifest, MemberManifest } from '../../../shared/domain/manifest.ts';
 import { connectParticipant } from '../../../shared/rpc/participant-client.ts';
@@ -157,23 +159,21 @@ describe('a process that says what it is', () => {
   /** A whole capture of it: taken, or the code of what failed. */
   async function captured(): Promise<{ outcome: string; artifacts: MemorySink }> {
     const artifacts = new MemorySink();
-    const capture = new StateCapture(
-      settings,
-      {
-        checkpoint: '20261120T120000.123Z_00000000_00000007_nightly',
-        maintenance: false,
-        leaseMs: () => 5000,
-        spoolDirectory: folder.path,
-        artifacts,
-        progress: () => undefined,
-        lost: () => undefined,
-        saveUndo: () => Promise.resolve(),
-      },
-      new CopyFate(),
-    );
+    const parts = createNativeEngine(settings).begin({
+      assignment: BY_ITSELF,
+      checkpoint: '20261120T120000.123Z_00000000_00000007_nightly',
+      maintenance: false,
+      leaseMs: () => 5000,
+      spoolDirectory: folder.path,
+      artifacts,
+      progress: () => undefined,
+      lost: () => undefined,
+      saveUndo: () => Promise.resolve(),
+    });
+    const capture = new Capture(parts, BY_ITSELF);
     try {
       await capture.prepare();
-      await capture.arm();
+      await capture.arm(token());
       await capture.freeze(token());
       await capture.thaw(token(), () => undefined);
       const outcome = await capture.collect().then(

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import type { Capture, SettleContext } from '../../../agent/engines/engine.ts';
+import type { Capture } from '../../../agent/capture.ts';
+import type { SettleContext } from '../../../agent/engines/engine.ts';
 import type { GridManifest, MemberManifest } from '../../../shared/domain/manifest.ts';
 import { beginCapture, CHECKPOINT, token } from '../tested-capture.ts';
 import { modelLab, type ModelLab } from './model.ts';
@@ -24,7 +25,7 @@ describe('the copy of a checkpoint that is committed while its host aborts', () 
     await capture.arm(token());
     await capture.freeze(token());
     await capture.thaw(token(), () => undefined);
-    await capture.collect(token());
+    await capture.collect();
     return capture;
   }
 

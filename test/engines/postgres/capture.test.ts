@@ -91,7 +91,7 @@ for (const version of versions) {
       const { engineFacts } = await (async () => {
         await capture.thaw(token(), () => undefined);
         await server.query('INSERT INTO entry SELECT generate_series(5001, 6000)');
-        return capture.collect(token());
+        return capture.collect();
       })();
       await capture.close();
 
@@ -157,7 +157,7 @@ for (const version of versions) {
           await capture.arm(token());
           await capture.freeze(token());
           await capture.thaw(token(), () => undefined);
-          const failure = await capture.collect(token()).catch((error: unknown) => error);
+          const failure = await capture.collect().catch((error: unknown) => error);
           expect(failure).to.have.nested.property('failure.code', 'tablespace-made');
         } finally {
           await capture.abort();
@@ -198,7 +198,7 @@ for (const version of versions) {
         position = parseLsn(mark?.position ?? '');
         file = mark?.journalFile ?? '';
       }
-      await capture.collect(token(attempt));
+      await capture.collect();
       await capture.close();
 
       expect(position % BigInt(SEGMENT)).to.equal(0n);
@@ -240,7 +240,7 @@ for (const version of versions) {
 
       const proof = await capture.thaw(token(), () => undefined);
       await Promise.all(late);
-      const facts = (await capture.collect(token())).engineFacts as PostgresFacts;
+      const facts = (await capture.collect()).engineFacts as PostgresFacts;
       await capture.close();
       for (const gid of ['old, stands', 'new, stands', 'new, stands behind a switch', 'in the window'])
         await client.query(`ROLLBACK PREPARED '${gid}'`);
@@ -273,10 +273,42 @@ for (const version of versions) {
       await Promise.all(late);
       await long.query('COMMIT');
       await long.end();
-      await capture.collect(token());
+      await capture.collect();
       await capture.close();
 
       expect(proof.type).to.equal('held');
+    });
+
+    it('holds still where nothing is to be copied: it marks and proves, and stores nothing', async () => {
+      const assignment = { hold: 'member', part: 'none' } as const;
+      const { capture, artifacts } = await beginCapture(lab.engine, lab.folder, { assignment });
+      await capture.prepare();
+      await lab.server.query('SELECT pg_switch_wal()');
+      await capture.arm(token());
+      const { mark } = await capture.freeze(token());
+      const proof = await capture.thaw(token(), () => undefined);
+      const collected = await capture.collect();
+      await capture.close();
+
+      expect(proof.type).to.equal('held');
+      expect(mark).to.not.equal(null);
+      expect(collected).to.deep.equal({ assignment, mark, engineFacts: null });
+      expect([artifacts.files.size, artifacts.directories.size]).to.deep.equal([0, 0]);
+      expect(await lab.server.query('SELECT FROM pg_replication_slots')).to.deep.equal([]);
+    });
+
+    it('stores its journal alone where that is asked, up to the mark', async () => {
+      const assignment = { hold: 'member', part: 'journal' } as const;
+      const { capture, artifacts } = await beginCapture(lab.engine, lab.folder, { assignment });
+      await capture.prepare();
+      await capture.arm(token());
+      const { mark } = await capture.freeze(token());
+      await capture.thaw(token(), () => undefined);
+      await capture.collect();
+      await capture.close();
+
+      expect(artifacts.paths('').every((path) => path.startsWith('journal/'))).to.equal(true);
+      expect(artifacts.paths('journal/').at(-1)).to.equal(`journal/${mark?.journalFile}`);
     });
 
     it('fails with what refused a file, and leaves nothing on the server', async () => {

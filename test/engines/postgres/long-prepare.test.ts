@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import type { CaptureContext } from '../../../agent/engines/engine.ts';
+import type { CheckpointContext } from '../../../agent/engines/engine.ts';
 import type { PostgresFacts } from '../../../agent/engines/postgres/facts.ts';
 import { fileEndingAt, parseLsn, segmentName } from '../../../agent/engines/postgres/lsn.ts';
 import { JournalSlot } from '../../../agent/engines/postgres/journal-slot.ts';
@@ -104,7 +104,7 @@ for (const version of versions) {
         await capture.arm(token());
         const { mark } = await capture.freeze(token());
         expect((await capture.thaw(token(), () => undefined)).type).to.equal('held');
-        const facts = (await capture.collect(token())).engineFacts as PostgresFacts;
+        const facts = (await capture.collect()).engineFacts as PostgresFacts;
         await capture.close();
 
         const first = parseLsn(facts.startPosition ?? '') / BigInt(SEGMENT);
@@ -202,7 +202,7 @@ async function failuresOf(
   change: Partial<PostgresSettings>,
 ): Promise<{ code: string; hint: string }[]> {
   const failures: { code: string; hint: string }[] = [];
-  const lost: CaptureContext['lost'] = (error) =>
+  const lost: CheckpointContext['lost'] = (error) =>
     failures.push((error as { failure: { code: string; hint: string } }).failure);
   const engine = createPostgresEngine({ ...settings, ...change });
   const { capture } = await beginCapture(engine, folder, { lost });

@@ -146,7 +146,7 @@ for (const version of versions) {
       }
       const proof = await capture.thaw(token(), () => undefined);
       await until('the row', async () => (await seen()) === before + 1);
-      const { mark, engineFacts } = await capture.collect(token());
+      const { mark, engineFacts } = await capture.collect();
       await capture.close();
 
       expect(frozen.mark).to.equal(null);

@@ -14,7 +14,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
   {
     id: 'S2',
     breaks: "stores no database files: what was in a node's database when it is killed is lost",
-    edits: [edit('agent/engines/native/node-capture', 'await this.#store(local, files);', 'void files;')],
+    edits: [edit('agent/engines/native/node-copy', 'await this.#store(local, files);', 'void files;')],
     ...MAIN_JOB,
   },
   {
@@ -22,7 +22,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
     breaks: 'lets clients write again before the freeze, while the backup is under way',
     edits: [
       edit(
-        'agent/engines/native/node-capture',
+        'agent/engines/native/node-hold',
         'this.#operation.arm(({ held, primary }) => {',
         `this.#operation.arm(({ held, primary }) => {
         void this.#operation.participant.leaveMaintenance({ operation: this.#operation.id });`,
@@ -100,7 +100,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
     breaks: 'takes the maintenance of the grid for its own, and would end it',
     edits: [
       edit(
-        'agent/engines/native/node-capture',
+        'agent/engines/native/node-copy',
         `if (this.#context.maintenance) {
       const { held, cause }`,
         `if (this.#context.maintenance || (await participant.describe()).held.maintenance) {
@@ -119,7 +119,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
   {
     id: 'S121',
     breaks: 'takes a later state of the keepers for that of the mark',
-    edits: [edit('agent/engines/native/state-capture', 'String(version) !== cut.journalFile', 'false')],
+    edits: [edit('agent/engines/native/state-copy', 'String(version) !== cut.journalFile', 'false')],
     ...SAID,
   },
   {
@@ -127,7 +127,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
     breaks: "saves the realm's definition without its proxies",
     edits: [
       edit(
-        'agent/engines/native/state-capture',
+        'agent/engines/native/state-copy',
         'return { state, definition };',
         `const whole = JSON.parse(Buffer.from(definition).toString()) as object;
     return { state, definition: Buffer.from(JSON.stringify({ ...whole, proxies: [] })) };`,
@@ -140,7 +140,7 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
     breaks: "stores no journal: rows that were in a node's memory only are not in the checkpoint",
     edits: [
       edit(
-        'agent/engines/native/node-capture',
+        'agent/engines/native/node-copy',
         'await this.#context.artifacts.file(entry, local.content(entry.path, await local.lengthOf(entry.path)));',
         'void entry;',
       ),

@@ -24,7 +24,7 @@ export const REALM_MUTANTS: readonly Mutant[] = [
   {
     id: 'S20',
     breaks: "does not save the realm's definition beside its database",
-    edits: [edit('agent/engines/native/state-capture', 'if (definition !== null) await', 'if (false) await')],
+    edits: [edit('agent/engines/native/state-copy', 'if (definition !== null) await', 'if (false) await')],
     file: 'engines/native/said.test.ts',
   },
   {

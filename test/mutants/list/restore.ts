@@ -112,8 +112,8 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         'coordinator/restore-sources',
-        "own.primary || own.mark !== null || own.role === 'proxy'",
-        "((own.primary || own.mark !== null) && own.name !== 'r2') || own.role === 'proxy'",
+        "hasData(own) || own.role === 'proxy'",
+        "(hasData(own) && own.name !== 'r2') || own.role === 'proxy'",
       ),
     ],
     file: 'coordinator/realm-restore-plan.test.ts',

@@ -1,5 +1,5 @@
 import type { ThawProof } from '../../../shared/domain/messages.ts';
-import type { Capture } from '../engine.ts';
+import type { Hold } from '../engine.ts';
 import { aborted } from './calls.ts';
 import { withParticipant } from './link.ts';
 import type { NativeSettings } from './settings.ts';
@@ -8,7 +8,7 @@ import type { NativeSettings } from './settings.ts';
  * Proxies and satellites store nothing of their own: what they show is held still where it is stored. Only that the
  * same process was there from the beginning to the end is seen to.
  */
-export class EmptyCapture implements Capture {
+export class ObserverHold implements Hold {
   readonly #settings: NativeSettings;
   readonly #cancelled = new AbortController();
 
@@ -39,16 +39,8 @@ export class EmptyCapture implements Capture {
     return { type: 'held', incarnation: await this.#incarnation() };
   }
 
-  collect(): Promise<{ mark: null; engineFacts: unknown }> {
-    return Promise.resolve({ mark: null, engineFacts: { kind: 'empty' } });
-  }
-
-  abort(): Promise<void> {
+  release(): Promise<void> {
     this.#cancelled.abort(aborted());
-    return Promise.resolve();
-  }
-
-  close(): Promise<void> {
     return Promise.resolve();
   }
 

@@ -3,14 +3,11 @@ import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import type { Viewing } from '../../../shared/domain/viewing.ts';
-import type { Capture, CaptureContext, Undo } from '../engine.ts';
-import { storeConfiguration, storeDirectories } from './collect.ts';
+import type { Hold, HoldContext, Undo } from '../engine.ts';
 import { connect } from './connection.ts';
 import { contractCall } from './contract-call.ts';
-import type { PostgresFacts } from './facts.ts';
 import { PostgresGuardian } from './guardian.ts';
 import { incarnationOf, readServerFacts, type ServerFacts } from './server-facts.ts';
-import { ownerOf } from '../restore/owner.ts';
 import type { PostgresSettings } from './settings.ts';
 import { isHeld, LOOK, notPaused, whyNotPaused, type Look } from './replay-pause.ts';
 import { CONTROL_NAME, resumeReplay, type ObserverUndo } from './undo.ts';
@@ -38,15 +35,14 @@ interface Sight extends Look {
 }
 
 /**
- * Captures a hot standby. It shows a commit as soon as it has replayed it, before the fence on its primary
+ * Holds a hot standby still. It shows a commit as soon as it has replayed it, before the fence on its primary
  * lets anybody know: so its replay is paused before anybody is armed, and resumed with the thaw. The freeze only
- * sees that it is still so. It lags for that time. Of its data nothing is stored, for its primary's is; of its
- * configuration everything.
+ * sees that it is still so. It lags for that time.
  */
-export class ObserverCapture implements Capture {
+export class ObserverHold implements Hold {
   readonly #closed: () => void;
   readonly #settings: PostgresSettings;
-  readonly #context: CaptureContext;
+  readonly #context: HoldContext;
   readonly #cancelled = new AbortController();
   readonly #guardian: PostgresGuardian;
   #control: Client | null = null;
@@ -56,7 +52,7 @@ export class ObserverCapture implements Capture {
   #viewers: KnownViewers | null = null;
   #frozen: SenderWatch | null = null;
 
-  constructor(settings: PostgresSettings, context: CaptureContext, closed: () => void) {
+  constructor(settings: PostgresSettings, context: HoldContext, closed: () => void) {
     this.#closed = closed;
     this.#settings = settings;
     this.#context = context;
@@ -84,7 +80,7 @@ export class ObserverCapture implements Capture {
     return this.#working(async () => {
       this.#frozen = null;
       const { incarnation } = await this.#makeUndo();
-      this.#viewers = await readViewing(this.#connected(), this.#settings, this.#known());
+      this.#viewers = await readViewing(this.#connected(), this.#settings, this.known());
       return { incarnation, viewing: this.#viewers.viewing };
     });
   }
@@ -97,7 +93,7 @@ export class ObserverCapture implements Capture {
     });
   }
 
-  freeze(_token: Token): ReturnType<Capture['freeze']> {
+  freeze(_token: Token): ReturnType<Hold['freeze']> {
     return this.#working(async () => {
       const { incarnation, seen } = await this.#requestPause(FREEZE_MS, () => undefined);
       this.#frozen = new SenderWatch(this.#connected(), seen);
@@ -111,7 +107,7 @@ export class ObserverCapture implements Capture {
     const sight = await this.#look();
     if (sight.state === 'promoted') throw promoted(this.#settings.name);
     if (this.#undo !== null) return sight;
-    const { systemIdentifier } = this.#known();
+    const { systemIdentifier } = this.known();
     const undo: ObserverUndo = {
       kind: 'observer',
       wasPaused: sight.state !== 'not paused',
@@ -169,23 +165,13 @@ export class ObserverCapture implements Capture {
         return { type: 'broken', incarnation, cause: 'it was promoted while it was frozen' };
       if (!isHeld(sight))
         return { type: 'broken', incarnation, cause: 'somebody resumed its replay while it was frozen' };
-      const afterwards = await readViewing(this.#connected(), this.#settings, this.#known());
+      const afterwards = await readViewing(this.#connected(), this.#settings, this.known());
       const viewing = viewingWhileHeld({ atArm, sinceMark, atThaw: seen, afterwards });
       return { type: 'held', incarnation, viewing };
     });
   }
 
-  collect(): Promise<{ mark: null; engineFacts: PostgresFacts }> {
-    return this.#working(async () => {
-      const facts = this.#known();
-      const owner = await ownerOf(this.#settings);
-      await storeConfiguration(this.#context.artifacts, this.#settings.data, owner);
-      await storeDirectories(this.#context.artifacts, this.#settings.also, owner);
-      return { mark: null, engineFacts: observerFacts(facts, this.#settings) };
-    });
-  }
-
-  async abort(): Promise<void> {
+  async release(): Promise<void> {
     this.#cancelled.abort(
       new StillpointError({
         code: 'aborted',
@@ -194,13 +180,15 @@ export class ObserverCapture implements Capture {
       }),
     );
     await this.#saving.catch(() => undefined);
-    if (this.#undo !== null) await this.#guardian.undo(this.#undo);
-    await this.#save(null);
-    this.#undo = null;
-    await this.close();
+    if (this.#undo !== null) {
+      await this.#guardian.undo(this.#undo);
+      await this.#save(null);
+      this.#undo = null;
+    }
+    await this.#close();
   }
 
-  async close(): Promise<void> {
+  async #close(): Promise<void> {
     this.#frozen?.stop();
     await this.#guardian.close();
     this.#control?.end().catch(() => undefined);
@@ -227,7 +215,7 @@ export class ObserverCapture implements Capture {
     );
     const [row] = rows;
     if (row === undefined) throw new Error('the standby said nothing of itself');
-    const { systemIdentifier } = this.#known();
+    const { systemIdentifier } = this.known();
     const { state, waitsIn, startedAt, senders } = row;
     return {
       state,
@@ -239,7 +227,8 @@ export class ObserverCapture implements Capture {
     };
   }
 
-  #known(): ServerFacts {
+  /** As of `prepare`. */
+  known(): ServerFacts {
     if (this.#facts === null) throw new Error('a call out of order: not prepared');
     return this.#facts;
   }
@@ -251,7 +240,7 @@ export class ObserverCapture implements Capture {
 
   #working<T>(work: () => Promise<T>): Promise<T> {
     const { signal } = this.#cancelled;
-    return contractCall({ settings: this.#settings, signal, close: () => this.close() }, work);
+    return contractCall({ settings: this.#settings, signal, close: () => this.#close() }, work);
   }
 }
 
@@ -262,29 +251,4 @@ function promoted(member: string): StillpointError {
     hint: 'see with stillpoint grid status that its copyset has one primary, and run it again',
     isFinal: true,
   });
-}
-
-function observerFacts(facts: ServerFacts, settings: PostgresSettings): PostgresFacts {
-  return {
-    kind: 'observer',
-    serverVersion: facts.serverVersion,
-    systemIdentifier: facts.systemIdentifier,
-    timeline: 0,
-    walSegmentSizeBytes: facts.walSegmentSizeBytes,
-    startPosition: null,
-    markPosition: null,
-    restorePoint: null,
-    synchronousStandbyNames: facts.standbyNames,
-    synchronousStandbyNamesInAutoConf: facts.standbyNamesFile?.endsWith('postgresql.auto.conf') ?? false,
-    port: facts.port,
-    listenAddresses: facts.listenAddresses,
-    archiving: facts.archiving,
-    subscriptions: [],
-    tablespaces: [],
-    outsideFiles: facts.outsideFiles,
-    also: settings.also,
-    preparedAtMark: [],
-    preparedEnded: [],
-    preparedReused: [],
-  };
 }

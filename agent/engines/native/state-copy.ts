@@ -1,15 +1,11 @@
 import { join } from 'node:path';
 import { parseCheckpointId } from '../../../shared/domain/checkpoint-id.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
-import type { Mark } from '../../../shared/domain/grid.ts';
-import type { ThawProof } from '../../../shared/domain/messages.ts';
-import type { Token } from '../../../shared/domain/token.ts';
 import { beside } from '../../safe-files.ts';
-import type { Capture, CaptureContext } from '../engine.ts';
+import type { Copy, CopyContext } from '../engine.ts';
 import { ownerOf } from '../restore/owner.ts';
 import type { CopyFate } from './copy-fate.ts';
-import { Calls } from './calls.ts';
-import { Operation } from './operation.ts';
+import type { Operation } from './operation.ts';
 import type { NativeSettings } from './settings.ts';
 import { whileUnavailable } from './while-unavailable.ts';
 
@@ -24,91 +20,58 @@ interface Captured {
 }
 
 /**
- * A primary realm service or a state keeper: a small state, held still with all others and saved after the thaw. It
- * is the state of the mark, or there is no checkpoint: what changed in between shows by its version.
+ * The small state of a primary realm service or a state keeper, saved after the thaw. It is the state of the mark, or
+ * there is no checkpoint: what changed in between shows by its version.
  */
-export class StateCapture implements Capture {
+export class StateCopy implements Copy {
   readonly #settings: NativeSettings;
-  readonly #context: CaptureContext;
+  readonly #context: CopyContext;
   readonly #operation: Operation;
-  readonly #calls = new Calls();
+  readonly #hold: { readonly definitionVersion: number | null };
   readonly #fate: CopyFate;
-  #definitionVersion: number | null = null;
   /** Written by the realm service for this checkpoint; gone again when there is none. */
   #backup: string | null = null;
-  #mark: Mark | null = null;
 
-  constructor(settings: NativeSettings, context: CaptureContext, fate: CopyFate) {
+  constructor(
+    settings: NativeSettings,
+    context: CopyContext,
+    shared: {
+      readonly operation: Operation;
+      readonly hold: { readonly definitionVersion: number | null };
+      readonly fate: CopyFate;
+    },
+  ) {
     this.#settings = settings;
     this.#context = context;
-    this.#operation = new Operation(settings, context);
-    this.#fate = fate;
+    this.#operation = shared.operation;
+    this.#hold = shared.hold;
+    this.#fate = shared.fate;
   }
 
-  prepare(): Promise<void> {
-    return this.#calls.run(async () => {
-      await this.#operation.begin();
-    });
-  }
-
-  arm(): Promise<{ incarnation: string }> {
-    return this.#calls.run(() =>
-      this.#operation.arm((description) => {
-        this.#definitionVersion = description.definition?.version ?? null;
-        return this.#settings.role !== 'realm-service' || description.primary;
-      }),
-    );
-  }
-
-  /** An arm only looks. */
-  disarm(): Promise<void> {
+  begin(): Promise<void> {
     return Promise.resolve();
   }
 
-  freeze(token: Token): ReturnType<Capture['freeze']> {
-    return this.#calls.run(async () => {
-      const frozen = await this.#operation.freeze(token);
-      this.#mark = frozen.mark;
-      return frozen;
+  finish(): Promise<unknown> {
+    return this.#operation.calls.run(async () => {
+      const { state, definition } =
+        this.#settings.role === 'realm-service' ? await this.#realmState() : await this.#keeperState();
+      const { artifacts } = this.#context;
+      const file = { mode: 0o600, mtimeMs: Date.now() };
+      await artifacts.file({ path: STATE_FILE, ...file }, once(state));
+      if (definition !== null) await artifacts.file({ path: DEFINITION_FILE, ...file }, once(definition));
+      return { kind: this.#settings.role, content: this.#operation.cut.content };
     });
   }
 
-  thaw(token: Token, released: () => void): Promise<ThawProof> {
-    return this.#calls.run(() => this.#operation.thaw(token, released));
-  }
-
-  collect(): Promise<{ mark: Mark | null; engineFacts: unknown }> {
-    return this.#calls.run(() => this.#collect());
-  }
-
-  async #collect(): Promise<{ mark: Mark | null; engineFacts: unknown }> {
-    const { state, definition } =
-      this.#settings.role === 'realm-service' ? await this.#realmState() : await this.#keeperState();
-    const { artifacts } = this.#context;
-    const file = { mode: 0o600, mtimeMs: Date.now() };
-    await artifacts.file({ path: STATE_FILE, ...file }, once(state));
-    if (definition !== null) await artifacts.file({ path: DEFINITION_FILE, ...file }, once(definition));
-    return {
-      mark: this.#mark,
-      engineFacts: { kind: this.#settings.role, content: this.#operation.cut.content },
-    };
-  }
-
-  async abort(): Promise<void> {
-    await this.#calls.abort({
-      letGo: () => this.#operation.letGo(),
-      end: () => this.#operation.end(),
-    });
+  async abandon(): Promise<void> {
+    await this.#operation.calls.ended();
     const backup = this.#backup;
     if (backup !== null)
       await this.#fate.abandon(this.#context.checkpoint, async () => {
         await beside(backup, (directory, name) => directory.remove(name));
       });
     this.#backup = null;
-  }
-
-  close(): Promise<void> {
-    return this.#operation.end();
   }
 
   async #realmState(): Promise<Captured> {
@@ -118,14 +81,14 @@ export class StateCapture implements Capture {
     const request = { operation: id, checkpoint, epoch, counter };
     const { file, definition } = await whileUnavailable(
       () => participant.backUpDatabase(request),
-      this.#calls.signal,
+      this.#operation.calls.signal,
     );
     this.#backup = join(this.#settings.data, file);
     const owner = await ownerOf(this.#settings);
     const state = await beside(this.#backup, (directory, name) => directory.read(name, owner));
     if (state === null) throw new Error(`${this.#backup} is not there`);
     const now = await participant.describe();
-    if (now.definition?.version !== this.#definitionVersion)
+    if (now.definition?.version !== this.#hold.definitionVersion)
       throw this.#changed(
         "the realm's definition",
         'leave the definition alone until the checkpoint is there',

@@ -1,0 +1,96 @@
+import { join } from 'node:path';
+import type { ThawProof } from '../../../shared/domain/messages.ts';
+import type { Token } from '../../../shared/domain/token.ts';
+import type { Hold, HoldContext } from '../engine.ts';
+import { JournalSight } from './journal-sight.ts';
+import { notHeld, type Operation } from './operation.ts';
+import { liveOf, type NativeSettings } from './settings.ts';
+
+/** Holds a node still, and refuses its clients' writes for longer where that is asked. */
+export class NodeHold implements Hold {
+  readonly #settings: NativeSettings;
+  readonly #context: HoldContext;
+  readonly #operation: Operation;
+  /** The copy has asked the process to keep its journal: what it has by then must be there until the end. */
+  readonly #isCopied: boolean;
+  #journalDirectory: string | null = null;
+  #journal: JournalSight | null = null;
+  /** As prepared: another node taking over means that what was prepared here may lack what it acknowledges. */
+  #primary = false;
+  /** How the journal stood right after the mark. */
+  #atMark: Promise<string> = Promise.resolve('');
+
+  constructor(settings: NativeSettings, context: HoldContext, operation: Operation, isCopied: boolean) {
+    this.#settings = settings;
+    this.#context = context;
+    this.#operation = operation;
+    this.#isCopied = isCopied;
+  }
+
+  /** As the process names it, relative to `live/`. */
+  get journalDirectory(): string {
+    if (this.#journalDirectory === null) throw new Error('a call out of order: not prepared');
+    return this.#journalDirectory;
+  }
+
+  prepare(): Promise<void> {
+    const { calls } = this.#operation;
+    return calls.run(async () => {
+      const { journalDirectory, primary } = await this.#operation.begin();
+      this.#primary = primary;
+      const { participant, lease } = this.#operation;
+      if (this.#context.maintenance) await participant.enterMaintenance(lease);
+      calls.signal.throwIfAborted();
+      this.#journalDirectory = journalDirectory;
+      this.#journal = await JournalSight.open(join(liveOf(this.#settings), journalDirectory));
+    });
+  }
+
+  arm(): Promise<{ incarnation: string }> {
+    return this.#operation.calls.run(() =>
+      this.#operation.arm(({ held, primary }) => {
+        if (this.#isCopied && !held.journalRetained)
+          throw notHeld(this.#settings.name, 'the retention of its journal', '');
+        return primary === this.#primary;
+      }),
+    );
+  }
+
+  /** An arm only looks. */
+  disarm(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  freeze(token: Token): ReturnType<Hold['freeze']> {
+    return this.#operation.calls.run(async () => {
+      const frozen = await this.#operation.freeze(token);
+      // Looked at beside the answer: nobody waits for it while clients do.
+      this.#atMark = this.#readJournal();
+      this.#atMark.catch(() => undefined);
+      return frozen;
+    });
+  }
+
+  /** Besides what the process says of itself, its journal shows that nothing was written while it was held. */
+  thaw(token: Token, released: () => void): Promise<ThawProof> {
+    return this.#operation.calls.run(async () => {
+      const sights = Promise.all([this.#atMark, this.#readJournal()]);
+      sights.catch(() => undefined);
+      const [before, now] = await sights.catch((): [string, string] => ['', 'unreadable']);
+      const proof = await this.#operation.thaw(token, released);
+      if (proof.type !== 'held' || before === now) return proof;
+      const cause = `its journal grew while it was held: ${before || 'unknown'} became ${now}`;
+      return { type: 'broken', incarnation: proof.incarnation, cause };
+    });
+  }
+
+  async release(): Promise<void> {
+    await this.#operation.release();
+    await this.#journal?.close();
+  }
+
+  async #readJournal(): Promise<string> {
+    if (this.#journal === null) throw new Error('a call out of order: not prepared');
+    return this.#journal.read();
+  }
+}
