@@ -101,11 +101,11 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
       expect(await server.start().catch(() => 'it does not start')).to.equal('it does not start');
     });
 
-    it('is recovered to the mark and stays a standby where it is to follow, whatever the umask of the agent', async () => {
+    it('is recovered to the mark and stays a standby where it is to follow, whatever umask the agent has', async () => {
       const input = proof({ follows: true });
-      const usual = process.umask(0o077);
+      const umask = process.umask(0o077);
       const { checks } = await proveStaged(input, { committed: [], standbys: [] }).finally(() =>
-        process.umask(usual),
+        process.umask(umask),
       );
       expect(checks.join()).to.include(`recovered to ${facts.markPosition ?? ''}`);
       expect(existsSync(join(server.data, 'global/pg_control'))).to.equal(false);

@@ -290,14 +290,13 @@ async function argumentsOf(input: PrivateServerInput, room: string): Promise<str
   return ['-D', data, ...[...given].flatMap(([name, value]) => ['-c', `${name}=${value}`])];
 }
 
-const FILES = { configuration: '', access: 'local all all trust\n', identities: '' };
-
 /** Configuration that only root, or we, can change; sockets in a directory that only the server's user may enter. */
 async function makeRoom(owner: Owner | null): Promise<string> {
   const room = await mkdtemp(join(tmpdir(), 'stillpoint-'));
-  for (const [name, text] of Object.entries(FILES)) {
-    await writeFile(join(room, name), text);
-    // The server's user reads them, whatever our umask is.
+  const files = { configuration: '', access: 'local all all trust\n', identities: '' };
+  for (const [name, content] of Object.entries(files)) {
+    await writeFile(join(room, name), content);
+    // Whatever the agent's umask is, the server's user reads it.
     await chmod(join(room, name), 0o644);
   }
   const sockets = join(room, 'sockets');
@@ -313,6 +312,6 @@ async function removeRoom(room: string): Promise<void> {
   for (const name of [`.s.PGSQL.${PORT}`, `.s.PGSQL.${PORT}.lock`])
     await rm(join(sockets, name), { force: true });
   await rmdir(sockets).catch(() => undefined);
-  for (const name of Object.keys(FILES)) await rm(join(room, name), { force: true });
+  for (const name of ['configuration', 'access', 'identities']) await rm(join(room, name), { force: true });
   await rmdir(room).catch(() => undefined);
 }

@@ -44,8 +44,8 @@ export async function postgresProgram(
 async function versionOf(member: string, program: string, owner: Owner | null): Promise<number> {
   try {
     const { stdout } = await run(program, ['--version'], { timeout: ASK_MS, cwd: '/', ...owner });
-    // Distributions add their own version behind it: postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
-    const major = /\(PostgreSQL\) (\d+)/.exec(stdout)?.[1];
+    // postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
+    const major = /^\S+ \([^)]*\) (\d+)/.exec(stdout)?.[1];
     if (major === undefined) throw new Error(`it says ${stdout.trim()}`);
     return Number(major);
   } catch (error) {
