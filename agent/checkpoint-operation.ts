@@ -200,7 +200,7 @@ export class CheckpointOperation {
     }
     // The guard goes on trying too, and ends by itself when it is done: there is no need to wait for it.
     for (const member of this.#watched) this.#context.undoKeeper.keep(member);
-    void this.#guard?.end();
+    this.#guard?.leave();
   }
 
   #begin(member: string, command: MemberCommand): MemberRuntime | null {

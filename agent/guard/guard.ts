@@ -8,6 +8,8 @@ import { jsonLines, type FromGuard, type ToGuard } from './messages.ts';
 
 const ALIVE_EVERY_MS = 500;
 const ANSWER_WITHIN_MS = 15_000;
+/** One that has nothing to undo closes its connections and goes. */
+const ENDS_WITHIN_MS = 5000;
 
 type GuardProcess = ChildProcessByStdio<Writable, Readable, null>;
 
@@ -20,6 +22,7 @@ export class Guard {
   readonly #waiting = new Map<string, { resolve(): void; reject(error: Error): void }>();
   readonly #alive: NodeJS.Timeout;
   readonly #gone: Promise<void>;
+  #isGone = false;
   #ended = false;
 
   /** `undone` is called when the guard thawed a member by itself; `lost` when the guard died. */
@@ -44,6 +47,7 @@ export class Guard {
       this.#child.once('exit', () => resolve());
     });
     void this.#gone.then(() => {
+      this.#isGone = true;
       clearInterval(this.#alive);
       const error = guardLost();
       for (const waiting of this.#waiting.values()) waiting.reject(error);
@@ -59,7 +63,7 @@ export class Guard {
 
   /** Resolves when the guard holds the undo and a connection of its own. */
   async watch(member: string, undo: Undo, silenceMs: number): Promise<void> {
-    if (this.#child.exitCode !== null || this.#ended) throw guardLost();
+    if (this.#isGone || this.#ended) throw guardLost();
     const answered = new Promise<void>((resolve, reject) => {
       const timer = setTimeout(() => reject(guardLost()), ANSWER_WITHIN_MS);
       const settle = (then: () => void): void => {
@@ -80,12 +84,22 @@ export class Guard {
     this.#say({ type: 'unwatch', member });
   }
 
-  /** Ends the guard. What it still watches it undoes first. Resolves when its process is gone. */
+  /**
+   * Ends a guard that has nothing left to undo. Resolves when its process is gone; one that does not go by itself, as a
+   * stopped process cannot, is killed.
+   */
   async end(): Promise<void> {
+    this.leave();
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), ENDS_WITHIN_MS);
+    await this.#gone;
+    clearTimeout(timer);
+  }
+
+  /** Lets go of a guard that has still something to undo: it tries on, and goes when that is done. */
+  leave(): void {
     this.#ended = true;
     clearInterval(this.#alive);
     this.#child.stdin.end();
-    await this.#gone;
   }
 
   #say(message: ToGuard): void {
