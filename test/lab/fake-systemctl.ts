@@ -35,7 +35,7 @@ export class FakeSystemctl {
     process.env['PATH'] = this.#path;
   }
 
-  say(what: 'file' | 'id' | 'load' | 'group' | 'refuse', value: string): void {
+  say(what: 'file' | 'id' | 'load' | 'active' | 'group' | 'refuse', value: string): void {
     writeFileSync(join(this.#folder, what), value);
   }
 
@@ -66,7 +66,7 @@ case $verb in start|stop) [[ $options == *" --no-block "* ]] || exec sleep 1000 
 case $verb in
   show)
     if [ -e masked ]; then load=masked; else load=$(cat load 2>/dev/null || echo loaded); fi
-    running && active=active sub=running || { active=inactive sub=dead; }
+    running && active=$(cat active 2>/dev/null || echo active) sub=running || { active=inactive sub=dead; }
     group=$(cat group 2>/dev/null || tail -n1 /proc/$$/cgroup | cut -d: -f3-)
     printf '%s\\n' "Id=$(cat id 2>/dev/null || echo $unit)" LoadState=$load ActiveState=$active SubState=$sub Result=success "FragmentPath=$(cat file)" "ControlGroup=$group" ;;
   mask) [[ $options == *" --runtime "* ]] && touch masked ;;

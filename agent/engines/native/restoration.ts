@@ -27,6 +27,7 @@ import {
   holdForRestore,
   mustBeUsable,
   releaseAfterRestore,
+  whyNotActive,
   whyUnitFailed,
 } from '../restore/unit.ts';
 import { compareContent } from './content.ts';
@@ -37,6 +38,8 @@ import { liveOf, type NativeSettings } from './settings.ts';
 import { STATE_FILE } from './state-copy.ts';
 
 const ROLLBACK_STOP_MS = 120_000;
+/** What a unit does behind the start of its process. */
+const ACTIVE_MS = 30_000;
 const LOOK_EVERY_MS = 100;
 
 /**
@@ -133,7 +136,8 @@ export class NativeRestoration implements Restoration {
 
   async open(): Promise<OpenedMember> {
     if (this.#settings.role === 'proxy' && !(await isProcessRunning(this.#settings))) await this.start();
-    return { warnings: [], problems: [] };
+    const problem = hasUnit(this.#settings) ? await whyNotActive(this.#settings, ACTIVE_MS) : null;
+    return { warnings: [], problems: problem === null ? [] : [problem] };
   }
 
   async verify(): Promise<VerifiedMember> {

@@ -56,6 +56,21 @@ export async function whyUnitFailed(member: Supervised): Promise<string | null> 
   return `systemd says of ${member.unit}: ${load === 'masked' ? 'masked' : active} (${result})`;
 }
 
+/**
+ * Why systemd does not count the start of a unit as done although its member does its work; null when it does, which is
+ * waited for. A unit that waits for a pid file of another name stays so until systemd ends the member again.
+ */
+export async function whyNotActive(member: Supervised, limitMs: number): Promise<string | null> {
+  const until = performance.now() + limitMs;
+  for (;;) {
+    const { active, sub } = await stateOf(member);
+    if (active === 'active' || active === 'reloading') return null;
+    if (active !== 'activating' || performance.now() > until)
+      return `${member.name} does its work, and systemd says of ${member.unit}: ${active} (${sub}); it may end it again: systemctl status ${member.unit} says what it waits for`;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
+}
+
 /** Gives the start. Whether it was one, the member itself says. */
 export async function startUnit(member: Supervised): Promise<void> {
   await releaseUnit(member);

@@ -10,7 +10,7 @@ import {
   switchDirectories,
   writeRecord,
 } from '../../../agent/engines/restore/places.ts';
-import { mustBeUsable } from '../../../agent/engines/restore/unit.ts';
+import { mustBeUsable, whyNotActive } from '../../../agent/engines/restore/unit.ts';
 import {
   hasProcess,
   startServer,
@@ -88,6 +88,19 @@ describe('a member that systemd runs', () => {
     await engine.stop(NEVER);
     expect(await engine.isRunning()).to.equal(false);
     expect(systemctl.calls()).to.deep.equal(['unmask', 'reset-failed', 'start', 'stop']);
+  });
+
+  it('is waited for until systemd counts its start as done, and is told of when systemd does not', async () => {
+    const unit = { name: 'aa', unit: 'server@aa.service' };
+    await startServer(settings, NEVER);
+    await until('the server', () => hasProcess(settings));
+    systemctl.say('active', 'activating');
+    expect(await whyNotActive(unit, 200)).to.match(/aa does its work, .*server@aa.service: activating/);
+    const settled = whyNotActive(unit, 10_000);
+    systemctl.say('active', 'active');
+    expect(await settled).to.equal(null);
+    await engine.stop(NEVER);
+    expect(await whyNotActive(unit, 10_000)).to.contain('inactive');
   });
 
   it('is not masked by a stop that no restore asked for', async () => {

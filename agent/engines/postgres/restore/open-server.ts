@@ -9,7 +9,7 @@ import { addressOf, type PostgresSettings } from '../settings.ts';
 import { parseConninfo, parseSettings } from './auto-conf.ts';
 import { AUTO_CONF } from './configuration.ts';
 import { finishControlFile, readControlFile } from './control-file.ts';
-import { hasUnit, isUnitUp, whyUnitFailed } from '../../restore/unit.ts';
+import { hasUnit, isUnitUp, whyNotActive, whyUnitFailed } from '../../restore/unit.ts';
 import { hasProcess, logTail, startServer } from './server-process.ts';
 
 /** A server that was told to start has written its pid file by then, or it never will. */
@@ -17,6 +17,8 @@ const APPEAR_MS = 15_000;
 /** It was shut down cleanly, so it has nothing to recover. */
 const ANSWER_MS = 60_000;
 const FOLLOW_MS = 30_000;
+/** What a unit does behind the start of its server: Debian's pg_ctlcluster looks whether it answers. */
+const ACTIVE_MS = 30_000;
 const LOOK_EVERY_MS = 100;
 const START_MS = 120_000;
 
@@ -43,17 +45,22 @@ export async function openServer(settings: PostgresSettings): Promise<OpenedMemb
   const answerBy = performance.now() + ANSWER_MS;
   for (;;) {
     const answer = await askServer(settings, { follows, systemIdentifier });
-    if (answer.type === 'does its work') return { warnings: [], problems: [] };
+    if (answer.type === 'does its work') return { warnings: [], problems: await unitProblems(settings) };
     if (answer.type === 'locked') {
       const { message: text, hint } = answer;
       const warning = { code: 'postgres-locked', about: settings.name, text, hint };
-      return { warnings: [warning], problems: [] };
+      return { warnings: [warning], problems: await unitProblems(settings) };
     }
     if (!(await hasProcess(settings))) throw await notStarted(settings);
     const until = answer.type === 'does not follow' ? answerBy - ANSWER_MS + FOLLOW_MS : answerBy;
     if (performance.now() > until) return { warnings: [], problems: [answer.message] };
     await pause();
   }
+}
+
+async function unitProblems(settings: PostgresSettings): Promise<string[]> {
+  const problem = hasUnit(settings) ? await whyNotActive(settings, ACTIVE_MS) : null;
+  return problem === null ? [] : [problem];
 }
 
 async function start(settings: PostgresSettings): Promise<void> {
