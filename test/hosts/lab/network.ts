@@ -41,6 +41,8 @@ export function connectHost(host: string, index: number): void {
 }
 
 export function removeNetwork(): void {
+  // Its other end goes with it at once; a namespace is emptied some time after it is deleted.
+  spawnSync('ip', ['link', 'delete', CABLE]);
   for (const name of namespaces()) if (name.startsWith('stillpoint-')) run('ip', ['netns', 'delete', name]);
 }
 
