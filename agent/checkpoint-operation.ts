@@ -4,14 +4,18 @@ import type { MemberDescription } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from '../shared/domain/messages.ts';
 import { sameToken, type Token } from '../shared/domain/token.ts';
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
+import * as memberMachine from '../shared/protocol/member-machine.ts';
 import type { Repository } from '../shared/repository/repository.ts';
+import { computerClock } from '../shared/runtime/clock.ts';
+import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import { beUrgent } from '../shared/runtime/urgency.ts';
 import type { AgentMember } from './agent-member.ts';
 import { memberStore } from './collect.ts';
 import type { Engine } from './engines/engine.ts';
 import type { FreezeCharge, FreezeLedger } from './freeze-ledger.ts';
 import { Guard } from './guard/guard.ts';
-import { MemberRuntime } from './member-runtime.ts';
+import { MemberRuntime, type Priority } from './member-runtime.ts';
 import { hostRooms, memberRoom, watchRooms, type KeepFree } from './room-watch.ts';
 import type { StateDirectory } from './state-directory.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
@@ -34,6 +38,12 @@ export interface CheckpointOperationContext {
   readonly maxLeaseMs: number;
   readonly keepFree: KeepFree;
 }
+
+const PRIORITY: Priority = {
+  raise: beUrgent,
+  // What was just answered is written in the next turn of the loop.
+  soon: (putBack) => void setImmediate(() => setImmediate(putBack)),
+};
 
 /** Where its answers go: the stream that holds it. */
 export interface Listener {
@@ -215,6 +225,10 @@ export class CheckpointOperation {
     this.#guard ??= this.#startGuard();
     const checkpoint = command.type === 'prepare' ? command.checkpoint : '';
     const runtime = new MemberRuntime({
+      machine: memberMachine,
+      clock: computerClock,
+      priority: PRIORITY,
+      reached: (moment) => reach(moment, member),
       member,
       kind: description.freezeKind,
       engine: known.engine,

@@ -1,4 +1,5 @@
 import type { Failure } from '../shared/domain/errors.ts';
+import { computerClock, type Clock } from '../shared/runtime/clock.ts';
 
 const FIRST_MS = 250;
 const LONGEST_MS = 30_000;
@@ -9,8 +10,13 @@ const LONGEST_MS = 30_000;
  * answers again, perhaps, and will be ready soon.
  */
 export class GrowingPause {
+  readonly #clock: Pick<Clock, 'pause'>;
   #last: Failure | null = null;
   #pauseMs = FIRST_MS;
+
+  constructor(clock: Pick<Clock, 'pause'> = computerClock) {
+    this.#clock = clock;
+  }
 
   /** Whether this is another failure than the last: worth a line in the log. */
   failed(failure: Failure): boolean {
@@ -25,6 +31,6 @@ export class GrowingPause {
   }
 
   wait(): Promise<void> {
-    return new Promise((resolve) => setTimeout(resolve, this.#pauseMs));
+    return this.#clock.pause(this.#pauseMs);
   }
 }

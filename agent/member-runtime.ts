@@ -3,34 +3,39 @@ import type { FreezeKind } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand } from '../shared/domain/messages.ts';
 import { assertNever } from '../shared/domain/assert-never.ts';
 import { formatToken, type Token } from '../shared/domain/token.ts';
-import {
-  initialMember,
-  mayBeResumed,
-  nextMemberDeadline,
-  stepMember,
-  type EngineCall,
-  type EngineResult,
-  type MemberEffect,
-  type MemberEvent,
+import type * as memberMachine from '../shared/protocol/member-machine.ts';
+import type {
+  EngineCall,
+  EngineResult,
+  MemberEffect,
+  MemberEvent,
+  MemberMachineState,
 } from '../shared/protocol/member-machine.ts';
-import { reach } from '../shared/runtime/hooks.ts';
+import type { Alarm, Clock } from '../shared/runtime/clock.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import { beUrgent } from '../shared/runtime/urgency.ts';
 import { Capture } from './capture.ts';
 import type { Engine, Undo } from './engines/engine.ts';
 import type { MemberStore } from './collect.ts';
 import { GrowingPause } from './growing-pause.ts';
 import type { StateDirectory } from './state-directory.ts';
 
-/** What the runtime needs of the rest of the agent; each is one room's contract. */
+/** What the runtime needs of the rest of the agent, and of the world; the simulator hands in its own (test/simulator). */
 export interface MemberRuntimeContext {
+  readonly machine: Pick<
+    typeof memberMachine,
+    'initialMember' | 'stepMember' | 'nextMemberDeadline' | 'mayBeResumed'
+  >;
+  readonly clock: Clock;
+  readonly priority: Priority;
+  /** A moment by which tests may hold the agent. */
+  reached(moment: string): Promise<void>;
   readonly member: string;
   readonly kind: FreezeKind;
-  readonly engine: Engine;
+  readonly engine: Pick<Engine, 'begin' | 'isRunning'>;
   readonly operation: string;
   readonly state: Pick<StateDirectory, 'highestToken' | 'makeSpool' | 'dropSpool'>;
   readonly store: MemberStore;
-  readonly log: Logger;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly operationSilenceMs: number;
   /** Until a freeze is armed with one of its own. */
   readonly leaseMs: number;
@@ -50,6 +55,14 @@ export interface MemberRuntimeContext {
   saveUndo(undo: Undo | null, silenceMs: number): Promise<void>;
 }
 
+/** Of this process, while a member may be held. */
+export interface Priority {
+  /** What it gives puts that back. */
+  raise(): () => void;
+  /** Puts it back when what was just answered is on its way. */
+  soon(putBack: () => void): void;
+}
+
 /**
  * Performs the effects of one member's machine: the machine decides, the runtime acts and tells it what came
  * of it. Effects are performed in their order, and one that makes something durable is awaited before the
@@ -58,7 +71,8 @@ export interface MemberRuntimeContext {
 export class MemberRuntime {
   readonly closed: Promise<void>;
   readonly #context: MemberRuntimeContext;
-  #state: ReturnType<typeof initialMember>;
+  readonly #alarm: Alarm;
+  #state: MemberMachineState;
   #capture: Capture | null = null;
   #spool: string | null = null;
   /** An abort that comes while its parts are made waits for them: else it would find nothing, and prepare would go on. */
@@ -67,21 +81,18 @@ export class MemberRuntime {
   #performing = false;
   /** Its part of the checkpoint is in the repository: what ends then is not given up. */
   #isStored = false;
-  #timer: NodeJS.Timeout | null = null;
   #resolveClosed: () => void = () => undefined;
-  #leaseMs: number;
-  #frozen = false;
   #abortFailure: Failure | null = null;
-  /** Set when the guard thawed this member behind our back. */
-  #guardThawed = false;
   #calmDown: () => void = () => undefined;
 
   constructor(context: MemberRuntimeContext) {
     this.#context = context;
-    this.#leaseMs = context.leaseMs;
-    this.#state = initialMember(
-      { member: context.member, kind: context.kind, operationSilenceMs: context.operationSilenceMs },
+    const { member, kind, operationSilenceMs, leaseMs, clock, machine } = context;
+    this.#alarm = clock.alarm(() => this.#timePassed());
+    this.#state = machine.initialMember(
+      { member, kind, operationSilenceMs, leaseMs },
       context.state.highestToken(),
+      clock.now(),
     );
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
@@ -89,7 +100,7 @@ export class MemberRuntime {
   }
 
   get isFrozen(): boolean {
-    return this.#frozen;
+    return this.#state.isFrozen;
   }
 
   /** Why an abort that is under way has not ended yet; null where nothing keeps it. */
@@ -98,7 +109,6 @@ export class MemberRuntime {
   }
 
   receive(command: MemberCommand): void {
-    if (command.type === 'arm') this.#leaseMs = command.leaseMs;
     if (command.type !== 'renew') {
       const token = 'token' in command && command.token !== null ? formatToken(command.token) : null;
       this.#context.log.info(
@@ -106,63 +116,56 @@ export class MemberRuntime {
         `${command.type} received`,
       );
     }
-    this.#dispatch({ type: 'commandReceived', now: performance.now(), command });
+    this.#dispatch({ type: 'commandReceived', now: this.#now(), command });
   }
 
   wordReceived(): void {
-    this.#dispatch({ type: 'wordReceived', now: performance.now() });
+    this.#dispatch({ type: 'wordReceived', now: this.#now() });
   }
 
   streamClosed(): void {
-    this.#dispatch({ type: 'streamClosed', now: performance.now() });
+    this.#dispatch({ type: 'streamClosed', now: this.#now() });
   }
 
   streamResumed(): void {
-    this.#dispatch({ type: 'streamResumed', now: performance.now() });
+    this.#dispatch({ type: 'streamResumed', now: this.#now() });
   }
 
   operationEnded(): void {
-    this.#dispatch({ type: 'operationEnded', now: performance.now() });
+    this.#dispatch({ type: 'operationEnded', now: this.#now() });
   }
 
   get mayBeResumed(): boolean {
-    return mayBeResumed(this.#state);
+    return this.#context.machine.mayBeResumed(this.#state);
   }
 
   guardThawed(): void {
-    this.#guardThawed = true;
+    this.#dispatch({ type: 'guardThawed', now: this.#now() });
   }
 
-  #becomeHeld(isHeld: boolean): void {
-    this.#frozen = isHeld;
-    this.#context.heldChanged();
+  #now(): number {
+    return this.#context.clock.now();
   }
 
   #dispatch(event: MemberEvent): void {
-    const stepped = stepMember(this.#state, event);
+    const { machine } = this.#context;
+    const { isFrozen } = this.#state;
+    const stepped = machine.stepMember(this.#state, event);
     this.#state = stepped.state;
     this.#effects.push(...stepped.effects);
-    this.#schedule();
+    this.#alarm.set(machine.nextMemberDeadline(this.#state));
+    if (this.#state.isFrozen !== isFrozen) this.#context.heldChanged();
     if (!this.#performing) void this.#perform();
-  }
-
-  #schedule(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
-    const deadline = nextMemberDeadline(this.#state);
-    if (deadline === null) return;
-    const waitMs = Math.max(0, Math.ceil(deadline - performance.now()));
-    this.#timer = setTimeout(() => this.#timePassed(), waitMs);
   }
 
   /** What a member does by its own clock nobody has asked for: its log is the only place that says why. */
   #timePassed(): void {
     const { name: before } = this.#state.phase;
-    this.#dispatch({ type: 'timePassed', now: performance.now() });
+    this.#dispatch({ type: 'timePassed', now: this.#now() });
     const { name: after } = this.#state.phase;
     if (after === before) return;
     this.#context.log.warn(
-      { event: 'outOfTime', member: this.#context.member, phase: before, leaseMs: this.#leaseMs },
+      { event: 'outOfTime', member: this.#context.member, phase: before, leaseMs: this.#state.leaseMs },
       `${before} for too long: the lease ran out or the coordinator is silent; the member lets go`,
     );
   }
@@ -173,7 +176,7 @@ export class MemberRuntime {
       switch (effect.type) {
         case 'record':
           try {
-            await this.#context.record(effect.token, this.#leaseMs);
+            await this.#context.record(effect.token, this.#state.leaseMs);
           } catch (error) {
             this.#recordFailed(error);
           }
@@ -205,7 +208,7 @@ export class MemberRuntime {
     for (const effect of relying) {
       this.#dispatch({
         type: 'engineAnswered',
-        now: performance.now(),
+        now: this.#now(),
         call: effect.call,
         result: { type: 'failed', failure },
       });
@@ -213,14 +216,13 @@ export class MemberRuntime {
   }
 
   #end(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#alarm.set(null);
     this.#resolveClosed();
   }
 
   async #call(call: number, action: EngineCall): Promise<void> {
     const answer = (result: EngineResult): void => {
-      this.#dispatch({ type: 'engineAnswered', now: performance.now(), call, result });
+      this.#dispatch({ type: 'engineAnswered', now: this.#now(), call, result });
     };
     try {
       await this.#act(action, answer);
@@ -235,25 +237,24 @@ export class MemberRuntime {
   }
 
   async #act(action: EngineCall, answer: (result: EngineResult) => void): Promise<void> {
-    const { member, engine } = this.#context;
+    const { engine, priority } = this.#context;
     switch (action.type) {
       case 'prepare':
         this.#opening = this.#openCapture(action);
         await this.#opening;
         await this.#opened().prepare();
-        await reach('prepared', member);
+        await this.#context.reached('prepared');
         return answer({ type: 'prepared' });
       case 'pause':
         await this.#opened().pause((cause) => this.#context.waitsFor(cause));
         this.#context.waitsFor('');
-        await reach('paused', member);
+        await this.#context.reached('paused');
         return answer({ type: 'paused' });
       case 'arm': {
-        this.#guardThawed = false;
         this.#calmDown();
-        this.#calmDown = beUrgent();
+        this.#calmDown = priority.raise();
         const armed = await this.#opened().arm(action.token);
-        await reach('armed', member);
+        await this.#context.reached('armed');
         return answer({ type: 'armed', ...armed });
       }
       case 'disarm':
@@ -261,10 +262,9 @@ export class MemberRuntime {
         this.#calmDown();
         return answer({ type: 'disarmed' });
       case 'freeze': {
-        const receivedAt = performance.now();
-        this.#becomeHeld(true);
+        const receivedAt = this.#now();
         const held = await this.#opened().freeze(action.token);
-        await reach('marked', member);
+        await this.#context.reached('marked');
         const { incarnation, mark, fencedAt, markedAt } = held;
         return answer({
           type: 'marked',
@@ -275,20 +275,13 @@ export class MemberRuntime {
         });
       }
       case 'thaw': {
-        await reach('thawing', member);
-        const receivedAt = performance.now();
+        await this.#context.reached('thawing');
+        const receivedAt = this.#now();
         const proof = await this.#opened().thaw(action.token, () => {
-          this.#becomeHeld(false);
-          answer({ type: 'released', thawMs: performance.now() - receivedAt });
-          // What was just said is written in the next turn of the loop, and goes before others too.
-          setImmediate(() => setImmediate(this.#calmDown));
+          answer({ type: 'released', thawMs: this.#now() - receivedAt });
+          priority.soon(this.#calmDown);
         });
-        this.#becomeHeld(false);
-        await reach('released', member);
-        if (proof.type === 'held' && this.#guardThawed) {
-          const cause = 'the guard thawed it: the agent was silent for too long';
-          return answer({ type: 'thawed', proof: { type: 'broken', incarnation: proof.incarnation, cause } });
-        }
+        await this.#context.reached('released');
         return answer({ type: 'thawed', proof });
       }
       case 'collect': {
@@ -297,7 +290,7 @@ export class MemberRuntime {
         this.#isStored = true;
         await this.#opened().close();
         await this.#dropSpool();
-        await reach('collected', member);
+        await this.#context.reached('collected');
         return answer({ type: 'collected', ...stored });
       }
       case 'abort':
@@ -325,14 +318,14 @@ export class MemberRuntime {
       assignment,
       freezeKind: kind,
       maintenance,
-      leaseMs: () => this.#leaseMs,
+      leaseMs: () => this.#state.leaseMs,
       spoolDirectory: this.#spool,
       artifacts: store,
       progress,
       lost: (error) =>
         this.#context.lost(failureOf(error, { code: 'agent-failed', hint: "see the agent's log" })),
       // The guard waits a little longer than the lease, so that the agent's own thaw comes first.
-      saveUndo: (undo) => this.#context.saveUndo(undo, this.#leaseMs + 1000),
+      saveUndo: (undo) => this.#context.saveUndo(undo, this.#state.leaseMs + 1000),
     });
     this.#capture = new Capture(parts, assignment);
   }
@@ -341,10 +334,10 @@ export class MemberRuntime {
    * Resolves when the member runs or is known to be down; keeps trying while it can be neither. What the operation had
    * on this host is gone after the first try, whatever becomes of the undo.
    */
-  async #abort(engine: Engine): Promise<MemberState> {
+  async #abort(engine: Pick<Engine, 'isRunning'>): Promise<MemberState> {
     const { log, member } = this.#context;
     await this.#opening.catch(() => undefined);
-    const pause = new GrowingPause();
+    const pause = new GrowingPause(this.#context.clock);
     for (;;) {
       this.#abortFailure = await this.#tryAbort();
       if (this.#abortFailure === null) break;
@@ -358,7 +351,6 @@ export class MemberRuntime {
       await pause.wait();
     }
     this.#abortFailure = null;
-    this.#becomeHeld(false);
     this.#calmDown();
     await this.#leaveSpool();
     if (this.#isStored) log.info({ event: 'closed', member }, 'its part is stored, and nothing is left here');
@@ -391,7 +383,7 @@ export class MemberRuntime {
   }
 }
 
-async function isDown(engine: Engine): Promise<boolean> {
+async function isDown(engine: Pick<Engine, 'isRunning'>): Promise<boolean> {
   try {
     return !(await engine.isRunning());
   } catch {

@@ -92,7 +92,7 @@ function armReceived(state: MemberMachineState, token: Token, leaseMs: number, n
 /** The token is on disk before the engine changes anything: that order is the effects' order. */
 function becomeArming(state: MemberMachineState, token: Token, leaseMs: number, now: number): MemberStep {
   return call(
-    { ...state, highest: token, wasArmed: true },
+    { ...state, highest: token, wasArmed: true, leaseMs, guardThawed: false },
     { type: 'arm', token },
     (number) => ({ name: 'arming', call: number, token, lease: grantLease(leaseMs, now), asked: false }),
     [{ type: 'record', token }],
@@ -106,7 +106,7 @@ function freezeReceived(state: MemberMachineState, token: Token, leaseMs: number
     return refuse(state, 'stale-token', `freeze of ${formatToken(token)} while ${inWords(phase)}`);
   }
   const { incarnation } = phase;
-  return call(state, { type: 'freeze', token }, (number) => ({
+  return call({ ...state, isFrozen: true }, { type: 'freeze', token }, (number) => ({
     name: 'freezing',
     call: number,
     token,

@@ -1,4 +1,5 @@
 import { assertNever } from '../domain/assert-never.ts';
+import type { ThawProof } from '../domain/messages.ts';
 import type { Token } from '../domain/token.ts';
 import { renewLease } from './lease.ts';
 import { becomeAborted, engineFailed } from './member-abort.ts';
@@ -12,11 +13,12 @@ import { answer, answerFirst, keyOf, stay } from './member-step.ts';
  * an older one answers is no longer heard. Whether the member held is the engine's word, passed on as it is.
  */
 export function engineAnswered(
-  state: MemberMachineState,
+  before: MemberMachineState,
   number: number,
   result: EngineResult,
   now: number,
 ): MemberStep {
+  const state = isOpen(result) ? { ...before, isFrozen: false } : before;
   const { phase } = state;
   // The answer of a call that an abort has overtaken.
   if (!('call' in phase) || phase.call !== number) return stay(state);
@@ -48,6 +50,11 @@ export function engineAnswered(
     default:
       return assertNever(phase);
   }
+}
+
+/** Also of a call that an abort has overtaken: the fence is open all the same. */
+function isOpen({ type }: EngineResult): boolean {
+  return type === 'released' || type === 'thawed' || type === 'aborted';
 }
 
 function becomePaused(state: MemberMachineState, token: Token): MemberStep {
@@ -93,12 +100,16 @@ function becomeFrozen(
 function thawAnswered(state: MemberMachineState, token: Token, result: EngineResult): MemberStep {
   if (result.type === 'released') return answer(state, { type: 'released', token, thawMs: result.thawMs });
   if (result.type !== 'thawed') return stay(state);
-  const phase: MemberPhase = { name: 'thawed', token, held: result.proof.type === 'held' };
-  return answerFirst({ ...state, phase }, keyOf({ type: 'thaw', token }), {
-    type: 'thawed',
-    token,
-    proof: result.proof,
-  });
+  const proof = provenBy(state, result.proof);
+  const phase: MemberPhase = { name: 'thawed', token, held: proof.type === 'held' };
+  return answerFirst({ ...state, phase }, keyOf({ type: 'thaw', token }), { type: 'thawed', token, proof });
+}
+
+/** The engine cannot know that the guard thawed it, if the guard was quick. */
+function provenBy({ guardThawed }: MemberMachineState, proof: ThawProof): ThawProof {
+  if (proof.type !== 'held' || !guardThawed) return proof;
+  const cause = 'the guard thawed it: the agent was silent for too long';
+  return { type: 'broken', incarnation: proof.incarnation, cause };
 }
 
 function becomeCollected(

@@ -45,6 +45,9 @@ export function initialMember(config: MemberConfig, highest: Token | null, now =
     wasArmed: false,
     maintenance: false,
     isHeldByLead: false,
+    leaseMs: config.leaseMs,
+    isFrozen: false,
+    guardThawed: false,
     streamLost: false,
     heardAt: now,
     nextCall: 1,
@@ -66,6 +69,8 @@ export function stepMember(state: MemberMachineState, event: MemberEvent): Membe
       return operationEnded(state);
     case 'engineAnswered':
       return engineAnswered(state, event.call, event.result, event.now);
+    case 'guardThawed':
+      return stay({ ...state, guardThawed: true });
     case 'timePassed':
       return timePassed(state, event.now);
     default:

@@ -11,6 +11,8 @@ export interface MemberConfig {
   readonly kind: FreezeKind;
   /** With no word at all from the coordinator for this long the operation is aborted. */
   readonly operationSilenceMs: number;
+  /** Until a freeze is armed with one of its own. */
+  readonly leaseMs: number;
 }
 
 export type MemberEvent =
@@ -29,6 +31,8 @@ export type MemberEvent =
       readonly call: number;
       readonly result: EngineResult;
     }
+  /** The guard thawed it, since the agent was silent for too long. */
+  | { readonly type: 'guardThawed'; readonly now: number }
   | { readonly type: 'timePassed'; readonly now: number };
 
 export type EngineCall =
@@ -142,6 +146,12 @@ export interface MemberMachineState {
   readonly maintenance: boolean;
   /** Whether it is held by the lead of its domain, and by nothing here. */
   readonly isHeldByLead: boolean;
+  /** Of the last freeze that was armed. */
+  readonly leaseMs: number;
+  /** From the order to close the fence until it is known to be open. */
+  readonly isFrozen: boolean;
+  /** Since the last arm. */
+  readonly guardThawed: boolean;
   /** The stream is gone, and what was prepared is kept for the next one. */
   readonly streamLost: boolean;
   readonly heardAt: number;

@@ -4,6 +4,8 @@ import type { Engine, Hold } from '../../agent/engines/engine.ts';
 import { MemberRuntime } from '../../agent/member-runtime.ts';
 import type { StateDirectory } from '../../agent/state-directory.ts';
 import type { MemberAnswer } from '../../shared/domain/messages.ts';
+import * as machine from '../../shared/protocol/member-machine.ts';
+import { computerClock } from '../../shared/runtime/clock.ts';
 import { createLog } from '../../shared/runtime/log.ts';
 
 type Prepared = Pick<Hold, 'prepare' | 'release'>;
@@ -16,6 +18,10 @@ function runtimeOf(hold: Prepared, state: State, answers: MemberAnswer[]): Membe
     isRunning: () => Promise.resolve(true),
   };
   return new MemberRuntime({
+    machine,
+    clock: computerClock,
+    priority: { raise: () => () => undefined, soon: (putBack) => putBack() },
+    reached: () => Promise.resolve(),
     member: 'a',
     kind: 'fenced',
     engine: engine as Engine,

@@ -23,7 +23,10 @@ export class Driven {
   now = 0;
 
   constructor(highest: Token | null = null) {
-    this.state = initialMember({ member: 'm', kind: 'fenced', operationSilenceMs: 1000 }, highest);
+    this.state = initialMember(
+      { member: 'm', kind: 'fenced', operationSilenceMs: 1000, leaseMs: 1000 },
+      highest,
+    );
   }
 
   happens(event: MemberEvent): this {

@@ -1,12 +1,18 @@
+import type { Engine, Hold } from '../../agent/engines/engine.ts';
+import type { MemberRuntime } from '../../agent/member-runtime.ts';
+import { StillpointError } from '../../shared/domain/errors.ts';
 import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import { formatToken, type Token } from '../../shared/domain/token.ts';
 import type { Claim } from '../../shared/protocol/claim.ts';
 import type {
+  EngineCall,
   EngineResult,
-  MemberEffect,
   MemberEvent,
   MemberMachineState,
+  MemberStep,
 } from '../../shared/protocol/member-machine.ts';
+import type { Clock } from '../../shared/runtime/clock.ts';
 import type { Connection } from './connection.ts';
 import { ENGINE_DEADLINE, type SimulatedEngine } from './engine.ts';
 import { Undoing } from './guard.ts';
@@ -22,13 +28,13 @@ const GUARD_ACTS = 300_000;
 /** A guard whose agent says nothing thaws after this: a little later than the agent itself would. */
 const GUARD_PATIENCE = 1_250_000;
 
-/** What one operation has on this host: its claim, and its member's machine from the first command on. */
+/** What one operation has on this host: its claim, and the real runtime of its member from the first command on. */
 interface Work {
   connection: Connection;
   claim: Claim;
+  runtime: MemberRuntime | null;
+  /** As the runtime's machine stands. */
   machine: MemberMachineState | null;
-  effects: MemberEffect[];
-  isPerforming: boolean;
   isEnding: boolean;
   /** Its guard died: what it had is aborted, and it listens to nothing more. */
   isDeaf: boolean;
@@ -39,7 +45,9 @@ export type ClaimAnswer =
   | { readonly type: 'granted'; readonly highest: Token | null; readonly resumed: boolean }
   | { readonly type: 'busy' };
 
-/** The daemon of one host with one member: claim, member machine, disk, and a guard beside it. */
+const SILENT_LOG = { info() {}, warn() {}, error() {} };
+
+/** The daemon of one host with one member: claim, the member's runtime, disk, and a guard beside it. */
 export class SimulatedAgent extends Process {
   readonly index: number;
   readonly engine: SimulatedEngine;
@@ -54,14 +62,18 @@ export class SimulatedAgent extends Process {
   #work: Work | null = null;
   /** How often it was asked to abort: what was being stored before is wanted no more. */
   #aborts = 0;
-  #alarm: Alarm;
+  readonly #clock: Clock;
   #made: Undoing | null = null;
 
   constructor(world: World, index: number, engine: SimulatedEngine) {
     super(world, `agent ${index}`);
     this.index = index;
     this.engine = engine;
-    this.#alarm = this.#newAlarm();
+    this.#clock = {
+      now: () => this.nowMs,
+      alarm: (ring) => new Alarm(this, () => world.tasks.wake(this, ring)),
+      pause: (ms) => world.tasks.promise(this, (resolve) => this.after(ms * 1000, () => resolve(undefined))),
+    };
   }
 
   /** The real one, where the scenario wants it; null: what it does is done by a model. */
@@ -101,9 +113,8 @@ export class SimulatedAgent extends Process {
     this.#work = {
       connection,
       claim: { operation, holder: connection.coordinator.name, lease: granted },
+      runtime: null,
       machine: null,
-      effects: [],
-      isPerforming: false,
       isEnding: false,
       isDeaf: false,
       whenEnded: [],
@@ -124,17 +135,22 @@ export class SimulatedAgent extends Process {
     work.connection = connection;
     this.#heard(work);
     this.world.note(this.name, 31, 0, () => `${operation} goes on, on a new stream`);
-    this.#dispatch(work, { type: 'streamResumed', now: this.nowMs });
+    this.#tell(work, (runtime) => runtime.streamResumed());
     answer({ type: 'granted', highest: this.recorded, resumed: true });
   }
 
-  #mayBeResumed({ machine, isDeaf }: Work): boolean {
-    return machine !== null && !isDeaf && this.world.machines.member.mayBeResumed(machine);
+  #mayBeResumed({ runtime, isDeaf }: Work): boolean {
+    return runtime !== null && !isDeaf && runtime.mayBeResumed;
   }
 
   /** Whether a stream that is lost now costs nothing. */
   get hasKeepsake(): boolean {
     return this.#work !== null && this.#mayBeResumed(this.#work);
+  }
+
+  /** As its runtime says to the rest of the agent. */
+  get isFrozen(): boolean {
+    return this.#work?.runtime?.isFrozen ?? false;
   }
 
   get aborts(): number {
@@ -147,12 +163,8 @@ export class SimulatedAgent extends Process {
     this.#heard(work);
     if (work.isDeaf) return;
     this.world.checks.commandReceived(this, command);
-    work.machine ??= this.world.machines.member.initialMember(
-      { member: this.name, kind: this.engine.kind, operationSilenceMs: SILENCE_MS },
-      this.recorded,
-      this.nowMs,
-    );
-    this.#dispatch(work, { type: 'commandReceived', now: this.nowMs, command });
+    work.runtime ??= this.#begin(work);
+    this.#tell(work, (runtime) => runtime.receive(command));
   }
 
   wordReceived(connection: Connection): void {
@@ -160,7 +172,7 @@ export class SimulatedAgent extends Process {
     if (work === null) return;
     this.#heard(work);
     this.world.checks.wordReceived(this);
-    if (work.machine !== null) this.#dispatch(work, { type: 'wordReceived', now: this.nowMs });
+    this.#tell(work, (runtime) => runtime.wordReceived());
   }
 
   streamClosed(connection: Connection): void {
@@ -169,7 +181,7 @@ export class SimulatedAgent extends Process {
     this.world.note(this.name, 21, 0, () => 'stream closed');
     if (!work.isEnding) this.world.checks.streamClosed(this, work.machine?.phase.name ?? null);
     if (work.isEnding || !this.#mayBeResumed(work)) return this.#end(work, () => undefined);
-    this.#dispatch(work, { type: 'streamClosed', now: this.nowMs });
+    this.#tell(work, (runtime) => runtime.streamClosed());
     this.#watchKept(work);
   }
 
@@ -208,7 +220,7 @@ export class SimulatedAgent extends Process {
     work.isEnding = true;
     this.world.checks.toldToEnd(this);
     if (work.machine === null || work.machine.phase.name === 'closed') this.#ended(work);
-    else this.#dispatch(work, { type: 'operationEnded', now: this.nowMs });
+    else this.#tell(work, (runtime) => runtime.operationEnded());
   }
 
   #ended(work: Work): void {
@@ -217,90 +229,183 @@ export class SimulatedAgent extends Process {
     for (const then of work.whenEnded.splice(0)) then();
   }
 
-  // The machine and its effects.
+  // The runtime, and what it needs of the world.
 
-  #dispatch(work: Work, event: MemberEvent): void {
-    const before = work.machine;
-    if (before === null || this.#work !== work) return;
-    const { state, effects } = this.world.machines.member.stepMember(before, event);
-    work.machine = state;
-    this.world.memberStepped(this, before, event, state);
-    work.effects.push(...effects);
-    this.#alarm.set(this.world.machines.member.nextMemberDeadline(state));
-    if (!work.isPerforming) this.#perform(work);
-  }
-
-  /** In their order; a record is on disk before the next begins. */
-  #perform(work: Work): void {
-    work.isPerforming = true;
-    for (let effect = work.effects.shift(); effect !== undefined; effect = work.effects.shift()) {
-      if (effect.type === 'record') return this.#record(work, effect.token);
-      if (effect.type === 'answer') this.#answer(work, effect.answer);
-      else if (effect.type === 'closed') {
-        if (work.isEnding || work.machine?.streamLost === true) this.#ended(work);
-      } else this.#callEngine(work, effect.call, effect.action);
-    }
-    work.isPerforming = false;
-  }
-
-  #record(work: Work, token: Token): void {
-    const { random } = this.world;
-    // A disk that is about to fail takes its time.
-    this.after(random.between(20, this.recordFails || random.chance(0.05) ? 20_000 : 800), () => {
-      if (this.recordFails) {
-        this.recordFails = false;
-        this.#recordFailed(work);
-      } else {
-        this.recorded = token;
-        this.world.note(this.name, 23, token.attempt, () => `recorded ${formatToken(token)}`);
-      }
-      this.#perform(work);
+  #tell(work: Work, tell: (runtime: MemberRuntime) => void): void {
+    this.world.tasks.wake(this, () => {
+      if (work.runtime !== null && this.#work === work) tell(work.runtime);
     });
   }
 
-  /** As the agent does: an engine call that relied on it is not made. */
-  #recordFailed(work: Work): void {
-    const failure = { code: 'agent-disk', message: 'no space left', hint: 'none' };
-    const relying = work.effects.filter((effect) => effect.type === 'engine');
-    work.effects = work.effects.filter((effect) => effect.type !== 'engine');
-    for (const { call } of relying) {
-      const result: EngineResult = { type: 'failed', failure };
-      this.world.checks.engineAnswered(this, work.claim.operation, result);
-      this.#dispatch(work, { type: 'engineAnswered', now: this.nowMs, call, result });
+  #begin(work: Work): MemberRuntime {
+    const { machines } = this.world;
+    const runtime = new machines.runtime.MemberRuntime({
+      machine: {
+        ...machines.member,
+        initialMember: (...given) => (work.machine = machines.member.initialMember(...given)),
+        stepMember: (state, event) =>
+          this.#judged(() => this.#step(work, state, event), { state, effects: [] }),
+      },
+      clock: this.#clock,
+      priority: { raise: () => () => undefined, soon: (putBack) => putBack() },
+      reached: () => Promise.resolve(),
+      member: this.name,
+      kind: this.engine.kind,
+      engine: this.#engineFor(work),
+      operation: work.claim.operation,
+      state: {
+        highestToken: () => this.recorded,
+        makeSpool: () => Promise.resolve('spool'),
+        dropSpool: () => Promise.resolve(),
+      },
+      store: {
+        file: () => Promise.reject(new Error('the model of an engine stores by itself')),
+        directory: () => undefined,
+        symlink: () => undefined,
+        finish: ({ token }) => this.#collect(work, token),
+      },
+      log: SILENT_LOG,
+      operationSilenceMs: SILENCE_MS,
+      leaseMs: LEASE_MS,
+      send: (answer) => this.#judged(() => this.#answer(work, answer), undefined),
+      record: (token) => this.#record(token),
+      heldChanged: () => undefined,
+      progress: () => undefined,
+      lost: () => undefined,
+      waitsFor: () => undefined,
+      undoLeft: () => Promise.resolve(null),
+      saveUndo: () => Promise.resolve(),
+    });
+    void runtime.closed.then(() => {
+      if (work.isEnding || work.machine?.streamLost === true)
+        this.#judged(() => this.#ended(work), undefined);
+    });
+    return runtime;
+  }
+
+  /** What breaks a promise in code that the runtime calls ends the run, however the runtime takes errors. */
+  #judged<T>(happen: () => T, otherwise: T): T {
+    try {
+      return happen();
+    } catch (error) {
+      this.world.tasks.broke(error as Error);
+      return otherwise;
     }
   }
 
-  #callEngine(work: Work, call: number, action: Extract<MemberEffect, { type: 'engine' }>['action']): void {
-    this.world.note(this.name, 24, call, () => `engine: ${action.type}`);
-    this.world.checks.engineCalled(this, work.claim.operation, action);
+  #step(work: Work, before: MemberMachineState, event: MemberEvent): MemberStep {
+    if (event.type === 'engineAnswered')
+      this.world.checks.engineAnswered(this, work.claim.operation, event.result);
+    const stepped = this.world.machines.member.stepMember(before, event);
+    work.machine = stepped.state;
+    this.world.memberStepped(this, before, event, stepped.state);
+    return stepped;
+  }
+
+  #record(token: Token): Promise<void> {
+    const { random, tasks } = this.world;
+    return tasks.promise(this, (recorded, failed) =>
+      // A disk that is about to fail takes its time.
+      this.after(random.between(20, this.recordFails || random.chance(0.05) ? 20_000 : 800), () => {
+        if (this.recordFails) {
+          this.recordFails = false;
+          return failed(new StillpointError({ code: 'agent-disk', message: 'no space left', hint: 'none' }));
+        }
+        this.recorded = token;
+        this.world.note(this.name, 23, token.attempt, () => `recorded ${formatToken(token)}`);
+        recorded(undefined);
+      }),
+    );
+  }
+
+  /** The model of the engine, as the runtime's parts call it. */
+  #engineFor(work: Work): Pick<Engine, 'begin' | 'isRunning'> {
+    let armed: Token | null = null;
+    const call = (action: EngineCall, said?: (result: EngineResult) => boolean): Promise<EngineResult> =>
+      this.#callEngine(work, action, said);
+    const hold: Hold = {
+      prepare: async () => {
+        const asked = { type: 'prepare', checkpoint: work.claim.operation, assignment: BY_ITSELF } as const;
+        await call({ ...asked, maintenance: false });
+      },
+      pause: async () => void (await call({ type: 'pause', token: tokenOf(work) })),
+      arm: async (token) => {
+        armed = token;
+        const { incarnation, viewing } = mustBe('armed', await call({ type: 'arm', token }));
+        return { incarnation, ...(viewing !== undefined && { viewing }) };
+      },
+      disarm: async () => void (await call({ type: 'disarm', token: armed ?? tokenOf(work) })),
+      freeze: async (token) => {
+        const from = this.nowMs;
+        const result = mustBe('marked', await call({ type: 'freeze', token }));
+        const { incarnation, mark, fenceMs, markMs } = result;
+        return { incarnation, mark, fencedAt: from + fenceMs, markedAt: from + fenceMs + markMs };
+      },
+      thaw: async (token, released) => {
+        const result = await call({ type: 'thaw', token }, ({ type }) => {
+          if (type !== 'released') return false;
+          this.world.tasks.wake(this, released);
+          return true;
+        });
+        return mustBe('thawed', result).proof;
+      },
+      // What is collected has nothing open any more.
+      release: async () => {
+        if (work.machine?.phase.name !== 'collecting') await call({ type: 'abort' });
+      },
+    };
+    return {
+      begin: () => ({ hold, copy: null, journal: null }),
+      isRunning: () => Promise.resolve(this.engine.isUp),
+    };
+  }
+
+  /** `said`: whether an answer is none that ends the call. */
+  #callEngine(
+    work: Work,
+    action: EngineCall,
+    said: (result: EngineResult) => boolean = () => false,
+  ): Promise<EngineResult> {
+    const { operation } = work.claim;
+    this.world.note(this.name, 24, action.type.length, () => `engine: ${action.type}`);
+    this.#judged(() => this.world.checks.engineCalled(this, operation, action), undefined);
     const { life } = this;
     if (action.type === 'abort') this.#aborts += 1;
     if (action.type === 'arm' || action.type === 'pause')
-      this.#undoing?.save(work.claim.operation, formatToken(action.token));
-    const answered = (result: EngineResult): void => {
-      this.world.checks.engineAnswered(this, work.claim.operation, result);
-      this.#dispatch(work, { type: 'engineAnswered', now: this.nowMs, call, result });
-    };
-    this.engine.perform(action, work.claim.operation, (result) => {
-      if (this.life === life) this.happen(() => this.#undoing?.engineAnswered(result));
-      if (this.life !== life) return;
-      this.happen(() => {
-        if (result.type === 'collected' && this.world.storage !== null) this.#store(work, answered);
-        else answered(result);
-      });
-    });
+      this.#undoing?.save(operation, formatToken(action.token));
+    return this.world.tasks.promise(this, (answered, failed) =>
+      this.engine.perform(action, operation, (result) => {
+        if (this.life !== life) return;
+        this.happen(() => this.#undoing?.engineAnswered(result));
+        this.happen(() => {
+          if (said(result)) return;
+          if (result.type === 'failed') failed(new StillpointError(result.failure));
+          else answered(result);
+        });
+      }),
+    );
   }
 
-  /** What the engine has collected goes into the real repository. */
-  #store(work: Work, answer: (result: EngineResult) => void): void {
+  /** What the engine has collected goes into the real repository, where there is one. */
+  async #collect(
+    work: Work,
+    token: Token,
+  ): Promise<{ manifestDigest: string; sizeBytes: number; storedBytes: number }> {
     const { operation } = work.claim;
+    const aborts = this.#aborts;
+    const collected = mustBe('collected', await this.#callEngine(work, { type: 'collect', token }));
+    const { storage, tasks } = this.world;
+    if (storage === null) return collected;
     const attempted = this.engine.attempts.findLast((one) => one.operation === operation && one.collected);
     if (attempted === undefined) throw new Error(`${this.name} has collected nothing for ${operation}`);
-    const aborts = this.#aborts;
     const isWanted = (): boolean => this.#aborts === aborts;
-    this.world.storage?.store(this, attempted, isWanted, (result) => {
-      if (isWanted()) answer(result);
-    });
+    return tasks.promise(this, (stored, failed) =>
+      storage.store(this, attempted, isWanted, (result) => {
+        if (!isWanted()) return;
+        if (result.type === 'failed') failed(new StillpointError(result.failure));
+        else stored(mustBe('collected', result));
+      }),
+    );
   }
 
   #answer(work: Work, answer: MemberAnswer): void {
@@ -327,7 +432,6 @@ export class SimulatedAgent extends Process {
     if (this.isAlive) return;
     super.start();
     this.guardLives = true;
-    this.#alarm = this.#newAlarm();
     this.world.note(this.name, 27, 0, () => 'started');
     if (this.#undoing === null) return this.engine.open('agentStart');
     this.engine.agentDied();
@@ -355,10 +459,10 @@ export class SimulatedAgent extends Process {
     this.happen(() => {
       const work = this.#work;
       this.guardLives = true;
-      if (work === null || work.isDeaf || work.machine === null) return;
+      if (work === null || work.isDeaf || work.runtime === null) return;
       work.isDeaf = true;
       this.world.checks.toldToEnd(this);
-      this.#dispatch(work, { type: 'operationEnded', now: this.nowMs });
+      this.#tell(work, (runtime) => runtime.operationEnded());
     });
   }
 
@@ -380,11 +484,18 @@ export class SimulatedAgent extends Process {
     };
     this.world.timeline.after(delay, attempt);
   }
+}
 
-  #newAlarm(): Alarm {
-    return new Alarm(this, () => {
-      const work = this.#work;
-      if (work !== null) this.#dispatch(work, { type: 'timePassed', now: this.nowMs });
-    });
-  }
+/** Of the attempt that the member is in. */
+function tokenOf({ machine }: Work): Token {
+  if (machine !== null && 'token' in machine.phase) return machine.phase.token;
+  throw new Error('no attempt is under way');
+}
+
+function mustBe<Type extends EngineResult['type']>(
+  type: Type,
+  result: EngineResult,
+): Extract<EngineResult, { type: Type }> {
+  if (result.type === type) return result as Extract<EngineResult, { type: Type }>;
+  throw new Error(`the engine answered ${result.type}, and ${type} was asked for`);
 }

@@ -185,6 +185,11 @@ export class Checks {
     if (answer.type === 'aborted' && answer.state === 'running' && engine.isFenced) {
       throw new Broken('truth', `${agent.name} says that it runs, and is frozen`);
     }
+    if ((answer.type === 'aborted' || answer.type === 'released') && agent.isFrozen)
+      throw new Broken(
+        'truth',
+        `${agent.name} says ${answer.type}, and tells its own host that it is frozen`,
+      );
     if (answer.type === 'released' && engine.isFenced) {
       throw new Broken('truth', `${agent.name} says that it is released, and is frozen`);
     }
@@ -233,7 +238,8 @@ export class Checks {
 
   closing(member: number, attempted: Attempted, token: Token): void {
     const watched = this.#of(member);
-    const { recorded } = this.#world.agents[member] as SimulatedAgent;
+    const { recorded, name, isFrozen } = this.#world.agents[member] as SimulatedAgent;
+    if (!isFrozen) throw new Broken('truth', `${name} freezes, and tells its own host that nobody is frozen`);
     if (recorded === null || compareTokens(recorded, token) < 0)
       throw new Broken(
         'durable-token',

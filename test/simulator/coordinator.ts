@@ -99,7 +99,7 @@ export class SimulatedCoordinator extends Process {
     this.#isIgnorant = isIgnorant;
     this.#clock = {
       now: () => this.nowMs,
-      alarm: (ring) => new Alarm(this, ring),
+      alarm: (ring) => new Alarm(this, () => world.tasks.wake(this, ring)),
       pause: (ms) => world.tasks.promise(this, (resolve) => this.after(ms * 1000, () => resolve(undefined))),
     };
     world.note(this.name, 40, number, () => 'started');

@@ -1,6 +1,6 @@
 import { Coverage } from './coverage.ts';
 import { PLANTED } from './planted.ts';
-import { plantedMachines } from './planted-machines.ts';
+import { isOfTheUndo, plantedMachines } from './planted-machines.ts';
 import { simulate, type RunFailure } from './run.ts';
 import { scenarioOf, STORAGE_SHARE } from './scenario.ts';
 
@@ -65,7 +65,7 @@ export async function findPlanted({ id, limit }: Extract<Job, { type: 'planted' 
   const machines = await plantedMachines(planted);
   const others = new Set<string>();
   const isOfRepository = planted.edits.every(
-    ({ file }) => file.startsWith('repository/') || file.startsWith('../agent/'),
+    ({ file }) => file.startsWith('repository/') || isOfTheUndo(file),
   );
   for (let runs = 1; runs <= limit; runs += 1) {
     const seed = isOfRepository ? withRepository(runs) : withModel(runs);

@@ -1,5 +1,6 @@
 import * as identity from '../../agent/engines/postgres/server-identity.ts';
 import * as guard from '../../agent/guard/watch.ts';
+import * as runtime from '../../agent/member-runtime.ts';
 import * as undoKeeper from '../../agent/undo-keeper.ts';
 import * as driver from '../../coordinator/checkpoint-run.ts';
 import * as claim from '../../shared/protocol/claim.ts';
@@ -13,6 +14,8 @@ export interface Machines {
   readonly coordinator: Pick<typeof coordinator, 'initialCoordinator' | 'stepCoordinator' | 'nextDeadline'>;
   /** What performs the effects of the coordinator's machine. */
   readonly driver: Pick<typeof driver, 'CheckpointRun'>;
+  /** What performs the effects of a member's machine. */
+  readonly runtime: Pick<typeof runtime, 'MemberRuntime'>;
   readonly member: Pick<
     typeof member,
     'initialMember' | 'stepMember' | 'nextMemberDeadline' | 'mayBeResumed'
@@ -29,6 +32,7 @@ export interface Machines {
 export const MACHINES: Machines = {
   coordinator,
   driver,
+  runtime,
   member,
   claim,
   lease,

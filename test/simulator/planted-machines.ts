@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import type * as identity from '../../agent/engines/postgres/server-identity.ts';
 import type * as guard from '../../agent/guard/watch.ts';
+import type * as runtime from '../../agent/member-runtime.ts';
 import type * as undoKeeper from '../../agent/undo-keeper.ts';
 import type * as driver from '../../coordinator/checkpoint-run.ts';
 import type * as claim from '../../shared/protocol/claim.ts';
@@ -26,7 +27,7 @@ export async function plantedMachines(planted: Planted): Promise<Machines> {
   known.set(planted.id, planted);
   mustFit(planted);
   const load = (file: string): Promise<unknown> => import(`${SHARED}${file}${MARK}${planted.id}`);
-  const isOfUndo = planted.edits.some(({ file }) => file.startsWith('../agent/'));
+  const isOfUndo = planted.edits.some(({ file }) => isOfTheUndo(file));
   return {
     ...MACHINES,
     ...(isOfUndo && {
@@ -35,12 +36,18 @@ export async function plantedMachines(planted: Planted): Promise<Machines> {
       identity: (await load('../agent/engines/postgres/server-identity.ts')) as typeof identity,
     }),
     driver: (await load('../coordinator/checkpoint-run.ts')) as typeof driver,
+    runtime: (await load('../agent/member-runtime.ts')) as typeof runtime,
     coordinator: (await load('protocol/coordinator-machine.ts')) as typeof coordinator,
     member: (await load('protocol/member-machine.ts')) as typeof member,
     claim: (await load('protocol/claim.ts')) as typeof claim,
     lease: (await load('protocol/lease.ts')) as typeof lease,
     repository: (await load('repository/directory-repository.ts')) as typeof repository,
   };
+}
+
+/** Of what runs only where the real undo does. */
+export function isOfTheUndo(file: string): boolean {
+  return file.startsWith('../agent/') && file !== '../agent/member-runtime.ts';
 }
 
 /** Throws where the words of an edit are not in their source exactly once. */

@@ -1,6 +1,7 @@
 import { PLANTED_BEFORE_THE_ARM } from './planted-before-the-arm.ts';
 import { PLANTED_IN_THE_DRIVER } from './planted-driver.ts';
 import { PLANTED_IN_THE_REPOSITORY } from './planted-repository.ts';
+import { PLANTED_IN_THE_RUNTIME } from './planted-runtime.ts';
 import { PLANTED_IN_THE_UNDO } from './planted-undo.ts';
 import { PLANTED_AMONG_VIEWERS } from './planted-viewers.ts';
 import { plant, type Planted } from './plant.ts';
@@ -453,4 +454,5 @@ export const PLANTED: readonly Planted[] = [
   ...PLANTED_IN_THE_REPOSITORY,
   ...PLANTED_IN_THE_UNDO,
   ...PLANTED_IN_THE_DRIVER,
+  ...PLANTED_IN_THE_RUNTIME,
 ];
