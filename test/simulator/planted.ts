@@ -24,7 +24,7 @@ const CLAIM = 'protocol/claim';
 const TOKEN = 'domain/token';
 
 const ALL_MARKED = 'if (isComplete(holders(state, round), next.marked)) {';
-const NO_HELD_NEEDED = [ENGINE, "held: result.proof.type === 'held'", 'held: true'] as const;
+const NO_HELD_NEEDED = [ENGINE, "held: proof.type === 'held'", 'held: true'] as const;
 
 /** Every one of these must be found. One that survives is a gap in the simulator. */
 export const PLANTED: readonly Planted[] = [
@@ -385,8 +385,8 @@ export const PLANTED: readonly Planted[] = [
   ]),
   plant('broken-is-told-as-held', 'held', [
     ENGINE,
-    'proof: result.proof,',
-    "proof: { type: 'held', incarnation: result.proof.incarnation },",
+    'const proof = provenBy(state, result.proof);',
+    "const proof = { type: 'held', incarnation: result.proof.incarnation } as const;",
   ]),
   plant('a-lease-is-never-renewed', 'lease-lasts', [
     LEASE,
