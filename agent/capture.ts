@@ -79,8 +79,12 @@ export class Capture {
     if (this.#isAborted) throw aborted();
   }
 
-  /** The end after `collect`. Idempotent. */
+  /**
+   * The end after `collect`. Idempotent. An abort that has overtaken it ends all of it, and may have done so long ago:
+   * what stands here then is another operation's.
+   */
   async close(): Promise<void> {
+    if (this.#isAborted) return;
     const { hold, journal } = this.#parts;
     await all([hold?.release(), journal?.release()]);
   }

@@ -82,6 +82,16 @@ describe('the parts of a checkpoint of one member', () => {
     await aborted;
   });
 
+  it('are let go of by an abort alone when it has overtaken the end: later another operation has the member', async () => {
+    const calls: string[] = [];
+    const capture = new Capture(partsOf(calls), BY_ITSELF);
+    await capture.prepare();
+    await capture.abort();
+    calls.length = 0;
+    await capture.close();
+    expect(calls).to.deep.equal([]);
+  });
+
   it('are not begun any more when an abort comes between two of them', async () => {
     const calls: string[] = [];
     const slow = Promise.withResolvers<void>();

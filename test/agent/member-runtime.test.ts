@@ -24,7 +24,7 @@ function runtimeOf(hold: Prepared, state: State, answers: MemberAnswer[]): Membe
     reached: () => Promise.resolve(),
     member: 'a',
     kind: 'fenced',
-    engine: engine as Engine,
+    engine,
     operation: 'operation',
     state,
     store: {} as never,

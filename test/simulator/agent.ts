@@ -148,9 +148,10 @@ export class SimulatedAgent extends Process {
     return this.#work !== null && this.#mayBeResumed(this.#work);
   }
 
-  /** As its runtime says to the rest of the agent. */
-  get isFrozen(): boolean {
-    return this.#work?.runtime?.isFrozen ?? false;
+  /** As its runtime says to the rest of the agent; null where it has nothing of the operation. */
+  isFrozenFor(operation: string): boolean | null {
+    const work = this.#work;
+    return work?.claim.operation === operation ? (work.runtime?.isFrozen ?? null) : null;
   }
 
   get aborts(): number {
@@ -232,9 +233,10 @@ export class SimulatedAgent extends Process {
   // The runtime, and what it needs of the world.
 
   #tell(work: Work, tell: (runtime: MemberRuntime) => void): void {
-    this.world.tasks.wake(this, () => {
-      if (work.runtime !== null && this.#work === work) tell(work.runtime);
-    });
+    if (work.runtime === null || this.#work !== work) return;
+    tell(work.runtime);
+    // Before time goes on, so does all in the runtime that waits for no more than its turn.
+    this.world.tasks.wake(this, () => undefined);
   }
 
   #begin(work: Work): MemberRuntime {
@@ -273,7 +275,7 @@ export class SimulatedAgent extends Process {
       progress: () => undefined,
       lost: () => undefined,
       waitsFor: () => undefined,
-      undoLeft: () => Promise.resolve(null),
+      undoLeft: () => this.#undoing?.undoOnce() ?? this.#openLeft(work),
       saveUndo: () => Promise.resolve(),
     });
     void runtime.closed.then(() => {
@@ -318,9 +320,16 @@ export class SimulatedAgent extends Process {
     );
   }
 
+  /** What the model of an undo does in the place of the real one. */
+  async #openLeft(work: Work): Promise<null> {
+    if (this.engine.isFenced) await this.#callEngine(work, { type: 'abort' });
+    return null;
+  }
+
   /** The model of the engine, as the runtime's parts call it. */
   #engineFor(work: Work): Pick<Engine, 'begin' | 'isRunning'> {
     let armed: Token | null = null;
+    let releasing: Promise<unknown> | null = null;
     const call = (action: EngineCall, said?: (result: EngineResult) => boolean): Promise<EngineResult> =>
       this.#callEngine(work, action, said);
     const hold: Hold = {
@@ -351,7 +360,9 @@ export class SimulatedAgent extends Process {
       },
       // What is collected has nothing open any more.
       release: async () => {
-        if (work.machine?.phase.name !== 'collecting') await call({ type: 'abort' });
+        if (work.machine?.phase.name === 'collecting') return;
+        releasing ??= call({ type: 'abort' }).finally(() => (releasing = null));
+        await releasing;
       },
     };
     return {

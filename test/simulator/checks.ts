@@ -185,7 +185,7 @@ export class Checks {
     if (answer.type === 'aborted' && answer.state === 'running' && engine.isFenced) {
       throw new Broken('truth', `${agent.name} says that it runs, and is frozen`);
     }
-    if ((answer.type === 'aborted' || answer.type === 'released') && agent.isFrozen)
+    if ((answer.type === 'aborted' || answer.type === 'released') && agent.isFrozenFor(operation) === true)
       throw new Broken(
         'truth',
         `${agent.name} says ${answer.type}, and tells its own host that it is frozen`,
@@ -238,8 +238,10 @@ export class Checks {
 
   closing(member: number, attempted: Attempted, token: Token): void {
     const watched = this.#of(member);
-    const { recorded, name, isFrozen } = this.#world.agents[member] as SimulatedAgent;
-    if (!isFrozen) throw new Broken('truth', `${name} freezes, and tells its own host that nobody is frozen`);
+    const agent = this.#world.agents[member] as SimulatedAgent;
+    const { recorded } = agent;
+    if (agent.isFrozenFor(attempted.operation) === false)
+      throw new Broken('truth', `${agent.name} freezes, and tells its own host that nobody is frozen`);
     if (recorded === null || compareTokens(recorded, token) < 0)
       throw new Broken(
         'durable-token',

@@ -1,4 +1,4 @@
-import { failureOf, StillpointError } from '../../shared/domain/errors.ts';
+import { failureOf, StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import { formatToken } from '../../shared/domain/token.ts';
 import type { Guardian, Undo } from '../../agent/engines/engine.ts';
 import type { ServerIdentity } from '../../agent/engines/postgres/server-identity.ts';
@@ -30,9 +30,9 @@ const ALIVE_EVERY = 100_000;
 const LOOKS_EVERY = 50_000;
 /** Until a closed pipe is noticed. */
 const NOTICED_WITHIN = 5000;
-/** The first pause of the real one is 250 ms; whoever begins to keep trying tries once more at once. */
+/** The first pause of the real one is 250 ms; who begins to keep trying, or to abort, tries once more at once. */
 const TRIES_WITHIN = 200_000;
-const MOST_TRIES = 2;
+const MOST_TRIES = 3;
 /** It is as patient as a lease is long, and tries again within half the time for which it could not. */
 const UNDONE_WITHIN = 2_500_000;
 
@@ -260,6 +260,11 @@ export class Undoing {
       this.#record = null;
       this.#guard.unwatch();
     }
+  }
+
+  /** For an abort of what an earlier life of the agent has frozen. */
+  undoOnce(): Promise<Failure | null> {
+    return this.#keeper.undoOnce(this.#agent.engine.streamKey);
   }
 
   #showAlive(guard: SimulatedGuard): void {

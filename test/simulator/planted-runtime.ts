@@ -54,18 +54,14 @@ export const PLANTED_IN_THE_RUNTIME: readonly Planted[] = [
     'this.#abortFailure = await this.#tryAbort();',
     'void this.#tryAbort();',
   ]),
-  plant('a-runtime-keeps-a-failure-to-itself', 'in-time', [
-    RUNTIME,
-    "answer({ type: 'failed', failure });",
-    '',
-  ]),
+  plant('a-runtime-keeps-a-failure-to-itself', 'ends', [RUNTIME, "answer({ type: 'failed', failure });", '']),
   plant('a-runtime-does-not-say-that-it-is-done', 'next-succeeds', [RUNTIME, 'this.#resolveClosed();', '']),
   plant('a-runtime-does-not-hear-words', 'lease-lasts', [
     RUNTIME,
     "this.#dispatch({ type: 'wordReceived', now: this.#now() });",
     '',
   ]),
-  plant('a-runtime-does-not-hear-that-its-stream-is-closed', 'claim', [
+  plant('a-runtime-does-not-hear-that-its-stream-is-closed', 'names', [
     RUNTIME,
     "this.#dispatch({ type: 'streamClosed', now: this.#now() });",
     '',

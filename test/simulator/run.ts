@@ -190,6 +190,8 @@ class Story {
 
   async #until(moment: number, isDone: () => boolean): Promise<void> {
     const { timeline, tasks } = this.#world;
+    // Something was done to the world meanwhile, and whom it woke goes on before time does.
+    await tasks.settle();
     while (!isDone() && timeline.advance(moment)) {
       if (tasks.hasReady) await tasks.settle();
       tasks.throwIfBroken();

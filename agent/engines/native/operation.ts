@@ -146,6 +146,7 @@ export class Operation {
     this.#renewing = null;
     await this.#letGo();
     if (this.#begun) await this.#context.saveUndo(null);
+    this.#begun = false;
     this.#close();
   }
 
