@@ -13,15 +13,15 @@ import { answer, answerFirst, keyOf, stay } from './member-step.ts';
  * an older one answers is no longer heard. Whether the member held is the engine's word, passed on as it is.
  */
 export function engineAnswered(
-  before: MemberMachineState,
+  state: MemberMachineState,
   number: number,
   result: EngineResult,
   now: number,
 ): MemberStep {
-  const state = isOpen(result) ? { ...before, isFrozen: false } : before;
   const { phase } = state;
-  // The answer of a call that an abort has overtaken.
-  if (!('call' in phase) || phase.call !== number) return stay(state);
+  // The answer of a call that an abort has overtaken: a thaw has opened the fence all the same.
+  if (!('call' in phase) || phase.call !== number)
+    return stay(phase.name === 'aborting' && isOpen(result) ? opened(state) : state);
   if (result.type === 'failed' && phase.name === 'arming' && result.failure.isFinal !== true)
     return armFailed(state, phase, result.failure, now);
   if (result.type === 'failed') return engineFailed(state, result.failure);
@@ -35,26 +35,29 @@ export function engineAnswered(
       return result.type === 'armed' ? becomeArmed(state, phase, result, now) : stay(state);
     case 'disarming':
       return result.type === 'disarmed' || result.type === 'thawed'
-        ? becomeDisarmed(state, phase)
+        ? becomeDisarmed(opened(state), phase)
         : stay(state);
     case 'freezing':
       return result.type === 'marked' ? becomeFrozen(state, phase, result) : stay(state);
     case 'thawing':
       return thawAnswered(state, phase.token, result);
     case 'lettingGo':
-      return result.type === 'thawed' ? becomeLetGo(state, phase) : stay(state);
+      return result.type === 'thawed' ? becomeLetGo(opened(state), phase) : stay(state);
     case 'collecting':
       return result.type === 'collected' ? becomeCollected(state, phase.token, result) : stay(state);
     case 'aborting':
-      return result.type === 'aborted' ? becomeAborted(state, phase, result.state) : stay(state);
+      return result.type === 'aborted' ? becomeAborted(opened(state), phase, result.state) : stay(state);
     default:
       return assertNever(phase);
   }
 }
 
-/** Also of a call that an abort has overtaken: the fence is open all the same. */
 function isOpen({ type }: EngineResult): boolean {
-  return type === 'released' || type === 'thawed' || type === 'aborted';
+  return type === 'released' || type === 'thawed';
+}
+
+function opened(state: MemberMachineState): MemberMachineState {
+  return state.isFrozen ? { ...state, isFrozen: false } : state;
 }
 
 function becomePaused(state: MemberMachineState, token: Token): MemberStep {
@@ -98,11 +101,13 @@ function becomeFrozen(
 }
 
 function thawAnswered(state: MemberMachineState, token: Token, result: EngineResult): MemberStep {
-  if (result.type === 'released') return answer(state, { type: 'released', token, thawMs: result.thawMs });
+  if (result.type === 'released')
+    return answer(opened(state), { type: 'released', token, thawMs: result.thawMs });
   if (result.type !== 'thawed') return stay(state);
   const proof = provenBy(state, result.proof);
   const phase: MemberPhase = { name: 'thawed', token, held: proof.type === 'held' };
-  return answerFirst({ ...state, phase }, keyOf({ type: 'thaw', token }), { type: 'thawed', token, proof });
+  const key = keyOf({ type: 'thaw', token });
+  return answerFirst({ ...opened(state), phase }, key, { type: 'thawed', token, proof });
 }
 
 /** The engine cannot know that the guard thawed it, if the guard was quick. */

@@ -79,7 +79,7 @@ export const PLANTED_IN_THE_RUNTIME: readonly Planted[] = [
   ]),
   plant('a-member-says-after-its-abort-that-it-is-frozen', 'truth', [
     'protocol/member-engine',
-    " || type === 'aborted';",
-    ';',
+    'becomeAborted(opened(state), ',
+    'becomeAborted(state, ',
   ]),
 ];
