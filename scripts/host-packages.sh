@@ -18,12 +18,12 @@ nfpm() {
 node_archive() {
   local version archive integrity
   version=$(node --print 'process.versions.node')
-  read -r archive integrity < <(awk -v v="$version" -v a="$1" '$1 == v && $2 == a { print $3, $4 }' packaging/node-checksums) ||
-    refuse "packaging/node-checksums has no line for Node $version on $1"
+  read -r archive integrity < <(awk -v v="$version" -v a="$1" '$1 == v && $2 == a { print $3, $4 }' scripts/packaging/node-checksums) ||
+    refuse "scripts/packaging/node-checksums has no line for Node $version on $1"
   local file=$kept/$archive-$version.tgz
   [ -e "$file" ] || (cd "$kept" && npm pack "$archive@$version" --loglevel=error) >&2
   [ "sha512-$(openssl dgst -sha512 -binary "$file" | base64 -w0)" = "$integrity" ] ||
-    refuse "$file is not what packaging/node-checksums names: remove it, and see why"
+    refuse "$file is not what scripts/packaging/node-checksums names: remove it, and see why"
   echo "$file"
 }
 
@@ -52,7 +52,7 @@ changes() {
   version=$(node --print 'require("./package.json").version')
   when=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
   printf 'stillpoint (%s) unstable; urgency=medium\n\n  * Version %s.\n\n -- %s  %s\n' "$version" "$version" \
-    "$(sed -n 's/^maintainer: //p' packaging/nfpm.yaml)" "$(LC_ALL=C date -R -u -d "@$when")"
+    "$(sed -n 's/^maintainer: //p' scripts/packaging/nfpm.yaml)" "$(LC_ALL=C date -R -u -d "@$when")"
 }
 
 # Lays out in $1 what a host gets, for the architecture $2.
@@ -70,12 +70,12 @@ lay_host() {
     sed -i 1d "$library/dist/$name.js"
     chmod a-x "$library/dist/$name.js"
   done
-  cp packaging/report-failure packaging/restart-agent "$library/"
-  cp packaging/systemd/*.service packaging/systemd/*.timer "$tree/usr/lib/systemd/system/"
+  cp scripts/packaging/report-failure scripts/packaging/restart-agent "$library/"
+  cp scripts/packaging/systemd/*.service scripts/packaging/systemd/*.timer "$tree/usr/lib/systemd/system/"
   cp -r README.md docs "$share/doc/stillpoint/"
-  cp packaging/systemd/*.conf "$share/doc/stillpoint/examples/"
-  cp packaging/debian/copyright "$share/doc/stillpoint/"
-  cp packaging/debian/lintian-overrides "$share/lintian/overrides/stillpoint"
+  cp scripts/packaging/systemd/*.conf "$share/doc/stillpoint/examples/"
+  cp scripts/packaging/debian/copyright "$share/doc/stillpoint/"
+  cp scripts/packaging/debian/lintian-overrides "$share/lintian/overrides/stillpoint"
   node scripts/manual.ts "$share"
   changes > "$share/doc/stillpoint/changelog"
   gzip -9n "$share/doc/stillpoint/changelog"
@@ -92,5 +92,5 @@ host_package() (
   STILLPOINT_ARCHITECTURE=$2
   STILLPOINT_VERSION=$(node --print 'require("./package.json").version')
   export STAGE STILLPOINT_ARCHITECTURE STILLPOINT_VERSION
-  nfpm package --config packaging/nfpm.yaml --packager "$1" --target "$3/"
+  nfpm package --config scripts/packaging/nfpm.yaml --packager "$1" --target "$3/"
 )
