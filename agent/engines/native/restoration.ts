@@ -38,8 +38,6 @@ import { liveOf, type NativeSettings } from './settings.ts';
 import { STATE_FILE } from './state-copy.ts';
 
 const ROLLBACK_STOP_MS = 120_000;
-/** What a unit does behind the start of its process. */
-const ACTIVE_MS = 30_000;
 const LOOK_EVERY_MS = 100;
 
 /**
@@ -136,7 +134,7 @@ export class NativeRestoration implements Restoration {
 
   async open(): Promise<OpenedMember> {
     if (this.#settings.role === 'proxy' && !(await isProcessRunning(this.#settings))) await this.start();
-    const problem = hasUnit(this.#settings) ? await whyNotActive(this.#settings, ACTIVE_MS) : null;
+    const problem = hasUnit(this.#settings) ? await whyNotActive(this.#settings) : null;
     return { warnings: [], problems: problem === null ? [] : [problem] };
   }
 

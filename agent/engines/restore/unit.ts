@@ -14,6 +14,8 @@ const CALL_MS = 30_000;
 const LOOK_EVERY_MS = 100;
 /** What has ended is seen by systemd a moment later. */
 const SETTLE_MS = 5000;
+/** What a unit does behind the start of its process: Debian's pg_ctlcluster looks whether the server answers. */
+const ACTIVE_MS = 30_000;
 
 interface UnitState {
   /** The name that it has besides aliases. */
@@ -60,15 +62,10 @@ export async function whyUnitFailed(member: Supervised): Promise<string | null> 
  * Why systemd does not count the start of a unit as done although its member does its work; null when it does, which is
  * waited for. A unit that waits for a pid file of another name stays so until systemd ends the member again.
  */
-export async function whyNotActive(member: Supervised, limitMs: number): Promise<string | null> {
-  const until = performance.now() + limitMs;
-  for (;;) {
-    const { active, sub } = await stateOf(member);
-    if (active === 'active' || active === 'reloading') return null;
-    if (active !== 'activating' || performance.now() > until)
-      return `${member.name} does its work, and systemd says of ${member.unit}: ${active} (${sub}); it may end it again: systemctl status ${member.unit} says what it waits for`;
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
-  }
+export async function whyNotActive(member: Supervised, limitMs = ACTIVE_MS): Promise<string | null> {
+  const { active, sub } = await stateWhen(member, limitMs, (state) => state.active !== 'activating');
+  if (active === 'active' || active === 'reloading') return null;
+  return `${member.name} does its work, and systemd says of ${member.unit}: ${active} (${sub}); it may end it again: systemctl status ${member.unit} says what it waits for`;
 }
 
 /** Gives the start. Whether it was one, the member itself says. */
@@ -83,17 +80,12 @@ export async function startUnit(member: Supervised): Promise<void> {
 export async function stopUnit(member: Supervised, signal: AbortSignal, limitMs: number): Promise<void> {
   if (!(await isUnitUp(member))) return;
   await systemctl(member, 'stop', '--no-block');
-  const until = performance.now() + limitMs;
-  while (await isUnitUp(member)) {
-    signal.throwIfAborted();
-    if (performance.now() > until)
-      throw new StillpointError({
-        code: 'cannot-stop',
-        message: `${member.unit} of ${member.name} still runs ${limitMs / 1000} s after it was told to stop`,
-        hint: `see what it waits for (systemctl status ${member.unit}), and stop it by hand`,
-      });
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
-  }
+  if (isDown(await stateWhen(member, limitMs, isDown, signal))) return;
+  throw new StillpointError({
+    code: 'cannot-stop',
+    message: `${member.unit} of ${member.name} still runs ${limitMs / 1000} s after it was told to stop`,
+    hint: `see what it waits for (systemctl status ${member.unit}), and stop it by hand`,
+  });
 }
 
 /** From here to the end of the restore that has the directory nobody starts the member, which has been stopped. */
@@ -114,18 +106,13 @@ export async function releaseAfterRestore(name: string, { unit }: RestoreRecord)
 /** Keeps systemd from starting the unit, whoever asks for it, until it is released or the host is booted anew. */
 async function holdUnit(member: Supervised): Promise<void> {
   await mask(member);
-  const until = performance.now() + SETTLE_MS;
-  while (await isUnitUp(member)) {
-    if (performance.now() > until) {
-      await releaseUnit(member);
-      throw new StillpointError({
-        code: 'member-running',
-        message: `${member.name} runs again: something started ${member.unit} after it was stopped`,
-        hint: 'pause what supervises it (Patroni, a health check) for the time of the restore',
-      });
-    }
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
-  }
+  if (isDown(await stateWhen(member, SETTLE_MS, isDown))) return;
+  await releaseUnit(member);
+  throw new StillpointError({
+    code: 'member-running',
+    message: `${member.name} runs again: something started ${member.unit} after it was stopped`,
+    hint: 'pause what supervises it (Patroni, a health check) for the time of the restore',
+  });
 }
 
 async function mask(member: Supervised): Promise<void> {
@@ -177,6 +164,10 @@ export async function unitFindings(member: Supervised, pid: number | null): Prom
   }
 }
 
+function isDown(state: UnitState): boolean {
+  return !isUp(state);
+}
+
 function isUp({ active, sub }: UnitState): boolean {
   // A unit that stays active when its program has ended, as Debian's postgresql.service, runs nothing.
   return !['inactive', 'failed'].includes(active) && sub !== 'exited';
@@ -195,6 +186,22 @@ async function isIn(pid: number, controlGroup: string): Promise<boolean> {
     controlGroup !== '' &&
     groups.some((group) => group === controlGroup || group.startsWith(`${controlGroup}/`))
   );
+}
+
+/** As it is when it is so, or when the time is over. */
+async function stateWhen(
+  member: Supervised,
+  limitMs: number,
+  isSo: (state: UnitState) => boolean,
+  signal?: AbortSignal,
+): Promise<UnitState> {
+  const until = performance.now() + limitMs;
+  for (;;) {
+    const state = await stateOf(member);
+    if (isSo(state) || performance.now() > until) return state;
+    signal?.throwIfAborted();
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
 }
 
 async function stateOf(member: Supervised): Promise<UnitState> {

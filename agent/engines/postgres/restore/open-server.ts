@@ -17,8 +17,6 @@ const APPEAR_MS = 15_000;
 /** It was shut down cleanly, so it has nothing to recover. */
 const ANSWER_MS = 60_000;
 const FOLLOW_MS = 30_000;
-/** What a unit does behind the start of its server: Debian's pg_ctlcluster looks whether it answers. */
-const ACTIVE_MS = 30_000;
 const LOOK_EVERY_MS = 100;
 const START_MS = 120_000;
 
@@ -59,7 +57,7 @@ export async function openServer(settings: PostgresSettings): Promise<OpenedMemb
 }
 
 async function unitProblems(settings: PostgresSettings): Promise<string[]> {
-  const problem = hasUnit(settings) ? await whyNotActive(settings, ACTIVE_MS) : null;
+  const problem = hasUnit(settings) ? await whyNotActive(settings) : null;
   return problem === null ? [] : [problem];
 }
 
