@@ -4,7 +4,7 @@ import type { Mark } from '../shared/domain/grid.ts';
 import type { ThawProof } from '../shared/domain/messages.ts';
 import type { Token } from '../shared/domain/token.ts';
 import type { CollectedMember } from './collect.ts';
-import { aborted, type Hold, type Parts } from './engines/engine.ts';
+import { aborted, outOfOrder, type Hold, type Parts } from './engines/engine.ts';
 
 /**
  * One checkpoint of one member, by its parts: who calls it says what the protocol asks, and here stands in which order
@@ -71,7 +71,7 @@ export class Capture {
 
   #hold(): Hold {
     if (this.#parts.hold !== null) return this.#parts.hold;
-    throw new Error('a call out of order: the lead of its domain holds it');
+    throw outOfOrder('the lead of its domain holds it');
   }
 
   /** An abort between two parts: the next must not begin what nobody would end. */

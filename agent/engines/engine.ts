@@ -383,6 +383,11 @@ export function aborted(): StillpointError {
   });
 }
 
+/** A part was called when what the call needs is not there: a mistake of ours. */
+export function outOfOrder(message: string): Error {
+  return new Error(`a call out of order: ${message}`);
+}
+
 export function relocateUnsupported(member: string): StillpointError {
   return new StillpointError({
     code: 'relocate-unsupported',

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 import { fullDisk } from '../../disk-error.ts';
 import { within } from '../../safe-files.ts';
-import type { Copy, CopyContext } from '../engine.ts';
+import { outOfOrder, type Copy, type CopyContext } from '../engine.ts';
 import { ownerOf } from '../restore/owner.ts';
 import type { CopyFate } from './copy-fate.ts';
 import { JournalFiles } from './journal-files.ts';
@@ -145,7 +145,7 @@ export class NodeCopy implements Copy {
   }
 
   #ready(): Begun {
-    if (this.#begun === null) throw new Error('a call out of order: not begun');
+    if (this.#begun === null) throw outOfOrder('not begun');
     return this.#begun;
   }
 }

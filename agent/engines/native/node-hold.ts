@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
-import type { Hold, HoldContext } from '../engine.ts';
+import { outOfOrder, type Hold, type HoldContext } from '../engine.ts';
 import { JournalSight } from './journal-sight.ts';
 import { notHeld, type Operation } from './operation.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
@@ -29,7 +29,7 @@ export class NodeHold implements Hold {
 
   /** As the process names it, relative to `live/`. */
   get journalDirectory(): string {
-    if (this.#journalDirectory === null) throw new Error('a call out of order: not prepared');
+    if (this.#journalDirectory === null) throw outOfOrder('not prepared');
     return this.#journalDirectory;
   }
 
@@ -90,7 +90,7 @@ export class NodeHold implements Hold {
   }
 
   async #readJournal(): Promise<string> {
-    if (this.#journal === null) throw new Error('a call out of order: not prepared');
+    if (this.#journal === null) throw outOfOrder('not prepared');
     return this.#journal.read();
   }
 }

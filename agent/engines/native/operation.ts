@@ -5,7 +5,7 @@ import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import type { Participant } from '../../../shared/rpc/participant-client.ts';
 import { reach } from '../../../shared/runtime/hooks.ts';
-import type { HoldContext } from '../engine.ts';
+import { outOfOrder, type HoldContext } from '../engine.ts';
 import { OneCallAtATime } from '../one-call-at-a-time.ts';
 import { connectTo } from './link.ts';
 import { NativeGuardian, type NativeUndo } from './native-undo.ts';
@@ -51,12 +51,12 @@ export class Operation {
   readonly lease = { operation: this.id, leaseMs: HOLD_LEASE_MS } as const;
 
   get participant(): Participant {
-    if (this.#participant === null) throw new Error('a call out of order: the operation is not begun');
+    if (this.#participant === null) throw outOfOrder('the operation is not begun');
     return this.#participant;
   }
 
   get cut(): JournalCut {
-    if (this.#cut === null) throw new Error('a call out of order: nothing is marked');
+    if (this.#cut === null) throw outOfOrder('nothing is marked');
     return this.#cut;
   }
 

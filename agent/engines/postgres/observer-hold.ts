@@ -3,7 +3,7 @@ import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import type { Viewing } from '../../../shared/domain/viewing.ts';
-import { aborted, type Hold, type HoldContext, type Undo } from '../engine.ts';
+import { aborted, outOfOrder, type Hold, type HoldContext, type Undo } from '../engine.ts';
 import { connect } from './connection.ts';
 import { contractCall } from './contract-call.ts';
 import { PostgresGuardian } from './guardian.ts';
@@ -223,12 +223,12 @@ export class ObserverHold implements Hold {
 
   /** As of `prepare`. */
   known(): ServerFacts {
-    if (this.#facts === null) throw new Error('a call out of order: not prepared');
+    if (this.#facts === null) throw outOfOrder('not prepared');
     return this.#facts;
   }
 
   #connected(): Client {
-    if (this.#control === null) throw new Error('a call out of order: not prepared');
+    if (this.#control === null) throw outOfOrder('not prepared');
     return this.#control;
   }
 

@@ -1,5 +1,5 @@
 import type { Mark } from '../../../shared/domain/grid.ts';
-import type { Copy, CopyContext } from '../engine.ts';
+import { outOfOrder, type Copy, type CopyContext } from '../engine.ts';
 import { ownerOf } from '../restore/owner.ts';
 import type { BaseCopy } from './archive-receiver.ts';
 import { copyBase } from './base-copy.ts';
@@ -8,7 +8,7 @@ import type { PostgresFacts } from './facts.ts';
 import { parseLsn } from './lsn.ts';
 import { readPrepared, type Prepared } from './prepared-transactions.ts';
 import { primaryFacts } from './primary-facts.ts';
-import { outOfOrder, type PrimarySession } from './primary-session.ts';
+import type { PrimarySession } from './primary-session.ts';
 import { TablespaceWatch } from './tablespace-watch.ts';
 
 interface Copied {

@@ -1,5 +1,5 @@
 import type { Client } from 'pg';
-import { aborted } from '../engine.ts';
+import { aborted, outOfOrder } from '../engine.ts';
 import { connect } from './connection.ts';
 import { contractCall } from './contract-call.ts';
 import { PREPARE_STATEMENTS } from './look-statements.ts';
@@ -88,8 +88,4 @@ export class PrimarySession {
   close(): void {
     this.#control?.end().catch(() => undefined);
   }
-}
-
-export function outOfOrder(message: string): Error {
-  return new Error(`a call out of order: ${message}`);
 }
