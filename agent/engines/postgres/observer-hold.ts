@@ -3,7 +3,7 @@ import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import type { Viewing } from '../../../shared/domain/viewing.ts';
-import { aborted, outOfOrder, type Hold, type HoldContext, type Undo } from '../engine.ts';
+import { aborted, outOfOrder, type Hold, type HoldContext } from '../engine.ts';
 import { connect } from './connection.ts';
 import { contractCall } from './contract-call.ts';
 import { PostgresGuardian } from './guardian.ts';
@@ -19,6 +19,7 @@ import {
   type KnownViewers,
   type SeenSenders,
 } from './viewing.ts';
+import { SavedUndo } from './saved-undo.ts';
 import { waitUntil } from './wait-until.ts';
 
 /** Nobody is held while it is waited for; a report on a standby may take that long. */
@@ -42,20 +43,18 @@ interface Sight extends Look {
 export class ObserverHold implements Hold {
   readonly #closed: () => void;
   readonly #settings: PostgresSettings;
-  readonly #context: HoldContext;
   readonly #cancelled = new AbortController();
   readonly #guardian: PostgresGuardian;
   #control: Client | null = null;
   #facts: ServerFacts | null = null;
-  #undo: ObserverUndo | null = null;
-  #saving: Promise<void> = Promise.resolve();
+  readonly #undo: SavedUndo<ObserverUndo>;
   #viewers: KnownViewers | null = null;
   #frozen: SenderWatch | null = null;
 
   constructor(settings: PostgresSettings, context: HoldContext, closed: () => void) {
     this.#closed = closed;
     this.#settings = settings;
-    this.#context = context;
+    this.#undo = new SavedUndo(context);
     this.#guardian = new PostgresGuardian(settings);
   }
 
@@ -87,9 +86,8 @@ export class ObserverHold implements Hold {
 
   disarm(): Promise<void> {
     return this.#working(async () => {
-      if (this.#undo?.wasPaused === false) await this.#resume();
-      await this.#save(null);
-      this.#undo = null;
+      if (this.#undo.current?.wasPaused === false) await this.#resume();
+      await this.#undo.clear();
     });
   }
 
@@ -106,7 +104,7 @@ export class ObserverHold implements Hold {
   async #makeUndo(): Promise<Sight> {
     const sight = await this.#look();
     if (sight.state === 'promoted') throw promoted(this.#settings.name);
-    if (this.#undo !== null) return sight;
+    if (this.#undo.current !== null) return sight;
     const { systemIdentifier } = this.known();
     const undo: ObserverUndo = {
       kind: 'observer',
@@ -114,8 +112,7 @@ export class ObserverHold implements Hold {
       server: { systemIdentifier, startedAt: sight.startedAt, timeline: null },
     };
     this.#cancelled.signal.throwIfAborted();
-    this.#undo = undo;
-    await this.#save(undo);
+    await this.#undo.save(undo);
     return sight;
   }
 
@@ -153,11 +150,10 @@ export class ObserverHold implements Hold {
       const sight = await this.#look();
       const { state, incarnation, seen } = sight;
       const atArm = this.#viewers;
-      const undo = this.#undo;
+      const undo = this.#undo.current;
       if (undo?.wasPaused === false) await this.#resume();
       released();
-      await this.#save(null);
-      this.#undo = null;
+      await this.#undo.clear();
       this.#frozen = null;
       if (sinceMark === undefined || undo === null || atArm === null)
         return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
@@ -173,12 +169,7 @@ export class ObserverHold implements Hold {
 
   async release(): Promise<void> {
     this.#cancelled.abort(aborted());
-    await this.#saving.catch(() => undefined);
-    if (this.#undo !== null) {
-      await this.#guardian.undo(this.#undo);
-      await this.#save(null);
-      this.#undo = null;
-    }
+    await this.#undo.perform(this.#guardian);
     await this.#close();
   }
 
@@ -196,11 +187,6 @@ export class ObserverHold implements Hold {
       this.#cancelled.signal,
       async () => (await this.#look()).state !== 'paused',
     );
-  }
-
-  #save(undo: Undo | null): Promise<void> {
-    this.#saving = this.#context.saveUndo(undo);
-    return this.#saving;
   }
 
   async #look(): Promise<Sight> {

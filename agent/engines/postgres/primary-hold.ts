@@ -5,7 +5,7 @@ import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import type { Viewing } from '../../../shared/domain/viewing.ts';
 import { reach } from '../../../shared/runtime/hooks.ts';
-import { outOfOrder, type Hold, type HoldContext, type Undo } from '../engine.ts';
+import { outOfOrder, type Hold, type HoldContext } from '../engine.ts';
 import { fenceLost } from './acknowledger.ts';
 import { createFence } from './create-fence.ts';
 import { armedNames, isArmed, type Fence, type LastAcknowledgement } from './fence.ts';
@@ -25,6 +25,7 @@ import {
   type KnownViewers,
   type SeenSenders,
 } from './viewing.ts';
+import { SavedUndo } from './saved-undo.ts';
 import { settledInTime, waitUntil } from './wait-until.ts';
 
 /** What the server said with the mark, or when the thaw came. */
@@ -53,11 +54,10 @@ const DISARM_MS = 1000;
 /** Holds a primary still by a fence before its commits. */
 export class PrimaryHold implements Hold {
   readonly #session: PrimarySession;
-  readonly #context: HoldContext;
+  readonly #checkpoint: string;
   readonly #guardian: PostgresGuardian;
   readonly #closed: () => void;
-  #undo: PrimaryUndo | null = null;
-  #saving: Promise<void> = Promise.resolve();
+  readonly #undo: SavedUndo<PrimaryUndo>;
   #fence: Fence | null = null;
   /** The setting that the fence was made for. */
   #fenceUndo: PrimaryUndo | null = null;
@@ -66,7 +66,8 @@ export class PrimaryHold implements Hold {
 
   constructor(session: PrimarySession, context: HoldContext, closed: () => void) {
     this.#session = session;
-    this.#context = context;
+    this.#checkpoint = context.checkpoint;
+    this.#undo = new SavedUndo(context);
     this.#guardian = new PostgresGuardian(session.settings);
     this.#closed = closed;
   }
@@ -106,8 +107,7 @@ export class PrimaryHold implements Hold {
       // Its owner may have changed the setting since an earlier attempt.
       if (!sameSetting(this.#fenceUndo, undo)) await this.#dropFence();
       signal.throwIfAborted();
-      this.#undo = undo;
-      await this.#save(undo);
+      await this.#undo.save(undo);
       signal.throwIfAborted();
       this.#fence ??= createFence({
         settings,
@@ -130,15 +130,14 @@ export class PrimaryHold implements Hold {
 
   disarm(): Promise<void> {
     return this.#working(async () => {
-      const undo = this.#undo;
+      const undo = this.#undo.current;
       if (undo === null) return;
       // An arm that failed may have come no further than the undo.
       if (this.#fence === null) await restoreStandbyNames(this.#session.ready().control, undo);
       else await this.#fence.disarm();
       // Whatever of it failed, the next arm begins with a new one.
       await this.#dropFence();
-      await this.#save(null);
-      this.#undo = null;
+      await this.#undo.clear();
     });
   }
 
@@ -147,7 +146,7 @@ export class PrimaryHold implements Hold {
       const { receiver } = this.#session.ready().journal;
       const fence = this.#fence;
       if (fence === null) throw outOfOrder('freeze before arm');
-      const name = restorePointName(this.#context.checkpoint, token.attempt);
+      const name = restorePointName(this.#checkpoint, token.attempt);
       const last = await fence.close();
       const fencedAt = performance.now();
       await reach('fenced', this.#session.settings.name);
@@ -164,7 +163,7 @@ export class PrimaryHold implements Hold {
         mark,
         incarnation,
       };
-      this.#session.owners = this.#undo;
+      this.#session.owners = this.#undo.current;
       return { incarnation, mark, fencedAt, markedAt };
     });
   }
@@ -192,7 +191,8 @@ export class PrimaryHold implements Hold {
       const held = this.#held;
       const fence = this.#fence;
       const armed = this.#armed;
-      if (fence === null || this.#undo === null) {
+      const undo = this.#undo.current;
+      if (fence === null || undo === null) {
         released();
         return { type: 'alreadyResumed', incarnation: incarnationOf(facts), cause: 'it was not frozen' };
       }
@@ -201,10 +201,9 @@ export class PrimaryHold implements Hold {
       const { rows } = await control.query<LookRow>(`EXECUTE stillpoint_look(${since})`);
       const { sight, incarnation, seen } = this.#seen(rows[0]);
       // Of a fence that was lost the names were put back by ourselves.
-      const changed = fence.broken() === null && !this.#undo.armed.includes(rows[0]?.names ?? '');
+      const changed = fence.broken() === null && !undo.armed.includes(rows[0]?.names ?? '');
       const lost = await this.#open(fence, changed, released);
-      await this.#save(null);
-      this.#undo = null;
+      await this.#undo.clear();
       if (held === null || armed === null)
         return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
       if (lost !== null) return { type: 'broken', incarnation, cause: lost };
@@ -252,12 +251,7 @@ export class PrimaryHold implements Hold {
     this.#session.cancel();
     this.#fence?.release();
     // The fence stays until the undo is done: released, it lets every commit go on.
-    await this.#saving.catch(() => undefined);
-    if (this.#undo !== null) {
-      await this.#guardian.undo(this.#undo);
-      await this.#save(null);
-      this.#undo = null;
-    }
+    await this.#undo.perform(this.#guardian);
     await this.#close();
   }
 
@@ -275,8 +269,9 @@ export class PrimaryHold implements Hold {
    * next step is told. The freeze record stays until then.
    */
   async #disarmLost(control: Client): Promise<void> {
-    const undo = this.#undo;
-    const isOver = (): boolean => undo === null || this.#undo !== undo || this.#session.signal.aborted;
+    const undo = this.#undo.current;
+    const isOver = (): boolean =>
+      undo === null || this.#undo.current !== undo || this.#session.signal.aborted;
     while (undo !== null && !isOver()) {
       try {
         return await settledInTime(
@@ -301,11 +296,6 @@ export class PrimaryHold implements Hold {
     const fence = this.#fence;
     this.#fence = null;
     await fence?.drop();
-  }
-
-  #save(undo: Undo | null): Promise<void> {
-    this.#saving = this.#context.saveUndo(undo);
-    return this.#saving;
   }
 
   #seen(row: LookRow | undefined): Seen {
