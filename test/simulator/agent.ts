@@ -1,23 +1,16 @@
-import type { Engine, Hold } from '../../agent/engines/engine.ts';
 import type { MemberRuntime } from '../../agent/member-runtime.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
-import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import { formatToken, type Token } from '../../shared/domain/token.ts';
 import type { Claim } from '../../shared/protocol/claim.ts';
-import type {
-  EngineCall,
-  EngineResult,
-  MemberEvent,
-  MemberMachineState,
-  MemberStep,
-} from '../../shared/protocol/member-machine.ts';
-import type { Clock } from '../../shared/runtime/clock.ts';
+import type { MemberEvent, MemberMachineState, MemberStep } from '../../shared/protocol/member-machine.ts';
+import { CalledEngine } from './called-engine.ts';
 import type { Connection } from './connection.ts';
 import { ENGINE_DEADLINE, type SimulatedEngine } from './engine.ts';
 import { Undoing } from './guard.ts';
 import { LEASE_MS } from './limits.ts';
-import { Alarm, Process } from './process.ts';
+import { Process } from './process.ts';
+import { SILENT_LOG } from './silent.ts';
 import type { World } from './world.ts';
 
 const SILENCE_MS = 6 * LEASE_MS;
@@ -45,8 +38,6 @@ export type ClaimAnswer =
   | { readonly type: 'granted'; readonly highest: Token | null; readonly resumed: boolean }
   | { readonly type: 'busy' };
 
-const SILENT_LOG = { info() {}, warn() {}, error() {} };
-
 /** The daemon of one host with one member: claim, the member's runtime, disk, and a guard beside it. */
 export class SimulatedAgent extends Process {
   readonly index: number;
@@ -61,19 +52,13 @@ export class SimulatedAgent extends Process {
   unableSince = 0;
   #work: Work | null = null;
   /** How often it was asked to abort: what was being stored before is wanted no more. */
-  #aborts = 0;
-  readonly #clock: Clock;
+  aborts = 0;
   #made: Undoing | null = null;
 
   constructor(world: World, index: number, engine: SimulatedEngine) {
     super(world, `agent ${index}`);
     this.index = index;
     this.engine = engine;
-    this.#clock = {
-      now: () => this.nowMs,
-      alarm: (ring) => new Alarm(this, () => world.tasks.wake(this, ring)),
-      pause: (ms) => world.tasks.promise(this, (resolve) => this.after(ms * 1000, () => resolve(undefined))),
-    };
   }
 
   /** The real one, where the scenario wants it; null: what it does is done by a model. */
@@ -152,10 +137,6 @@ export class SimulatedAgent extends Process {
   isFrozenFor(operation: string): boolean | null {
     const work = this.#work;
     return work?.claim.operation === operation ? (work.runtime?.isFrozen ?? null) : null;
-  }
-
-  get aborts(): number {
-    return this.#aborts;
   }
 
   commandReceived(connection: Connection, command: MemberCommand): void {
@@ -241,20 +222,22 @@ export class SimulatedAgent extends Process {
 
   #begin(work: Work): MemberRuntime {
     const { machines } = this.world;
+    const { operation } = work.claim;
+    const engine = new CalledEngine(this, operation, this.#undoing, () => work.machine?.phase ?? null);
     const runtime = new machines.runtime.MemberRuntime({
       machine: {
         ...machines.member,
         initialMember: (...given) => (work.machine = machines.member.initialMember(...given)),
         stepMember: (state, event) =>
-          this.#judged(() => this.#step(work, state, event), { state, effects: [] }),
+          this.judged(() => this.#step(work, state, event), { state, effects: [] }),
       },
-      clock: this.#clock,
+      clock: this.clock,
       priority: { raise: () => () => undefined, soon: (putBack) => putBack() },
       reached: () => Promise.resolve(),
       member: this.name,
       kind: this.engine.kind,
-      engine: this.#engineFor(work),
-      operation: work.claim.operation,
+      engine,
+      operation,
       state: {
         highestToken: () => this.recorded,
         makeSpool: () => Promise.resolve('spool'),
@@ -264,35 +247,24 @@ export class SimulatedAgent extends Process {
         file: () => Promise.reject(new Error('the model of an engine stores by itself')),
         directory: () => undefined,
         symlink: () => undefined,
-        finish: ({ token }) => this.#collect(work, token),
+        finish: ({ token }) => engine.collect(token),
       },
       log: SILENT_LOG,
       operationSilenceMs: SILENCE_MS,
       leaseMs: LEASE_MS,
-      send: (answer) => this.#judged(() => this.#answer(work, answer), undefined),
+      send: (answer) => this.judged(() => this.#answer(work, answer), undefined),
       record: (token) => this.#record(token),
       heldChanged: () => undefined,
       progress: () => undefined,
       lost: () => undefined,
       waitsFor: () => undefined,
-      undoLeft: () => this.#undoing?.undoOnce() ?? this.#openLeft(work),
+      undoLeft: () => this.#undoing?.undoOnce() ?? engine.openLeft(),
       saveUndo: () => Promise.resolve(),
     });
     void runtime.closed.then(() => {
-      if (work.isEnding || work.machine?.streamLost === true)
-        this.#judged(() => this.#ended(work), undefined);
+      if (work.isEnding || work.machine?.streamLost === true) this.judged(() => this.#ended(work), undefined);
     });
     return runtime;
-  }
-
-  /** What breaks a promise in code that the runtime calls ends the run, however the runtime takes errors. */
-  #judged<T>(happen: () => T, otherwise: T): T {
-    try {
-      return happen();
-    } catch (error) {
-      this.world.tasks.broke(error as Error);
-      return otherwise;
-    }
   }
 
   #step(work: Work, before: MemberMachineState, event: MemberEvent): MemberStep {
@@ -316,105 +288,6 @@ export class SimulatedAgent extends Process {
         this.recorded = token;
         this.world.note(this.name, 23, token.attempt, () => `recorded ${formatToken(token)}`);
         recorded(undefined);
-      }),
-    );
-  }
-
-  /** What the model of an undo does in the place of the real one. */
-  async #openLeft(work: Work): Promise<null> {
-    if (this.engine.isFenced) await this.#callEngine(work, { type: 'abort' });
-    return null;
-  }
-
-  /** The model of the engine, as the runtime's parts call it. */
-  #engineFor(work: Work): Pick<Engine, 'begin' | 'isRunning'> {
-    let armed: Token | null = null;
-    let releasing: Promise<unknown> | null = null;
-    const call = (action: EngineCall, said?: (result: EngineResult) => boolean): Promise<EngineResult> =>
-      this.#callEngine(work, action, said);
-    const hold: Hold = {
-      prepare: async () => {
-        const asked = { type: 'prepare', checkpoint: work.claim.operation, assignment: BY_ITSELF } as const;
-        await call({ ...asked, maintenance: false });
-      },
-      pause: async () => void (await call({ type: 'pause', token: tokenOf(work) })),
-      arm: async (token) => {
-        armed = token;
-        const { incarnation, viewing } = mustBe('armed', await call({ type: 'arm', token }));
-        return { incarnation, ...(viewing !== undefined && { viewing }) };
-      },
-      disarm: async () => void (await call({ type: 'disarm', token: armed ?? tokenOf(work) })),
-      freeze: async (token) => {
-        const from = this.nowMs;
-        const result = mustBe('marked', await call({ type: 'freeze', token }));
-        const { incarnation, mark, fenceMs, markMs } = result;
-        return { incarnation, mark, fencedAt: from + fenceMs, markedAt: from + fenceMs + markMs };
-      },
-      thaw: async (token, released) => {
-        const result = await call({ type: 'thaw', token }, ({ type }) => {
-          if (type !== 'released') return false;
-          this.world.tasks.wake(this, released);
-          return true;
-        });
-        return mustBe('thawed', result).proof;
-      },
-      // What is collected has nothing open any more.
-      release: async () => {
-        if (work.machine?.phase.name === 'collecting') return;
-        releasing ??= call({ type: 'abort' }).finally(() => (releasing = null));
-        await releasing;
-      },
-    };
-    return {
-      begin: () => ({ hold, copy: null, journal: null }),
-      isRunning: () => Promise.resolve(this.engine.isUp),
-    };
-  }
-
-  /** `said`: whether an answer is none that ends the call. */
-  #callEngine(
-    work: Work,
-    action: EngineCall,
-    said: (result: EngineResult) => boolean = () => false,
-  ): Promise<EngineResult> {
-    const { operation } = work.claim;
-    this.world.note(this.name, 24, action.type.length, () => `engine: ${action.type}`);
-    this.#judged(() => this.world.checks.engineCalled(this, operation, action), undefined);
-    const { life } = this;
-    if (action.type === 'abort') this.#aborts += 1;
-    if (action.type === 'arm' || action.type === 'pause')
-      this.#undoing?.save(operation, formatToken(action.token));
-    return this.world.tasks.promise(this, (answered, failed) =>
-      this.engine.perform(action, operation, (result) => {
-        if (this.life !== life) return;
-        this.happen(() => this.#undoing?.engineAnswered(result));
-        this.happen(() => {
-          if (said(result)) return;
-          if (result.type === 'failed') failed(new StillpointError(result.failure));
-          else answered(result);
-        });
-      }),
-    );
-  }
-
-  /** What the engine has collected goes into the real repository, where there is one. */
-  async #collect(
-    work: Work,
-    token: Token,
-  ): Promise<{ manifestDigest: string; sizeBytes: number; storedBytes: number }> {
-    const { operation } = work.claim;
-    const aborts = this.#aborts;
-    const collected = mustBe('collected', await this.#callEngine(work, { type: 'collect', token }));
-    const { storage, tasks } = this.world;
-    if (storage === null) return collected;
-    const attempted = this.engine.attempts.findLast((one) => one.operation === operation && one.collected);
-    if (attempted === undefined) throw new Error(`${this.name} has collected nothing for ${operation}`);
-    const isWanted = (): boolean => this.#aborts === aborts;
-    return tasks.promise(this, (stored, failed) =>
-      storage.store(this, attempted, isWanted, (result) => {
-        if (!isWanted()) return;
-        if (result.type === 'failed') failed(new StillpointError(result.failure));
-        else stored(mustBe('collected', result));
       }),
     );
   }
@@ -495,18 +368,4 @@ export class SimulatedAgent extends Process {
     };
     this.world.timeline.after(delay, attempt);
   }
-}
-
-/** Of the attempt that the member is in. */
-function tokenOf({ machine }: Work): Token {
-  if (machine !== null && 'token' in machine.phase) return machine.phase.token;
-  throw new Error('no attempt is under way');
-}
-
-function mustBe<Type extends EngineResult['type']>(
-  type: Type,
-  result: EngineResult,
-): Extract<EngineResult, { type: Type }> {
-  if (result.type === type) return result as Extract<EngineResult, { type: Type }>;
-  throw new Error(`the engine answered ${result.type}, and ${type} was asked for`);
 }

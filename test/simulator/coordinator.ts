@@ -1,5 +1,3 @@
-import type { AgentEvents } from '../../coordinator/agents.ts';
-import type { AgentStream } from '../../coordinator/checkpoint-run.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
 import type {
@@ -9,13 +7,14 @@ import type {
   Outcome,
 } from '../../shared/protocol/coordinator-machine.ts';
 import type { CoordinatorStep } from '../../shared/protocol/coordinator-state.ts';
-import type { Clock } from '../../shared/runtime/clock.ts';
 import type { ClaimAnswer, SimulatedAgent } from './agent.ts';
 import type { Connection } from './connection.ts';
 import { checkEnding } from './ending.ts';
 import { DEADLINES, LEASE_MS, MAX_ARMS, MAX_ATTEMPTS } from './limits.ts';
-import { Alarm, Process } from './process.ts';
+import { Process } from './process.ts';
 import { Broken } from './promises.ts';
+import { SILENT_LOG, SILENT_PROGRESS } from './silent.ts';
+import { SimulatedStream } from './stream.ts';
 import type { Storage } from './storage.ts';
 import type { World } from './world.ts';
 
@@ -24,45 +23,9 @@ const CLAIM_TIMEOUT = 2_000_000;
 export type Ending = Outcome | { readonly kind: 'refused' };
 
 const INTERRUPTED = new StillpointError({ code: 'interrupted', message: 'interrupted', hint: 'none' });
-const SILENT_PROGRESS = { phase() {}, bytes() {}, note() {} };
-const SILENT_LOG = { debug() {}, info() {}, warn() {}, error() {} };
 
 function commitFailed(code: string, message: string): StillpointError {
   return new StillpointError({ code, message, hint: 'none' });
-}
-
-/** A connection as the driver has it. */
-class SimulatedStream implements AgentStream {
-  events: AgentEvents = {};
-  readonly connection: Connection;
-  readonly #coordinator: SimulatedCoordinator;
-
-  constructor(coordinator: SimulatedCoordinator, connection: Connection) {
-    this.#coordinator = coordinator;
-    this.connection = connection;
-  }
-
-  get isClosed(): boolean {
-    return !this.connection.isOpenAt('coordinator');
-  }
-
-  command(_member: string, command: MemberCommand): void {
-    this.#coordinator.sends(this.connection, command);
-  }
-
-  lost(): void {
-    const message = `lost ${this.connection.agent.name}`;
-    this.events.closed?.({ code: 'agent-lost', message, hint: 'none' });
-  }
-
-  cut(): void {
-    this.close();
-    this.lost();
-  }
-
-  close(): void {
-    this.connection.closeFrom('coordinator');
-  }
 }
 
 /** One run of the command: claims every agent, the first before the others, then lets the real driver run. */
@@ -92,16 +55,10 @@ export class SimulatedCoordinator extends Process {
   readonly #aborted = new Map<string, number>();
   readonly #gone = new Set<string>();
   #disarmedAtMs: number | null = null;
-  readonly #clock: Clock;
 
   constructor(world: World, number: number, isIgnorant: boolean) {
     super(world, `coordinator ${number}`);
     this.#isIgnorant = isIgnorant;
-    this.#clock = {
-      now: () => this.nowMs,
-      alarm: (ring) => new Alarm(this, () => world.tasks.wake(this, ring)),
-      pause: (ms) => world.tasks.promise(this, (resolve) => this.after(ms * 1000, () => resolve(undefined))),
-    };
     world.note(this.name, 40, number, () => 'started');
     this.after(world.random.between(200, 2000), () => this.#claimAll());
     this.after(CLAIM_TIMEOUT, () => {
@@ -188,9 +145,9 @@ export class SimulatedCoordinator extends Process {
         machine: {
           ...machines.coordinator,
           stepCoordinator: (state, event) =>
-            this.#judged(() => this.#step(state, event), { state, effects: [] }),
+            this.judged(() => this.#step(state, event), { state, effects: [] }),
         },
-        clock: this.#clock,
+        clock: this.clock,
         streams: this.#streams,
         addressOf: new Map(agents.map(({ name }) => [name, name])),
         // Whoever lies is in test/coordinator/lying-agents.test.ts; the weather here repeats what was true once.
@@ -202,19 +159,9 @@ export class SimulatedCoordinator extends Process {
         reconnect: (address) => this.#reconnect(address),
         commit: (proof) => this.world.tasks.promise(this, (...keep) => this.#commit(proof, ...keep)),
       },
-      (outcome) => this.#judged(() => this.#end(outcome), undefined),
+      (outcome) => this.judged(() => this.#end(outcome), undefined),
     );
-    this.#judged(() => run.start(), undefined);
-  }
-
-  /** What breaks a promise in code that the driver calls ends the run, however the driver takes errors. */
-  #judged<T>(work: () => T, otherwise: T): T {
-    try {
-      return work();
-    } catch (error) {
-      this.world.tasks.broke(error as Error);
-      return otherwise;
-    }
+    this.judged(() => run.start(), undefined);
   }
 
   // What the driver does.
@@ -232,7 +179,7 @@ export class SimulatedCoordinator extends Process {
   /** A command goes out. */
   sends(connection: Connection, command: MemberCommand): void {
     const member = connection.agent.name;
-    this.#judged(() => {
+    this.judged(() => {
       if (command.type === 'abort') this.#aborts(member);
       this.#checkTime(command.type, 'token' in command ? command.token?.attempt : 0);
       this.#checkArm(member, command.type);
@@ -308,7 +255,7 @@ export class SimulatedCoordinator extends Process {
     committed: () => void,
     failed: (error: Error) => void,
   ): void {
-    this.#judged(() => this.world.checks.committed(this, proof), undefined);
+    this.judged(() => this.world.checks.committed(this, proof), undefined);
     this.commitsFrom = storage.kernel.calls;
     storage.commit(
       this,
@@ -339,7 +286,7 @@ export class SimulatedCoordinator extends Process {
   }
 
   answerReceived(connection: Connection, answer: MemberAnswer): void {
-    this.#judged(
+    this.judged(
       () => this.#opened.get(connection)?.events.memberAnswered?.(connection.agent.name, answer),
       undefined,
     );
@@ -348,7 +295,7 @@ export class SimulatedCoordinator extends Process {
   connectionLost(connection: Connection): void {
     if (this.isOver) return;
     if (!this.#hasBegun) return this.#end({ kind: 'refused' });
-    this.#judged(() => this.#opened.get(connection)?.lost(), undefined);
+    this.judged(() => this.#opened.get(connection)?.lost(), undefined);
   }
 
   #connect(agent: SimulatedAgent): SimulatedStream {

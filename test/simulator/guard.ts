@@ -13,6 +13,7 @@ import type { EngineResult } from '../../shared/protocol/member-machine.ts';
 import { LEASE_MS } from './limits.ts';
 import { Process } from './process.ts';
 import { Broken } from './promises.ts';
+import { SILENT_LOG } from './silent.ts';
 import type { World } from './world.ts';
 
 /** What a freeze leaves on a member, as the engine saves it before it changes anything. */
@@ -36,7 +37,7 @@ const MOST_TRIES = 3;
 /** It is as patient as a lease is long, and tries again within half the time for which it could not. */
 const UNDONE_WITHIN = 2_500_000;
 
-const log = { warn: () => undefined, error: () => undefined, info: () => undefined } as unknown as Logger;
+const log = SILENT_LOG as unknown as Logger;
 
 /** The way to a member's server: one that is held stays, a new one may be turned away, or lead elsewhere. */
 class SimulatedGuardian implements Guardian {

@@ -1,3 +1,4 @@
+import type { Clock } from '../../shared/runtime/clock.ts';
 import type { World } from './world.ts';
 
 /**
@@ -12,6 +13,13 @@ export class Process {
   isPaused = false;
   wasPaused = false;
   life = 0;
+  /** For the code of ours that it runs. */
+  readonly clock: Clock = {
+    now: () => this.nowMs,
+    alarm: (ring) => new Alarm(this, () => this.world.tasks.wake(this, ring)),
+    pause: (ms) =>
+      this.world.tasks.promise(this, (resolve) => this.after(ms * 1000, () => resolve(undefined))),
+  };
   readonly #rate: number;
   readonly #offset: number;
   #waiting: (() => void)[] = [];
@@ -44,6 +52,16 @@ export class Process {
   /** The same, when its own clock shows this. */
   at(nowMs: number, happen: () => void): void {
     this.after(((nowMs - this.nowMs) * 1000) / this.#rate, happen);
+  }
+
+  /** What breaks a promise in what code of ours calls ends the run, however that code takes errors. */
+  judged<T>(happens: () => T, otherwise: T): T {
+    try {
+      return happens();
+    } catch (error) {
+      this.world.tasks.broke(error as Error);
+      return otherwise;
+    }
   }
 
   happen(what: () => void): void {

@@ -1,0 +1,145 @@
+import type { Engine, Hold, Parts } from '../../agent/engines/engine.ts';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
+import { StillpointError } from '../../shared/domain/errors.ts';
+import { formatToken, type Token } from '../../shared/domain/token.ts';
+import type { EngineCall, EngineResult, MemberPhase } from '../../shared/protocol/member-machine.ts';
+import type { SimulatedAgent } from './agent.ts';
+import type { Undoing } from './guard.ts';
+
+/** What of a collect goes into the member's answer. */
+type Collected = Pick<
+  Extract<EngineResult, { type: 'collected' }>,
+  'manifestDigest' | 'sizeBytes' | 'storedBytes'
+>;
+
+/** The model of an engine, as the real runtime of one operation calls it: by promises, through the parts of a checkpoint. */
+export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning'> {
+  readonly #agent: SimulatedAgent;
+  readonly #operation: string;
+  readonly #undoing: Undoing | null;
+  readonly #phase: () => MemberPhase | null;
+  #armed: Token | null = null;
+  #releasing: Promise<unknown> | null = null;
+
+  /** `phase`: of the member in this operation. */
+  constructor(
+    agent: SimulatedAgent,
+    operation: string,
+    undoing: Undoing | null,
+    phase: () => MemberPhase | null,
+  ) {
+    this.#agent = agent;
+    this.#operation = operation;
+    this.#undoing = undoing;
+    this.#phase = phase;
+  }
+
+  begin(): Parts {
+    return { hold: this.#hold(), copy: null, journal: null };
+  }
+
+  isRunning(): Promise<boolean> {
+    return Promise.resolve(this.#agent.engine.isUp);
+  }
+
+  /** What the model of an undo does in the place of the real one. */
+  async openLeft(): Promise<null> {
+    if (this.#agent.engine.isFenced) await this.#call({ type: 'abort' });
+    return null;
+  }
+
+  /** What the engine has collected goes into the real repository, where there is one. */
+  async collect(token: Token): Promise<Collected> {
+    const agent = this.#agent;
+    const { aborts } = agent;
+    const collected = mustBe('collected', await this.#call({ type: 'collect', token }));
+    const { storage, tasks } = agent.world;
+    if (storage === null) return collected;
+    const attempted = agent.engine.attempts.findLast(
+      (one) => one.operation === this.#operation && one.collected,
+    );
+    if (attempted === undefined)
+      throw new Error(`${agent.name} has collected nothing for ${this.#operation}`);
+    const isWanted = (): boolean => agent.aborts === aborts;
+    return tasks.promise(agent, (stored, failed) =>
+      storage.store(agent, attempted, isWanted, (result) => {
+        if (!isWanted()) return;
+        if (result.type === 'failed') failed(new StillpointError(result.failure));
+        else stored(mustBe('collected', result));
+      }),
+    );
+  }
+
+  #hold(): Hold {
+    return {
+      prepare: async () => {
+        const asked = { type: 'prepare', checkpoint: this.#operation, assignment: BY_ITSELF } as const;
+        await this.#call({ ...asked, maintenance: false });
+      },
+      pause: async () => void (await this.#call({ type: 'pause', token: this.#token() })),
+      arm: async (token) => {
+        this.#armed = token;
+        const { incarnation, viewing } = mustBe('armed', await this.#call({ type: 'arm', token }));
+        return { incarnation, ...(viewing !== undefined && { viewing }) };
+      },
+      disarm: async () => void (await this.#call({ type: 'disarm', token: this.#armed ?? this.#token() })),
+      freeze: async (token) => {
+        const from = this.#agent.nowMs;
+        const result = mustBe('marked', await this.#call({ type: 'freeze', token }));
+        const { incarnation, mark, fenceMs, markMs } = result;
+        return { incarnation, mark, fencedAt: from + fenceMs, markedAt: from + fenceMs + markMs };
+      },
+      thaw: async (token, released) => {
+        const result = await this.#call({ type: 'thaw', token }, ({ type }) => {
+          if (type !== 'released') return false;
+          this.#agent.world.tasks.wake(this.#agent, released);
+          return true;
+        });
+        return mustBe('thawed', result).proof;
+      },
+      // What is collected has nothing open any more.
+      release: async () => {
+        if (this.#phase()?.name === 'collecting') return;
+        this.#releasing ??= this.#call({ type: 'abort' }).finally(() => (this.#releasing = null));
+        await this.#releasing;
+      },
+    };
+  }
+
+  /** Of the attempt that the member is in. */
+  #token(): Token {
+    const phase = this.#phase();
+    if (phase !== null && 'token' in phase) return phase.token;
+    throw new Error('no attempt is under way');
+  }
+
+  /** `said`: whether an answer is none that ends the call. */
+  #call(action: EngineCall, said: (result: EngineResult) => boolean = () => false): Promise<EngineResult> {
+    const agent = this.#agent;
+    const { life, world } = agent;
+    world.note(agent.name, 24, action.type.length, () => `engine: ${action.type}`);
+    agent.judged(() => world.checks.engineCalled(agent, this.#operation, action), undefined);
+    if (action.type === 'abort') agent.aborts += 1;
+    if (action.type === 'arm' || action.type === 'pause')
+      this.#undoing?.save(this.#operation, formatToken(action.token));
+    return world.tasks.promise(agent, (answered, failed) =>
+      agent.engine.perform(action, this.#operation, (result) => {
+        if (agent.life !== life) return;
+        agent.happen(() => this.#undoing?.engineAnswered(result));
+        agent.happen(() => {
+          if (said(result)) return;
+          if (result.type === 'failed') failed(new StillpointError(result.failure));
+          else answered(result);
+        });
+      }),
+    );
+  }
+}
+
+function mustBe<Type extends EngineResult['type']>(
+  type: Type,
+  result: EngineResult,
+): Extract<EngineResult, { type: Type }> {
+  if (result.type === type) return result as Extract<EngineResult, { type: Type }>;
+  throw new Error(`the engine answered ${result.type}, and ${type} was asked for`);
+}
