@@ -15,6 +15,7 @@ import type { Planted } from './plant.ts';
 
 const SHARED = new URL('../../shared/', import.meta.url).href;
 const MARK = '?planted=';
+const ERRORS = new URL('domain/errors.ts', SHARED).href;
 const known = new Map<string, Planted>();
 let isHooked = false;
 
@@ -65,8 +66,8 @@ function hook(): void {
     resolve: (specifier, context, next) => {
       const resolved = next(specifier, context);
       const [, id] = (context.parentURL ?? '').split(MARK);
-      // What a planted module imports is planted too.
-      return id === undefined || !specifier.startsWith('.')
+      // What a planted module imports is planted too; but errors are known by their class, of which there is one.
+      return id === undefined || !specifier.startsWith('.') || resolved.url === ERRORS
         ? resolved
         : { ...resolved, url: `${resolved.url}${MARK}${id}` };
     },

@@ -61,11 +61,6 @@ export const PLANTED_IN_THE_RUNTIME: readonly Planted[] = [
     "this.#dispatch({ type: 'wordReceived', now: this.#now() });",
     '',
   ]),
-  plant('a-runtime-does-not-hear-that-its-stream-is-closed', 'names', [
-    RUNTIME,
-    "this.#dispatch({ type: 'streamClosed', now: this.#now() });",
-    '',
-  ]),
   plant('a-runtime-does-not-hear-that-its-operation-is-over', 'next-succeeds', [
     RUNTIME,
     "this.#dispatch({ type: 'operationEnded', now: this.#now() });",

@@ -104,7 +104,7 @@ export class Process {
 export const MAX_DRIFT = 0.01;
 
 /** One timer of a process, for the next deadline of its machine: never more than one is under way. */
-export class Alarm {
+class Alarm {
   readonly #process: Process;
   readonly #rings: () => void;
   #plannedMs: number | null = null;

@@ -2,7 +2,7 @@ import { Random } from './random.ts';
 import type { Fault, Model, Scenario } from './scenario.ts';
 import type { StorageFault, StorageScenario } from './storage-scenario.ts';
 
-const SHARE = 0.04;
+const SHARE = 0.055;
 
 /**
  * What no chance brings about often enough: faults whose moments must fit each other to some milliseconds. By a chance
@@ -11,7 +11,12 @@ const SHARE = 0.04;
 export function rareScenarioOf(seed: number): Scenario | null {
   const random = new Random(seed + 0xface);
   if (!random.chance(SHARE)) return null;
-  const { models, faults } = random.pick([withLateMarks, withTokenUnderWay, withFinalCause])(random);
+  const { models, faults } = random.pick([
+    withLateMarks,
+    withTokenUnderWay,
+    withFinalCause,
+    withLateInterrupt,
+  ])(random);
   return {
     seed,
     models,
@@ -30,12 +35,12 @@ export function rareStorageScenarioOf(seed: number): Scenario | null {
   if (!random.chance(SHARE)) return null;
   return {
     seed,
-    models: ['commitFence'],
+    models: random.pick([['commitFence'], ['commitFence', 'observer']] as const),
     isPatient: true,
     clients: 1,
     allowsLogical: false,
     faults: [],
-    storage: random.pick([withStoppedCollection, withCutDeletion])(random),
+    storage: random.pick([withStoppedCollection, withCutDeletion, withStoppedStore])(random),
     undoes: false,
   };
 }
@@ -51,6 +56,20 @@ function withStoppedCollection(random: Random): StorageScenario {
   };
   const operators = [{ kind: 'collect', at: Math.floor(random.scaled(100, 3000)) } as const];
   return { earlier: 1 + random.below(2), isAbandoned: random.chance(0.5), operators, faults: [fault] };
+}
+
+/** An agent has seen that a chunk of an abandoned checkpoint is there, and is stopped until others have collected it. */
+function withStoppedStore(random: Random): StorageScenario {
+  const fault: StorageFault = {
+    kind: 'stopCallerForLong',
+    by: 'agent',
+    name: random.pick(['link', 'unlink', 'sync', 'read'] as const),
+    call: random.below(100),
+    forTime: Math.floor(random.scaled(20_000, 800_000)),
+  };
+  // Whoever works beside it has been silent for just as long by then.
+  const ahead: StorageFault = { kind: 'clocksGoAhead', by: null, name: null, call: 0, forTime: 0 };
+  return { earlier: 1, isAbandoned: true, operators: [], faults: [ahead, fault] };
 }
 
 /** Power is lost when a deletion has begun to remove what its checkpoint had named. */
@@ -115,6 +134,13 @@ function withFinalCause(random: Random): Rare {
   return { models, faults: [...before, { ...one, kind: 'engineRefuses' }] };
 }
 
+/** A person interrupts when everything is stored, about when the commit begins. */
+function withLateInterrupt(random: Random): Rare {
+  const models = fenced(random, 1);
+  const stored = stepOf('stored', models.length) - random.below(2 * models.length);
+  return { models, faults: [{ kind: 'cancel', step: stored, member: 0, forTime: 0 }] };
+}
+
 function fenced(random: Random, least: number): Model[] {
   const count = least + random.below(3);
   return Array.from({ length: count }, () =>
@@ -123,6 +149,6 @@ function fenced(random: Random, least: number): Model[] {
 }
 
 /** So many events have found a machine when the first of so many members comes to this, if nothing goes wrong. */
-function stepOf(moment: 'arming' | 'marked', members: number): number {
-  return 1 + (moment === 'arming' ? 3 : 8) * members;
+function stepOf(moment: 'arming' | 'marked' | 'stored', members: number): number {
+  return 1 + { arming: 3, marked: 8, stored: 17 }[moment] * members;
 }

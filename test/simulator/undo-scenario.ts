@@ -67,7 +67,14 @@ function lateGuard(random: Random, member: number, members: number): Fault[] {
     kind: 'anotherCoordinator' as const,
     forTime: Math.floor(away + random.between(0, 2_000_000)),
   }));
-  return [crash, killed, { ...one, kind: 'fillPool', forTime: away }, ...others];
+  // So that somebody is frozen for a good part of the time in which the guard may try again.
+  const slow = others.map(() => ({
+    ...one,
+    kind: 'engineSlow' as const,
+    call: 'freeze' as const,
+    forTime: Math.floor(random.between(100_000, 600_000)),
+  }));
+  return [crash, killed, { ...one, kind: 'fillPool', forTime: away }, ...slow, ...others];
 }
 
 /** Nothing is wrong, and the attempt takes longer than a guard that hears nothing waits. */
