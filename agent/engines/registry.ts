@@ -30,7 +30,7 @@ export async function standGuard(settings: MemberSettings): Promise<Guardian> {
     case 'native':
       return new (await import('./native/native-undo.ts')).NativeGuardian(settings).open();
     case 'postgres':
-      return new (await import('./postgres/guardian.ts')).PostgresGuardian(settings).open();
+      return new (await import('./postgres/hold/guardian.ts')).PostgresGuardian(settings).open();
     default:
       return assertNever(settings);
   }

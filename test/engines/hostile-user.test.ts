@@ -13,11 +13,11 @@ import {
 } from '../../agent/engines/native/local-checkpoint.ts';
 import { NativeRestoration } from '../../agent/engines/native/restoration.ts';
 import { nativeMemberSchema } from '../../agent/engines/native/settings.ts';
-import { storeConfiguration, storeDirectories } from '../../agent/engines/postgres/collect.ts';
-import { readPassword } from '../../agent/engines/postgres/connection.ts';
-import { describePostgres } from '../../agent/engines/postgres/describe.ts';
-import { JournalRate } from '../../agent/engines/postgres/journal-rate.ts';
-import type { PostgresFacts } from '../../agent/engines/postgres/facts.ts';
+import { storeConfiguration, storeDirectories } from '../../agent/engines/postgres/copy/collect.ts';
+import { readPassword } from '../../agent/engines/postgres/server/connection.ts';
+import { describePostgres } from '../../agent/engines/postgres/look/describe.ts';
+import { JournalRate } from '../../agent/engines/postgres/journal/journal-rate.ts';
+import type { PostgresFacts } from '../../agent/engines/postgres/copy/facts.ts';
 import { recoverPostgresRestore } from '../../agent/engines/postgres/restore/restore.ts';
 import { PostgresRestoration } from '../../agent/engines/postgres/restore/restoration.ts';
 import { logTail, startServer } from '../../agent/engines/postgres/restore/server-process.ts';

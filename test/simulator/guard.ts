@@ -1,7 +1,7 @@
 import { failureOf, StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import { formatToken } from '../../shared/domain/token.ts';
 import type { Guardian, Undo } from '../../agent/engines/engine.ts';
-import type { ServerIdentity } from '../../agent/engines/postgres/server-identity.ts';
+import type { ServerIdentity } from '../../agent/engines/postgres/server/server-identity.ts';
 import type { AgentMember } from '../../agent/agent-member.ts';
 import type { FreezeRecords } from '../../agent/state-directory.ts';
 import type { Watch } from '../../agent/guard/watch.ts';

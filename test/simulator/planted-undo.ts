@@ -2,7 +2,7 @@ import { plant, type Planted } from './plant.ts';
 
 const WATCH = '../agent/guard/watch';
 const KEEPER = '../agent/undo-keeper';
-const IDENTITY = '../agent/engines/postgres/server-identity';
+const IDENTITY = '../agent/engines/postgres/server/server-identity';
 
 /** What undoes when an agent is killed, stopped, or starts anew. Looked for where the real one runs. */
 export const PLANTED_IN_THE_UNDO: readonly Planted[] = [

@@ -1,13 +1,13 @@
 import type { Client } from 'pg';
 import { aborted, outOfOrder } from '../engine.ts';
-import { connect } from './connection.ts';
-import { contractCall } from './contract-call.ts';
-import { PREPARE_STATEMENTS } from './look-statements.ts';
-import type { ReceivedJournal } from './received-journal.ts';
-import { readServerFacts, type ServerFacts } from './server-facts.ts';
+import { connect } from './server/connection.ts';
+import { contractCall } from './server/contract-call.ts';
+import { PREPARE_STATEMENTS } from './hold/look-statements.ts';
+import type { ReceivedJournal } from './journal/received-journal.ts';
+import { readServerFacts, type ServerFacts } from './server/server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
-import type { PrimaryUndo } from './standby-setting.ts';
-import { CONTROL_NAME } from './undo.ts';
+import type { PrimaryUndo } from './fence/standby-setting.ts';
+import { CONTROL_NAME } from './hold/undo.ts';
 
 /** What is there once hold and journal are prepared. */
 export interface Prepared {

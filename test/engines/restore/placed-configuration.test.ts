@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { chownSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { PostgresFacts } from '../../../agent/engines/postgres/facts.ts';
+import type { PostgresFacts } from '../../../agent/engines/postgres/copy/facts.ts';
 import { alsoPlaces } from '../../../agent/engines/postgres/restore/also-places.ts';
 import {
   decodeConfiguration,

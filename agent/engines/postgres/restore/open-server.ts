@@ -4,7 +4,7 @@ import type { Client } from 'pg';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import type { OpenedMember } from '../../engine.ts';
 import { isThere } from '../../restore/places.ts';
-import { connect } from '../connection.ts';
+import { connect } from '../server/connection.ts';
 import { addressOf, type PostgresSettings } from '../settings.ts';
 import { parseConninfo, parseSettings } from './auto-conf.ts';
 import { AUTO_CONF } from './configuration.ts';

@@ -24,8 +24,8 @@ import {
 } from '../../restore/places.ts';
 import { hasUnit, holdForRestore, mustBeUsable } from '../../restore/unit.ts';
 import { readIfThere, Stage } from '../../restore/stage.ts';
-import type { PostgresFacts } from '../facts.ts';
-import { parseFacts } from '../facts-schema.ts';
+import { parseFacts, type PostgresFacts } from '../copy/facts.ts';
+
 import type { PostgresSettings } from '../settings.ts';
 import { alsoPlaces } from './also-places.ts';
 import { decodeConfiguration, encodeConfiguration } from './configuration-text.ts';
