@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Undo } from '../../../../agent/engines/engine.ts';
-import { standGuard } from '../../../../agent/engines/registry.ts';
+import { postgres } from '../../../../agent/engines/postgres/postgres.ts';
 import { createPostgresEngine } from '../../../../agent/engines/postgres/postgres-engine.ts';
 import { standingOf } from '../../../../agent/engines/postgres/server/server-identity.ts';
 import { StillpointError, type Failure } from '../../../../shared/domain/errors.ts';
@@ -66,7 +66,7 @@ for (const version of versions) {
       const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
       const commits = await fillWithCommits(lab.server, write);
 
-      const guardian = await standGuard(lab.settings);
+      const guardian = await postgres.standGuard(lab.settings);
       await guardian.undo(undo);
       await guardian.close();
 
@@ -171,7 +171,7 @@ for (const version of versions) {
     it('is not taken for done by a session that is older than the freeze, where a mistake hides it', async () => {
       const file = join(lab.server.data, 'postgresql.conf');
       const good = readFileSync(file, 'utf8');
-      const guardian = await standGuard(lab.settings);
+      const guardian = await postgres.standGuard(lab.settings);
       const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
       writeFileSync(file, `${good}\nwork_mem = no value\n`);
       try {
@@ -190,7 +190,7 @@ for (const version of versions) {
     it('is done by such a session as soon as the mistake is mended, also where no other gets in', async () => {
       const file = join(lab.server.data, 'postgresql.conf');
       const good = readFileSync(file, 'utf8');
-      const guardian = await standGuard(lab.settings);
+      const guardian = await postgres.standGuard(lab.settings);
       const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
       const owner = await lab.server.connect();
       await owner.query('SET synchronous_commit = local');
@@ -217,7 +217,7 @@ for (const version of versions) {
     });
 
     it('is done one after another where it is asked for several times at once, also after a restart', async () => {
-      const guardian = await standGuard(lab.settings);
+      const guardian = await postgres.standGuard(lab.settings);
       const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
       lab.server.stop('immediate');
       await lab.server.start();
