@@ -18,5 +18,5 @@ export interface EngineKind<Settings = never> {
    * Loads no more than that: a guard starts with every operation. Undos of one operation arrive one after another and
    * replace each other.
    */
-  standGuard(settings: Settings): Promise<Guardian>;
+  openGuardian(settings: Settings): Promise<Guardian>;
 }

@@ -22,7 +22,7 @@ import { recoverPostgresRestore } from '../../agent/engines/postgres/restore/res
 import { PostgresRestoration } from '../../agent/engines/postgres/restore/restoration.ts';
 import { logTail, startServer } from '../../agent/engines/postgres/restore/server-process.ts';
 import { postgresMemberSchema, type PostgresSettings } from '../../agent/engines/postgres/settings.ts';
-import { dropOld, readRecord, switchBack } from '../../agent/engines/restore/places.ts';
+import { dropOld, readRecord, switchBack } from '../../agent/engines/restore/directory-switch.ts';
 import { ownerOf } from '../../agent/engines/restore/owner.ts';
 import { within } from '../../agent/safe-files.ts';
 import { HostileUser, PLANTS, type Plant } from '../lab/hostile-user.ts';

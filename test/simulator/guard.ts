@@ -158,7 +158,7 @@ class SimulatedGuard extends Process {
   }
 
   isAliveSaid(): void {
-    this.#tell(() => this.#watch?.heard(performance.now()));
+    this.#tell(() => this.#watch?.messageReceived(performance.now()));
   }
 
   agentIsGone(): void {

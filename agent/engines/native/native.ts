@@ -7,5 +7,5 @@ export const native = {
   mustBeSafe() {},
   directories: ({ data }) => [data],
   create: async (settings) => (await import('./native-engine.ts')).createNativeEngine(settings),
-  standGuard: async (settings) => new (await import('./native-undo.ts')).NativeGuardian(settings).open(),
+  openGuardian: async (settings) => new (await import('./native-undo.ts')).NativeGuardian(settings).open(),
 } satisfies EngineKind<NativeSettings>;

@@ -1,5 +1,5 @@
 import type { CheckpointContext, Engine, Parts } from '../engine.ts';
-import { restorePlaceAt } from '../restore/places.ts';
+import { restorePlaceAt } from '../restore/directory-switch.ts';
 import { NOWHERE } from './copy/collect.ts';
 import { describePostgres, freeJournalBytes } from './look/describe.ts';
 import { diagnosePostgres } from './look/diagnose.ts';

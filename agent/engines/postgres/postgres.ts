@@ -15,7 +15,8 @@ export const postgres = {
   },
   directories: ({ data, also, tablespaces }) => [data, ...also, ...new Set(Object.values(tablespaces))],
   create: async (settings) => (await import('./postgres-engine.ts')).createPostgresEngine(settings),
-  standGuard: async (settings) => new (await import('./hold/guardian.ts')).PostgresGuardian(settings).open(),
+  openGuardian: async (settings) =>
+    new (await import('./hold/guardian.ts')).PostgresGuardian(settings).open(),
 } satisfies EngineKind<PostgresSettings>;
 
 /** Before the host, or behind the `?`, where the driver finds it too. */

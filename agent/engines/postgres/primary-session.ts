@@ -10,7 +10,7 @@ import type { PrimaryUndo } from './fence/standby-setting.ts';
 import { CONTROL_NAME } from './hold/undo.ts';
 
 /** What is there once hold and journal are prepared. */
-export interface Prepared {
+export interface PreparedSession {
   readonly control: Client;
   readonly facts: ServerFacts;
   readonly journal: ReceivedJournal;
@@ -64,12 +64,12 @@ export class PrimarySession {
     return true;
   }
 
-  connected(): Omit<Prepared, 'journal'> {
+  connected(): Omit<PreparedSession, 'journal'> {
     if (this.#control === null || this.#facts === null) throw outOfOrder('not prepared');
     return { control: this.#control, facts: this.#facts };
   }
 
-  ready(): Prepared {
+  ready(): PreparedSession {
     if (this.#lost !== null) throw this.#lost;
     if (this.#journal === null) throw outOfOrder('not prepared');
     return { ...this.connected(), journal: this.#journal };

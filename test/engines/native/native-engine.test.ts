@@ -15,7 +15,7 @@ async function subject(): Promise<EngineSubject> {
     write,
     visible: async () => (await rows()).length,
     footprint,
-    standGuard: () => native.standGuard(settings),
+    openGuardian: () => native.openGuardian(settings),
     killedAgent: (state, attempt) => killedAgent(settings, folder, state, attempt),
     remove,
   };

@@ -31,7 +31,7 @@ export async function postgresSubject(
       });
       return footprint(server);
     },
-    standGuard: () => postgres.standGuard(lab.settings),
+    openGuardian: () => postgres.openGuardian(lab.settings),
     killedAgent: (state, attempt) => killedAgent(lab.settings, folder, state, attempt),
     remove: () => Promise.resolve(lab.remove()),
   };

@@ -9,7 +9,7 @@ import {
   stageOf,
   switchDirectories,
   writeRecord,
-} from '../../../agent/engines/restore/places.ts';
+} from '../../../agent/engines/restore/directory-switch.ts';
 import { mustBeUsable, whyNotActive } from '../../../agent/engines/restore/unit.ts';
 import {
   hasProcess,

@@ -29,7 +29,7 @@ export const toy = {
   mustBeSafe() {},
   directories: ({ data }) => [data],
   create: async (settings) => createToyEngine(settings),
-  standGuard: async (settings) => toyGuardian(settings),
+  openGuardian: async (settings) => toyGuardian(settings),
 } satisfies EngineKind<ToySettings>;
 
 export function createToyEngine(settings: ToySettings): Engine {
@@ -108,7 +108,7 @@ function holdOf({ name, data, domain }: ToySettings, context: CheckpointContext)
         if (isHeld) return { type: 'held', incarnation: process };
         return { type: 'broken', incarnation: process, cause: 'something was written while it was held' };
       }),
-    release: () => calls.abort({ letGo: open, end: disarm }),
+    release: () => calls.abort({ release: open, end: disarm }),
   };
 }
 

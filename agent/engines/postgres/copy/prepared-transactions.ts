@@ -2,7 +2,7 @@ import type { Client } from 'pg';
 import type { PostgresFacts } from './facts.ts';
 import type { TransactionRecord } from '../journal/wal-records.ts';
 
-export interface Prepared {
+export interface PreparedTransaction {
   readonly gid: string;
   readonly database: string;
   readonly owner: string;
@@ -10,7 +10,7 @@ export interface Prepared {
   readonly xid: number;
 }
 
-export async function readPrepared(client: Client): Promise<Prepared[]> {
+export async function readPrepared(client: Client): Promise<PreparedTransaction[]> {
   const { rows } = await client.query<{ gid: string; database: string; owner: string; xid: string }>(
     'SELECT gid, database, owner::text, transaction::text AS xid FROM pg_prepared_xacts',
   );
@@ -25,8 +25,8 @@ export async function readPrepared(client: Client): Promise<Prepared[]> {
  * base copy (for those that ended in it) and one after (whatever is older and stands, stands in it).
  */
 export async function preparedAtMark(input: {
-  before: readonly Prepared[];
-  after: readonly Prepared[];
+  before: readonly PreparedTransaction[];
+  after: readonly PreparedTransaction[];
   records: AsyncIterable<TransactionRecord>;
   names(): Promise<{ databases: ReadonlyMap<number, string>; owners: ReadonlyMap<number, string> }>;
 }): Promise<Pick<PostgresFacts, 'preparedAtMark' | 'preparedEnded' | 'preparedReused'>> {

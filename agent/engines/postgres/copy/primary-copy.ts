@@ -6,15 +6,15 @@ import { copyBase } from './base-copy.ts';
 import { storeDirectories } from './collect.ts';
 import type { PostgresFacts } from './facts.ts';
 import { parseLsn } from '../journal/lsn.ts';
-import { readPrepared, type Prepared } from './prepared-transactions.ts';
+import { readPrepared, type PreparedTransaction } from './prepared-transactions.ts';
 import { primaryFacts } from './primary-facts.ts';
 import type { PrimarySession } from '../primary-session.ts';
 import { TablespaceWatch } from './tablespace-watch.ts';
 
 interface Copied {
   readonly base: BaseCopy;
-  readonly preparedBefore: readonly Prepared[];
-  readonly preparedAfter: readonly Prepared[];
+  readonly preparedBefore: readonly PreparedTransaction[];
+  readonly preparedAfter: readonly PreparedTransaction[];
   readonly tablespaces: TablespaceWatch;
 }
 

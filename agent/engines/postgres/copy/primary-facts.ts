@@ -4,7 +4,7 @@ import type { BaseCopy } from './archive-receiver.ts';
 import { readSubscriptions } from './collect.ts';
 import type { PostgresFacts } from './facts.ts';
 import { formatLsn, type Lsn } from '../journal/lsn.ts';
-import { preparedAtMark, readNames, type Prepared } from './prepared-transactions.ts';
+import { preparedAtMark, readNames, type PreparedTransaction } from './prepared-transactions.ts';
 import type { ReceivedJournal } from '../journal/received-journal.ts';
 import type { ServerFacts } from '../server/server-facts.ts';
 import type { PostgresSettings } from '../settings.ts';
@@ -17,8 +17,8 @@ export async function primaryFacts(input: {
   facts: ServerFacts;
   journal: ReceivedJournal;
   base: BaseCopy;
-  preparedBefore: readonly Prepared[];
-  preparedAfter: readonly Prepared[];
+  preparedBefore: readonly PreparedTransaction[];
+  preparedAfter: readonly PreparedTransaction[];
   /** The owner's `synchronous_standby_names` at the mark: hours may lie between it and the facts of the base copy. */
   owners: Pick<PrimaryUndo, 'original' | 'inAutoConf' | 'inFile'> | null;
   mark: Mark;

@@ -10,7 +10,7 @@ import {
   standbyNamesInForce,
   whenCheckpointerListens,
 } from './standby-setting.ts';
-import { beUrgentAt } from '../server/server-urgency.ts';
+import { raiseServerPriority } from '../server/server-priority.ts';
 import { mentionsStandby, parseStandbyNames } from './standby-names.ts';
 import { settledInTime, waitUntil } from '../server/wait-until.ts';
 
@@ -29,7 +29,7 @@ export class AcknowledgementFence implements Fence {
   readonly #countsAnyway: boolean;
   #acknowledger: Acknowledger | null;
   #canary: Canary | null = null;
-  #calmDown: () => void = () => undefined;
+  #restorePriority: () => void = () => undefined;
 
   constructor(context: FenceContext, names: string) {
     this.#context = context;
@@ -52,13 +52,13 @@ export class AcknowledgementFence implements Fence {
     if (!this.#countsAnyway && acknowledger.processId === 0) await acknowledger.connect();
     // An answer shows that the thread is up: from the change of the list until it connects commits wait.
     if (this.#countsAnyway) await acknowledger.thaw();
-    else await this.#beUrgent(acknowledger);
+    else await this.#raisePriority(acknowledger);
     await whenCheckpointerListens(control, signal, LISTEN_MS);
     signal.throwIfAborted();
     await setStandbyNames(control, this.#names);
     if (this.#countsAnyway) {
       await acknowledger.connect();
-      await this.#beUrgent(acknowledger);
+      await this.#raisePriority(acknowledger);
     }
     await waitUntil('the server to take us for a synchronous standby', signal, () => {
       // A commit that began to wait before that is let go by the next word of ours after it.
@@ -98,7 +98,7 @@ export class AcknowledgementFence implements Fence {
 
   async disarm(): Promise<void> {
     const { control, undo, signal } = this.#context;
-    this.#calmDown();
+    this.#restorePriority();
     // It is open already; disarming late costs less than never, and an abort does not wait.
     await whenCheckpointerListens(control, signal, LISTEN_MS).catch(() => signal.throwIfAborted());
     if (this.#countsAnyway) await this.#dropAcknowledger();
@@ -121,15 +121,18 @@ export class AcknowledgementFence implements Fence {
 
   async #dropAcknowledger(): Promise<void> {
     const acknowledger = this.#acknowledger;
-    this.#calmDown();
+    this.#restorePriority();
     this.#acknowledger = null;
     await acknowledger?.stop();
   }
 
-  async #beUrgent(acknowledger: Acknowledger): Promise<void> {
+  async #raisePriority(acknowledger: Acknowledger): Promise<void> {
     const { settings, control } = this.#context;
-    this.#calmDown();
-    this.#calmDown = await beUrgentAt(settings.data, [processIdOf(control), acknowledger.processId]);
+    this.#restorePriority();
+    this.#restorePriority = await raiseServerPriority(settings.data, [
+      processIdOf(control),
+      acknowledger.processId,
+    ]);
   }
 
   async #isSynchronous(): Promise<boolean> {

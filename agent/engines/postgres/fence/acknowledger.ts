@@ -14,7 +14,7 @@ type Answer = Exclude<FromAcknowledger, { type: 'lost' }>;
 
 const ANSWERS = { connect: 'streaming', thaw: 'thawed' } as const;
 
-interface Waiting {
+interface PendingAnswer {
   readonly for: Answer['type'];
   resolve(answer: Answer): void;
   reject(error: Error): void;
@@ -28,7 +28,7 @@ export class Acknowledger {
   readonly #worker: Worker;
   readonly #gate = new AcknowledgementGate();
   #processId = 0;
-  #waiting: Waiting | null = null;
+  #waiting: PendingAnswer | null = null;
   #lost: string | null = null;
   #tellLost: () => void;
 

@@ -55,7 +55,7 @@ export function finishedBetween(first: Snapshot, second: Snapshot): bigint[] {
 }
 
 /** What is seen of the server at one moment: when it is armed, with the mark, when the thaw comes. */
-export interface Sight {
+export interface Observation {
   readonly snapshot: Snapshot;
   readonly position: Lsn;
 }
@@ -71,9 +71,9 @@ export async function findLeak(input: {
   control: Client;
   receiver: JournalReceiver;
   serverVersion: number;
-  atArm: Sight;
-  atMark: Sight;
-  atThaw: Sight;
+  atArm: Observation;
+  atMark: Observation;
+  atThaw: Observation;
 }): Promise<string | null> {
   const { control, receiver, serverVersion, atArm, atMark, atThaw } = input;
   const finished = finishedBetween(atMark.snapshot, atThaw.snapshot);
@@ -113,7 +113,7 @@ export async function findLeak(input: {
 async function silentAmong(
   leaks: readonly bigint[],
   commits: ReadonlyMap<number, TransactionRecord>,
-  atArm: Sight,
+  atArm: Observation,
   span: JournalSpan,
 ): Promise<ReadonlySet<bigint>> {
   const parts = new Map<bigint, readonly number[]>();

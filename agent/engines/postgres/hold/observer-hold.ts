@@ -29,7 +29,7 @@ const TELL_AFTER_MS = 1000;
 /** It was paused before, and is asked once more. */
 const FREEZE_MS = 5000;
 
-interface Sight extends Look {
+interface ReplayState extends Look {
   readonly incarnation: string;
   readonly startedAt: string;
   readonly seen: SeenSenders;
@@ -101,22 +101,22 @@ export class ObserverHold implements Hold {
   }
 
   /** Durable before the pause that it takes back. What an earlier call of this attempt saw stands. */
-  async #makeUndo(): Promise<Sight> {
-    const sight = await this.#look();
-    if (sight.state === 'promoted') throw promoted(this.#settings.name);
-    if (this.#undo.current !== null) return sight;
+  async #makeUndo(): Promise<ReplayState> {
+    const replay = await this.#look();
+    if (replay.state === 'promoted') throw promoted(this.#settings.name);
+    if (this.#undo.current !== null) return replay;
     const { systemIdentifier } = this.known();
     const undo: ObserverUndo = {
       kind: 'observer',
-      wasPaused: sight.state !== 'not paused',
-      server: { systemIdentifier, startedAt: sight.startedAt, timeline: null },
+      wasPaused: replay.state !== 'not paused',
+      server: { systemIdentifier, startedAt: replay.startedAt, timeline: null },
     };
     this.#cancelled.signal.throwIfAborted();
     await this.#undo.save(undo);
-    return sight;
+    return replay;
   }
 
-  async #requestPause(timeoutMs: number, waitsFor: (cause: string) => void): Promise<Sight> {
+  async #requestPause(timeoutMs: number, waitsFor: (cause: string) => void): Promise<ReplayState> {
     const { signal } = this.#cancelled;
     const control = this.#connected();
     signal.throwIfAborted();
@@ -147,8 +147,8 @@ export class ObserverHold implements Hold {
   thaw(_token: Token, released: () => void): Promise<ThawProof> {
     return this.#working(async () => {
       const sinceMark = this.#frozen?.stop();
-      const sight = await this.#look();
-      const { state, incarnation, seen } = sight;
+      const replay = await this.#look();
+      const { state, incarnation, seen } = replay;
       const atArm = this.#viewers;
       const undo = this.#undo.current;
       if (undo?.wasPaused === false) await this.#resume();
@@ -159,7 +159,7 @@ export class ObserverHold implements Hold {
         return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
       if (state === 'promoted')
         return { type: 'broken', incarnation, cause: 'it was promoted while it was frozen' };
-      if (!isHeld(sight))
+      if (!isHeld(replay))
         return { type: 'broken', incarnation, cause: 'somebody resumed its replay while it was frozen' };
       const afterwards = await readViewing(this.#connected(), this.#settings, this.known());
       const viewing = viewingWhileHeld({ atArm, sinceMark, atThaw: seen, afterwards });
@@ -189,7 +189,7 @@ export class ObserverHold implements Hold {
     );
   }
 
-  async #look(): Promise<Sight> {
+  async #look(): Promise<ReplayState> {
     const { rows } = await this.#connected().query<Look & { startedAt: string; senders: number[] }>(
       `${LOOK}, ${LOOK_AT_SENDERS}`,
     );

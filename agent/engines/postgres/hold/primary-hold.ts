@@ -10,7 +10,7 @@ import { fenceLost } from '../fence/acknowledger.ts';
 import { createFence } from '../fence/create-fence.ts';
 import { armedNames, isArmed, type Fence, type LastAcknowledgement } from '../fence/fence.ts';
 import { PostgresGuardian } from './guardian.ts';
-import { findLeak, parseSnapshot, type Sight } from './leak-proof.ts';
+import { findLeak, parseSnapshot, type Observation } from './leak-proof.ts';
 import type { LookRow } from './look-statements.ts';
 import { fileEndingAt, formatLsn, parseLsn } from '../journal/lsn.ts';
 import { findPendingSettings } from '../look/pending-settings.ts';
@@ -30,19 +30,19 @@ import { settledInTime, waitUntil } from '../server/wait-until.ts';
 
 /** What the server said with the mark, or when the thaw came. */
 interface Seen {
-  readonly sight: Sight;
+  readonly observed: Observation;
   readonly incarnation: string;
   readonly seen: SeenSenders;
 }
 
 /** How the server was when it was armed. */
 interface Armed {
-  readonly sight: Sight;
+  readonly observed: Observation;
   readonly viewers: KnownViewers;
 }
 
-interface Held {
-  readonly sight: Sight;
+interface AtMark {
+  readonly observed: Observation;
   readonly watch: SenderWatch;
   readonly mark: Mark;
   readonly incarnation: string;
@@ -61,7 +61,7 @@ export class PrimaryHold implements Hold {
   #fence: Fence | null = null;
   /** The setting that the fence was made for. */
   #fenceUndo: PrimaryUndo | null = null;
-  #held: Held | null = null;
+  #held: AtMark | null = null;
   #armed: Armed | null = null;
 
   constructor(session: PrimarySession, context: HoldContext, closed: () => void) {
@@ -122,7 +122,7 @@ export class PrimaryHold implements Hold {
       await control.query("EXECUTE stillpoint_mark('', '0/0', 0)");
       const { rows } = await control.query<LookRow>('EXECUTE stillpoint_look(NULL)');
       const viewers = await readViewing(control, settings, facts);
-      this.#armed = { sight: this.#seen(rows[0]).sight, viewers };
+      this.#armed = { observed: this.#seen(rows[0]).observed, viewers };
       signal.throwIfAborted();
       return { incarnation: incarnationOf(facts), viewing: viewers.viewing };
     });
@@ -150,15 +150,15 @@ export class PrimaryHold implements Hold {
       const last = await fence.close();
       const fencedAt = performance.now();
       await reach('fenced', this.#session.settings.name);
-      const { sight, incarnation, seen } = await this.#markBehind(fence, last, name);
+      const { observed, incarnation, seen } = await this.#markBehind(fence, last, name);
       const markedAt = performance.now();
       const mark: Mark = {
-        journalFile: fileEndingAt(sight.position, receiver.timeline, receiver.segmentBytes),
-        position: formatLsn(sight.position),
+        journalFile: fileEndingAt(observed.position, receiver.timeline, receiver.segmentBytes),
+        position: formatLsn(observed.position),
         name,
       };
       this.#held = {
-        sight,
+        observed,
         watch: new SenderWatch(this.#session.ready().control, seen),
         mark,
         incarnation,
@@ -199,7 +199,7 @@ export class PrimaryHold implements Hold {
       const sinceMark = held?.watch.stop() ?? { senders: [], slots: [], decoded: [] };
       const since = held === null ? 'NULL' : `'${held.mark.position}'`;
       const { rows } = await control.query<LookRow>(`EXECUTE stillpoint_look(${since})`);
-      const { sight, incarnation, seen } = this.#seen(rows[0]);
+      const { observed, incarnation, seen } = this.#seen(rows[0]);
       // Of a fence that was lost the names were put back by ourselves.
       const changed = fence.broken() === null && !undo.armed.includes(rows[0]?.names ?? '');
       const lost = await this.#open(fence, changed, released);
@@ -219,9 +219,9 @@ export class PrimaryHold implements Hold {
         control,
         receiver: journal.receiver,
         serverVersion,
-        atArm: armed.sight,
-        atMark: held.sight,
-        atThaw: sight,
+        atArm: armed.observed,
+        atMark: held.observed,
+        atThaw: observed,
       });
       if (leak !== null) return { type: 'broken', incarnation, cause: leak };
       return { type: 'held', incarnation, viewing };
@@ -302,7 +302,7 @@ export class PrimaryHold implements Hold {
     if (row === undefined || row.position === null) throw new Error('the server said nothing of itself');
     const { systemIdentifier } = this.#session.ready().facts;
     return {
-      sight: { snapshot: parseSnapshot(row.snapshot), position: parseLsn(row.position) },
+      observed: { snapshot: parseSnapshot(row.snapshot), position: parseLsn(row.position) },
       incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }),
       seen: { senders: row.senders, slots: row.slots, decoded: row.decoded },
     };

@@ -7,7 +7,7 @@ const LONGEST_MS = 3_600_000;
 /** An average over less says little: a server that was just loaded writes otherwise from now on. */
 const LEAST_AVERAGED_SECONDS = 600;
 
-interface Sight {
+interface Sample {
   readonly at: number;
   readonly position: number;
   readonly server: string;
@@ -15,7 +15,7 @@ interface Sight {
 
 /** How much journal a server writes in a second, from two looks; before there are two, from its own statistics. */
 export class JournalRate {
-  #last: Sight | null = null;
+  #last: Sample | null = null;
 
   /** 0 where it is not known. */
   async read(client: Client, server: string, now: number): Promise<number> {
@@ -26,14 +26,14 @@ export class JournalRate {
     );
     const [row] = rows;
     if (row === undefined) return 0;
-    const sight = { at: now, position: Number(row.position), server };
+    const sample = { at: now, position: Number(row.position), server };
     const last = this.#last;
-    const elapsedMs = last === null ? 0 : sight.at - last.at;
+    const elapsedMs = last === null ? 0 : sample.at - last.at;
     const isUsable = last?.server === server && elapsedMs >= SHORTEST_MS && elapsedMs <= LONGEST_MS;
     // Too soon after it the earlier look stays, so that there is one to compare with.
     if (!isUsable || elapsedMs >= TELLING_MS)
-      this.#last = last?.server === server && elapsedMs < SHORTEST_MS ? last : sight;
-    const measured = isUsable ? ((sight.position - last.position) * 1000) / elapsedMs : null;
+      this.#last = last?.server === server && elapsedMs < SHORTEST_MS ? last : sample;
+    const measured = isUsable ? ((sample.position - last.position) * 1000) / elapsedMs : null;
     const best = elapsedMs >= TELLING_MS ? (measured ?? row.average) : (row.average ?? measured);
     return Math.max(0, Math.round(best ?? 0));
   }

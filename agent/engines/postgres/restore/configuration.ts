@@ -1,7 +1,7 @@
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import { join } from 'node:path';
 import type { Owner } from '../../../anchored-directory.ts';
-import { isThere } from '../../restore/places.ts';
+import { isThere } from '../../restore/directory-switch.ts';
 import { readIfThere } from '../../restore/stage.ts';
 import { decodeConfiguration } from './configuration-text.ts';
 import { readPassword } from '../server/connection.ts';

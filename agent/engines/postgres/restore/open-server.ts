@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Client } from 'pg';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import type { OpenedMember } from '../../engine.ts';
-import { isThere } from '../../restore/places.ts';
+import { isThere } from '../../restore/directory-switch.ts';
 import { connect } from '../server/connection.ts';
 import { addressOf, type PostgresSettings } from '../settings.ts';
 import { parseConninfo, parseSettings } from './auto-conf.ts';

@@ -20,8 +20,8 @@ import {
   stageOf,
   switchDirectories,
   writeRecord,
-  type RestoreRecord,
-} from '../../restore/places.ts';
+  type SwitchRecord,
+} from '../../restore/directory-switch.ts';
 import { hasUnit, holdForRestore, mustBeUsable } from '../../restore/unit.ts';
 import { readIfThere, Stage } from '../../restore/stage.ts';
 import { parseFacts, type PostgresFacts } from '../copy/facts.ts';
@@ -319,7 +319,7 @@ export class PostgresRestoration implements Restoration {
     return this.#own ?? this.#source;
   }
 
-  async #record(): Promise<RestoreRecord> {
+  async #record(): Promise<SwitchRecord> {
     const record = await readRecord(this.#settings.data);
     if (record === null) throw new Error('nothing is staged');
     return record;

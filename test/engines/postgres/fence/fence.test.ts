@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { constants, getPriority } from 'node:os';
-import { mayBeUrgent } from '../../../lab/urgency.ts';
+import { mayRaisePriority } from '../../../lab/priority.ts';
 import { beginCapture, token } from '../../tested-capture.ts';
 import { footprint, postgresLab, until, versions, type PostgresLab } from '../lab.ts';
 import { FakeStandby } from './fake-standby.ts';
@@ -121,7 +121,7 @@ for (const version of versions) {
         const left = await processes();
 
         expect(armed).to.have.length(2);
-        expect(urgent).to.deep.equal(mayBeUrgent() ? armed : []);
+        expect(urgent).to.deep.equal(mayRaisePriority() ? armed : []);
         expect(left.filter((pid) => getPriority(pid) < usual)).to.deep.equal([]);
       } finally {
         await capture.abort();

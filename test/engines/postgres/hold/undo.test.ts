@@ -66,7 +66,7 @@ for (const version of versions) {
       const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
       const commits = await fillWithCommits(lab.server, write);
 
-      const guardian = await postgres.standGuard(lab.settings);
+      const guardian = await postgres.openGuardian(lab.settings);
       await guardian.undo(undo);
       await guardian.close();
 
@@ -171,7 +171,7 @@ for (const version of versions) {
     it('is not taken for done by a session that is older than the freeze, where a mistake hides it', async () => {
       const file = join(lab.server.data, 'postgresql.conf');
       const good = readFileSync(file, 'utf8');
-      const guardian = await postgres.standGuard(lab.settings);
+      const guardian = await postgres.openGuardian(lab.settings);
       const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
       writeFileSync(file, `${good}\nwork_mem = no value\n`);
       try {
@@ -190,7 +190,7 @@ for (const version of versions) {
     it('is done by such a session as soon as the mistake is mended, also where no other gets in', async () => {
       const file = join(lab.server.data, 'postgresql.conf');
       const good = readFileSync(file, 'utf8');
-      const guardian = await postgres.standGuard(lab.settings);
+      const guardian = await postgres.openGuardian(lab.settings);
       const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
       const owner = await lab.server.connect();
       await owner.query('SET synchronous_commit = local');
@@ -217,7 +217,7 @@ for (const version of versions) {
     });
 
     it('is done one after another where it is asked for several times at once, also after a restart', async () => {
-      const guardian = await postgres.standGuard(lab.settings);
+      const guardian = await postgres.openGuardian(lab.settings);
       const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
       lab.server.stop('immediate');
       await lab.server.start();

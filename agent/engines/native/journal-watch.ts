@@ -1,15 +1,15 @@
 import { AnchoredDirectory } from '../../anchored-directory.ts';
 
 /** How a node's journal stands: the same at two times, and nothing was journaled between. */
-export class JournalSight {
+export class JournalWatch {
   readonly #directory: AnchoredDirectory;
 
   private constructor(directory: AnchoredDirectory) {
     this.#directory = directory;
   }
 
-  static async open(path: string): Promise<JournalSight> {
-    return new JournalSight(await AnchoredDirectory.open(path));
+  static async open(path: string): Promise<JournalWatch> {
+    return new JournalWatch(await AnchoredDirectory.open(path));
   }
 
   /** The newest file and its length. Older ones are closed: that one of them goes is no sign of a write. */

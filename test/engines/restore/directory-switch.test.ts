@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isThere } from '../../../agent/engines/restore/places.ts';
+import { isThere } from '../../../agent/engines/restore/directory-switch.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
 
 describe('whether something is there', () => {

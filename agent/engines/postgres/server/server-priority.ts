@@ -10,7 +10,10 @@ import { join } from 'node:path';
  *
  * Resolves to the way back; call it once or more.
  */
-export async function beUrgentAt(dataDirectory: string, processIds: readonly number[]): Promise<() => void> {
+export async function raiseServerPriority(
+  dataDirectory: string,
+  processIds: readonly number[],
+): Promise<() => void> {
   const usual = new Map<number, number>();
   const server = await serverOf(dataDirectory);
   for (const processId of processIds) {

@@ -8,7 +8,7 @@ let usual = 0;
  * While members are held, this thread (and threads it starts) goes before others on a busy host. Where the
  * system does not let us, it stays as it is. Returns the way back; call it once or more.
  */
-export function beUrgent(): () => void {
+export function raisePriority(): () => void {
   if (urgent === 0) {
     usual = getPriority();
     prioritize(URGENT);

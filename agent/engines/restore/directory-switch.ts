@@ -34,7 +34,7 @@ const recordSchema = z.object({
   unit: z.string().optional(),
 });
 
-export type RestoreRecord = z.infer<typeof recordSchema>;
+export type SwitchRecord = z.infer<typeof recordSchema>;
 
 const STAGE = 'stage';
 const OLD = 'old';
@@ -55,7 +55,7 @@ function nameOfRoom(name: string): string {
   return `.stillpoint-${name}`;
 }
 
-export async function readRecord(data: string): Promise<RestoreRecord | null> {
+export async function readRecord(data: string): Promise<SwitchRecord | null> {
   return inRoom(data, null, async ({ room }) => {
     const bytes = await room.read(RECORD);
     if (bytes === null) return null;
@@ -86,7 +86,7 @@ export async function restorePlaceAt(data: string): Promise<RestorePlace> {
 }
 
 /** Makes the room of each directory that the record names. Durable on return. */
-export async function writeRecord(data: string, record: RestoreRecord): Promise<void> {
+export async function writeRecord(data: string, record: SwitchRecord): Promise<void> {
   for (const { path } of record.directories) {
     const parent = await AnchoredDirectory.make(dirname(path));
     try {
@@ -103,7 +103,7 @@ export async function writeRecord(data: string, record: RestoreRecord): Promise<
   await saveRecord(data, record);
 }
 
-async function saveRecord(data: string, record: RestoreRecord): Promise<void> {
+async function saveRecord(data: string, record: SwitchRecord): Promise<void> {
   await within(roomOf(data), async (room) => {
     mustBeOurs(room);
     await room.write(RECORD, JSON.stringify(record));
@@ -111,7 +111,7 @@ async function saveRecord(data: string, record: RestoreRecord): Promise<void> {
 }
 
 /** Every old directory aside, every new one in. Durable on return. */
-export async function switchDirectories(record: RestoreRecord): Promise<void> {
+export async function switchDirectories(record: SwitchRecord): Promise<void> {
   const [first] = record.directories;
   if (first !== undefined) await saveRecord(first.path, { ...record, switching: true });
   for (const { path } of record.directories) {
@@ -147,7 +147,7 @@ async function mustBeReplaced(
  */
 export async function switchBack(
   data: string,
-  record: RestoreRecord,
+  record: SwitchRecord,
   isBack: () => Promise<void> = () => Promise.resolve(),
 ): Promise<void> {
   for (const { path, existed } of record.directories) {
@@ -177,7 +177,7 @@ async function clear(room: AnchoredDirectory, ...names: readonly string[]): Prom
 }
 
 /** The old directories are dropped: from here there is no way back. */
-export async function dropOld(data: string, record: RestoreRecord): Promise<void> {
+export async function dropOld(data: string, record: SwitchRecord): Promise<void> {
   for (const { path } of record.directories) {
     await inRoom(path, undefined, ({ room }) => clear(room, OLD, STAGE, DROPPED));
   }
@@ -185,7 +185,7 @@ export async function dropOld(data: string, record: RestoreRecord): Promise<void
 }
 
 /** The room of the record goes last. */
-async function forget(data: string, record: RestoreRecord): Promise<void> {
+async function forget(data: string, record: SwitchRecord): Promise<void> {
   await inRoom(data, undefined, async ({ room }) => {
     await room.remove(RECORD);
     await room.sync();
