@@ -74,13 +74,7 @@ export function becomeDisarmed(
 
 /** The phases that a newer token may arm from. */
 export function mayBeArmed({ name }: MemberPhase): boolean {
-  return (
-    name === 'prepared' ||
-    name === 'paused' ||
-    name === 'thawed' ||
-    name === 'released' ||
-    name === 'disarmed'
-  );
+  return ['prepared', 'paused', 'thawed', 'released', 'disarmed'].includes(name);
 }
 
 export function isNewer({ highest }: MemberMachineState, token: Token): boolean {
