@@ -9,20 +9,23 @@ import type { AgentFile } from './agent-file.ts';
 import type { AgentMember } from './agent-member.ts';
 import { CheckpointOperation, leaseRefusal, type Listener } from './checkpoint-operation.ts';
 import type { FreezeLedger } from './freeze-ledger.ts';
+import { memberStore } from './collect.ts';
 import { HostClaim, type ClaimedOperation, type ClaimedWork } from './host-claim.ts';
+import { hostRooms } from './room-watch.ts';
 import { checkRequest } from './request-check.ts';
 import type { RestoreKeeper } from './restore-keeper.ts';
 import { RestoreOperation } from './restore-operation.ts';
 import { readLocal, salvage } from './salvage.ts';
 import { dropLocal, raiseEpoch, settle } from './settle.ts';
 import type { StateDirectory } from './state-directory.ts';
+import type { Surroundings } from './surroundings.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
 import { agentVersion, describeHost, diagnoseHost } from './describe.ts';
 import { shareNext } from './share-next.ts';
 
 export interface ServiceContext {
   readonly file: AgentFile;
-  readonly configuration: string;
+  readonly surroundings: Surroundings;
   readonly host: string;
   readonly members: ReadonlyMap<string, AgentMember>;
   readonly state: StateDirectory;
@@ -309,9 +312,9 @@ class StreamSession {
   }
 
   #begin(request: ClaimRequest, listener: Listener, ended: () => void): Work {
-    const { state, repository, members, log, file, host, configuration, undoKeeper, freezeLedger } =
-      this.#context;
-    const { restoreKeeper } = this.#context;
+    const { state, repository, members, log, file, host, undoKeeper, freezeLedger } = this.#context;
+    const { restoreKeeper, surroundings } = this.#context;
+    const { grid, keepFree } = file;
     if (request.purpose === 'restore') {
       const { progress } = listener;
       return workOf(null, new RestoreOperation({ members, state, restoreKeeper, repository, log, progress }));
@@ -319,20 +322,20 @@ class StreamSession {
     const checkpoint = new CheckpointOperation(
       {
         id: request.operation,
-        grid: file.grid,
-        host,
         leaseMs: request.leaseMs,
-        configuration,
+        surroundings,
         members,
         descriptions: { get: (name) => this.#descriptions.get(name) },
         state,
-        repository,
+        storeOf: (name, description) =>
+          memberStore({ repository, grid, host, checkpoint: name, description }),
         log: log.child({ operation: request.operation }),
         ended,
         undoKeeper,
         freezeLedger,
         maxLeaseMs: file.freezeBudget.leaseSeconds * 1000,
-        keepFree: file.keepFree,
+        keepFree,
+        hostRooms: hostRooms({ statePath: state.path, repository, keepFree }),
       },
       listener,
     );
