@@ -53,7 +53,7 @@ export class Service {
 
   constructor(context: ServiceContext) {
     this.#context = context;
-    this.#claim = new HostClaim(context.log);
+    this.#claim = new HostClaim(context.log, context.surroundings.clock);
     this.#looks = {
       describe: shareNext(() => describeHost(context, this.#claim)),
       diagnose: shareNext(() => diagnoseHost(context)),
@@ -130,9 +130,11 @@ class StreamSession {
     this.#log.info({ event: 'streamOpened' }, 'coordinator connected');
     // The stream may break while nothing is read from it: the freeze must not wait for the next read.
     this.#stream.closed.addEventListener('abort', () => void this.end(), { once: true });
-    const silent = setTimeout(() => {
+    const { clock } = this.#context.surroundings;
+    const silent = clock.alarm(() => {
       if (!this.#greeted && !this.#stream.closed.aborted) this.#reject(helloMissing());
-    }, HELLO_MS);
+    });
+    silent.set(clock.now() + HELLO_MS);
     try {
       // What comes after the end is read, so that the other side can see the end, and not heard.
       for await (const request of this.#stream.requests)
@@ -141,7 +143,7 @@ class StreamSession {
       this.#log.warn({ event: 'streamBroken', err: error }, 'the stream broke');
       if (error instanceof StillpointError) this.#reject(error.failure);
     }
-    clearTimeout(silent);
+    silent.set(null);
     await this.end();
   }
 

@@ -268,6 +268,9 @@ export class SimulatedAgent extends Process {
   #ended(work: Work, charges: number): void {
     if (this.#work === work) this.#work = null;
     this.world.note(this.name, 22, 0, () => `released by ${work.name}`);
+    const phase = work.machine?.phase.name ?? 'closed';
+    if (phase !== 'closed')
+      throw new Broken('claim', `${this.name} has ended ${work.name}, and its member is ${phase}`);
     if (this.#guards.some(({ isLeft }) => !isLeft))
       throw new Broken('ends', `${this.name} has ended ${work.name}, and keeps its guard`);
     if (this.#charges !== charges)

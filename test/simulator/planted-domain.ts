@@ -3,7 +3,6 @@ import { plant, type Planted } from './plant.ts';
 const ASSIGNMENT = '../coordinator/assignment';
 const COMMIT = 'protocol/coordinator-commit';
 const COMMANDS = 'protocol/member-commands';
-const ENGINE = 'protocol/member-engine';
 const STEP = 'protocol/coordinator-step';
 const VALIDITY = 'protocol/validity';
 
@@ -46,16 +45,6 @@ export const PLANTED_IN_DOMAINS: readonly Planted[] = [
     'mark: marked?.mark ?? null,',
     "mark: (assignment.hold === 'lead' ? [...attempt.marked.values()][0] : marked)?.mark ?? null,",
   ]),
-  plant(
-    'the-proof-of-a-lead-is-not-looked-at',
-    'proven',
-    [
-      VALIDITY,
-      'if (proof === undefined) return',
-      "if (hold === 'lead') continue;\n    if (proof === undefined) return",
-    ],
-    [ENGINE, "held: proof.type === 'held'", 'held: true'],
-  ),
   plant('who-is-held-by-a-lead-is-never-collected', 'no-reason', [
     COMMANDS,
     "if (state.isHeldByLead && phase.name === 'prepared' && isNewer(state, token))",

@@ -28,12 +28,12 @@ export const PLANTED_IN_THE_OPERATION: readonly Planted[] = [
     'if (isOurs()) held.claim = ',
     'if (isOurs() && this.#clock.now() < 0) held.claim = ',
   ]),
-  plant('a-newcomer-does-not-wait-for-the-end', 'lease-lasts', [
+  plant('a-newcomer-does-not-wait-for-the-end', 'ends', [
     HOST,
     'await this.#endWithin(held, request.leaseMs);',
     'void this.#endWithin(held, request.leaseMs).catch(() => undefined);\n      break;',
   ]),
-  plant('a-stream-that-closes-ends-what-another-has-taken-up', 'resumes', [
+  plant('a-stream-that-closes-ends-what-another-has-taken-up', 'ends', [
     HOST,
     'held.streams === stream;',
     'held.streams >= stream;',
@@ -69,7 +69,7 @@ export const PLANTED_IN_THE_OPERATION: readonly Planted[] = [
       },
     },
   })),
-  handIn('an-operation-is-over-at-once', 'lease-lasts', ({ checkpoint: { CheckpointOperation } }) => ({
+  handIn('an-operation-is-over-at-once', 'claim', ({ checkpoint: { CheckpointOperation } }) => ({
     checkpoint: {
       CheckpointOperation: class extends CheckpointOperation {
         override end(): Promise<void> {
@@ -79,11 +79,20 @@ export const PLANTED_IN_THE_OPERATION: readonly Planted[] = [
       },
     },
   })),
-  plant('an-operation-that-is-over-goes-on-listening', 'truth', [
-    OPERATION,
-    'if (this.#ending !== null) return;\n    const failure = this.#refusal',
-    'const failure = this.#refusal',
-  ]),
+  plant(
+    'a-prepare-begins-anew-while-an-abort-waits',
+    'claim',
+    [
+      OPERATION,
+      'if (this.#ending !== null) return;\n    const failure = this.#refusal',
+      'const failure = this.#refusal',
+    ],
+    [
+      OPERATION,
+      'this.#runtimes.get(member) ?? this.#begin(member, command)',
+      '(this.#ending === null ? this.#runtimes.get(member) : null) ?? this.#begin(member, command)',
+    ],
+  ),
   plant('an-operation-does-not-end-its-members', 'next-succeeds', [
     OPERATION,
     'for (const runtime of this.#runtimes.values()) runtime.operationEnded();',
