@@ -59,10 +59,13 @@ export function rareStorageScenarioOf(seed: number): Scenario | null {
   };
 }
 
-/** A collection that knows what is needed is stopped, until others took it for dead and have committed. */
+/**
+ * A collection that knows what is needed is stopped: until others took it for dead and have committed, or for so short a
+ * while that who begins must wait for it.
+ */
 function withStoppedCollection(random: Random): StorageScenario {
   const fault: StorageFault = {
-    kind: 'stopCallerForLong',
+    kind: random.chance(0.5) ? 'stopCallerForLong' : 'stopCaller',
     by: 'operator',
     name: random.pick(['read', 'readdir'] as const),
     call: random.below(30),
