@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { assertNever } from '../../shared/domain/assert-never.ts';
+import type { Discovery, HostToLookAt, Preparation } from './discovery.ts';
 import type { Engine, Guardian } from './engine.ts';
 import { nativeMemberSchema } from './native/settings.ts';
 import { postgresMemberSchema } from './postgres/settings.ts';
@@ -31,6 +32,30 @@ export async function standGuard(settings: MemberSettings): Promise<Guardian> {
       return new (await import('./native/native-undo.ts')).NativeGuardian(settings).open();
     case 'postgres':
       return new (await import('./postgres/guardian.ts')).PostgresGuardian(settings).open();
+    default:
+      return assertNever(settings);
+  }
+}
+
+/** What each engine has seen of its members on a host, for an agent's file that is still to be written. */
+export async function discoverMembers(host: HostToLookAt): Promise<Discovery> {
+  const found = [
+    await (await import('./postgres/init/discover.ts')).discoverPostgres(host),
+    await (await import('./native/discover.ts')).discoverNative(host),
+  ];
+  return {
+    members: found.flatMap(({ members }) => members),
+    notes: found.flatMap(({ notes }) => notes),
+  };
+}
+
+/** What a member must be given before its first checkpoint; null where its engine asks for nothing. */
+export async function preparationOf(settings: MemberSettings): Promise<Preparation | null> {
+  switch (settings.engine) {
+    case 'native':
+      return null;
+    case 'postgres':
+      return (await import('./postgres/init/prepare.ts')).preparePostgres(settings);
     default:
       return assertNever(settings);
   }
