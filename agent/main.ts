@@ -8,7 +8,7 @@ import { version } from '../shared/runtime/version.ts';
 import { readAgentFile, type AgentFile } from './agent-file.ts';
 import { checkAgentFile } from './check.ts';
 import type { AgentMember } from './agent-member.ts';
-import { createEngine } from './engines/registry.ts';
+import { engineOf } from './engines/registry.ts';
 import { INIT_USAGE } from './init/usage.ts';
 import { FreezeLedger } from './freeze-ledger.ts';
 import { membersHeld } from './held.ts';
@@ -55,7 +55,10 @@ async function main(): Promise<void> {
     await Promise.all(
       file.members.map(
         async (settings) =>
-          [settings.name, { name: settings.name, engine: await createEngine(settings) }] as const,
+          [
+            settings.name,
+            { name: settings.name, engine: await engineOf(settings).create(settings) },
+          ] as const,
       ),
     ),
   );

@@ -41,11 +41,11 @@ const HELLO_MS = 10_000;
 /** Requests of one stream under way at once, beyond one for each member; a coordinator needs about three. */
 const REQUESTS_AT_ONCE = 16;
 
-/** What the agent does for coordinators: one Session for each stream, one claim for the host. */
+/** What the agent does for coordinators: one StreamSession for each stream, one claim for the host. */
 export class Service {
   readonly #context: ServiceContext;
   readonly #claim: HostClaim<Work>;
-  readonly #sessions = new Set<Session>();
+  readonly #sessions = new Set<StreamSession>();
   readonly #looks: Looks;
 
   constructor(context: ServiceContext) {
@@ -58,7 +58,7 @@ export class Service {
   }
 
   serve(stream: ServerStream): void {
-    const session = new Session(this.#context, this.#claim, this.#looks, stream);
+    const session = new StreamSession(this.#context, this.#claim, this.#looks, stream);
     this.#sessions.add(session);
     void session.run().finally(() => this.#sessions.delete(session));
   }
@@ -103,7 +103,7 @@ function workOf(checkpoint: CheckpointOperation | null, restore: RestoreOperatio
   };
 }
 
-class Session {
+class StreamSession {
   readonly #context: ServiceContext;
   readonly #claim: HostClaim<Work>;
   readonly #looks: Looks;
@@ -164,10 +164,10 @@ class Session {
     }
     if (request.type === 'hello') return this.#greet(request);
     if (!this.#greeted) return this.#reject(helloMissing());
-    this.#operation?.heard();
+    this.#operation?.messageReceived();
     switch (request.type) {
       case 'keepAlive':
-        this.#operation?.work?.checkpoint?.wordReceived();
+        this.#operation?.work?.checkpoint?.messageReceived();
         return;
       case 'member': {
         const checkpoint = this.#operation?.work?.checkpoint ?? null;
@@ -179,7 +179,7 @@ class Session {
           });
           return;
         }
-        checkpoint.wordReceived();
+        checkpoint.messageReceived();
         checkpoint.receive(request.member, request.command);
         return;
       }

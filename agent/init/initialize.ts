@@ -6,7 +6,7 @@ import { NAME, NAME_RULE } from '../../shared/domain/name.ts';
 import { hostPort, isAddress } from '../address.ts';
 import { readAgentFile, type AgentFile } from '../agent-file.ts';
 import type { Discovery } from '../engines/discovery.ts';
-import { discoverMembers, preparationOf, type MemberSettings } from '../engines/registry.ts';
+import { discoverMembers, engineOf, type MemberSettings } from '../engines/registry.ts';
 import { hostFacts, type HostFacts } from './host-facts.ts';
 import { fileExists, writeAgentFile, type AgentFileContent } from './written-file.ts';
 
@@ -129,7 +129,7 @@ async function prepare(
   say: (line: string) => void,
 ): Promise<Failure[]> {
   try {
-    const preparation = await preparationOf(settings);
+    const preparation = await engineOf(settings).prepare(settings);
     if (preparation === null) return [];
     if (carriesOut) for (const words of await preparation.apply()) say(`${settings.name}: ${words}`);
     else if (preparation.needs.length === 0) say(`${settings.name} needs nothing more`);

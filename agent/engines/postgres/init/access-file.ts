@@ -4,7 +4,7 @@ import { StillpointError } from '../../../../shared/domain/errors.ts';
 import type { AnchoredDirectory, Owner } from '../../../anchored-directory.ts';
 import { closing } from '../../../anchored-directory.ts';
 import { within } from '../../../safe-files.ts';
-import { findPendingSettings } from '../pending-settings.ts';
+import { findPendingSettings } from '../look/pending-settings.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { withAccessBlock } from './access-lines.ts';
 

@@ -1,4 +1,4 @@
-import { roleName } from '../privileges.ts';
+import { roleName } from '../look/privileges.ts';
 
 /** Whence the agent comes: over TCP from an address, or from the server's own host, or over the server's socket. */
 export type Whence = 'samehost' | 'socket' | (string & {});

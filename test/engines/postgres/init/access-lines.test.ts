@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { accessLines, withAccessBlock } from '../../../../agent/engines/postgres/init/access-lines.ts';
-import { roleStatements } from '../../../../agent/engines/postgres/privileges.ts';
+import { roleStatements } from '../../../../agent/engines/postgres/look/privileges.ts';
 
 const page = readFileSync(new URL('../../../../docs/engines/postgres.md', import.meta.url), 'utf8');
 const blocks = [...page.matchAll(/```(\w*)\n([\s\S]*?)```/g)].map(([, kind, text]) => ({ kind, text }));
