@@ -9,7 +9,7 @@ import { absoluteTls, checkPrivateKeyFile, tlsSchema } from '../shared/rpc/tls-f
 import { loadYamlFile } from '../shared/runtime/configuration.ts';
 import { addressSchema, hostPort } from './address.ts';
 import { byteSizeSchema } from './byte-size.ts';
-import { memberSchema, type MemberSettings } from './engines/registry.ts';
+import { engineOf, memberSchema } from './engines/registry.ts';
 
 /**
  * What this agent lets a grid do to its members, within any hour (docs/agent.md). By default a checkpoint every
@@ -111,20 +111,7 @@ function checkMembers(file: AgentFile): void {
       seen.add(member[key]);
     }
   }
-  for (const member of file.members) {
-    if (member.engine === 'postgres' && hasPassword(new URL(member.connection))) {
-      throw unsafe(
-        'password-in-file',
-        `the connection of ${member.name} has a password in it`,
-        'put it alone into a file of mode 600 and name that file with passwordFile',
-      );
-    }
-  }
-}
-
-/** Before the host, or behind the `?`, where the driver finds it too. */
-function hasPassword({ password, searchParams }: URL): boolean {
-  return password !== '' || [...searchParams.keys()].some((key) => /password/i.test(key));
+  for (const member of file.members) engineOf(member).mustBeSafe(member);
 }
 
 /** A restore replaces whole directories: none may hold another, or the agent's own. */
@@ -135,7 +122,7 @@ function checkDirectories(file: AgentFile): void {
   if (!file.repository.includes('://'))
     claimed.push({ owner: 'the repository', path: resolve(file.repository) });
   for (const member of file.members) {
-    for (const path of directoriesOf(member)) {
+    for (const path of engineOf(member).directories(member)) {
       for (const other of claimed) {
         if (!isWithin(path, other.path) && !isWithin(other.path, path)) continue;
         throw unsafe(
@@ -147,11 +134,6 @@ function checkDirectories(file: AgentFile): void {
       claimed.push({ owner: member.name, path: resolve(path) });
     }
   }
-}
-
-function directoriesOf(member: MemberSettings): string[] {
-  if (member.engine !== 'postgres') return [member.data];
-  return [member.data, ...member.also, ...new Set(Object.values(member.tablespaces))];
 }
 
 function isWithin(path: string, folder: string): boolean {

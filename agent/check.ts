@@ -5,7 +5,7 @@ import { StillpointError, type Failure } from '../shared/domain/errors.ts';
 import { expiresSoon, expiryOf, loadTls, outOfTime } from '../shared/rpc/tls-files.ts';
 import { loadAgentFile, type AgentFile } from './agent-file.ts';
 import { hostPort } from './address.ts';
-import { createEngine } from './engines/registry.ts';
+import { engineOf } from './engines/registry.ts';
 
 const LOOK_MS = 10_000;
 
@@ -27,7 +27,7 @@ export async function checkAgentFile(path: string): Promise<CheckedFile> {
   const notes = problems.length === 0 ? await certificateNotes(file) : [];
   notes.push(...(await directoryNotes(file)), ...(await listenNotes(file)));
   for (const member of file.members) {
-    const description = await (await createEngine(member)).describe(AbortSignal.timeout(LOOK_MS));
+    const description = await (await engineOf(member).create(member)).describe(AbortSignal.timeout(LOOK_MS));
     // One that is down is as it is; the file says nothing wrong of it.
     if (!description.running)
       notes.push(`${member.name} does not run: ${description.warnings.map(({ text }) => text).join('; ')}`);

@@ -9,7 +9,7 @@ import type { Repository } from '../shared/repository/repository.ts';
 import { computerClock } from '../shared/runtime/clock.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import { beUrgent } from '../shared/runtime/urgency.ts';
+import { raisePriority } from '../shared/runtime/priority.ts';
 import type { AgentMember } from './agent-member.ts';
 import { memberStore } from './collect.ts';
 import type { Engine } from './engines/engine.ts';
@@ -42,7 +42,7 @@ export interface CheckpointOperationContext {
 }
 
 const PRIORITY: Priority = {
-  raise: beUrgent,
+  raise: raisePriority,
   // What was just answered is written in the next turn of the loop.
   soon: (putBack) => void setImmediate(() => setImmediate(putBack)),
 };
@@ -137,7 +137,7 @@ export class CheckpointOperation {
       this.#charge?.held((failure) => this.#exhausted(failure));
       return;
     }
-    this.#charge?.letGo();
+    this.#charge?.release();
     if (this.#heldFrom !== null)
       this.#context.happenings.membersReleased(computerClock.now() - this.#heldFrom);
     this.#heldFrom = null;
@@ -182,8 +182,8 @@ export class CheckpointOperation {
     for (const runtime of this.#runtimes.values()) runtime.streamResumed();
   }
 
-  wordReceived(): void {
-    for (const runtime of this.#runtimes.values()) runtime.wordReceived();
+  messageReceived(): void {
+    for (const runtime of this.#runtimes.values()) runtime.messageReceived();
   }
 
   /** Aborts what is under way (what is collected stays). Resolves when every member is done with it. */

@@ -122,7 +122,7 @@ export class FreezeCharge {
   }
 
   /** No member is held any more: what was charged and not used is given back. */
-  letGo(): void {
+  release(): void {
     if (this.#heldFrom === null) return;
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#heldMs = this.#usedMs();
@@ -132,7 +132,7 @@ export class FreezeCharge {
 
   /** The attempt is over, also one in which nobody was held. Idempotent. */
   end(): void {
-    this.letGo();
+    this.release();
     this.#chargeUpTo(this.#heldMs);
   }
 

@@ -9,7 +9,7 @@ import { readAgentFile, type AgentFile } from './agent-file.ts';
 import { CertificateWatch } from './certificate-watch.ts';
 import { checkAgentFile } from './check.ts';
 import type { AgentMember } from './agent-member.ts';
-import { createEngine } from './engines/registry.ts';
+import { engineOf } from './engines/registry.ts';
 import { FreezeLedger } from './freeze-ledger.ts';
 import { membersHeld } from './held.ts';
 import { keptRepository } from './kept-repository.ts';
@@ -54,7 +54,10 @@ async function main(): Promise<void> {
     await Promise.all(
       file.members.map(
         async (settings) =>
-          [settings.name, { name: settings.name, engine: await createEngine(settings) }] as const,
+          [
+            settings.name,
+            { name: settings.name, engine: await engineOf(settings).create(settings) },
+          ] as const,
       ),
     ),
   );

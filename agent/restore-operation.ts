@@ -25,7 +25,7 @@ export interface RestoreOperationContext {
   progress(progress: MemberProgress): void;
 }
 
-interface Session {
+interface OpenRestore {
   record: RestoreRecord;
   readonly restoration: Restoration;
   /** It was decided, and could not be opened: that is tried again without its coordinator, and holds up nobody. */
@@ -40,7 +40,7 @@ interface Session {
  */
 export class RestoreOperation {
   readonly #context: RestoreOperationContext;
-  readonly #sessions = new Map<string, Session>();
+  readonly #sessions = new Map<string, OpenRestore>();
   readonly #cancelled = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
   #ending: Promise<void> | null = null;
@@ -215,7 +215,7 @@ export class RestoreOperation {
     }
   }
 
-  #session(member: string): Session {
+  #session(member: string): OpenRestore {
     const session = this.#sessions.get(member);
     if (session !== undefined) return session;
     throw new StillpointError({

@@ -44,11 +44,11 @@ const HELLO_MS = 10_000;
 /** Requests of one stream under way at once, beyond one for each member; a coordinator needs about three. */
 const REQUESTS_AT_ONCE = 16;
 
-/** What the agent does for coordinators: one Session for each stream, one claim for the host. */
+/** What the agent does for coordinators: one StreamSession for each stream, one claim for the host. */
 export class Service {
   readonly #context: ServiceContext;
   readonly #claim: HostClaim<Work>;
-  readonly #sessions = new Set<Session>();
+  readonly #sessions = new Set<StreamSession>();
   readonly #looks: Looks;
 
   constructor(context: ServiceContext) {
@@ -66,7 +66,7 @@ export class Service {
   }
 
   serve(stream: ServerStream): void {
-    const session = new Session(this.#context, this.#claim, this.#looks, stream);
+    const session = new StreamSession(this.#context, this.#claim, this.#looks, stream);
     this.#sessions.add(session);
     void session.run().finally(() => this.#sessions.delete(session));
   }
@@ -84,7 +84,7 @@ interface Looks {
   diagnose(): ReturnType<typeof diagnoseHost>;
 }
 
-class Session {
+class StreamSession {
   readonly #context: ServiceContext;
   readonly #claim: HostClaim<Work>;
   readonly #looks: Looks;
@@ -145,10 +145,10 @@ class Session {
     }
     if (request.type === 'hello') return this.#greet(request);
     if (!this.#greeted) return this.#reject(helloMissing());
-    this.#operation?.heard();
+    this.#operation?.messageReceived();
     switch (request.type) {
       case 'keepAlive':
-        this.#operation?.work?.checkpoint?.wordReceived();
+        this.#operation?.work?.checkpoint?.messageReceived();
         return;
       case 'member': {
         const checkpoint = this.#operation?.work?.checkpoint ?? null;
@@ -160,7 +160,7 @@ class Session {
           });
           return;
         }
-        checkpoint.wordReceived();
+        checkpoint.messageReceived();
         checkpoint.receive(request.member, request.command);
         return;
       }
