@@ -47,6 +47,8 @@ const agentFileSchema = z.strictObject({
   members: z.array(memberSchema).default([]),
   freezeBudget: freezeBudgetSchema.prefault({}),
   keepFree: keepFreeSchema.prefault({}),
+  /** Whether drills may use the places of members that do not say. */
+  drill: z.boolean().default(false),
 });
 
 export type AgentFile = z.infer<typeof agentFileSchema> & { readonly host: string };

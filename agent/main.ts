@@ -52,7 +52,14 @@ async function main(): Promise<void> {
     await Promise.all(
       file.members.map(
         async (settings) =>
-          [settings.name, { name: settings.name, engine: await createEngine(settings) }] as const,
+          [
+            settings.name,
+            {
+              name: settings.name,
+              engine: await createEngine(settings),
+              mayDrill: settings.drill ?? file.drill,
+            },
+          ] as const,
       ),
     ),
   );

@@ -4,6 +4,7 @@ import { registerCatalogue } from './commands/checkpoint-catalogue.ts';
 import { registerCheckpointCreate } from './commands/checkpoint-create.ts';
 import { registerSalvage } from './commands/checkpoint-salvage.ts';
 import { registerPrune } from './commands/checkpoint-prune.ts';
+import { registerDrill } from './commands/drill.ts';
 import { registerGrid } from './commands/grid.ts';
 import { registerPki } from './commands/pki.ts';
 import { registerRepository } from './commands/repository.ts';
@@ -27,6 +28,7 @@ export function createProgram(): Command {
     registerPrune(checkpoint),
     registerSalvage(checkpoint),
     registerRestore(program),
+    registerDrill(program),
     ...registerGrid(program),
     ...registerRepository(program),
     ...registerPki(program),

@@ -187,6 +187,7 @@ async function sweepTemporaries(
     layout.operations(grid),
     layout.leftovers(grid),
     layout.restores(grid),
+    layout.drills(grid),
     layout.epochs(grid),
     // A power cut can bring back the second name of what was committed.
     ...living.flatMap(({ checkpoint }) => [

@@ -104,7 +104,7 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
     it('is recovered to the mark and stays a standby where it is to follow, whatever umask the agent has', async () => {
       const input = proof({ follows: true });
       const umask = process.umask(0o077);
-      const { checks } = await proveStaged(input, { committed: [], standbys: [] }).finally(() =>
+      const { checks } = await proveStaged(input, { committed: [], standbys: [], questions: [] }).finally(() =>
         process.umask(umask),
       );
       expect(checks.join()).to.include(`recovered to ${facts.markPosition ?? ''}`);
@@ -113,7 +113,7 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
 
     it('is not proven where its journal does not come to the mark', async () => {
       const input = proof({ facts: { ...facts, restorePoint: 'another_mark' } });
-      const failure = await proveStaged(input, { committed: [], standbys: [] }).catch(
+      const failure = await proveStaged(input, { committed: [], standbys: [], questions: [] }).catch(
         (error: unknown) => error,
       );
       expect(failure).to.be.instanceOf(StillpointError);
@@ -124,7 +124,7 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
     });
 
     it('is promoted at the mark, and commits what was committed elsewhere, and nothing else', async () => {
-      const { checks, prepared } = await proveStaged(proof(), { committed: ['two'], standbys: [] });
+      const { checks, prepared } = await proveStaged(proof(), { committed: ['two'], standbys: [], questions: [] });
       expect(checks.join()).to.include('system identifier').and.include('amcheck');
       expect(prepared).to.deep.equal([
         { gid: 'three', database: 'postgres', committed: false, cause: '', byHand: byHand('three') },
