@@ -5,11 +5,11 @@ import { z } from 'zod';
 import { StillpointError } from '../shared/domain/errors.ts';
 import { NAME, NAME_RULE } from '../shared/domain/name.ts';
 import { MAX_LEASE_MS } from '../shared/domain/wire.ts';
-import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
+import { absoluteTls, checkPrivateKeyFile, tlsSchema } from '../shared/rpc/tls-files.ts';
 import { loadYamlFile } from '../shared/runtime/configuration.ts';
 import { addressSchema, hostPort } from './address.ts';
 import { byteSizeSchema } from './byte-size.ts';
-import { memberSchema, type MemberSettings } from './engines/registry.ts';
+import { engineOf, memberSchema } from './engines/registry.ts';
 
 /**
  * What this agent lets a grid do to its members, within any hour (docs/agent.md). By default a checkpoint every
@@ -41,7 +41,7 @@ const agentFileSchema = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'must be a host name or an address, without a port')
     .optional(),
-  tls: z.strictObject({ ca: z.string(), cert: z.string(), key: z.string() }),
+  tls: tlsSchema,
   state: z.string().startsWith('/', 'must be an absolute path'),
   repository: z.string().min(1),
   members: z.array(memberSchema).default([]),
@@ -49,6 +49,8 @@ const agentFileSchema = z.strictObject({
   keepFree: keepFreeSchema.prefault({}),
   /** Whether drills may use the places of members that do not say. */
   drill: z.boolean().default(false),
+  /** Where metrics are served; nowhere without. Without TLS or a password, so on this host alone. */
+  metrics: addressSchema.refine(isLoopback, 'must be a loopback address: 127.0.0.1:9411').optional(),
 });
 
 export type AgentFile = z.infer<typeof agentFileSchema> & { readonly host: string };
@@ -72,12 +74,18 @@ export async function readAgentFile(given: string): Promise<AgentFile> {
     ...file,
     host: file.host ?? nameIn(file.listen),
     repository: /^[a-z0-9]+:\/\//.test(file.repository) ? file.repository : absolute(file.repository),
-    tls: { ca: absolute(file.tls.ca), cert: absolute(file.tls.cert), key: absolute(file.tls.key) },
+    tls: absoluteTls(file.tls, absolute),
   };
   checkMembers(loaded);
   checkDirectories(loaded);
   await checkState(loaded.state);
   return loaded;
+}
+
+/** An address and no name: what `localhost` is, others decide. */
+function isLoopback(address: string): boolean {
+  const { host } = hostPort(address);
+  return host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 /** Listening everywhere names nobody, and 127.0.1.1 is what Debian calls every host. */
@@ -105,20 +113,7 @@ function checkMembers(file: AgentFile): void {
       seen.add(member[key]);
     }
   }
-  for (const member of file.members) {
-    if (member.engine === 'postgres' && hasPassword(new URL(member.connection))) {
-      throw unsafe(
-        'password-in-file',
-        `the connection of ${member.name} has a password in it`,
-        'put it alone into a file of mode 600 and name that file with passwordFile',
-      );
-    }
-  }
-}
-
-/** Before the host, or behind the `?`, where the driver finds it too. */
-function hasPassword({ password, searchParams }: URL): boolean {
-  return password !== '' || [...searchParams.keys()].some((key) => /password/i.test(key));
+  for (const member of file.members) engineOf(member).mustBeSafe(member);
 }
 
 /** A restore replaces whole directories: none may hold another, or the agent's own. */
@@ -129,7 +124,7 @@ function checkDirectories(file: AgentFile): void {
   if (!file.repository.includes('://'))
     claimed.push({ owner: 'the repository', path: resolve(file.repository) });
   for (const member of file.members) {
-    for (const path of directoriesOf(member)) {
+    for (const path of engineOf(member).directories(member)) {
       for (const other of claimed) {
         if (!isWithin(path, other.path) && !isWithin(other.path, path)) continue;
         throw unsafe(
@@ -141,11 +136,6 @@ function checkDirectories(file: AgentFile): void {
       claimed.push({ owner: member.name, path: resolve(path) });
     }
   }
-}
-
-function directoriesOf(member: MemberSettings): string[] {
-  if (member.engine !== 'postgres') return [member.data];
-  return [member.data, ...member.also, ...new Set(Object.values(member.tablespaces))];
 }
 
 function isWithin(path: string, folder: string): boolean {

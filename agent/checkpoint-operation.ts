@@ -9,12 +9,13 @@ import type { Repository } from '../shared/repository/repository.ts';
 import { computerClock } from '../shared/runtime/clock.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import { beUrgent } from '../shared/runtime/urgency.ts';
+import { raisePriority } from '../shared/runtime/priority.ts';
 import type { AgentMember } from './agent-member.ts';
 import { memberStore } from './collect.ts';
 import type { Engine } from './engines/engine.ts';
 import type { FreezeCharge, FreezeLedger } from './freeze-ledger.ts';
 import { Guard } from './guard/guard.ts';
+import type { Happenings } from './happenings.ts';
 import { MemberRuntime, type Priority } from './member-runtime.ts';
 import { hostRooms, memberRoom, watchRooms, type KeepFree } from './room-watch.ts';
 import type { StateDirectory } from './state-directory.ts';
@@ -35,12 +36,13 @@ export interface CheckpointOperationContext {
   ended(): void;
   readonly undoKeeper: UndoKeeper;
   readonly freezeLedger: FreezeLedger;
+  readonly happenings: Happenings;
   readonly maxLeaseMs: number;
   readonly keepFree: KeepFree;
 }
 
 const PRIORITY: Priority = {
-  raise: beUrgent,
+  raise: raisePriority,
   // What was just answered is written in the next turn of the loop.
   soon: (putBack) => void setImmediate(() => setImmediate(putBack)),
 };
@@ -61,6 +63,7 @@ export class CheckpointOperation {
   #ending: Promise<void> | null = null;
   #attempt: { readonly token: Token; readonly charge: Promise<FreezeCharge> } | null = null;
   #charge: FreezeCharge | null = null;
+  #heldFrom: number | null = null;
   /** End the watch over a disk. */
   readonly #watches: (() => void)[] = [];
   readonly #collected = new Set<string>();
@@ -72,6 +75,11 @@ export class CheckpointOperation {
 
   get frozenMembers(): ReadonlySet<string> {
     return new Set([...this.#runtimes].filter(([, runtime]) => runtime.isFrozen).map(([name]) => name));
+  }
+
+  /** From the moment at which something has to be undone on a member until it is. */
+  get mayHold(): boolean {
+    return this.#watched.size > 0;
   }
 
   /** The members whose abort is under way and cannot end yet, and why. */
@@ -124,8 +132,15 @@ export class CheckpointOperation {
   }
 
   #heldChanged(): void {
-    if (this.frozenMembers.size === 0) this.#charge?.letGo();
-    else this.#charge?.held((failure) => this.#exhausted(failure));
+    if (this.frozenMembers.size > 0) {
+      this.#heldFrom ??= computerClock.now();
+      this.#charge?.held((failure) => this.#exhausted(failure));
+      return;
+    }
+    this.#charge?.release();
+    if (this.#heldFrom !== null)
+      this.#context.happenings.membersReleased(computerClock.now() - this.#heldFrom);
+    this.#heldFrom = null;
   }
 
   /** Words of the coordinator have renewed the lease for too long. */
@@ -167,8 +182,8 @@ export class CheckpointOperation {
     for (const runtime of this.#runtimes.values()) runtime.streamResumed();
   }
 
-  wordReceived(): void {
-    for (const runtime of this.#runtimes.values()) runtime.wordReceived();
+  messageReceived(): void {
+    for (const runtime of this.#runtimes.values()) runtime.messageReceived();
   }
 
   /** Aborts what is under way (what is collected stays). Resolves when every member is done with it. */

@@ -11,6 +11,8 @@ export interface ClaimRequest {
 
 export interface ClaimedWork {
   frozenMembers(): ReadonlySet<string>;
+  /** A member is held, or may be at any moment. */
+  mayHold(): boolean;
   /** The members that keep the end from coming, and why. */
   unfinished(): ReadonlyMap<string, Failure>;
   /** Whether a new stream of the same operation may take it up. */
@@ -28,13 +30,13 @@ export interface ClaimedOperation<Work> {
   /** The work is that of an earlier stream. */
   readonly resumed: boolean;
   /** A word from the holder: its lease starts anew. */
-  heard(): void;
+  messageReceived(): void;
   /** Resolves when the work has ended, or at once where it waits for another stream. */
   streamClosed(): Promise<void>;
   end(): Promise<void>;
 }
 
-interface Held<Work> {
+interface HeldClaim<Work> {
   claim: Claim;
   readonly work: Work;
   /** Of so many streams. */
@@ -49,7 +51,7 @@ interface Held<Work> {
  */
 export class HostClaim<Work extends ClaimedWork> {
   readonly #log: Logger;
-  #held: Held<Work> | null = null;
+  #held: HeldClaim<Work> | null = null;
 
   constructor(log: Logger) {
     this.#log = log;
@@ -57,6 +59,10 @@ export class HostClaim<Work extends ClaimedWork> {
 
   frozenMembers(): ReadonlySet<string> {
     return this.#held?.work.frozenMembers() ?? new Set();
+  }
+
+  mayHold(): boolean {
+    return this.#held?.work.mayHold() ?? false;
   }
 
   unfinished(): ReadonlyMap<string, Failure> {
@@ -91,7 +97,7 @@ export class HostClaim<Work extends ClaimedWork> {
       await this.#endWithin(held, request.leaseMs);
     }
     const work = begin(() => void this.#end(held));
-    const held: Held<Work> = { claim: claimOf(request), work, streams: 0, ending: null };
+    const held: HeldClaim<Work> = { claim: claimOf(request), work, streams: 0, ending: null };
     this.#held = held;
     this.#log.info(
       { event: 'claimed', operation: request.operation, holder: request.holder },
@@ -100,7 +106,7 @@ export class HostClaim<Work extends ClaimedWork> {
     return this.#grant(held, request);
   }
 
-  #grant(held: Held<Work>, request: ClaimRequest): ClaimedOperation<Work> {
+  #grant(held: HeldClaim<Work>, request: ClaimRequest): ClaimedOperation<Work> {
     held.claim = claimOf(request);
     held.streams += 1;
     const stream = held.streams;
@@ -110,7 +116,7 @@ export class HostClaim<Work extends ClaimedWork> {
         return isOurs() ? held.work : null;
       },
       resumed: stream > 1,
-      heard: () => {
+      messageReceived: () => {
         if (isOurs()) held.claim = { ...held.claim, lease: renewLease(held.claim.lease, performance.now()) };
       },
       streamClosed: () => {
@@ -126,7 +132,7 @@ export class HostClaim<Work extends ClaimedWork> {
     if (this.#held !== null) await this.#end(this.#held);
   }
 
-  async #endWithin(held: Held<Work>, limitMs: number): Promise<void> {
+  async #endWithin(held: HeldClaim<Work>, limitMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => {
       timer = setTimeout(() => resolve('late'), limitMs);
@@ -136,7 +142,7 @@ export class HostClaim<Work extends ClaimedWork> {
     if (first === 'late') throw notEnded(held.claim.holder, held.work.unfinished(), limitMs);
   }
 
-  #end(held: Held<Work>): Promise<void> {
+  #end(held: HeldClaim<Work>): Promise<void> {
     held.ending ??= held.work.end().finally(() => {
       if (this.#held === held) this.#held = null;
       this.#log.info({ event: 'released', operation: held.claim.operation }, 'grid released');

@@ -83,7 +83,7 @@ export class MemberRuntime {
   #isStored = false;
   #resolveClosed: () => void = () => undefined;
   #abortFailure: Failure | null = null;
-  #calmDown: () => void = () => undefined;
+  #restorePriority: () => void = () => undefined;
 
   constructor(context: MemberRuntimeContext) {
     this.#context = context;
@@ -119,8 +119,8 @@ export class MemberRuntime {
     this.#dispatch({ type: 'commandReceived', now: this.#now(), command });
   }
 
-  wordReceived(): void {
-    this.#dispatch({ type: 'wordReceived', now: this.#now() });
+  messageReceived(): void {
+    this.#dispatch({ type: 'messageReceived', now: this.#now() });
   }
 
   streamClosed(): void {
@@ -251,15 +251,15 @@ export class MemberRuntime {
         await this.#context.reached('paused');
         return answer({ type: 'paused' });
       case 'arm': {
-        this.#calmDown();
-        this.#calmDown = priority.raise();
+        this.#restorePriority();
+        this.#restorePriority = priority.raise();
         const armed = await this.#opened().arm(action.token);
         await this.#context.reached('armed');
         return answer({ type: 'armed', ...armed });
       }
       case 'disarm':
         await this.#opened().disarm();
-        this.#calmDown();
+        this.#restorePriority();
         return answer({ type: 'disarmed' });
       case 'freeze': {
         const receivedAt = this.#now();
@@ -279,7 +279,7 @@ export class MemberRuntime {
         const receivedAt = this.#now();
         const proof = await this.#opened().thaw(action.token, () => {
           answer({ type: 'released', thawMs: this.#now() - receivedAt });
-          priority.soon(this.#calmDown);
+          priority.soon(this.#restorePriority);
         });
         await this.#context.reached('released');
         return answer({ type: 'thawed', proof });
@@ -351,7 +351,7 @@ export class MemberRuntime {
       await pause.wait();
     }
     this.#abortFailure = null;
-    this.#calmDown();
+    this.#restorePriority();
     await this.#leaveSpool();
     if (this.#isStored) log.info({ event: 'closed', member }, 'its part is stored, and nothing is left here');
     else log.info({ event: 'aborted', member }, 'nothing of the operation is left');

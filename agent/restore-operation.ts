@@ -26,7 +26,7 @@ export interface RestoreOperationContext {
   progress(progress: MemberProgress): void;
 }
 
-interface Session {
+interface OpenRestore {
   record: RestoreRecord;
   readonly restoration: Restoration;
   /** It was decided, and could not be opened: that is tried again without its coordinator, and holds up nobody. */
@@ -41,7 +41,7 @@ interface Session {
  */
 export class RestoreOperation {
   readonly #context: RestoreOperationContext;
-  readonly #sessions = new Map<string, Session>();
+  readonly #sessions = new Map<string, OpenRestore>();
   /** Members whose place a drill uses: nothing that lies there meanwhile is touched. */
   readonly #drilled = new Set<string>();
   readonly #cancelled = new AbortController();
@@ -241,7 +241,7 @@ export class RestoreOperation {
     session.record = record;
   }
 
-  #session(member: string): Session {
+  #session(member: string): OpenRestore {
     const session = this.#sessions.get(member);
     if (session !== undefined) return session;
     throw new StillpointError({

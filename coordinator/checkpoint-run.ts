@@ -67,7 +67,7 @@ export class CheckpointRun<Stream extends AgentStream> {
   #state: CoordinatorState;
   readonly #reconnecting = new Set<string>();
   #over = false;
-  #calmDown: (() => void) | null = null;
+  #restorePriority: (() => void) | null = null;
 
   /** `finished` is called once, and after it nothing is sent any more. */
   constructor(input: CheckpointRunInput<Stream>, finished: (outcome: Outcome) => void) {
@@ -136,7 +136,7 @@ export class CheckpointRun<Stream extends AgentStream> {
     const { progress, log, streams, addressOf, answerCheck } = this.#input;
     switch (effect.type) {
       case 'send':
-        if (effect.command.type === 'arm') this.#calmDown ??= this.#input.raisePriority();
+        if (effect.command.type === 'arm') this.#restorePriority ??= this.#input.raisePriority();
         streams.get(addressOf.get(effect.member) ?? '')?.command(effect.member, effect.command);
         answerCheck.sent(effect.member, effect.command);
         return;
@@ -151,13 +151,13 @@ export class CheckpointRun<Stream extends AgentStream> {
         progress.note(effect.text);
         return;
       case 'enter':
-        if (effect.phase === 'collect') this.#calmDown?.();
+        if (effect.phase === 'collect') this.#restorePriority?.();
         log.info({ event: 'phase', phase: effect.phase, attempt: effect.attempt }, effect.phase);
         progress.phase(null, effect.phase, effect.attempt > 1 ? `attempt ${effect.attempt}` : undefined);
         return;
       case 'finish':
         this.#over = true;
-        this.#calmDown?.();
+        this.#restorePriority?.();
         this.#finished(effect.outcome);
         return;
       default:

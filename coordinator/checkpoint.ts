@@ -8,7 +8,7 @@ import type { Repository } from '../shared/repository/repository.ts';
 import { computerClock } from '../shared/runtime/clock.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import { beUrgent } from '../shared/runtime/urgency.ts';
+import { raisePriority } from '../shared/runtime/priority.ts';
 import { warningLine } from '../shared/domain/warning.ts';
 import { AgentConnection, hostOf, throwRefused } from './agents.ts';
 import { AnswerCheck } from './answer-check.ts';
@@ -195,7 +195,7 @@ class CheckpointCreation {
       streams: this.#agents.byAddress,
       machine: coordinatorMachine,
       clock: computerClock,
-      raisePriority: beUrgent,
+      raisePriority,
       addressOf,
       answerCheck: new AnswerCheck(
         report.members.map(({ description, kind }) => ({

@@ -75,7 +75,7 @@ export interface Engine {
 /** JSON that `undo` understands. Saved durably before anything is changed on the member. */
 export type Undo = Readonly<Record<string, unknown>>;
 
-/** What the guard process has of a member: see `standGuard` of the registry. */
+/** What the guard process has of a member: see `openGuardian` of `EngineKind`. */
 export interface Guardian {
   /** As `undo` of the engine. */
   undo(undo: Undo): Promise<string | null>;

@@ -33,11 +33,11 @@ export class OneCallAtATime {
     await this.#underWay;
   }
 
-  /** `letGo` is called at once; `end` when what was under way has ended, for it may have taken hold after that. */
-  async abort({ letGo, end }: { letGo: () => Promise<void>; end: () => Promise<void> }): Promise<void> {
+  /** `release` is called at once; `end` when what was under way has ended, for it may have taken hold after that. */
+  async abort({ release, end }: { release: () => Promise<void>; end: () => Promise<void> }): Promise<void> {
     this.#cancelled.abort(aborted());
     try {
-      await letGo();
+      await release();
     } finally {
       await this.#underWay;
     }

@@ -1,37 +1,36 @@
 import { z } from 'zod';
-import { assertNever } from '../../shared/domain/assert-never.ts';
-import type { Engine, Guardian } from './engine.ts';
-import { nativeMemberSchema } from './native/settings.ts';
-import { postgresMemberSchema } from './postgres/settings.ts';
+import type { Discovery, HostToLookAt } from './discovery.ts';
+import type { EngineKind } from './engine-kind.ts';
+import { native } from './native/native.ts';
+import { postgres } from './postgres/postgres.ts';
+
+/** Every engine; a new one is a folder and its name here. */
+const ENGINES = [postgres, native] as const;
+
+type SchemasOf<Kinds extends readonly { schema: unknown }[]> = {
+  readonly [Index in keyof Kinds]: Kinds[Index]['schema'];
+};
 
 /** A member in the agent's file: the keys that each engine reads. */
-export const memberSchema = z.discriminatedUnion('engine', [postgresMemberSchema, nativeMemberSchema]);
+export const memberSchema = z.discriminatedUnion(
+  'engine',
+  // `map` forgets that it returns as many as it was given, in their order.
+  ENGINES.map(({ schema }) => schema) as unknown as SchemasOf<typeof ENGINES>,
+);
 export type MemberSettings = z.infer<typeof memberSchema>;
 
-/** The engine of a member, as its part of the agent's file says. An engine that no member has is not loaded. */
-export async function createEngine(settings: MemberSettings): Promise<Engine> {
-  switch (settings.engine) {
-    case 'native':
-      return (await import('./native/native-engine.ts')).createNativeEngine(settings);
-    case 'postgres':
-      return (await import('./postgres/postgres-engine.ts')).createPostgresEngine(settings);
-    default:
-      return assertNever(settings);
-  }
+/** What is known of the engine of a member. */
+export function engineOf({ engine }: MemberSettings): EngineKind<MemberSettings> {
+  const kind = ENGINES.find(({ name }) => name === engine);
+  if (kind === undefined) throw new Error(`no engine is called ${engine}`);
+  return kind;
 }
 
-/**
- * For the guard process: opens and holds what an undo will need, so that nothing has to be set up in the bad moment.
- * Loads no more than that: a guard starts with every operation. Undos of one operation arrive one after another and
- * replace each other.
- */
-export async function standGuard(settings: MemberSettings): Promise<Guardian> {
-  switch (settings.engine) {
-    case 'native':
-      return new (await import('./native/native-undo.ts')).NativeGuardian(settings).open();
-    case 'postgres':
-      return new (await import('./postgres/guardian.ts')).PostgresGuardian(settings).open();
-    default:
-      return assertNever(settings);
-  }
+/** What each engine has seen of its members on a host, for an agent's file that is still to be written. */
+export async function discoverMembers(host: HostToLookAt): Promise<Discovery> {
+  const found = await Promise.all(ENGINES.map((kind) => kind.discover(host)));
+  return {
+    members: found.flatMap(({ members }) => members),
+    notes: found.flatMap(({ notes }) => notes),
+  };
 }

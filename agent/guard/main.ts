@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs';
 import { createLog } from '../../shared/runtime/log.ts';
 import { readAgentFile } from '../agent-file.ts';
-import { standGuard } from '../engines/registry.ts';
+import { engineOf } from '../engines/registry.ts';
 import { readFreezeRecord } from '../state-directory.ts';
 import { jsonLines, type FromGuard, type ToGuard } from './messages.ts';
 import { Watch } from './watch.ts';
@@ -56,7 +56,7 @@ async function main(configuration: string, operation: string): Promise<void> {
       if (known === undefined) {
         const settings = file.members.find((member) => member.name === message.member);
         if (settings === undefined) throw new Error(`no member ${message.member} in ${configuration}`);
-        const guardian = await standGuard(settings);
+        const guardian = await engineOf(settings).openGuardian(settings);
         const isLeft = (): Promise<boolean> => isStillLeft(file.state, message.member, operation);
         const watch = new Watch({ member: message.member, guardian, log, isLeft });
         watches.set(message.member, watch);
@@ -75,7 +75,7 @@ async function main(configuration: string, operation: string): Promise<void> {
   };
 
   for await (const message of jsonLines<ToGuard>(process.stdin)) {
-    for (const watch of watches.values()) watch.heard(performance.now());
+    for (const watch of watches.values()) watch.messageReceived(performance.now());
     if (message.type !== 'alive') void handle(message);
   }
   clearInterval(silent);

@@ -29,7 +29,7 @@ export class Watch {
     this.#heardAt = now;
   }
 
-  heard(now: number): void {
+  messageReceived(now: number): void {
     this.#heardAt = now;
   }
 

@@ -149,7 +149,7 @@ function answerReceived(
   if (phase.name === 'collecting') return collectAnswered(state, phase, member, answer);
   if (phase.name === 'disarming') return disarmAnswered(state, phase, member, answer, now);
   if (phase.name === 'arming' && answer.type === 'disarmed')
-    return becomeDisarming(state, phase.attempt, answer.failure ?? letGo(member), member, now);
+    return becomeDisarming(state, phase.attempt, answer.failure ?? releasedByItsLease(member), member, now);
   return attemptAnswered(state, phase, member, answer, now);
 }
 
@@ -215,7 +215,7 @@ function abort(state: CoordinatorState, failure: Failure, now: number): Coordina
 }
 
 /** Nobody asked it to. */
-function letGo(member: string): Failure {
+function releasedByItsLease(member: string): Failure {
   return { code: 'arm-failed', message: `${member} did not stay armed`, hint: "see its agent's log", member };
 }
 

@@ -4,7 +4,7 @@ import { formatToken, sameToken, type Token } from '../domain/token.ts';
 import { grantLease, leaseHasEnded, renewLease } from './lease.ts';
 import { abortReceived } from './member-abort.ts';
 import { disarmReceived, isNewer, mayBeArmed } from './member-disarm.ts';
-import { answerAlreadyResumed, becomeLettingGo } from './member-lease.ts';
+import { answerAlreadyResumed, becomeReleasing } from './member-lease.ts';
 import type { MemberMachineState, MemberPhase, MemberStep } from './member-state.ts';
 import { answer, call, inWords, keyOf, refuse, stay } from './member-step.ts';
 
@@ -120,11 +120,11 @@ function thawReceived(state: MemberMachineState, token: Token, now: number): Mem
   if ('token' in phase && sameToken(phase.token, token)) {
     // A lease that has run out, noticed or not: the member lets go, and does not say that it held.
     if (phase.name === 'frozen' && leaseHasEnded(phase.lease, now))
-      return becomeLettingGo(state, phase, now, true);
+      return becomeReleasing(state, phase, now, true);
     if (phase.name === 'frozen' || phase.name === 'armed') return becomeThawing(state, phase, now);
     if (phase.name === 'thawing') return stay(state);
-    if (phase.name === 'lettingGo') return stay({ ...state, phase: { ...phase, asked: true } });
-    if (phase.name === 'letGo') return answerAlreadyResumed(state, phase);
+    if (phase.name === 'releasing') return stay({ ...state, phase: { ...phase, asked: true } });
+    if (phase.name === 'released') return answerAlreadyResumed(state, phase);
   }
   return refuse(state, 'stale-token', `thaw of ${formatToken(token)} while ${inWords(phase)}`);
 }

@@ -18,9 +18,9 @@ export function disarmReceived(state: MemberMachineState, token: Token, now: num
       case 'armed':
         return becomeDisarming(state, token, null, renewLease(phase.lease, now));
       // It is opening by itself already: what ends that ends this.
-      case 'lettingGo':
+      case 'releasing':
         return stay({ ...state, phase: { ...phase, name: 'disarming', failure: null } });
-      case 'letGo':
+      case 'released':
         return becomeDisarmed(state, { token, failure: null });
       case 'disarming':
         return stay(state);
@@ -74,9 +74,7 @@ export function becomeDisarmed(
 
 /** The phases that a newer token may arm from. */
 export function mayBeArmed({ name }: MemberPhase): boolean {
-  return (
-    name === 'prepared' || name === 'paused' || name === 'thawed' || name === 'letGo' || name === 'disarmed'
-  );
+  return ['prepared', 'paused', 'thawed', 'released', 'disarmed'].includes(name);
 }
 
 export function isNewer({ highest }: MemberMachineState, token: Token): boolean {

@@ -4,7 +4,7 @@ import type { Token } from '../domain/token.ts';
 import { renewLease } from './lease.ts';
 import { becomeAborted, engineFailed } from './member-abort.ts';
 import { armFailed, becomeDisarmed, becomeDisarming } from './member-disarm.ts';
-import { becomeLetGo } from './member-lease.ts';
+import { becomeReleased } from './member-lease.ts';
 import type { EngineResult, MemberMachineState, MemberPhase, MemberStep } from './member-state.ts';
 import { answer, answerFirst, keyOf, stay } from './member-step.ts';
 
@@ -41,8 +41,8 @@ export function engineAnswered(
       return result.type === 'marked' ? becomeFrozen(state, phase, result) : stay(state);
     case 'thawing':
       return thawAnswered(state, phase.token, result);
-    case 'lettingGo':
-      return result.type === 'thawed' ? becomeLetGo(opened(state), phase) : stay(state);
+    case 'releasing':
+      return result.type === 'thawed' ? becomeReleased(opened(state), phase) : stay(state);
     case 'collecting':
       return result.type === 'collected' ? becomeCollected(state, phase.token, result) : stay(state);
     case 'aborting':

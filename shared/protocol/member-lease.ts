@@ -4,7 +4,7 @@ import type { MemberMachineState, MemberPhase, MemberStep } from './member-state
 import { answerFirst, call, keyOf, stay } from './member-step.ts';
 
 /** Any word renews the lease of what is armed or frozen: the coordinator lives and knows what it asked. */
-export function heard(state: MemberMachineState, now: number): MemberMachineState {
+export function messageReceived(state: MemberMachineState, now: number): MemberMachineState {
   const { phase } = state;
   if (phase.name !== 'armed' && phase.name !== 'frozen') return { ...state, heardAt: now };
   // A lease that has run out is not renewed, even if nobody has noticed yet.
@@ -17,7 +17,7 @@ export function heard(state: MemberMachineState, now: number): MemberMachineStat
  * arm it again. Whatever the engine says of this thaw, the coordinator is told that the member had resumed:
  * with its lease it lost the right to say that it held.
  */
-export function becomeLettingGo(
+export function becomeReleasing(
   state: MemberMachineState,
   phase: Extract<MemberPhase, { name: 'frozen' | 'armed' }>,
   now: number,
@@ -26,7 +26,7 @@ export function becomeLettingGo(
   const { token, incarnation, lease } = phase;
   const cause = `its lease of ${lease.leaseMs} ms ran out`;
   return call(state, { type: 'thaw', token }, (number) => ({
-    name: 'lettingGo',
+    name: 'releasing',
     call: number,
     token,
     incarnation,
@@ -36,12 +36,12 @@ export function becomeLettingGo(
   }));
 }
 
-export function becomeLetGo(
+export function becomeReleased(
   state: MemberMachineState,
-  phase: Extract<MemberPhase, { name: 'lettingGo' }>,
+  phase: Extract<MemberPhase, { name: 'releasing' }>,
 ): MemberStep {
   const { token, incarnation, cause, asked } = phase;
-  const next = { ...state, phase: { name: 'letGo', token, incarnation, cause } as const };
+  const next = { ...state, phase: { name: 'released', token, incarnation, cause } as const };
   return asked ? answerAlreadyResumed(next, next.phase) : stay(next);
 }
 

@@ -4,7 +4,7 @@ import { leaseEndsAt, leaseHasEnded } from './lease.ts';
 import { becomeAborting, becomeClosed, operationEnded } from './member-abort.ts';
 import { commandReceived } from './member-commands.ts';
 import { engineAnswered } from './member-engine.ts';
-import { becomeLettingGo, heard } from './member-lease.ts';
+import { becomeReleasing, messageReceived } from './member-lease.ts';
 import { streamClosed, streamResumed } from './member-stream.ts';
 import type { MemberConfig, MemberEvent, MemberMachineState, MemberStep } from './member-state.ts';
 import { stay } from './member-step.ts';
@@ -27,10 +27,10 @@ export type * from './member-state.ts';
  * second asker would take it for a proof, hence first answers are kept and repeated to the letter.
  *
  *   idle → preparing → prepared → arming → armed → freezing → frozen → thawing → thawed → collecting → collected
- *                         ↑ a newer token arms again from: thawed, letGo, disarmed
+ *                         ↑ a newer token arms again from: thawed, released, disarmed
  *   observers: → pausing → paused → before every arming
  *   arming, armed → disarming → disarmed   when the attempt is given up; what was prepared stays
- *   armed, frozen → lettingGo → letGo   when the lease runs out; what was prepared stays
+ *   armed, frozen → releasing → released   when the lease runs out; what was prepared stays
  *   every phase → aborting → aborted → closed
  *
  * Here every event finds its place. What follows from it: member-commands (the coordinator asks),
@@ -58,9 +58,9 @@ export function initialMember(config: MemberConfig, highest: Token | null, now =
 export function stepMember(state: MemberMachineState, event: MemberEvent): MemberStep {
   switch (event.type) {
     case 'commandReceived':
-      return commandReceived(heard(state, event.now), event.command, event.now);
-    case 'wordReceived':
-      return stay(heard(state, event.now));
+      return commandReceived(messageReceived(state, event.now), event.command, event.now);
+    case 'messageReceived':
+      return stay(messageReceived(state, event.now));
     case 'streamClosed':
       return streamClosed(state);
     case 'streamResumed':
@@ -93,7 +93,7 @@ function timePassed(state: MemberMachineState, now: number): MemberStep {
   const deadline = nextMemberDeadline(state);
   if (deadline === null || now < deadline) return stay(state);
   if ((phase.name === 'armed' || phase.name === 'frozen') && leaseHasEnded(phase.lease, now)) {
-    return becomeLettingGo(state, phase, now, false);
+    return becomeReleasing(state, phase, now, false);
   }
   if (phase.name === 'aborted') return becomeClosed(state);
   // An engine call that outlives its lease is not waited for, and its outcome not trusted: abort. So is an

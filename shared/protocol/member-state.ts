@@ -24,7 +24,7 @@ export type MemberEvent =
   /** The grid was taken over, the guard died, or the agent ends. */
   | { readonly type: 'operationEnded'; readonly now: number }
   /** Any message of the coordinator. */
-  | { readonly type: 'wordReceived'; readonly now: number }
+  | { readonly type: 'messageReceived'; readonly now: number }
   | {
       readonly type: 'engineAnswered';
       readonly now: number;
@@ -119,7 +119,7 @@ export type MemberPhase =
   | { readonly name: 'thawing'; readonly call: number; readonly token: Token; readonly lease: Lease }
   /** The lease ran out: the member lets go by itself. `asked`: a thaw came meanwhile and waits for the answer. */
   | {
-      readonly name: 'lettingGo';
+      readonly name: 'releasing';
       readonly call: number;
       readonly token: Token;
       readonly incarnation: string;
@@ -127,7 +127,7 @@ export type MemberPhase =
       readonly asked: boolean;
       readonly lease: Lease;
     }
-  | { readonly name: 'letGo'; readonly token: Token; readonly incarnation: string; readonly cause: string }
+  | { readonly name: 'released'; readonly token: Token; readonly incarnation: string; readonly cause: string }
   | { readonly name: 'thawed'; readonly token: Token; readonly held: boolean }
   | { readonly name: 'collecting'; readonly call: number; readonly token: Token }
   | { readonly name: 'collected'; readonly token: Token }

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { ChunkTask, ChunkTaskResult, ResultsOf } from './chunk-tasks.ts';
 import { performTask } from './chunk-work.ts';
 
-interface Waiting {
+interface QueuedTask {
   readonly id: number;
   readonly task: ChunkTask;
   resolve(result: ChunkTaskResult): void;
@@ -12,7 +12,7 @@ interface Waiting {
 
 interface Thread {
   readonly worker: Worker;
-  readonly busy: Map<number, Waiting>;
+  readonly busy: Map<number, QueuedTask>;
 }
 
 type Answer = { id: number; result: ChunkTaskResult } | { id: number; error: string };
@@ -33,7 +33,7 @@ export class ChunkPool {
   readonly #idleMs: number;
   readonly #onIdle: () => void;
   readonly #threads: Thread[] = [];
-  readonly #queue: Waiting[] = [];
+  readonly #queue: QueuedTask[] = [];
   #nextId = 1;
   #closed = false;
   #idling: NodeJS.Timeout | null = null;

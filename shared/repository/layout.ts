@@ -15,6 +15,7 @@ import { EXIT, StillpointError } from '../domain/errors.ts';
  *   grids/<grid>/restores/<id>.announced.json           what a restore is of, written before anything is on a host
  *   grids/<grid>/restores/<id>.json                     the decision of a restore, written once
  *   grids/<grid>/drills/<id>.json                       the report of a drill; nothing depends on it
+ *   grids/<grid>/verifications/<time>_<id>.json         that a checkpoint was read as a whole, and what was found
  *   grids/<grid>/epochs/<epoch>.json                    an epoch that the grid was raised to, written once
  *
  * Names come from files and from the wire, so each is checked before it becomes part of a path.
@@ -115,6 +116,16 @@ export class Layout {
 
   drill(grid: string, drillId: string): string {
     return join(this.drills(grid), `${part(drillId)}.json`);
+  }
+
+  verifications(grid: string): string {
+    return join(this.grids(), part(grid), 'verifications');
+  }
+
+  /** Names are in order of time. */
+  verification(grid: string, checkpoint: string, atMs: number): string {
+    if (parseCheckpointId(checkpoint) === null) throw badName(checkpoint);
+    return join(this.verifications(grid), `${String(atMs).padStart(14, '0')}_${checkpoint}.json`);
   }
 
   epochs(grid: string): string {

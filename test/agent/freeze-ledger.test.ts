@@ -49,7 +49,7 @@ describe('the ledger of freezes', () => {
     expect(heldOnDisk()).to.equal(4000);
     charge.held(() => undefined);
     pass(7);
-    charge.letGo();
+    charge.release();
     await until('the correction', () => heldOnDisk() === 7);
     charge.end();
     const unused = await ledger.charge(4000);
@@ -80,7 +80,7 @@ describe('the ledger of freezes', () => {
     await third.charge(4000);
     expect(grid.heldOnDisk()).to.equal(10_000);
     expect(grid.restart().refusal()).to.include({ code: 'freeze-budget-spent' });
-    charge.letGo();
+    charge.release();
   });
 
   it('does not lock a grid for longer than an hour when the clock was set back in between', async () => {
@@ -111,7 +111,7 @@ describe('the ledger of freezes', () => {
     pass(100);
     await until('the end', () => failure !== null);
     expect(failure).to.include({ code: 'freeze-budget-spent' });
-    charge.letGo();
+    charge.release();
     expect(ledger.refusal()).to.include({ code: 'freeze-budget-spent' });
   });
 

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { warningLine } from '../../shared/domain/warning.ts';
-import { preparedAtMark } from '../../agent/engines/postgres/prepared-transactions.ts';
-import type { TransactionRecord } from '../../agent/engines/postgres/wal-records.ts';
+import { preparedAtMark } from '../../agent/engines/postgres/copy/prepared-transactions.ts';
+import type { TransactionRecord } from '../../agent/engines/postgres/journal/wal-records.ts';
 import { committedElsewhere } from '../../coordinator/prepared-decisions.ts';
 import { describedMember, manifestOf } from './descriptions.ts';
 

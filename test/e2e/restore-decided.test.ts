@@ -7,7 +7,7 @@ import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { Hooks } from '../lab/hooks.ts';
 import { until, type Finished } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
-import { oldOf } from '../../agent/engines/restore/places.ts';
+import { oldOf } from '../../agent/engines/restore/directory-switch.ts';
 
 // Goal: a restore opens the grid when it is decided, and not before; and what was decided is carried out, whoever dies.
 

@@ -7,7 +7,7 @@ import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { Hooks } from '../lab/hooks.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { until } from '../lab/processes.ts';
-import { stageOf } from '../../agent/engines/restore/places.ts';
+import { stageOf } from '../../agent/engines/restore/directory-switch.ts';
 
 // Goal: a restore that fails anywhere leaves the old grid as it was, byte for byte, on every host.
 

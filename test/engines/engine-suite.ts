@@ -17,7 +17,7 @@ export interface EngineSubject {
   /** Everything that a checkpoint must leave as it found it. */
   footprint(): Promise<unknown>;
   /** As the guard process does. */
-  standGuard(): Promise<Guardian>;
+  openGuardian(): Promise<Guardian>;
   /** Runs an agent in a process of its own up to this state, kills it, and gives the undo it had saved. */
   killedAgent(state: 'armed' | 'frozen', attempt: Token): Promise<Undo>;
   remove(): Promise<void>;
@@ -196,7 +196,7 @@ export function engineSuite(name: string, make: () => Promise<EngineSubject>): v
 
     it('lets a guard undo over a connection that it opened before', async () => {
       const found = await subject.footprint();
-      const guardian = await subject.standGuard();
+      const guardian = await subject.openGuardian();
       const undo = await subject.killedAgent('frozen', nextToken());
       const waiting = subject.write();
 

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import type { MemberSettings } from '../../agent/engines/registry.ts';
-import { createEngine } from '../../agent/engines/registry.ts';
+import { engineOf } from '../../agent/engines/registry.ts';
 import type { Token } from '../../shared/domain/token.ts';
 import { beginCapture } from './tested-capture.ts';
 
@@ -17,7 +17,7 @@ const { values } = parseArgs({
   },
 });
 const settings = JSON.parse(values.settings ?? '') as MemberSettings;
-const { capture, undo } = await beginCapture(await createEngine(settings), values.folder ?? '');
+const { capture, undo } = await beginCapture(await engineOf(settings).create(settings), values.folder ?? '');
 await capture.prepare();
 const token = JSON.parse(values.token ?? '') as Token;
 await capture.arm(token);

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readRecord } from '../../agent/engines/restore/places.ts';
+import { readRecord } from '../../agent/engines/restore/directory-switch.ts';
 import { openStateDirectory } from '../../agent/state-directory.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { anyBytes, hurt, spoiled } from './mutations.ts';

@@ -2,8 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve, sep } from 'node:path';
-import { parseFacts } from '../../agent/engines/postgres/facts-schema.ts';
-import type { PostgresFacts } from '../../agent/engines/postgres/facts.ts';
+import { parseFacts, type PostgresFacts } from '../../agent/engines/postgres/copy/facts.ts';
 import { metadataPlace } from '../../agent/engines/native/metadata.ts';
 import type { GridManifest, MemberManifest } from '../../shared/domain/manifest.ts';
 import {

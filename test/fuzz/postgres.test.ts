@@ -5,17 +5,20 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pack } from 'tar-stream';
 import { buffer } from 'node:stream/consumers';
-import { ArchiveReceiver } from '../../agent/engines/postgres/archive-receiver.ts';
-import { checkBackupManifest } from '../../agent/engines/postgres/backup-manifest.ts';
-import { segmentName } from '../../agent/engines/postgres/lsn.ts';
+import { ArchiveReceiver } from '../../agent/engines/postgres/copy/archive-receiver.ts';
+import { checkBackupManifest } from '../../agent/engines/postgres/copy/backup-manifest.ts';
+import { segmentName } from '../../agent/engines/postgres/journal/lsn.ts';
 import {
   conninfoFor,
   formatSettings,
   parseSettings,
 } from '../../agent/engines/postgres/restore/auto-conf.ts';
-import { parseStandbyNames } from '../../agent/engines/postgres/standby-names.ts';
-import { parseStreamMessage, standbyStatus } from '../../agent/engines/postgres/stream-messages.ts';
-import { transactionRecords, type TransactionRecord } from '../../agent/engines/postgres/wal-records.ts';
+import { parseStandbyNames } from '../../agent/engines/postgres/fence/standby-names.ts';
+import { parseStreamMessage, standbyStatus } from '../../agent/engines/postgres/journal/stream-messages.ts';
+import {
+  transactionRecords,
+  type TransactionRecord,
+} from '../../agent/engines/postgres/journal/wal-records.ts';
 import { checkArtifactPath } from '../../shared/repository/layout.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { collect } from '../repository/samples.ts';

@@ -140,7 +140,7 @@ describe('a member whose stream is lost', () => {
   it('ends at once where writes are refused from the beginning, and where it was ever armed', () => {
     const refusing = new DrivenMember().receives({ ...prepare, maintenance: true });
     expect(refusing.happens(closed).did).to.deep.equal(['engine abort']);
-    const letGo = new DrivenMember().armed().timeIs(LEASE);
-    expect(letGo.happens(closed).did).to.deep.equal(['engine abort']);
+    const released = new DrivenMember().armed().timeIs(LEASE);
+    expect(released.happens(closed).did).to.deep.equal(['engine abort']);
   });
 });

@@ -73,7 +73,7 @@ describe('the end of an operation on a member', () => {
       'frozen',
     ],
     ['thawing', () => new Driven().frozen().receives({ type: 'thaw', token: first }), 'frozen'],
-    ['lettingGo', () => new Driven().frozen().timeIs(LEASE), 'frozen'],
+    ['releasing', () => new Driven().frozen().timeIs(LEASE), 'frozen'],
     [
       'collecting',
       () =>

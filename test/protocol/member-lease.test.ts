@@ -17,7 +17,7 @@ describe('the lease of a member', () => {
     member.receives({ type: 'freeze', token: first, leaseMs: 40 });
     expect(nextMemberDeadline(member.state)).to.equal(90);
     // A word does not give the engine more time to fence.
-    member.happens({ type: 'wordReceived', now: 60 });
+    member.happens({ type: 'messageReceived', now: 60 });
     expect(nextMemberDeadline(member.state)).to.equal(90);
   });
 

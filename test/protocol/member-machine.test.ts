@@ -100,9 +100,9 @@ describe('a member during a checkpoint', () => {
 
   it('takes any word for a renewal of its lease, but not of one that has run out', () => {
     const member = new Driven().frozen();
-    member.happens({ type: 'wordReceived', now: 60 });
+    member.happens({ type: 'messageReceived', now: 60 });
     expect(nextMemberDeadline(member.state)).to.equal(160);
-    member.happens({ type: 'wordReceived', now: 170 });
+    member.happens({ type: 'messageReceived', now: 170 });
     expect(member.timeIs(170).did).to.deep.equal(['engine thaw']);
   });
 

@@ -37,7 +37,7 @@ describe('garbage collection beside other work', () => {
   }
 
   /** Holds whoever comes to the first such step until it is let go. */
-  function holdAt(matches: (step: Step) => boolean): { reached: Promise<void>; letGo(): void } {
+  function holdAt(matches: (step: Step) => boolean): { reached: Promise<void>; release(): void } {
     const reached = Promise.withResolvers<void>();
     const released = Promise.withResolvers<void>();
     let met = false;
@@ -48,7 +48,7 @@ describe('garbage collection beside other work', () => {
       await released.promise;
     });
     restore.push(() => watch.restore());
-    return { reached: reached.promise, letGo: () => released.resolve() };
+    return { reached: reached.promise, release: () => released.resolve() };
   }
 
   const removesChunk = ({ call, path }: Step): boolean => call === 'unlink' && path.includes('/chunks/');
@@ -68,7 +68,7 @@ describe('garbage collection beside other work', () => {
       });
     await sawMarker('one.json');
     order.push('removal went on');
-    hold.letGo();
+    hold.release();
     const lease = await beginning;
 
     expect(order).to.deep.equal(['removal went on', 'operation began']);
@@ -95,7 +95,7 @@ describe('garbage collection beside other work', () => {
     expect(refused).to.include({ code: 'repository-busy' });
     expect(refused.message).to.include(`-pid-${process.pid}`);
     expect(markers()).not.to.include('one.json');
-    hold.letGo();
+    hold.release();
     expect(await collecting).to.deep.equal({ removedBytes: 900, skipped: false });
   });
 
@@ -174,7 +174,7 @@ describe('garbage collection beside other work', () => {
     await hold.reached;
     for (const name of markers()) rmSync(lab.file('operations', name));
     laterBy(MINUTE_MS);
-    hold.letGo();
+    hold.release();
 
     expect(await failureOf(collecting)).to.include({ code: 'repository-busy' });
 
@@ -195,7 +195,7 @@ describe('garbage collection beside other work', () => {
     const committing = lab.repository.commit(gridManifest(checkpointId(1), [member]));
     await hold.reached;
     for (const name of markers()) rmSync(lab.file('operations', name));
-    hold.letGo();
+    hold.release();
 
     expect(await failureOf(committing)).to.include({ code: 'repository-busy' });
 
@@ -238,7 +238,7 @@ describe('garbage collection beside other work', () => {
     for (const name of markers()) age(lab.file('operations', name), MINUTE_MS);
     // As if the host of the collection had been suspended: its monotonic clock shows nothing of it.
     await storeCheckpoint(lab.repository, checkpointId(2), { a: files });
-    hold.letGo();
+    hold.release();
 
     expect(await failureOf(collecting)).to.include({ code: 'repository-busy' });
 
@@ -255,7 +255,7 @@ describe('garbage collection beside other work', () => {
     const committing = lab.repository.commit(gridManifest(checkpointId(1), [member]));
     await hold.reached;
     await (await lab.open()).discard(GRID, checkpointId(1));
-    hold.letGo();
+    hold.release();
 
     expect(await failureOf(committing)).to.include({ code: 'checkpoint-exists' });
 
@@ -269,7 +269,7 @@ describe('garbage collection beside other work', () => {
     await hold.reached;
     for (const name of markers()) age(lab.file('operations', name), MINUTE_MS);
     await lab.repository.commit(gridManifest(checkpointId(1), [member]));
-    hold.letGo();
+    hold.release();
 
     expect(await failureOf(collecting)).to.include({ code: 'repository-busy' });
 
@@ -284,7 +284,7 @@ describe('garbage collection beside other work', () => {
     await hold.reached;
 
     const during = await (await lab.open()).collectGarbage(GRID);
-    hold.letGo();
+    hold.release();
     await committing;
 
     expect(during.skipped).to.equal(true);

@@ -149,12 +149,12 @@ export class SimulatedAgent extends Process {
     this.#tell(work, (runtime) => runtime.receive(command));
   }
 
-  wordReceived(connection: Connection): void {
+  messageReceived(connection: Connection): void {
     const work = this.#held(connection);
     if (work === null) return;
     this.#heard(work);
-    this.world.checks.wordReceived(this);
-    this.#tell(work, (runtime) => runtime.wordReceived());
+    this.world.checks.messageReceived(this);
+    this.#tell(work, (runtime) => runtime.messageReceived());
   }
 
   streamClosed(connection: Connection): void {

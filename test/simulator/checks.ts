@@ -30,7 +30,7 @@ const ARMED: readonly MemberPhase['name'][] = [
   'freezing',
   'frozen',
   'thawing',
-  'lettingGo',
+  'releasing',
 ];
 
 interface Watched {
@@ -77,7 +77,7 @@ export class Checks {
   commandReceived(agent: SimulatedAgent, command: MemberCommand): void {
     if (command.type === 'thaw' || command.type === 'disarm' || command.type === 'abort')
       this.toldToEnd(agent);
-    this.wordReceived(agent);
+    this.messageReceived(agent);
     if (command.type !== 'arm' && command.type !== 'freeze') return;
     const key = grantOf(command);
     const watched = this.#of(agent.index);
@@ -86,7 +86,7 @@ export class Checks {
     if (command.type === 'arm') watched.toldToEnd = false;
   }
 
-  wordReceived(agent: SimulatedAgent): void {
+  messageReceived(agent: SimulatedAgent): void {
     const watched = this.#of(agent.index);
     // A lease that has run out stays so, whoever speaks then.
     if (!watched.isCalling && !this.#leaseIsOver(agent)) watched.renewedMs = agent.nowMs;

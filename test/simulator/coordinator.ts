@@ -335,7 +335,7 @@ export class SimulatedCoordinator extends Process {
       if (this.isOver) return;
       for (const { connection } of this.#streams.values()) {
         if (connection.isOpenAt('coordinator'))
-          connection.send('agent', () => connection.agent.wordReceived(connection));
+          connection.send('agent', () => connection.agent.messageReceived(connection));
       }
       this.#keepAlive();
     });

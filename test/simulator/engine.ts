@@ -2,7 +2,7 @@ import type { FreezeKind } from '../../shared/domain/grid.ts';
 import { formatToken, type Token } from '../../shared/domain/token.ts';
 import type { Viewing } from '../../shared/domain/viewing.ts';
 import type { EngineCall, EngineResult } from '../../shared/protocol/member-machine.ts';
-import type { ServerIdentity } from '../../agent/engines/postgres/server-identity.ts';
+import type { ServerIdentity } from '../../agent/engines/postgres/server/server-identity.ts';
 import type { Fault, Model } from './scenario.ts';
 import type { World } from './world.ts';
 import { Written, type Effect } from './written.ts';

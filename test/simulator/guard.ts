@@ -1,7 +1,7 @@
 import { failureOf, StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import { formatToken } from '../../shared/domain/token.ts';
 import type { Guardian, Undo } from '../../agent/engines/engine.ts';
-import type { ServerIdentity } from '../../agent/engines/postgres/server-identity.ts';
+import type { ServerIdentity } from '../../agent/engines/postgres/server/server-identity.ts';
 import type { AgentMember } from '../../agent/agent-member.ts';
 import type { FreezeRecords } from '../../agent/state-directory.ts';
 import type { Watch } from '../../agent/guard/watch.ts';
@@ -158,7 +158,7 @@ class SimulatedGuard extends Process {
   }
 
   isAliveSaid(): void {
-    this.#tell(() => this.#watch?.heard(performance.now()));
+    this.#tell(() => this.#watch?.messageReceived(performance.now()));
   }
 
   agentIsGone(): void {

@@ -1,4 +1,4 @@
-import * as identity from '../../agent/engines/postgres/server-identity.ts';
+import * as identity from '../../agent/engines/postgres/server/server-identity.ts';
 import * as guard from '../../agent/guard/watch.ts';
 import * as runtime from '../../agent/member-runtime.ts';
 import * as undoKeeper from '../../agent/undo-keeper.ts';

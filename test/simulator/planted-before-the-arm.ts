@@ -128,8 +128,8 @@ export const PLANTED_BEFORE_THE_ARM: readonly Planted[] = [
   ]),
   plant('a-disarmed-member-is-never-armed-again', 'tries-again', [
     DISARM,
-    "name === 'letGo' || name === 'disarmed'",
-    "name === 'letGo'",
+    "'released', 'disarmed'",
+    "'released'",
   ]),
 
   // Observers.

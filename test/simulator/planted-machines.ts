@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
-import type * as identity from '../../agent/engines/postgres/server-identity.ts';
+import type * as identity from '../../agent/engines/postgres/server/server-identity.ts';
 import type * as guard from '../../agent/guard/watch.ts';
 import type * as runtime from '../../agent/member-runtime.ts';
 import type * as undoKeeper from '../../agent/undo-keeper.ts';
@@ -34,7 +34,7 @@ export async function plantedMachines(planted: Planted): Promise<Machines> {
     ...(isOfUndo && {
       guard: (await load('../agent/guard/watch.ts')) as typeof guard,
       undoKeeper: (await load('../agent/undo-keeper.ts')) as typeof undoKeeper,
-      identity: (await load('../agent/engines/postgres/server-identity.ts')) as typeof identity,
+      identity: (await load('../agent/engines/postgres/server/server-identity.ts')) as typeof identity,
     }),
     driver: (await load('../coordinator/checkpoint-run.ts')) as typeof driver,
     runtime: (await load('../agent/member-runtime.ts')) as typeof runtime,

@@ -58,7 +58,7 @@ export const PLANTED_IN_THE_RUNTIME: readonly Planted[] = [
   plant('a-runtime-does-not-say-that-it-is-done', 'next-succeeds', [RUNTIME, 'this.#resolveClosed();', '']),
   plant('a-runtime-does-not-hear-words', 'lease-lasts', [
     RUNTIME,
-    "this.#dispatch({ type: 'wordReceived', now: this.#now() });",
+    "this.#dispatch({ type: 'messageReceived', now: this.#now() });",
     '',
   ]),
   plant('a-runtime-does-not-hear-that-its-operation-is-over', 'next-succeeds', [

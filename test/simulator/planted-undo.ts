@@ -2,7 +2,7 @@ import { plant, type Planted } from './plant.ts';
 
 const WATCH = '../agent/guard/watch';
 const KEEPER = '../agent/undo-keeper';
-const IDENTITY = '../agent/engines/postgres/server-identity';
+const IDENTITY = '../agent/engines/postgres/server/server-identity';
 
 /** What undoes when an agent is killed, stopped, or starts anew. Looked for where the real one runs. */
 export const PLANTED_IN_THE_UNDO: readonly Planted[] = [
@@ -14,8 +14,8 @@ export const PLANTED_IN_THE_UNDO: readonly Planted[] = [
   ]),
   plant('a-guard-does-not-hear-its-agent', 'lease-lasts', [
     WATCH,
-    'heard(now: number): void {\n    this.#heardAt = now;',
-    'heard(now: number): void {\n    if (now < 0) this.#heardAt = now;',
+    'messageReceived(now: number): void {\n    this.#heardAt = now;',
+    'messageReceived(now: number): void {\n    if (now < 0) this.#heardAt = now;',
   ]),
   plant('a-guard-calls-undone-what-it-has-tried-once', 'truth', [WATCH, 'await pause.wait();', 'return;']),
   plant('a-guard-tries-again-without-a-pause', 'pauses', [WATCH, 'await pause.wait();', '']),

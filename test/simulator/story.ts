@@ -72,7 +72,7 @@ function lastOfEach(trace: readonly TraceLine[]): TraceLine[] {
     .toReversed()
     .filter(({ process, text }) => {
       // A word that changes nothing, every quarter of a lease.
-      if (text.startsWith('wordReceived')) return false;
+      if (text.startsWith('messageReceived')) return false;
       const count = (left.get(process) ?? 0) + 1;
       left.set(process, count);
       return count <= LAST_EVENTS;

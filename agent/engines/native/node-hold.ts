@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import { outOfOrder, type Hold, type HoldContext } from '../engine.ts';
-import { JournalSight } from './journal-sight.ts';
+import { JournalWatch } from './journal-watch.ts';
 import { notHeld, type Operation } from './operation.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
 
@@ -14,7 +14,7 @@ export class NodeHold implements Hold {
   /** The copy has asked the process to keep its journal: what it has by then must be there until the end. */
   readonly #isCopied: boolean;
   #journalDirectory: string | null = null;
-  #journal: JournalSight | null = null;
+  #journal: JournalWatch | null = null;
   /** As prepared: another node taking over means that what was prepared here may lack what it acknowledges. */
   #primary = false;
   /** How the journal stood right after the mark. */
@@ -42,7 +42,7 @@ export class NodeHold implements Hold {
       if (this.#context.maintenance) await participant.enterMaintenance(lease);
       calls.signal.throwIfAborted();
       this.#journalDirectory = journalDirectory;
-      this.#journal = await JournalSight.open(join(liveOf(this.#settings), journalDirectory));
+      this.#journal = await JournalWatch.open(join(liveOf(this.#settings), journalDirectory));
     });
   }
 

@@ -125,13 +125,13 @@ export class Operation {
    */
   async release(): Promise<void> {
     try {
-      await this.calls.abort({ letGo: () => this.#letGo(), end: () => this.#end() });
+      await this.calls.abort({ release: () => this.#release(), end: () => this.#end() });
     } finally {
       this.#ended();
     }
   }
 
-  async #letGo(): Promise<void> {
+  async #release(): Promise<void> {
     if (!this.#begun) return;
     const guardian = new NativeGuardian(this.#settings);
     try {
@@ -144,7 +144,7 @@ export class Operation {
   async #end(): Promise<void> {
     if (this.#renewing !== null) clearInterval(this.#renewing);
     this.#renewing = null;
-    await this.#letGo();
+    await this.#release();
     if (this.#begun) await this.#context.saveUndo(null);
     this.#begun = false;
     this.#close();

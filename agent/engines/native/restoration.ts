@@ -20,7 +20,7 @@ import {
   switchBack,
   switchDirectories,
   writeRecord,
-} from '../restore/places.ts';
+} from '../restore/directory-switch.ts';
 import { Stage } from '../restore/stage.ts';
 import {
   hasUnit,

@@ -1,15 +1,15 @@
 import type { CheckpointContext, Engine, Parts } from '../engine.ts';
-import { restorePlaceAt } from '../restore/places.ts';
-import { NOWHERE } from './collect.ts';
-import { describePostgres, freeJournalBytes } from './describe.ts';
-import { diagnosePostgres } from './diagnose.ts';
-import { PostgresGuardian } from './guardian.ts';
-import { JournalRate } from './journal-rate.ts';
-import { ObserverCopy } from './observer-copy.ts';
-import { ObserverHold } from './observer-hold.ts';
-import { PrimaryCopy } from './primary-copy.ts';
-import { PrimaryHold } from './primary-hold.ts';
-import { PrimaryJournal } from './primary-journal.ts';
+import { restorePlaceAt } from '../restore/directory-switch.ts';
+import { NOWHERE } from './copy/collect.ts';
+import { describePostgres, freeJournalBytes } from './look/describe.ts';
+import { diagnosePostgres } from './look/diagnose.ts';
+import { PostgresGuardian } from './hold/guardian.ts';
+import { JournalRate } from './journal/journal-rate.ts';
+import { ObserverCopy } from './copy/observer-copy.ts';
+import { ObserverHold } from './hold/observer-hold.ts';
+import { PrimaryCopy } from './copy/primary-copy.ts';
+import { PrimaryHold } from './hold/primary-hold.ts';
+import { PrimaryJournal } from './journal/primary-journal.ts';
 import { PrimarySession } from './primary-session.ts';
 import {
   isPostgresRunning,

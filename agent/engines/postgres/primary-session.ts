@@ -1,16 +1,16 @@
 import type { Client } from 'pg';
 import { aborted, outOfOrder } from '../engine.ts';
-import { connect } from './connection.ts';
-import { contractCall } from './contract-call.ts';
-import { PREPARE_STATEMENTS } from './look-statements.ts';
-import type { ReceivedJournal } from './received-journal.ts';
-import { readServerFacts, type ServerFacts } from './server-facts.ts';
+import { connect } from './server/connection.ts';
+import { contractCall } from './server/contract-call.ts';
+import { PREPARE_STATEMENTS } from './hold/look-statements.ts';
+import type { ReceivedJournal } from './journal/received-journal.ts';
+import { readServerFacts, type ServerFacts } from './server/server-facts.ts';
 import type { PostgresSettings } from './settings.ts';
-import type { PrimaryUndo } from './standby-setting.ts';
-import { CONTROL_NAME } from './undo.ts';
+import type { PrimaryUndo } from './fence/standby-setting.ts';
+import { CONTROL_NAME } from './hold/undo.ts';
 
 /** What is there once hold and journal are prepared. */
-export interface Prepared {
+export interface PreparedSession {
   readonly control: Client;
   readonly facts: ServerFacts;
   readonly journal: ReceivedJournal;
@@ -64,12 +64,12 @@ export class PrimarySession {
     return true;
   }
 
-  connected(): Omit<Prepared, 'journal'> {
+  connected(): Omit<PreparedSession, 'journal'> {
     if (this.#control === null || this.#facts === null) throw outOfOrder('not prepared');
     return { control: this.#control, facts: this.#facts };
   }
 
-  ready(): Prepared {
+  ready(): PreparedSession {
     if (this.#lost !== null) throw this.#lost;
     if (this.#journal === null) throw outOfOrder('not prepared');
     return { ...this.connected(), journal: this.#journal };

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Finding } from '../engine.ts';
-import { readRecord, type RestoreRecord } from './places.ts';
+import { readRecord, type SwitchRecord } from './directory-switch.ts';
 import { serviceEnvironment } from './run-as.ts';
 
 // A member that systemd runs: `unit` in the agent's file. systemd is told, and then asked; no call of ours waits for a
@@ -99,7 +99,7 @@ export async function maskForRestore(settings: MaybeSupervised, directory: strin
 }
 
 /** Idempotent; the record of the restore knows the unit, also when the agent's file names another by now. */
-export async function releaseAfterRestore(name: string, { unit }: RestoreRecord): Promise<void> {
+export async function releaseAfterRestore(name: string, { unit }: SwitchRecord): Promise<void> {
   if (unit !== undefined) await releaseUnit({ name, unit });
 }
 

@@ -1,5 +1,5 @@
 import { engineSuite, type EngineSubject } from '../engine-suite.ts';
-import { standGuard } from '../../../agent/engines/registry.ts';
+import { native } from '../../../agent/engines/native/native.ts';
 import { killedAgent } from '../kill-agent.ts';
 import { beginCapture } from '../tested-capture.ts';
 import { modelLab } from './model.ts';
@@ -15,7 +15,7 @@ async function subject(): Promise<EngineSubject> {
     write,
     visible: async () => (await rows()).length,
     footprint,
-    standGuard: () => standGuard(settings),
+    openGuardian: () => native.openGuardian(settings),
     killedAgent: (state, attempt) => killedAgent(settings, folder, state, attempt),
     remove,
   };

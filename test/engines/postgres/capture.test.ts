@@ -1,9 +1,9 @@
 import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import type { PostgresFacts } from '../../../agent/engines/postgres/facts.ts';
-import { fileEndingAt, parseLsn } from '../../../agent/engines/postgres/lsn.ts';
-import { restorePointName } from '../../../agent/engines/postgres/restore-point.ts';
+import type { PostgresFacts } from '../../../agent/engines/postgres/copy/facts.ts';
+import { fileEndingAt, parseLsn } from '../../../agent/engines/postgres/journal/lsn.ts';
+import { restorePointName } from '../../../agent/engines/postgres/hold/restore-point.ts';
 import { createPostgresEngine } from '../../../agent/engines/postgres/postgres-engine.ts';
 import { serverUser, type PostgresServer } from '../../lab/postgres.ts';
 import { beginCapture, CHECKPOINT, token } from '../tested-capture.ts';

@@ -3,9 +3,9 @@ import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { CheckpointContext } from '../../../agent/engines/engine.ts';
-import type { PostgresFacts } from '../../../agent/engines/postgres/facts.ts';
-import { fileEndingAt, parseLsn, segmentName } from '../../../agent/engines/postgres/lsn.ts';
-import { JournalSlot } from '../../../agent/engines/postgres/journal-slot.ts';
+import type { PostgresFacts } from '../../../agent/engines/postgres/copy/facts.ts';
+import { fileEndingAt, parseLsn, segmentName } from '../../../agent/engines/postgres/journal/lsn.ts';
+import { JournalSlot } from '../../../agent/engines/postgres/journal/journal-slot.ts';
 import { createPostgresEngine } from '../../../agent/engines/postgres/postgres-engine.ts';
 import type { PostgresSettings } from '../../../agent/engines/postgres/settings.ts';
 import type { PostgresServer } from '../../lab/postgres.ts';
@@ -21,10 +21,10 @@ const SMALL = ['max_wal_size = 64MB', 'min_wal_size = 32MB', 'checkpoint_timeout
 
 /** A repository in which the base copy comes to a halt until it is let go. */
 class SlowSink extends MemorySink {
-  letGo: () => void = () => undefined;
+  release: () => void = () => undefined;
   /** The base copy has begun to come. */
   begun = false;
-  readonly #held = new Promise<void>((resolve) => (this.letGo = resolve));
+  readonly #held = new Promise<void>((resolve) => (this.release = resolve));
 
   override async file(
     entry: { path: string; mode: number; mtimeMs: number },
@@ -97,7 +97,7 @@ for (const version of versions) {
           },
           60_000,
         );
-        artifacts.letGo();
+        artifacts.release();
         await preparing;
         await writeJournal(server, 64);
         await until('the spool to be stored', () => spool() <= 3 * SEGMENT, 60_000);
@@ -119,7 +119,7 @@ for (const version of versions) {
         expect(facts.preparedAtMark.map(({ gid }) => gid)).to.deep.equal(['early']);
         expect(facts.preparedEnded).to.deep.equal([{ gid: 'early, ended', outcome: 'committed' }]);
       } finally {
-        artifacts.letGo();
+        artifacts.release();
         await capture.abort();
         await client.query("ROLLBACK PREPARED 'early'").catch(() => undefined);
         await client.end();

@@ -1,6 +1,6 @@
 import type { PostgresVersion } from '../../lab/postgres.ts';
 import type { EngineSubject } from '../engine-suite.ts';
-import { standGuard } from '../../../agent/engines/registry.ts';
+import { postgres } from '../../../agent/engines/postgres/postgres.ts';
 import { killedAgent } from '../kill-agent.ts';
 import { beginCapture } from '../tested-capture.ts';
 import { footprint, postgresLab, until } from './lab.ts';
@@ -31,7 +31,7 @@ export async function postgresSubject(
       });
       return footprint(server);
     },
-    standGuard: () => standGuard(lab.settings),
+    openGuardian: () => postgres.openGuardian(lab.settings),
     killedAgent: (state, attempt) => killedAgent(lab.settings, folder, state, attempt),
     remove: () => Promise.resolve(lab.remove()),
   };

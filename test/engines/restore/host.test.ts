@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { mustBeProgram } from '../../../agent/engines/restore/host-check.ts';
-import { isThere, mustBeReplaceable } from '../../../agent/engines/restore/places.ts';
+import { isThere, mustBeReplaceable } from '../../../agent/engines/restore/directory-switch.ts';
 import { runCommand } from '../../../agent/engines/restore/processes.ts';
 import { canCommit } from '../../../agent/engines/postgres/restore/configuration.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';

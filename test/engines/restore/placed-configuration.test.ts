@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { chownSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { PostgresFacts } from '../../../agent/engines/postgres/facts.ts';
+import type { PostgresFacts } from '../../../agent/engines/postgres/copy/facts.ts';
 import { alsoPlaces } from '../../../agent/engines/postgres/restore/also-places.ts';
 import {
   decodeConfiguration,
@@ -11,7 +11,7 @@ import { movedLines } from '../../../agent/engines/postgres/restore/moved-config
 import { PostgresRestoration } from '../../../agent/engines/postgres/restore/restoration.ts';
 import { postgresMemberSchema, type PostgresSettings } from '../../../agent/engines/postgres/settings.ts';
 import type { ArtifactSource } from '../../../agent/engines/engine.ts';
-import { stageOf } from '../../../agent/engines/restore/places.ts';
+import { stageOf } from '../../../agent/engines/restore/directory-switch.ts';
 import type { Artifact, MemberManifest } from '../../../shared/domain/manifest.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { serverUser } from '../../lab/postgres.ts';

@@ -10,8 +10,8 @@ import {
   switchBack,
   switchDirectories,
   writeRecord,
-  type RestoreRecord,
-} from '../../../agent/engines/restore/places.ts';
+  type SwitchRecord,
+} from '../../../agent/engines/restore/directory-switch.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
 
 // Goal: whatever lies in the directories of a restore, the old ones come back, the new ones go, and nothing else does.
@@ -20,13 +20,13 @@ describe('the switch of directories', () => {
   const folder = temporaryFolder('switch');
   after(() => folder.remove());
 
-  async function begun(name: string, existed: boolean): Promise<{ data: string; record: RestoreRecord }> {
+  async function begun(name: string, existed: boolean): Promise<{ data: string; record: SwitchRecord }> {
     const data = join(folder.path, name, 'data');
     mkdirSync(dirname(data));
     if (existed) fill(data, 'old');
     const record = { format: 1, checkpoint: 'c', directories: [{ path: data, existed }], made: [] } as const;
-    await writeRecord(data, record as unknown as RestoreRecord);
-    return { data, record: (await readRecord(data)) as RestoreRecord };
+    await writeRecord(data, record as unknown as SwitchRecord);
+    return { data, record: (await readRecord(data)) as SwitchRecord };
   }
 
   function fill(directory: string, content: string): void {

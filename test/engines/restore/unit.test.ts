@@ -2,14 +2,14 @@ import { expect } from 'chai';
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createEngine } from '../../../agent/engines/registry.ts';
+import { engineOf } from '../../../agent/engines/registry.ts';
 import type { Engine } from '../../../agent/engines/engine.ts';
 import {
   readRecord,
   stageOf,
   switchDirectories,
   writeRecord,
-} from '../../../agent/engines/restore/places.ts';
+} from '../../../agent/engines/restore/directory-switch.ts';
 import { mustBeUsable, whyNotActive } from '../../../agent/engines/restore/unit.ts';
 import {
   hasProcess,
@@ -51,7 +51,7 @@ describe('a member that systemd runs', () => {
       connection: 'postgresql://x@127.0.0.1:1/postgres',
       unit: 'server@aa',
     });
-    engine = await createEngine(settings);
+    engine = await engineOf(settings).create(settings);
   });
 
   afterEach(() => {
@@ -124,7 +124,7 @@ describe('a member that systemd runs', () => {
     await beginRestore();
     await engine.stop(NEVER);
     await switchDirectories((await readRecord(data)) ?? expect.fail());
-    const later = await createEngine({ ...settings, unit: 'renamed.service' });
+    const later = await engineOf(settings).create({ ...settings, unit: 'renamed.service' });
     await later.recoverRestore('rolledBack', true);
     expect(systemctl.isMasked()).to.equal(false);
     expect(await readRecord(data)).to.equal(null);

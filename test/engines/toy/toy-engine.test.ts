@@ -39,7 +39,7 @@ function subject(): Promise<EngineSubject> {
     },
     visible: () => Promise.resolve(readFileSync(join(data, 'entries')).length),
     footprint: () => Promise.resolve(readdirSync(folder.path).filter((name) => name.endsWith('.held'))),
-    standGuard: () => Promise.resolve(toyGuardian(settings)),
+    openGuardian: () => Promise.resolve(toyGuardian(settings)),
     killedAgent: (state, attempt) =>
       killedAgent(settings as never, folder.path, state, attempt, [`--import=${WITH_TOY}`]),
     remove: () => Promise.resolve(folder.remove()),

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import type { CheckpointContext, Copy, Engine, Guardian, Hold } from '../../../agent/engines/engine.ts';
 import type { Restoration, RestoreContext } from '../../../agent/engines/engine.ts';
+import type { EngineKind } from '../../../agent/engines/engine-kind.ts';
 import { memberShape } from '../../../agent/engines/member-schema.ts';
 import { OneCallAtATime } from '../../../agent/engines/one-call-at-a-time.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
@@ -21,6 +22,17 @@ export const toyMemberSchema = z.strictObject({
   copies: z.enum(['one', 'nobody']),
 });
 export type ToySettings = z.infer<typeof toyMemberSchema>;
+
+export const toy = {
+  name: 'toy',
+  schema: toyMemberSchema,
+  mustBeSafe() {},
+  directories: ({ data }) => [data],
+  create: async (settings) => createToyEngine(settings),
+  openGuardian: async (settings) => toyGuardian(settings),
+  discover: () => Promise.resolve({ members: [], notes: [] }),
+  prepare: () => Promise.resolve(null),
+} satisfies EngineKind<ToySettings>;
 
 export function createToyEngine(settings: ToySettings): Engine {
   const at = (file: string): string => join(settings.data, file);
@@ -102,7 +114,7 @@ function holdOf({ name, data, domain }: ToySettings, context: CheckpointContext)
         if (isHeld) return { type: 'held', incarnation: process };
         return { type: 'broken', incarnation: process, cause: 'something was written while it was held' };
       }),
-    release: () => calls.abort({ letGo: open, end: disarm }),
+    release: () => calls.abort({ release: open, end: disarm }),
   };
 }
 

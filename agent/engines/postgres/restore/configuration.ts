@@ -1,13 +1,13 @@
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import { join } from 'node:path';
 import type { Owner } from '../../../anchored-directory.ts';
-import { isThere } from '../../restore/places.ts';
+import { isThere } from '../../restore/directory-switch.ts';
 import { readIfThere } from '../../restore/stage.ts';
 import { decodeConfiguration } from './configuration-text.ts';
-import { readPassword } from '../connection.ts';
-import type { PostgresFacts } from '../facts.ts';
+import { readPassword } from '../server/connection.ts';
+import type { PostgresFacts } from '../copy/facts.ts';
 import { addressOf, type PostgresSettings } from '../settings.ts';
-import { parseStandbyNames, plainName } from '../standby-names.ts';
+import { parseStandbyNames, plainName } from '../fence/standby-names.ts';
 import { conninfoFor, formatSettings, parseConninfo, parseSettings, restoredSettings } from './auto-conf.ts';
 
 export const AUTO_CONF = 'postgresql.auto.conf';

@@ -1,4 +1,4 @@
-import { dropOld, isThere, oldOf, readRecord, stageOf, switchBack } from '../../restore/places.ts';
+import { dropOld, isThere, oldOf, readRecord, stageOf, switchBack } from '../../restore/directory-switch.ts';
 import { holdForRestore, maskForRestore, releaseAfterRestore } from '../../restore/unit.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { endServer, stopServer } from './server-process.ts';

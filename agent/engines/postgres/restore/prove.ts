@@ -1,7 +1,7 @@
 import { escapeLiteral } from 'pg';
 import type { FoundPrepared } from '../../../../shared/domain/wire.ts';
 import type { ProveInput, VerifiedMember } from '../../engine.ts';
-import type { PostgresFacts } from '../facts.ts';
+import type { PostgresFacts } from '../copy/facts.ts';
 import { finishControlFile, readControlFile, withholdControlFile } from './control-file.ts';
 import { PrivateServer, type PrivateServerInput } from './private-server.ts';
 import { askQuestions } from './questions.ts';

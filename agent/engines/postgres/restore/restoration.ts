@@ -20,12 +20,12 @@ import {
   stageOf,
   switchDirectories,
   writeRecord,
-  type RestoreRecord,
-} from '../../restore/places.ts';
+  type SwitchRecord,
+} from '../../restore/directory-switch.ts';
 import { hasUnit, holdForRestore, mustBeUsable } from '../../restore/unit.ts';
 import { readIfThere, Stage } from '../../restore/stage.ts';
-import type { PostgresFacts } from '../facts.ts';
-import { parseFacts } from '../facts-schema.ts';
+import { parseFacts, type PostgresFacts } from '../copy/facts.ts';
+
 import type { PostgresSettings } from '../settings.ts';
 import { alsoPlaces } from './also-places.ts';
 import { decodeConfiguration, encodeConfiguration } from './configuration-text.ts';
@@ -321,7 +321,7 @@ export class PostgresRestoration implements Restoration {
     return this.#own ?? this.#source;
   }
 
-  async #record(): Promise<RestoreRecord> {
+  async #record(): Promise<SwitchRecord> {
     const record = await readRecord(this.#settings.data);
     if (record === null) throw new Error('nothing is staged');
     return record;

@@ -1,4 +1,4 @@
-import { readRecord } from '../../restore/places.ts';
+import { readRecord } from '../../restore/directory-switch.ts';
 import { holdForRestore } from '../../restore/unit.ts';
 import type { RestoreContext, Restoration } from '../../engine.ts';
 import type { PostgresSettings } from '../settings.ts';

@@ -7,7 +7,7 @@ import { answers, runCommand } from '../../restore/processes.ts';
 import { commandUser } from '../../restore/run-as.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { serverOwner } from './server-owner.ts';
-import { isThere } from '../../restore/places.ts';
+import { isThere } from '../../restore/directory-switch.ts';
 import { hasUnit, isUnitUp, mustBeUsable, startUnit, stopUnit } from '../../restore/unit.ts';
 
 const STOP_SECONDS = 60;

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { DatabaseError, type Client } from 'pg';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import type { Warning } from '../../../../shared/domain/warning.ts';
-import type { PostgresFacts } from '../facts.ts';
-import { parseLsn } from '../lsn.ts';
+import type { PostgresFacts } from '../copy/facts.ts';
+import { parseLsn } from '../journal/lsn.ts';
 
 /** A proven server, as those who look at it see it. */
 export interface Looked {

@@ -1,0 +1,62 @@
+import type { ArtifactSink } from '../../engine.ts';
+import { ArchiveReceiver, type BaseCopy } from './archive-receiver.ts';
+import type { ConnectionSettings } from '../server/connection.ts';
+import { parseLsn, type Lsn } from '../journal/lsn.ts';
+import { ReplicationConnection } from '../server/replication-connection.ts';
+import type { PostgresSettings } from '../settings.ts';
+
+/**
+ * Copies the whole server with BASE_BACKUP over the replication protocol
+ * (https://www.postgresql.org/docs/current/protocol-replication.html#PROTOCOL-REPLICATION-BASE-BACKUP): no
+ * access to its files, nobody blocked. Each file of the tar streams becomes an artifact of its own, and is
+ * checked against the server's own backup manifest.
+ */
+export async function copyBase(input: {
+  settings: ConnectionSettings & Pick<PostgresSettings, 'copy'>;
+  label: string;
+  artifacts: ArtifactSink;
+  signal: AbortSignal;
+  progress: (bytesDone: number, bytesTotal: number) => void;
+  /** Called when it is known where in the journal the copy starts, long before it ends. */
+  started: (start: Lsn) => void;
+}): Promise<BaseCopy> {
+  const { settings, label, signal } = input;
+  const connection = await ReplicationConnection.open(settings, 'stillpoint-base');
+  const receiver = new ArchiveReceiver(input);
+  const abort = (): void => connection.close();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    // It may have come while the connection was opened.
+    signal.throwIfAborted();
+    const options = [
+      `LABEL '${label.replaceAll("'", "''")}'`,
+      'PROGRESS',
+      `CHECKPOINT '${settings.copy.checkpoint}'`,
+      ...(settings.copy.maxRate === undefined
+        ? []
+        : [`MAX_RATE ${Math.floor(settings.copy.maxRate / 1024)}`]),
+      // The journal comes over a stream of its own: an archive that is behind, or broken, must not hold us up.
+      'WAIT false',
+      'TABLESPACE_MAP',
+      "MANIFEST 'yes'",
+      "MANIFEST_CHECKSUMS 'SHA256'",
+    ];
+    // First where it starts; then a row for each tablespace, with its size in kB; after the stream where it ends.
+    const messages = connection.copyOut(`BASE_BACKUP (${options.join(', ')})`, (fields, index) => {
+      if (index === 0) input.started(parseLsn(fields[0] ?? ''));
+      else receiver.expect(Number(fields[2]) * 1024);
+    });
+    for (;;) {
+      const next = await messages.next();
+      if (next.done === true) return await receiver.finish(next.value);
+      await receiver.receive(next.value);
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', abort);
+    connection.close();
+    receiver.end();
+  }
+}

@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import { EXIT, StillpointError } from '../../../../shared/domain/errors.ts';
+import type { MemberManifest } from '../../../../shared/domain/manifest.ts';
+
+/** An LSN. */
+const position = z.string().regex(/^[0-9A-Fa-f]{1,8}\/[0-9A-Fa-f]{1,8}$/);
+const count = z.number().int().nonnegative();
+
+const factsSchema = z.object({
+  kind: z.enum(['primary', 'observer']),
+  /** `server_version_num`, e.g. 180004. */
+  serverVersion: count,
+  systemIdentifier: z.string(),
+  timeline: count,
+  walSegmentSizeBytes: count,
+  /** Where the base copy's WAL starts; null for an observer. */
+  startPosition: position.nullable(),
+  /** The end of the restore point's record; null for an observer. */
+  markPosition: position.nullable(),
+  restorePoint: z.string().nullable(),
+  /** The user's own `synchronous_standby_names`, as it was before it was armed. */
+  synchronousStandbyNames: z.string(),
+  /** Whether that value stood in postgresql.auto.conf (else in another file or nowhere). */
+  synchronousStandbyNamesInAutoConf: z.boolean(),
+  port: count.max(65_535),
+  listenAddresses: z.string(),
+  archiving: z.boolean(),
+  subscriptions: z
+    .array(z.object({ database: z.string(), name: z.string(), enabled: z.boolean() }).readonly())
+    .readonly(),
+  /** The oid becomes part of a path, and a rollback removes what lies there. */
+  tablespaces: z
+    .array(z.object({ oid: z.string().regex(/^\d{1,10}$/), location: z.string() }).readonly())
+    .readonly(),
+  /** Configuration files outside the data directory, as the server names them. */
+  outsideFiles: z.array(z.string()).readonly(),
+  also: z.array(z.string()).readonly(),
+  /** Prepared transactions that stood at the mark. */
+  preparedAtMark: z
+    .array(z.object({ gid: z.string(), database: z.string(), owner: z.string() }).readonly())
+    .readonly(),
+  /** Prepared transactions that ended between the start of the base copy and the mark. */
+  preparedEnded: z
+    .array(z.object({ gid: z.string(), outcome: z.enum(['committed', 'rolledBack']) }).readonly())
+    .readonly(),
+  /** Gids that more than one transaction had in that time: how one ended says nothing of another. */
+  preparedReused: z.array(z.string()).readonly().default([]),
+});
+
+/**
+ * What a PostgreSQL capture knows and its restore needs: `engineFacts` of the member manifest.
+ *
+ * Artifacts of a primary: `base/…` the data directory, `tablespaces/<oid>/…`, `journal/<file>` every WAL
+ * segment from the start of the base copy to the mark (whole segments; zeros from the mark on) and timeline
+ * history files, `also/<n>/…` the n-th directory of `also`. Of an observer (standby): `config/<file>` its
+ * own postgresql.conf, postgresql.auto.conf, pg_hba.conf, pg_ident.conf where they lie in the data
+ * directory, and `also/<n>/…`.
+ */
+export type PostgresFacts = Readonly<z.infer<typeof factsSchema>>;
+
+/** What a capture wrote, read back. Throws `manifest-damaged`. */
+export function parseFacts({ checkpoint, member, engineFacts }: MemberManifest): PostgresFacts {
+  const parsed = factsSchema.safeParse(engineFacts);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new StillpointError(
+    {
+      code: 'manifest-damaged',
+      message: `the facts of ${member.name} in ${checkpoint} are damaged: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}`,
+      hint: 'use another checkpoint (stillpoint checkpoint list), and look at the disk of the repository',
+      member: member.name,
+    },
+    EXIT.invalid,
+  );
+}

@@ -1,0 +1,181 @@
+import { Acknowledger, fenceLost, STANDBY_NAME } from './acknowledger.ts';
+import { Canary } from './canary.ts';
+import { processIdOf } from '../server/connection.ts';
+import type { Fence, FenceContext, LastAcknowledgement } from './fence.ts';
+import { formatLsn } from '../journal/lsn.ts';
+import { standbysHaveTakenUp } from './standby-priorities.ts';
+import {
+  restoreStandbyNames,
+  setStandbyNames,
+  standbyNamesInForce,
+  whenCheckpointerListens,
+} from './standby-setting.ts';
+import { raiseServerPriority } from '../server/server-priority.ts';
+import { mentionsStandby, parseStandbyNames } from './standby-names.ts';
+import { settledInTime, waitUntil } from '../server/wait-until.ts';
+
+/** A commit of our own is held this long at most to see that it waits: clients' commits wait with it. */
+const PROOF_MS = 50;
+const LISTEN_MS = 5000;
+
+/** We are a synchronous standby, and stop acknowledging. */
+export class AcknowledgementFence implements Fence {
+  readonly #context: FenceContext;
+  readonly #names: string;
+  /**
+   * The owner's list takes a standby of any name, so ours would count as one of the owner's where ours is not
+   * asked for besides. It connects only after the list was changed, and goes before it is changed back.
+   */
+  readonly #countsAnyway: boolean;
+  #acknowledger: Acknowledger | null;
+  #canary: Canary | null = null;
+  #restorePriority: () => void = () => undefined;
+
+  constructor(context: FenceContext, names: string) {
+    this.#context = context;
+    this.#names = names;
+    this.#countsAnyway = mentionsStandby(context.undo.original, STANDBY_NAME);
+    // The thread takes a while to start, and nobody should wait for that.
+    this.#acknowledger = new Acknowledger(context.settings, context.lost);
+  }
+
+  async arm(): Promise<void> {
+    const { settings, control, signal, lost } = this.#context;
+    if (this.#acknowledger === null || this.#acknowledger.lost !== null) {
+      await this.#dropAcknowledger();
+      // An abort meanwhile has dropped what there was, and would not see a thread that begins now.
+      signal.throwIfAborted();
+      this.#acknowledger = new Acknowledger(settings, lost);
+    }
+    const acknowledger = this.#acknowledger;
+    this.#canary ??= await Canary.open(settings, signal);
+    if (!this.#countsAnyway && acknowledger.processId === 0) await acknowledger.connect();
+    // An answer shows that the thread is up: from the change of the list until it connects commits wait.
+    if (this.#countsAnyway) await acknowledger.thaw();
+    else await this.#raisePriority(acknowledger);
+    await whenCheckpointerListens(control, signal, LISTEN_MS);
+    signal.throwIfAborted();
+    await setStandbyNames(control, this.#names);
+    if (this.#countsAnyway) {
+      await acknowledger.connect();
+      await this.#raisePriority(acknowledger);
+    }
+    await waitUntil('the server to take us for a synchronous standby', signal, () => {
+      // A commit that began to wait before that is let go by the next word of ours after it.
+      acknowledger.release();
+      return this.#isSynchronous();
+    });
+    await waitUntil('commits to wait for us', signal, () => this.#commitWaits());
+  }
+
+  // oxlint-disable-next-line require-await -- what it throws is a rejection, as the contract says
+  async close(): Promise<LastAcknowledgement> {
+    const acknowledger = this.#present();
+    return { position: formatLsn(acknowledger.freeze()), processId: acknowledger.processId };
+  }
+
+  async open(): Promise<void> {
+    const { control, signal } = this.#context;
+    const acknowledger = this.#present();
+    const position = formatLsn(await acknowledger.thaw());
+    await waitUntil('the thaw to be processed', signal, async () => {
+      const { rows } = await control.query<{ released: boolean }>({
+        name: 'stillpoint_released',
+        text: 'SELECT flush_lsn >= $1::pg_lsn AS released FROM pg_stat_get_wal_senders() WHERE pid = $2',
+        values: [position, acknowledger.processId],
+      });
+      this.#mustStream();
+      return rows[0]?.released ?? false;
+    });
+  }
+
+  release(): void {
+    // Where it counts anyway its word must not outlive the list that asks for it besides the owner's: the
+    // undo that follows lets go.
+    if (this.#countsAnyway) void this.#dropAcknowledger();
+    else this.#acknowledger?.release();
+  }
+
+  async disarm(): Promise<void> {
+    const { control, undo, signal } = this.#context;
+    this.#restorePriority();
+    // It is open already; disarming late costs less than never, and an abort does not wait.
+    await whenCheckpointerListens(control, signal, LISTEN_MS).catch(() => signal.throwIfAborted());
+    if (this.#countsAnyway) await this.#dropAcknowledger();
+    await restoreStandbyNames(control, undo);
+    // With standbys of its own the server waits for them; whether they answer is not ours to judge.
+    const hasOwnStandbys = parseStandbyNames(await standbyNamesInForce(control)).method !== 'none';
+    if (!hasOwnStandbys && this.#canary !== null)
+      await settledInTime('commits not to wait any more', this.#canary.commit());
+  }
+
+  broken(): string | null {
+    return this.#acknowledger === null ? 'it was not armed' : this.#acknowledger.lost;
+  }
+
+  async drop(): Promise<void> {
+    this.#canary?.close();
+    this.#canary = null;
+    await this.#dropAcknowledger();
+  }
+
+  async #dropAcknowledger(): Promise<void> {
+    const acknowledger = this.#acknowledger;
+    this.#restorePriority();
+    this.#acknowledger = null;
+    await acknowledger?.stop();
+  }
+
+  async #raisePriority(acknowledger: Acknowledger): Promise<void> {
+    const { settings, control } = this.#context;
+    this.#restorePriority();
+    this.#restorePriority = await raiseServerPriority(settings.data, [
+      processIdOf(control),
+      acknowledger.processId,
+    ]);
+  }
+
+  async #isSynchronous(): Promise<boolean> {
+    this.#mustStream();
+    return standbysHaveTakenUp(this.#context.control, this.#names, this.#present().processId);
+  }
+
+  /**
+   * The setting reaches the server's processes one by one, and its checkpointer, which makes commits wait,
+   * may be the last. A commit of our own shows that it has it: it must wait while we are silent. The
+   * rehearsal also warms every statement of the freeze.
+   */
+  async #commitWaits(): Promise<boolean> {
+    const acknowledger = this.#present();
+    const canary = this.#canary;
+    if (canary === null) throw fenceLost('it was dropped');
+    let returned = false;
+    let waits = false;
+    let commit: Promise<void> = Promise.resolve();
+    try {
+      await this.close();
+      const until = performance.now() + PROOF_MS;
+      commit = canary.commit().finally(() => {
+        returned = true;
+      });
+      commit.catch(() => undefined);
+      while (!returned && !waits && performance.now() < until)
+        waits = await canary.isWaiting(this.#context.control);
+    } finally {
+      acknowledger.release();
+    }
+    await this.open();
+    await settledInTime('a commit of our own to return', commit);
+    return waits;
+  }
+
+  #mustStream(): void {
+    const cause = this.broken();
+    if (cause !== null) throw fenceLost(cause);
+  }
+
+  #present(): Acknowledger {
+    if (this.#acknowledger !== null) return this.#acknowledger;
+    throw fenceLost('it is not armed');
+  }
+}

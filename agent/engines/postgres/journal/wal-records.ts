@@ -1,0 +1,395 @@
+import { open, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { StillpointError } from '../../../../shared/domain/errors.ts';
+import { formatLsn, segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
+
+/**
+ * Walks the records of received journal files. Layout: src/include/access/xlog_internal.h and xlogrecord.h
+ * of PostgreSQL 15 to 18: pages of 8 KiB, each with a header of 24 bytes (40 on the first page of a file);
+ * records begin at multiples of 8 with a header of 24 bytes (total length, transaction, previous record,
+ * info, resource manager, checksum) and go on over page and file boundaries behind the page headers.
+ */
+export interface TransactionRecord {
+  readonly type: 'commit' | 'abort' | 'prepare' | 'commitPrepared' | 'abortPrepared';
+  /** Low 32 bits of the transaction; for the ends of a prepared one, that one's. */
+  readonly xid: number;
+  /** Of a `commit`: it carries nothing but the fact, and the subtransactions of which it is one; else null. */
+  readonly bareCommit: { readonly subtransactions: readonly number[] } | null;
+  /** Of a `prepare`. */
+  readonly prepared: PreparedRecord | null;
+  readonly start: Lsn;
+}
+
+interface PreparedRecord {
+  readonly gid: string;
+  readonly databaseOid: number;
+  readonly ownerOid: number;
+}
+
+const PAGE = 8192n;
+const RECORD_HEADER = 24;
+/** XLogRecordMaxSize. */
+const MOST_RECORD_BYTES = 1020 * 1024 * 1024;
+/** Read at once: a file has whole ones of these. */
+const BLOCK = 256n * 1024n;
+const XLOG_RESOURCE_MANAGER = 0;
+const XLOG_SWITCH = 0x40;
+const XACT_RESOURCE_MANAGER = 1;
+const XACT_ASSIGNMENT = 0x50;
+const XACT_OPERATIONS: Readonly<Record<number, TransactionRecord['type']>> = {
+  0x00: 'commit',
+  0x10: 'prepare',
+  0x20: 'abort',
+  0x30: 'commitPrepared',
+  0x40: 'abortPrepared',
+};
+
+/** Where received journal files lie. */
+export interface JournalFiles {
+  readonly directory: string;
+  readonly timeline: number;
+  readonly segmentBytes: number;
+}
+
+type JournalOfServer = JournalFiles & {
+  /** `server_version_num`. */
+  readonly serverVersion: number;
+};
+
+/** A stretch of received journal. `from` is where a record begins or ends. */
+export type JournalSpan = JournalOfServer & { readonly from: Lsn; readonly to: Lsn };
+
+/** All commits, aborts and prepares that begin in [from, to). */
+export async function* transactionRecords(span: JournalSpan): AsyncGenerator<TransactionRecord> {
+  const walk = new TransactionWalk(span, span.from);
+  try {
+    yield* walk.through(span.to);
+  } finally {
+    await walk.close();
+  }
+}
+
+/**
+ * Which of these transactions have written anything in [from, to) besides the record that they are committed.
+ * The list of its subtransactions that a long one writes now and then changes nothing either.
+ */
+export async function transactionsThatWrote(
+  span: JournalSpan,
+  among: ReadonlySet<number>,
+): Promise<Set<number>> {
+  const wrote = new Set<number>();
+  const walk = new RecordWalk(span, span.from, null);
+  try {
+    for await (const { xid, manager, info } of walk.through(span.to)) {
+      if (!among.has(xid)) continue;
+      const operation = info & 0x70;
+      const isSilent =
+        manager === XACT_RESOURCE_MANAGER && (operation === 0x00 || operation === XACT_ASSIGNMENT);
+      if (!isSilent) wrote.add(xid);
+    }
+  } finally {
+    await walk.close();
+  }
+  return wrote;
+}
+
+/** Transaction records in several goes, so that files can be dropped when everything in them was seen. */
+export class TransactionWalk {
+  readonly #records: RecordWalk;
+  readonly #serverVersion: number;
+
+  /** `from` is where a record begins or ends, or the beginning of a file. */
+  constructor(where: JournalOfServer, from: Lsn) {
+    this.#records = new RecordWalk(where, from, XACT_RESOURCE_MANAGER);
+    this.#serverVersion = where.serverVersion;
+  }
+
+  /** No byte before this is read again. */
+  get position(): Lsn {
+    return this.#records.position;
+  }
+
+  /** Records in the files before `end`, which are complete. One that goes on behind them is left to the next go. */
+  upToFile(end: Lsn): AsyncGenerator<TransactionRecord> {
+    return this.#transactions(this.#records.upToFile(end));
+  }
+
+  /** Records that begin before `to`. The file in which that lies is the last one. */
+  through(to: Lsn): AsyncGenerator<TransactionRecord> {
+    return this.#transactions(this.#records.through(to));
+  }
+
+  close(): Promise<void> {
+    return this.#records.close();
+  }
+
+  async *#transactions(records: AsyncIterable<JournalRecord>): AsyncGenerator<TransactionRecord> {
+    for await (const { start, xid, info, bytes } of records) {
+      const found = readable(start, bytes.length, () =>
+        parseTransaction(bytes, info, xid, start, this.#serverVersion),
+      );
+      if (found !== null) yield found;
+    }
+  }
+}
+
+interface JournalRecord {
+  readonly start: Lsn;
+  readonly xid: number;
+  readonly manager: number;
+  readonly info: number;
+  /** The whole record, where its manager was asked for; else its header. */
+  readonly bytes: Buffer;
+}
+
+/** Records of one resource manager only and whole (`wanted`), or of all and their headers (null). */
+class RecordWalk {
+  readonly #journal: Journal;
+  readonly #segmentBytes: number;
+  readonly #from: Lsn;
+  readonly #wanted: number | null;
+  #at: Lsn | null = null;
+
+  constructor(where: JournalFiles, from: Lsn, wanted: number | null) {
+    this.#journal = new Journal(where.directory, where.timeline, where.segmentBytes);
+    this.#segmentBytes = where.segmentBytes;
+    this.#from = from;
+    this.#wanted = wanted;
+  }
+
+  get position(): Lsn {
+    return this.#at ?? this.#from;
+  }
+
+  upToFile(end: Lsn): AsyncGenerator<JournalRecord> {
+    return this.#walk(end, end, false);
+  }
+
+  through(to: Lsn): AsyncGenerator<JournalRecord> {
+    const segmentBytes = this.#segmentBytes;
+    return this.#walk(to, segmentStart(segmentOf(to, segmentBytes) + 1n, segmentBytes), true);
+  }
+
+  close(): Promise<void> {
+    return this.#journal.close();
+  }
+
+  async *#walk(to: Lsn, received: Lsn, isLast: boolean): AsyncGenerator<JournalRecord> {
+    const journal = this.#journal;
+    const segmentBytes = this.#segmentBytes;
+    this.#at ??= await journal.firstRecord(aligned(this.#from));
+    while (this.#at + BigInt(RECORD_HEADER) <= to) {
+      const start: Lsn = this.#at;
+      const { bytes: header } = await journal.read(start, RECORD_HEADER);
+      const length = header.readUInt32LE(0);
+      if (length < RECORD_HEADER) throw badRecord(start, length);
+      const info = header[16] ?? 0;
+      const manager = header[17] ?? 0;
+      const xid = header.readUInt32LE(4);
+      let end = journal.advance(start, length);
+      let found: JournalRecord | null = null;
+      if (manager === XLOG_RESOURCE_MANAGER && (info & 0xf0) === XLOG_SWITCH) {
+        // The rest of this file is empty.
+        end = segmentStart(segmentOf(start, segmentBytes) + 1n, segmentBytes);
+      } else if (manager === this.#wanted) {
+        // Nothing is there behind the last file: such a length is none, and not to be held.
+        if (end > received && (isLast || length > MOST_RECORD_BYTES)) throw badRecord(start, length);
+        if (end > received) return;
+        const { bytes } = await journal.read(start, length);
+        found = { start, xid, manager, info, bytes };
+      } else if (this.#wanted === null) {
+        found = { start, xid, manager, info, bytes: header };
+      }
+      this.#at = journal.skipPageHeader(aligned(end));
+      if (found !== null) yield found;
+    }
+  }
+}
+
+/** Not "the end": everything up to the end that is asked for was received, so here something is wrong. */
+function badRecord(at: Lsn, length: number): StillpointError {
+  return journalDamaged(`the received journal has a record of ${length} bytes at ${formatLsn(at)}`);
+}
+
+/** A record whose parts point out of it is none. */
+function readable<T>(at: Lsn, length: number, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof RangeError) throw badRecord(at, length);
+    throw error;
+  }
+}
+
+export function journalDamaged(message: string): StillpointError {
+  return new StillpointError({
+    code: 'journal-damaged',
+    message,
+    hint: 'create the checkpoint again; if it comes back, look at the disk of the agent and of the server',
+  });
+}
+
+function aligned(lsn: Lsn): Lsn {
+  return (lsn + 7n) & ~7n;
+}
+
+function parseTransaction(
+  record: Buffer,
+  info: number,
+  xid: number,
+  start: Lsn,
+  serverVersion: number,
+): TransactionRecord | null {
+  const type = XACT_OPERATIONS[info & 0x70];
+  if (type === undefined) return null;
+  const main = mainData(record);
+  if (main === null) return null;
+  const hasFlags = (info & 0x80) !== 0;
+  const one = { type, xid, prepared: null, bareCommit: null, start };
+  if (type === 'prepare') return { ...one, prepared: preparedRecord(main) };
+  if (type === 'abort') return one;
+  if (type === 'commit') return { ...one, bareCommit: bareCommit(main, hasFlags) };
+  return { ...one, xid: preparedXid(main, hasFlags, serverVersion) ?? xid };
+}
+
+/** Files that it drops, caches that it empties, an origin that it moves on: a commit with one of these is not bare. */
+function bareCommit(main: Buffer, hasFlags: boolean): TransactionRecord['bareCommit'] {
+  const flags = hasFlags ? main.readUInt32LE(8) : 0;
+  if ((flags & 0x1fc) !== 0) return null;
+  if ((flags & 0x02) === 0) return { subtransactions: [] };
+  const at = (flags & 0x01) === 0 ? 12 : 20;
+  const count = main.readInt32LE(at);
+  const subtransactions = Array.from({ length: count }, (_, index) => main.readUInt32LE(at + 4 + 4 * index));
+  return { subtransactions };
+}
+
+/** Transaction records refer to no pages: after the header comes one block of main data. */
+function mainData(record: Buffer): Buffer | null {
+  let at = RECORD_HEADER;
+  for (;;) {
+    const id = record[at];
+    if (id === 255) return record.subarray(at + 2, at + 2 + (record[at + 1] ?? 0));
+    if (id === 254) return record.subarray(at + 5, at + 5 + record.readUInt32LE(at + 1));
+    // An origin (253: 2 bytes) or a top-level transaction (252: 4 bytes) may come first.
+    if (id === 253) at += 3;
+    else if (id === 252) at += 5;
+    else return null;
+  }
+}
+
+/**
+ * xl_xact_prepare, 72 bytes: at 12 the database, at 24 the owner, at 54 the length of the gid with its
+ * closing zero; the gid follows the structure.
+ */
+function preparedRecord(main: Buffer): PreparedRecord | null {
+  const gidLength = main.length > 72 ? main.readUInt16LE(54) : 0;
+  if (gidLength === 0) return null;
+  return {
+    gid: main.toString('utf8', 72, 72 + gidLength - 1),
+    databaseOid: main.readUInt32LE(12),
+    ownerOid: main.readUInt32LE(24),
+  };
+}
+
+/**
+ * xl_xact_commit / xl_xact_abort: the time, then, where the info says so, flags and the parts they announce:
+ * database, subtransactions, relations, statistics, invalidations, and the prepared transaction itself.
+ */
+function preparedXid(main: Buffer, hasFlags: boolean, serverVersion: number): number | null {
+  if (!hasFlags) return null;
+  const flags = main.readUInt32LE(8);
+  let at = 12;
+  if (flags & 0x01) at += 8;
+  if (flags & 0x02) at += 4 + 4 * main.readInt32LE(at);
+  if (flags & 0x04) at += 4 + 12 * main.readInt32LE(at);
+  if (flags & 0x100) at += 4 + (serverVersion >= 180_000 ? 16 : 12) * main.readInt32LE(at);
+  if (flags & 0x08) at += 4 + 16 * main.readInt32LE(at);
+  return flags & 0x10 ? main.readUInt32LE(at) : null;
+}
+
+/** The received files as one run of bytes without page headers. */
+class Journal {
+  readonly #directory: string;
+  readonly #timeline: number;
+  readonly #segmentBytes: number;
+  #file: { segment: bigint; handle: FileHandle } | null = null;
+  #block: { start: Lsn; bytes: Buffer } | null = null;
+
+  constructor(directory: string, timeline: number, segmentBytes: number) {
+    this.#directory = directory;
+    this.#timeline = timeline;
+    this.#segmentBytes = segmentBytes;
+  }
+
+  /** The position itself, or behind the header of the page that begins there. */
+  skipPageHeader(at: Lsn): Lsn {
+    if (at % PAGE !== 0n) return at;
+    return at + BigInt(at % BigInt(this.#segmentBytes) === 0n ? 40 : 24);
+  }
+
+  /** The first position from here on where a record begins: a file may begin in the middle of one. */
+  async firstRecord(at: Lsn): Promise<Lsn> {
+    const first = this.skipPageHeader(at);
+    if (at % BigInt(this.#segmentBytes) !== 0n) return first;
+    // XLogPageHeaderData: at 2 its flags, at 16 how much is left of the record before.
+    const header = (await this.#blockAt(at)).subarray(0, 20);
+    const goesOn = (header.readUInt16LE(2) & 1) !== 0;
+    return goesOn ? this.skipPageHeader(aligned(this.advance(first, header.readUInt32LE(16)))) : first;
+  }
+
+  /** The position after so many bytes of record, page headers skipped. */
+  advance(from: Lsn, length: number): Lsn {
+    let at = from;
+    let rest = BigInt(length);
+    for (;;) {
+      const here = PAGE - (at % PAGE);
+      if (rest <= here) return at + rest;
+      rest -= here;
+      at = this.skipPageHeader(at + here);
+    }
+  }
+
+  async read(from: Lsn, length: number): Promise<{ bytes: Buffer; end: Lsn }> {
+    const bytes = Buffer.alloc(length);
+    let at = from;
+    let done = 0;
+    while (done < length) {
+      if (done > 0) at = this.skipPageHeader(at);
+      const block = await this.#blockAt(at - (at % BLOCK));
+      const offset = Number(at % BLOCK);
+      const inPage = Number(PAGE - (at % PAGE));
+      const taken = block.copy(bytes, done, offset, offset + Math.min(length - done, inPage));
+      done += taken;
+      at += BigInt(taken);
+    }
+    return { bytes, end: at };
+  }
+
+  async close(): Promise<void> {
+    await this.#file?.handle.close();
+    this.#file = null;
+  }
+
+  async #blockAt(start: Lsn): Promise<Buffer> {
+    if (this.#block?.start === start) return this.#block.bytes;
+    const segment = segmentOf(start, this.#segmentBytes);
+    if (this.#file?.segment !== segment) {
+      await this.close();
+      const name = segmentName(segment, this.#timeline, this.#segmentBytes);
+      const handle = await open(join(this.#directory, name), 'r').catch((error: NodeJS.ErrnoException) => {
+        if (error.code === 'ENOENT') throw journalDamaged(`the received journal has no file ${name}`);
+        throw error;
+      });
+      this.#file = { segment, handle };
+    }
+    const bytes = Buffer.alloc(Number(BLOCK));
+    await this.#file.handle.read(
+      bytes,
+      0,
+      bytes.length,
+      Number(start - segmentStart(segment, this.#segmentBytes)),
+    );
+    this.#block = { start, bytes };
+    return bytes;
+  }
+}

@@ -1,0 +1,211 @@
+import type { EventEmitter } from 'node:events';
+import { Client, DatabaseError, escapeLiteral, type ClientConfig } from 'pg';
+import { parseIntoClientConfig } from 'pg-connection-string';
+import { StillpointError } from '../../../../shared/domain/errors.ts';
+import { beside } from '../../../safe-files.ts';
+
+/** What is needed to connect; small and plain, so that it can be handed to a thread. */
+export interface ConnectionSettings {
+  readonly name: string;
+  readonly connection: string;
+  readonly passwordFile?: string | undefined;
+}
+
+export interface ConnectOptions {
+  readonly applicationName: string;
+  /**
+   * A walsender's connection: `physical` for streams; `database` takes statements too, simple queries only. It has a
+   * slot of max_wal_senders, which no client of the application can take.
+   */
+  readonly replication?: 'physical' | 'database';
+  readonly timeoutMs?: number;
+  /** With the defaults that the server has for others: for a look at them. */
+  readonly asOthers?: boolean;
+  /** Bound of every statement, by the client's own clock. 0: none. */
+  readonly queryTimeoutMs?: number;
+}
+
+const CONNECT_TIMEOUT_MS = 5000;
+/**
+ * What ends sessions that are slow or idle, or makes them wait, by default of server, database or role: none of ours.
+ * The last is for standbys that say nothing, which is time enough for ours; no server of ours is older than these settings.
+ */
+const UNHINDERED = {
+  statement_timeout: '0',
+  lock_timeout: '0',
+  idle_session_timeout: '0',
+  idle_in_transaction_session_timeout: '0',
+  // A standby turns every statement away that would be serializable.
+  default_transaction_isolation: 'read committed',
+  default_transaction_deferrable: 'off',
+  wal_sender_timeout: '60s',
+} as const;
+/** The same, of PostgreSQL 17 and later: an older server turns away whoever asks for it. It needs a database. */
+const UNHINDERED_SINCE_17 = { transaction_timeout: '0' } as const;
+/**
+ * How each of our sessions begins, whatever server, database and role have as their defaults. Its login may write (a
+ * login trigger that keeps a log), and must not wait for the very standby that we are: nobody could get in to undo.
+ */
+const SESSION = Object.entries({ synchronous_commit: 'local', ...UNHINDERED })
+  .map(([name, value]) => `-c ${name}=${value.replaceAll(' ', '\\ ')}`)
+  .join(' ');
+/** After the login, for a login trigger may need its owner's: then nothing of the database's owner is taken for the server's. */
+const OWN_NAMES_ONLY = { search_path: 'pg_catalog' } as const;
+/** What our sessions may set for themselves after the login, also where they look at the defaults of others. */
+export const SET_BY_US: readonly string[] = Object.keys({
+  ...OWN_NAMES_ONLY,
+  ...UNHINDERED,
+  ...UNHINDERED_SINCE_17,
+});
+/** Keys of a connection URL that would win over ours, in the library or in the server. */
+const OURS_ALONE = [
+  'application_name',
+  'fallback_application_name',
+  'options',
+  'replication',
+  'query_timeout',
+  'connectionTimeoutMillis',
+  'keepAlive',
+  ...Object.keys(UNHINDERED),
+];
+const LOST = /terminated|ECONNRESET|EPIPE|not queryable|closed the connection|Query read timeout/;
+
+/** Connects, with errors that say what to do. A lost connection shows as the rejection of the next query. */
+export async function connect(settings: ConnectionSettings, options: ConnectOptions): Promise<Client> {
+  const url = new URL(settings.connection);
+  const owners = url.searchParams.get('options');
+  for (const key of OURS_ALONE) url.searchParams.delete(key);
+  if (settings.passwordFile !== undefined)
+    url.searchParams.set('password', await readPassword(settings.passwordFile));
+  const client = new Client({
+    ...clientConfig(settings, url),
+    application_name: options.applicationName,
+    connectionTimeoutMillis: options.timeoutMs ?? CONNECT_TIMEOUT_MS,
+    query_timeout: options.queryTimeoutMs ?? 0,
+    keepAlive: true,
+    options: [owners ?? '', options.asOthers === true ? '' : SESSION].join(' ').trim(),
+    ...(options.replication !== undefined && {
+      replication: options.replication === 'database' ? 'database' : 'true',
+    }),
+  });
+  client.on('error', () => undefined);
+  const major = majorVersionSaid(client);
+  try {
+    await client.connect();
+    if (options.replication !== 'physical')
+      await client.query(
+        assignments({
+          ...OWN_NAMES_ONLY,
+          ...(options.asOthers === true && UNHINDERED),
+          ...(major() >= 17 && UNHINDERED_SINCE_17),
+        }),
+      );
+  } catch (error) {
+    client.end().catch(() => undefined);
+    throw connectionError(settings, error);
+  }
+  return client;
+}
+
+/** As the library reads it; but for the name of the database, of which it leaves `%2F` and its like as they are. */
+function clientConfig(settings: ConnectionSettings, url: URL): ClientConfig {
+  try {
+    const database = decodeURIComponent(url.pathname.slice(1));
+    return { ...parseIntoClientConfig(url.toString()), ...(database !== '' && { database }) };
+  } catch (error) {
+    throw new StillpointError(
+      {
+        code: 'postgres-connection',
+        message: `connection of ${settings.name} cannot be used: ${error instanceof Error ? error.message : String(error)}`,
+        hint: "correct it in the agent's file",
+      },
+      3,
+      { cause: error },
+    );
+  }
+}
+
+function assignments(values: Readonly<Record<string, string>>): string {
+  return Object.entries(values)
+    .map(([name, value]) => `SET ${name} = ${escapeLiteral(value)}`)
+    .join('; ');
+}
+
+/** What a server says of itself with each login. 0: not yet. */
+function majorVersionSaid(client: Client): () => number {
+  let major = 0;
+  const { connection } = client as unknown as { connection: EventEmitter };
+  connection.on('parameterStatus', (said: { parameterName: string; parameterValue: string }) => {
+    if (said.parameterName === 'server_version') major = Number.parseInt(said.parameterValue);
+  });
+  return () => major;
+}
+
+/** The server's process for this connection. */
+export function processIdOf(client: Client): number {
+  return (client as unknown as { processID: number }).processID;
+}
+
+/** What stands in it goes to the server: never a file that the server's user links to. */
+export async function readPassword(path: string): Promise<string> {
+  try {
+    const bytes = await beside(path, (directory, name) => directory.read(name));
+    if (bytes === null) throw new Error('it is not there');
+    return bytes.toString('utf8').replace(/\r?\n$/, '');
+  } catch (error) {
+    if (error instanceof StillpointError) throw error;
+    throw new StillpointError(
+      {
+        code: 'postgres-password',
+        message: `the password file ${path} cannot be read`,
+        hint: 'look at its path and owner: the agent reads it',
+      },
+      3,
+      { cause: error },
+    );
+  }
+}
+
+/** Turns what PostgreSQL or the network says into a failure with a remedy. */
+export function connectionError(settings: ConnectionSettings, error: unknown): StillpointError {
+  if (error instanceof StillpointError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  const { host, port, username } = new URL(settings.connection);
+  const where = `${settings.name} at ${host || port}`;
+  const code = error instanceof DatabaseError ? (error.code ?? '') : '';
+  const as = (failureCode: string, hint: string): StillpointError =>
+    new StillpointError({ code: failureCode, message: `${where}: ${message}`, hint }, 3, { cause: error });
+  if (code === '28P01' || /password/i.test(message)) {
+    return as(
+      'postgres-password',
+      `look at passwordFile of ${settings.name}, and at the password of role ${decodeURIComponent(username)}`,
+    );
+  }
+  if (code === '28000') {
+    return as(
+      'postgres-hba',
+      `add a line to pg_hba.conf for role ${decodeURIComponent(username)}, and one for the database 'replication'`,
+    );
+  }
+  if (code === '42501')
+    return as(
+      'postgres-privilege',
+      'grant the role what docs/engines/postgres.md lists; stillpoint grid doctor names what is missing',
+    );
+  if (code === '53300')
+    return as(
+      'postgres-connections',
+      'raise max_connections or max_wal_senders: a checkpoint needs five connections and three wal senders',
+    );
+  if (code === '57P03') return as('postgres-starting', 'wait until it accepts connections');
+  if (code.startsWith('57P') || LOST.test(message))
+    return as('postgres-connection-lost', 'was it restarted, or the session ended? See its log');
+  if (error instanceof DatabaseError) return as('postgres-error', `see its log (SQLSTATE ${code})`);
+  return as('postgres-unreachable', 'does it run, and listen there? See its log');
+}
+
+/** The failure behind a rejected query; anything that is not the server's doing stays what it is. */
+export function serverError(settings: ConnectionSettings, error: unknown): unknown {
+  const isServers = error instanceof DatabaseError || (error instanceof Error && LOST.test(error.message));
+  return isServers ? connectionError(settings, error) : error;
+}

@@ -1,0 +1,62 @@
+import { expect } from 'chai';
+import { escapeIdentifier } from 'pg';
+import { connect } from '../../../../agent/engines/postgres/server/connection.ts';
+import { postgresMemberSchema } from '../../../../agent/engines/postgres/settings.ts';
+import { postgresLab, type PostgresLab } from '../lab.ts';
+
+// Goal: names that a server allows are allowed in `connection` too, written as any URL has them.
+
+describe('the connection of a member', () => {
+  let lab: PostgresLab;
+  before(async () => {
+    lab = await postgresLab('18');
+  });
+  after(() => lab.remove());
+
+  const url = (role: string, database: string): string => {
+    const { host, port } = lab.server;
+    return `postgresql://${encodeURIComponent(role)}@${host}:${port}/${encodeURIComponent(database)}`;
+  };
+
+  for (const name of ['a/b#c?d=e&f', 'a+b@c:d;e,$f', '%41', '%2F', 'it\'s "\\" 1\n2', 'é'.repeat(31)]) {
+    it(`reaches a database and a role that are called ${JSON.stringify(name)}`, async () => {
+      await lab.server.query(`CREATE DATABASE ${escapeIdentifier(name)}`);
+      await lab.server.query(`CREATE ROLE ${escapeIdentifier(name)} LOGIN REPLICATION`);
+      for (const replication of [{}, { replication: 'database' }] as const) {
+        const connection = url(name, name);
+        const client = await connect({ name: 'aa', connection }, { applicationName: 'test', ...replication });
+        const { rows } = await client.query('SELECT current_database() AS database, current_user AS role');
+        await client.end();
+
+        expect(rows).to.deep.equal([{ database: name, role: name }]);
+      }
+    });
+  }
+
+  it('is refused with the file where that names what cannot be read', async () => {
+    const connection = `${url('postgres', 'postgres')}?sslrootcert=/nowhere/ca.pem`;
+    const failure = await connect({ name: 'aa', connection }, { applicationName: 'test' }).catch(
+      (error: unknown) => error,
+    );
+
+    expect(failure).to.have.nested.property('failure.code', 'postgres-connection');
+    expect(failure).to.have.nested.property('failure.message').that.includes('/nowhere/ca.pem');
+  });
+
+  it('is a mistake in the file where it cannot be decoded', () => {
+    const member = {
+      name: 'aa',
+      role: 'node',
+      copyset: 'a',
+      engine: 'postgres',
+      data: '/data',
+      run: undefined,
+    };
+    const parse = (connection: string): boolean =>
+      postgresMemberSchema.safeParse({ ...member, address: 'h:1', connection }).success;
+
+    expect(parse('postgresql://ro%25le@h:1/%2F')).to.equal(true);
+    expect(parse('postgresql://ro%zzle@h:1/postgres')).to.equal(false);
+    expect(parse('postgresql://role@h:1/%ff')).to.equal(false);
+  });
+});
