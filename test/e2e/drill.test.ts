@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path';
 import type { DrillReport } from '../../coordinator/drill/report.ts';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { Hooks } from '../lab/hooks.ts';
-import { stillpoint, until } from '../lab/processes.ts';
+import { ROOT, stillpoint, until } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 
 // Goal: a drill tells whether a person could have gone live, and leaves nothing, whoever dies in it.
@@ -256,14 +256,32 @@ describe('a drill of a grid whose hosts are gone', () => {
     await expectNothingLeft();
   });
 
-  it('that is kept can go live, and is not torn down any more', async () => {
-    const { report } = await drill('--keep');
-    const live = await target.run(['drill', '--go-live', report.drill, '--yes', ...JSON_OUTPUT]);
-    expect(live.code, live.stdout).to.equal(0);
-    expect(await target.member('ordersa').server.query('SELECT count(*)::int AS n FROM sums')).to.deep.equal([
-      { n: 42 },
+  it('is how the runbook brings a grid back, command by command; and what is live is not torn down', async () => {
+    const known: Record<string, string> = {
+      '/srv/stillpoint': target.repository,
+      '/etc/stillpoint/recovery.yaml': target.gridFile,
+      '/root/recovery.html': join(folder.path, 'recovery.html'),
+    };
+    const commands = runbook();
+    expect(commands.map(([, ...words]) => words.slice(0, 2).join(' '))).to.deep.equal([
+      'checkpoint list',
+      'checkpoint verify',
+      'grid status',
+      'restore latest',
+      'drill latest',
+      'drill --go-live',
+      'grid doctor',
+      'checkpoint create',
     ]);
-    const finished = await target.run(['drill', '--finish', report.drill, '--yes', ...JSON_OUTPUT]);
+    for (const [, ...words] of commands) {
+      const { code, stdout, stderr } = await stillpoint(words.map((word) => known[word] ?? word));
+      expect(code, `${words.join(' ')}: ${stdout}${stderr}`).to.equal(0);
+      const kept = /--go-live ([0-9a-f-]{36})/.exec(stdout)?.[1];
+      if (kept !== undefined) known['DRILL'] = kept;
+    }
+    const counted = await target.member('ordersa').server.query('SELECT count(*)::int AS n FROM sums');
+    expect(counted).to.deep.equal([{ n: 42 }]);
+    const finished = await target.run(['drill', '--finish', known['DRILL'] ?? '', '--yes', ...JSON_OUTPUT]);
     expect(finished.code, finished.stdout).to.equal(0);
     expect(finished.json).to.include({ outcome: 'restored' });
     for (const { server } of target.members) expect(server.postmasterPid()).to.not.equal(null);
@@ -272,3 +290,11 @@ describe('a drill of a grid whose hosts are gone', () => {
     expect(over.report.error?.code).to.equal('drill-occupied');
   });
 });
+
+/** The commands that docs/disaster-recovery.md tells, each as its words. */
+function runbook(): string[][] {
+  const text = readFileSync(join(ROOT, 'docs/disaster-recovery.md'), 'utf8');
+  return [...text.matchAll(/```sh\n([\s\S]*?)```/g)]
+    .flatMap(([, block = '']) => block.trim().split('\n'))
+    .map((line) => line.split(' '));
+}

@@ -109,8 +109,8 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
     it('is recovered to the mark and stays a standby where it is to follow, whatever umask the agent has', async () => {
       const input = proof({ follows: true });
       const umask = process.umask(0o077);
-      const { checks } = await proveStaged(input, { committed: [], standbys: [], questions: [] }).finally(() =>
-        process.umask(umask),
+      const { checks } = await proveStaged(input, { committed: [], standbys: [], questions: [] }).finally(
+        () => process.umask(umask),
       );
       expect(checks.join()).to.include(`recovered to ${facts.markPosition ?? ''}`);
       expect(existsSync(join(server.data, 'global/pg_control'))).to.equal(false);
@@ -129,7 +129,11 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
     });
 
     it('is promoted at the mark, and commits what was committed elsewhere, and nothing else', async () => {
-      const { checks, prepared } = await proveStaged(proof(), { committed: ['two'], standbys: [], questions: [] });
+      const { checks, prepared } = await proveStaged(proof(), {
+        committed: ['two'],
+        standbys: [],
+        questions: [],
+      });
       expect(checks.join()).to.include('system identifier').and.include('amcheck');
       expect(prepared).to.deep.equal([
         { gid: 'three', database: 'postgres', committed: false, cause: '', byHand: byHand('three') },
