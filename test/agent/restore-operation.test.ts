@@ -52,7 +52,7 @@ describe('a restore on its host', () => {
     } as unknown as Restoration;
     return {
       restoration: () => restoration,
-      restorePlace: () => Promise.resolve({ isThere: true, left: null }),
+      restorePlace: () => Promise.resolve({ isThere: true, isOccupied: true, left: null }),
       recoverRestore: (outcome: string) => (outcome === 'restored' ? start() : nothing()),
     } as unknown as Engine;
   };
