@@ -10,6 +10,7 @@ import { CertificateWatch } from './certificate-watch.ts';
 import { checkAgentFile } from './check.ts';
 import type { AgentMember } from './agent-member.ts';
 import { engineOf } from './engines/registry.ts';
+import { INIT_USAGE } from './init/usage.ts';
 import { FreezeLedger } from './freeze-ledger.ts';
 import { membersHeld } from './held.ts';
 import { keptRepository } from './kept-repository.ts';
@@ -25,7 +26,7 @@ const USAGE = `stillpoint-agent: the daemon on each host of a grid
 
   stillpoint-agent --config FILE            (else /etc/stillpoint/agent.yaml)
   stillpoint-agent --check --config FILE    says whether the file is right, and touches nothing
-
+${INIT_USAGE}
   --check            looks at the file, its certificates and members; exit code 0 or 2
   --held             names the members of this host that a freeze or a restore has not let go of, and
                      touches nothing; exit code 0 none, 5 some
@@ -44,6 +45,8 @@ interface Options {
 }
 
 async function main(): Promise<void> {
+  const [verb, ...words] = process.argv.slice(2);
+  if (verb === 'init' && !words.includes('--help')) return init(words);
   const options = readOptions();
   if (options.check) return check(options.config);
   if (options.held) return held(options.config);
@@ -172,8 +175,15 @@ async function held(path: string): Promise<void> {
   process.exit(members.length === 0 ? EXIT.done : EXIT.maybeFrozen);
 }
 
+async function init(words: readonly string[]): Promise<void> {
+  const { initialize } = await import('./init/initialize.ts');
+  process.exit(await initialize(words, (line) => void process.stdout.write(`${line}\n`)));
+}
+
 function readOptions(): Options {
+  const [verb] = process.argv.slice(2);
   const { values } = parseArgs({
+    args: process.argv.slice(verb === 'init' ? 3 : 2),
     options: {
       config: { type: 'string', default: '/etc/stillpoint/agent.yaml' },
       check: { type: 'boolean', default: false },
