@@ -62,6 +62,8 @@ describe('the documentation of metrics', () => {
 
   it('has rules and a dashboard of what is exposed, by labels that it has', () => {
     for (const text of [...expressionsOfRules(rules), ...expressionsOfDashboard(dashboard)]) {
+      // Prometheus's own: whether the agent answered.
+      if (text.startsWith('up{job="stillpoint"}')) continue;
       const named = namesIn(text);
       expect(named, text).to.not.deep.equal([]);
       expect(
