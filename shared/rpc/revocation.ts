@@ -34,6 +34,8 @@ export async function revocationList(input: {
     nextUpdate: authority.certificate.notAfter,
     signingAlgorithm: ALGORITHM,
     signingKey: authority.keys.privateKey,
+    // Two CAs of a grid have one name: the key tells whose list it is.
+    extensions: [await x509.AuthorityKeyIdentifierExtension.create(authority.certificate.publicKey)],
     entries: [...entries, ...added.map((serialNumber) => ({ serialNumber, revocationDate: new Date() }))],
   });
   // The name by which OpenSSL knows it; the library has another.

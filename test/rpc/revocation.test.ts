@@ -77,7 +77,9 @@ describe('a certificate that is renewed or revoked', () => {
 
     expect(await connected.closed).to.have.property('code', 'agent-lost');
     expect(await refusal(thief)).to.have.property('code', 'coordinator-certificate');
-    (await connect()).close();
+    const stream = await connect();
+    expect(stream.expiresAt).to.equal(server.expiry().own);
+    stream.close();
   });
 
   it('is not believed by coordinators when it is an agent’s, whatever that agent knows', async () => {
