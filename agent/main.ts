@@ -59,7 +59,11 @@ async function main(): Promise<void> {
         async (settings) =>
           [
             settings.name,
-            { name: settings.name, engine: await engineOf(settings).create(settings) },
+            {
+              name: settings.name,
+              engine: await engineOf(settings).create(settings),
+              mayDrill: settings.drill ?? file.drill,
+            },
           ] as const,
       ),
     ),

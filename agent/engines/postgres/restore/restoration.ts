@@ -83,7 +83,9 @@ export class PostgresRestoration implements Restoration {
       await mustBeMakeable(name, join(root, '1'));
       rooms.push(await roomFor(root, manifest, [`tablespaces/${oid}`]));
     }
-    return { provesInPrivate: true, warnings: this.#warnings(), rooms };
+    // A standby is ended at the mark, before it takes anybody.
+    const takesQuestions = this.#context.follow === null;
+    return { provesInPrivate: true, takesQuestions, warnings: this.#warnings(), rooms };
   }
 
   async stage(): Promise<{ followsAs: string | null }> {
