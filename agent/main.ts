@@ -115,7 +115,8 @@ async function serve(
     statePath: state.path,
     frozenMembers: () => running.service?.claim.frozenMembers() ?? new Set(),
     mayHold: () => running.service?.claim.mayHold() ?? false,
-    undoPending: () => new Set(undoKeeper.left().keys()),
+    undoPending: () =>
+      new Set([...undoKeeper.left().keys(), ...(running.service?.claim.unfinished().keys() ?? [])]),
     budgetLeft: () => freezeLedger.left(),
     expiry: () => running.server?.expiry() ?? null,
   });

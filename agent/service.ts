@@ -61,7 +61,7 @@ export class Service {
   }
 
   /** What is held on this host, by whichever stream. */
-  get claim(): Pick<HostClaim<Work>, 'frozenMembers' | 'mayHold'> {
+  get claim(): Pick<HostClaim<Work>, 'frozenMembers' | 'mayHold' | 'unfinished'> {
     return this.#claim;
   }
 

@@ -274,7 +274,7 @@ describe('a drill of a grid whose hosts are gone', () => {
       'checkpoint create',
     ]);
     for (const [, ...words] of commands) {
-      const { code, stdout, stderr } = await stillpoint(words.map((word) => known[word] ?? word));
+      const { code, stdout, stderr } = await performed(words.map((word) => known[word] ?? word));
       expect(code, `${words.join(' ')}: ${stdout}${stderr}`).to.equal(0);
       const kept = /--go-live ([0-9a-f-]{36})/.exec(stdout)?.[1];
       if (kept !== undefined) known['DRILL'] = kept;
@@ -290,6 +290,16 @@ describe('a drill of a grid whose hosts are gone', () => {
     expect(over.report.error?.code).to.equal('drill-occupied');
   });
 });
+
+/** As a person does it: who is told by the doctor that something is not so far looks again. */
+async function performed(words: readonly string[]): ReturnType<typeof stillpoint> {
+  let finished = await stillpoint(words);
+  if (words[1] === 'doctor')
+    await until('a healthy grid', async () => (finished = await stillpoint(words)).code === 0, 30_000).catch(
+      () => undefined,
+    );
+  return finished;
+}
 
 /** The commands that docs/disaster-recovery.md tells, each as its words. */
 function runbook(): string[][] {

@@ -10,14 +10,18 @@ import { findBrowser, seePage } from '../lab/browser.ts';
 // Goal: a person who opens the report sees what happened, with no network and whatever texts are in it.
 // Method: a real browser, by its debugging protocol. The screenshot stays in a directory of its own, for people.
 describe('the page of a drill in a browser', () => {
-  it('shows outcome, times, bars and hostile texts as they are, and asks for nothing', async function () {
-    this.timeout(120_000);
-    const browser = findBrowser();
-    if (browser === null) {
+  let browser: string;
+
+  before(function () {
+    const found = findBrowser();
+    if (found === null) {
       console.log('      needs a browser: apt-get install chromium');
       this.skip();
-      return;
     }
+    browser = found ?? '';
+  });
+
+  it('shows outcome, times, bars and hostile texts as they are, and asks for nothing', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'stillpoint-drill-page-'));
     const step = (member: string, name: string, startMs: number, durationMs: number, failed = false) => ({
       member,
