@@ -276,6 +276,11 @@ function postgresRestoration(user: HostileUser): PostgresRestoration {
     preparedAtMark: [],
     preparedEnded: [],
     preparedReused: [],
+    configFile: null,
+    needs: [],
+    preload: [],
+    leftOut: [],
+    damagedPages: [],
     outbound: [],
   };
   const directories = ['base', 'base/global', 'base/pg_tblspc', 'tablespaces/16384', 'also/0'];

@@ -33,6 +33,15 @@ async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
   if (bytes.byteLength > 0) yield bytes;
 }
 
+/**
+ * A file of another user's, such as a key of root's that the server reads as a member of a group, is the server's own
+ * after a restore: with the group's right to it PostgreSQL would refuse the key. What all may read stays so.
+ */
+export function modeAsOwners(mode: number): number {
+  if ((mode & 0o004) !== 0) return mode & 0o7777;
+  return (mode & 0o7700) | ((mode & 0o040) === 0 ? 0 : 0o400);
+}
+
 /** Configuration outside of the data directory: the n-th directory as `also/<n>/…`. `owner`: the server's user. */
 export async function storeDirectories(
   artifacts: ArtifactSink,
@@ -74,7 +83,8 @@ async function storeTree(
       const target = await directory.readLink(entry.name);
       if (target !== null) artifacts.symlink({ path, target });
     } else if (entry.isDirectory()) {
-      const inner = await directory.enter(entry.name);
+      const inner = await directory.enter(entry.name).catch(nullIfGone);
+      if (inner === null) continue;
       try {
         mustBeReadable(inner.stats, inner.path);
         artifacts.directory({ path, mode: inner.stats.mode & 0o7777 });
@@ -83,17 +93,26 @@ async function storeTree(
         await inner.close();
       }
     } else if (entry.isFile()) {
-      const file = await directory.openFile(entry.name, reader.owner);
+      const file = await directory.openFile(entry.name, reader.owner).catch(nullIfGone);
+      if (file === null) continue;
       try {
         const stats = await file.stat();
         mustBeReadable(stats, join(directory.path, entry.name));
-        const { mode, mtimeMs } = stats;
+        const { mtimeMs } = stats;
+        const isOthers = reader.owner !== null && stats.uid !== reader.owner.uid;
+        const mode = isOthers ? modeAsOwners(stats.mode) : stats.mode & 0o7777;
         await artifacts.file({ path, mode: mode & 0o7777, mtimeMs }, file.createReadStream());
       } finally {
         await file.close();
       }
     }
   }
+}
+
+/** Files of an editor or a renewed certificate come and go: what is gone before it is read was none of the mark. */
+function nullIfGone(error: unknown): null {
+  if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+  throw error;
 }
 
 const CONFIGURATION_FILES = ['postgresql.conf', 'postgresql.auto.conf', 'pg_hba.conf', 'pg_ident.conf'];
