@@ -6,6 +6,7 @@ import { AnchoredDirectory, closing, type Owner } from '../../../anchored-direct
 import { beside, within } from '../../../safe-files.ts';
 import { ownerOf } from '../../restore/owner.ts';
 import type { ArtifactSink } from '../../engine.ts';
+import { includedFiles, readBelow } from './included-files.ts';
 import type { JournalReceiver } from '../journal/journal-receiver.ts';
 import type { PostgresSettings } from '../settings.ts';
 
@@ -117,7 +118,10 @@ function nullIfGone(error: unknown): null {
 
 const CONFIGURATION_FILES = ['postgresql.conf', 'postgresql.auto.conf', 'pg_hba.conf', 'pg_ident.conf'];
 
-/** A standby's own configuration, where it lies in its data directory and the agent may read it. A link stays one. */
+/**
+ * A standby's own configuration, with what it includes, where it lies in its data directory and the agent may read it.
+ * A link stays one.
+ */
 export async function storeConfiguration(
   artifacts: ArtifactSink,
   data: string,
@@ -135,6 +139,13 @@ export async function storeConfiguration(
       if (target !== null) artifacts.symlink({ path, target });
       const bytes = target === null ? await directory.read(name, owner) : null;
       if (bytes !== null) await artifacts.file({ path, mode: 0o600, mtimeMs: Date.now() }, once(bytes));
+    }
+    const { files, directories } = await includedFiles(directory, CONFIGURATION_FILES, owner);
+    for (const path of directories) artifacts.directory({ path: `config/${path}`, mode: 0o700 });
+    for (const path of files) {
+      const bytes = await readBelow(directory, path, owner);
+      if (bytes !== null)
+        await artifacts.file({ path: `config/${path}`, mode: 0o600, mtimeMs: Date.now() }, once(bytes));
     }
   } finally {
     await directory.close();

@@ -82,8 +82,8 @@ const factsSchema = z.object({
  * Artifacts of a primary: `base/…` the data directory, `tablespaces/<oid>/…`, `journal/<file>` every WAL
  * segment from the start of the base copy to the mark (whole segments; zeros from the mark on) and timeline
  * history files, `also/<n>/…` the n-th directory of `also`. Of an observer (standby): `config/<file>` its
- * own postgresql.conf, postgresql.auto.conf, pg_hba.conf, pg_ident.conf where they lie in the data
- * directory, and `also/<n>/…`.
+ * own postgresql.conf, postgresql.auto.conf, pg_hba.conf, pg_ident.conf and what they include, where they lie in
+ * the data directory, and `also/<n>/…`.
  */
 export type PostgresFacts = Readonly<z.infer<typeof factsSchema>>;
 

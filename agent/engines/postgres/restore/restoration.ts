@@ -134,7 +134,7 @@ export class PostgresRestoration implements Restoration {
   ): Promise<StagedConfiguration> {
     const { source, own, follow } = this.#context;
     const staged = stageOf(this.#settings.data);
-    await stage.room(source, 'base', staged, stagedName);
+    await stage.room(source, 'base', staged, (path) => (isReplaced(own, path) ? null : stagedName(path)));
     const groupReads = groupReadsData(source.manifest);
     const mode = groupReads ? 0o750 : 0o700;
     const journal = join(staged, 'pg_wal');
@@ -305,6 +305,8 @@ export class PostgresRestoration implements Restoration {
     for (const artifact of own.manifest.artifacts) {
       if (!artifact.path.startsWith('config/')) continue;
       const place = join(staged, artifact.path.slice('config/'.length));
+      if (artifact.kind === 'directory') await stage.directory(place, artifact.mode);
+      if (artifact.kind === 'file' && dirname(place) !== staged) await stage.directory(dirname(place), 0o700);
       if (artifact.kind === 'symlink') await stage.relink(place, artifact.target);
       if (artifact.kind !== 'file') continue;
       const bytes: Uint8Array[] = [];
@@ -344,6 +346,15 @@ function runsAgain(name: string): StillpointError {
 function groupReadsData({ artifacts }: ArtifactSource['manifest']): boolean {
   const label = artifacts.find(({ path }) => path === 'base/backup_label');
   return label?.kind === 'file' && (label.mode & 0o040) !== 0;
+}
+
+/** What the primary has in a directory that its standby includes as a whole: there the standby's own is in force. */
+function isReplaced(own: ArtifactSource | null, path: string): boolean {
+  if (own === null || !path.endsWith('.conf')) return false;
+  const directory = `config/${dirname(path)}`;
+  return own.manifest.artifacts.some(
+    (artifact) => artifact.kind === 'directory' && artifact.path === directory,
+  );
 }
 
 /** Where a base file is staged: pg_control under another name until all is done; what must not be there not. */
