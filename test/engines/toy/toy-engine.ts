@@ -30,6 +30,8 @@ export const toy = {
   directories: ({ data }) => [data],
   create: async (settings) => createToyEngine(settings),
   openGuardian: async (settings) => toyGuardian(settings),
+  discover: () => Promise.resolve({ members: [], notes: [] }),
+  prepare: () => Promise.resolve(null),
 } satisfies EngineKind<ToySettings>;
 
 export function createToyEngine(settings: ToySettings): Engine {
