@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 import { AnchoredDirectory, closing } from '../../anchored-directory.ts';
+import { mustHoldNoMount } from './mounts.ts';
 import { beside, within } from '../../safe-files.ts';
 import type { RestorePlace } from '../engine.ts';
 
@@ -256,6 +257,7 @@ export async function isThere(path: string): Promise<boolean> {
 
 /** Throws unless all can be renamed away, and nothing of an earlier restore lies beside any of them. */
 export async function mustBeReplaceable(member: string, directories: readonly string[]): Promise<void> {
+  await mustHoldNoMount(member, directories);
   for (const path of directories) {
     await beside(path, async (parent, name) => {
       const found = await parent.stat(name);

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import type { Client } from 'pg';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import type { Finding } from '../../engine.ts';
+import { mustHoldNoMount } from '../../restore/mounts.ts';
 import { hasUnit, unitFindings } from '../../restore/unit.ts';
 import { connect, serverError } from '../server/connection.ts';
 import { isArmed } from '../fence/fence.ts';
@@ -15,6 +16,7 @@ import { namesInAutoConf } from '../fence/standby-setting.ts';
 export async function diagnosePostgres(settings: PostgresSettings, busy: boolean): Promise<Finding[]> {
   const findings: Finding[] = [
     ...(await diagnoseDirectories(settings)),
+    ...(await diagnoseMounts(settings)),
     ...(await diagnoseOutside(settings)),
     ...(await diagnosePasswordFile(settings)),
     ...(hasUnit(settings) ? await unitFindings(settings, await processOf(settings.data)) : []),
@@ -74,6 +76,16 @@ async function diagnoseDirectories({ data, name }: PostgresSettings): Promise<Fi
       hint: 'let the agent run as root, or as a user that may write the parent of the data directory',
     };
     return [{ level: 'warning', failure }];
+  }
+}
+
+async function diagnoseMounts({ data, also, name }: PostgresSettings): Promise<Finding[]> {
+  try {
+    await mustHoldNoMount(name, [data, ...also]);
+    return [];
+  } catch (error) {
+    if (!(error instanceof StillpointError)) throw error;
+    return [{ level: 'problem', failure: error.failure }];
   }
 }
 

@@ -1,6 +1,6 @@
 import { escapeIdentifier, type Client } from 'pg';
 import type { Warning } from '../../../../shared/domain/warning.ts';
-import { connect, type ConnectionSettings } from '../server/connection.ts';
+import { connect, databaseUrl, type ConnectionSettings } from '../server/connection.ts';
 import { parseConninfo } from '../restore/auto-conf.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
 
@@ -39,12 +39,10 @@ export async function findOutbound(settings: ConnectionSettings, control: Client
   for (const { name } of rows.slice(0, MOST_DATABASES)) {
     const leftMs = endAt - performance.now();
     if (leftMs <= 0) break;
-    const url = new URL(settings.connection);
-    url.pathname = `/${encodeURIComponent(name)}`;
     let client: Client;
     try {
       client = await connect(
-        { ...settings, connection: url.toString() },
+        { ...settings, connection: databaseUrl(settings.connection, name) },
         { applicationName: 'stillpoint-look', timeoutMs: leftMs, queryTimeoutMs: leftMs },
       );
     } catch {

@@ -45,8 +45,13 @@ const UNHINDERED_SINCE_17 = { transaction_timeout: '0' } as const;
 /**
  * How each of our sessions begins, whatever server, database and role have as their defaults. Its login may write (a
  * login trigger that keeps a log), and must not wait for the very standby that we are: nobody could get in to undo.
+ * A base copy says in warnings what it leaves out, and which pages are damaged.
  */
-const SESSION = Object.entries({ synchronous_commit: 'local', ...UNHINDERED })
+const SESSION = Object.entries({
+  synchronous_commit: 'local',
+  client_min_messages: 'warning',
+  ...UNHINDERED,
+})
   .map(([name, value]) => `-c ${name}=${value.replaceAll(' ', '\\ ')}`)
   .join(' ');
 /** After the login, for a login trigger may need its owner's: then nothing of the database's owner is taken for the server's. */
@@ -105,6 +110,13 @@ export async function connect(settings: ConnectionSettings, options: ConnectOpti
     throw connectionError(settings, error);
   }
   return client;
+}
+
+/** The same connection to another database. */
+export function databaseUrl(connection: string, database: string): string {
+  const url = new URL(connection);
+  url.pathname = `/${encodeURIComponent(database)}`;
+  return url.toString();
 }
 
 /** As the library reads it; but for the name of the database, of which it leaves `%2F` and its like as they are. */
