@@ -20,6 +20,7 @@ import { ServiceManager } from './service-manager.ts';
 import { Service } from './service.ts';
 import { openFreezeRecords, openStateDirectory } from './state-directory.ts';
 import { lockState } from './state-lock.ts';
+import { ofThisProcess } from './surroundings.ts';
 import { UndoKeeper } from './undo-keeper.ts';
 
 const USAGE = `stillpoint-agent: the daemon on each host of a grid
@@ -122,7 +123,7 @@ async function serve(
   });
   const service = new Service({
     file,
-    configuration: options.config,
+    surroundings: ofThisProcess(options.config),
     host: file.host,
     members,
     state,

@@ -10,21 +10,24 @@ import type { AgentMember } from './agent-member.ts';
 import { CheckpointOperation, leaseRefusal, type Listener } from './checkpoint-operation.ts';
 import type { FreezeLedger } from './freeze-ledger.ts';
 import { workOf, type Work } from './claimed-work.ts';
+import { memberStore } from './collect.ts';
 import type { Happenings } from './happenings.ts';
 import { HostClaim, type ClaimedOperation } from './host-claim.ts';
+import { hostRooms } from './room-watch.ts';
 import { checkRequest } from './request-check.ts';
 import type { RestoreKeeper } from './restore-keeper.ts';
 import { RestoreOperation } from './restore-operation.ts';
 import { readLocal, salvage } from './salvage.ts';
 import { dropLocal, raiseEpoch, settle } from './settle.ts';
 import type { StateDirectory } from './state-directory.ts';
+import type { Surroundings } from './surroundings.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
 import { agentVersion, describeHost, diagnoseHost } from './describe.ts';
 import { shareNext } from './share-next.ts';
 
 export interface ServiceContext {
   readonly file: AgentFile;
-  readonly configuration: string;
+  readonly surroundings: Surroundings;
   readonly host: string;
   readonly members: ReadonlyMap<string, AgentMember>;
   readonly state: StateDirectory;
@@ -53,7 +56,7 @@ export class Service {
 
   constructor(context: ServiceContext) {
     this.#context = context;
-    this.#claim = new HostClaim(context.log);
+    this.#claim = new HostClaim(context.log, context.surroundings.clock);
     this.#looks = {
       describe: shareNext(() => describeHost(context, this.#claim)),
       diagnose: shareNext(() => diagnoseHost(context)),
@@ -108,9 +111,11 @@ class StreamSession {
     this.#log.info({ event: 'streamOpened' }, 'coordinator connected');
     // The stream may break while nothing is read from it: the freeze must not wait for the next read.
     this.#stream.closed.addEventListener('abort', () => void this.end(), { once: true });
-    const silent = setTimeout(() => {
+    const { clock } = this.#context.surroundings;
+    const silent = clock.alarm(() => {
       if (!this.#greeted && !this.#stream.closed.aborted) this.#reject(helloMissing());
-    }, HELLO_MS);
+    });
+    silent.set(clock.now() + HELLO_MS);
     try {
       // What comes after the end is read, so that the other side can see the end, and not heard.
       for await (const request of this.#stream.requests)
@@ -119,7 +124,7 @@ class StreamSession {
       this.#log.warn({ event: 'streamBroken', err: error }, 'the stream broke');
       if (error instanceof StillpointError) this.#reject(error.failure);
     }
-    clearTimeout(silent);
+    silent.set(null);
     await this.end();
   }
 
@@ -290,9 +295,9 @@ class StreamSession {
   }
 
   #begin(request: ClaimRequest, listener: Listener, ended: () => void): Work {
-    const { state, repository, members, log, file, host, configuration, undoKeeper, freezeLedger } =
-      this.#context;
-    const { restoreKeeper, happenings } = this.#context;
+    const { state, repository, members, log, file, host, undoKeeper, freezeLedger } = this.#context;
+    const { restoreKeeper, surroundings, happenings } = this.#context;
+    const { grid, keepFree } = file;
     if (request.purpose === 'restore') {
       const { progress } = listener;
       return workOf(null, new RestoreOperation({ members, state, restoreKeeper, repository, log, progress }));
@@ -300,21 +305,21 @@ class StreamSession {
     const checkpoint = new CheckpointOperation(
       {
         id: request.operation,
-        grid: file.grid,
-        host,
         leaseMs: request.leaseMs,
-        configuration,
+        surroundings,
         members,
         descriptions: { get: (name) => this.#descriptions.get(name) },
         state,
-        repository,
+        storeOf: (name, description) =>
+          memberStore({ repository, grid, host, checkpoint: name, description }),
         log: log.child({ operation: request.operation }),
         ended,
         undoKeeper,
         freezeLedger,
         happenings,
         maxLeaseMs: file.freezeBudget.leaseSeconds * 1000,
-        keepFree: file.keepFree,
+        keepFree,
+        hostRooms: hostRooms({ statePath: state.path, repository, keepFree }),
       },
       listener,
     );

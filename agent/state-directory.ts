@@ -54,7 +54,7 @@ const repositorySchema = z.object({ location: z.string().min(1), id: z.uuid() })
 
 const lineageSchema = z.object({ lineage: z.uuid() });
 
-interface FreezeRecord {
+export interface FreezeRecord {
   readonly member: string;
   /** Whose freeze it is: a guard undoes nothing of another's. */
   readonly operation?: string | undefined;
