@@ -15,6 +15,7 @@ import { memberStore } from './collect.ts';
 import type { Engine } from './engines/engine.ts';
 import type { FreezeCharge, FreezeLedger } from './freeze-ledger.ts';
 import { Guard } from './guard/guard.ts';
+import type { Happenings } from './happenings.ts';
 import { MemberRuntime, type Priority } from './member-runtime.ts';
 import { hostRooms, memberRoom, watchRooms, type KeepFree } from './room-watch.ts';
 import type { StateDirectory } from './state-directory.ts';
@@ -35,6 +36,7 @@ export interface CheckpointOperationContext {
   ended(): void;
   readonly undoKeeper: UndoKeeper;
   readonly freezeLedger: FreezeLedger;
+  readonly happenings: Happenings;
   readonly maxLeaseMs: number;
   readonly keepFree: KeepFree;
 }
@@ -61,6 +63,7 @@ export class CheckpointOperation {
   #ending: Promise<void> | null = null;
   #attempt: { readonly token: Token; readonly charge: Promise<FreezeCharge> } | null = null;
   #charge: FreezeCharge | null = null;
+  #heldFrom: number | null = null;
   /** End the watch over a disk. */
   readonly #watches: (() => void)[] = [];
   readonly #collected = new Set<string>();
@@ -72,6 +75,11 @@ export class CheckpointOperation {
 
   get frozenMembers(): ReadonlySet<string> {
     return new Set([...this.#runtimes].filter(([, runtime]) => runtime.isFrozen).map(([name]) => name));
+  }
+
+  /** From the moment at which something has to be undone on a member until it is. */
+  get mayHold(): boolean {
+    return this.#watched.size > 0;
   }
 
   /** The members whose abort is under way and cannot end yet, and why. */
@@ -124,8 +132,15 @@ export class CheckpointOperation {
   }
 
   #heldChanged(): void {
-    if (this.frozenMembers.size === 0) this.#charge?.release();
-    else this.#charge?.held((failure) => this.#exhausted(failure));
+    if (this.frozenMembers.size > 0) {
+      this.#heldFrom ??= computerClock.now();
+      this.#charge?.held((failure) => this.#exhausted(failure));
+      return;
+    }
+    this.#charge?.release();
+    if (this.#heldFrom !== null)
+      this.#context.happenings.membersReleased(computerClock.now() - this.#heldFrom);
+    this.#heldFrom = null;
   }
 
   /** Words of the coordinator have renewed the lease for too long. */

@@ -1,11 +1,12 @@
 import { parseArgs } from 'node:util';
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
-import { serveAgents } from '../shared/rpc/agent-server.ts';
+import { serveAgents, type AgentServer } from '../shared/rpc/agent-server.ts';
 import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
 import { createLog, type Logger } from '../shared/runtime/log.ts';
 import { giveMemoryBack } from '../shared/runtime/memory.ts';
 import { version } from '../shared/runtime/version.ts';
 import { readAgentFile, type AgentFile } from './agent-file.ts';
+import { CertificateWatch } from './certificate-watch.ts';
 import { checkAgentFile } from './check.ts';
 import type { AgentMember } from './agent-member.ts';
 import { engineOf } from './engines/registry.ts';
@@ -13,6 +14,7 @@ import { INIT_USAGE } from './init/usage.ts';
 import { FreezeLedger } from './freeze-ledger.ts';
 import { membersHeld } from './held.ts';
 import { keptRepository } from './kept-repository.ts';
+import { openMetrics } from './open-metrics.ts';
 import { RestoreKeeper } from './restore-keeper.ts';
 import { ServiceManager } from './service-manager.ts';
 import { Service } from './service.ts';
@@ -93,6 +95,26 @@ async function serve(
   const restoreKeeper = new RestoreKeeper({ members, state, repository, log });
   await restoreKeeper.recover();
 
+  const freezeLedger = new FreezeLedger({
+    budget: { perHour: file.freezeBudget.perHour, totalMs: file.freezeBudget.totalSeconds * 1000 },
+    host: file.host,
+    spent: state.spent(),
+    save: (spending) => state.saveSpent(spending),
+    wallNow: () => Date.now(),
+    monotonicNow: () => performance.now(),
+  });
+  // The metrics ask for what begins after them, for their port is opened before anybody can claim this host.
+  const running: { service?: Service; server?: AgentServer } = {};
+  const metrics = await openMetrics(file.metrics, {
+    info: { version, grid: file.grid, host: file.host },
+    members,
+    statePath: state.path,
+    frozenMembers: () => running.service?.claim.frozenMembers() ?? new Set(),
+    mayHold: () => running.service?.claim.mayHold() ?? false,
+    undoPending: () => new Set(undoKeeper.left().keys()),
+    budgetLeft: () => freezeLedger.left(),
+    expiry: () => running.server?.expiry() ?? null,
+  });
   const service = new Service({
     file,
     configuration: options.config,
@@ -102,22 +124,22 @@ async function serve(
     undoKeeper,
     restoreKeeper,
     repository,
-    freezeLedger: new FreezeLedger({
-      budget: { perHour: file.freezeBudget.perHour, totalMs: file.freezeBudget.totalSeconds * 1000 },
-      host: file.host,
-      spent: state.spent(),
-      save: (spending) => state.saveSpent(spending),
-      wallNow: () => Date.now(),
-      monotonicNow: () => performance.now(),
-    }),
+    freezeLedger,
+    happenings: metrics.happenings,
     log,
   });
+  running.service = service;
   const server = await serveAgents({
     listen: file.listen,
     tls: file.tls,
     onStream: (stream) => service.serve(stream),
-    onRefused: ({ peer, cause }) => log.warn({ event: 'refused', from: peer }, `${peer} refused: ${cause}`),
+    onRefused: ({ peer, cause }) => {
+      metrics.happenings.peerRefused();
+      log.warn({ event: 'refused', from: peer }, `${peer} refused: ${cause}`);
+    },
   });
+  running.server = server;
+  const certificates = new CertificateWatch({ reload: () => server.reload(), log });
   log.info(
     { event: 'listening', address: file.listen, grid: file.grid, members: [...members.keys()] },
     `listening on ${file.listen}`,
@@ -128,6 +150,8 @@ async function serve(
   giveMemoryBack();
   endOnSignal(log, async () => {
     serviceManager.stopping();
+    certificates.stop();
+    metrics.close();
     await service.end();
     restoreKeeper.stop();
     await server.close();

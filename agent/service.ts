@@ -9,7 +9,9 @@ import type { AgentFile } from './agent-file.ts';
 import type { AgentMember } from './agent-member.ts';
 import { CheckpointOperation, leaseRefusal, type Listener } from './checkpoint-operation.ts';
 import type { FreezeLedger } from './freeze-ledger.ts';
-import { HostClaim, type ClaimedOperation, type ClaimedWork } from './host-claim.ts';
+import { workOf, type Work } from './claimed-work.ts';
+import type { Happenings } from './happenings.ts';
+import { HostClaim, type ClaimedOperation } from './host-claim.ts';
 import { checkRequest } from './request-check.ts';
 import type { RestoreKeeper } from './restore-keeper.ts';
 import { RestoreOperation } from './restore-operation.ts';
@@ -30,6 +32,7 @@ export interface ServiceContext {
   readonly restoreKeeper: RestoreKeeper;
   readonly repository: () => Promise<Repository>;
   readonly freezeLedger: FreezeLedger;
+  readonly happenings: Happenings;
   readonly log: Logger;
 }
 
@@ -57,6 +60,11 @@ export class Service {
     };
   }
 
+  /** What is held on this host, by whichever stream. */
+  get claim(): Pick<HostClaim<Work>, 'frozenMembers' | 'mayHold'> {
+    return this.#claim;
+  }
+
   serve(stream: ServerStream): void {
     const session = new StreamSession(this.#context, this.#claim, this.#looks, stream);
     this.#sessions.add(session);
@@ -74,33 +82,6 @@ export class Service {
 interface Looks {
   describe(): ReturnType<typeof describeHost>;
   diagnose(): ReturnType<typeof diagnoseHost>;
-}
-
-/** What a stream has claimed the host for. */
-interface Work extends ClaimedWork {
-  readonly checkpoint: CheckpointOperation | null;
-  readonly restore: RestoreOperation | null;
-}
-
-function workOf(checkpoint: CheckpointOperation | null, restore: RestoreOperation | null): Work {
-  let hasEnded = false;
-  return {
-    get checkpoint() {
-      return hasEnded ? null : checkpoint;
-    },
-    get restore() {
-      return hasEnded ? null : restore;
-    },
-    frozenMembers: () => checkpoint?.frozenMembers ?? new Set(),
-    unfinished: () => checkpoint?.unfinished ?? new Map(),
-    mayBeResumed: () => checkpoint?.mayBeResumed() ?? false,
-    streamClosed: () => checkpoint?.streamClosed() ?? false,
-    async end() {
-      await checkpoint?.end();
-      await restore?.end();
-      hasEnded = true;
-    },
-  };
 }
 
 class StreamSession {
@@ -314,7 +295,7 @@ class StreamSession {
   #begin(request: ClaimRequest, listener: Listener, ended: () => void): Work {
     const { state, repository, members, log, file, host, configuration, undoKeeper, freezeLedger } =
       this.#context;
-    const { restoreKeeper } = this.#context;
+    const { restoreKeeper, happenings } = this.#context;
     if (request.purpose === 'restore') {
       const { progress } = listener;
       return workOf(null, new RestoreOperation({ members, state, restoreKeeper, repository, log, progress }));
@@ -334,6 +315,7 @@ class StreamSession {
         ended,
         undoKeeper,
         freezeLedger,
+        happenings,
         maxLeaseMs: file.freezeBudget.leaseSeconds * 1000,
         keepFree: file.keepFree,
       },
@@ -343,6 +325,8 @@ class StreamSession {
   }
 
   #send(response: AgentResponse): void {
+    const code = failureCodeOf(response);
+    if (code !== null) this.#context.happenings.failed(code);
     if (!this.#stream.closed.aborted) this.#stream.send(response);
   }
 
@@ -351,6 +335,14 @@ class StreamSession {
     this.#send({ type: 'rejected', failure });
     this.#stream.close();
   }
+}
+
+/** Null where it tells of no failure. */
+function failureCodeOf(response: AgentResponse): string | null {
+  if (response.type === 'failed' || response.type === 'rejected') return response.failure.code;
+  if (response.type !== 'memberAnswer') return null;
+  const { answer } = response;
+  return 'failure' in answer ? (answer.failure?.code ?? null) : null;
 }
 
 const badRequest = { code: 'bad-message', hint: 'use the stillpoint command' };

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { StillpointError } from '../shared/domain/errors.ts';
 import { NAME, NAME_RULE } from '../shared/domain/name.ts';
 import { MAX_LEASE_MS } from '../shared/domain/wire.ts';
+import { absoluteTls, tlsSchema } from '../shared/rpc/tls-files.ts';
 import { loadYamlFile } from '../shared/runtime/configuration.ts';
 
 const name = z.string().regex(NAME, NAME_RULE);
@@ -15,7 +16,7 @@ const gridFileSchema = z.strictObject({
     .min(1, 'must name at least one agent')
     .refine((agents) => new Set(agents).size === agents.length, 'must name each agent once'),
   repository: z.string().min(1),
-  tls: z.strictObject({ ca: z.string(), cert: z.string(), key: z.string() }),
+  tls: tlsSchema,
   copysets: z.array(name).optional(),
   leaseSeconds: z
     .number()
@@ -37,7 +38,7 @@ export async function loadGridFile(given?: string): Promise<GridFile> {
   return {
     ...file,
     repository: /^[a-z0-9]+:\/\//.test(file.repository) ? file.repository : absolute(file.repository),
-    tls: { ca: absolute(file.tls.ca), cert: absolute(file.tls.cert), key: absolute(file.tls.key) },
+    tls: absoluteTls(file.tls, absolute),
   };
 }
 

@@ -5,6 +5,7 @@ import { registerCheckpointCreate } from './commands/checkpoint-create.ts';
 import { registerSalvage } from './commands/checkpoint-salvage.ts';
 import { registerPrune } from './commands/checkpoint-prune.ts';
 import { registerGrid } from './commands/grid.ts';
+import { registerMetrics } from './commands/metrics.ts';
 import { registerPki } from './commands/pki.ts';
 import { registerRepository } from './commands/repository.ts';
 import { registerRestore } from './commands/restore.ts';
@@ -30,6 +31,7 @@ export function createProgram(): Command {
     ...registerGrid(program),
     ...registerRepository(program),
     ...registerPki(program),
+    registerMetrics(program),
   ];
   for (const command of commands) {
     addGlobalOptions(command)

@@ -34,9 +34,12 @@ import type {
   OperationStart,
   Repository,
   RestoreOutcome,
+  Verification,
 } from './repository.ts';
 import { announceRestore, decideRestore, readRestore } from './restore-decision.ts';
+import { bytesBelow } from './size.ts';
 import { otherRepository, readError } from './storage-error.ts';
+import { lastVerification, recordVerification } from './verifications.ts';
 import { verifiedBytes, verifyCheckpoint } from './verify.ts';
 
 export interface DirectoryRepositoryOptions {
@@ -101,6 +104,10 @@ class DirectoryRepository implements Repository {
     } catch (error) {
       throw readError(error, this.location);
     }
+  }
+
+  sizeBytes(): Promise<number> {
+    return bytesBelow(this.location);
   }
 
   async probe(): Promise<void> {
@@ -211,6 +218,15 @@ class DirectoryRepository implements Repository {
     const own = await identityDamage(this.#layout, this.id);
     const found = await verifyCheckpoint(this.#layout, this.#chunks, { grid, checkpoint, progress, depth });
     return own === null ? found : [own, ...found];
+  }
+
+  async recordVerification(grid: string, verification: Verification): Promise<void> {
+    await this.recognise();
+    return recordVerification(this.#layout, grid, verification);
+  }
+
+  lastVerification(grid: string): Promise<Verification | null> {
+    return lastVerification(this.#layout, grid);
   }
 
   async deleteCheckpoint(grid: string, checkpoint: string): Promise<{ removedBytes: number }> {

@@ -24,6 +24,8 @@ export interface Repository {
   recognise(): Promise<void>;
 
   freeBytes(): Promise<number>;
+  /** What all of it takes, of all grids: every file is looked at. */
+  sizeBytes(): Promise<number>;
   /** Writes and removes a small file, so that a read-only or full repository is known in preflight. */
   probe(): Promise<void>;
   /** What time it is where the repository is stored, by a small file that is written and removed. */
@@ -80,6 +82,10 @@ export interface Repository {
     progress: (bytesDone: number, bytesTotal: number) => void,
     depth?: 'bytes' | 'sizes',
   ): Promise<Damage[]>;
+
+  /** For monitors. The last hundred are kept. */
+  recordVerification(grid: string, verification: Verification): Promise<void>;
+  lastVerification(grid: string): Promise<Verification | null>;
 
   /**
    * Commit object first, then manifests, then chunks that nothing refers to. Rerunnable after a crash. While
@@ -150,6 +156,16 @@ export interface Leftover {
   /** When the run began, and until when what it stored is kept; by the repository's own time. */
   readonly sinceMs: number;
   readonly untilMs: number;
+}
+
+/** Every byte of a checkpoint was read. */
+export interface Verification {
+  readonly checkpoint: string;
+  /** By the clock of the host that read it. */
+  readonly verifiedAtMs: number;
+  readonly durationMs: number;
+  readonly bytes: number;
+  readonly damagedPlaces: number;
 }
 
 export interface OperationLease {

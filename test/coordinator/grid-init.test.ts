@@ -37,7 +37,7 @@ describe('a grid that is begun', () => {
   });
 
   it('never takes the place of what is there, and makes nothing then', async () => {
-    const before = readdirSync(into).map((name) => [name, readFileSync(join(into, name), 'utf8')]);
+    const before = filesIn(into);
     for (const hosts of [['alpha.example'], ['gamma.example']]) {
       const failure = await initializeGrid({ hosts, into, grid: 'orders', repository: null }).then(
         () => expect.fail('it was not refused'),
@@ -45,9 +45,7 @@ describe('a grid that is begun', () => {
       );
       expect(failure.code).to.equal('grid-exists');
     }
-    expect(readdirSync(into).map((name) => [name, readFileSync(join(into, name), 'utf8')])).to.deep.equal(
-      before,
-    );
+    expect(filesIn(into)).to.deep.equal(before);
   });
 
   it('refuses hosts that cannot be ones before it makes anything', async () => {
@@ -69,3 +67,11 @@ describe('a grid that is begun', () => {
     expect(() => nameOfNewGrid({ into: '/srv/my orders' })).to.throw(/cannot be called 'my orders'/);
   });
 });
+
+/** Each file below it, with what is in it. */
+function filesIn(directory: string): [string, string][] {
+  return readdirSync(directory, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name))
+    .map((path) => [path, readFileSync(path, 'utf8')]);
+}

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import {
   closeSync,
   constants,
@@ -11,6 +12,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fillWithCommits } from '../lab/full-pool.ts';
@@ -78,6 +80,8 @@ describe('a grid whose members must be thawed', () => {
     const token = join(host().state, 'token.json');
     const good = readFileSync(token, 'utf8');
     writeFileSync(token, '{"half');
+    const record = join(host().state, 'freezes', 'aa.json');
+    const frozen = readFileSync(record, 'utf8');
 
     const agent = startProgram('agent/main.ts', ['--config', host().configuration]);
     await Promise.all(commits);
@@ -87,6 +91,20 @@ describe('a grid whose members must be thawed', () => {
     expect(code).to.equal(2);
     expect(stderr).to.include(token);
     writeFileSync(token, good);
+
+    // The same where nothing is damaged, and the port of its metrics is another's.
+    writeFileSync(record, frozen);
+    const taken = createServer().listen(0, '127.0.31.1');
+    await once(taken, 'listening');
+    const metrics = `127.0.31.1:${(taken.address() as AddressInfo).port}`;
+    const configuration = join(folder.path, 'metrics.yaml');
+    writeFileSync(configuration, `${readFileSync(host().configuration, 'utf8')}metrics: ${metrics}\n`);
+    const ended = await startProgram('agent/main.ts', ['--config', configuration]).finished;
+    taken.close();
+
+    expect(ended).to.include({ code: 1 });
+    expect(ended.stderr).to.include(`cannot listen on ${metrics} for metrics`);
+    expect(existsSync(record)).to.equal(false);
     await grid.startAgent(0);
     await grid.expectUntouched();
   });

@@ -276,6 +276,7 @@ function postgresRestoration(user: HostileUser): PostgresRestoration {
     preparedAtMark: [],
     preparedEnded: [],
     preparedReused: [],
+    outbound: [],
   };
   const directories = ['base', 'base/global', 'base/pg_tblspc', 'tablespaces/16384', 'also/0'];
   return new PostgresRestoration(

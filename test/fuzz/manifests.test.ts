@@ -62,6 +62,7 @@ const facts: PostgresFacts = {
   preparedAtMark: [],
   preparedEnded: [{ gid: 'g', outcome: 'committed' }],
   preparedReused: ['g'],
+  outbound: [],
 };
 
 function mustStayInside(path: string): void {

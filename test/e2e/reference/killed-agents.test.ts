@@ -143,28 +143,27 @@ describe('a checkpoint of a grid with a realm in which one of ours dies', () => 
       await expectWorkingGrid();
     });
 
+    // At the other moments: test/crash-matrix.
     for (const signal of ['SIGKILL', 'SIGINT'] as const) {
-      for (const moment of ['marked', 'committing']) {
-        const what = signal === 'SIGKILL' ? 'the coordinator is killed' : 'there is a Ctrl-C';
-        it(`is whole or none when ${what} at '${moment}'${signal === 'SIGINT' ? ' [S71]' : ''}`, async () => {
-          const before = committedIds(lab).length;
-          const began = performance.now();
-          const command = await heldAt(moment, moment === 'committing' ? 'coordinator' : 'a1');
-          command.signal(signal);
-          if (signal === 'SIGINT') hooks.reset();
-          const { code, stdout } = await command.finished;
-          hooks.reset();
-          // What is being committed when the Ctrl-C comes may be committed; then that is what it says.
-          const committed = signal === 'SIGINT' && moment === 'committing' && code === 0;
-          if (signal === 'SIGINT' && !committed) {
-            expect(code, stdout).to.equal(4);
-            expect(stdout).to.match(/"code":"interrupted"/);
-          }
-          expect(committedIds(lab).length).to.equal(before + (committed ? 1 : 0));
-          expect(await worstWaitSince(began)).to.be.lessThan(LEASE_MS);
-          await expectWorkingGrid();
-        });
-      }
+      const what = signal === 'SIGKILL' ? 'the coordinator is killed' : 'there is a Ctrl-C';
+      it(`is whole or none when ${what} at the commit${signal === 'SIGINT' ? ' [S71]' : ''}`, async () => {
+        const before = committedIds(lab).length;
+        const began = performance.now();
+        const command = await heldAt('committing', 'coordinator');
+        command.signal(signal);
+        if (signal === 'SIGINT') hooks.reset();
+        const { code, stdout } = await command.finished;
+        hooks.reset();
+        // What is being committed when the Ctrl-C comes may be committed; then that is what it says.
+        const committed = signal === 'SIGINT' && code === 0;
+        if (signal === 'SIGINT' && !committed) {
+          expect(code, stdout).to.equal(4);
+          expect(stdout).to.match(/"code":"interrupted"/);
+        }
+        expect(committedIds(lab).length).to.equal(before + (committed ? 1 : 0));
+        expect(await worstWaitSince(began)).to.be.lessThan(LEASE_MS);
+        await expectWorkingGrid();
+      });
     }
   });
 

@@ -1,6 +1,7 @@
 import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { Client } from 'pg';
 import type { PostgresFacts } from '../../../agent/engines/postgres/copy/facts.ts';
 import { fileEndingAt, parseLsn } from '../../../agent/engines/postgres/journal/lsn.ts';
 import { restorePointName } from '../../../agent/engines/postgres/hold/restore-point.ts';
@@ -178,6 +179,49 @@ for (const version of versions) {
       } finally {
         await client.query('DROP TABLESPACE IF EXISTS inside');
         await client.end();
+      }
+    });
+
+    it('knows what in its data leads to another server, in every database that its role may enter, and no login', async () => {
+      const { server, folder } = lab;
+      await server.query('CREATE DATABASE "a/b"');
+      await server.query(
+        'CREATE EXTENSION postgres_fdw; CREATE SERVER "Shard" FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host \'shard-b\')',
+      );
+      const inside = new Client({ host: server.host, port: server.port, user: 'postgres', database: 'a/b' });
+      await inside.connect();
+      await inside.query(`SET allow_system_table_mods = on;
+        CREATE TABLE pg_catalog.pg_dist_node AS SELECT 3 AS nodeid, 'worker'::text AS nodename, 5432 AS nodeport;
+        GRANT SELECT ON pg_catalog.pg_dist_node TO PUBLIC`);
+      await inside.end();
+      try {
+        const { capture } = await beginCapture(lab.engine, folder);
+        await capture.prepare();
+        await capture.arm(token());
+        await capture.freeze(token());
+        await capture.thaw(token(), () => undefined);
+        const { outbound } = (await capture.collect()).engineFacts as PostgresFacts;
+        await capture.close();
+
+        expect(outbound).to.deep.equal([
+          {
+            database: 'postgres',
+            kind: 'foreign server (postgres_fdw)',
+            name: 'Shard',
+            address: 'shard-b',
+            change: `ALTER SERVER "Shard" OPTIONS (SET host '…')`,
+          },
+          {
+            database: 'a/b',
+            kind: 'node of Citus',
+            name: '3',
+            address: 'worker:5432',
+            change: `SELECT citus_update_node(3, '…', …)`,
+          },
+        ]);
+      } finally {
+        await server.query('DROP DATABASE "a/b" WITH (FORCE)');
+        await server.query('DROP EXTENSION postgres_fdw CASCADE');
       }
     });
 

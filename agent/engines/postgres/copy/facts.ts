@@ -45,6 +45,22 @@ const factsSchema = z.object({
     .readonly(),
   /** Gids that more than one transaction had in that time: how one ended says nothing of another. */
   preparedReused: z.array(z.string()).readonly().default([]),
+  /** What in the data leads to another server, as far as the agent's role saw it. Never a login. */
+  outbound: z
+    .array(
+      z
+        .object({
+          database: z.string(),
+          kind: z.string(),
+          name: z.string(),
+          address: z.string(),
+          /** What to do about it, in words or as a statement. */
+          change: z.string(),
+        })
+        .readonly(),
+    )
+    .readonly()
+    .default([]),
 });
 
 /**

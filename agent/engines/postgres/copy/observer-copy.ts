@@ -61,5 +61,6 @@ function observerFacts(facts: ServerFacts, settings: PostgresSettings): Postgres
     preparedAtMark: [],
     preparedEnded: [],
     preparedReused: [],
+    outbound: [],
   };
 }

@@ -4,6 +4,7 @@ import type { BaseCopy } from './archive-receiver.ts';
 import { readSubscriptions } from './collect.ts';
 import type { PostgresFacts } from './facts.ts';
 import { formatLsn, type Lsn } from '../journal/lsn.ts';
+import { findOutbound } from '../look/outbound.ts';
 import { preparedAtMark, readNames, type PreparedTransaction } from './prepared-transactions.ts';
 import type { ReceivedJournal } from '../journal/received-journal.ts';
 import type { ServerFacts } from '../server/server-facts.ts';
@@ -53,6 +54,7 @@ export async function primaryFacts(input: {
     tablespaces: base.tablespaces,
     outsideFiles: facts.outsideFiles,
     also: settings.also,
+    outbound: await findOutbound(settings, control),
     ...prepared,
   };
 }

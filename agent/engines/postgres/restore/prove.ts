@@ -3,8 +3,9 @@ import type { FoundPrepared } from '../../../../shared/domain/wire.ts';
 import type { ProveInput, VerifiedMember } from '../../engine.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
 import { finishControlFile, readControlFile, withholdControlFile } from './control-file.ts';
+import { lookAtDatabases } from './databases.ts';
 import { PrivateServer, type PrivateServerInput } from './private-server.ts';
-import { checkMark, checkServer, checkStructures, notAsCaptured } from './verify.ts';
+import { checkMark, checkServer, notAsCaptured } from './verify.ts';
 
 export interface ProofInput extends Omit<PrivateServerInput, 'restorePoint' | 'afterwards' | 'preload'> {
   readonly facts: PostgresFacts;
@@ -71,7 +72,7 @@ async function look(
   try {
     const checks = await checkServer(looked, facts, client);
     checks.push(await checkMark(looked, facts));
-    const structures = await checkStructures(looked, client);
+    const databases = await lookAtDatabases(looked, client, facts);
     const { rows } = await client.query<{ gid: string; database: string }>(
       'SELECT gid, database FROM pg_prepared_xacts ORDER BY gid',
     );
@@ -80,7 +81,7 @@ async function look(
       const cause = committed.includes(one.gid) ? await commitPrepared(server, one) : null;
       prepared.push({ ...one, committed: cause === '', cause: cause ?? '', byHand: byHand(one.gid) });
     }
-    return { checks: [...checks, ...structures.checks], warnings: structures.warnings, prepared };
+    return { checks: [...checks, ...databases.checks], warnings: databases.warnings, prepared };
   } finally {
     client.end().catch(() => undefined);
   }

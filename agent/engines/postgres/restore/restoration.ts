@@ -25,6 +25,7 @@ import {
 import { hasUnit, holdForRestore, mustBeUsable } from '../../restore/unit.ts';
 import { readIfThere, Stage } from '../../restore/stage.ts';
 import { parseFacts, type PostgresFacts } from '../copy/facts.ts';
+import { outboundWarnings } from '../look/outbound.ts';
 
 import type { PostgresSettings } from '../settings.ts';
 import { alsoPlaces } from './also-places.ts';
@@ -312,6 +313,7 @@ export class PostgresRestoration implements Restoration {
         hint: "bring them yourself, and name their directory in 'also' for the next checkpoint",
       });
     }
+    if (this.#context.follow === null) warnings.push(...outboundWarnings(about, this.#source.outbound));
     return warnings;
   }
 
