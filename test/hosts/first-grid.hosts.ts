@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { CausalClients, checkOrder } from '../lab/causal-clients.ts';
 import { documentedCommands } from './lab/documented-commands.ts';
 import { down, HostsLab } from './lab/hosts-lab.ts';
@@ -76,7 +76,9 @@ describe('a first grid on booted hosts', function () {
   it('grows by hosts whose servers turn everybody away, take no TCP, or do not run', () => {
     const access = '/etc/postgresql/15/main/pg_hba.conf';
     gamma.shell(`sed -i /^host/d ${access} && systemctl reload postgresql@15-main`);
-    delta.shell(`pg_createcluster 15 second --port 5433 --pgoption listen_addresses=''`);
+    delta.shell('pg_createcluster 15 second --port 5433');
+    const own = delta.path('/etc/postgresql/15/second/conf.d/own.conf');
+    writeFileSync(own, "listen_addresses = ''\n");
     delta.shell('systemctl daemon-reload && systemctl start postgresql@15-second');
     delta.shell('pg_createcluster 15 spare --port 5434');
     operator.shell('stillpoint pki issue orders gamma.example delta.example');
