@@ -213,7 +213,10 @@ class StreamSession {
     try {
       this.#send(await this.#perform(request));
     } catch (error) {
-      const failure = failureOf(error, { code: 'agent-failed', hint: "see the agent's log" });
+      const failure = failureOf(error, {
+        code: 'agent-failed',
+        hint: 'journalctl -u stillpoint-agent says why; then ask again',
+      });
       this.#log.error({ event: 'requestFailed', request: request.type, err: error }, failure.message);
       this.#send({ type: 'failed', id: request.id, failure });
     } finally {
@@ -386,7 +389,7 @@ function wrongGrid(host: string, ours: string, theirs: string): Failure {
   return {
     code: 'wrong-grid',
     message: `the agent on ${host} belongs to grid ${ours}, the coordinator to ${theirs}`,
-    hint: 'look at `grid` in the grid file and in the agent file, and at the certificate of the coordinator',
+    hint: `let grid in the grid file and in the agent file on ${host} be the same; where they are, the certificate of the coordinator is another grid's: tls in the grid file`,
     host,
   };
 }
