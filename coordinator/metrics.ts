@@ -4,6 +4,7 @@ import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { CatalogueEntry, Repository, Verification } from '../shared/repository/repository.ts';
 import { addGauge, type Sample } from '../shared/runtime/metrics.ts';
 import { version } from '../shared/runtime/version.ts';
+import { lastDrills, type EarlierDrill } from './drill/report.ts';
 import { newestOfLineages, SHOWN } from './lineage.ts';
 
 const STATES = ['valid', 'damaged', 'deleting', 'uncommitted'] as const;
@@ -23,6 +24,8 @@ interface GridFigures {
   readonly newest: readonly { readonly at: number; readonly manifest: GridManifest }[];
   readonly abortedRuns: number;
   readonly verification: Verification | null;
+  /** Newest first. */
+  readonly drills: readonly EarlierDrill[];
 }
 
 /** Looks at all that a monitor may know without an agent. `grid`: of that grid alone. */
@@ -45,15 +48,23 @@ async function figuresOf(
   all: readonly CatalogueEntry[],
 ): Promise<GridFigures> {
   const entries = all.filter((entry) => entry.grid === grid);
-  const [leftovers, verification] = await Promise.all([
+  const [leftovers, verification, drills] = await Promise.all([
     repository.leftovers(grid),
     repository.lastVerification(grid),
+    repository.drills(grid),
   ]);
   const newest = newestOfLineages(entries.filter(({ state }) => state === 'valid')).map((manifest) => ({
     at: parseCheckpointId(manifest.checkpoint)?.at.getTime() ?? 0,
     manifest,
   }));
-  return { grid, entries, newest, abortedRuns: leftovers.length, verification };
+  return {
+    grid,
+    entries,
+    newest,
+    abortedRuns: leftovers.length,
+    verification,
+    drills: lastDrills(drills, Infinity),
+  };
 }
 
 /** In the text that node_exporter reads from its directory, and Prometheus by itself. docs/monitoring.md has every name. */
@@ -93,6 +104,7 @@ export function metricsText(figures: RepositoryFigures, now: number): Promise<st
   );
   addCheckpoints(add, grids, now);
   addVerifications(add, grids);
+  addDrills(add, grids);
   return registry.metrics();
 }
 
@@ -137,4 +149,37 @@ function addVerifications(add: Add, grids: readonly GridFigures[]): void {
   each('duration_seconds', 'How long the last verification took', ({ durationMs }) => durationMs / 1000);
   each('bytes', 'What the last verification read', ({ bytes }) => bytes);
   each('damaged_places', 'What the last verification found', ({ damagedPlaces }) => damagedPlaces);
+}
+
+/** When the last drill was, and what the last one that passed took: a failed one has no RTO. */
+function addDrills(add: Add, grids: readonly GridFigures[]): void {
+  const each = (
+    name: string,
+    help: string,
+    value: (drills: readonly EarlierDrill[]) => number | null,
+  ): void =>
+    add(
+      `last_drill_${name}`,
+      help,
+      ['grid'],
+      grids.flatMap(({ grid, drills }) => {
+        const found = value(drills);
+        return found === null ? [] : [{ labels: { grid }, value: found }];
+      }),
+    );
+  const begun = (drill: EarlierDrill | undefined): number | null =>
+    drill === undefined ? null : Date.parse(drill.startedAt) / 1000;
+  const passed = (drills: readonly EarlierDrill[]): EarlierDrill | undefined =>
+    drills.find(({ outcome }) => outcome === 'passed');
+  each('timestamp_seconds', 'When the last drill was begun, however it ended', ([last]) => begun(last));
+  each('passed', '1 where the last drill passed', ([last]) =>
+    last === undefined ? null : Number(last.outcome === 'passed'),
+  );
+  each('passed_timestamp_seconds', 'When the last drill that passed was begun', (drills) =>
+    begun(passed(drills)),
+  );
+  each('rto_seconds', 'What the last drill that passed took, to the end of its checks', (drills) => {
+    const rtoMs = passed(drills)?.rtoMs ?? null;
+    return rtoMs === null ? null : rtoMs / 1000;
+  });
 }

@@ -6,6 +6,7 @@ import type { Repository } from '../../shared/repository/repository.ts';
 import { stillpoint, type Finished } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { madeRepository } from '../repository/made.ts';
+import { reportOf } from './drill-reports.ts';
 import { GRID, gridManifest, LINEAGE, storeMember } from '../repository/samples.ts';
 
 // Goal: a monitor that reaches nothing but the repository sees whether the grid could be restored. Method: a repository
@@ -86,6 +87,21 @@ describe('the metrics of a repository', () => {
     expect((await run('metrics')).stdout).to.match(
       new RegExp(`^stillpoint_last_verify_damaged_places\\{grid="${GRID}"\\} [1-9]`, 'm'),
     );
+  });
+
+  it('tell when the last drill was, that it failed, and what the last one that passed took', async () => {
+    for (const drill of [
+      reportOf({ drill: 'one', startedAt: '2026-11-01T00:00:00.000Z', rtoMs: 4500 }),
+      reportOf({ drill: 'two', startedAt: '2026-11-08T00:00:00.000Z', rtoMs: null, outcome: 'failed' }),
+    ])
+      await repository.saveDrill(GRID, drill.drill, JSON.stringify(drill));
+    const { stdout } = await run('metrics');
+    const drillValue = (name: string): number =>
+      valueOf(stdout, `stillpoint_last_drill_${name}{grid="${GRID}"}`);
+    expect(drillValue('timestamp_seconds')).to.equal(Date.parse('2026-11-08') / 1000);
+    expect(drillValue('passed')).to.equal(0);
+    expect(drillValue('passed_timestamp_seconds')).to.equal(Date.parse('2026-11-01') / 1000);
+    expect(drillValue('rto_seconds')).to.equal(4.5);
   });
 
   it('replace a textfile as a whole, for everybody to read, and leave nothing beside it', async () => {

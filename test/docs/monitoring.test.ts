@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import { AgentMetrics } from '../../agent/metrics.ts';
 import { metricsText } from '../../coordinator/metrics.ts';
+import { reportOf } from '../coordinator/drill-reports.ts';
 import { ROOT } from '../lab/processes.ts';
 import { gridManifest, GRID } from '../repository/samples.ts';
 
@@ -52,6 +53,7 @@ describe('the documentation of metrics', () => {
               bytes: 1,
               damagedPlaces: 0,
             },
+            drills: [reportOf()],
           },
         ],
       },
