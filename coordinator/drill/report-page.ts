@@ -1,5 +1,5 @@
 import { inMegabytes } from '../megabytes.ts';
-import { comparedWithLast, duration, type DrillReport, type DrillStep } from './report.ts';
+import { comparedWithLast, duration, lastTime, type DrillReport, type DrillStep } from './report.ts';
 
 const WIDTH = 1000;
 const ROW = 26;
@@ -30,8 +30,13 @@ ${section('Would have been in the way in earnest', list(obstacles.map(({ about, 
 ${section(
   'Phases',
   rows(
-    ['phase', 'begins after', 'takes'],
-    phases.map(({ phase, startMs, durationMs }) => [phase, duration(startMs), duration(durationMs)]),
+    ['phase', 'begins after', 'takes', 'took last time'],
+    phases.map(({ phase, startMs, durationMs }) => [
+      phase,
+      duration(startMs),
+      duration(durationMs),
+      lastTime(report, phase),
+    ]),
   ),
 )}
 ${section('Timeline', hosts.map((host) => timeline(host, report.durationMs)).join('\n'))}

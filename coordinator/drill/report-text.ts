@@ -1,6 +1,6 @@
 import { inMegabytes } from '../megabytes.ts';
 import { table } from '../output.ts';
-import { comparedWithLast, duration, type DrillReport } from './report.ts';
+import { comparedWithLast, duration, lastTime, type DrillReport } from './report.ts';
 
 /** The report for a terminal and for logs. */
 export function drillInWords(given: DrillReport): string {
@@ -10,7 +10,16 @@ export function drillInWords(given: DrillReport): string {
     heading(report),
     `  RTO ${report.rtoMs === null ? 'not reached' : duration(report.rtoMs)}${prefixed(', ', comparedWithLast(report))}; RPO ${duration(report.rpoMs)} (the age of the checkpoint)`,
     `  ${inMegabytes(report.bytes)} staged${prefixed(', ', rate(report.bytesPerSecond))}`,
-    ...section('phases', table(phases.map(({ phase, durationMs }) => [`  ${phase}`, duration(durationMs)]))),
+    ...section(
+      'phases',
+      table(
+        phases.map(({ phase, durationMs }) => [
+          `  ${phase}`,
+          duration(durationMs),
+          prefixed('last time ', lastTime(report, phase) || null),
+        ]),
+      ),
+    ),
     ...section(
       'members',
       table(

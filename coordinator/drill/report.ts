@@ -79,7 +79,7 @@ const earlierSchema = z.object({
   rtoMs: z.number().nullable(),
   rpoMs: z.number(),
   bytes: z.number(),
-  phases: z.array(z.object({ phase: z.string(), startMs: z.number(), durationMs: z.number() })),
+  phases: z.array(z.object({ phase: z.string(), startMs: z.number(), durationMs: z.number() })).readonly(),
 });
 
 export type EarlierDrill = Readonly<z.infer<typeof earlierSchema>>;
@@ -103,9 +103,19 @@ function parsed(report: string): EarlierDrill | null {
   }
 }
 
-/** How much longer, in words; null where there is nothing to hold it against: the last drill that came to its end. */
-export function comparedWithLast(report: Pick<DrillReport, 'rtoMs' | 'bytes' | 'earlier'>): string | null {
-  const last = report.earlier.find(({ rtoMs, outcome }) => rtoMs !== null && outcome === 'passed');
+function lastPassed({ earlier }: Pick<DrillReport, 'earlier'>): EarlierDrill | undefined {
+  return earlier.find(({ rtoMs, outcome }) => rtoMs !== null && outcome === 'passed');
+}
+
+/** How long a phase took in the last drill that passed; empty where none did, or it had no such phase. */
+export function lastTime(report: Pick<DrillReport, 'earlier'>, phase: string): string {
+  const times = (lastPassed(report)?.phases ?? []).filter((one) => one.phase === phase);
+  return times.length === 0 ? '' : duration(times.reduce((sum, { durationMs }) => sum + durationMs, 0));
+}
+
+/** How much longer, in words; null where there is nothing to hold it against: the last drill that passed. */
+export function comparedWithLast(report: Pick<DrillReport, 'rtoMs' | 'earlier'>): string | null {
+  const last = lastPassed(report);
   if (last?.rtoMs === undefined || last.rtoMs === null || report.rtoMs === null) return null;
   const percent = Math.round((report.rtoMs / Math.max(last.rtoMs, 1) - 1) * 100);
   const change =

@@ -87,7 +87,9 @@ describe('the report of a drill', () => {
       '100% longer than the last drill that passed (2026-11-13T13:00:00.000Z)',
     );
     expect(comparedWithLast(reportOf())).to.equal(null);
-    expect(drillPage(reportOf({ earlier: drills }))).to.include('100% longer');
+    const page = drillPage(reportOf({ earlier: drills }));
+    expect(page).to.include('100% longer');
+    expect(page).to.include('<td>stage</td><td>1.0 s</td><td>2.0 s</td><td>2.0 s</td>');
   });
 
   it('leaves out what lies among the earlier ones and is none', () => {
