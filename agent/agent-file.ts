@@ -47,6 +47,8 @@ const agentFileSchema = z.strictObject({
   members: z.array(memberSchema).default([]),
   freezeBudget: freezeBudgetSchema.prefault({}),
   keepFree: keepFreeSchema.prefault({}),
+  /** Whether drills may use the places of members that do not say. */
+  drill: z.boolean().default(false),
   /** Where metrics are served; nowhere without. Without TLS or a password, so on this host alone. */
   metrics: addressSchema.refine(isLoopback, 'must be a loopback address: 127.0.0.1:9411').optional(),
 });

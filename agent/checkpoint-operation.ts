@@ -4,48 +4,48 @@ import type { MemberDescription } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from '../shared/domain/messages.ts';
 import { sameToken, type Token } from '../shared/domain/token.ts';
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
-import * as memberMachine from '../shared/protocol/member-machine.ts';
-import type { Repository } from '../shared/repository/repository.ts';
-import { computerClock } from '../shared/runtime/clock.ts';
-import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import { raisePriority } from '../shared/runtime/priority.ts';
-import type { AgentMember } from './agent-member.ts';
-import { memberStore } from './collect.ts';
+import type { MemberStore } from './collect.ts';
 import type { Engine } from './engines/engine.ts';
-import type { FreezeCharge, FreezeLedger } from './freeze-ledger.ts';
+import type { FreezeCharge } from './freeze-ledger.ts';
 import { Guard } from './guard/guard.ts';
 import type { Happenings } from './happenings.ts';
-import { MemberRuntime, type Priority } from './member-runtime.ts';
-import { hostRooms, memberRoom, watchRooms, type KeepFree } from './room-watch.ts';
+import { MemberRuntime } from './member-runtime.ts';
+import { memberRoom, watchRooms, type KeepFree, type Room } from './room-watch.ts';
 import type { StateDirectory } from './state-directory.ts';
+import type { Surroundings } from './surroundings.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
 
 export interface CheckpointOperationContext {
   readonly id: string;
-  readonly grid: string;
-  readonly host: string;
   readonly leaseMs: number;
-  readonly configuration: string;
-  readonly members: ReadonlyMap<string, AgentMember>;
+  readonly surroundings: Surroundings;
+  readonly members: ReadonlyMap<string, { readonly engine: OperatedEngine }>;
   readonly descriptions: { get(member: string): MemberDescription | undefined };
-  readonly state: StateDirectory;
-  readonly repository: () => Promise<Repository>;
-  readonly log: Logger;
+  readonly state: Pick<
+    StateDirectory,
+    'highestToken' | 'recordToken' | 'makeSpool' | 'dropSpool' | 'saveFreeze' | 'clearFreeze'
+  >;
+  /** Where a member's part of this checkpoint goes. */
+  storeOf(checkpoint: string, description: MemberDescription): MemberStore;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   /** What it waits for, a new stream, did not come: it has ended by itself. */
   ended(): void;
-  readonly undoKeeper: UndoKeeper;
-  readonly freezeLedger: FreezeLedger;
-  readonly happenings: Happenings;
+  readonly undoKeeper: Pick<UndoKeeper, 'undoOnce' | 'keep'>;
+  readonly freezeLedger: {
+    refusal(): Failure | null;
+    charge(leaseMs: number): Promise<Charge>;
+  };
+  readonly happenings: Pick<Happenings, 'membersReleased'>;
   readonly maxLeaseMs: number;
   readonly keepFree: KeepFree;
+  /** Of the disks that all members of the host share. */
+  readonly hostRooms: readonly Room[];
 }
 
-const PRIORITY: Priority = {
-  raise: raisePriority,
-  // What was just answered is written in the next turn of the loop.
-  soon: (putBack) => void setImmediate(() => setImmediate(putBack)),
-};
+/** What a checkpoint needs of an engine. */
+type OperatedEngine = Pick<Engine, 'begin' | 'isRunning' | 'freeBytes'>;
+type Charge = Pick<FreezeCharge, 'held' | 'release' | 'end'>;
 
 /** Where its answers go: the stream that holds it. */
 export interface Listener {
@@ -61,8 +61,8 @@ export class CheckpointOperation {
   #guard: Guard | null = null;
   #listener: Listener | null;
   #ending: Promise<void> | null = null;
-  #attempt: { readonly token: Token; readonly charge: Promise<FreezeCharge> } | null = null;
-  #charge: FreezeCharge | null = null;
+  #attempt: { readonly token: Token; readonly charge: Promise<Charge> } | null = null;
+  #charge: Charge | null = null;
   #heldFrom: number | null = null;
   /** End the watch over a disk. */
   readonly #watches: (() => void)[] = [];
@@ -133,13 +133,13 @@ export class CheckpointOperation {
 
   #heldChanged(): void {
     if (this.frozenMembers.size > 0) {
-      this.#heldFrom ??= computerClock.now();
+      this.#heldFrom ??= this.#context.surroundings.clock.now();
       this.#charge?.held((failure) => this.#exhausted(failure));
       return;
     }
     this.#charge?.release();
     if (this.#heldFrom !== null)
-      this.#context.happenings.membersReleased(computerClock.now() - this.#heldFrom);
+      this.#context.happenings.membersReleased(this.#context.surroundings.clock.now() - this.#heldFrom);
     this.#heldFrom = null;
   }
 
@@ -193,15 +193,15 @@ export class CheckpointOperation {
   }
 
   /** A full disk harms more than the checkpoint: it ends before. What is collected needs no room any more. */
-  #watchRooms(member: string, engine: Engine): void {
-    const { state, repository, keepFree } = this.#context;
+  #watchRooms(member: string, engine: OperatedEngine): void {
+    const { keepFree, hostRooms, surroundings } = this.#context;
     const short = (failure: Failure): void => {
       const ofIt = failure.member === undefined ? [...this.#runtimes.keys()] : [failure.member];
       this.#giveUp('roomShort', ofIt, failure);
     };
     const rooms = [memberRoom(member, engine, keepFree)];
-    if (this.#watches.length === 0) rooms.push(...hostRooms({ statePath: state.path, repository, keepFree }));
-    this.#watches.push(watchRooms(rooms, short));
+    if (this.#watches.length === 0) rooms.push(...hostRooms);
+    this.#watches.push(watchRooms(rooms, short, surroundings.clock));
   }
 
   #endWatches(): void {
@@ -229,7 +229,8 @@ export class CheckpointOperation {
   }
 
   #begin(member: string, command: MemberCommand): MemberRuntime | null {
-    const { members, descriptions, log, leaseMs, id, state, grid, host, repository } = this.#context;
+    const { members, descriptions, log, leaseMs, id, state, surroundings, storeOf } = this.#context;
+    const { clock, machine, priority, reached } = surroundings;
     const known = members.get(member);
     const description = descriptions.get(member);
     if (known === undefined || description === undefined) {
@@ -240,10 +241,10 @@ export class CheckpointOperation {
     this.#guard ??= this.#startGuard();
     const checkpoint = command.type === 'prepare' ? command.checkpoint : '';
     const runtime = new MemberRuntime({
-      machine: memberMachine,
-      clock: computerClock,
-      priority: PRIORITY,
-      reached: (moment) => reach(moment, member),
+      machine,
+      clock,
+      priority,
+      reached: (moment) => reached(moment, member),
       member,
       kind: description.freezeKind,
       engine: known.engine,
@@ -252,13 +253,7 @@ export class CheckpointOperation {
       log,
       operationSilenceMs: operationSilenceMs(leaseMs),
       leaseMs,
-      store: memberStore({
-        repository,
-        grid,
-        host,
-        checkpoint: () => checkpoint,
-        describe: () => description,
-      }),
+      store: storeOf(checkpoint, description),
       send: (answer) => this.#answer(member, answer),
       record: (token, forMs) => this.#record(token, forMs),
       heldChanged: () => this.#heldChanged(),
@@ -288,7 +283,8 @@ export class CheckpointOperation {
 
   #startGuard(): Guard {
     return new Guard({
-      configuration: this.#context.configuration,
+      start: this.#context.surroundings.startGuard,
+      clock: this.#context.surroundings.clock,
       operation: this.#context.id,
       log: this.#context.log,
       undone: (member) => this.#runtimes.get(member)?.guardThawed(),

@@ -19,23 +19,18 @@ export interface CollectedMember {
   readonly engineFacts: unknown;
 }
 
-/**
- * The store opens with the checkpoint's name, which the first command brings; `describe` gives what the
- * manifest says of the member.
- */
+/** `description`: what the manifest says of the member. */
 export function memberStore(input: {
   repository: () => Promise<Repository>;
   grid: string;
   host: string;
-  checkpoint: () => string;
-  describe: () => MemberDescription;
+  checkpoint: string;
+  description: MemberDescription;
 }): MemberStore {
   let opened: Promise<MemberWriter> | null = null;
   const entries: ((writer: MemberWriter) => void)[] = [];
   const writer = (): Promise<MemberWriter> => {
-    opened ??= input
-      .repository()
-      .then((repository) => repository.beginMember(input.grid, input.checkpoint()));
+    opened ??= input.repository().then((repository) => repository.beginMember(input.grid, input.checkpoint));
     return opened;
   };
 
@@ -46,11 +41,11 @@ export function memberStore(input: {
     async finish({ token, assignment, mark, engineFacts }) {
       const to = await writer();
       for (const add of entries) add(to);
-      const description = input.describe();
+      const { description } = input;
       return to.finish({
         format: 1,
         grid: input.grid,
-        checkpoint: input.checkpoint(),
+        checkpoint: input.checkpoint,
         token,
         member: {
           name: description.name,

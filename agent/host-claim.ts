@@ -1,6 +1,7 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import { decideClaim, type Claim } from '../shared/protocol/claim.ts';
 import { grantLease, renewLease } from '../shared/protocol/lease.ts';
+import { computerClock, type Clock } from '../shared/runtime/clock.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 
 export interface ClaimRequest {
@@ -50,11 +51,20 @@ interface HeldClaim<Work> {
  * may take as long as a member cannot be reached: the newcomer waits for it no longer than a lease.
  */
 export class HostClaim<Work extends ClaimedWork> {
-  readonly #log: Logger;
+  readonly #log: Pick<Logger, 'info' | 'warn'>;
+  readonly #clock: Clock;
+  readonly #decide: typeof decideClaim;
   #held: HeldClaim<Work> | null = null;
 
-  constructor(log: Logger) {
+  /** The simulator hands in a clock, and sees each decision (test/simulator). */
+  constructor(
+    log: Pick<Logger, 'info' | 'warn'>,
+    clock: Clock = computerClock,
+    decide: typeof decideClaim = decideClaim,
+  ) {
     this.#log = log;
+    this.#clock = clock;
+    this.#decide = decide;
   }
 
   frozenMembers(): ReadonlySet<string> {
@@ -78,7 +88,7 @@ export class HostClaim<Work extends ClaimedWork> {
     for (let held = this.#held; held !== null; held = this.#held) {
       const decision =
         held.ending === null
-          ? decideClaim(held.claim, request.operation, performance.now(), held.work.mayBeResumed())
+          ? this.#decide(held.claim, request.operation, this.#clock.now(), held.work.mayBeResumed())
           : null;
       if (decision?.type === 'refuse') throw busy(decision.holder);
       if (decision?.type === 'resume') {
@@ -97,7 +107,7 @@ export class HostClaim<Work extends ClaimedWork> {
       await this.#endWithin(held, request.leaseMs);
     }
     const work = begin(() => void this.#end(held));
-    const held: HeldClaim<Work> = { claim: claimOf(request), work, streams: 0, ending: null };
+    const held: HeldClaim<Work> = { claim: this.#claimOf(request), work, streams: 0, ending: null };
     this.#held = held;
     this.#log.info(
       { event: 'claimed', operation: request.operation, holder: request.holder },
@@ -107,7 +117,7 @@ export class HostClaim<Work extends ClaimedWork> {
   }
 
   #grant(held: HeldClaim<Work>, request: ClaimRequest): ClaimedOperation<Work> {
-    held.claim = claimOf(request);
+    held.claim = this.#claimOf(request);
     held.streams += 1;
     const stream = held.streams;
     const isOurs = (): boolean => held.streams === stream;
@@ -117,7 +127,7 @@ export class HostClaim<Work extends ClaimedWork> {
       },
       resumed: stream > 1,
       messageReceived: () => {
-        if (isOurs()) held.claim = { ...held.claim, lease: renewLease(held.claim.lease, performance.now()) };
+        if (isOurs()) held.claim = { ...held.claim, lease: renewLease(held.claim.lease, this.#clock.now()) };
       },
       streamClosed: () => {
         if (!isOurs() || (held.ending === null && held.work.streamClosed())) return Promise.resolve();
@@ -133,12 +143,11 @@ export class HostClaim<Work extends ClaimedWork> {
   }
 
   async #endWithin(held: HeldClaim<Work>, limitMs: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<'late'>((resolve) => {
-      timer = setTimeout(() => resolve('late'), limitMs);
-    });
+    const { promise: late, resolve } = Promise.withResolvers<'late'>();
+    const alarm = this.#clock.alarm(() => resolve('late'));
+    alarm.set(this.#clock.now() + limitMs);
     const first = await Promise.race([this.#end(held), late]);
-    clearTimeout(timer);
+    alarm.set(null);
     if (first === 'late') throw notEnded(held.claim.holder, held.work.unfinished(), limitMs);
   }
 
@@ -149,10 +158,10 @@ export class HostClaim<Work extends ClaimedWork> {
     });
     return held.ending;
   }
-}
 
-function claimOf({ operation, holder, leaseMs }: ClaimRequest): Claim {
-  return { operation, holder, lease: grantLease(leaseMs, performance.now()) };
+  #claimOf({ operation, holder, leaseMs }: ClaimRequest): Claim {
+    return { operation, holder, lease: grantLease(leaseMs, this.#clock.now()) };
+  }
 }
 
 function busy(holder: string): StillpointError {

@@ -20,6 +20,7 @@ import { ServiceManager } from './service-manager.ts';
 import { Service } from './service.ts';
 import { openFreezeRecords, openStateDirectory } from './state-directory.ts';
 import { lockState } from './state-lock.ts';
+import { ofThisProcess } from './surroundings.ts';
 import { UndoKeeper } from './undo-keeper.ts';
 
 const USAGE = `stillpoint-agent: the daemon on each host of a grid
@@ -59,7 +60,11 @@ async function main(): Promise<void> {
         async (settings) =>
           [
             settings.name,
-            { name: settings.name, engine: await engineOf(settings).create(settings) },
+            {
+              name: settings.name,
+              engine: await engineOf(settings).create(settings),
+              mayDrill: settings.drill ?? file.drill,
+            },
           ] as const,
       ),
     ),
@@ -111,13 +116,14 @@ async function serve(
     statePath: state.path,
     frozenMembers: () => running.service?.claim.frozenMembers() ?? new Set(),
     mayHold: () => running.service?.claim.mayHold() ?? false,
-    undoPending: () => new Set(undoKeeper.left().keys()),
+    undoPending: () =>
+      new Set([...undoKeeper.left().keys(), ...(running.service?.claim.unfinished().keys() ?? [])]),
     budgetLeft: () => freezeLedger.left(),
     expiry: () => running.server?.expiry() ?? null,
   });
   const service = new Service({
     file,
-    configuration: options.config,
+    surroundings: ofThisProcess(options.config),
     host: file.host,
     members,
     state,

@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises';
 import type { Failure } from '../shared/domain/errors.ts';
 import type { Repository } from '../shared/repository/repository.ts';
+import { computerClock, type Alarm, type Clock } from '../shared/runtime/clock.ts';
 import { megabytes } from './byte-size.ts';
 import type { Engine } from './engines/engine.ts';
 
@@ -76,28 +77,29 @@ export async function freeBytesAt(path: string): Promise<number | null> {
  * Looks again and again, and calls `short` once, with the first room of which too little is left. A look that
  * fails says nothing: whoever writes there meets the cause. Returns what ends it.
  */
-export function watchRooms(rooms: readonly Room[], short: (failure: Failure) => void): () => void {
+export function watchRooms(
+  rooms: readonly Room[],
+  short: (failure: Failure) => void,
+  clock: Pick<Clock, 'now' | 'alarm'> = computerClock,
+): () => void {
   let ended = false;
-  const timers = new Set<NodeJS.Timeout>();
+  const alarms: Alarm[] = [];
   const end = (): void => {
     ended = true;
-    for (const timer of timers) clearTimeout(timer);
+    for (const alarm of alarms) alarm.set(null);
   };
   // Each by itself: a repository that hangs must not hide a server that runs full.
-  const watch = (room: Room): void => {
-    const timer = setTimeout(() => {
-      timers.delete(timer);
-      void look(room);
-    }, LOOK_EVERY_MS);
-    timers.add(timer);
-  };
-  const look = async (room: Room): Promise<void> => {
-    const free = await room.freeBytes().catch(() => null);
-    if (ended) return;
-    if (free === null || free >= room.floorBytes) return watch(room);
-    end();
-    short(room.failure(free));
-  };
-  for (const room of rooms) watch(room);
+  for (const room of rooms) {
+    const look = async (): Promise<void> => {
+      const free = await room.freeBytes().catch(() => null);
+      if (ended) return;
+      if (free === null || free >= room.floorBytes) return alarm.set(clock.now() + LOOK_EVERY_MS);
+      end();
+      short(room.failure(free));
+    };
+    const alarm = clock.alarm(() => void look());
+    alarm.set(clock.now() + LOOK_EVERY_MS);
+    alarms.push(alarm);
+  }
   return end;
 }

@@ -10,21 +10,24 @@ import type { AgentMember } from './agent-member.ts';
 import { CheckpointOperation, leaseRefusal, type Listener } from './checkpoint-operation.ts';
 import type { FreezeLedger } from './freeze-ledger.ts';
 import { workOf, type Work } from './claimed-work.ts';
+import { memberStore } from './collect.ts';
 import type { Happenings } from './happenings.ts';
 import { HostClaim, type ClaimedOperation } from './host-claim.ts';
+import { hostRooms } from './room-watch.ts';
 import { checkRequest } from './request-check.ts';
 import type { RestoreKeeper } from './restore-keeper.ts';
 import { RestoreOperation } from './restore-operation.ts';
 import { readLocal, salvage } from './salvage.ts';
 import { dropLocal, raiseEpoch, settle } from './settle.ts';
 import type { StateDirectory } from './state-directory.ts';
+import type { Surroundings } from './surroundings.ts';
 import type { UndoKeeper } from './undo-keeper.ts';
 import { agentVersion, describeHost, diagnoseHost } from './describe.ts';
 import { shareNext } from './share-next.ts';
 
 export interface ServiceContext {
   readonly file: AgentFile;
-  readonly configuration: string;
+  readonly surroundings: Surroundings;
   readonly host: string;
   readonly members: ReadonlyMap<string, AgentMember>;
   readonly state: StateDirectory;
@@ -53,7 +56,7 @@ export class Service {
 
   constructor(context: ServiceContext) {
     this.#context = context;
-    this.#claim = new HostClaim(context.log);
+    this.#claim = new HostClaim(context.log, context.surroundings.clock);
     this.#looks = {
       describe: shareNext(() => describeHost(context, this.#claim)),
       diagnose: shareNext(() => diagnoseHost(context)),
@@ -61,7 +64,7 @@ export class Service {
   }
 
   /** What is held on this host, by whichever stream. */
-  get claim(): Pick<HostClaim<Work>, 'frozenMembers' | 'mayHold'> {
+  get claim(): Pick<HostClaim<Work>, 'frozenMembers' | 'mayHold' | 'unfinished'> {
     return this.#claim;
   }
 
@@ -108,9 +111,11 @@ class StreamSession {
     this.#log.info({ event: 'streamOpened' }, 'coordinator connected');
     // The stream may break while nothing is read from it: the freeze must not wait for the next read.
     this.#stream.closed.addEventListener('abort', () => void this.end(), { once: true });
-    const silent = setTimeout(() => {
+    const { clock } = this.#context.surroundings;
+    const silent = clock.alarm(() => {
       if (!this.#greeted && !this.#stream.closed.aborted) this.#reject(helloMissing());
-    }, HELLO_MS);
+    });
+    silent.set(clock.now() + HELLO_MS);
     try {
       // What comes after the end is read, so that the other side can see the end, and not heard.
       for await (const request of this.#stream.requests)
@@ -119,7 +124,7 @@ class StreamSession {
       this.#log.warn({ event: 'streamBroken', err: error }, 'the stream broke');
       if (error instanceof StillpointError) this.#reject(error.failure);
     }
-    clearTimeout(silent);
+    silent.set(null);
     await this.end();
   }
 
@@ -208,7 +213,10 @@ class StreamSession {
     try {
       this.#send(await this.#perform(request));
     } catch (error) {
-      const failure = failureOf(error, { code: 'agent-failed', hint: "see the agent's log" });
+      const failure = failureOf(error, {
+        code: 'agent-failed',
+        hint: 'journalctl -u stillpoint-agent says why; then ask again',
+      });
       this.#log.error({ event: 'requestFailed', request: request.type, err: error }, failure.message);
       this.#send({ type: 'failed', id: request.id, failure });
     } finally {
@@ -290,9 +298,9 @@ class StreamSession {
   }
 
   #begin(request: ClaimRequest, listener: Listener, ended: () => void): Work {
-    const { state, repository, members, log, file, host, configuration, undoKeeper, freezeLedger } =
-      this.#context;
-    const { restoreKeeper, happenings } = this.#context;
+    const { state, repository, members, log, file, host, undoKeeper, freezeLedger } = this.#context;
+    const { restoreKeeper, surroundings, happenings } = this.#context;
+    const { grid, keepFree } = file;
     if (request.purpose === 'restore') {
       const { progress } = listener;
       return workOf(null, new RestoreOperation({ members, state, restoreKeeper, repository, log, progress }));
@@ -300,21 +308,21 @@ class StreamSession {
     const checkpoint = new CheckpointOperation(
       {
         id: request.operation,
-        grid: file.grid,
-        host,
         leaseMs: request.leaseMs,
-        configuration,
+        surroundings,
         members,
         descriptions: { get: (name) => this.#descriptions.get(name) },
         state,
-        repository,
+        storeOf: (name, description) =>
+          memberStore({ repository, grid, host, checkpoint: name, description }),
         log: log.child({ operation: request.operation }),
         ended,
         undoKeeper,
         freezeLedger,
         happenings,
         maxLeaseMs: file.freezeBudget.leaseSeconds * 1000,
-        keepFree: file.keepFree,
+        keepFree,
+        hostRooms: hostRooms({ statePath: state.path, repository, keepFree }),
       },
       listener,
     );
@@ -381,7 +389,7 @@ function wrongGrid(host: string, ours: string, theirs: string): Failure {
   return {
     code: 'wrong-grid',
     message: `the agent on ${host} belongs to grid ${ours}, the coordinator to ${theirs}`,
-    hint: 'look at `grid` in the grid file and in the agent file, and at the certificate of the coordinator',
+    hint: `let grid in the grid file and in the agent file on ${host} be the same; where they are, the certificate of the coordinator is another grid's: tls in the grid file`,
     host,
   };
 }

@@ -1,6 +1,7 @@
 import { failureOf, type Failure } from '../shared/domain/errors.ts';
+import { computerClock, type Clock } from '../shared/runtime/clock.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import type { AgentMember } from './agent-member.ts';
+import type { Engine } from './engines/engine.ts';
 import { GrowingPause } from './growing-pause.ts';
 import type { FreezeRecords } from './state-directory.ts';
 
@@ -11,6 +12,8 @@ interface Left {
   readonly settled: Promise<void>;
 }
 
+type MembersToUndo = ReadonlyMap<string, { readonly engine: Pick<Engine, 'undo'> }>;
+
 /** A record that cannot be read, or is of nobody we know. */
 const FOR_A_PERSON = ['agent-state-damaged', 'unknown-member'];
 
@@ -20,15 +23,22 @@ const FOR_A_PERSON = ['agent-state-damaged', 'unknown-member'];
  * disk until then. While a member is left, it may not take part in anything.
  */
 export class UndoKeeper {
-  readonly #members: ReadonlyMap<string, AgentMember>;
+  readonly #members: MembersToUndo;
   readonly #records: FreezeRecords;
-  readonly #log: Logger;
+  readonly #log: Pick<Logger, 'warn' | 'error'>;
+  readonly #clock: Clock;
   readonly #left = new Map<string, Left>();
 
-  constructor(members: ReadonlyMap<string, AgentMember>, records: FreezeRecords, log: Logger) {
+  constructor(
+    members: MembersToUndo,
+    records: FreezeRecords,
+    log: Pick<Logger, 'warn' | 'error'>,
+    clock: Clock = computerClock,
+  ) {
     this.#members = members;
     this.#records = records;
     this.#log = log;
+    this.#clock = clock;
   }
 
   /** The members that are left, and why: also those that the agent file does not name any more. */
@@ -84,7 +94,7 @@ export class UndoKeeper {
   }
 
   async #undoUntilDone(member: string, settle: () => void): Promise<void> {
-    const pause = new GrowingPause();
+    const pause = new GrowingPause(this.#clock);
     for (;;) {
       const failure = await this.undoOnce(member);
       if (failure === null) break;

@@ -6,6 +6,7 @@ import { NAME, NAME_RULE } from '../shared/domain/name.ts';
 import { MAX_LEASE_MS } from '../shared/domain/wire.ts';
 import { absoluteTls, tlsSchema } from '../shared/rpc/tls-files.ts';
 import { loadYamlFile } from '../shared/runtime/configuration.ts';
+import { drillChecksSchema } from './drill/checks.ts';
 
 const name = z.string().regex(NAME, NAME_RULE);
 
@@ -23,6 +24,7 @@ const gridFileSchema = z.strictObject({
     .min(1, 'must be at least 1')
     .max(MAX_LEASE_MS / 1000, 'must be at most 600')
     .default(10),
+  drill: z.strictObject({ checks: drillChecksSchema.default([]) }).optional(),
 });
 
 /** The grid file, its paths made absolute. */

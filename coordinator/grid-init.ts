@@ -78,7 +78,7 @@ function gridFileText({ grid, repository }: NewGrid, agents: readonly string[]):
       ? ['# A directory that every host mounts under this name, for example by NFS: is it this one?']
       : []),
     `repository: ${text(repository ?? REPOSITORY)}`,
-    'tls: { ca: ca.pem, cert: coordinator.pem, key: coordinator-key.pem }',
+    'tls: { ca: ca.pem, cert: coordinator.pem, key: coordinator-key.pem, crl: crl.pem }',
     '# How long members are held without a word of the command.',
     'leaseSeconds: 10',
     '',
@@ -91,7 +91,9 @@ function nextCommands({ into, grid, repository }: NewGrid, agents: readonly stri
   const each = agents.map((agent) => {
     const host = hostOf(agent);
     const port = agent.slice(agent.lastIndexOf(':') + 1);
-    const files = ['ca.pem', `${host}.pem`, `${host}-key.pem`].map((name) => word(join(folder, name)));
+    const files = ['ca.pem', 'crl.pem', `${host}.pem`, `${host}-key.pem`].map((name) =>
+      word(join(folder, name)),
+    );
     const options = [
       `--grid-name ${grid}`,
       `--repository ${word(repository ?? REPOSITORY)}`,
@@ -121,7 +123,7 @@ function word(text: string): string {
 /** Files are called after hosts. */
 function checkHost(name: string, before: readonly string[]): void {
   if (before.includes(name)) throw bad(`${name} is named twice`, 'name each host once');
-  if (!/^[A-Za-z0-9][A-Za-z0-9.:-]{0,252}$/.test(name) || ['ca', 'coordinator', 'ca-key'].includes(name))
+  if (!/^[A-Za-z0-9][A-Za-z0-9.:-]{0,252}$/.test(name) || /^(ca|coordinator|crl)(-key)?$/.test(name))
     throw bad(
       `'${name}' cannot be a host of a grid`,
       'name each as others reach it: alpha.example, or alpha.example:7500',

@@ -164,7 +164,10 @@ async function eachAgent<T>(
       } catch (error) {
         return {
           address,
-          failure: failureOf(error, { code: 'agent-failed', hint: "see the agent's log" }),
+          failure: failureOf(error, {
+            code: 'agent-failed',
+            hint: `journalctl -u stillpoint-agent on ${hostOf(address)} says why; then ask again`,
+          }),
           result: null,
         };
       } finally {

@@ -4,6 +4,7 @@ import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { CatalogueEntry, Repository, Verification } from '../shared/repository/repository.ts';
 import { addGauge, type Sample } from '../shared/runtime/metrics.ts';
 import { version } from '../shared/runtime/version.ts';
+import { lastDrills, type EarlierDrill } from './drill/report.ts';
 import { newestOfLineages, SHOWN } from './lineage.ts';
 
 const STATES = ['valid', 'damaged', 'deleting', 'uncommitted'] as const;
@@ -23,6 +24,7 @@ interface GridFigures {
   readonly newest: readonly { readonly at: number; readonly manifest: GridManifest }[];
   readonly abortedRuns: number;
   readonly verification: Verification | null;
+  readonly drill: EarlierDrill | null;
 }
 
 /** Looks at all that a monitor may know without an agent. `grid`: of that grid alone. */
@@ -45,15 +47,17 @@ async function figuresOf(
   all: readonly CatalogueEntry[],
 ): Promise<GridFigures> {
   const entries = all.filter((entry) => entry.grid === grid);
-  const [leftovers, verification] = await Promise.all([
+  const [leftovers, verification, drills] = await Promise.all([
     repository.leftovers(grid),
     repository.lastVerification(grid),
+    repository.drills(grid),
   ]);
   const newest = newestOfLineages(entries.filter(({ state }) => state === 'valid')).map((manifest) => ({
     at: parseCheckpointId(manifest.checkpoint)?.at.getTime() ?? 0,
     manifest,
   }));
-  return { grid, entries, newest, abortedRuns: leftovers.length, verification };
+  const [drill = null] = lastDrills(drills, 1);
+  return { grid, entries, newest, abortedRuns: leftovers.length, verification, drill };
 }
 
 /** In the text that node_exporter reads from its directory, and Prometheus by itself. docs/monitoring.md has every name. */
@@ -93,6 +97,7 @@ export function metricsText(figures: RepositoryFigures, now: number): Promise<st
   );
   addCheckpoints(add, grids, now);
   addVerifications(add, grids);
+  addDrills(add, grids);
   return registry.metrics();
 }
 
@@ -137,4 +142,25 @@ function addVerifications(add: Add, grids: readonly GridFigures[]): void {
   each('duration_seconds', 'How long the last verification took', ({ durationMs }) => durationMs / 1000);
   each('bytes', 'What the last verification read', ({ bytes }) => bytes);
   each('damaged_places', 'What the last verification found', ({ damagedPlaces }) => damagedPlaces);
+}
+
+function addDrills(add: Add, grids: readonly GridFigures[]): void {
+  const each = (name: string, help: string, value: (drill: EarlierDrill) => number | null): void =>
+    add(
+      `last_drill_${name}`,
+      help,
+      ['grid'],
+      grids.flatMap(({ grid, drill }) => {
+        const found = drill === null ? null : value(drill);
+        return found === null ? [] : [{ labels: { grid }, value: found }];
+      }),
+    );
+  each('timestamp_seconds', 'When the last drill began', ({ startedAt }) => Date.parse(startedAt) / 1000);
+  each('passed', 'Whether a person could have gone live on it', ({ outcome }) =>
+    outcome === 'passed' ? 1 : 0,
+  );
+  each('rto_seconds', 'How long the last drill took to its last check', ({ rtoMs }) =>
+    rtoMs === null ? null : rtoMs / 1000,
+  );
+  each('rpo_seconds', 'How old its checkpoint was when the last drill began', ({ rpoMs }) => rpoMs / 1000);
 }

@@ -4,6 +4,7 @@ import { registerCatalogue } from './commands/checkpoint-catalogue.ts';
 import { registerCheckpointCreate } from './commands/checkpoint-create.ts';
 import { registerSalvage } from './commands/checkpoint-salvage.ts';
 import { registerPrune } from './commands/checkpoint-prune.ts';
+import { registerDrill } from './commands/drill.ts';
 import { registerGrid } from './commands/grid.ts';
 import { registerMetrics } from './commands/metrics.ts';
 import { registerPki } from './commands/pki.ts';
@@ -28,6 +29,7 @@ export function createProgram(): Command {
     registerPrune(checkpoint),
     registerSalvage(checkpoint),
     registerRestore(program),
+    registerDrill(program),
     ...registerGrid(program),
     ...registerRepository(program),
     ...registerPki(program),

@@ -1,54 +1,45 @@
-import { spawn, type ChildProcessByStdio } from 'node:child_process';
-import type { Readable, Writable } from 'node:stream';
-import { fileURLToPath } from 'node:url';
 import { StillpointError } from '../../shared/domain/errors.ts';
+import type { Alarm, Clock } from '../../shared/runtime/clock.ts';
 import type { Logger } from '../../shared/runtime/log.ts';
 import type { Undo } from '../engines/engine.ts';
-import { jsonLines, type FromGuard, type ToGuard } from './messages.ts';
+import type { GuardProcess, StartGuard } from './guard-process.ts';
+import type { FromGuard } from './messages.ts';
 
 const ALIVE_EVERY_MS = 500;
 const ANSWER_WITHIN_MS = 15_000;
 /** One that has nothing to undo closes its connections and goes. */
 const ENDS_WITHIN_MS = 5000;
 
-type GuardProcess = ChildProcessByStdio<Writable, Readable, null>;
-
 /**
  * The agent's side of the guard: starts the process with the operation, tells it what to undo, and shows it
  * that the agent lives. A guard that dies fails the operation: without it nobody may be frozen.
  */
 export class Guard {
-  readonly #child: GuardProcess;
+  readonly #process: GuardProcess;
+  readonly #clock: Clock;
   readonly #waiting = new Map<string, { resolve(): void; reject(error: Error): void }>();
-  readonly #alive: NodeJS.Timeout;
-  readonly #gone: Promise<void>;
+  readonly #alive: Alarm;
+  readonly #undone: (member: string) => void;
   #isGone = false;
   #ended = false;
 
   /** `undone` is called when the guard thawed a member by itself; `lost` when the guard died. */
   constructor(input: {
-    configuration: string;
+    start: StartGuard;
     operation: string;
-    log: Logger;
+    clock: Clock;
+    log: Pick<Logger, 'error'>;
     undone: (member: string) => void;
     lost: () => void;
   }) {
-    const program = fileURLToPath(
-      new URL(`./main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url),
-    );
-    // Detached: a signal to the agent's process group must not take the guard with it.
-    this.#child = spawn(process.execPath, [program, input.configuration, input.operation], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-      detached: true,
-    });
-    this.#child.stdin.on('error', () => undefined);
-    this.#gone = new Promise((resolve) => {
-      this.#child.once('error', () => resolve());
-      this.#child.once('exit', () => resolve());
-    });
-    void this.#gone.then(() => {
+    this.#clock = input.clock;
+    this.#undone = input.undone;
+    this.#process = input.start(input.operation, (message) => this.#heard(message));
+    this.#alive = input.clock.alarm(() => this.#showAlive());
+    this.#alive.set(input.clock.now() + ALIVE_EVERY_MS);
+    void this.#process.gone.then(() => {
       this.#isGone = true;
-      clearInterval(this.#alive);
+      this.#alive.set(null);
       const error = guardLost();
       for (const waiting of this.#waiting.values()) waiting.reject(error);
       this.#waiting.clear();
@@ -57,17 +48,16 @@ export class Guard {
         input.lost();
       }
     });
-    void this.#listen(input.undone);
-    this.#alive = setInterval(() => this.#say({ type: 'alive' }), ALIVE_EVERY_MS);
   }
 
   /** Resolves when the guard holds the undo and a connection of its own. */
   async watch(member: string, undo: Undo, silenceMs: number): Promise<void> {
     if (this.#isGone || this.#ended) throw guardLost();
     const answered = new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => reject(guardLost()), ANSWER_WITHIN_MS);
+      const late = this.#clock.alarm(() => settle(() => reject(guardLost())));
+      late.set(this.#clock.now() + ANSWER_WITHIN_MS);
       const settle = (then: () => void): void => {
-        clearTimeout(timer);
+        late.set(null);
         this.#waiting.delete(member);
         then();
       };
@@ -76,12 +66,12 @@ export class Guard {
         reject: (error) => settle(() => reject(error)),
       });
     });
-    this.#say({ type: 'watch', member, undo, silenceMs });
+    this.#process.say({ type: 'watch', member, undo, silenceMs });
     await answered;
   }
 
   unwatch(member: string): void {
-    this.#say({ type: 'unwatch', member });
+    this.#process.say({ type: 'unwatch', member });
   }
 
   /**
@@ -90,38 +80,38 @@ export class Guard {
    */
   async end(): Promise<void> {
     this.leave();
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), ENDS_WITHIN_MS);
-    await this.#gone;
-    clearTimeout(timer);
+    const late = this.#clock.alarm(() => this.#process.kill());
+    late.set(this.#clock.now() + ENDS_WITHIN_MS);
+    await this.#process.gone;
+    late.set(null);
   }
 
   /** Lets go of a guard that has still something to undo: it tries on, and goes when that is done. */
   leave(): void {
     this.#ended = true;
-    clearInterval(this.#alive);
-    this.#child.stdin.end();
+    this.#alive.set(null);
+    this.#process.hangUp();
   }
 
-  #say(message: ToGuard): void {
-    if (this.#child.stdin.writable) this.#child.stdin.write(`${JSON.stringify(message)}\n`);
+  #showAlive(): void {
+    this.#process.say({ type: 'alive' });
+    this.#alive.set(this.#clock.now() + ALIVE_EVERY_MS);
   }
 
-  async #listen(undone: (member: string) => void): Promise<void> {
-    for await (const message of jsonLines<FromGuard>(this.#child.stdout)) {
-      const waiting = this.#waiting.get(message.member);
-      if (message.type === 'watching') waiting?.resolve();
-      else if (message.type === 'undone') undone(message.member);
-      else {
-        waiting?.reject(
-          new StillpointError({
-            code: 'guard-refused',
-            message: `the guard cannot watch ${message.member}: ${message.cause}`,
-            hint: 'the guard needs a connection of its own to the member: look at the connection limits of its server',
-          }),
-        );
-      }
-    }
+  #heard(message: FromGuard): void {
+    if (message.type === 'undone') return this.#undone(message.member);
+    const waiting = this.#waiting.get(message.member);
+    if (message.type === 'watching') waiting?.resolve();
+    else waiting?.reject(guardRefused(message.member, message.cause));
   }
+}
+
+function guardRefused(member: string, cause: string): StillpointError {
+  return new StillpointError({
+    code: 'guard-refused',
+    message: `the guard cannot watch ${member}: ${cause}`,
+    hint: 'the guard needs a connection of its own to the member: look at the connection limits of its server',
+  });
 }
 
 function guardLost(): StillpointError {

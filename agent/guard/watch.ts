@@ -1,3 +1,4 @@
+import { computerClock, type Clock } from '../../shared/runtime/clock.ts';
 import type { Logger } from '../../shared/runtime/log.ts';
 import { failureOf } from '../../shared/domain/errors.ts';
 import type { Guardian, Undo } from '../engines/engine.ts';
@@ -7,7 +8,8 @@ import { GrowingPause } from '../growing-pause.ts';
 export class Watch {
   readonly member: string;
   readonly #guardian: Guardian;
-  readonly #log: Logger;
+  readonly #log: Pick<Logger, 'warn' | 'error'>;
+  readonly #clock: Clock;
   readonly #isLeft: () => Promise<boolean>;
   #undo: Undo | null = null;
   #silenceMs = 0;
@@ -16,11 +18,18 @@ export class Watch {
   #closed = false;
 
   /** `isLeft`: whether what is watched is still to be undone, or another has done it. */
-  constructor(input: { member: string; guardian: Guardian; log: Logger; isLeft: () => Promise<boolean> }) {
+  constructor(input: {
+    member: string;
+    guardian: Guardian;
+    log: Pick<Logger, 'warn' | 'error'>;
+    isLeft: () => Promise<boolean>;
+    clock?: Clock;
+  }) {
     this.member = input.member;
     this.#guardian = input.guardian;
     this.#log = input.log;
     this.#isLeft = input.isLeft;
+    this.#clock = input.clock ?? computerClock;
   }
 
   expect(undo: Undo, silenceMs: number, now: number): void {
@@ -52,7 +61,7 @@ export class Watch {
   }
 
   async #undoUntilDone(): Promise<void> {
-    const pause = new GrowingPause();
+    const pause = new GrowingPause(this.#clock);
     while (this.#undo !== null && !this.#closed) {
       const undo = this.#undo;
       try {

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { access, readdir, readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -16,24 +16,31 @@ export interface HostFacts {
   readonly doubt: string | null;
   /** In the folder of the agent's file; null where there is none for this host. */
   readonly certificate: string | null;
+  /** There is a revocation list in that folder. */
+  readonly hasList: boolean;
 }
 
 /** The name that the operator gave, else that of the one agent's certificate that lies there, else the host's own. */
 export async function hostFacts(folder: string, given: string | null): Promise<HostFacts> {
   const certificates = await agentCertificates(folder);
+  const hasList = await access(join(folder, 'crl.pem')).then(
+    () => true,
+    () => false,
+  );
   const own = given ?? (await ownName());
   const ours = certificates.find(({ host }) => host === own);
   if (given !== null || ours !== undefined) {
     const doubt = ours === undefined ? `there is no certificate for ${own} in ${folder}` : null;
-    return { host: own, doubt, certificate: ours?.file ?? null };
+    return { host: own, doubt, certificate: ours?.file ?? null, hasList };
   }
   const [only, ...others] = certificates;
   if (only !== undefined && others.length === 0)
-    return { host: only.host, doubt: null, certificate: only.file };
+    return { host: only.host, doubt: null, certificate: only.file, hasList };
   return {
     host: own,
     doubt: `this host calls itself so; there is no certificate for it in ${folder}, where agents have theirs`,
     certificate: null,
+    hasList,
   };
 }
 

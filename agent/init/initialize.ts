@@ -90,7 +90,12 @@ function contentOf(options: Options, facts: HostFacts, { members, notes }: Disco
   const said = [...new Set(members.flatMap(({ grid }) => grid ?? []))];
   const isSaid = said.length === 1 && options.gridName === null;
   const name = facts.certificate?.replace(/\.pem$/, '') ?? facts.host;
-  const certificates = { ca: 'ca.pem', cert: `${name}.pem`, key: `${name}-key.pem` };
+  const certificates = {
+    ca: 'ca.pem',
+    cert: `${name}.pem`,
+    key: `${name}-key.pem`,
+    ...(facts.hasList && { crl: 'crl.pem' }),
+  };
   const line = (value: unknown, remark: string | null): { value: unknown; remark: string | null } => ({
     value,
     remark,

@@ -17,6 +17,7 @@ import { CHUNK_BYTES, ChunkStore } from './chunk-store.ts';
 import { commitCheckpoint } from './commit.ts';
 import { ByteBudget } from './concurrency.ts';
 import { createExclusively, removeDurably, TEMPORARY_PREFIX } from './durable-files.ts';
+import { readDrills, saveDrill } from './drills.ts';
 import { highestEpoch, raiseEpoch } from './epochs.ts';
 import { collectGarbage, deleteCheckpoint, discardCheckpoint } from './garbage.ts';
 import { identityDamage, makeIdentity, readIdentity } from './identity.ts';
@@ -34,6 +35,7 @@ import type {
   OperationStart,
   Repository,
   RestoreOutcome,
+  StoredDrill,
   Verification,
 } from './repository.ts';
 import { announceRestore, decideRestore, readRestore } from './restore-decision.ts';
@@ -251,6 +253,15 @@ class DirectoryRepository implements Repository {
   async raiseEpoch(grid: string, epoch: number): Promise<void> {
     await this.recognise();
     return raiseEpoch(this.#layout, grid, epoch);
+  }
+
+  async saveDrill(grid: string, drillId: string, report: string): Promise<void> {
+    await this.recognise();
+    await saveDrill(this.#layout, grid, drillId, report);
+  }
+
+  drills(grid: string): Promise<StoredDrill[]> {
+    return readDrills(this.#layout, grid);
   }
 
   async announceRestore(grid: string, restoreId: string, announced: AnnouncedRestore): Promise<void> {

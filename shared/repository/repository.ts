@@ -122,6 +122,11 @@ export interface Repository {
    */
   decideRestore(grid: string, restoreId: string, outcome: RestoreOutcome): Promise<RestoreOutcome>;
 
+  /** Keeps the report of a drill, once. Nothing in the repository depends on it, and no collection removes it. */
+  saveDrill(grid: string, drillId: string, report: string): Promise<void>;
+  /** The reports that can be read, in no order. One that is damaged is left out: it is history and nothing else. */
+  drills(grid: string): Promise<StoredDrill[]>;
+
   /** Ends worker threads. Idempotent. */
   close(): Promise<void>;
 }
@@ -140,6 +145,12 @@ export type RestoreOutcome = 'restored' | 'rolledBack';
 /** What stands of a restore. */
 export interface RestoreDecision extends Pick<AnnouncedRestore, 'lineage'> {
   readonly outcome: RestoreOutcome;
+}
+
+export interface StoredDrill {
+  readonly drillId: string;
+  /** As it was saved: whoever reads it looks at what it is. */
+  readonly report: string;
 }
 
 export interface OperationStart {

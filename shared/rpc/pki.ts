@@ -21,6 +21,8 @@ import { GRID_URI, peerOf } from './peer.ts';
 import { plainSerial, revocationList, revokedSerials } from './revocation.ts';
 
 const LIST = 'crl.pem';
+/** Names whose files are not those of a host. */
+const RESERVED = /^(ca|coordinator|crl)(-key)?$/;
 
 /** A grid's own certificates: a CA, one certificate for the coordinator, one for each agent, and what is revoked. */
 export interface IssuedCertificate {
@@ -90,6 +92,13 @@ export async function issueAgentCertificates(
 function plan(directory: string, text: string): IssuedCertificate & { names: x509.JsonGeneralNames } {
   const all = text.split(',').filter((name) => name !== '');
   const [host] = all;
+  if (host !== undefined && RESERVED.test(host)) {
+    throw new StillpointError({
+      code: 'bad-host',
+      message: `a host cannot be called '${host}' here: its files would be those of the CA or the coordinator`,
+      hint: 'name it with its domain, or by its address',
+    });
+  }
   if (host === undefined || !all.every((name) => /^[A-Za-z0-9*][A-Za-z0-9.:-]{0,252}$/.test(name))) {
     throw new StillpointError({
       code: 'bad-host',

@@ -24,13 +24,10 @@ export interface TlsMaterial {
   readonly crl?: string[];
 }
 
+const file = z.string().min(1).max(4096, 'must be a path of at most 4096 letters');
+
 /** What the `tls` of an agent file or a grid file may say. */
-export const tlsSchema = z.strictObject({
-  ca: z.string(),
-  cert: z.string(),
-  key: z.string(),
-  crl: z.string().optional(),
-});
+export const tlsSchema = z.strictObject({ ca: file, cert: file, key: file, crl: file.optional() });
 
 /** The same with absolute paths. */
 export function absoluteTls(tls: TlsFiles, absolute: (relative: string) => string): TlsFiles {

@@ -3,6 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { Guard } from '../../agent/guard/guard.ts';
+import { guardStarter } from '../../agent/guard/guard-process.ts';
+import { computerClock } from '../../shared/runtime/clock.ts';
 import { failureOf } from '../../shared/domain/errors.ts';
 import { guardOf } from '../lab/guards.ts';
 import { until } from '../lab/processes.ts';
@@ -29,7 +31,8 @@ describe("the agent's side of its guard", () => {
 
   function started(): Guard {
     return new Guard({
-      configuration,
+      start: guardStarter(configuration),
+      clock: computerClock,
       operation: 'operation',
       log: pino({ level: 'silent' }),
       undone: () => undefined,

@@ -22,13 +22,15 @@ describe('a grid that is begun', () => {
     const read = await loadGridFile(file);
     expect(read).to.include({ grid: 'orders', repository: "/srv/it's here" });
     expect(read.agents).to.deep.equal(['alpha.example:7411', 'beta.example:7500']);
+    // What is revoked later is heard from the first day.
+    expect(read.tls.crl).to.equal(join(into, 'crl.pem'));
     await loadTls(read.tls);
     for (const host of ['alpha.example', 'beta.example'])
       await loadTls({ ca: read.tls.ca, cert: join(into, `${host}.pem`), key: join(into, `${host}-key.pem`) });
     expect(statSync(file).mode & 0o777).to.equal(0o600);
     const said = next.join('\n');
     expect(said).to.match(
-      /^scp \S*ca\.pem \S*beta\.example\.pem \S*beta\.example-key\.pem beta\.example:\/etc\/stillpoint\/$/m,
+      /^scp \S*ca\.pem \S*crl\.pem \S*beta\.example\.pem \S*beta\.example-key\.pem beta\.example:\/etc\/stillpoint\/$/m,
     );
     expect(said).to.contain(
       String.raw`ssh beta.example stillpoint-agent init --grid-name orders --repository '/srv/it'\''s here' --listen 0.0.0.0:7500 --apply`,
@@ -49,7 +51,7 @@ describe('a grid that is begun', () => {
   });
 
   it('refuses hosts that cannot be ones before it makes anything', async () => {
-    for (const hosts of [['a', 'a'], ['ca'], ['coordinator'], ['a/b'], ['*.example']]) {
+    for (const hosts of [['a', 'a'], ['ca'], ['coordinator'], ['crl'], ['a/b'], ['*.example']]) {
       const place = join(folder.path, 'none');
       const failure = await initializeGrid({ hosts, into: place, grid: 'g', repository: null }).then(
         () => expect.fail(`${hosts.join()} was taken`),

@@ -88,6 +88,37 @@ describe('the metrics of a repository', () => {
     );
   });
 
+  it('tell of the last drill, and whether a person could have gone live on it', async () => {
+    const drill = (id: string, startedAt: string, outcome: string, rtoMs: number | null): Promise<void> =>
+      repository.saveDrill(
+        GRID,
+        id,
+        JSON.stringify({
+          format: 1,
+          drill: id,
+          startedAt,
+          checkpoint: newest,
+          outcome,
+          kept: false,
+          rtoMs,
+          rpoMs: 60_000,
+          bytes: 1,
+          phases: [],
+        }),
+      );
+    await drill('later', '2026-11-21T12:00:00.000Z', 'failed', null);
+    await drill('earlier', '2026-11-20T12:00:00.000Z', 'passed', 90_000);
+    const failed = (await run('metrics')).stdout;
+    expect(failed).to.include(`stillpoint_last_drill_passed{grid="${GRID}"} 0\n`);
+    expect(failed).to.not.match(/^stillpoint_last_drill_rto_seconds\{/m);
+    await drill('latest', '2026-11-22T12:00:00.000Z', 'passed', 90_000);
+    expect((await run('metrics')).stdout.split('\n')).to.include.members([
+      `stillpoint_last_drill_passed{grid="${GRID}"} 1`,
+      `stillpoint_last_drill_rto_seconds{grid="${GRID}"} 90`,
+      `stillpoint_last_drill_rpo_seconds{grid="${GRID}"} 60`,
+    ]);
+  });
+
   it('replace a textfile as a whole, for everybody to read, and leave nothing beside it', async () => {
     writeFileSync(textfile, 'of before');
     const written = await run('metrics', '--textfile', textfile, '--output', 'json');

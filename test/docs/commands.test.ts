@@ -49,7 +49,7 @@ describe('the commands in the handbook', () => {
     const all = PAGES.flatMap((page) => commandsOf('stillpoint', page).map((words) => ({ page, words })));
     for (const { page, words } of all) {
       let command: Command = createProgram();
-      const rest = words.map((word) => (word === 'RESTORE' ? crypto.randomUUID() : word));
+      const rest = words.map((word) => (['RESTORE', 'DRILL'].includes(word) ? crypto.randomUUID() : word));
       for (let next = rest[0]; ; next = rest[0]) {
         const found = command.commands.find((one) => one.name() === next);
         if (found === undefined) break;

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  appendFileSync,
   closeSync,
   constants,
   existsSync,
@@ -19,6 +20,7 @@ import { fillWithCommits } from '../lab/full-pool.ts';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { guardOf } from '../lab/guards.ts';
 import { Hooks } from '../lab/hooks.ts';
+import { freePort } from '../lab/ports.ts';
 import { startProgram, until, type RunningCommand } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 
@@ -32,6 +34,7 @@ describe('a grid whose members must be thawed', () => {
   const folder = temporaryFolder('undo-hooks');
   const hooks = new Hooks(join(folder.path, 'hooks'));
   let grid: TestGrid;
+  let metricsAt = '';
 
   before(async () => {
     grid = await createGrid({
@@ -105,6 +108,8 @@ describe('a grid whose members must be thawed', () => {
     expect(ended).to.include({ code: 1 });
     expect(ended.stderr).to.include(`cannot listen on ${metrics} for metrics`);
     expect(existsSync(record)).to.equal(false);
+    metricsAt = `127.0.31.1:${await freePort('127.0.31.1')}`;
+    appendFileSync(host().configuration, `metrics: ${metricsAt}\n`);
     await grid.startAgent(0);
     await grid.expectUntouched();
   });
@@ -121,6 +126,18 @@ describe('a grid whose members must be thawed', () => {
     expect(check.stdout).to.include('is right');
     expect(check.code).to.equal(0);
     expect(code, stdout).to.equal(0);
+    // Its metrics have the freeze of that checkpoint, and nothing that is left of it.
+    const metrics = await (await fetch(`http://${metricsAt}/metrics`)).text();
+    expect(metrics.split('\n')).to.include.members([
+      'stillpoint_agent_freeze_seconds_count 1',
+      'stillpoint_agent_member_running{member="aa"} 1',
+      'stillpoint_agent_member_frozen{member="aa"} 0',
+      'stillpoint_agent_member_undo_pending{member="aa"} 0',
+      'stillpoint_agent_freeze_budget_left_freezes 4998',
+    ]);
+    expect(metrics).to.match(
+      /^stillpoint_agent_certificate_expiry_timestamp_seconds\{certificate="agent"\} \d+$/m,
+    );
   });
 
   it('says so while it cannot be, in every command, and goes on when it can', async () => {

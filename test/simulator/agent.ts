@@ -1,19 +1,21 @@
-import type { MemberRuntime } from '../../agent/member-runtime.ts';
-import { StillpointError } from '../../shared/domain/errors.ts';
+import type { CheckpointOperation, Listener } from '../../agent/checkpoint-operation.ts';
+import type { Surroundings } from '../../agent/surroundings.ts';
+import type { ClaimedOperation, ClaimedWork, HostClaim } from '../../agent/host-claim.ts';
+import { failureOf, StillpointError } from '../../shared/domain/errors.ts';
 import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
 import { formatToken, type Token } from '../../shared/domain/token.ts';
-import type { Claim } from '../../shared/protocol/claim.ts';
+import type { decideClaim } from '../../shared/protocol/claim.ts';
 import type { MemberEvent, MemberMachineState, MemberStep } from '../../shared/protocol/member-machine.ts';
 import { CalledEngine } from './called-engine.ts';
 import type { Connection } from './connection.ts';
 import { ENGINE_DEADLINE, type SimulatedEngine } from './engine.ts';
-import { Undoing } from './guard.ts';
+import { StandInGuard, Undoing, type SimulatedGuard } from './guard.ts';
 import { LEASE_MS } from './limits.ts';
 import { Process } from './process.ts';
+import { Broken } from './promises.ts';
 import { SILENT_LOG } from './silent.ts';
 import type { World } from './world.ts';
 
-const SILENCE_MS = 6 * LEASE_MS;
 /** When it is looked whether what is kept is still kept. */
 const LOOK_EVERY = 500_000;
 /** A guard whose agent died thaws within this. */
@@ -21,24 +23,25 @@ const GUARD_ACTS = 300_000;
 /** A guard whose agent says nothing thaws after this: a little later than the agent itself would. */
 const GUARD_PATIENCE = 1_250_000;
 
-/** What one operation has on this host: its claim, and the real runtime of its member from the first command on. */
-interface Work {
-  connection: Connection;
-  claim: Claim;
-  runtime: MemberRuntime | null;
-  /** As the runtime's machine stands. */
+/** What one operation has on this host. */
+interface Work extends ClaimedWork {
+  readonly name: string;
+  readonly checkpoint: CheckpointOperation;
+  /** As the machine of its member stands; null before the first command. */
   machine: MemberMachineState | null;
+  connection: Connection;
   isEnding: boolean;
-  /** Its guard died: what it had is aborted, and it listens to nothing more. */
-  isDeaf: boolean;
-  whenEnded: (() => void)[];
+  hasEnded: boolean;
 }
 
 export type ClaimAnswer =
   | { readonly type: 'granted'; readonly highest: Token | null; readonly resumed: boolean }
   | { readonly type: 'busy' };
 
-/** The daemon of one host with one member: claim, the member's runtime, disk, and a guard beside it. */
+/**
+ * The daemon of one host with one member: the real claim and the real operation, with a machine whose every step is
+ * seen; disk and engine are models, and the guard's process is one where the real undo does not run.
+ */
 export class SimulatedAgent extends Process {
   readonly index: number;
   readonly engine: SimulatedEngine;
@@ -50,7 +53,14 @@ export class SimulatedAgent extends Process {
   guardLives = true;
   /** When it was killed or stopped last. */
   unableSince = 0;
+  /** Of this life. */
+  #host: HostClaim<Work>;
+  #claimed = new Map<Connection, ClaimedOperation<Work>>();
   #work: Work | null = null;
+  /** Freezes that are charged. */
+  #charges = 0;
+  /** Of this life. */
+  #guards: (StandInGuard | SimulatedGuard)[] = [];
   /** How often it was asked to abort: what was being stored before is wanted no more. */
   aborts = 0;
   #made: Undoing | null = null;
@@ -59,6 +69,7 @@ export class SimulatedAgent extends Process {
     super(world, `agent ${index}`);
     this.index = index;
     this.engine = engine;
+    this.#host = this.#newHost();
   }
 
   /** The real one, where the scenario wants it; null: what it does is done by a model. */
@@ -74,96 +85,79 @@ export class SimulatedAgent extends Process {
     return this.engine.isLeft || (this.#undoing?.isLeft ?? false);
   }
 
-  // What coordinators say.
+  // What coordinators say, as agent/service.ts hears it.
 
   claimReceived(connection: Connection, operation: string, answer: (answer: ClaimAnswer) => void): void {
     if (this.#undoing?.isStarting ?? false) return answer({ type: 'busy' });
-    const work = this.#work;
-    const { claim, lease } = this.world.machines;
-    if (work !== null) {
-      if (!work.isEnding) {
-        const decision = claim.decideClaim(work.claim, operation, this.nowMs, this.#mayBeResumed(work));
-        if (decision.type === 'refuse') {
-          this.world.checks.refused(this, work.claim, operation);
-          return answer({ type: 'busy' });
-        }
-        if (decision.type === 'resume') return this.#resume(work, connection, operation, answer);
-        this.world.checks.takenOver(this, work.claim, operation);
-      }
-      this.#end(work, () => this.claimReceived(connection, operation, answer));
-      return;
-    }
-    if (!connection.isOpenAt('agent')) return;
-    const granted = lease.grantLease(LEASE_MS, this.nowMs);
-    this.#work = {
-      connection,
-      claim: { operation, holder: connection.coordinator.name, lease: granted },
-      runtime: null,
-      machine: null,
-      isEnding: false,
-      isDeaf: false,
-      whenEnded: [],
-    };
-    this.lastWordAt = this.world.now;
-    this.world.note(this.name, 20, 0, () => `claimed by ${operation}`);
-    answer({ type: 'granted', highest: this.recorded, resumed: false });
+    this.#runs(() => void this.#claim(connection, operation, answer));
   }
 
-  #resume(
-    work: Work,
+  async #claim(
     connection: Connection,
     operation: string,
     answer: (answer: ClaimAnswer) => void,
-  ): void {
-    if (!connection.isOpenAt('agent')) return;
-    this.world.checks.resumed(this, work.claim, operation);
-    work.connection = connection;
-    this.#heard(work);
-    this.world.note(this.name, 31, 0, () => `${operation} goes on, on a new stream`);
-    this.#tell(work, (runtime) => runtime.streamResumed());
-    answer({ type: 'granted', highest: this.recorded, resumed: true });
-  }
-
-  #mayBeResumed({ runtime, isDeaf }: Work): boolean {
-    return runtime !== null && !isDeaf && runtime.mayBeResumed;
+  ): Promise<void> {
+    const holder = connection.coordinator.name;
+    let claimed: ClaimedOperation<Work>;
+    try {
+      claimed = await this.#host.claim({ operation, holder, leaseMs: LEASE_MS }, (ended) =>
+        this.#begin(connection, operation, ended),
+      );
+    } catch (error) {
+      if (failureOf(error, { code: 'none', hint: '' }).code === 'grid-busy') return answer({ type: 'busy' });
+      return this.world.tasks.broke(error as Error);
+    }
+    const { work, resumed } = claimed;
+    if (work === null) return;
+    if (resumed) {
+      work.connection = connection;
+      this.world.note(this.name, 31, 0, () => `${operation} goes on, on a new stream`);
+      work.checkpoint.resume(this.#listener(work));
+    }
+    if (!connection.isOpenAt('agent')) return await claimed.streamClosed();
+    this.#claimed.set(connection, claimed);
+    this.lastWordAt = this.world.now;
+    answer({ type: 'granted', highest: this.recorded, resumed });
   }
 
   /** Whether a stream that is lost now costs nothing. */
   get hasKeepsake(): boolean {
-    return this.#work !== null && this.#mayBeResumed(this.#work);
+    return this.#work?.mayBeResumed() ?? false;
   }
 
-  /** As its runtime says to the rest of the agent; null where it has nothing of the operation. */
+  /** As the operation says to the rest of the agent; null where it has nothing of the member. */
   isFrozenFor(operation: string): boolean | null {
     const work = this.#work;
-    return work?.claim.operation === operation ? (work.runtime?.isFrozen ?? null) : null;
+    return work?.name === operation && work.machine !== null
+      ? this.#host.frozenMembers().has(this.name)
+      : null;
   }
 
   commandReceived(connection: Connection, command: MemberCommand): void {
-    const work = this.#held(connection);
+    const work = this.#heard(connection);
     if (work === null) return this.#refuse(connection);
-    this.#heard(work);
-    if (work.isDeaf) return;
-    this.world.checks.commandReceived(this, command);
-    work.runtime ??= this.#begin(work);
-    this.#tell(work, (runtime) => runtime.receive(command));
+    if (!work.isEnding) this.world.checks.commandReceived(this, command);
+    this.#runs(() => {
+      work.checkpoint.messageReceived();
+      work.checkpoint.receive(this.name, command);
+    });
   }
 
   messageReceived(connection: Connection): void {
-    const work = this.#held(connection);
+    const work = this.#heard(connection);
     if (work === null) return;
-    this.#heard(work);
-    this.world.checks.messageReceived(this);
-    this.#tell(work, (runtime) => runtime.messageReceived());
+    if (!work.isEnding) this.world.checks.messageReceived(this);
+    this.#runs(() => work.checkpoint.messageReceived());
   }
 
   streamClosed(connection: Connection): void {
-    const work = this.#work;
-    if (work?.connection !== connection) return;
+    const claimed = this.#claimed.get(connection);
+    const work = claimed?.work ?? null;
+    this.#claimed.delete(connection);
+    if (claimed === undefined || work === null || work.hasEnded) return;
     this.world.note(this.name, 21, 0, () => 'stream closed');
     if (!work.isEnding) this.world.checks.streamClosed(this, work.machine?.phase.name ?? null);
-    if (work.isEnding || !this.#mayBeResumed(work)) return this.#end(work, () => undefined);
-    this.#tell(work, (runtime) => runtime.streamClosed());
+    this.#runs(() => void claimed.streamClosed());
     this.#watchKept(work);
   }
 
@@ -176,100 +170,167 @@ export class SimulatedAgent extends Process {
     });
   }
 
-  #held(connection: Connection): Work | null {
-    const work = this.#work;
-    return work === null || work.connection !== connection || work.isEnding ? null : work;
+  /** What the stream holds, whose lease starts anew. */
+  #heard(connection: Connection): Work | null {
+    const claimed = this.#claimed.get(connection);
+    const work = claimed?.work ?? null;
+    if (claimed === undefined || work === null || work.hasEnded) return null;
+    this.lastWordAt = this.world.now;
+    claimed.messageReceived();
+    return work;
   }
 
   /** A stream that lost the host, to a newcomer, stays open and is told so. */
   #refuse(connection: Connection): void {
-    if (this.#work?.connection === connection) return;
     const failure = { code: 'not-claimed', message: 'this stream does not hold the grid', hint: 'none' };
     const answer: MemberAnswer = { type: 'refused', failure };
     connection.send('coordinator', () => connection.coordinator.answerReceived(connection, answer));
   }
 
-  #heard(work: Work): void {
-    this.lastWordAt = this.world.now;
-    const lease = this.world.machines.lease.renewLease(work.claim.lease, this.nowMs);
-    work.claim = { ...work.claim, lease };
+  /** Code of this process: before time goes on, so does all that waits for no more than its turn. */
+  #runs(what: () => void): void {
+    this.world.tasks.wake(this, () => this.judged(what, undefined));
   }
 
-  /** Aborts what is under way; the host is free when that is done. */
-  #end(work: Work, then: () => void): void {
-    work.whenEnded.push(then);
-    if (work.isEnding) return;
-    work.isEnding = true;
-    this.world.checks.toldToEnd(this);
-    if (work.machine === null || work.machine.phase.name === 'closed') this.#ended(work);
-    else this.#tell(work, (runtime) => runtime.operationEnded());
+  // The claim and the operation, and what they need of the world.
+
+  #newHost(): HostClaim<Work> {
+    const { HostClaim } = this.world.machines.hostClaim;
+    return new HostClaim<Work>(SILENT_LOG, this.clock, (...asked) =>
+      this.judged(() => this.#decide(...asked), { type: 'refuse', holder: 'nobody' }),
+    );
   }
 
-  #ended(work: Work): void {
-    if (this.#work === work) this.#work = null;
-    this.world.note(this.name, 22, 0, () => `released by ${work.claim.operation}`);
-    for (const then of work.whenEnded.splice(0)) then();
+  #decide(...asked: Parameters<typeof decideClaim>): ReturnType<typeof decideClaim> {
+    const decision = this.world.machines.claim.decideClaim(...asked);
+    const [claim, operation] = asked;
+    if (claim === null) return decision;
+    if (decision.type === 'refuse') this.world.checks.refused(this, claim, operation);
+    else if (decision.type === 'resume') this.world.checks.resumed(this, claim, operation);
+    else this.world.checks.takenOver(this, claim, operation);
+    return decision;
   }
 
-  // The runtime, and what it needs of the world.
-
-  #tell(work: Work, tell: (runtime: MemberRuntime) => void): void {
-    if (work.runtime === null || this.#work !== work) return;
-    tell(work.runtime);
-    // Before time goes on, so does all in the runtime that waits for no more than its turn.
-    this.world.tasks.wake(this, () => undefined);
+  #listener(work: Work): Listener {
+    return { answer: (_, answer) => this.judged(() => this.#answer(work, answer), undefined), progress() {} };
   }
 
-  #begin(work: Work): MemberRuntime {
-    const { machines } = this.world;
-    const { operation } = work.claim;
-    const engine = new CalledEngine(this, operation, this.#undoing, () => work.machine?.phase ?? null);
-    const runtime = new machines.runtime.MemberRuntime({
-      machine: {
-        ...machines.member,
-        initialMember: (...given) => (work.machine = machines.member.initialMember(...given)),
-        stepMember: (state, event) =>
-          this.judged(() => this.#step(work, state, event), { state, effects: [] }),
+  #begin(connection: Connection, name: string, ended: () => void): Work {
+    this.world.note(this.name, 20, 0, () => `claimed by ${name}`);
+    const { CheckpointOperation } = this.world.machines.checkpoint;
+    const charges = this.#charges;
+    const engine = new CalledEngine(this, name, () => work.machine?.phase ?? null);
+    const work: Work = {
+      name,
+      checkpoint: new CheckpointOperation(
+        {
+          id: name,
+          leaseMs: LEASE_MS,
+          surroundings: this.#surroundings(() => work),
+          members: new Map([[this.name, { engine }]]),
+          descriptions: { get: () => this.engine.description },
+          state: this.#state(),
+          storeOf: () => ({
+            file: () => Promise.reject(new Error('the model of an engine stores by itself')),
+            directory: () => undefined,
+            symlink: () => undefined,
+            finish: ({ token }) => engine.collect(token),
+          }),
+          log: SILENT_LOG,
+          ended,
+          undoKeeper: this.#undoing ?? { undoOnce: () => this.#openLeft(name), keep: () => undefined },
+          happenings: { membersReleased: () => undefined },
+          freezeLedger: { refusal: () => null, charge: () => this.#charge() },
+          maxLeaseMs: LEASE_MS,
+          keepFree: { journal: 0, state: 0, repository: 0 },
+          hostRooms: [],
+        },
+        { answer: (member, answer) => this.#listener(work).answer(member, answer), progress() {} },
+      ),
+      machine: null,
+      connection,
+      isEnding: false,
+      hasEnded: false,
+      frozenMembers: () => work.checkpoint.frozenMembers,
+      mayHold: () => work.checkpoint.mayHold,
+      unfinished: () => work.checkpoint.unfinished,
+      mayBeResumed: () => work.checkpoint.mayBeResumed(),
+      streamClosed: () => work.checkpoint.streamClosed(),
+      end: async () => {
+        work.isEnding = true;
+        await work.checkpoint.end();
+        work.hasEnded = true;
+        this.judged(() => this.#ended(work, charges), undefined);
       },
+    };
+    this.#work = work;
+    return work;
+  }
+
+  #ended(work: Work, charges: number): void {
+    if (this.#work === work) this.#work = null;
+    this.world.note(this.name, 22, 0, () => `released by ${work.name}`);
+    const phase = work.machine?.phase.name ?? 'closed';
+    if (phase !== 'closed')
+      throw new Broken('claim', `${this.name} has ended ${work.name}, and its member is ${phase}`);
+    if (this.#guards.some(({ isLeft }) => !isLeft))
+      throw new Broken('ends', `${this.name} has ended ${work.name}, and keeps its guard`);
+    if (this.#charges !== charges)
+      throw new Broken('truth', `${this.name} has ended ${work.name}, and its freeze is still charged`);
+  }
+
+  #surroundings(work: () => Work): Surroundings {
+    const { member } = this.world.machines;
+    return {
       clock: this.clock,
+      machine: {
+        ...member,
+        initialMember: (...given) => (work().machine = member.initialMember(...given)),
+        stepMember: (state, event) =>
+          this.judged(() => this.#step(work(), state, event), { state, effects: [] }),
+      },
       priority: { raise: () => () => undefined, soon: (putBack) => putBack() },
       reached: () => Promise.resolve(),
-      member: this.name,
-      kind: this.engine.kind,
-      engine,
-      operation,
-      state: {
-        highestToken: () => this.recorded,
-        makeSpool: () => Promise.resolve('spool'),
-        dropSpool: () => Promise.resolve(),
+      startGuard: (_, heard) => {
+        const guard = this.#undoing?.startGuard(heard) ?? new StandInGuard(this, heard);
+        this.#guards.push(guard);
+        return guard;
       },
-      store: {
-        file: () => Promise.reject(new Error('the model of an engine stores by itself')),
-        directory: () => undefined,
-        symlink: () => undefined,
-        finish: ({ token }) => engine.collect(token),
-      },
-      log: SILENT_LOG,
-      operationSilenceMs: SILENCE_MS,
-      leaseMs: LEASE_MS,
-      send: (answer) => this.judged(() => this.#answer(work, answer), undefined),
-      record: (token) => this.#record(token),
-      heldChanged: () => undefined,
-      progress: () => undefined,
-      lost: () => undefined,
-      waitsFor: () => undefined,
-      undoLeft: () => this.#undoing?.undoOnce() ?? engine.openLeft(),
-      saveUndo: () => Promise.resolve(),
-    });
-    void runtime.closed.then(() => {
-      if (work.isEnding || work.machine?.streamLost === true) this.judged(() => this.#ended(work), undefined);
-    });
-    return runtime;
+    };
+  }
+
+  #state(): ConstructorParameters<typeof CheckpointOperation>[0]['state'] {
+    return {
+      highestToken: () => this.recorded,
+      recordToken: (token) => this.#record(token),
+      makeSpool: () => Promise.resolve('spool'),
+      dropSpool: () => Promise.resolve(),
+      saveFreeze: (record) => this.#undoing?.records.saveFreeze(record) ?? Promise.resolve(),
+      clearFreeze: (member) => this.#undoing?.records.clearFreeze(member) ?? Promise.resolve(),
+    };
+  }
+
+  /** What the model of an undo does in the place of the real one. */
+  #openLeft(operation: string): Promise<null> {
+    return new CalledEngine(this, operation, () => null).openLeft();
+  }
+
+  #charge(): Promise<{ held(): void; release(): void; end(): void }> {
+    this.#charges += 1;
+    let isCharged = true;
+    const end = (): void => {
+      if (isCharged) this.#charges -= 1;
+      isCharged = false;
+    };
+    return Promise.resolve({ held() {}, release() {}, end });
   }
 
   #step(work: Work, before: MemberMachineState, event: MemberEvent): MemberStep {
-    if (event.type === 'engineAnswered')
-      this.world.checks.engineAnswered(this, work.claim.operation, event.result);
+    if (event.type === 'operationEnded') {
+      work.isEnding = true;
+      this.world.checks.toldToEnd(this);
+    }
+    if (event.type === 'engineAnswered') this.world.checks.engineAnswered(this, work.name, event.result);
     const stepped = this.world.machines.member.stepMember(before, event);
     work.machine = stepped.state;
     this.world.memberStepped(this, before, event, stepped.state);
@@ -292,9 +353,8 @@ export class SimulatedAgent extends Process {
     );
   }
 
-  #answer(work: Work, answer: MemberAnswer): void {
-    const { connection, claim } = work;
-    this.world.checks.answered(this, claim.operation, answer);
+  #answer({ connection, name }: Work, answer: MemberAnswer): void {
+    this.world.checks.answered(this, name, answer);
     this.world.note(this.name, 25, answer.type.length, () => `says ${answer.type}`);
     connection.send('coordinator', () => connection.coordinator.answerReceived(connection, answer));
   }
@@ -306,6 +366,10 @@ export class SimulatedAgent extends Process {
     this.unableSince = this.world.now;
     super.kill();
     this.#work = null;
+    this.#claimed = new Map();
+    this.#charges = 0;
+    this.#guards = [];
+    this.#host = this.#newHost();
     if (this.#undoing !== null) return this.#undoing.agentDied(!this.guardLives);
     if (this.guardLives) this.#guardActs(this.world.random.between(5000, GUARD_ACTS));
     this.#engineActs();
@@ -340,13 +404,12 @@ export class SimulatedAgent extends Process {
   killGuard(): void {
     this.world.note(this.name, 30, 0, () => 'its guard died');
     this.guardLives = false;
+    const guards = this.#guards.splice(0);
+    const isWatched = guards.some(({ isLeft }) => !isLeft);
+    for (const guard of guards) guard.kill();
     this.happen(() => {
-      const work = this.#work;
       this.guardLives = true;
-      if (work === null || work.isDeaf || work.runtime === null) return;
-      work.isDeaf = true;
-      this.world.checks.toldToEnd(this);
-      this.#tell(work, (runtime) => runtime.operationEnded());
+      if (isWatched) this.world.checks.guardDied(this, this.#work?.machine?.phase.name ?? null);
     });
   }
 

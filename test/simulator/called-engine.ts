@@ -1,10 +1,8 @@
-import type { Engine, Hold, Parts } from '../../agent/engines/engine.ts';
-import { BY_ITSELF } from '../../shared/domain/assignment.ts';
+import type { CheckpointContext, Engine, Hold, Parts } from '../../agent/engines/engine.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import { formatToken, type Token } from '../../shared/domain/token.ts';
 import type { EngineCall, EngineResult, MemberPhase } from '../../shared/protocol/member-machine.ts';
 import type { SimulatedAgent } from './agent.ts';
-import type { Undoing } from './guard.ts';
 
 /** What of a collect goes into the member's answer. */
 type Collected = Pick<
@@ -13,36 +11,44 @@ type Collected = Pick<
 >;
 
 /** The model of an engine, as the real runtime of one operation calls it: by promises, through the parts of a checkpoint. */
-export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning'> {
+export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning' | 'freeBytes'> {
   readonly #agent: SimulatedAgent;
   readonly #operation: string;
-  readonly #undoing: Undoing | null;
   readonly #phase: () => MemberPhase | null;
   #armed: Token | null = null;
-  #releasing: Promise<unknown> | null = null;
+  #releasing: Promise<EngineResult> | null = null;
 
   /** `phase`: of the member in this operation. */
-  constructor(
-    agent: SimulatedAgent,
-    operation: string,
-    undoing: Undoing | null,
-    phase: () => MemberPhase | null,
-  ) {
+  constructor(agent: SimulatedAgent, operation: string, phase: () => MemberPhase | null) {
     this.#agent = agent;
     this.#operation = operation;
-    this.#undoing = undoing;
     this.#phase = phase;
   }
 
-  begin(): Parts {
-    return { hold: this.#hold(), copy: null, journal: null };
+  begin(context: CheckpointContext): Parts {
+    const { assignment } = context;
+    const prepare = async (): Promise<void> => {
+      const asked = { type: 'prepare', checkpoint: this.#operation, assignment } as const;
+      await this.#call({ ...asked, maintenance: false });
+    };
+    if (assignment.hold !== 'none')
+      return { hold: { ...this.#hold(context), prepare }, copy: null, journal: null };
+    const abandon = async (): Promise<void> => void (await this.#call({ type: 'abort' }));
+    return {
+      hold: null,
+      copy: { begin: prepare, finish: () => Promise.resolve(null), abandon },
+      journal: null,
+    };
+  }
+
+  freeBytes(): Promise<null> {
+    return Promise.resolve(null);
   }
 
   isRunning(): Promise<boolean> {
     return Promise.resolve(this.#agent.engine.isUp);
   }
 
-  /** What the model of an undo does in the place of the real one. */
   async openLeft(): Promise<null> {
     if (this.#agent.engine.isFenced) await this.#call({ type: 'abort' });
     return null;
@@ -70,19 +76,30 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning'> {
     );
   }
 
-  #hold(): Hold {
+  /** With what a freeze leaves on a member, which is saved before anything is changed. */
+  #hold({ saveUndo }: CheckpointContext): Omit<Hold, 'prepare'> {
+    const save = (token: Token): Promise<void> =>
+      saveUndo({
+        server: this.#agent.engine.identity,
+        operation: this.#operation,
+        token: formatToken(token),
+      });
     return {
-      prepare: async () => {
-        const asked = { type: 'prepare', checkpoint: this.#operation, assignment: BY_ITSELF } as const;
-        await this.#call({ ...asked, maintenance: false });
+      pause: async () => {
+        const token = this.#token();
+        await save(token);
+        await this.#call({ type: 'pause', token });
       },
-      pause: async () => void (await this.#call({ type: 'pause', token: this.#token() })),
       arm: async (token) => {
         this.#armed = token;
+        await save(token);
         const { incarnation, viewing } = mustBe('armed', await this.#call({ type: 'arm', token }));
         return { incarnation, ...(viewing !== undefined && { viewing }) };
       },
-      disarm: async () => void (await this.#call({ type: 'disarm', token: this.#armed ?? this.#token() })),
+      disarm: async () => {
+        await this.#call({ type: 'disarm', token: this.#armed ?? this.#token() });
+        await saveUndo(null);
+      },
       freeze: async (token) => {
         const from = this.#agent.nowMs;
         const result = mustBe('marked', await this.#call({ type: 'freeze', token }));
@@ -95,13 +112,16 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning'> {
           this.#agent.world.tasks.wake(this.#agent, released);
           return true;
         });
-        return mustBe('thawed', result).proof;
+        const { proof } = mustBe('thawed', result);
+        await saveUndo(null);
+        return proof;
       },
       // What is collected has nothing open any more.
       release: async () => {
         if (this.#phase()?.name === 'collecting') return;
         this.#releasing ??= this.#call({ type: 'abort' }).finally(() => (this.#releasing = null));
-        await this.#releasing;
+        const { state } = mustBe('aborted', await this.#releasing);
+        if (state === 'running') await saveUndo(null);
       },
     };
   }
@@ -120,12 +140,9 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning'> {
     world.note(agent.name, 24, action.type.length, () => `engine: ${action.type}`);
     agent.judged(() => world.checks.engineCalled(agent, this.#operation, action), undefined);
     if (action.type === 'abort') agent.aborts += 1;
-    if (action.type === 'arm' || action.type === 'pause')
-      this.#undoing?.save(this.#operation, formatToken(action.token));
     return world.tasks.promise(agent, (answered, failed) =>
       agent.engine.perform(action, this.#operation, (result) => {
         if (agent.life !== life) return;
-        agent.happen(() => this.#undoing?.engineAnswered(result));
         agent.happen(() => {
           if (said(result)) return;
           if (result.type === 'failed') failed(new StillpointError(result.failure));

@@ -96,14 +96,22 @@ export class Checks {
     this.#of(agent.index).toldToEnd = true;
   }
 
-  /** Whoever closes while somebody is armed ends the operation there at once. */
   streamClosed(agent: SimulatedAgent, phase: MemberPhase['name'] | null): void {
+    this.#endsIfArmed(agent, phase, 'its stream is closed');
+  }
+
+  guardDied(agent: SimulatedAgent, phase: MemberPhase['name'] | null): void {
+    this.#endsIfArmed(agent, phase, 'its guard is gone');
+  }
+
+  /** What happens while somebody is armed ends the operation there at once. */
+  #endsIfArmed(agent: SimulatedAgent, phase: MemberPhase['name'] | null, cause: string): void {
     if (phase === null || !ARMED.includes(phase)) return;
     const { aborts } = agent;
     // Its disk may be writing the token of that arm.
     agent.after(30_000, () => {
       if (agent.aborts === aborts)
-        throw new Broken('thaws-by-itself', `${agent.name} stays armed though its stream is closed`);
+        throw new Broken('thaws-by-itself', `${agent.name} stays armed though ${cause}`);
     });
   }
 
@@ -150,6 +158,8 @@ export class Checks {
       const most = MAX_ATTEMPTS + MAX_ARMS - 1;
       if (action.token.attempt > most)
         throw new Broken('tries-again', `attempt ${action.token.attempt} of ${most} begins`);
+      if (agent.engine.holder !== agent.engine)
+        throw new Broken('once', `${agent.name} is armed, and the lead of its domain holds it`);
       if (action.type === 'arm') this.#checkHope(agent, operation, action.token);
       if (action.type === 'arm') this.#checkPaused(operation, action.token);
       else this.#checkCuts(agent, operation);

@@ -1,3 +1,4 @@
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
 import type {
@@ -6,7 +7,7 @@ import type {
   CoordinatorState,
   Outcome,
 } from '../../shared/protocol/coordinator-machine.ts';
-import type { CoordinatorStep } from '../../shared/protocol/coordinator-state.ts';
+import type { ConfiguredMember, CoordinatorStep } from '../../shared/protocol/coordinator-state.ts';
 import type { ClaimAnswer, SimulatedAgent } from './agent.ts';
 import type { Connection } from './connection.ts';
 import { checkEnding } from './ending.ts';
@@ -131,7 +132,7 @@ export class SimulatedCoordinator extends Process {
     const run = new machines.driver.CheckpointRun<SimulatedStream>(
       {
         config: {
-          members: agents.map(({ name, engine }) => ({ name, kind: engine.kind })),
+          members: this.#members(),
           checkpoint: this.name,
           maintenance: false,
           allowLogical: scenario.allowsLogical,
@@ -162,6 +163,16 @@ export class SimulatedCoordinator extends Process {
       (outcome) => this.judged(() => this.#end(outcome), undefined),
     );
     this.judged(() => run.start(), undefined);
+  }
+
+  /** As preflight finds them, with what each is to do. */
+  #members(): readonly ConfiguredMember[] {
+    const { agents, machines } = this.world;
+    const assigned = machines.assignment.assign(agents.map(({ engine }) => engine.description));
+    return agents.map(({ name, engine: { kind } }) => {
+      const { assignment = BY_ITSELF, heldBy = null } = assigned.get(name) ?? {};
+      return { name, kind, assignment, ...(heldBy !== null && { heldBy }) };
+    });
   }
 
   // What the driver does.

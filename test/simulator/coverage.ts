@@ -26,7 +26,7 @@ const COORDINATOR: Changes<CoordinatorPhase['name']> = {
 const MEMBER: Changes<MemberPhase['name']> = {
   idle: ['preparing', 'aborting'],
   preparing: ['prepared', 'aborting'],
-  prepared: ['pausing', 'arming', 'disarmed', 'aborting'],
+  prepared: ['pausing', 'arming', 'disarmed', 'aborting', 'collecting'],
   pausing: ['paused', 'aborting'],
   paused: ['arming', 'disarmed', 'aborting'],
   arming: ['armed', 'disarming', 'aborting'],

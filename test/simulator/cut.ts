@@ -1,7 +1,7 @@
 import type { CommitProof } from '../../shared/protocol/coordinator-machine.ts';
 import { formatToken } from '../../shared/domain/token.ts';
 import type { SimulatedCoordinator } from './coordinator.ts';
-import type { Attempted, SimulatedEngine } from './engine.ts';
+import { positionOf, type Attempted, type SimulatedEngine } from './engine.ts';
 import { MAX_DRIFT } from './process.ts';
 import { Broken } from './promises.ts';
 import { whyNotProven } from './truth.ts';
@@ -19,7 +19,10 @@ interface Part {
 /** Judges what is being committed: first what clients saw of it, then what really happened to its members. */
 export function checkCut(world: World, coordinator: SimulatedCoordinator, proof: CommitProof): void {
   checkHistory(world, proof);
-  const parts = world.engines.map((engine) => partOf(engine, coordinator, proof));
+  checkOnce(world, coordinator);
+  const parts = world.engines
+    .filter((engine) => engine.holder === engine)
+    .map((engine) => partOf(engine, coordinator, proof));
   checkOrder(parts);
   checkViewers(world, parts);
   checkWindow(parts, proof);
@@ -28,8 +31,10 @@ export function checkCut(world: World, coordinator: SimulatedCoordinator, proof:
 /** By the clients' history alone: the marks of the proof against what was written, read and acknowledged. */
 function checkHistory({ engines }: World, proof: CommitProof): void {
   const ends = engines.map((engine) => {
-    const mark = proof.members.find(({ name }) => name === `agent ${engine.index}`)?.mark ?? null;
-    return mark === null ? 0 : Number(mark.position);
+    const { holder } = engine;
+    const mark = proof.members.find(({ name }) => name === `agent ${holder.index}`)?.mark ?? null;
+    const place = holder === engine ? 0 : 1 + holder.held.indexOf(engine);
+    return Number(mark?.position.split(',')[place] ?? 0);
   });
   let firstFence = Infinity;
   for (const engine of engines) {
@@ -70,10 +75,24 @@ function partOf(engine: SimulatedEngine, { name }: SimulatedCoordinator, proof: 
   const cause = whyNotProven(attempted);
   if (cause !== null) throw new Broken('proven', `${member} is in what is committed, and ${cause}`);
   const mark = proof.members.find((one) => one.name === `agent ${engine.index}`)?.mark ?? null;
-  if (engine.model !== 'observer' && mark?.position !== String(attempted.cut))
+  if (engine.model !== 'observer' && mark?.position !== positionOf(attempted))
     throw new Broken('proven', `the mark of ${member} is of another attempt`);
   if (!attempted.collected) throw new Broken('stored', `${member} has stored nothing of what is committed`);
   return { engine, attempted: { ...attempted, fencedAt, markedAt, openedAt } };
+}
+
+/** Of each domain the lead was prepared for the whole of it, the others for nothing, and all have answered. */
+function checkOnce({ engines }: World, { name }: SimulatedCoordinator): void {
+  for (const { index, holder, held, assignment, collectedFor } of engines) {
+    const isHeld = holder.index !== index;
+    if (isHeld && collectedFor !== name)
+      throw new Broken('stored', `engine ${index} has not answered for what is committed`);
+    if (!isHeld && held.length === 0) continue;
+    const { hold, part } = assignment;
+    const expected = isHeld ? 'none none' : 'lead whole';
+    if (`${hold} ${part}` !== expected)
+      throw new Broken('once', `engine ${index} of a domain has ${hold} ${part}, and not ${expected}`);
+  }
 }
 
 function checkOrder(parts: readonly Part[]): void {

@@ -52,7 +52,8 @@ export function checkEnding(world: World, coordinator: SimulatedCoordinator, end
 
 /** Invalid only after so many attempts, and in the last something was really wrong. */
 function checkInvalid(world: World, coordinator: SimulatedCoordinator): void {
-  const last = world.engines.map((engine) =>
+  const holders = world.engines.filter((engine) => engine.holder === engine);
+  const last = holders.map((engine) =>
     engine.attempts.findLast(({ operation }) => operation === coordinator.name),
   );
   const cuts = new Set(

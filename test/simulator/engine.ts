@@ -1,8 +1,10 @@
-import type { FreezeKind } from '../../shared/domain/grid.ts';
+import { BY_ITSELF, type Assignment } from '../../shared/domain/assignment.ts';
+import type { FreezeKind, MemberDescription } from '../../shared/domain/grid.ts';
 import { formatToken, type Token } from '../../shared/domain/token.ts';
 import type { Viewing } from '../../shared/domain/viewing.ts';
 import type { EngineCall, EngineResult } from '../../shared/protocol/member-machine.ts';
 import type { ServerIdentity } from '../../agent/engines/postgres/server/server-identity.ts';
+import { describedMember } from '../coordinator/descriptions.ts';
 import type { Fault, Model } from './scenario.ts';
 import type { World } from './world.ts';
 import { Written, type Effect } from './written.ts';
@@ -24,6 +26,8 @@ export interface Attempted {
   /** Everybody was armed, and a thaw came: an attempt at a cut, though nobody may have been frozen for it. */
   wasThawed: boolean;
   cut: number | null;
+  /** Where those are cut that it holds with itself, in their order. */
+  cutsOfHeld: readonly number[];
   collected: boolean;
   /** Somebody was there with the arm of whom it is known that nobody holds it. */
   readonly isSeenByStrangers: boolean;
@@ -62,6 +66,13 @@ export class SimulatedEngine {
   leaks = 0;
   losesAcknowledgements = false;
   isPoolFull = false;
+  /** Who holds it: itself, or the lead of its domain. */
+  holder: SimulatedEngine = this;
+  readonly held: SimulatedEngine[] = [];
+  #isShutByLead = false;
+  /** What it was last prepared for. */
+  assignment: Assignment = BY_ITSELF;
+  collectedFor: string | null = null;
   /** Who was turned away until now tries again soon, not at once. */
   reachableFrom = 0;
   #stranger: ServerIdentity | null = null;
@@ -132,6 +143,41 @@ export class SimulatedEngine {
   #unreachableFor(forTime: number, then: () => void): void {
     this.reachableFrom = Math.max(this.reachableFrom, this.#world.now + forTime);
     this.#world.timeline.after(forTime, then);
+  }
+
+  /** As its agent says it to coordinators. */
+  get description(): MemberDescription {
+    const name = `agent ${this.index}`;
+    if (this.holder === this && this.held.length === 0)
+      return describedMember(name, { freezeKind: this.kind });
+    const traits = { domain: 'shared', copies: 'one' } as const;
+    return describedMember(name, { freezeKind: this.kind, primary: this.holder === this, traits });
+  }
+
+  /** Its domain's lead has it held and copied, whoever else asks it to. */
+  isHeldBy(lead: SimulatedEngine): void {
+    this.holder = lead;
+    lead.held.push(this);
+  }
+
+  /** Its clients wait: for its own fence, or for that of its lead. */
+  get #isShut(): boolean {
+    return this.isFenced || this.#isShutByLead;
+  }
+
+  /** Its lead's hold is not whole any more, and says so. */
+  #failsItsLead(keepsFence: boolean): void {
+    const { current } = this.holder;
+    if (this.holder === this || !this.#isShutByLead) return;
+    if (current !== null && current.openedAt === null) current.leaked = true;
+    if (!keepsFence) this.#isShutByLead = false;
+  }
+
+  #openWithLead(): void {
+    this.#isShutByLead = false;
+    if (!this.isUp) return;
+    this.#written.letIn();
+    this.#show();
   }
 
   get kind(): FreezeKind {
@@ -215,9 +261,9 @@ export class SimulatedEngine {
 
   write(effect: Effect, answer: (acknowledged: boolean) => void): void {
     if (!this.isUp) return answer(false);
-    if (this.isFenced && this.model === 'writeFence') return this.#written.block(effect, answer);
+    if (this.#isShut && this.model === 'writeFence') return this.#written.block(effect, answer);
     this.#written.append(effect, answer);
-    if (!(this.isFenced && this.model === 'commitFence')) this.#show();
+    if (!(this.#isShut && this.model === 'commitFence')) this.#show();
   }
 
   /** The newest that a client can read here. */
@@ -295,6 +341,7 @@ export class SimulatedEngine {
       case 'prepare':
         this.#world.checks.begins(this, operation);
         this.preparedFor = operation;
+        this.assignment = action.assignment;
         return done({ type: 'prepared' });
       case 'pause':
         if (!this.isPaused) this.#shown = this.#observed?.log.length ?? 0;
@@ -320,6 +367,7 @@ export class SimulatedEngine {
         return this.#thaw(action, done);
       case 'collect':
         if (this.#armed !== null) this.#armed.collected = true;
+        this.collectedFor = operation;
         return done({ type: 'collected', manifestDigest: 'd', sizeBytes: 10, storedBytes: 5 });
     }
   }
@@ -337,6 +385,7 @@ export class SimulatedEngine {
       leaseEnded: false,
       wasThawed: false,
       cut: null,
+      cutsOfHeld: [],
       collected: false,
       isSeenByStrangers: this.#world.outsiders
         .at(this, this.#world.now)
@@ -357,6 +406,7 @@ export class SimulatedEngine {
     this.#world.checks.closing(this.index, armed, action.token);
     armed.fencedAt = this.#world.now;
     armed.openedAt = null;
+    for (const one of this.held) one.#isShutByLead = true;
     if (!this.isPaused) this.#shown = this.#observed?.log.length ?? 0;
     this.#world.clientsWanted(15_000);
     this.#world.note(
@@ -372,9 +422,10 @@ export class SimulatedEngine {
     const mark = (): void => {
       armed.markedAt = this.#world.now;
       armed.cut = this.log.length;
+      armed.cutsOfHeld = this.held.map(({ log }) => log.length);
       this.#world.note(`engine ${this.index}`, 2, armed.cut, () => `marked at ${armed.cut}`);
       const incarnation = String(this.#incarnation);
-      const place = { journalFile: 'j', position: String(armed.cut), name: formatToken(action.token) };
+      const place = { journalFile: 'j', position: positionOf(armed), name: formatToken(action.token) };
       this.#later(action, () =>
         answer({
           type: 'marked',
@@ -446,9 +497,10 @@ export class SimulatedEngine {
       this.#world.checks.opening(this.index, armed);
       armed.openedAt = this.#world.now;
       armed.openedBy = by;
+      for (const one of this.held) one.#openWithLead();
       this.#world.note(`engine ${this.index}`, 4, this.log.length, () => `fence opened by ${by}`);
     }
-    if (this.isUp) {
+    if (this.isUp && !this.#isShutByLead) {
       this.isPaused = false;
       this.#written.letIn();
       this.#show();
@@ -467,6 +519,7 @@ export class SimulatedEngine {
     this.isPaused = false;
     this.#giveUp('connection lost');
     if (this.#armed?.openedAt === null) this.#armed.restarted = true;
+    this.#failsItsLead(keepsFence);
     if (!keepsFence) this.open('crash');
     this.#written.disconnect();
     this.#world.timeline.after(forTime, () => this.start());
@@ -532,4 +585,9 @@ function failed(message: string, isFinal = false): EngineResult {
     type: 'failed',
     failure: { code: 'modelled', message, hint: 'none', ...(isFinal && { isFinal }) },
   };
+}
+
+/** What its mark says: its own cut first. */
+export function positionOf({ cut, cutsOfHeld }: Attempted): string {
+  return [cut, ...cutsOfHeld].join(',');
 }

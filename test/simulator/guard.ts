@@ -1,16 +1,14 @@
 import { failureOf, StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import { formatToken } from '../../shared/domain/token.ts';
+import type { GuardProcess } from '../../agent/guard/guard-process.ts';
+import type { FromGuard, ToGuard } from '../../agent/guard/messages.ts';
+import type { Watches } from '../../agent/guard/watches.ts';
 import type { Guardian, Undo } from '../../agent/engines/engine.ts';
 import type { ServerIdentity } from '../../agent/engines/postgres/server/server-identity.ts';
-import type { AgentMember } from '../../agent/agent-member.ts';
-import type { FreezeRecords } from '../../agent/state-directory.ts';
-import type { Watch } from '../../agent/guard/watch.ts';
+import type { FreezeRecord, FreezeRecords } from '../../agent/state-directory.ts';
 import type { UndoKeeper } from '../../agent/undo-keeper.ts';
-import type { Logger } from '../../shared/runtime/log.ts';
 import type { SimulatedAgent } from './agent.ts';
 import type { SimulatedEngine } from './engine.ts';
-import type { EngineResult } from '../../shared/protocol/member-machine.ts';
-import { LEASE_MS } from './limits.ts';
 import { Process } from './process.ts';
 import { Broken } from './promises.ts';
 import { SILENT_LOG } from './silent.ts';
@@ -24,11 +22,9 @@ interface SimulatedUndo extends Record<string, unknown> {
   readonly token: string;
 }
 
-/** A guard waits a little longer than the lease, so that the agent's own thaw comes first. */
-const SILENCE_MS = LEASE_MS + 250;
-/** As agent/guard/guard.ts and main.ts, in the proportion to the lease that they have there. */
-const ALIVE_EVERY = 100_000;
-const LOOKS_EVERY = 50_000;
+/** An agent shows its guard so often that it lives (agent/guard/guard.ts). */
+const ALIVE_EVERY = 500_000;
+const JUDGED_EVERY = 50_000;
 /** Until a closed pipe is noticed. */
 const NOTICED_WITHIN = 5000;
 /** The first pause of the real one is 250 ms; who begins to keep trying, or to abort, tries once more at once. */
@@ -37,8 +33,6 @@ const MOST_TRIES = 3;
 /** It is as patient as a lease is long, and tries again within half the time for which it could not. */
 const UNDONE_WITHIN = 2_500_000;
 
-const log = SILENT_LOG as unknown as Logger;
-
 /** The way to a member's server: one that is held stays, a new one may be turned away, or lead elsewhere. */
 class SimulatedGuardian implements Guardian {
   readonly #world: World;
@@ -46,9 +40,11 @@ class SimulatedGuardian implements Guardian {
   /** The life of the server that it is connected to. */
   #connectedTo: string | null = null;
   #failedAt: number[] = [];
+  readonly #pause: (ms: number) => Promise<void>;
 
-  constructor(world: World, engine: SimulatedEngine) {
-    this.#world = world;
+  constructor(process: Process, engine: SimulatedEngine) {
+    this.#world = process.world;
+    this.#pause = (ms) => process.clock.pause(ms);
     this.#engine = engine;
   }
 
@@ -58,7 +54,7 @@ class SimulatedGuardian implements Guardian {
 
   async undo(given: Undo): Promise<string | null> {
     const undo = given as SimulatedUndo;
-    await new Promise((resolve) => setTimeout(resolve, this.#world.random.between(1, 4)));
+    await this.#pause(this.#world.random.between(1, 4));
     try {
       this.#reach(undo);
     } catch (error) {
@@ -116,73 +112,91 @@ class SimulatedGuardian implements Guardian {
   }
 }
 
-/** The guard of one life of an agent: a process beside it with the real watch, and connections of its own. */
-class SimulatedGuard extends Process {
+/** The process of a guard with the real watches, and connections of its own. */
+export class SimulatedGuard extends Process implements GuardProcess {
+  readonly gone: Promise<void>;
   readonly #engine: SimulatedEngine;
   readonly #agent: SimulatedAgent;
   readonly #agentsLife: number;
-  readonly #isLeft: (operation: string) => boolean;
-  #watch: Watch | null = null;
+  readonly #heard: (message: FromGuard) => void;
+  readonly #watches: Watches;
+  #goes: () => void = () => undefined;
+  /** Its pipe is closed, or it is gone. */
+  isLeft = false;
   #expected: SimulatedUndo | null = null;
   #heardAt = 0;
 
-  constructor(world: World, agent: SimulatedAgent, isLeft: (operation: string) => boolean) {
-    super(world, `guard ${agent.index}`);
-    this.#isLeft = isLeft;
+  constructor(
+    agent: SimulatedAgent,
+    heard: (message: FromGuard) => void,
+    isStillLeft: (operation: string) => boolean,
+  ) {
+    super(agent.world, `guard ${agent.index}`);
     this.#engine = agent.engine;
     this.#agent = agent;
     this.#agentsLife = agent.life;
-    this.#look();
-  }
-
-  watch(undo: SimulatedUndo): void {
-    this.#tell(() => {
-      this.#expected = undo;
-      if (this.#watch === null) {
-        const guardian = new SimulatedGuardian(this.world, this.#engine);
-        guardian.connect();
-        const isLeft = (): Promise<boolean> => Promise.resolve(this.#isLeft(undo.operation));
-        const { Watch } = this.world.machines.guard;
-        this.#watch = new Watch({ member: this.#engine.streamKey, guardian, log, isLeft });
-      }
-      this.#watch.expect(undo, SILENCE_MS, performance.now());
+    this.#heard = heard;
+    this.gone = agent.world.tasks.promise(agent, (resolve) => (this.#goes = () => resolve(undefined)));
+    this.#watches = new this.world.machines.guard.Watches({
+      clock: this.clock,
+      log: SILENT_LOG,
+      openGuardian: () => Promise.resolve(this.#guardian()),
+      isLeft: () => Promise.resolve(isStillLeft(this.#expected?.operation ?? '')),
+      say: (message) => this.#says(message),
     });
+    this.#judge();
   }
 
-  unwatch(): void {
-    this.#tell(() => {
-      this.#expected = null;
-      void this.#watch?.close();
-      this.#watch = null;
-    });
+  say(message: ToGuard): void {
+    if (this.isLeft || !this.isAlive) return;
+    this.#heardAt = this.world.now;
+    if (message.type === 'watch') this.#expected = message.undo as SimulatedUndo;
+    if (message.type === 'unwatch') this.#expected = null;
+    this.happen(() => this.world.tasks.wake(this, () => this.#watches.messageReceived(message)));
   }
 
-  isAliveSaid(): void {
-    this.#tell(() => this.#watch?.messageReceived(performance.now()));
-  }
-
-  agentIsGone(): void {
+  hangUp(): void {
+    if (this.isLeft) return;
+    this.isLeft = true;
     this.after(this.world.random.between(500, NOTICED_WITHIN), () =>
-      this.world.tasks.wake(this, () => void this.#watch?.undoNow().then(() => this.#undone())),
+      this.world.tasks.wake(this, () => void this.#watches.agentGone().then(() => this.#exits())),
     );
   }
 
-  #tell(happen: () => void): void {
-    this.#heardAt = this.world.now;
-    this.happen(() => this.world.tasks.wake(this, happen));
+  override kill(): void {
+    super.kill();
+    this.isLeft = true;
+    this.#goes();
   }
 
-  #look(): void {
-    this.after(LOOKS_EVERY, () => {
-      this.#look();
-      if (this.#watch === null) return;
-      this.#judgePatience();
-      this.world.tasks.wake(this, () => {
-        const watch = this.#watch;
-        if (watch === null || !watch.isOverdue(performance.now())) return;
-        this.#judgeHaste();
-        void watch.undoNow().then(() => this.#undone());
-      });
+  #exits(): void {
+    this.judged(() => this.#judgeUndone(), undefined);
+    this.kill();
+  }
+
+  #guardian(): Guardian {
+    const guardian = new SimulatedGuardian(this, this.#engine);
+    guardian.connect();
+    return {
+      undo: (undo) => {
+        this.judged(() => this.#judgeHaste(), undefined);
+        return guardian.undo(undo);
+      },
+      close: () => guardian.close(),
+    };
+  }
+
+  #says(message: FromGuard): void {
+    if (message.type === 'undone') this.judged(() => this.#judgeUndone(), undefined);
+    const agent = this.#agent;
+    if (agent.life !== this.#agentsLife || this.isLeft) return;
+    agent.happen(() => this.world.tasks.wake(agent, () => this.#heard(message)));
+  }
+
+  #judge(): void {
+    this.after(JUDGED_EVERY, () => {
+      this.#judge();
+      if (this.#expected !== null) this.#judgePatience();
     });
   }
 
@@ -203,19 +217,53 @@ class SimulatedGuard extends Process {
   /** Who was heard a moment ago is not given up. */
   #judgeHaste(): void {
     const { isAlive, isPaused, life } = this.#agent;
-    const isLiving = isAlive && !isPaused && life === this.#agentsLife;
+    const isLiving = isAlive && !isPaused && life === this.#agentsLife && !this.isLeft;
     if (isLiving && this.world.now - this.#heardAt < 2 * ALIVE_EVERY)
       this.world.tasks.broke(new Broken('lease-lasts', `${this.name} undoes, and its agent lives`));
   }
 
-  #undone(): void {
+  #judgeUndone(): void {
     const undo = this.#expected;
     const { current, isFenced } = this.#engine;
     if (undo === null || !isFenced || current?.operation !== undo.operation) return;
     if (formatToken(current.token) === undo.token)
-      this.world.tasks.broke(
-        new Broken('truth', `${this.name} says that it has undone, and its engine is frozen`),
-      );
+      throw new Broken('truth', `${this.name} says that it has undone, and its engine is frozen`);
+  }
+}
+
+/** A model of a guard's process, where what it undoes is a model's too: it answers, and goes when it is told to. */
+export class StandInGuard implements GuardProcess {
+  readonly gone: Promise<void>;
+  readonly #agent: SimulatedAgent;
+  readonly #heard: (message: FromGuard) => void;
+  #goes: () => void = () => undefined;
+  isLeft = false;
+  #isGone = false;
+
+  constructor(agent: SimulatedAgent, heard: (message: FromGuard) => void) {
+    this.#agent = agent;
+    this.#heard = heard;
+    this.gone = agent.world.tasks.promise(agent, (resolve) => (this.#goes = () => resolve(undefined)));
+  }
+
+  say(message: ToGuard): void {
+    if (message.type !== 'watch' || this.#isGone) return;
+    const { tasks, random } = this.#agent.world;
+    this.#agent.after(random.between(20, 500), () => {
+      if (!this.#isGone)
+        tasks.wake(this.#agent, () => this.#heard({ type: 'watching', member: message.member }));
+    });
+  }
+
+  hangUp(): void {
+    this.isLeft = true;
+    this.#agent.after(this.#agent.world.random.between(50, 2000), () => this.kill());
+  }
+
+  kill(): void {
+    this.isLeft = true;
+    this.#isGone = true;
+    this.#agent.happen(() => this.#goes());
   }
 }
 
@@ -224,8 +272,10 @@ export class Undoing {
   readonly #world: World;
   readonly #agent: SimulatedAgent;
   /** On the agent's disk. */
-  #record: SimulatedUndo | null = null;
-  #guard: SimulatedGuard;
+  readonly records: FreezeRecords;
+  #record: FreezeRecord | null = null;
+  /** Of the life that the agent is in, and those that were left with something to undo. */
+  #guards: SimulatedGuard[] = [];
   #keeper: UndoKeeper;
   /** The records are looked at before anything else is heard. */
   isStarting = false;
@@ -233,77 +283,53 @@ export class Undoing {
   constructor(world: World, agent: SimulatedAgent) {
     this.#world = world;
     this.#agent = agent;
-    this.#guard = this.#newGuard();
+    this.records = this.#diskOf(agent.name);
     this.#keeper = this.#newKeeper();
   }
 
-  #newGuard(): SimulatedGuard {
+  startGuard(heard: (message: FromGuard) => void): SimulatedGuard {
     const isLeft = (operation: string): boolean => this.#record?.operation === operation;
-    return new SimulatedGuard(this.#world, this.#agent, isLeft);
+    const guard = new SimulatedGuard(this.#agent, heard, isLeft);
+    this.#guards.push(guard);
+    return guard;
   }
 
   get isLeft(): boolean {
     return this.#keeper.left().size > 0;
   }
 
-  /** Before the engine changes anything. */
-  save(operation: string, token: string): void {
-    const isFirst = this.#record === null;
-    this.#record = { server: this.#agent.engine.identity, operation, token };
-    this.#guard.watch(this.#record);
-    if (isFirst) this.#showAlive(this.#guard);
+  undoOnce(member: string): Promise<Failure | null> {
+    return this.#keeper.undoOnce(member);
   }
 
-  engineAnswered(result: EngineResult): void {
-    const isAborted = result.type === 'aborted';
-    if (isAborted && result.state === 'stopped') this.#keep();
-    else if (isAborted || result.type === 'thawed' || result.type === 'disarmed') {
-      this.#record = null;
-      this.#guard.unwatch();
-    }
+  keep(member: string): void {
+    this.#keeper.keep(member);
   }
 
-  /** For an abort of what an earlier life of the agent has frozen. */
-  undoOnce(): Promise<Failure | null> {
-    return this.#keeper.undoOnce(this.#agent.engine.streamKey);
-  }
-
-  #showAlive(guard: SimulatedGuard): void {
-    this.#agent.after(ALIVE_EVERY, () => {
-      if (this.#record === null || this.#guard !== guard) return;
-      guard.isAliveSaid();
-      this.#showAlive(guard);
-    });
+  killGuards(): void {
+    for (const guard of this.#guards) guard.kill();
+    this.#guards = [];
   }
 
   agentDied(withItsGuard: boolean): void {
-    if (withItsGuard) this.#guard.kill();
-    else this.#guard.agentIsGone();
+    if (withItsGuard) return this.killGuards();
+    for (const guard of this.#guards) guard.hangUp();
+    this.#guards = [];
   }
 
   /** As agent/main.ts: one try for each record, then it serves, and goes on trying. */
   agentStarted(): void {
-    this.#guard = this.#newGuard();
     const keeper = this.#newKeeper();
     this.#keeper = keeper;
     this.isStarting = true;
     this.#world.tasks.wake(this.#agent, () => void this.#undoAll(keeper));
   }
 
-  /** An abort has found the server down: its agent keeps trying, and the guard does what it still watches. */
-  #keep(): void {
-    if (this.#record === null) return;
-    this.#world.tasks.wake(this.#agent, () => this.#keeper.keep(this.#agent.engine.streamKey));
-    this.#guard.agentIsGone();
-    this.#guard = this.#newGuard();
-  }
-
   #newKeeper(): UndoKeeper {
-    const { engine } = this.#agent;
-    const guardian = new SimulatedGuardian(this.#world, engine);
-    const member = engine.streamKey;
-    const members = new Map([[member, { name: member, engine: guardian } as unknown as AgentMember]]);
-    return new this.#world.machines.undoKeeper.UndoKeeper(members, this.#records(member), log);
+    const engine = new SimulatedGuardian(this.#agent, this.#agent.engine);
+    const members = new Map([[this.#agent.name, { engine }]]);
+    const { UndoKeeper } = this.#world.machines.undoKeeper;
+    return new UndoKeeper(members, this.records, SILENT_LOG, this.#agent.clock);
   }
 
   async #undoAll(keeper: UndoKeeper): Promise<void> {
@@ -315,14 +341,16 @@ export class Undoing {
     }
   }
 
-  #records(member: string): FreezeRecords {
-    const record = (): { member: string; undo: SimulatedUndo }[] =>
-      this.#record === null ? [] : [{ member, undo: this.#record }];
+  #diskOf(member: string): FreezeRecords {
+    const records = (): FreezeRecord[] => (this.#record === null ? [] : [this.#record]);
     return {
-      frozenMembers: () => Promise.resolve(record().map((one) => one.member)),
-      freezeRecord: () => Promise.resolve(record()[0] ?? null),
-      freezeRecords: () => Promise.resolve(record()),
-      saveFreeze: () => Promise.resolve(),
+      frozenMembers: () => Promise.resolve(records().map(() => member)),
+      freezeRecord: () => Promise.resolve(this.#record),
+      freezeRecords: () => Promise.resolve(records()),
+      saveFreeze: (record) => {
+        this.#record = record;
+        return Promise.resolve();
+      },
       clearFreeze: () => {
         this.#record = null;
         return Promise.resolve();

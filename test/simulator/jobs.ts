@@ -1,6 +1,7 @@
 import { Coverage } from './coverage.ts';
 import { PLANTED } from './planted.ts';
-import { isOfTheUndo, plantedMachines } from './planted-machines.ts';
+import { PLANTED_IN_THE_UNDO } from './planted-undo.ts';
+import { plantedMachines } from './planted-machines.ts';
 import { simulate, type RunFailure } from './run.ts';
 import { scenarioOf, STORAGE_SHARE } from './scenario.ts';
 
@@ -64,9 +65,9 @@ export async function findPlanted({ id, limit }: Extract<Job, { type: 'planted' 
   if (planted === undefined) throw new Error(`nothing planted is called ${id}`);
   const machines = await plantedMachines(planted);
   const others = new Set<string>();
-  const isOfRepository = planted.edits.every(
-    ({ file }) => file.startsWith('repository/') || isOfTheUndo(file),
-  );
+  const isOfRepository =
+    PLANTED_IN_THE_UNDO.includes(planted) ||
+    (planted.edits.length > 0 && planted.edits.every(({ file }) => file.startsWith('repository/')));
   for (let runs = 1; runs <= limit; runs += 1) {
     const seed = isOfRepository ? withRepository(runs) : withModel(runs);
     const { failure } = await simulate(scenarioOf(seed), { machines });

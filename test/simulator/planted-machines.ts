@@ -1,13 +1,14 @@
 import { readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import type * as identity from '../../agent/engines/postgres/server/server-identity.ts';
-import type * as guard from '../../agent/guard/watch.ts';
-import type * as runtime from '../../agent/member-runtime.ts';
+import type * as checkpoint from '../../agent/checkpoint-operation.ts';
+import type * as guard from '../../agent/guard/watches.ts';
+import type * as hostClaim from '../../agent/host-claim.ts';
 import type * as undoKeeper from '../../agent/undo-keeper.ts';
+import type * as assignment from '../../coordinator/assignment.ts';
 import type * as driver from '../../coordinator/checkpoint-run.ts';
 import type * as claim from '../../shared/protocol/claim.ts';
 import type * as coordinator from '../../shared/protocol/coordinator-machine.ts';
-import type * as lease from '../../shared/protocol/lease.ts';
 import type * as member from '../../shared/protocol/member-machine.ts';
 import type * as repository from '../../shared/repository/directory-repository.ts';
 import { MACHINES, type Machines } from './machines.ts';
@@ -28,27 +29,20 @@ export async function plantedMachines(planted: Planted): Promise<Machines> {
   known.set(planted.id, planted);
   mustFit(planted);
   const load = (file: string): Promise<unknown> => import(`${SHARED}${file}${MARK}${planted.id}`);
-  const isOfUndo = planted.edits.some(({ file }) => isOfTheUndo(file));
+  if (planted.handIn !== undefined) return { ...MACHINES, ...planted.handIn(MACHINES) };
   return {
-    ...MACHINES,
-    ...(isOfUndo && {
-      guard: (await load('../agent/guard/watch.ts')) as typeof guard,
-      undoKeeper: (await load('../agent/undo-keeper.ts')) as typeof undoKeeper,
-      identity: (await load('../agent/engines/postgres/server/server-identity.ts')) as typeof identity,
-    }),
+    guard: (await load('../agent/guard/watches.ts')) as typeof guard,
+    undoKeeper: (await load('../agent/undo-keeper.ts')) as typeof undoKeeper,
+    identity: (await load('../agent/engines/postgres/server/server-identity.ts')) as typeof identity,
+    assignment: (await load('../coordinator/assignment.ts')) as typeof assignment,
     driver: (await load('../coordinator/checkpoint-run.ts')) as typeof driver,
-    runtime: (await load('../agent/member-runtime.ts')) as typeof runtime,
+    checkpoint: (await load('../agent/checkpoint-operation.ts')) as typeof checkpoint,
+    hostClaim: (await load('../agent/host-claim.ts')) as typeof hostClaim,
     coordinator: (await load('protocol/coordinator-machine.ts')) as typeof coordinator,
     member: (await load('protocol/member-machine.ts')) as typeof member,
     claim: (await load('protocol/claim.ts')) as typeof claim,
-    lease: (await load('protocol/lease.ts')) as typeof lease,
     repository: (await load('repository/directory-repository.ts')) as typeof repository,
   };
-}
-
-/** Of what runs only where the real undo does. */
-export function isOfTheUndo(file: string): boolean {
-  return file.startsWith('../agent/') && file !== '../agent/member-runtime.ts';
 }
 
 /** Throws where the words of an edit are not in their source exactly once. */

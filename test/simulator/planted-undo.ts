@@ -1,5 +1,8 @@
 import { plant, type Planted } from './plant.ts';
 
+const OPERATION = '../agent/checkpoint-operation';
+const GUARD = '../agent/guard/guard';
+const WATCHES = '../agent/guard/watches';
 const WATCH = '../agent/guard/watch';
 const KEEPER = '../agent/undo-keeper';
 const IDENTITY = '../agent/engines/postgres/server/server-identity';
@@ -56,5 +59,31 @@ export const PLANTED_IN_THE_UNDO: readonly Planted[] = [
     IDENTITY,
     "if (here.timeline === frozen.timeline) return 'restarted';",
     "if (here.timeline === frozen.timeline) return 'other';",
+  ]),
+  // The agent's part, and the process that watches.
+  plant('nobody-tells-the-guard-what-to-undo', 'thaws-by-itself', [
+    OPERATION,
+    'await this.#guard.watch(member, undo, silenceMs);',
+    '',
+  ]),
+  plant('a-freeze-is-not-recorded', 'thaws-by-itself', [
+    OPERATION,
+    'await state.saveFreeze({ member, operation: id, undo });',
+    '',
+  ]),
+  plant('a-guard-is-not-shown-that-its-agent-lives', 'lease-lasts', [
+    GUARD,
+    "this.#process.say({ type: 'alive' });",
+    '',
+  ]),
+  plant('a-guard-goes-when-its-agent-is-gone', 'truth', [
+    WATCHES,
+    'const undone = this.undoAll();',
+    'const undone = Promise.resolve();',
+  ]),
+  plant('a-guard-looks-once', 'thaws-by-itself', [
+    WATCHES,
+    'this.#looks.set(clock.now() + LOOKS_EVERY_MS);',
+    '',
   ]),
 ];

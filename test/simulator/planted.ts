@@ -1,6 +1,8 @@
 import { PLANTED_BEFORE_THE_ARM } from './planted-before-the-arm.ts';
+import { PLANTED_IN_DOMAINS } from './planted-domain.ts';
 import { PLANTED_IN_THE_DRIVER } from './planted-driver.ts';
 import { PLANTED_IN_THE_REPOSITORY } from './planted-repository.ts';
+import { PLANTED_IN_THE_OPERATION } from './planted-operation.ts';
 import { PLANTED_IN_THE_RUNTIME } from './planted-runtime.ts';
 import { PLANTED_IN_THE_UNDO } from './planted-undo.ts';
 import { PLANTED_AMONG_VIEWERS } from './planted-viewers.ts';
@@ -455,4 +457,6 @@ export const PLANTED: readonly Planted[] = [
   ...PLANTED_IN_THE_UNDO,
   ...PLANTED_IN_THE_DRIVER,
   ...PLANTED_IN_THE_RUNTIME,
+  ...PLANTED_IN_THE_OPERATION,
+  ...PLANTED_IN_DOMAINS,
 ];

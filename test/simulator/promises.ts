@@ -3,6 +3,7 @@ export const PROMISES = {
   'consistent-cut': 'a committed cut holds no effect without its cause',
   'nothing-missing': 'nothing acknowledged before the first fence is missing in a committed cut',
   order: 'every member marks behind its fence, and none thaws before all have marked',
+  once: 'a domain is held and copied once, by its lead',
   proven: 'a checkpoint that could not be proven is not committed',
   stored: 'a checkpoint is committed only when every member has stored what belongs to its mark',
   'in-vain': 'nobody is armed or frozen for a cut of which it is known that it can be none',

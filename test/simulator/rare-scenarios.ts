@@ -16,6 +16,7 @@ export function rareScenarioOf(seed: number): Scenario | null {
     withTokenUnderWay,
     withFinalCause,
     withLateInterrupt,
+    withSecondPrepare,
   ])(random);
   return {
     seed,
@@ -26,6 +27,19 @@ export function rareScenarioOf(seed: number): Scenario | null {
     faults: faults.toSorted((a, b) => a.step - b.step),
     storage: null,
     undoes: false,
+  };
+}
+
+/** A prepare that arrives twice, the second time when the first was aborted because the guard died. */
+function withSecondPrepare(random: Random): { models: readonly Model[]; faults: readonly Fault[] } {
+  const models: Model[] = random.chance(0.5) ? ['commitFence'] : ['commitFence', 'observer'];
+  const one = { member: random.below(models.length), forTime: 0 };
+  return {
+    models,
+    faults: [
+      { ...one, kind: 'duplicateMessages', step: 0 },
+      { ...one, kind: 'killGuard', step: 1 + random.below(2 * models.length) },
+    ],
   };
 }
 

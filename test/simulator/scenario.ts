@@ -1,4 +1,5 @@
 import type { EngineCall } from '../../shared/protocol/member-machine.ts';
+import { domainScenarioOf } from './domain-scenario.ts';
 import { Random } from './random.ts';
 import { rareScenarioOf, rareStorageScenarioOf } from './rare-scenarios.ts';
 import { undoScenarioOf } from './undo-scenario.ts';
@@ -61,6 +62,8 @@ export interface Scenario {
   readonly faults: readonly Fault[];
   /** With the real repository on a simulated disk; null: with a model of it. */
   readonly storage: StorageScenario | null;
+  /** Members that share a domain, the first of which leads it; not set: each stands for itself. */
+  readonly domain?: readonly number[];
   /** With the real guard and undo in the place of a model of them; only with the real repository. */
   readonly undoes: boolean;
 }
@@ -163,6 +166,8 @@ export function scenarioOf(seed: number): Scenario {
     return undoScenarioOf(seed) ?? rareStorageScenarioOf(seed) ?? withStorage(seed, random);
   const rare = rareScenarioOf(seed);
   if (rare !== null) return rare;
+  const domain = domainScenarioOf(seed, anyFault);
+  if (domain !== null) return domain;
   if (random.chance(0.03)) return withLateObserver(seed, random);
   const models: Model[] = [random.chance(0.8) ? 'commitFence' : 'writeFence'];
   const more = random.pick([0, 1, 1, 2, 2, 2, 3]);

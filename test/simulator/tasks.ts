@@ -19,10 +19,14 @@ export class Tasks {
     process: Process,
     keep: (resolve: (value: T) => void, reject: (error: unknown) => void) => void,
   ): Promise<T> {
+    const { life } = process;
+    const settle = (go: () => void): void => {
+      if (process.life === life) this.wake(process, go);
+    };
     return new Promise((resolve, reject) =>
       keep(
-        (value) => this.wake(process, () => resolve(value)),
-        (error) => this.wake(process, () => reject(error)),
+        (value) => settle(() => resolve(value)),
+        (error) => settle(() => reject(error)),
       ),
     );
   }

@@ -80,11 +80,11 @@ function lateGuard(random: Random, member: number, members: number): Fault[] {
 /** Nothing is wrong, and the attempt takes longer than a guard that hears nothing waits. */
 function slowGrid(random: Random, members: number): Fault[] {
   const member = members - 1;
-  return (['arm', 'freeze'] as const).map((call) => ({
+  return (['arm', 'freeze', 'thaw'] as const).map((call) => ({
     kind: 'engineSlow',
     call,
     step: 0,
     member,
-    forTime: Math.floor(random.between(600_000, 780_000)),
+    forTime: Math.floor(random.between(680_000, 780_000)),
   }));
 }

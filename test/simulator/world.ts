@@ -83,6 +83,8 @@ export class World {
       engines.push(new SimulatedEngine(this, index, model, observed));
     }
     this.engines = engines;
+    const [lead, ...held] = (scenario.domain ?? []).flatMap((member) => engines[member] ?? []);
+    for (const one of held) one.isHeldBy(lead ?? one);
     this.outsiders = new Outsiders(this);
     this.agents = engines.map((engine) => new SimulatedAgent(this, engine.index, engine));
     const commits: SimulatedRepository['commits'] = [];

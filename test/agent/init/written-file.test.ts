@@ -107,6 +107,7 @@ describe("an agent's file that init writes", () => {
       host: 'alpha.example',
       doubt: null,
       certificate: 'alpha.example.pem',
+      hasList: true,
     });
     // Two, and none is of the host's own name: nothing is guessed.
     await issueAgentCertificates(pki, ['beta.example']);

@@ -47,7 +47,11 @@ export function createToyEngine(settings: ToySettings): Engine {
     }),
     undo: () => toyGuardian(settings).undo({}),
     restoration: (context) => restorationOf(settings, context),
-    restorePlace: async () => ({ isThere: await isThere(settings.data), left: null }),
+    restorePlace: async () => ({
+      isThere: await isThere(settings.data),
+      isOccupied: await isThere(settings.data),
+      left: null,
+    }),
     recoverRestore: (outcome) => (outcome === 'restored' ? dropOld(at) : putBack(at)),
     localCopies: null,
     realm: null,

@@ -71,7 +71,7 @@ async function apply(settings: PostgresSettings): Promise<string[]> {
   const client = await loginAsOwner(server, database);
   const done: string[] = [];
   try {
-    if (await isInRecovery(client)) await mustHavePassword(settings);
+    if (await isInRecovery(client)) await mustHaveRole(client, settings, role);
     else done.push(...(await giveRole(client, settings, role)));
     let [failure] = await whatIsMissing(settings);
     if (failure?.code === 'postgres-hba') {
@@ -124,6 +124,18 @@ async function passwordOf({
   const password = newPassword();
   await within(join(passwordFile, '..'), (folder) => folder.write(basename(passwordFile), `${password}\n`));
   return { password, made: true };
+}
+
+/** A standby has its roles from its primary, and the password is the one that was made there. */
+async function mustHaveRole(client: Client, settings: PostgresSettings, role: string): Promise<void> {
+  const { rows } = await client.query('SELECT FROM pg_roles WHERE rolname = $1', [role]);
+  if (rows.length === 0)
+    throw new StillpointError({
+      code: 'postgres-privilege',
+      message: `${settings.name} is a standby, and its primary has not given it the role ${role} yet`,
+      hint: 'stillpoint-agent init --apply on the host of its primary first; then copy its password file here, and run this again',
+    });
+  await mustHavePassword(settings);
 }
 
 async function mustHavePassword({ name, passwordFile }: PostgresSettings): Promise<void> {

@@ -64,8 +64,8 @@ async function diagnoseDirectories({ data, name }: PostgresSettings): Promise<Fi
     if (inner.dev === outer.dev) return [];
     const failure = {
       code: 'data-is-mount-point',
-      message: `${data} of ${name} is a mount point: a restore could not rename it`,
-      hint: 'put the data directory one level below the mount point',
+      message: `${data} of ${name} is a mount point: checkpoints work, and a restore could not rename it`,
+      hint: `stop the server, mount the disk at another place, and let the data directory be a directory below that; correct data in the agent file`,
     };
     return [{ level: 'problem', failure }];
   } catch (error) {
@@ -99,7 +99,7 @@ async function diagnoseOutside({ also, name }: PostgresSettings): Promise<Findin
       const failure = {
         code: 'also-unreadable',
         message: `${directory} of ${name} cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`,
-        hint: "correct 'also' in the agent's file, or let the agent read the directory",
+        hint: `correct also of ${name} in the agent file, or let the agent run as root or as the owner of the directory: a checkpoint would fail there`,
       };
       findings.push({ level: 'problem', failure });
     }

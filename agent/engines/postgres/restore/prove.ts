@@ -5,6 +5,7 @@ import type { PostgresFacts } from '../copy/facts.ts';
 import { finishControlFile, readControlFile, withholdControlFile } from './control-file.ts';
 import { lookAtDatabases } from './databases.ts';
 import { PrivateServer, type PrivateServerInput } from './private-server.ts';
+import { askQuestions } from './questions.ts';
 import { checkMark, checkServer, notAsCaptured } from './verify.ts';
 
 export interface ProofInput extends Omit<PrivateServerInput, 'restorePoint' | 'afterwards' | 'preload'> {
@@ -65,7 +66,7 @@ async function recoverAndLook(input: ProofInput, wanted: ProveInput): Promise<Ve
 async function look(
   { member, data, facts }: ProofInput,
   server: PrivateServer,
-  { committed }: ProveInput,
+  { committed, questions }: ProveInput,
 ): Promise<VerifiedMember> {
   const looked = { name: member, data, connect: (database: string) => server.connect(database) };
   const client = await server.connect(null);
@@ -81,7 +82,8 @@ async function look(
       const cause = committed.includes(one.gid) ? await commitPrepared(server, one) : null;
       prepared.push({ ...one, committed: cause === '', cause: cause ?? '', byHand: byHand(one.gid) });
     }
-    return { checks: [...checks, ...databases.checks], warnings: databases.warnings, prepared };
+    const answers = await askQuestions(server, questions);
+    return { checks: [...checks, ...databases.checks], warnings: databases.warnings, prepared, answers };
   } finally {
     client.end().catch(() => undefined);
   }

@@ -86,9 +86,12 @@ export class PostgresRestoration implements Restoration {
       await mustBeMakeable(name, join(root, '1'));
       rooms.push(await roomFor(root, manifest, [`tablespaces/${oid}`]));
     }
+    const follows = this.#context.follow !== null;
     return {
       provesInPrivate: true,
-      warnings: planWarnings(this.#settings, this.#source, this.#context.follow !== null),
+      // A standby is ended at the mark, before it takes anybody.
+      takesQuestions: !follows,
+      warnings: planWarnings(this.#settings, this.#source, follows),
       rooms,
     };
   }

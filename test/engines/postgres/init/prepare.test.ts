@@ -118,4 +118,17 @@ describe('a PostgreSQL server that is prepared for its agent', () => {
     expect(hint).to.contain('PASSWORD NULL');
     expect(existsSync(file)).to.equal(false);
   });
+
+  it('is told nothing as a standby, whose roles come from its primary: that is named', async () => {
+    await server.query('DROP OWNED BY stillpoint');
+    await server.query('DROP ROLE stillpoint');
+    const before = readFileSync(hba(), 'utf8');
+    server.stop();
+    writeFileSync(join(server.data, 'standby.signal'), '');
+    await server.start();
+    const { code, hint } = await refused();
+    expect(code).to.equal('postgres-privilege');
+    expect(hint).to.contain('on the host of its primary first');
+    expect(readFileSync(hba(), 'utf8')).to.equal(before);
+  });
 });

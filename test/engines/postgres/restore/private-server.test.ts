@@ -117,8 +117,8 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
     it('is recovered to the mark and stays a standby where it is to follow, whatever umask the agent has', async () => {
       const input = proof({ follows: true });
       const umask = process.umask(0o077);
-      const { checks } = await proveStaged(input, { committed: [], standbys: [] }).finally(() =>
-        process.umask(umask),
+      const { checks } = await proveStaged(input, { committed: [], standbys: [], questions: [] }).finally(
+        () => process.umask(umask),
       );
       expect(checks.join()).to.include(`recovered to ${facts.markPosition ?? ''}`);
       expect(existsSync(join(server.data, 'global/pg_control'))).to.equal(false);
@@ -126,7 +126,7 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
 
     it('is not proven where its journal does not come to the mark', async () => {
       const input = proof({ facts: { ...facts, restorePoint: 'another_mark' } });
-      const failure = await proveStaged(input, { committed: [], standbys: [] }).catch(
+      const failure = await proveStaged(input, { committed: [], standbys: [], questions: [] }).catch(
         (error: unknown) => error,
       );
       expect(failure).to.be.instanceOf(StillpointError);
@@ -137,7 +137,7 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
     });
 
     it('is promoted at the mark, and commits what was committed elsewhere, and nothing else', async () => {
-      proven = await proveStaged(proof(), { committed: ['two'], standbys: [] });
+      proven = await proveStaged(proof(), { committed: ['two'], standbys: [], questions: [] });
       const { checks, prepared } = proven;
       expect(checks.join()).to.include('system identifier').and.include('amcheck');
       expect(prepared).to.deep.equal([

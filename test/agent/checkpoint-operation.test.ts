@@ -1,0 +1,182 @@
+import { expect } from 'chai';
+import { CheckpointOperation, type Listener } from '../../agent/checkpoint-operation.ts';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
+import type { MemberCommand } from '../../shared/domain/messages.ts';
+import { firstToken as token, HeldHost, settled } from './held-host.ts';
+
+// Goal: one checkpoint on one host ends on all of its members, with its guard and its charge, whatever ends it.
+// Method: the real operation, runtimes and machines; members, guard, disk and clock are the test's.
+
+const PREPARE: MemberCommand = {
+  type: 'prepare',
+  checkpoint: 'c',
+  assignment: BY_ITSELF,
+  maintenance: false,
+};
+
+/** An operation, and what its stream was told: `member: type` and the code of a failure. */
+function operated(host: HeldHost): { operation: CheckpointOperation; answers: string[]; listener: Listener } {
+  const answers: string[] = [];
+  const listener = listenerOf(answers);
+  const operation = new CheckpointOperation({ ...host.context, ended: () => undefined }, listener);
+  return { operation, answers, listener };
+}
+
+function listenerOf(answers: string[]): Listener {
+  return {
+    answer: (member, answer) =>
+      answers.push(
+        [`${member}: ${answer.type}`, 'failure' in answer ? (answer.failure?.code ?? '') : '']
+          .join(' ')
+          .trim(),
+      ),
+    progress: () => undefined,
+  };
+}
+
+async function frozen(operation: CheckpointOperation, ...members: readonly string[]): Promise<void> {
+  for (const command of [
+    PREPARE,
+    { type: 'arm', token, leaseMs: 1000 },
+    { type: 'freeze', token, leaseMs: 1000 },
+  ] as const) {
+    for (const member of members) operation.receive(member, command);
+    await settled();
+  }
+}
+
+describe('a checkpoint on one host', () => {
+  it('has one guard for all its members, which is ended before the operation is', async () => {
+    const host = new HeldHost(['a', 'b']);
+    const { operation } = operated(host);
+    await frozen(operation, 'a', 'b');
+    expect(host.guards.map(({ told }) => told)).to.deep.equal([['watch', 'watch']]);
+
+    let isOver = false;
+    void operation.end().then(() => (isOver = true));
+    await settled();
+
+    const [guard] = host.guards;
+    expect(guard?.told.filter((type) => type === 'unwatch')).to.have.length(2);
+    expect([guard?.isLeft, isOver]).to.deep.equal([true, false]);
+    guard?.die();
+    await settled();
+    expect(isOver).to.equal(true);
+  });
+
+  it('kills a guard that is told to go and stays', async () => {
+    const host = new HeldHost(['a']);
+    const { operation } = operated(host);
+    await frozen(operation, 'a');
+    let isOver = false;
+    void operation.end().then(() => (isOver = true));
+    await host.clock.pass(4900);
+    expect(isOver).to.equal(false);
+    await host.clock.pass(200);
+    expect(isOver).to.equal(true);
+  });
+
+  it('ends everywhere when its guard dies, and listens to nothing more', async () => {
+    const host = new HeldHost(['a', 'b']);
+    const { operation, answers } = operated(host);
+    await frozen(operation, 'a', 'b');
+    host.guards[0]?.die();
+    await settled();
+    expect(host.calls).to.include.members(['a: release', 'b: release']);
+    expect([...operation.frozenMembers]).to.deep.equal([]);
+    const before = [...answers];
+    operation.receive('a', PREPARE);
+    await settled();
+    expect(answers).to.deep.equal(before);
+  });
+
+  it('begins nothing while its abort waits', async () => {
+    const host = new HeldHost(['a']);
+    const { operation } = operated(host);
+    await frozen(operation, 'a');
+    const releasing = Promise.withResolvers<void>();
+    host.releasing = releasing.promise;
+    const ending = operation.end();
+    operation.receive('a', PREPARE);
+    await settled();
+    expect(host.calls.filter((call) => call === 'a: prepare')).to.have.length(1);
+    releasing.resolve();
+    await settled();
+    host.guards[0]?.die();
+    await ending;
+    expect(host.calls.filter((call) => call === 'a: release')).to.have.length(1);
+  });
+
+  it('says who is frozen from before the fence closes until it is open', async () => {
+    const host = new HeldHost(['a']);
+    const { operation } = operated(host);
+    operation.receive('a', PREPARE);
+    await settled();
+    operation.receive('a', { type: 'arm', token, leaseMs: 1000 });
+    await settled();
+    expect([...operation.frozenMembers]).to.deep.equal([]);
+    operation.receive('a', { type: 'freeze', token, leaseMs: 1000 });
+    expect([...operation.frozenMembers]).to.deep.equal(['a']);
+    await settled();
+    operation.receive('a', { type: 'thaw', token });
+    await settled();
+    expect([...operation.frozenMembers]).to.deep.equal([]);
+  });
+
+  it('charges an attempt once, before anybody is armed for it, and ends the charge', async () => {
+    const host = new HeldHost(['a', 'b']);
+    const { operation } = operated(host);
+    await frozen(operation, 'a', 'b');
+    const charged = host.calls.filter((call) => call.startsWith('charge'));
+    expect(charged).to.deep.equal(['charged 1000']);
+    expect(host.calls.indexOf('charged 1000')).to.be.below(host.calls.indexOf('a: arm'));
+    void operation.end();
+    await settled();
+    expect(host.calls).to.include('charge ended');
+  });
+
+  it('refuses a lease that is too long, a member that nobody knows, and a lead where nobody is led', async () => {
+    const host = new HeldHost(['a']);
+    const { operation, answers } = operated(host);
+    operation.receive('a', { type: 'arm', token, leaseMs: 5001 });
+    operation.receive('nobody', PREPARE);
+    operation.receive('a', { ...PREPARE, assignment: { hold: 'lead', part: 'whole' } });
+    await settled();
+    expect(answers).to.deep.equal([
+      'a: refused lease-too-long',
+      'nobody: refused unknown-member',
+      'a: refused assignment-unfit',
+    ]);
+    expect(host.calls).to.deep.equal([]);
+  });
+
+  it('is kept while nobody was armed, and answers the stream that comes back for it', async () => {
+    const host = new HeldHost(['a']);
+    const { operation, answers } = operated(host);
+    operation.receive('a', PREPARE);
+    await settled();
+    expect(operation.streamClosed()).to.equal(true);
+    const later: string[] = [];
+    operation.resume(listenerOf(later));
+    operation.receive('a', PREPARE);
+    await settled();
+    expect([answers, later]).to.deep.equal([['a: prepared'], ['a: prepared']]);
+
+    operation.receive('a', { type: 'arm', token, leaseMs: 1000 });
+    await settled();
+    expect(operation.streamClosed()).to.equal(false);
+  });
+
+  it('leaves what it cannot undo to its guard and to the keeper, and waits for neither', async () => {
+    const host = new HeldHost(['a']);
+    const { operation } = operated(host);
+    await frozen(operation, 'a');
+    host.isRunning = false;
+    host.releasing = Promise.reject(new Error('nobody listens'));
+    host.releasing.catch(() => undefined);
+    await operation.end();
+    expect(host.calls.at(-1)).to.equal('a: undo kept');
+    expect(host.calls).not.to.include('a: undo cleared');
+    expect(host.guards[0]?.isLeft).to.equal(true);
+  });
+});

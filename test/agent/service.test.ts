@@ -1,0 +1,251 @@
+import { expect } from 'chai';
+import type { AgentFile } from '../../agent/agent-file.ts';
+import type { Engine } from '../../agent/engines/engine.ts';
+import { NOBODY_LISTENS } from '../../agent/happenings.ts';
+import { FreezeLedger } from '../../agent/freeze-ledger.ts';
+import { Service, type ServiceContext } from '../../agent/service.ts';
+import { BY_ITSELF } from '../../shared/domain/assignment.ts';
+import { PROTOCOL_VERSION, type AgentRequest, type AgentResponse } from '../../shared/domain/wire.ts';
+import type { ServerStream } from '../../shared/rpc/agent-server.ts';
+import { firstToken as token, HeldHost, settled, silentLog } from './held-host.ts';
+
+// Goal: what a coordinator says is heard in its order, by one holder at a time, and ends with its stream.
+// Method: the real service, claim and operation behind streams that the test writes and reads.
+
+const HELLO: AgentRequest = {
+  type: 'hello',
+  protocolVersion: PROTOCOL_VERSION,
+  grid: 'orders',
+  holder: 'anna',
+};
+const CHECKPOINT = '20261120T120000.123Z_00000000_00000007_nightly';
+const PREPARE: AgentRequest = {
+  type: 'member',
+  member: 'a',
+  command: { type: 'prepare', checkpoint: CHECKPOINT, assignment: BY_ITSELF, maintenance: false },
+};
+
+const claim = (operation: string): AgentRequest => ({
+  type: 'claim',
+  id: 1,
+  operation,
+  purpose: 'checkpoint',
+  leaseMs: 1000,
+});
+
+/** What a coordinator has of its stream. */
+class ToldStream implements ServerStream {
+  readonly peer: ServerStream['peer'] = { name: 'anna', role: 'coordinator', grid: 'orders' };
+  readonly sent: AgentResponse[] = [];
+  readonly requests: AsyncIterable<AgentRequest>;
+  readonly #closed = new AbortController();
+  readonly #waiting: AgentRequest[] = [];
+  #wake: () => void = () => undefined;
+
+  constructor() {
+    this.requests = this.#read();
+  }
+
+  get closed(): AbortSignal {
+    return this.#closed.signal;
+  }
+
+  send(response: AgentResponse): void {
+    this.sent.push(response);
+  }
+
+  close(): void {
+    this.#closed.abort();
+    this.#wake();
+  }
+
+  async says(...requests: readonly AgentRequest[]): Promise<void> {
+    this.#waiting.push(...requests);
+    this.#wake();
+    await settled();
+    await settled();
+  }
+
+  /** Described: what a checkpoint needs to know of the members. */
+  async holds(operation: string): Promise<void> {
+    await this.says(HELLO, { type: 'describe', id: 2 }, claim(operation));
+    while (!this.heard.includes('described')) await settled();
+  }
+
+  /** The type of each answer, and the code of a failure. */
+  get heard(): string[] {
+    return this.sent.map((response) => {
+      const { type } = response;
+      const failure =
+        'failure' in response
+          ? response.failure
+          : type === 'memberAnswer' && 'failure' in response.answer
+            ? response.answer.failure
+            : null;
+      const what = type === 'memberAnswer' ? response.answer.type : type;
+      return failure === null ? what : `${what} ${failure.code}`;
+    });
+  }
+
+  async *#read(): AsyncGenerator<AgentRequest> {
+    while (!this.closed.aborted) {
+      const next = this.#waiting.shift();
+      if (next !== undefined) yield next;
+      else await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+}
+
+function served(host: HeldHost): { service: Service; opened(): ToldStream } {
+  const described = host.descriptions.get('a');
+  const engine = { ...host.engine('a'), describe: () => Promise.resolve(described) } as unknown as Engine;
+  const service = new Service({
+    file: {
+      grid: 'orders',
+      freezeBudget: { leaseSeconds: 5 },
+      keepFree: { journal: 0, state: 0, repository: 0 },
+    } as AgentFile,
+    surroundings: host.context.surroundings,
+    happenings: NOBODY_LISTENS,
+    host: 'alpha',
+    members: new Map([['a', { name: 'a', engine }]]),
+    state: {
+      ...host.context.state,
+      path: '/',
+      restoreRecords: () => Promise.resolve([]),
+      lineage: () => Promise.resolve(null),
+    } as unknown as ServiceContext['state'],
+    undoKeeper: {
+      ...host.context.undoKeeper,
+      left: () => new Map(),
+    } as unknown as ServiceContext['undoKeeper'],
+    restoreKeeper: {} as ServiceContext['restoreKeeper'],
+    repository: () => Promise.resolve({ id: 'r', freeBytes: () => Promise.resolve(null) }) as never,
+    freezeLedger: new FreezeLedger({
+      budget: { perHour: 100, totalMs: 1e6 },
+      host: 'alpha',
+      spent: [],
+      save: () => Promise.resolve(),
+      wallNow: () => 0,
+      monotonicNow: () => host.clock.now(),
+    }),
+    log: silentLog,
+  });
+  return {
+    service,
+    opened: () => {
+      const stream = new ToldStream();
+      service.serve(stream);
+      return stream;
+    },
+  };
+}
+
+describe('the service of an agent', () => {
+  it('ends a stream that says something else than hello first, or nothing at all', async () => {
+    const host = new HeldHost(['a']);
+    const { opened } = served(host);
+    const early = opened();
+    await early.says({ type: 'describe', id: 1 });
+    const silent = opened();
+    await host.clock.pass(9_900);
+    expect(silent.closed.aborted).to.equal(false);
+    await host.clock.pass(200);
+    for (const stream of [early, silent]) {
+      expect(stream.heard).to.deep.equal(['rejected bad-message']);
+      expect(stream.closed.aborted).to.equal(true);
+    }
+  });
+
+  it('turns away who is of another grid, or speaks another version', async () => {
+    const { opened } = served(new HeldHost(['a']));
+    const [ofAnother, older] = [opened(), opened()];
+    await ofAnother.says({ ...HELLO, grid: 'invoices' });
+    await older.says({ ...HELLO, protocolVersion: PROTOCOL_VERSION - 1 });
+    expect(ofAnother.heard).to.deep.equal(['rejected wrong-grid']);
+    expect(older.heard).to.deep.equal(['rejected protocol-version']);
+  });
+
+  it('hears commands of whoever holds the host, and of nobody else', async () => {
+    const host = new HeldHost(['a']);
+    const { opened } = served(host);
+    const [holder, other] = [opened(), opened()];
+    await holder.holds('one');
+    await holder.says(PREPARE);
+    await other.says(HELLO, PREPARE, { type: 'settle', id: 3, checkpoint: CHECKPOINT }, claim('two'));
+    expect(holder.heard).to.include.members(['welcome', 'described', 'claimed', 'prepared']);
+    expect(other.heard).to.deep.equal([
+      'welcome',
+      'refused not-claimed',
+      'failed not-claimed',
+      'failed grid-busy',
+    ]);
+    expect(host.calls.filter((call) => call === 'a: prepare')).to.have.length(1);
+  });
+
+  it('ends what was armed with its stream, and the next has the host when that is done', async () => {
+    const host = new HeldHost(['a']);
+    const { opened } = served(host);
+    const [holder, next] = [opened(), opened()];
+    await holder.holds('one');
+    await holder.says(PREPARE);
+    await holder.says({ type: 'member', member: 'a', command: { type: 'arm', token, leaseMs: 1000 } });
+    const releasing = Promise.withResolvers<void>();
+    host.releasing = releasing.promise;
+    holder.close();
+    await next.says(HELLO, claim('two'));
+    expect(host.calls).to.include('a: release');
+    expect(next.heard).to.deep.equal(['welcome']);
+    releasing.resolve();
+    await settled();
+    host.guards[0]?.die();
+    await settled();
+    expect(next.heard).to.deep.equal(['welcome', 'claimed']);
+  });
+
+  it('keeps what is only prepared for the same operation on another stream', async () => {
+    const host = new HeldHost(['a']);
+    const { opened } = served(host);
+    const [first, second] = [opened(), opened()];
+    await first.holds('one');
+    await first.says(PREPARE);
+    first.close();
+    await second.says(HELLO, claim('one'));
+    expect(second.sent.at(-1)).to.deep.equal({ type: 'claimed', id: 1, resumed: true });
+    await second.says(PREPARE);
+    expect(second.heard.at(-1)).to.equal('prepared');
+    expect(host.calls.filter((call) => call === 'a: prepare')).to.have.length(1);
+  });
+
+  it('hands the host over when its holder was silent for a lease', async () => {
+    const host = new HeldHost(['a']);
+    const { opened } = served(host);
+    const [silent, next] = [opened(), opened()];
+    await silent.says(HELLO, claim('one'));
+    await host.clock.pass(900);
+    await silent.says({ type: 'keepAlive' });
+    await host.clock.pass(900);
+    await next.says(HELLO, claim('two'));
+    expect(next.heard.at(-1)).to.equal('failed grid-busy');
+    await host.clock.pass(200);
+    await next.says(claim('two'));
+    expect(next.heard.at(-1)).to.equal('claimed');
+    await silent.says(PREPARE);
+    expect(silent.heard.at(-1)).to.equal('refused not-claimed');
+  });
+
+  it('ends its operations when it ends', async () => {
+    const host = new HeldHost(['a']);
+    const { service, opened } = served(host);
+    const holder = opened();
+    await holder.holds('one');
+    await holder.says(PREPARE);
+    let isOver = false;
+    void service.end().then(() => (isOver = true));
+    await settled();
+    expect([host.calls.includes('a: release'), isOver]).to.deep.equal([true, false]);
+    host.guards[0]?.die();
+    await settled();
+    expect(isOver).to.equal(true);
+  });
+});
