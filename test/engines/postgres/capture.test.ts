@@ -311,17 +311,19 @@ for (const version of versions) {
       const also = join(lab.folder, 'keys');
       mkdirSync(also);
       for (const file of [key, join(also, 'key')]) {
-        writeFileSync(file, 'a key');
+        writeFileSync(file, '-----BEGIN PRIVATE KEY-----\nMC4=\n');
         chownSync(file, 0, serverUser.gid);
         chmodSync(file, 0o640);
       }
-      writeFileSync(join(also, 'certificate'), 'for all', { mode: 0o644 });
+      writeFileSync(join(also, 'note'), 'for a group');
+      chownSync(join(also, 'note'), 0, serverUser.gid);
+      chmodSync(join(also, 'note'), 0o640);
       try {
         const engine = createPostgresEngine({ ...lab.settings, also: [also] });
         const { artifacts } = await captured(engine, lab.folder);
         expect(artifacts.files.get('base/server.key')?.mode).to.equal(0o600);
         expect(artifacts.files.get('also/0/key')?.mode).to.equal(0o600);
-        expect(artifacts.files.get('also/0/certificate')?.mode).to.equal(0o644);
+        expect(artifacts.files.get('also/0/note')?.mode).to.equal(0o640);
       } finally {
         rmSync(key);
       }

@@ -1,4 +1,5 @@
 import type { Stats } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Client } from 'pg';
 import { EXIT, failureOf, StillpointError, type Failure } from '../../../../shared/domain/errors.ts';
@@ -9,6 +10,8 @@ import type { ArtifactSink } from '../../engine.ts';
 import { includedFiles, readBelow } from './included-files.ts';
 import type { JournalReceiver } from '../journal/journal-receiver.ts';
 import type { PostgresSettings } from '../settings.ts';
+
+const HEAD_BYTES = 4096;
 
 /** Reads nothing and keeps nothing of what it is given. */
 export const NOWHERE: ArtifactSink = {
@@ -41,6 +44,12 @@ async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
 export function modeAsOwners(mode: number): number {
   if ((mode & 0o004) !== 0) return mode & 0o7777;
   return (mode & 0o7700) | ((mode & 0o040) === 0 ? 0 : 0o400);
+}
+
+/** As PEM, which is what a server reads. */
+async function isPrivateKey(file: FileHandle): Promise<boolean> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
+  return buffer.toString('latin1', 0, bytesRead).includes('PRIVATE KEY-----');
 }
 
 /** Configuration outside of the data directory: the n-th directory as `also/<n>/…`. `owner`: the server's user. */
@@ -101,7 +110,8 @@ async function storeTree(
         mustBeReadable(stats, join(directory.path, entry.name));
         const { mtimeMs } = stats;
         const isOthers = reader.owner !== null && stats.uid !== reader.owner.uid;
-        const mode = isOthers ? modeAsOwners(stats.mode) : stats.mode & 0o7777;
+        const isOthersKey = isOthers && (await isPrivateKey(file));
+        const mode = isOthersKey ? modeAsOwners(stats.mode) : stats.mode;
         await artifacts.file({ path, mode: mode & 0o7777, mtimeMs }, file.createReadStream());
       } finally {
         await file.close();
