@@ -19,7 +19,7 @@ export function settled(): Promise<void> {
 }
 
 /** Time that the test moves. */
-class HandClock implements Clock {
+export class HandClock implements Clock {
   #nowMs = 0;
   readonly #alarms = new Map<object, { atMs: number; ring: () => void }>();
 

@@ -8,21 +8,17 @@ import type { decideClaim } from '../../shared/protocol/claim.ts';
 import type { MemberEvent, MemberMachineState, MemberStep } from '../../shared/protocol/member-machine.ts';
 import { CalledEngine } from './called-engine.ts';
 import type { Connection } from './connection.ts';
-import { ENGINE_DEADLINE, type SimulatedEngine } from './engine.ts';
+import type { SimulatedEngine } from './engine.ts';
 import { StandInGuard, Undoing, type SimulatedGuard } from './guard.ts';
 import { LEASE_MS } from './limits.ts';
 import { Process } from './process.ts';
 import { Broken } from './promises.ts';
+import { actsWhenDead, actsWhenStopped } from './silent-agent.ts';
 import { SILENT_LOG } from './silent.ts';
 import type { World } from './world.ts';
 
 /** When it is looked whether what is kept is still kept. */
 const LOOK_EVERY = 500_000;
-/** A guard whose agent died thaws within this. */
-const GUARD_ACTS = 300_000;
-/** A guard whose agent says nothing thaws after this: a little later than the agent itself would. */
-const GUARD_PATIENCE = 1_250_000;
-
 /** What one operation has on this host. */
 interface Work extends ClaimedWork {
   readonly name: string;
@@ -217,6 +213,8 @@ export class SimulatedAgent extends Process {
 
   #begin(connection: Connection, name: string, ended: () => void): Work {
     this.world.note(this.name, 20, 0, () => `claimed by ${name}`);
+    // Also where its stream has closed meanwhile, and it ends at once.
+    this.lastWordAt = this.world.now;
     const { CheckpointOperation } = this.world.machines.checkpoint;
     const charges = this.#charges;
     const engine = new CalledEngine(this, name, () => work.machine?.phase ?? null);
@@ -238,7 +236,7 @@ export class SimulatedAgent extends Process {
           }),
           log: SILENT_LOG,
           ended,
-          undoKeeper: this.#undoing ?? { undoOnce: () => this.#openLeft(name), keep: () => undefined },
+          undoKeeper: this.#undoing ?? { undoOnce: () => engine.openLeft(), keep: () => undefined },
           happenings: { membersReleased: () => undefined },
           freezeLedger: { refusal: () => null, charge: () => this.#charge() },
           maxLeaseMs: LEASE_MS,
@@ -310,11 +308,6 @@ export class SimulatedAgent extends Process {
     };
   }
 
-  /** What the model of an undo does in the place of the real one. */
-  #openLeft(operation: string): Promise<null> {
-    return new CalledEngine(this, operation, () => null).openLeft();
-  }
-
   #charge(): Promise<{ held(): void; release(): void; end(): void }> {
     this.#charges += 1;
     let isCharged = true;
@@ -371,8 +364,7 @@ export class SimulatedAgent extends Process {
     this.#guards = [];
     this.#host = this.#newHost();
     if (this.#undoing !== null) return this.#undoing.agentDied(!this.guardLives);
-    if (this.guardLives) this.#guardActs(this.world.random.between(5000, GUARD_ACTS));
-    this.#engineActs();
+    actsWhenDead(this);
   }
 
   /** It undoes what its predecessor left, then listens. */
@@ -391,8 +383,7 @@ export class SimulatedAgent extends Process {
     this.unableSince = this.world.now;
     super.pause();
     if (this.#undoing !== null) return;
-    if (this.guardLives) this.#guardActs(GUARD_PATIENCE);
-    this.#engineActs();
+    actsWhenStopped(this);
   }
 
   override resume(): void {
@@ -411,24 +402,5 @@ export class SimulatedAgent extends Process {
       this.guardLives = true;
       if (isWatched) this.world.checks.guardDied(this, this.#work?.machine?.phase.name ?? null);
     });
-  }
-
-  #guardActs(delay: number): void {
-    this.#whileSilent(delay, () => this.engine.open('guard'));
-  }
-
-  #engineActs(): void {
-    this.#whileSilent(ENGINE_DEADLINE, () => this.engine.open('deadline'));
-  }
-
-  /** It happens if the agent is as silent then as it is now. A server that is down is asked again. */
-  #whileSilent(delay: number, happen: () => void): void {
-    const { life, isAlive, isPaused } = this;
-    const attempt = (): void => {
-      if (this.life !== life || this.isAlive !== isAlive || this.isPaused !== isPaused) return;
-      if (!this.engine.isUp) this.world.timeline.after(50_000, attempt);
-      else happen();
-    };
-    this.world.timeline.after(delay, attempt);
   }
 }

@@ -49,6 +49,7 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning' | 'freeB
     return Promise.resolve(this.#agent.engine.isUp);
   }
 
+  /** What the model of an undo does in the place of the real one. */
   async openLeft(): Promise<null> {
     if (this.#agent.engine.isFenced) await this.#call({ type: 'abort' });
     return null;

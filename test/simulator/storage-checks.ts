@@ -138,11 +138,15 @@ async function checkSpace(
 ): Promise<void> {
   const needed = new Set([`${ROOT}/repository.json`]);
   // Refused, or without harm to those that are damaged: the ledger sees what it removes.
-  if (entries.some(({ state }) => state === 'damaged')) await repository.collectGarbage(GRID).catch(refused);
+  let damaged = entries.filter(({ state }) => state === 'damaged').length;
+  if (damaged > 0) await repository.collectGarbage(GRID).catch(refused);
   for (const { checkpoint, state } of entries) {
     if (state === 'damaged') {
+      damaged -= 1;
       ledger.deleting(checkpoint);
-      await repository.deleteCheckpoint(GRID, checkpoint);
+      const deletion = repository.deleteCheckpoint(GRID, checkpoint);
+      // It is gone, but while another is damaged the collection that ends a deletion cannot know what is needed.
+      await (damaged > 0 ? deletion.catch(refused) : deletion);
     } else if (state === 'valid') {
       const one = ledger.begin(checkpoint);
       one.needs = ledger.needsOf(one);

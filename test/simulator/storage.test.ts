@@ -75,6 +75,16 @@ describe('the simulator with the real repository', () => {
     expect(changes.length).to.be.greaterThan(20);
   });
 
+  it('takes away several checkpoints that are damaged, one after the other', async () => {
+    // Rot in whatever is there when the first checkpoint of the run begins: of two, in some of these runs both.
+    const faults = [45, 50, 55, 60].map(
+      (call) => ({ kind: 'bitRot', by: null, name: null, call, forTime: 0 }) as const,
+    );
+    const storage = { earlier: 2, isAbandoned: false, operators: [], faults };
+    for (let seed = STORAGE_SHARE; seed <= 16 * STORAGE_SHARE; seed += STORAGE_SHARE)
+      expect((await simulate({ ...quiet(seed), models: ['commitFence'], storage })).failure).to.equal(null);
+  });
+
   it('plants at least twenty faults in the repository', () => {
     expect(PLANTED_IN_THE_REPOSITORY.length).to.be.at.least(20);
   });
