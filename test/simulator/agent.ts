@@ -289,8 +289,8 @@ export class SimulatedAgent extends Process {
       },
       priority: { raise: () => () => undefined, soon: (putBack) => putBack() },
       reached: () => Promise.resolve(),
-      startGuard: (_, heard) => {
-        const guard = this.#undoing?.startGuard(heard) ?? new StandInGuard(this, heard);
+      startGuard: (operation, heard) => {
+        const guard = this.#undoing?.startGuard(operation, heard) ?? new StandInGuard(this, heard);
         this.#guards.push(guard);
         return guard;
       },

@@ -123,16 +123,20 @@ export class SimulatedGuard extends Process implements GuardProcess {
   #goes: () => void = () => undefined;
   /** Its pipe is closed, or it is gone. */
   isLeft = false;
+  readonly #operation: string;
+  #wasKilled = false;
   #expected: SimulatedUndo | null = null;
   #heardAt = 0;
 
   constructor(
     agent: SimulatedAgent,
+    operation: string,
     heard: (message: FromGuard) => void,
     isStillLeft: (operation: string) => boolean,
   ) {
     super(agent.world, `guard ${agent.index}`);
     this.#engine = agent.engine;
+    this.#operation = operation;
     this.#agent = agent;
     this.#agentsLife = agent.life;
     this.#heard = heard;
@@ -164,14 +168,19 @@ export class SimulatedGuard extends Process implements GuardProcess {
   }
 
   override kill(): void {
-    super.kill();
-    this.isLeft = true;
-    this.#goes();
+    this.#wasKilled = true;
+    this.#ends();
   }
 
   #exits(): void {
     this.judged(() => this.#judgeUndone(), undefined);
-    this.kill();
+    this.#ends();
+  }
+
+  #ends(): void {
+    super.kill();
+    this.isLeft = true;
+    this.#goes();
   }
 
   #guardian(): Guardian {
@@ -194,9 +203,11 @@ export class SimulatedGuard extends Process implements GuardProcess {
   }
 
   #judge(): void {
-    this.after(JUDGED_EVERY, () => {
-      this.#judge();
-      if (this.#expected !== null) this.#judgePatience();
+    this.world.timeline.after(JUDGED_EVERY, () => {
+      if (this.#wasKilled) return;
+      this.#judgePatience();
+      // Also of one that has gone by itself: it may have gone too early.
+      if (this.isAlive || this.#engine.isFenced) this.#judge();
     });
   }
 
@@ -205,7 +216,7 @@ export class SimulatedGuard extends Process implements GuardProcess {
     const { upSince, isUp, reachableFrom, current, isFenced, index } = this.#engine;
     const { isAlive, isPaused, life, unableSince } = this.#agent;
     const isAble = isAlive && !isPaused && life === this.#agentsLife;
-    if (isAble || !isUp || !isFenced || current?.operation !== this.#expected?.operation) return;
+    if (isAble || !isUp || !isFenced || current?.operation !== this.#operation) return;
     const since = Math.max(upSince, reachableFrom, unableSince, current?.fencedAt ?? 0);
     if (this.world.now - since > UNDONE_WITHIN)
       throw new Broken(
@@ -214,11 +225,12 @@ export class SimulatedGuard extends Process implements GuardProcess {
       );
   }
 
-  /** Who was heard a moment ago is not given up. */
+  /** Who was heard a moment ago is not given up, nor who could always speak. */
   #judgeHaste(): void {
-    const { isAlive, isPaused, life } = this.#agent;
+    const { isAlive, isPaused, wasPaused, life } = this.#agent;
     const isLiving = isAlive && !isPaused && life === this.#agentsLife && !this.isLeft;
-    if (isLiving && this.world.now - this.#heardAt < 2 * ALIVE_EVERY)
+    const isHeard = this.world.now - this.#heardAt < 2 * ALIVE_EVERY;
+    if (isLiving && (isHeard || !wasPaused))
       this.world.tasks.broke(new Broken('lease-lasts', `${this.name} undoes, and its agent lives`));
   }
 
@@ -287,9 +299,9 @@ export class Undoing {
     this.#keeper = this.#newKeeper();
   }
 
-  startGuard(heard: (message: FromGuard) => void): SimulatedGuard {
-    const isLeft = (operation: string): boolean => this.#record?.operation === operation;
-    const guard = new SimulatedGuard(this.#agent, heard, isLeft);
+  startGuard(operation: string, heard: (message: FromGuard) => void): SimulatedGuard {
+    const isLeft = (asked: string): boolean => this.#record?.operation === asked;
+    const guard = new SimulatedGuard(this.#agent, operation, heard, isLeft);
     this.#guards.push(guard);
     return guard;
   }

@@ -2,7 +2,7 @@ import { Random } from './random.ts';
 import type { Fault, Model, Scenario } from './scenario.ts';
 import type { StorageFault, StorageScenario } from './storage-scenario.ts';
 
-const SHARE = 0.055;
+const SHARE = 0.08;
 
 /**
  * What no chance brings about often enough: faults whose moments must fit each other to some milliseconds. By a chance
