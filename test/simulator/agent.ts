@@ -107,12 +107,12 @@ export class SimulatedAgent extends Process {
     if (work === null) return;
     if (resumed) {
       work.connection = connection;
+      this.lastWordAt = this.world.now;
       this.world.note(this.name, 31, 0, () => `${operation} goes on, on a new stream`);
       work.checkpoint.resume(this.#listener(work));
     }
     if (!connection.isOpenAt('agent')) return await claimed.streamClosed();
     this.#claimed.set(connection, claimed);
-    this.lastWordAt = this.world.now;
     answer({ type: 'granted', highest: this.recorded, resumed });
   }
 
@@ -262,6 +262,7 @@ export class SimulatedAgent extends Process {
       },
     };
     this.#work = work;
+    this.lastWordAt = this.world.now;
     return work;
   }
 

@@ -136,7 +136,8 @@ export class World {
     const [from, to] = [before.phase.name, after.phase.name];
     const change = from === to ? 0 : this.#coverage.memberStepped(from, to);
     this.note(agent.name, 80 + numberOf(event), change, () => described(event, from, to));
-    this.#stepped();
+    // With each command comes a word; faults are counted by what else happens.
+    if (event.type !== 'messageReceived') this.#stepped();
   }
 
   #stepped(): void {
