@@ -9,6 +9,8 @@ import { readStoredFile } from './stored-file.ts';
 
 const MOST_BYTES = 4096;
 const MOST_KEPT = 100;
+/** Of a record; whatever else lies there is none, and stays. */
+const NAME = /^\d{14}_.+\.json$/;
 
 const verificationSchema = z.object({
   checkpoint: z.string().refine((text) => parseCheckpointId(text) !== null),
@@ -30,20 +32,26 @@ export async function recordVerification(
   const path = layout.verification(grid, verification.checkpoint, verification.verifiedAtMs);
   await ensureDirectory(layout, dirname(path));
   await createExclusively(path, `${JSON.stringify(verification)}\n`, true);
-  const names = await namesIn(layout.verifications(grid));
+  const names = await recordsOf(layout, grid);
   for (const name of names.slice(0, -MOST_KEPT)) await removeDurably(join(dirname(path), name));
 }
 
 /** The newest one that can be read; null where there is none. */
 export async function lastVerification(layout: Layout, grid: string): Promise<Verification | null> {
   const directory = layout.verifications(grid);
-  for (const name of (await namesIn(directory)).reverse()) {
+  for (const name of (await recordsOf(layout, grid)).reverse()) {
     const stored = await readStoredFile(join(directory, name), MOST_BYTES);
     if (stored.type !== 'read') continue;
     const { data } = verificationSchema.safeParse(parseJson(stored.bytes.toString()));
     if (data !== undefined) return data;
   }
   return null;
+}
+
+/** Names of records, the oldest first. */
+async function recordsOf(layout: Layout, grid: string): Promise<string[]> {
+  const names = await namesIn(layout.verifications(grid));
+  return names.filter((name) => NAME.test(name)).sort();
 }
 
 function parseJson(text: string): unknown {

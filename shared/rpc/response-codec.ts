@@ -368,7 +368,7 @@ function decodeResult(received: WireResult | undefined): RestoreStepResult {
           name,
           text,
           error,
-          durationMs,
+          durationMs: toDuration(durationMs, 'answer'),
         })),
       };
     case 'opened':

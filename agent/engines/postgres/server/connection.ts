@@ -182,7 +182,9 @@ export async function readPassword(path: string): Promise<string> {
 export function connectionError(settings: ConnectionSettings, error: unknown): StillpointError {
   if (error instanceof StillpointError) return error;
   const message = error instanceof Error ? error.message : String(error);
+  const { passwordFile } = settings;
   const { host, port, username } = new URL(settings.connection);
+  const role = decodeURIComponent(username);
   const where = `${settings.name} at ${host || port}`;
   const code = error instanceof DatabaseError ? (error.code ?? '') : '';
   const as = (failureCode: string, hint: string): StillpointError =>
@@ -190,13 +192,13 @@ export function connectionError(settings: ConnectionSettings, error: unknown): S
   if (code === '28P01' || /password/i.test(message)) {
     return as(
       'postgres-password',
-      `let ${settings.passwordFile ?? 'PGPASSWORD of the agent'} hold the password of role ${decodeURIComponent(username)} alone; a new one: \\password ${decodeURIComponent(username)} in psql, as superuser on the primary`,
+      `write the password of role ${role}, alone, into ${passwordFile === undefined ? 'a file that passwordFile names, or into PGPASSWORD of the agent' : `passwordFile (${passwordFile})`}; a new one: \\password ${role} in psql, as superuser on the primary`,
     );
   }
   if (code === '28000') {
     return as(
       'postgres-hba',
-      `stillpoint-agent init --apply on the host of the server does it; by hand, at the head of pg_hba.conf: "host all ${decodeURIComponent(username)} ADDRESS scram-sha-256" and "host replication ${decodeURIComponent(username)} ADDRESS scram-sha-256", with the agent's address or samehost; then SELECT pg_reload_conf()`,
+      `stillpoint-agent init --apply on the host of the server does it; by hand, at the head of pg_hba.conf: "host all ${role} ADDRESS scram-sha-256" and "host replication ${role} ADDRESS scram-sha-256", with the agent's address or samehost; then SELECT pg_reload_conf()`,
     );
   }
   if (code === '42501')
