@@ -213,8 +213,6 @@ export class SimulatedAgent extends Process {
 
   #begin(connection: Connection, name: string, ended: () => void): Work {
     this.world.note(this.name, 20, 0, () => `claimed by ${name}`);
-    // Also where its stream has closed meanwhile, and it ends at once.
-    this.lastWordAt = this.world.now;
     const { CheckpointOperation } = this.world.machines.checkpoint;
     const charges = this.#charges;
     const engine = new CalledEngine(this, name, () => work.machine?.phase ?? null);
