@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { StillpointError } from '../shared/domain/errors.ts';
 import { NAME, NAME_RULE } from '../shared/domain/name.ts';
 import { MAX_LEASE_MS } from '../shared/domain/wire.ts';
-import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
+import { absoluteTls, checkPrivateKeyFile, tlsSchema } from '../shared/rpc/tls-files.ts';
 import { loadYamlFile } from '../shared/runtime/configuration.ts';
 import { addressSchema, hostPort } from './address.ts';
 import { byteSizeSchema } from './byte-size.ts';
@@ -41,12 +41,16 @@ const agentFileSchema = z.strictObject({
     .string()
     .regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'must be a host name or an address, without a port')
     .optional(),
-  tls: z.strictObject({ ca: z.string(), cert: z.string(), key: z.string() }),
+  tls: tlsSchema,
   state: z.string().startsWith('/', 'must be an absolute path'),
   repository: z.string().min(1),
   members: z.array(memberSchema).default([]),
   freezeBudget: freezeBudgetSchema.prefault({}),
   keepFree: keepFreeSchema.prefault({}),
+  /** Whether drills may use the places of members that do not say. */
+  drill: z.boolean().default(false),
+  /** Where metrics are served; nowhere without. Without TLS or a password, so on this host alone. */
+  metrics: addressSchema.refine(isLoopback, 'must be a loopback address: 127.0.0.1:9411').optional(),
 });
 
 export type AgentFile = z.infer<typeof agentFileSchema> & { readonly host: string };
@@ -70,12 +74,18 @@ export async function readAgentFile(given: string): Promise<AgentFile> {
     ...file,
     host: file.host ?? nameIn(file.listen),
     repository: /^[a-z0-9]+:\/\//.test(file.repository) ? file.repository : absolute(file.repository),
-    tls: { ca: absolute(file.tls.ca), cert: absolute(file.tls.cert), key: absolute(file.tls.key) },
+    tls: absoluteTls(file.tls, absolute),
   };
   checkMembers(loaded);
   checkDirectories(loaded);
   await checkState(loaded.state);
   return loaded;
+}
+
+/** An address and no name: what `localhost` is, others decide. */
+function isLoopback(address: string): boolean {
+  const { host } = hostPort(address);
+  return host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 /** Listening everywhere names nobody, and 127.0.1.1 is what Debian calls every host. */

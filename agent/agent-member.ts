@@ -4,4 +4,6 @@ import type { Engine } from './engines/engine.ts';
 export interface AgentMember {
   readonly name: string;
   readonly engine: Engine;
+  /** The agent's file lets a drill use its place. */
+  readonly mayDrill?: boolean;
 }

@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { access, readFile, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { StillpointError, type Failure } from '../shared/domain/errors.ts';
-import { loadTls, outOfTime } from '../shared/rpc/tls-files.ts';
+import { expiresSoon, expiryOf, loadTls, outOfTime } from '../shared/rpc/tls-files.ts';
 import { loadAgentFile, type AgentFile } from './agent-file.ts';
 import { hostPort } from './address.ts';
 import { engineOf } from './engines/registry.ts';
@@ -24,7 +24,8 @@ export interface CheckedFile {
 export async function checkAgentFile(path: string): Promise<CheckedFile> {
   const file = await loadAgentFile(path);
   const problems = [...(await certificateProblems(file))];
-  const notes = [...(await directoryNotes(file)), ...(await listenNotes(file))];
+  const notes = problems.length === 0 ? await certificateNotes(file) : [];
+  notes.push(...(await directoryNotes(file)), ...(await listenNotes(file)));
   for (const member of file.members) {
     const description = await (await engineOf(member).create(member)).describe(AbortSignal.timeout(LOOK_MS));
     // One that is down is as it is; the file says nothing wrong of it.
@@ -41,11 +42,20 @@ async function certificateProblems({ tls }: AgentFile): Promise<Finding[]> {
     const cause = outOfTime(cert);
     return cause === null
       ? []
-      : [{ message: `${tls.cert}: ${cause}`, hint: 'stillpoint pki issue a new one' }];
+      : [{ message: `${tls.cert}: ${cause}`, hint: 'renew it with stillpoint pki renew, and copy it here' }];
   } catch (error) {
     if (error instanceof StillpointError) return [error.failure];
     throw error;
   }
+}
+
+async function certificateNotes({ tls }: AgentFile): Promise<string[]> {
+  const { own, ca } = expiryOf(await loadTls(tls));
+  const told = [
+    { path: tls.cert, words: expiresSoon(own), remedy: 'renew it with stillpoint pki renew' },
+    { path: tls.ca, words: expiresSoon(ca), remedy: 'docs/security.md says how a CA is replaced' },
+  ];
+  return told.flatMap(({ path, words, remedy }) => (words === null ? [] : [`${path} ${words}: ${remedy}`]));
 }
 
 async function directoryNotes({ state, repository }: AgentFile): Promise<string[]> {

@@ -9,6 +9,7 @@ import type { MemberStore } from './collect.ts';
 import type { Engine } from './engines/engine.ts';
 import type { FreezeCharge } from './freeze-ledger.ts';
 import { Guard } from './guard/guard.ts';
+import type { Happenings } from './happenings.ts';
 import { MemberRuntime } from './member-runtime.ts';
 import { memberRoom, watchRooms, type KeepFree, type Room } from './room-watch.ts';
 import type { StateDirectory } from './state-directory.ts';
@@ -35,6 +36,7 @@ export interface CheckpointOperationContext {
     refusal(): Failure | null;
     charge(leaseMs: number): Promise<Charge>;
   };
+  readonly happenings: Pick<Happenings, 'membersReleased'>;
   readonly maxLeaseMs: number;
   readonly keepFree: KeepFree;
   /** Of the disks that all members of the host share. */
@@ -61,6 +63,7 @@ export class CheckpointOperation {
   #ending: Promise<void> | null = null;
   #attempt: { readonly token: Token; readonly charge: Promise<Charge> } | null = null;
   #charge: Charge | null = null;
+  #heldFrom: number | null = null;
   /** End the watch over a disk. */
   readonly #watches: (() => void)[] = [];
   readonly #collected = new Set<string>();
@@ -72,6 +75,11 @@ export class CheckpointOperation {
 
   get frozenMembers(): ReadonlySet<string> {
     return new Set([...this.#runtimes].filter(([, runtime]) => runtime.isFrozen).map(([name]) => name));
+  }
+
+  /** From the moment at which something has to be undone on a member until it is. */
+  get mayHold(): boolean {
+    return this.#watched.size > 0;
   }
 
   /** The members whose abort is under way and cannot end yet, and why. */
@@ -124,8 +132,15 @@ export class CheckpointOperation {
   }
 
   #heldChanged(): void {
-    if (this.frozenMembers.size === 0) this.#charge?.release();
-    else this.#charge?.held((failure) => this.#exhausted(failure));
+    if (this.frozenMembers.size > 0) {
+      this.#heldFrom ??= this.#context.surroundings.clock.now();
+      this.#charge?.held((failure) => this.#exhausted(failure));
+      return;
+    }
+    this.#charge?.release();
+    if (this.#heldFrom !== null)
+      this.#context.happenings.membersReleased(this.#context.surroundings.clock.now() - this.#heldFrom);
+    this.#heldFrom = null;
   }
 
   /** Words of the coordinator have renewed the lease for too long. */

@@ -116,7 +116,7 @@ function problemsOfAgent(
     problems.push({
       code: 'restore-unfinished',
       message: `a restore of ${member.name} was cut short and is not ended yet`,
-      hint: "restart the agent when its repository can be reached; see the agent's log",
+      hint: 'systemctl restart stillpoint-agent when its repository can be reached: it ends the restore as that was decided; journalctl -u stillpoint-agent says what is in the way',
     });
   }
   return problems;

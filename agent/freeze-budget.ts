@@ -48,6 +48,11 @@ export function remainingMs(budget: FreezeBudget, spending: Spending, now: numbe
   return Math.max(0, budget.totalMs - sum(counting(spending, now), 'heldMs'));
 }
 
+/** How many attempts are left within the hour. */
+export function remainingFreezes(budget: FreezeBudget, spending: Spending, now: number): number {
+  return Math.max(0, budget.perHour - sum(counting(spending, now), 'freezes'));
+}
+
 /** When the next freeze is allowed: `now`, or the moment at which enough of what was spent no longer counts. */
 export function allowedAt(budget: FreezeBudget, spending: Spending, now: number): number {
   let left = counting(spending, now);

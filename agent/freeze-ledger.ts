@@ -1,5 +1,13 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
-import { allowedAt, inherit, remainingMs, spend, type FreezeBudget, type Spending } from './freeze-budget.ts';
+import {
+  allowedAt,
+  inherit,
+  remainingFreezes,
+  remainingMs,
+  spend,
+  type FreezeBudget,
+  type Spending,
+} from './freeze-budget.ts';
 
 export interface FreezeLedgerContext {
   readonly budget: FreezeBudget;
@@ -36,6 +44,16 @@ export class FreezeLedger {
 
   now(): number {
     return this.#startedAt + this.#context.monotonicNow() - this.#from;
+  }
+
+  /** What is left of the budget for the hour. */
+  left(): { readonly freezes: number; readonly heldMs: number } {
+    const { budget } = this.#context;
+    const now = this.now();
+    return {
+      freezes: remainingFreezes(budget, this.#spending, now),
+      heldMs: remainingMs(budget, this.#spending, now),
+    };
   }
 
   /** Why nobody may be frozen now; null where the budget allows it. */

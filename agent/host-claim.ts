@@ -12,6 +12,8 @@ export interface ClaimRequest {
 
 export interface ClaimedWork {
   frozenMembers(): ReadonlySet<string>;
+  /** A member is held, or may be at any moment. */
+  mayHold(): boolean;
   /** The members that keep the end from coming, and why. */
   unfinished(): ReadonlyMap<string, Failure>;
   /** Whether a new stream of the same operation may take it up. */
@@ -67,6 +69,10 @@ export class HostClaim<Work extends ClaimedWork> {
 
   frozenMembers(): ReadonlySet<string> {
     return this.#held?.work.frozenMembers() ?? new Set();
+  }
+
+  mayHold(): boolean {
+    return this.#held?.work.mayHold() ?? false;
   }
 
   unfinished(): ReadonlyMap<string, Failure> {

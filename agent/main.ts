@@ -1,17 +1,20 @@
 import { parseArgs } from 'node:util';
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
-import { serveAgents } from '../shared/rpc/agent-server.ts';
+import { serveAgents, type AgentServer } from '../shared/rpc/agent-server.ts';
 import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
 import { createLog, type Logger } from '../shared/runtime/log.ts';
 import { giveMemoryBack } from '../shared/runtime/memory.ts';
 import { version } from '../shared/runtime/version.ts';
 import { readAgentFile, type AgentFile } from './agent-file.ts';
+import { CertificateWatch } from './certificate-watch.ts';
 import { checkAgentFile } from './check.ts';
 import type { AgentMember } from './agent-member.ts';
 import { engineOf } from './engines/registry.ts';
+import { INIT_USAGE } from './init/usage.ts';
 import { FreezeLedger } from './freeze-ledger.ts';
 import { membersHeld } from './held.ts';
 import { keptRepository } from './kept-repository.ts';
+import { openMetrics } from './open-metrics.ts';
 import { RestoreKeeper } from './restore-keeper.ts';
 import { ServiceManager } from './service-manager.ts';
 import { Service } from './service.ts';
@@ -24,7 +27,7 @@ const USAGE = `stillpoint-agent: the daemon on each host of a grid
 
   stillpoint-agent --config FILE            (else /etc/stillpoint/agent.yaml)
   stillpoint-agent --check --config FILE    says whether the file is right, and touches nothing
-
+${INIT_USAGE}
   --check            looks at the file, its certificates and members; exit code 0 or 2
   --held             names the members of this host that a freeze or a restore has not let go of, and
                      touches nothing; exit code 0 none, 5 some
@@ -43,6 +46,8 @@ interface Options {
 }
 
 async function main(): Promise<void> {
+  const [verb, ...words] = process.argv.slice(2);
+  if (verb === 'init' && !words.includes('--help')) return init(words);
   const options = readOptions();
   if (options.check) return check(options.config);
   if (options.held) return held(options.config);
@@ -55,7 +60,11 @@ async function main(): Promise<void> {
         async (settings) =>
           [
             settings.name,
-            { name: settings.name, engine: await engineOf(settings).create(settings) },
+            {
+              name: settings.name,
+              engine: await engineOf(settings).create(settings),
+              mayDrill: settings.drill ?? file.drill,
+            },
           ] as const,
       ),
     ),
@@ -91,6 +100,27 @@ async function serve(
   const restoreKeeper = new RestoreKeeper({ members, state, repository, log });
   await restoreKeeper.recover();
 
+  const freezeLedger = new FreezeLedger({
+    budget: { perHour: file.freezeBudget.perHour, totalMs: file.freezeBudget.totalSeconds * 1000 },
+    host: file.host,
+    spent: state.spent(),
+    save: (spending) => state.saveSpent(spending),
+    wallNow: () => Date.now(),
+    monotonicNow: () => performance.now(),
+  });
+  // The metrics ask for what begins after them, for their port is opened before anybody can claim this host.
+  const running: { service?: Service; server?: AgentServer } = {};
+  const metrics = await openMetrics(file.metrics, {
+    info: { version, grid: file.grid, host: file.host },
+    members,
+    statePath: state.path,
+    frozenMembers: () => running.service?.claim.frozenMembers() ?? new Set(),
+    mayHold: () => running.service?.claim.mayHold() ?? false,
+    undoPending: () =>
+      new Set([...undoKeeper.left().keys(), ...(running.service?.claim.unfinished().keys() ?? [])]),
+    budgetLeft: () => freezeLedger.left(),
+    expiry: () => running.server?.expiry() ?? null,
+  });
   const service = new Service({
     file,
     surroundings: ofThisProcess(options.config),
@@ -100,22 +130,22 @@ async function serve(
     undoKeeper,
     restoreKeeper,
     repository,
-    freezeLedger: new FreezeLedger({
-      budget: { perHour: file.freezeBudget.perHour, totalMs: file.freezeBudget.totalSeconds * 1000 },
-      host: file.host,
-      spent: state.spent(),
-      save: (spending) => state.saveSpent(spending),
-      wallNow: () => Date.now(),
-      monotonicNow: () => performance.now(),
-    }),
+    freezeLedger,
+    happenings: metrics.happenings,
     log,
   });
+  running.service = service;
   const server = await serveAgents({
     listen: file.listen,
     tls: file.tls,
     onStream: (stream) => service.serve(stream),
-    onRefused: ({ peer, cause }) => log.warn({ event: 'refused', from: peer }, `${peer} refused: ${cause}`),
+    onRefused: ({ peer, cause }) => {
+      metrics.happenings.peerRefused();
+      log.warn({ event: 'refused', from: peer }, `${peer} refused: ${cause}`);
+    },
   });
+  running.server = server;
+  const certificates = new CertificateWatch({ reload: () => server.reload(), log });
   log.info(
     { event: 'listening', address: file.listen, grid: file.grid, members: [...members.keys()] },
     `listening on ${file.listen}`,
@@ -126,6 +156,8 @@ async function serve(
   giveMemoryBack();
   endOnSignal(log, async () => {
     serviceManager.stopping();
+    certificates.stop();
+    metrics.close();
     await service.end();
     restoreKeeper.stop();
     await server.close();
@@ -149,8 +181,15 @@ async function held(path: string): Promise<void> {
   process.exit(members.length === 0 ? EXIT.done : EXIT.maybeFrozen);
 }
 
+async function init(words: readonly string[]): Promise<void> {
+  const { initialize } = await import('./init/initialize.ts');
+  process.exit(await initialize(words, (line) => void process.stdout.write(`${line}\n`)));
+}
+
 function readOptions(): Options {
+  const [verb] = process.argv.slice(2);
   const { values } = parseArgs({
+    args: process.argv.slice(verb === 'init' ? 3 : 2),
     options: {
       config: { type: 'string', default: '/etc/stillpoint/agent.yaml' },
       check: { type: 'boolean', default: false },

@@ -17,6 +17,8 @@ import { isAddress } from './address.ts';
 const DIGEST = /^[0-9a-f]{64}$/;
 const MAX_HOLDER = 200;
 const MAX_CHECKPOINTS = 10_000;
+const MAX_QUESTIONS = 1000;
+const MAX_STATEMENT_CHARACTERS = 64 * 1024;
 const MAX_PROCESSES = 10_000;
 /** Epoch and counter have eight digits in a checkpoint's id; beyond that no checkpoint could be named any more. */
 const MAX_NUMBER = 99_999_999;
@@ -87,6 +89,11 @@ function checkStep(step: RestoreStep): void {
     case 'prove':
       for (const gid of step.committed) must('prepared transaction', isLine(gid, MAX_GID_BYTES));
       for (const name of step.standbys) must('standby', isLine(name, MAX_NAME_BYTES));
+      must('number of questions', step.questions.length <= MAX_QUESTIONS);
+      for (const { name, statement, database } of step.questions) {
+        must('question', isLine(name, MAX_NAME_BYTES) && isLine(database, MAX_NAME_BYTES));
+        must('statement', statement.length <= MAX_STATEMENT_CHARACTERS && !statement.includes('\0'));
+      }
       return undefined;
     case 'end':
       return must('restore', NAME.test(step.restoreId));
@@ -102,6 +109,8 @@ function checkStep(step: RestoreStep): void {
     case 'open':
     case 'finish':
     case 'rollBack':
+    case 'admitDrill':
+    case 'keep':
       return undefined;
     default:
       return assertNever(step);

@@ -92,16 +92,21 @@ export class RestoreKeeper {
     this.#timer = null;
   }
 
+  /** What a drill has left undecided waits for a person. */
+  #toTry(): RestoreRecord[] {
+    return [...this.#left.values()].filter(({ kept }) => kept !== true);
+  }
+
   async #tryAll(): Promise<void> {
     await Promise.all(
-      [...this.#left.values()].map((record) => this.#end(record).catch((error) => this.#say(record, error))),
+      this.#toTry().map((record) => this.#end(record).catch((error) => this.#say(record, error))),
     );
     this.#askLater();
   }
 
   #askLater(): void {
     this.stop();
-    if (this.#left.size === 0) return;
+    if (this.#toTry().length === 0) return;
     this.#timer = setTimeout(() => void this.#tryAll(), this.#pauseMs);
     this.#timer.unref();
     this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
@@ -150,7 +155,15 @@ export class RestoreKeeper {
   }
 }
 
-function notEnded({ member, restoreId }: RestoreRecord, cause: string | undefined): StillpointError {
+function notEnded({ member, restoreId, kept }: RestoreRecord, cause: string | undefined): StillpointError {
+  if (kept === true) {
+    return new StillpointError({
+      code: 'drill-kept',
+      message: `${member}: drill ${restoreId} is kept there`,
+      hint: `tear it down: stillpoint drill --finish ${restoreId}; or go live on it: stillpoint drill --go-live ${restoreId}`,
+      member,
+    });
+  }
   return new StillpointError({
     code: 'restore-unfinished',
     message: `${member}: restore ${restoreId} is not ended yet${cause === undefined ? '' : `: ${cause}`}`,

@@ -6,6 +6,7 @@ import type { MemberManifest } from '../shared/domain/manifest.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { reach } from '../shared/runtime/hooks.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import { admitDrill, mustBeEmpty } from './admit-drill.ts';
 import type { AgentMember } from './agent-member.ts';
 import {
   relocateUnsupported,
@@ -41,6 +42,8 @@ interface OpenRestore {
 export class RestoreOperation {
   readonly #context: RestoreOperationContext;
   readonly #sessions = new Map<string, OpenRestore>();
+  /** Members whose place a drill uses: nothing that lies there meanwhile is touched. */
+  readonly #drilled = new Set<string>();
   readonly #cancelled = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
   #ending: Promise<void> | null = null;
@@ -77,7 +80,7 @@ export class RestoreOperation {
     await Promise.all(this.#underWay);
     const { state, restoreKeeper, log } = this.#context;
     for (const [name, { record, restoration, notOpened }] of this.#sessions) {
-      if (notOpened) {
+      if (notOpened || record.kept === true) {
         restoreKeeper.keep(record);
         continue;
       }
@@ -112,15 +115,26 @@ export class RestoreOperation {
         await member.engine.stop(this.#cancelled.signal);
         return done;
       case 'check':
-        return { type: 'checked', ...(await (await this.#restoration(member, step)).restoration.check()) };
+        return {
+          type: 'checked',
+          takesQuestions: false,
+          ...(await (await this.#restoration(member, step)).restoration.check()),
+        };
+      case 'admitDrill':
+        this.#context.restoreKeeper.mustHaveEnded(memberName);
+        await admitDrill(member);
+        this.#drilled.add(memberName);
+        return done;
       case 'stage':
         return this.#stage(member, step);
       case 'prove': {
+        if (step.questions.length > 0 && !this.#drilled.has(memberName)) throw noDrill(memberName);
         const proven = await this.#session(memberName).restoration.prove(step);
         await reach('proven', memberName);
-        return { type: 'verified', ...proven };
+        return { type: 'verified', answers: [], ...proven };
       }
       case 'switchIn':
+        if (this.#drilled.has(memberName)) await mustBeEmpty(member);
         await this.#switchIn(memberName);
         await reach('switched', memberName);
         return done;
@@ -131,7 +145,7 @@ export class RestoreOperation {
       case 'verify': {
         const verified = await this.#session(memberName).restoration.verify();
         await reach('verified', memberName);
-        return { type: 'verified', ...verified };
+        return { type: 'verified', answers: [], ...verified };
       }
       case 'relocate':
         if (member.engine.realm === null) throw relocateUnsupported(memberName);
@@ -148,6 +162,9 @@ export class RestoreOperation {
       case 'rollBack':
         await this.#sessions.get(memberName)?.restoration.rollBack();
         return this.#forget(memberName);
+      case 'keep':
+        await this.#keep(memberName);
+        return done;
       case 'end':
         await this.#context.restoreKeeper.endNow(memberName, step.restoreId);
         return done;
@@ -185,6 +202,7 @@ export class RestoreOperation {
 
   async #stage(member: AgentMember, plan: StagePlan): Promise<RestoreStepResult> {
     if (this.#sessions.has(member.name)) throw alreadyStaged(member.name);
+    if (this.#drilled.has(member.name)) await mustBeEmpty(member);
     const { restoration, repositoryId, bytes } = await this.#restoration(member, plan);
     const { grid, restoreId } = plan;
     const { isThere: replaced } = await member.engine.restorePlace();
@@ -215,6 +233,14 @@ export class RestoreOperation {
     }
   }
 
+  /** Still this operation's to roll back; when its stream ends, nobody's until it is asked for. */
+  async #keep(member: string): Promise<void> {
+    const session = this.#session(member);
+    const record = { ...session.record, kept: true };
+    await this.#context.state.saveRestore(record);
+    session.record = record;
+  }
+
   #session(member: string): OpenRestore {
     const session = this.#sessions.get(member);
     if (session !== undefined) return session;
@@ -243,6 +269,14 @@ function unknownMember(member: string): StillpointError {
     code: 'unknown-member',
     message: `this agent has no member ${member}`,
     hint: "compare the agent's file with the plan that `stillpoint restore --dry-run` prints",
+  });
+}
+
+function noDrill(member: string): StillpointError {
+  return new StillpointError({
+    code: 'drill-not-allowed',
+    message: `${member} is not restored for a drill, and is asked nothing`,
+    hint: 'use stillpoint drill',
   });
 }
 

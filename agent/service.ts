@@ -9,8 +9,10 @@ import type { AgentFile } from './agent-file.ts';
 import type { AgentMember } from './agent-member.ts';
 import { CheckpointOperation, leaseRefusal, type Listener } from './checkpoint-operation.ts';
 import type { FreezeLedger } from './freeze-ledger.ts';
+import { workOf, type Work } from './claimed-work.ts';
 import { memberStore } from './collect.ts';
-import { HostClaim, type ClaimedOperation, type ClaimedWork } from './host-claim.ts';
+import type { Happenings } from './happenings.ts';
+import { HostClaim, type ClaimedOperation } from './host-claim.ts';
 import { hostRooms } from './room-watch.ts';
 import { checkRequest } from './request-check.ts';
 import type { RestoreKeeper } from './restore-keeper.ts';
@@ -33,6 +35,7 @@ export interface ServiceContext {
   readonly restoreKeeper: RestoreKeeper;
   readonly repository: () => Promise<Repository>;
   readonly freezeLedger: FreezeLedger;
+  readonly happenings: Happenings;
   readonly log: Logger;
 }
 
@@ -60,6 +63,11 @@ export class Service {
     };
   }
 
+  /** What is held on this host, by whichever stream. */
+  get claim(): Pick<HostClaim<Work>, 'frozenMembers' | 'mayHold' | 'unfinished'> {
+    return this.#claim;
+  }
+
   serve(stream: ServerStream): void {
     const session = new StreamSession(this.#context, this.#claim, this.#looks, stream);
     this.#sessions.add(session);
@@ -77,33 +85,6 @@ export class Service {
 interface Looks {
   describe(): ReturnType<typeof describeHost>;
   diagnose(): ReturnType<typeof diagnoseHost>;
-}
-
-/** What a stream has claimed the host for. */
-interface Work extends ClaimedWork {
-  readonly checkpoint: CheckpointOperation | null;
-  readonly restore: RestoreOperation | null;
-}
-
-function workOf(checkpoint: CheckpointOperation | null, restore: RestoreOperation | null): Work {
-  let hasEnded = false;
-  return {
-    get checkpoint() {
-      return hasEnded ? null : checkpoint;
-    },
-    get restore() {
-      return hasEnded ? null : restore;
-    },
-    frozenMembers: () => checkpoint?.frozenMembers ?? new Set(),
-    unfinished: () => checkpoint?.unfinished ?? new Map(),
-    mayBeResumed: () => checkpoint?.mayBeResumed() ?? false,
-    streamClosed: () => checkpoint?.streamClosed() ?? false,
-    async end() {
-      await checkpoint?.end();
-      await restore?.end();
-      hasEnded = true;
-    },
-  };
 }
 
 class StreamSession {
@@ -232,7 +213,10 @@ class StreamSession {
     try {
       this.#send(await this.#perform(request));
     } catch (error) {
-      const failure = failureOf(error, { code: 'agent-failed', hint: "see the agent's log" });
+      const failure = failureOf(error, {
+        code: 'agent-failed',
+        hint: 'journalctl -u stillpoint-agent says why; then ask again',
+      });
       this.#log.error({ event: 'requestFailed', request: request.type, err: error }, failure.message);
       this.#send({ type: 'failed', id: request.id, failure });
     } finally {
@@ -315,7 +299,7 @@ class StreamSession {
 
   #begin(request: ClaimRequest, listener: Listener, ended: () => void): Work {
     const { state, repository, members, log, file, host, undoKeeper, freezeLedger } = this.#context;
-    const { restoreKeeper, surroundings } = this.#context;
+    const { restoreKeeper, surroundings, happenings } = this.#context;
     const { grid, keepFree } = file;
     if (request.purpose === 'restore') {
       const { progress } = listener;
@@ -335,6 +319,7 @@ class StreamSession {
         ended,
         undoKeeper,
         freezeLedger,
+        happenings,
         maxLeaseMs: file.freezeBudget.leaseSeconds * 1000,
         keepFree,
         hostRooms: hostRooms({ statePath: state.path, repository, keepFree }),
@@ -345,6 +330,8 @@ class StreamSession {
   }
 
   #send(response: AgentResponse): void {
+    const code = failureCodeOf(response);
+    if (code !== null) this.#context.happenings.failed(code);
     if (!this.#stream.closed.aborted) this.#stream.send(response);
   }
 
@@ -353,6 +340,14 @@ class StreamSession {
     this.#send({ type: 'rejected', failure });
     this.#stream.close();
   }
+}
+
+/** Null where it tells of no failure. */
+function failureCodeOf(response: AgentResponse): string | null {
+  if (response.type === 'failed' || response.type === 'rejected') return response.failure.code;
+  if (response.type !== 'memberAnswer') return null;
+  const { answer } = response;
+  return 'failure' in answer ? (answer.failure?.code ?? null) : null;
 }
 
 const badRequest = { code: 'bad-message', hint: 'use the stillpoint command' };
@@ -394,7 +389,7 @@ function wrongGrid(host: string, ours: string, theirs: string): Failure {
   return {
     code: 'wrong-grid',
     message: `the agent on ${host} belongs to grid ${ours}, the coordinator to ${theirs}`,
-    hint: 'look at `grid` in the grid file and in the agent file, and at the certificate of the coordinator',
+    hint: `let grid in the grid file and in the agent file on ${host} be the same; where they are, the certificate of the coordinator is another grid's: tls in the grid file`,
     host,
   };
 }

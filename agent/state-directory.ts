@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { emptyDir, ensureDir, remove } from 'fs-extra/esm';
@@ -45,6 +46,8 @@ const restoreSchema = z.object({
   switched: z.boolean(),
   /** Whether there was something in the place of the new data. */
   replaced: z.boolean().optional(),
+  /** A drill left it undecided for a person to end: nothing ends it before it is asked for. */
+  kept: z.boolean().optional(),
 });
 
 const repositorySchema = z.object({ location: z.string().min(1), id: z.uuid() });
@@ -230,7 +233,8 @@ async function readJson<T>(file: string, schema: z.ZodType<T>, hint: string): Pr
 }
 
 async function writeJsonDurably(directory: string, name: string, value: unknown): Promise<void> {
-  const temporary = join(directory, `.${name}.new`);
+  // Two members of a host may save the same at once.
+  const temporary = join(directory, `.${name}.${randomUUID()}.new`);
   try {
     const file = await open(temporary, 'w', 0o600);
     try {
@@ -242,6 +246,7 @@ async function writeJsonDurably(directory: string, name: string, value: unknown)
     await rename(temporary, join(directory, name));
     await syncDirectory(directory);
   } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
     throw agentDiskError(error, `${name} cannot be written`);
   }
 }

@@ -16,7 +16,7 @@ export function unanswered(host: string, what: string, timeoutMs: number): Still
     {
       code: 'agent-silent',
       message: `the agent on ${host} was asked to ${what} and has not answered in ${timeoutMs / 1000} s`,
-      hint: `look at the agent's log on ${host}, and whether a member or a file system there hangs`,
+      hint: `a member or a file system of ${host} hangs: journalctl -u stillpoint-agent there names it; end what hangs, and ask again`,
       host,
     },
     EXIT.refused,

@@ -49,6 +49,8 @@ export interface AgentEvents {
 export class AgentConnection {
   readonly address: string;
   readonly host: string;
+  /** In milliseconds of the wall clock. */
+  readonly certificateExpiresAt: number;
   events: AgentEvents = {};
   readonly #stream: ClientStream;
   readonly #waiting = new Map<
@@ -64,6 +66,7 @@ export class AgentConnection {
     this.#cancelled = cancelled;
     this.address = address;
     this.host = hostOf(address);
+    this.certificateExpiresAt = stream.expiresAt;
     this.#stream = stream;
   }
 

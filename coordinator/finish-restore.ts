@@ -23,6 +23,8 @@ export async function finishRestore(input: {
   readonly gridFile: GridFile;
   readonly repository: Repository;
   readonly restoreId: string;
+  /** What is decided where nothing was: a drill that was kept may go forward. */
+  readonly undecided?: RestoreOutcome;
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
 }): Promise<FinishedRestore> {
@@ -41,7 +43,7 @@ export async function finishRestore(input: {
     const { outcome } = await decideAnnounced(
       repository,
       { grid, restoreId, repositoryId: repository.id },
-      'rolledBack',
+      input.undecided ?? 'rolledBack',
     );
     const parts = described.flatMap(({ connection, host }) =>
       host.members.map(({ name }) => ({ name, host: host.host, connection })),

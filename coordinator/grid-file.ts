@@ -4,7 +4,9 @@ import { z } from 'zod';
 import { StillpointError } from '../shared/domain/errors.ts';
 import { NAME, NAME_RULE } from '../shared/domain/name.ts';
 import { MAX_LEASE_MS } from '../shared/domain/wire.ts';
+import { absoluteTls, tlsSchema } from '../shared/rpc/tls-files.ts';
 import { loadYamlFile } from '../shared/runtime/configuration.ts';
+import { drillChecksSchema } from './drill/checks.ts';
 
 const name = z.string().regex(NAME, NAME_RULE);
 
@@ -15,13 +17,14 @@ const gridFileSchema = z.strictObject({
     .min(1, 'must name at least one agent')
     .refine((agents) => new Set(agents).size === agents.length, 'must name each agent once'),
   repository: z.string().min(1),
-  tls: z.strictObject({ ca: z.string(), cert: z.string(), key: z.string() }),
+  tls: tlsSchema,
   copysets: z.array(name).optional(),
   leaseSeconds: z
     .number()
     .min(1, 'must be at least 1')
     .max(MAX_LEASE_MS / 1000, 'must be at most 600')
     .default(10),
+  drill: z.strictObject({ checks: drillChecksSchema.default([]) }).optional(),
 });
 
 /** The grid file, its paths made absolute. */
@@ -37,7 +40,7 @@ export async function loadGridFile(given?: string): Promise<GridFile> {
   return {
     ...file,
     repository: /^[a-z0-9]+:\/\//.test(file.repository) ? file.repository : absolute(file.repository),
-    tls: { ca: absolute(file.tls.ca), cert: absolute(file.tls.cert), key: absolute(file.tls.key) },
+    tls: absoluteTls(file.tls, absolute),
   };
 }
 

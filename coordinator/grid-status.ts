@@ -4,6 +4,7 @@ import type { HostDescription } from '../shared/domain/grid.ts';
 import { warningLine, type Warning } from '../shared/domain/warning.ts';
 import { AgentConnection, hostOf } from './agents.ts';
 import { lookAtAge } from './checkpoint-age.ts';
+import { expiryFindings } from './certificate-expiry.ts';
 import { damageOf } from './damaged-entries.ts';
 import type { GridFile } from './grid-file.ts';
 import { gridProblems } from './preflight.ts';
@@ -82,7 +83,7 @@ export async function gridStatus(
 export async function gridDoctor(input: GridLookInput): Promise<DoctorReport> {
   const looked = await eachAgent(input, async (connection) => {
     const described = await connection.describe();
-    return { described, findings: await connection.diagnose() };
+    return { described, findings: await connection.diagnose(), expiresAt: connection.certificateExpiresAt };
   });
   const findings = looked.flatMap(({ address, failure, result }) => {
     if (failure !== null)
@@ -127,6 +128,10 @@ export async function gridDoctor(input: GridLookInput): Promise<DoctorReport> {
     looked.map(({ result }) => result?.described.host ?? null),
   );
   findings.push(
+    ...(await expiryFindings(
+      input.gridFile.tls,
+      looked.flatMap(({ address, result }) => (result === null ? [] : [{ address, at: result.expiresAt }])),
+    )),
     ...repository.problems.map((failure) => ({ level: 'problem' as const, failure })),
     ...realm.problems.map((failure) => ({ level: 'problem' as const, failure })),
     ...realm.warnings.map((warning) => ({ level: 'warning' as const, failure: warningOf(warning, {}) })),
@@ -159,7 +164,10 @@ async function eachAgent<T>(
       } catch (error) {
         return {
           address,
-          failure: failureOf(error, { code: 'agent-failed', hint: "see the agent's log" }),
+          failure: failureOf(error, {
+            code: 'agent-failed',
+            hint: `journalctl -u stillpoint-agent on ${hostOf(address)} says why; then ask again`,
+          }),
           result: null,
         };
       } finally {

@@ -30,6 +30,14 @@ function lineagesOf(entries: readonly Entry[]): Map<string, string> {
   return lineages;
 }
 
+/** Of each lineage the newest of these, which come newest first. */
+export function newestOfLineages(entries: readonly Entry[]): GridManifest[] {
+  const newest = new Map<string, GridManifest>();
+  for (const { manifest } of entries)
+    if (manifest !== null && !newest.has(manifest.lineage)) newest.set(manifest.lineage, manifest);
+  return [...newest.values()];
+}
+
 export function entriesOfLineage<T extends Entry>(entries: readonly T[], lineage: string | null): T[] {
   return entries.filter(({ manifest }) => lineage === null || manifest?.lineage === lineage);
 }

@@ -109,7 +109,7 @@ function checkCopyset(copyset: string, nodes: readonly PlacedMember[]): void {
     fail(
       'copyset-without-primary',
       `no running node of copyset ${copyset} is its primary`,
-      'start or promote its primary',
+      `start its primary, or promote one of ${running.map(({ description }) => description.name).join(', ')}`,
     );
   }
   if (primaries.length > 1) {
@@ -125,7 +125,7 @@ function checkCopyset(copyset: string, nodes: readonly PlacedMember[]): void {
     fail(
       'copyset-differs',
       `the nodes of copyset ${copyset} are not copies of the same data`,
-      'compare their system identifiers; one of them belongs to another copyset',
+      `no one of them can stand for the others: ${running.map(({ description }) => `${description.name} has ${description.dataIdentity}`).join(', ')}; correct copyset in the agent file of the one that is different`,
     );
   }
   const words = new Set(running.map(({ description }) => description.traits.compatibility));

@@ -209,7 +209,7 @@ function checkNobodyFrozen(running: readonly PlacedMember[]): void {
   throw refuse({
     code: 'member-frozen',
     message: `the agent on ${host} says that ${description.name} is frozen, and no operation of ours has frozen it`,
-    hint: "see the agent's log for who holds it; restart the agent: it lets go of everything",
+    hint: `systemctl restart stillpoint-agent on ${host}: it lets go of everything; journalctl -u stillpoint-agent says who held it`,
     host,
     member: description.name,
   });
@@ -222,7 +222,7 @@ function checkSpool(hosts: readonly DescribedHost[]): void {
     throw refuse({
       code: 'agent-disk-full',
       message: `the agent on ${host.host} has ${megabytes(host.stateFreeBytes)} free for received journals; it may need ${megabytes(needed)}`,
-      hint: "make room on the disk of the agent's state directory",
+      hint: `make room on the disk of its state directory (df /var/lib/stillpoint on ${host.host}), or name one on a larger disk: state in the agent file`,
       host: host.host,
     });
   }
@@ -253,7 +253,7 @@ function checkSpace(freeBytes: number, { dataBytes, journalBytes, copySeconds }:
   throw refuse({
     code: 'repository-full',
     message: `the repository has ${megabytes(freeBytes)} free; this checkpoint may need ${megabytes(dataBytes + journalBytes)}${journal}`,
-    hint: 'delete old checkpoints (stillpoint checkpoint delete), or make room',
+    hint: 'stillpoint checkpoint prune --keep 7 deletes all but the newest seven; or make room on its disk',
   });
 }
 

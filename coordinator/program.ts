@@ -4,7 +4,9 @@ import { registerCatalogue } from './commands/checkpoint-catalogue.ts';
 import { registerCheckpointCreate } from './commands/checkpoint-create.ts';
 import { registerSalvage } from './commands/checkpoint-salvage.ts';
 import { registerPrune } from './commands/checkpoint-prune.ts';
+import { registerDrill } from './commands/drill.ts';
 import { registerGrid } from './commands/grid.ts';
+import { registerMetrics } from './commands/metrics.ts';
 import { registerPki } from './commands/pki.ts';
 import { registerRepository } from './commands/repository.ts';
 import { registerRestore } from './commands/restore.ts';
@@ -27,9 +29,11 @@ export function createProgram(): Command {
     registerPrune(checkpoint),
     registerSalvage(checkpoint),
     registerRestore(program),
+    registerDrill(program),
     ...registerGrid(program),
     ...registerRepository(program),
     ...registerPki(program),
+    registerMetrics(program),
   ];
   for (const command of commands) {
     addGlobalOptions(command)

@@ -16,7 +16,10 @@ export async function lookInRepository<T>(
     signal.throwIfAborted();
     return {
       seen: null,
-      failure: failureOf(error, { code: 'repository-failed', hint: 'look at the repository' }),
+      failure: failureOf(error, {
+        code: 'repository-failed',
+        hint: 'ls -la in the directory that repository in the grid file names: it must be mounted, and for you to read',
+      }),
     };
   }
 }

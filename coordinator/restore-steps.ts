@@ -5,23 +5,36 @@ import type { AgentConnection } from './agents.ts';
 import type { ProgressView } from './progress.ts';
 import type { PlannedMember } from './planned-member.ts';
 
+export interface EndedStep {
+  readonly member: PlannedMember;
+  readonly step: RestoreStep['type'];
+  /** By `performance.now()`. */
+  readonly startedAt: number;
+  readonly endedAt: number;
+  /** Null where it failed. */
+  readonly result: RestoreStepResult | null;
+}
+
 /** The steps of one restore, asked of the agents of its members. */
 export class RestoreSteps {
   readonly #connections: ReadonlyMap<string, AgentConnection>;
   readonly #progress: ProgressView;
   readonly #signal: AbortSignal;
   readonly #phase: () => Phase;
+  readonly #ended: (step: EndedStep) => void;
 
   constructor(input: {
     readonly connections: readonly AgentConnection[];
     readonly progress: ProgressView;
     readonly signal: AbortSignal;
     readonly phase: () => Phase;
+    readonly ended: (step: EndedStep) => void;
   }) {
     this.#connections = new Map(input.connections.map((connection) => [connection.address, connection]));
     this.#progress = input.progress;
     this.#signal = input.signal;
     this.#phase = input.phase;
+    this.#ended = input.ended;
   }
 
   /** The same step on several members at once. The first failure is the one told; all have ended by then. */
@@ -41,9 +54,15 @@ export class RestoreSteps {
 
   async one(member: PlannedMember, step: RestoreStep): Promise<RestoreStepResult> {
     if (step.type !== 'isRunning') this.#progress.phase(member.name, step.type);
+    const startedAt = performance.now();
+    const ended = (result: RestoreStepResult | null): void =>
+      this.#ended({ member, step: step.type, startedAt, endedAt: performance.now(), result });
     try {
-      return await this.#connection(member).restore(member.name, step);
+      const result = await this.#connection(member).restore(member.name, step);
+      ended(result);
+      return result;
     } catch (error) {
+      ended(null);
       const failure = failureOf(error, { code: 'restore-failed', hint: "see the agent's log" });
       throw new StillpointError(
         { ...failure, member: member.name, host: member.to.host, phase: this.#phase() },

@@ -18,6 +18,7 @@ import { joinLineage, lineageAfterRestore } from './lineage.ts';
 import { openRestored } from './open-restored.ts';
 import { committedElsewhere, preparedReport } from './prepared-decisions.ts';
 import type { ProgressView } from './progress.ts';
+import { rehearse, takeBack, type Rehearsal } from './rehearsal.ts';
 import type { PreparedDecision, RestoreReport } from './reports.ts';
 import { checkRestorable, checkRooms } from './restore-check.ts';
 import { checkTargets } from './restore-target.ts';
@@ -46,6 +47,7 @@ export interface RestoreInput {
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
+  readonly rehearsal?: Rehearsal;
 }
 
 /**
@@ -78,7 +80,7 @@ class GridRestore {
   readonly #agents: GridAgents;
   readonly #startedAt: number;
   readonly #steps: RestoreSteps;
-  readonly #restoreId = crypto.randomUUID();
+  readonly #restoreId: string;
   readonly #warnings: Warning[] = [];
   /** Members that their agents prove where no client can reach them. */
   readonly #private = new Set<PlannedMember>();
@@ -90,12 +92,14 @@ class GridRestore {
     this.#repository = repository;
     this.#agents = agents;
     this.#startedAt = startedAt;
+    this.#restoreId = input.rehearsal?.drillId ?? crypto.randomUUID();
     const { connections } = agents;
     this.#steps = new RestoreSteps({
       connections,
       progress: input.progress,
       signal: input.cancellation.signal,
       phase: () => this.#phase,
+      ended: (step) => input.rehearsal?.stepEnded(step),
     });
     for (const connection of connections) {
       connection.events.progressed = ({ member, bytesDone, bytesTotal }) =>
@@ -126,6 +130,10 @@ class GridRestore {
     }
     const hosts = described.map(({ connection, host }) => ({ agent: connection.address, host }));
     const plan = planRestore({ manifest: this.#input.manifest, hosts, maps: this.#input.maps });
+    const { rehearsal } = this.#input;
+    rehearsal?.planned(plan);
+    if (rehearsal !== undefined)
+      await this.#steps.each(plan.members, { type: 'admitDrill' }).catch(refusedInPlan);
     await this.#check('sizes');
     await checkTargets({
       plan,
@@ -149,26 +157,25 @@ class GridRestore {
         ...stagePlanOf(this.#restoreId, this.#input.manifest, member),
       }))
       .catch(refusedInPlan);
+    const asked = new Set<PlannedMember>();
     const rooms = results.flatMap((result, index) => {
       const member = plan.members[index];
       if (result.type !== 'checked' || member === undefined) return [];
       if (result.provesInPrivate) this.#private.add(member);
+      if (result.takesQuestions) asked.add(member);
       for (const warning of result.warnings) this.#warn(warning);
       return [{ member, rooms: result.rooms }];
     });
     checkRooms(rooms);
+    this.#input.rehearsal?.looked({ asked, private: this.#private });
   }
 
   /** Of a damaged checkpoint nothing is restored, and for it nothing is stopped. */
   #check(depth: 'sizes' | 'bytes'): Promise<void> {
     const { manifest, progress, cancellation } = this.#input;
-    const checked = checkRestorable({
-      repository: this.#repository,
-      manifest,
-      depth,
-      phase: this.#phase,
-      progress: (done, total) => progress.bytes('bytes verified', done, total),
-    });
+    const told = (done: number, total: number): void => progress.bytes('bytes verified', done, total);
+    const repository = this.#repository;
+    const checked = checkRestorable({ repository, manifest, depth, phase: this.#phase, progress: told });
     return cancellable(checked, cancellation.signal);
   }
 
@@ -204,6 +211,7 @@ class GridRestore {
     });
     let bytes = 0;
     let prepared: PreparedDecision[] = [];
+    const { rehearsal } = this.#input;
     const isPrivate = (member: PlannedMember): boolean => this.#private.has(member);
     try {
       this.#enter('stage');
@@ -224,10 +232,19 @@ class GridRestore {
         const started = plan.members.filter((member) => !isPrivate(member));
         this.#verified(started, await this.#steps.each(started, { type: 'verify' }));
       }
-      await reach('deciding', 'coordinator');
-      await this.#decideForward(plan, verdict, lease);
+      if (rehearsal !== undefined) {
+        this.#enter('check');
+        await rehearse(plan, this.#steps, rehearsal, this.#input.cancellation);
+      } else {
+        await reach('deciding', 'coordinator');
+        await this.#decideForward(plan, verdict, lease);
+      }
     } catch (error) {
       throw await this.#rollBack(plan, verdict, error);
+    }
+    if (rehearsal !== undefined) {
+      if (!rehearsal.keep) await this.#takeBack(plan, verdict, rehearsal);
+      return this.#report(plan, { bytes, prepared, verified: true, state: 'drilled' });
     }
     await reach('decided', 'coordinator');
     this.#enterFinally('start');
@@ -259,6 +276,7 @@ class GridRestore {
       type: 'prove',
       committed: member.follow === null ? (committed.get(member.source) ?? []) : [],
       standbys: standbys(member),
+      questions: this.#input.rehearsal?.questionsFor(member) ?? [],
     }));
     return this.#verified(proven, results);
   }
@@ -268,6 +286,7 @@ class GridRestore {
       const member = members[index];
       if (result.type !== 'verified' || member === undefined) return [];
       for (const warning of result.warnings) this.#warn(warning);
+      this.#input.rehearsal?.answered(member, result.answers);
       return preparedReport(member, result.prepared);
     });
   }
@@ -294,6 +313,12 @@ class GridRestore {
       message: 'an agent lost this coordinator and decided to roll the restore back',
       hint: 'look at the network between coordinator and agents, then restore again',
     });
+  }
+
+  async #takeBack(plan: RestorePlan, verdict: RestoreVerdict, { drillId }: Rehearsal): Promise<void> {
+    this.#enterFinally('tear down');
+    await verdict.afterFailure();
+    await takeBack(plan, this.#steps, drillId, (member) => this.#rolledBack(member));
   }
 
   async #rollBack(plan: RestorePlan, verdict: RestoreVerdict, error: unknown): Promise<StillpointError> {
@@ -356,6 +381,7 @@ class GridRestore {
 
   #warn(warning: Warning): void {
     this.#warnings.push(warning);
+    this.#input.rehearsal?.warned(warning);
     this.#input.progress.note(`warning: ${warningLine(warning)}`);
   }
 

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { Discovery, HostToLookAt, Preparation } from './discovery.ts';
 import type { Engine, Guardian } from './engine.ts';
 
 /** What the agent knows of an engine before a member of it is opened. Loads no more than the settings. */
@@ -19,4 +20,8 @@ export interface EngineKind<Settings = never> {
    * replace each other.
    */
   openGuardian(settings: Settings): Promise<Guardian>;
+  /** For `stillpoint-agent init`: the members of this engine on a host. Changes nothing. */
+  discover(host: HostToLookAt): Promise<Discovery>;
+  /** What a member must be given before its first checkpoint; null where it needs nothing. */
+  prepare(settings: Settings): Promise<Preparation | null>;
 }

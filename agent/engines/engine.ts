@@ -6,7 +6,7 @@ import type { ThawProof } from '../../shared/domain/messages.ts';
 import type { Token } from '../../shared/domain/token.ts';
 import type { Viewing } from '../../shared/domain/viewing.ts';
 import type { Warning } from '../../shared/domain/warning.ts';
-import type { FoundPrepared, RestoreRoom } from '../../shared/domain/wire.ts';
+import type { Answer, FoundPrepared, Question, RestoreRoom } from '../../shared/domain/wire.ts';
 
 /**
  * The contract between the agent and the software a member runs. One folder under agent/engines/ is one
@@ -279,7 +279,8 @@ export interface ArtifactSource {
 export interface RestorePlace {
   /** False where nothing is, for example while its disk is not mounted. True of a member that has no data. */
   readonly isThere: boolean;
-  /** A restore was begun there and is not ended; null where none was. */
+  /** Anything at all lies in a directory that a restore would replace. */
+  readonly isOccupied: boolean;
   readonly left: LeftRestore | null;
 }
 
@@ -289,7 +290,6 @@ interface LeftRestore {
   readonly switched: boolean;
 }
 
-/** A restore, and where it is decided. */
 interface RestoreName {
   readonly grid: string;
   readonly restoreId: string;
@@ -341,7 +341,6 @@ export interface Restoration {
    * bound. Rejects when it does not run. Idempotent.
    */
   open(): Promise<OpenedMember>;
-  /** Drops the old directory. */
   finish(): Promise<void>;
   /** Stops what was started, puts the old directory back byte for byte, drops the new one. */
   rollBack(): Promise<void>;
@@ -351,6 +350,7 @@ export interface RestoreCheck {
   readonly provesInPrivate: boolean;
   readonly warnings: readonly Warning[];
   readonly rooms: readonly RestoreRoom[];
+  readonly takesQuestions?: boolean;
 }
 
 export interface ProveInput {
@@ -358,6 +358,8 @@ export interface ProveInput {
   readonly committed: readonly string[];
   /** The names under which restored standbys will follow this primary. */
   readonly standbys: readonly string[];
+  /** Asked of this member alone, by a user that can only read, within bounds. What has no answer gets one that says so. */
+  readonly questions: readonly Question[];
 }
 
 export interface OpenedMember {
@@ -372,6 +374,7 @@ export interface VerifiedMember {
   readonly warnings: readonly Warning[];
   /** Prepared transactions that stood at the mark, and which of them were committed now. */
   readonly prepared: readonly FoundPrepared[];
+  readonly answers?: readonly Answer[];
 }
 
 /** What a call rejects with that an abort has overtaken. */

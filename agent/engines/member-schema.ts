@@ -10,6 +10,8 @@ export const memberShape = {
   address: addressSchema,
   /** The user whose files the member's are; else the owner of its data directory. */
   owner: z.string().min(1).optional(),
+  /** Whether a drill may use its place; else what the agent's file says for all. */
+  drill: z.boolean().optional(),
 } as const;
 
 const command = z

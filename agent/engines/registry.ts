@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Discovery, HostToLookAt } from './discovery.ts';
 import type { EngineKind } from './engine-kind.ts';
 import { native } from './native/native.ts';
 import { postgres } from './postgres/postgres.ts';
@@ -23,4 +24,13 @@ export function engineOf({ engine }: MemberSettings): EngineKind<MemberSettings>
   const kind = ENGINES.find(({ name }) => name === engine);
   if (kind === undefined) throw new Error(`no engine is called ${engine}`);
   return kind;
+}
+
+/** What each engine has seen of its members on a host, for an agent's file that is still to be written. */
+export async function discoverMembers(host: HostToLookAt): Promise<Discovery> {
+  const found = await Promise.all(ENGINES.map((kind) => kind.discover(host)));
+  return {
+    members: found.flatMap(({ members }) => members),
+    notes: found.flatMap(({ notes }) => notes),
+  };
 }

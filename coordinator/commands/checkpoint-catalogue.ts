@@ -3,7 +3,7 @@ import { parseCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
 import type { GridManifest, GridManifestMember } from '../../shared/domain/manifest.ts';
-import type { CatalogueEntry, Leftover } from '../../shared/repository/repository.ts';
+import type { CatalogueEntry, Leftover, Repository } from '../../shared/repository/repository.ts';
 import { askHosts } from '../agents.ts';
 import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
@@ -101,10 +101,16 @@ function registerVerify(checkpoint: Command): Command {
         const entry = await selectCheckpoint(repository, grid, id, lineageFor(session, options));
         if (entry.state === 'uncommitted' || entry.state === 'deleting') throw notValid(entry);
         progress.phase(null, 'verify', entry.checkpoint);
+        const begunAt = performance.now();
         const damage = await repository.verify(entry.grid, entry.checkpoint, (done, total) =>
           progress.bytes('bytes read', done, total),
         );
         progress.finish();
+        await noteVerification(session, repository, {
+          entry,
+          durationMs: performance.now() - begunAt,
+          damagedPlaces: damage.length,
+        });
         if (damage.length > 0) {
           const named = damage.map(({ member, file, cause }) => `${member ?? 'grid'}: ${file}: ${cause}`);
           for (const line of named) stderr.write(`${line}\n`);
@@ -123,6 +129,28 @@ function registerVerify(checkpoint: Command): Command {
           `${entry.checkpoint}: ${inMegabytes(sizeBytes)} read, no damage${notCopied(entry.manifest)}`,
         );
       }),
+    );
+}
+
+/** A repository that can only be read is verified all the same: nothing but a monitor misses the note. */
+async function noteVerification(
+  { log }: Session,
+  repository: Repository,
+  done: { entry: CatalogueEntry; durationMs: number; damagedPlaces: number },
+): Promise<void> {
+  const { entry, durationMs, damagedPlaces } = done;
+  const { grid, checkpoint, manifest } = entry;
+  const verification = {
+    checkpoint,
+    verifiedAtMs: Date.now(),
+    durationMs: Math.round(durationMs),
+    bytes: manifest?.sizeBytes ?? 0,
+    damagedPlaces,
+  };
+  await repository
+    .recordVerification(grid, verification)
+    .catch((error: unknown) =>
+      log.warn({ event: 'notNoted', err: error }, 'that it was verified is not noted'),
     );
 }
 

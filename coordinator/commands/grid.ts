@@ -4,13 +4,14 @@ import type { Role } from '../../shared/domain/grid.ts';
 import { TOO_OLD } from '../checkpoint-age.ts';
 import { confirm } from '../confirm.ts';
 import { failOver } from '../failover.ts';
+import { initializeGrid, nameOfNewGrid, type InitializedGrid } from '../grid-init.ts';
 import { gridDoctor, gridStatus } from '../grid-status.ts';
 import { table } from '../output.ts';
 import type { DoctorReport, StatusReport } from '../reports.ts';
 import { parseDuration, withSession } from '../session.ts';
 
 export function registerGrid(program: Command): Command[] {
-  const grid = program.command('grid').description('look at the grid, and fail over to it');
+  const grid = program.command('grid').description('begin a grid, look at it, and fail over to it');
   const status = grid
     .command('status')
     .description('every member as its agent sees it now')
@@ -43,7 +44,41 @@ export function registerGrid(program: Command): Command[] {
         if (!report.healthy) process.exitCode = EXIT.refused;
       }),
     );
-  return [grid, status, doctor, registerFailover(grid)];
+  return [grid, registerInit(grid), status, doctor, registerFailover(grid)];
+}
+
+function registerInit(grid: Command): Command {
+  return grid
+    .command('init <hosts...>')
+    .description('make CA, certificates and grid file of a new grid, and say what to do with them')
+    .option('--into <dir>', 'the folder for them (default: called as the grid is)')
+    .option('--grid-name <name>', 'how the grid is called (default: as the folder, else grid)')
+    .addHelpText(
+      'after',
+      '\nA host may be HOST:PORT. --repository PLACE stands in the grid file.\n' +
+        '\nExample: stillpoint grid init alpha.example beta.example --into orders',
+    )
+    .action((hosts: string[], options: { into?: string; gridName?: string }, command: Command) =>
+      withSession(command, async ({ printer }) => {
+        const { gridName: name, into } = options;
+        const { repository } = command.optsWithGlobals<{ repository?: string }>();
+        const done = await initializeGrid({
+          hosts,
+          ...nameOfNewGrid({ ...(name !== undefined && { name }), ...(into !== undefined && { into }) }),
+          repository: repository ?? null,
+        });
+        printer.result(done, initializedInWords(done));
+      }),
+    );
+}
+
+function initializedInWords({ grid, file, files, next }: InitializedGrid): string {
+  return [
+    `grid ${grid}: ${files.length} files are made; look at repository in ${file}`,
+    'ca-key.pem makes certificates: keep it where nobody else comes, and off the hosts of the grid.',
+    'Next, when stillpoint is installed on each host:',
+    ...next.map((command) => `  ${command}`),
+  ].join('\n');
 }
 
 function registerFailover(grid: Command): Command {

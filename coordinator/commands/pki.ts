@@ -6,7 +6,7 @@ import { withSession } from '../session.ts';
 const loadPki = (): Promise<typeof Pki> => import('../../shared/rpc/pki.ts');
 
 export function registerPki(program: Command): Command[] {
-  const pki = program.command('pki').description("make the grid's certificates");
+  const pki = program.command('pki').description("make, renew and revoke the grid's certificates");
   const init = pki
     .command('init <dir>')
     .description('make a CA and the certificate of the coordinator')
@@ -37,5 +37,47 @@ export function registerPki(program: Command): Command[] {
         );
       }),
     );
-  return [pki, init, issue];
+  return [pki, init, issue, registerRenew(pki), registerRevoke(pki)];
+}
+
+function registerRenew(pki: Command): Command {
+  return pki
+    .command('renew <dir> [hosts...]')
+    .description(
+      'make new keys and certificates with the names of the present ones (default: all but the revoked)',
+    )
+    .addHelpText('after', '\nExample: stillpoint pki renew /etc/stillpoint/pki alpha.example coordinator')
+    .action((dir: string, hosts: string[], _options: unknown, command: Command) =>
+      withSession(command, async ({ printer }) => {
+        const { renewCertificates } = await loadPki();
+        const certificates = await renewCertificates(dir, hosts);
+        printer.result(
+          { certificates },
+          [
+            ...certificates.map(({ host, cert, key }) => `${host}: ${cert} ${key}`),
+            'copy each to its host; an agent takes up its new one within a minute, or at once: systemctl reload stillpoint-agent',
+          ].join('\n'),
+        );
+      }),
+    );
+}
+
+function registerRevoke(pki: Command): Command {
+  return pki
+    .command('revoke <dir> <hosts...>')
+    .description('turn away every certificate that these hosts, or `coordinator`, ever had')
+    .addHelpText('after', '\nExample: stillpoint pki revoke /etc/stillpoint/pki beta.example')
+    .action((dir: string, hosts: string[], _options: unknown, command: Command) =>
+      withSession(command, async ({ printer }) => {
+        const { revokeCertificates } = await loadPki();
+        const { list, revoked } = await revokeCertificates(dir, hosts);
+        printer.result(
+          { list, revoked },
+          [
+            ...revoked.map(({ host, serialNumber }) => `${host}: ${serialNumber} revoked`),
+            `copy ${list} to every host and coordinator, where \`crl\` in \`tls\` of agent.yaml and grid.yaml names it`,
+          ].join('\n'),
+        );
+      }),
+    );
 }

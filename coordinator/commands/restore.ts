@@ -1,17 +1,15 @@
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import { askHosts } from '../agents.ts';
 import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
 import { LINEAGE_HELP, lineageToSelect } from '../lineage.ts';
 import { table } from '../output.ts';
+import { collectMap, MAP_HELP, parseRestoreId } from '../restore-options.ts';
 import { inMegabytes } from '../megabytes.ts';
 import type { RestoreReport } from '../reports.ts';
 import { finishRestore } from '../finish-restore.ts';
 import { restoreGrid } from '../restore.ts';
 import { withSession } from '../session.ts';
-
-/** As `crypto.randomUUID` makes them. */
-const RESTORE_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 interface RestoreOptions {
   readonly lineage?: string;
@@ -26,12 +24,7 @@ export function registerRestore(program: Command): Command {
   return program
     .command('restore [id]')
     .description('bring the whole grid back from a checkpoint (ID, NAME or latest), here or on other hosts')
-    .option(
-      '--map <old=new>',
-      'a host of the checkpoint and its new host; repeatable',
-      collectMap,
-      new Map<string, string>(),
-    )
+    .option('--map <old=new>', MAP_HELP, collectMap, new Map<string, string>())
     .option('--lineage <lineage>', LINEAGE_HELP)
     .option('--stop', 'stop the processes of the target grid first')
     .option('--dry-run', 'print the plan and change nothing')
@@ -106,20 +99,6 @@ function finish(restoreId: string, options: RestoreOptions, command: Command): P
       );
     },
   );
-}
-
-function parseRestoreId(text: string): string {
-  if (RESTORE_ID.test(text)) return text.toLowerCase();
-  throw new InvalidArgumentError(
-    'write the id of a restore: 32 digits and letters with dashes, as the error of that restore and the log of each agent have it',
-  );
-}
-
-function collectMap(text: string, maps: ReadonlyMap<string, string>): Map<string, string> {
-  const match = /^([^=]+)=([^=]+)$/.exec(text);
-  if (match === null)
-    throw new InvalidArgumentError('write OLD=NEW: a host of the checkpoint, and its new host');
-  return new Map(maps).set(match[1] ?? '', match[2] ?? '');
 }
 
 function inWords(report: RestoreReport, dryRun: boolean): string {

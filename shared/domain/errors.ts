@@ -27,7 +27,9 @@ export type Phase =
   | 'stage'
   | 'switch'
   | 'start'
-  | 'verify';
+  | 'verify'
+  | 'check'
+  | 'tear down';
 
 /** What is known of a member when an operation failed. `unknown`: it may still be frozen. */
 export type MemberState = 'running' | 'frozen' | 'stopped' | 'unknown';

@@ -95,6 +95,8 @@ export type RestoreStep =
       readonly committed: readonly string[];
       /** The names under which restored standbys will follow this primary. */
       readonly standbys: readonly string[];
+      /** Asked while it is proven; only of members whose `check` said that they take questions. */
+      readonly questions: readonly Question[];
     }
   | { readonly type: 'switchIn' }
   | { readonly type: 'start' }
@@ -107,6 +109,10 @@ export type RestoreStep =
   | { readonly type: 'open' }
   | { readonly type: 'finish' }
   | { readonly type: 'rollBack' }
+  /** Rejects unless the agent's file allows drills of the member, its place is empty, and nothing runs there. */
+  | { readonly type: 'admitDrill' }
+  /** What is restored stays as it is, undecided, when the stream ends: until `end` comes for it. */
+  | { readonly type: 'keep' }
   /** For an agent whose coordinator is gone: carries out what the repository says of this restore, now. */
   | { readonly type: 'end'; readonly restoreId: string };
 
@@ -116,6 +122,23 @@ export interface RestoreRoom {
   readonly path: string;
   readonly neededBytes: number;
   readonly freeBytes: number;
+}
+
+/** What a drill asks of a restored member: one statement in the member's own language, only to read. */
+export interface Question {
+  readonly name: string;
+  readonly statement: string;
+  /** Empty: where the member's agent is at home. */
+  readonly database: string;
+}
+
+export interface Answer {
+  readonly name: string;
+  /** Rows by lines, columns by tabs. */
+  readonly text: string;
+  /** Why there is no answer; empty where there is one. */
+  readonly error: string;
+  readonly durationMs: number;
 }
 
 export interface FoundPrepared {
@@ -136,6 +159,7 @@ export type RestoreStepResult =
       readonly provesInPrivate: boolean;
       readonly warnings: readonly Warning[];
       readonly rooms: readonly RestoreRoom[];
+      readonly takesQuestions: boolean;
     }
   /** `followsAs`: the name that its primary will know it by; null for one that follows nobody. */
   | { readonly type: 'staged'; readonly bytes: number; readonly followsAs: string | null }
@@ -144,6 +168,7 @@ export type RestoreStepResult =
       readonly checks: readonly string[];
       readonly warnings: readonly Warning[];
       readonly prepared: readonly FoundPrepared[];
+      readonly answers: readonly Answer[];
     }
   | { readonly type: 'opened'; readonly warnings: readonly Warning[]; readonly problems: readonly string[] };
 

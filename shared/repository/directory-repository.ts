@@ -17,6 +17,7 @@ import { CHUNK_BYTES, ChunkStore } from './chunk-store.ts';
 import { commitCheckpoint } from './commit.ts';
 import { ByteBudget } from './concurrency.ts';
 import { createExclusively, removeDurably, TEMPORARY_PREFIX } from './durable-files.ts';
+import { readDrills, saveDrill } from './drills.ts';
 import { highestEpoch, raiseEpoch } from './epochs.ts';
 import { collectGarbage, deleteCheckpoint, discardCheckpoint } from './garbage.ts';
 import { identityDamage, makeIdentity, readIdentity } from './identity.ts';
@@ -34,9 +35,13 @@ import type {
   OperationStart,
   Repository,
   RestoreOutcome,
+  StoredDrill,
+  Verification,
 } from './repository.ts';
 import { announceRestore, decideRestore, readRestore } from './restore-decision.ts';
+import { bytesBelow } from './size.ts';
 import { otherRepository, readError } from './storage-error.ts';
+import { lastVerification, recordVerification } from './verifications.ts';
 import { verifiedBytes, verifyCheckpoint } from './verify.ts';
 
 export interface DirectoryRepositoryOptions {
@@ -101,6 +106,10 @@ class DirectoryRepository implements Repository {
     } catch (error) {
       throw readError(error, this.location);
     }
+  }
+
+  sizeBytes(): Promise<number> {
+    return bytesBelow(this.location);
   }
 
   async probe(): Promise<void> {
@@ -213,6 +222,15 @@ class DirectoryRepository implements Repository {
     return own === null ? found : [own, ...found];
   }
 
+  async recordVerification(grid: string, verification: Verification): Promise<void> {
+    await this.recognise();
+    return recordVerification(this.#layout, grid, verification);
+  }
+
+  lastVerification(grid: string): Promise<Verification | null> {
+    return lastVerification(this.#layout, grid);
+  }
+
   async deleteCheckpoint(grid: string, checkpoint: string): Promise<{ removedBytes: number }> {
     await this.recognise();
     return deleteCheckpoint(this.#layout, grid, checkpoint, this.#self);
@@ -235,6 +253,15 @@ class DirectoryRepository implements Repository {
   async raiseEpoch(grid: string, epoch: number): Promise<void> {
     await this.recognise();
     return raiseEpoch(this.#layout, grid, epoch);
+  }
+
+  async saveDrill(grid: string, drillId: string, report: string): Promise<void> {
+    await this.recognise();
+    await saveDrill(this.#layout, grid, drillId, report);
+  }
+
+  drills(grid: string): Promise<StoredDrill[]> {
+    return readDrills(this.#layout, grid);
   }
 
   async announceRestore(grid: string, restoreId: string, announced: AnnouncedRestore): Promise<void> {

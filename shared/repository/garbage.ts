@@ -186,7 +186,9 @@ async function sweepTemporaries(
     layout.root,
     layout.operations(grid),
     layout.leftovers(grid),
+    layout.verifications(grid),
     layout.restores(grid),
+    layout.drills(grid),
     layout.epochs(grid),
     // A power cut can bring back the second name of what was committed.
     ...living.flatMap(({ checkpoint }) => [

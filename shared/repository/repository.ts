@@ -24,6 +24,8 @@ export interface Repository {
   recognise(): Promise<void>;
 
   freeBytes(): Promise<number>;
+  /** What all of it takes, of all grids: every file is looked at. */
+  sizeBytes(): Promise<number>;
   /** Writes and removes a small file, so that a read-only or full repository is known in preflight. */
   probe(): Promise<void>;
   /** What time it is where the repository is stored, by a small file that is written and removed. */
@@ -81,6 +83,10 @@ export interface Repository {
     depth?: 'bytes' | 'sizes',
   ): Promise<Damage[]>;
 
+  /** For monitors. The last hundred are kept. */
+  recordVerification(grid: string, verification: Verification): Promise<void>;
+  lastVerification(grid: string): Promise<Verification | null>;
+
   /**
    * Commit object first, then manifests, then chunks that nothing refers to. Rerunnable after a crash. While
    * an operation runs the chunks stay, to a later collection. Rejects `manifest-damaged` when another
@@ -116,6 +122,11 @@ export interface Repository {
    */
   decideRestore(grid: string, restoreId: string, outcome: RestoreOutcome): Promise<RestoreOutcome>;
 
+  /** Keeps the report of a drill, once. Nothing in the repository depends on it, and no collection removes it. */
+  saveDrill(grid: string, drillId: string, report: string): Promise<void>;
+  /** The reports that can be read, in no order. One that is damaged is left out: it is history and nothing else. */
+  drills(grid: string): Promise<StoredDrill[]>;
+
   /** Ends worker threads. Idempotent. */
   close(): Promise<void>;
 }
@@ -136,6 +147,12 @@ export interface RestoreDecision extends Pick<AnnouncedRestore, 'lineage'> {
   readonly outcome: RestoreOutcome;
 }
 
+export interface StoredDrill {
+  readonly drillId: string;
+  /** As it was saved: whoever reads it looks at what it is. */
+  readonly report: string;
+}
+
 export interface OperationStart {
   readonly grid: string;
   readonly id: string;
@@ -150,6 +167,16 @@ export interface Leftover {
   /** When the run began, and until when what it stored is kept; by the repository's own time. */
   readonly sinceMs: number;
   readonly untilMs: number;
+}
+
+/** Every byte of a checkpoint was read. */
+export interface Verification {
+  readonly checkpoint: string;
+  /** By the clock of the host that read it. */
+  readonly verifiedAtMs: number;
+  readonly durationMs: number;
+  readonly bytes: number;
+  readonly damagedPlaces: number;
 }
 
 export interface OperationLease {

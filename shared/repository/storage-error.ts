@@ -23,7 +23,7 @@ export function storageError(error: unknown, path: string): unknown {
       {
         code: 'repository-read-only',
         message: `the repository cannot be written (${code} at ${path})`,
-        hint: 'look at its mount options and at the owner of its directory',
+        hint: 'mount it for writing (mount -o remount,rw), or let its directory belong to the user of agents and commands (root, where NFS does not squash it)',
       },
       EXIT.aborted,
       { cause: error },

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { connect, type TLSSocket } from 'node:tls';
+import { connect, createSecureContext, type TLSSocket } from 'node:tls';
 import { isIP } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { failureOf, StillpointError, type Failure } from '../domain/errors.ts';
@@ -16,6 +16,8 @@ export interface ClientStream {
   send(request: AgentRequest): void;
   /** Ends with the stream, for whatever reason; the reason is in `closed`. */
   readonly responses: AsyncIterable<AgentResponse>;
+  /** When the agent's certificate expires, in milliseconds of the wall clock. */
+  readonly expiresAt: number;
   /** Resolves when the stream is gone: why, or null where we closed it. */
   readonly closed: Promise<Failure | null>;
   close(): void;
@@ -35,9 +37,10 @@ export async function connectAgent(input: {
   const material = await loadTls(input.tls);
   const host = hostOf(address);
   // gRPC says of every failed handshake only that it could not connect: a handshake of our own says why.
-  await shakeHands(address, host, material, timeoutMs);
+  const expiresAt = await shakeHands(address, host, material, timeoutMs);
   input.signal?.throwIfAborted();
-  const credentials = grpc.credentials.createSsl(material.ca, material.key, material.cert, {
+  // createSsl of gRPC takes no revocation list; a secure context does.
+  const credentials = grpc.credentials.createFromSecureContext(createSecureContext(material), {
     checkServerIdentity: (_name, certificate) => wrongPeer(host, certificate.raw) ?? undefined,
   });
   // A name is needed for the handshake even where the host is an address; the check above uses the host.
@@ -53,13 +56,13 @@ export async function connectAgent(input: {
     client.close();
     throw unreachable(host, address, error instanceof Error ? error.message : String(error));
   }
-  return clientStream(client, client.operate(), host);
+  return clientStream(client, client.operate(), { host, expiresAt });
 }
 
 function clientStream(
   client: AgentServiceClient,
   call: grpc.ClientDuplexStream<CoordinatorMessage, AgentMessage>,
-  host: string,
+  { host, expiresAt }: { readonly host: string; readonly expiresAt: number },
 ): ClientStream {
   let ours = false;
   let misunderstood: Failure | null = null;
@@ -73,6 +76,7 @@ function clientStream(
   });
   return {
     closed,
+    expiresAt,
     responses: decoded(call, (failure) => {
       misunderstood = { ...failure, host };
       // An iterator that is left early does not end the call.
@@ -134,19 +138,19 @@ function streamFailure(host: string, status: grpc.StatusObject): Failure {
   };
 }
 
+/** Resolves to when the agent's certificate expires. */
 async function shakeHands(
   address: string,
   host: string,
   material: TlsMaterial,
   timeoutMs: number,
-): Promise<void> {
+): Promise<number> {
+  let expiresAt = 0;
   const failure = await new Promise<Failure | null>((resolve) => {
     const socket: TLSSocket = connect({
       host,
       port: Number(address.slice(address.lastIndexOf(':') + 1)),
-      ca: material.ca,
-      cert: material.cert,
-      key: material.key,
+      ...material,
       ALPNProtocols: ['h2'],
       ...(isIP(host) === 0 && { servername: host }),
       checkServerIdentity: () => undefined,
@@ -165,6 +169,7 @@ async function shakeHands(
     let shaken = false;
     socket.once('secureConnect', () => {
       shaken = true;
+      expiresAt = Date.parse(socket.getPeerCertificate().valid_to);
       const error = wrongPeer(host, socket.getPeerCertificate().raw);
       if (error !== null) return settle(agentCertificate(host, error.message));
       // With TLS 1.3 the server judges our certificate after the handshake: its first bytes tell.
@@ -175,7 +180,7 @@ async function shakeHands(
       return settle(unreachable(host, address, 'the connection was closed').failure);
     });
   });
-  if (failure === null) return;
+  if (failure === null) return expiresAt;
   const ownFault = failure.code === 'coordinator-certificate' ? outOfTime(material.cert) : null;
   throw new StillpointError(ownFault === null ? failure : coordinatorRefused(host, ownFault), 3);
 }
@@ -183,7 +188,7 @@ async function shakeHands(
 function handshakeFailure(host: string, address: string, error: NodeJS.ErrnoException): Failure {
   const code = error.code ?? '';
   if (/ALERT|SSLV3|TLSV1|DECRYPT_ERROR/.test(code)) return coordinatorRefused(host, alertOf(error));
-  if (/CERT|SELF_SIGNED|ISSUER|SIGNATURE/.test(code)) return agentCertificate(host, error.message);
+  if (/CERT|SELF_SIGNED|ISSUER|SIGNATURE|CRL/.test(code)) return agentCertificate(host, error.message);
   return unreachable(host, address, error.code ?? error.message).failure;
 }
 

@@ -1,4 +1,4 @@
-import { createServer, type TLSSocket } from 'node:tls';
+import { createServer, type SecureContextOptions, type TLSSocket } from 'node:tls';
 import { StillpointError } from '../domain/errors.ts';
 import type { TlsMaterial } from './tls-files.ts';
 
@@ -13,6 +13,12 @@ export interface AgentListener {
   readonly port: number;
   /** Cuts the connection of this peer (`address:port`), with all that waits to be sent. */
   cut(peer: string): void;
+  /** New connections are judged by this from now on. */
+  renew(material: TlsMaterial): void;
+  /** Cuts the connections whose certificate is among these, by serial number. */
+  cutRevoked(isRevoked: (serialNumber: string) => boolean): void;
+  /** Whether anybody is connected. */
+  isConnected(): boolean;
   /** No new connections. */
   close(): void;
 }
@@ -36,11 +42,10 @@ export async function listenForPeers(input: {
   const { listen, material, accepted, refused } = input;
   const sockets = new Map<string, TLSSocket>();
   const server = createServer({
-    ...material,
+    ...secure(material),
     requestCert: true,
     // Judged below, where the cause is known.
     rejectUnauthorized: false,
-    minVersion: 'TLSv1.2',
     ALPNProtocols: ['h2'],
     handshakeTimeout: HANDSHAKE_MS,
   });
@@ -74,8 +79,21 @@ export async function listenForPeers(input: {
   return {
     port: typeof bound === 'object' && bound !== null ? bound.port : 0,
     cut: (peer) => void sockets.get(peer)?.destroy(),
+    renew: (renewed) => server.setSecureContext(secure(renewed)),
+    cutRevoked(isRevoked) {
+      for (const [peer, socket] of sockets) {
+        if (!isRevoked(socket.getPeerCertificate().serialNumber)) continue;
+        refused({ peer, cause: 'its certificate has been revoked' });
+        socket.destroy();
+      }
+    },
+    isConnected: () => sockets.size > 0,
     close: () => void server.close(),
   };
+}
+
+function secure(material: TlsMaterial): SecureContextOptions {
+  return { ...material, minVersion: 'TLSv1.2' };
 }
 
 function addressOf(socket: TLSSocket): string {

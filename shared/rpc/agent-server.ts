@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import * as grpc from '@grpc/grpc-js';
 import { failureOf } from '../domain/errors.ts';
 import type { AgentRequest, AgentResponse } from '../domain/wire.ts';
@@ -7,7 +8,7 @@ import { peerOf, type Peer } from './peer.ts';
 import { addReflection } from './reflection.ts';
 import { decodeRequest } from './request-codec.ts';
 import { encodeResponse } from './response-codec.ts';
-import { loadTls, type TlsFiles } from './tls-files.ts';
+import { checkPrivateKeyFile, expiryOf, loadTls, type TlsFiles, type TlsMaterial } from './tls-files.ts';
 import { SERVER_OPTIONS } from './transport.ts';
 
 /** One coordinator's stream, as the agent sees it. */
@@ -23,6 +24,13 @@ export interface ServerStream {
 
 export interface AgentServer {
   readonly port: number;
+  /**
+   * Reads the certificates again and serves with them from now on; who is connected and revoked is cut off. False where
+   * nothing has changed. Rejects what loadTls rejects, and `key-readable`: then all stays as it was.
+   */
+  reload(): Promise<boolean>;
+  /** When what it serves with expires, in milliseconds of the wall clock. */
+  expiry(): { readonly own: number; readonly ca: number };
   close(): Promise<void>;
 }
 
@@ -74,14 +82,26 @@ export async function serveAgents(input: {
   addReflection(server);
   // TLS ends in the listener: what comes from there is a coordinator's or an agent's, of this CA.
   const injector = server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
+  let material = await loadTls(input.tls);
   const listener = await listenForPeers({
     listen: input.listen,
-    material: await loadTls(input.tls),
+    material,
     accepted: (socket) => injector.injectConnection(socket),
     refused,
   });
   return {
     port: listener.port,
+    expiry: () => expiryOf(material),
+    async reload() {
+      await checkPrivateKeyFile(input.tls.key);
+      const read = await loadTls(input.tls);
+      if (isDeepStrictEqual(read, material)) return false;
+      listener.renew(read);
+      const isListChanged = !isDeepStrictEqual(read.crl, material.crl);
+      material = read;
+      if (isListChanged && listener.isConnected()) listener.cutRevoked(await revokedBy(read));
+      return true;
+    },
     close: () =>
       new Promise((resolve) => {
         listener.close();
@@ -89,6 +109,13 @@ export async function serveAgents(input: {
         setTimeout(() => server.forceShutdown(), 1000).unref();
       }),
   };
+}
+
+/** What reads revocation lists takes memory, and is needed where one has changed alone. */
+async function revokedBy({ crl = [] }: TlsMaterial): Promise<(serialNumber: string) => boolean> {
+  const { revokedSerials } = await import('./revocation.ts');
+  const serials = revokedSerials(crl);
+  return (serialNumber) => serials.has(serialNumber.toLowerCase());
 }
 
 function serverStream(call: Call, peer: Peer, cut: () => void): ServerStream {

@@ -54,6 +54,8 @@ const PHASES: readonly Phase[] = [
   'switch',
   'start',
   'verify',
+  'check',
+  'tear down',
 ];
 export const STATES: readonly MemberState[] = ['running', 'frozen', 'stopped', 'unknown'];
 

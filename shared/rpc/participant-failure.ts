@@ -9,9 +9,12 @@ const MEANINGS: Partial<Record<status, readonly [code: string, hint: string]>> =
   ],
   [status.UNIMPLEMENTED]: [
     'participant-unsupported',
-    "look at the process's role, and at docs/participant.md",
+    "correct role in the agent file, or let the process serve the calls of its role (docs/participant.md, 'Calls by role')",
   ],
-  [status.FAILED_PRECONDITION]: ['participant-wrong-state', 'look at what the process holds, and try again'],
+  [status.FAILED_PRECONDITION]: [
+    'participant-wrong-state',
+    'stillpoint grid status shows what is held; it ends by itself with its lease: try again then',
+  ],
   [status.ABORTED]: [
     'participant-superseded',
     'a newer attempt or another operation has the process: wait for it',
@@ -19,11 +22,11 @@ const MEANINGS: Partial<Record<status, readonly [code: string, hint: string]>> =
   [status.RESOURCE_EXHAUSTED]: ['participant-no-space', "make room on the process's disk"],
   [status.UNAVAILABLE]: [
     'participant-unavailable',
-    'it starts, stops or has lost its quorum: look at its log',
+    'it starts, stops or has lost its quorum, as its log says: wait, or start what it lacks, and try again',
   ],
   [status.DEADLINE_EXCEEDED]: [
     'participant-timeout',
-    'does the process hang? look at its log and at the load',
+    'the process hangs, or its host is overloaded: its log and top say which; restart it if it hangs',
   ],
 };
 
@@ -50,7 +53,12 @@ export function callFailure(input: {
 
 export function unreachable(target: string, why: string, cause?: unknown): StillpointError {
   const message = `the process at ${target} cannot be reached: ${why}`;
-  return failure('participant-unreachable', message, 'does it run? does it listen there?', cause);
+  return failure(
+    'participant-unreachable',
+    message,
+    'start it if it is down; where it runs, participant in the agent file must be the socket or address that it serves',
+    cause,
+  );
 }
 
 /** An answer that the contract does not allow: nothing is to be built on it. */

@@ -1,46 +1,51 @@
 import 'reflect-metadata';
-import { webcrypto } from 'node:crypto';
-import { chmod, mkdir, open, readFile, stat } from 'node:fs/promises';
+import { X509Certificate } from 'node:crypto';
+import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import { StillpointError } from '../domain/errors.ts';
-import { GRID_URI } from './peer.ts';
+import {
+  ALGORITHM,
+  CA_DAYS,
+  generateKeys,
+  issue,
+  issuedDirectory,
+  privatePem,
+  readAuthority,
+  newSerialNumber,
+  validity,
+  writeWhole,
+} from './authority.ts';
+import { GRID_URI, peerOf } from './peer.ts';
+import { plainSerial, revocationList, revokedSerials } from './revocation.ts';
 
-/**
- * A grid's own certificates: a CA, one certificate for the coordinator, one for each agent. ECDSA P-256 with
- * SHA-256. The CA lasts ten years, the others 825 days. A private key is written with mode 0600.
- */
-const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
-const DAY_MS = 24 * 60 * 60 * 1000;
-const CA_DAYS = 3650;
-const LEAF_DAYS = 825;
-/** A clock that is a little behind must not find a certificate of the future. */
-const BACKDATED_MS = 60 * 60 * 1000;
+const LIST = 'crl.pem';
+/** Names whose files are not those of a host. */
+const RESERVED = /^(ca|coordinator|crl)(-key)?$/;
 
+/** A grid's own certificates: a CA, one certificate for the coordinator, one for each agent, and what is revoked. */
 export interface IssuedCertificate {
   readonly host: string;
   readonly cert: string;
   readonly key: string;
 }
 
-type Keys = webcrypto.CryptoKeyPair;
-
 /**
- * Makes ca.pem, ca-key.pem, coordinator.pem and coordinator-key.pem in the directory. With a grid, the
- * coordinator's certificate is good for that grid only. Rejects `pki-exists` and changes nothing where one
+ * Makes ca.pem, ca-key.pem, crl.pem (with nothing in it yet), coordinator.pem and coordinator-key.pem in the directory.
+ * With a grid, the coordinator's certificate is good for that grid only. Rejects `pki-exists` and changes nothing where one
  * of the files is there.
  */
 export async function initializePki(directory: string, options: { grid?: string } = {}): Promise<string[]> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const paths = ['ca.pem', 'ca-key.pem', 'coordinator.pem', 'coordinator-key.pem'].map((name) =>
+  const paths = ['ca.pem', 'ca-key.pem', 'coordinator.pem', 'coordinator-key.pem', LIST].map((name) =>
     join(directory, name),
   );
   for (const path of paths)
     if (await isThere(path)) throw exists(path, 'use another directory: these keys may be in use');
   const keys = await generateKeys();
-  const authority = await x509.X509CertificateGenerator.createSelfSigned({
-    serialNumber: serialNumber(),
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: newSerialNumber(),
     name: 'CN=stillpoint CA, O=stillpoint',
     ...validity(CA_DAYS),
     signingAlgorithm: ALGORITHM,
@@ -51,12 +56,14 @@ export async function initializePki(directory: string, options: { grid?: string 
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
-  const [ca = '', caKey = '', cert = '', key = ''] = paths;
-  await writeNew(caKey, await privatePem(keys), 0o600);
-  await writeNew(ca, authority.toString('pem'), 0o644);
+  const authority = { certificate, keys };
+  const [ca = '', caKey = '', cert = '', key = '', list = ''] = paths;
+  await writeWhole(caKey, await privatePem(keys), 0o600);
+  await writeWhole(ca, certificate.toString('pem'), 0o644);
+  await writeWhole(list, await revocationList({ authority, earlier: null, serials: [] }), 0o644);
   const names: x509.JsonGeneralNames =
     options.grid === undefined ? [] : [{ type: 'url', value: `${GRID_URI}${options.grid}` }];
-  await issue({ authority, caKeys: keys, name: 'coordinator', role: 'coordinator', names, cert, key });
+  await issue({ authority, name: 'coordinator', role: 'coordinator', names, cert, key });
   return paths;
 }
 
@@ -75,9 +82,9 @@ export async function issueAgentCertificates(
       if (options.force !== true && (await isThere(path))) throw exists(path, 'use --force to replace it');
     }
   }
-  const { authority, caKeys } = await readAuthority(directory);
+  const authority = await readAuthority(directory);
   for (const { host, names, cert, key } of wanted) {
-    await issue({ authority, caKeys, name: host, role: 'agent', names, cert, key });
+    await issue({ authority, name: host, role: 'agent', names, cert, key });
   }
   return wanted.map(({ host, cert, key }) => ({ host, cert, key }));
 }
@@ -85,6 +92,13 @@ export async function issueAgentCertificates(
 function plan(directory: string, text: string): IssuedCertificate & { names: x509.JsonGeneralNames } {
   const all = text.split(',').filter((name) => name !== '');
   const [host] = all;
+  if (host !== undefined && RESERVED.test(host)) {
+    throw new StillpointError({
+      code: 'bad-host',
+      message: `a host cannot be called '${host}' here: its files would be those of the CA or the coordinator`,
+      hint: 'name it with its domain, or by its address',
+    });
+  }
   if (host === undefined || !all.every((name) => /^[A-Za-z0-9*][A-Za-z0-9.:-]{0,252}$/.test(name))) {
     throw new StillpointError({
       code: 'bad-host',
@@ -100,88 +114,106 @@ function plan(directory: string, text: string): IssuedCertificate & { names: x50
   };
 }
 
-async function issue(input: {
-  authority: x509.X509Certificate;
-  caKeys: Keys;
-  name: string;
-  role: 'agent' | 'coordinator';
-  names: x509.JsonGeneralNames;
-  cert: string;
-  key: string;
-}): Promise<void> {
-  const keys = await generateKeys();
-  const usages =
-    input.role === 'agent'
-      ? [x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]
-      : [x509.ExtendedKeyUsage.clientAuth];
-  const certificate = await x509.X509CertificateGenerator.create({
-    serialNumber: serialNumber(),
-    subject: [{ CN: [input.name] }, { O: ['stillpoint'] }, { OU: [input.role] }],
-    issuer: input.authority.subject,
-    ...validity(LEAF_DAYS),
-    signingAlgorithm: ALGORITHM,
-    publicKey: keys.publicKey,
-    signingKey: input.caKeys.privateKey,
-    extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
-      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension(usages),
-      ...(input.names.length > 0 ? [new x509.SubjectAlternativeNameExtension(input.names)] : []),
-      await x509.AuthorityKeyIdentifierExtension.create(input.authority.publicKey),
-    ],
+/**
+ * Makes a new key and a new certificate with the same names for each of these (`coordinator` is one), in the same files;
+ * with none named for all that the directory has and that are not revoked. The earlier ones stay good until they expire
+ * or are revoked. Rejects `certificate-missing` before anything is changed.
+ */
+export async function renewCertificates(
+  directory: string,
+  hosts: readonly string[],
+): Promise<IssuedCertificate[]> {
+  const authority = await readAuthority(directory);
+  const wanted = hosts.length === 0 ? await renewable(directory) : hosts;
+  const current = await Promise.all(wanted.map((name) => currentOf(directory, name)));
+  for (const { host, cert, key, certificate } of current) {
+    const { role } = peerOf(certificate.raw);
+    await issue({ authority, name: host, role: role ?? 'agent', names: namesIn(certificate), cert, key });
+  }
+  return current.map(({ host, cert, key }) => ({ host, cert, key }));
+}
+
+/**
+ * Adds every certificate that was issued to these names to crl.pem. Rejects `certificate-missing` before anything is
+ * changed, where one never had any.
+ */
+export async function revokeCertificates(
+  directory: string,
+  names: readonly string[],
+): Promise<{ list: string; revoked: { host: string; serialNumber: string }[] }> {
+  const authority = await readAuthority(directory);
+  const issued = await issuedIn(directory);
+  const revoked = names.flatMap((host) => {
+    const own = issued.filter((certificate) => peerOf(certificate.raw).name === host);
+    if (own.length === 0) throw missing(join(directory, `${host}.pem`));
+    return own.map((certificate) => ({ host, serialNumber: certificate.serialNumber.toLowerCase() }));
   });
-  await writeNew(input.key, await privatePem(keys), 0o600);
-  await writeNew(input.cert, certificate.toString('pem'), 0o644);
+  const list = join(directory, LIST);
+  const earlier = (await isThere(list)) ? await readFile(list, 'utf8') : null;
+  const serials = revoked.map(({ serialNumber }) => serialNumber);
+  await writeWhole(list, await revocationList({ authority, earlier, serials }), 0o644);
+  return { list, revoked };
 }
 
-async function readAuthority(directory: string): Promise<{ authority: x509.X509Certificate; caKeys: Keys }> {
+/** What has a certificate and a key, and is not revoked. */
+async function renewable(directory: string): Promise<string[]> {
+  const list = join(directory, LIST);
+  const revoked = revokedSerials((await isThere(list)) ? [await readFile(list, 'utf8')] : []);
+  const names = (await readdir(directory)).flatMap((name) => /^([^.].*)-key\.pem$/.exec(name)?.[1] ?? []);
+  const found = await Promise.all(
+    names.filter((name) => name !== 'ca').map((name) => currentOf(directory, name)),
+  );
+  return found
+    .filter(({ certificate }) => !revoked.has(plainSerial(certificate.serialNumber)))
+    .map(({ host }) => host);
+}
+
+async function currentOf(
+  directory: string,
+  host: string,
+): Promise<IssuedCertificate & { certificate: X509Certificate }> {
+  // It becomes part of a path.
+  if (host.includes('/')) throw missing(join(directory, `${host}.pem`));
+  const cert = join(directory, `${host}.pem`);
+  const certificate = await readCertificate(cert);
+  return { host, cert, key: join(directory, `${host}-key.pem`), certificate };
+}
+
+/** Also of what was issued before there was a record of it. */
+async function issuedIn(directory: string): Promise<X509Certificate[]> {
+  const paths = [];
+  for (const room of [directory, issuedDirectory(directory)]) {
+    const files = await readdir(room).catch(() => []);
+    const names = files.filter((name) => /^[^.].*\.pem$/.test(name) && !/(-key|^ca|^crl)\.pem$/.test(name));
+    paths.push(...names.map((name) => join(room, name)));
+  }
+  const all = await Promise.all(paths.map((path) => readCertificate(path)));
+  return [...new Map(all.map((certificate) => [certificate.serialNumber, certificate])).values()];
+}
+
+async function readCertificate(path: string): Promise<X509Certificate> {
   try {
-    const authority = new x509.X509Certificate(await readFile(join(directory, 'ca.pem'), 'utf8'));
-    const der = x509.PemConverter.decodeFirst(await readFile(join(directory, 'ca-key.pem'), 'utf8'));
-    const privateKey = await webcrypto.subtle.importKey('pkcs8', der, ALGORITHM, false, ['sign']);
-    const publicKey = (await authority.publicKey.export(ALGORITHM, ['verify'])) as webcrypto.CryptoKey;
-    return { authority, caKeys: { privateKey, publicKey } };
+    return new X509Certificate(await readFile(path));
   } catch (error) {
-    throw new StillpointError(
-      {
-        code: 'pki-missing',
-        message: `there is no CA in ${directory}: ${error instanceof Error ? error.message : String(error)}`,
-        hint: `make one first: stillpoint pki init ${directory}`,
-      },
-      2,
-      { cause: error },
-    );
+    throw missing(path, error);
   }
 }
 
-function generateKeys(): Promise<Keys> {
-  return webcrypto.subtle.generateKey(ALGORITHM, true, ['sign', 'verify']);
+function namesIn(certificate: X509Certificate): x509.JsonGeneralNames {
+  const parsed = new x509.X509Certificate(certificate.raw);
+  return parsed.getExtension(x509.SubjectAlternativeNameExtension)?.names.toJSON() ?? [];
 }
 
-async function privatePem(keys: Keys): Promise<string> {
-  return x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey), 'PRIVATE KEY');
-}
-
-function validity(days: number): { notBefore: Date; notAfter: Date } {
-  const now = Date.now();
-  return { notBefore: new Date(now - BACKDATED_MS), notAfter: new Date(now + days * DAY_MS) };
-}
-
-function serialNumber(): string {
-  const bytes = webcrypto.getRandomValues(new Uint8Array(16));
-  bytes[0] = (bytes[0] ?? 0) & 0x7f;
-  return Buffer.from(bytes).toString('hex');
-}
-
-async function writeNew(path: string, text: string, mode: number): Promise<void> {
-  const file = await open(path, 'w', mode);
-  try {
-    await chmod(path, mode);
-    await file.writeFile(`${text}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+function missing(path: string, cause?: unknown): StillpointError {
+  return new StillpointError(
+    {
+      code: 'certificate-missing',
+      message: `there is no certificate ${path}`,
+      hint: 'name hosts as they were named to stillpoint pki issue, or coordinator; those that the CA has issued lie in its directory',
+    },
+    2,
+    { cause },
+  );
 }
 
 async function isThere(path: string): Promise<boolean> {

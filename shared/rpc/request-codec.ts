@@ -190,6 +190,8 @@ function encodeStep(step: RestoreStep): WireStep {
     case 'open':
     case 'finish':
     case 'rollBack':
+    case 'admitDrill':
+    case 'keep':
       return { $case: step.type, value: {} };
     case 'check':
     case 'stage': {
@@ -202,7 +204,11 @@ function encodeStep(step: RestoreStep): WireStep {
     case 'prove':
       return {
         $case: 'prove',
-        value: { committed: [...step.committed], standbys: [...step.standbys] },
+        value: {
+          committed: [...step.committed],
+          standbys: [...step.standbys],
+          questions: step.questions.map((question) => ({ ...question })),
+        },
       };
     case 'relocate':
       return { $case: 'relocate', value: { processes: step.processes.map((one) => ({ ...one })) } };
@@ -225,6 +231,8 @@ function decodeStep(received: WireStep | undefined): RestoreStep {
     case 'open':
     case 'finish':
     case 'rollBack':
+    case 'admitDrill':
+    case 'keep':
       return { type: $case };
     case 'check':
     case 'stage': {
@@ -240,7 +248,12 @@ function decodeStep(received: WireStep | undefined): RestoreStep {
       };
     }
     case 'prove':
-      return { type: 'prove', committed: value.committed, standbys: value.standbys };
+      return {
+        type: 'prove',
+        committed: value.committed,
+        standbys: value.standbys,
+        questions: value.questions.map(({ name, statement, database }) => ({ name, statement, database })),
+      };
     case 'relocate':
       return { type: 'relocate', processes: value.processes.map(toProcess) };
     case 'end':

@@ -292,8 +292,11 @@ function encodeResult(result: RestoreStepResult): WireResult {
         neededBytes: fromCount(neededBytes),
         freeBytes: fromCount(freeBytes),
       }));
-      const { provesInPrivate, warnings } = result;
-      return { $case: 'checked', value: { provesInPrivate, warnings: warnings.map(fromWarning), rooms } };
+      const { provesInPrivate, warnings, takesQuestions } = result;
+      return {
+        $case: 'checked',
+        value: { provesInPrivate, warnings: warnings.map(fromWarning), rooms, takesQuestions },
+      };
     }
     case 'staged':
       return {
@@ -301,7 +304,7 @@ function encodeResult(result: RestoreStepResult): WireResult {
         value: { bytes: fromCount(result.bytes), followsAs: result.followsAs ?? undefined },
       };
     case 'verified': {
-      const { checks, warnings, prepared } = result;
+      const { checks, warnings, prepared, answers } = result;
       const transactions = prepared.map(({ byHand, ...one }) => ({
         ...one,
         commitByHand: byHand.commit,
@@ -309,7 +312,12 @@ function encodeResult(result: RestoreStepResult): WireResult {
       }));
       return {
         $case: 'verified',
-        value: { checks: [...checks], warnings: warnings.map(fromWarning), prepared: transactions },
+        value: {
+          checks: [...checks],
+          warnings: warnings.map(fromWarning),
+          prepared: transactions,
+          answers: answers.map((answer) => ({ ...answer })),
+        },
       };
     }
     case 'opened':
@@ -340,6 +348,7 @@ function decodeResult(received: WireResult | undefined): RestoreStepResult {
           neededBytes: toCount(neededBytes),
           freeBytes: toCount(freeBytes),
         })),
+        takesQuestions: value.takesQuestions,
       };
     case 'staged':
       return { type: 'staged', bytes: toCount(value.bytes), followsAs: value.followsAs ?? null };
@@ -354,6 +363,12 @@ function decodeResult(received: WireResult | undefined): RestoreStepResult {
           committed,
           cause,
           byHand: { commit: commitByHand, rollback: rollbackByHand },
+        })),
+        answers: value.answers.map(({ name, text, error, durationMs }) => ({
+          name,
+          text,
+          error,
+          durationMs: toDuration(durationMs, 'answer'),
         })),
       };
     case 'opened':

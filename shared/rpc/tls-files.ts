@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { createSecureContext } from 'node:tls';
+import { z } from 'zod';
 import { StillpointError } from '../domain/errors.ts';
 
 /** A file of certificates may hold a few; none is as long as this. */
@@ -11,12 +12,32 @@ export interface TlsFiles {
   readonly ca: string;
   readonly cert: string;
   readonly key: string;
+  /** The revocation lists of the CA, where there are any. */
+  readonly crl?: string | undefined;
 }
 
 export interface TlsMaterial {
   readonly ca: Buffer;
   readonly cert: Buffer;
   readonly key: Buffer;
+  /** Each in PEM by itself: OpenSSL reads no second one in a text. */
+  readonly crl?: string[];
+}
+
+const file = z.string().min(1).max(4096, 'must be a path of at most 4096 letters');
+
+/** What the `tls` of an agent file or a grid file may say. */
+export const tlsSchema = z.strictObject({ ca: file, cert: file, key: file, crl: file.optional() });
+
+/** The same with absolute paths. */
+export function absoluteTls(tls: TlsFiles, absolute: (relative: string) => string): TlsFiles {
+  const { ca, cert, key, crl } = tls;
+  return {
+    ca: absolute(ca),
+    cert: absolute(cert),
+    key: absolute(key),
+    ...(crl !== undefined && { crl: absolute(crl) }),
+  };
 }
 
 /**
@@ -30,7 +51,39 @@ export async function loadTls(files: TlsFiles): Promise<TlsMaterial> {
   const privateKey = parse(files.key, () => createPrivateKey(key));
   if (!certificate.checkPrivateKey(privateKey)) throw keyDiffers(files);
   parse(files.cert, () => createSecureContext({ ca, cert, key }));
-  return { ca, cert, key };
+  if (files.crl === undefined) return { ca, cert, key };
+  const crl = revocationLists((await read(files.crl)).toString());
+  // An empty file would switch off what it was named for.
+  parse(files.crl, () => createSecureContext({ crl: crl.length === 0 ? 'none' : crl }));
+  return { ca, cert, key, crl };
+}
+
+function revocationLists(text: string): string[] {
+  return text.match(/-----BEGIN X509 CRL-----[^]*?-----END X509 CRL-----/g) ?? [];
+}
+
+/** Certificates of a file, one after another: a CA that is being replaced stands beside the new one. */
+function certificatesIn(pem: Buffer): X509Certificate[] {
+  const texts = pem.toString().match(/-----BEGIN CERTIFICATE-----[^]*?-----END CERTIFICATE-----/g) ?? [];
+  return texts.map((text) => new X509Certificate(text));
+}
+
+/** When the certificate expires, and the first of its CAs to do so, in milliseconds of the wall clock. */
+export function expiryOf({ ca, cert }: Pick<TlsMaterial, 'ca' | 'cert'>): { own: number; ca: number } {
+  const times = certificatesIn(ca).map(({ validToDate }) => validToDate.getTime());
+  return { own: new X509Certificate(cert).validToDate.getTime(), ca: Math.min(...times) };
+}
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const WARNED_DAYS = 30;
+
+/** What is said of a certificate that expires within thirty days, or has; null where it has longer. */
+export function expiresSoon(expiresAt: number, now = Date.now()): string | null {
+  const days = (expiresAt - now) / DAY_MS;
+  if (days > WARNED_DAYS) return null;
+  const at = new Date(expiresAt).toISOString();
+  if (days < 0) return `expired at ${at}`;
+  return `expires at ${at}, in ${Math.floor(days)} ${Math.floor(days) === 1 ? 'day' : 'days'}`;
 }
 
 /** Why a certificate cannot be used now, in words; null where its time is now. */
@@ -77,7 +130,7 @@ function unreadable(path: string): StillpointError {
   return new StillpointError({
     code: 'certificate-unreadable',
     message: `${path} is not what it should be in PEM`,
-    hint: 'look at `tls` in the file: ca and cert are certificates, key is a private key without a passphrase',
+    hint: 'look at `tls` in the file: ca and cert are certificates, key is a private key without a passphrase, crl is what stillpoint pki revoke wrote',
   });
 }
 

@@ -122,6 +122,7 @@ export class HeldHost {
         undoOnce: () => Promise.resolve(null),
         keep: (member) => void this.calls.push(`${member}: undo kept`),
       },
+      happenings: { membersReleased: () => undefined },
       freezeLedger: {
         refusal: () => null,
         charge: (leaseMs) => {

@@ -9,6 +9,7 @@ const cause: Failure = { code: 'postgres-privilege', message: 'permission denied
 function work(end: () => Promise<void>, unfinished: readonly [string, Failure][] = []): () => ClaimedWork {
   return () => ({
     frozenMembers: () => new Set(),
+    mayHold: () => false,
     unfinished: () => new Map(unfinished),
     mayBeResumed: () => false,
     streamClosed: () => false,

@@ -51,7 +51,7 @@ describe('a restore that lost its coordinator', () => {
     state = await openStateDirectory(path);
     done = [];
     onRecover = () => Promise.resolve();
-    place = { isThere: true, left: null };
+    place = { isThere: true, isOccupied: true, left: null };
     const engine = {
       restorePlace: () => Promise.resolve(place),
       recoverRestore: (outcome: string, switched: boolean) => {
@@ -128,12 +128,12 @@ describe('a restore that lost its coordinator', () => {
       mounted = () => Promise.resolve(ours);
       const record = { member: 'aa', grid: 'orders', restoreId, repositoryId: ours.id, switched: true };
       await state.saveRestore({ ...record, replaced: true });
-      place = { isThere: false, left: null };
+      place = { isThere: false, isOccupied: false, left: null };
       await keeper.recover();
       expect(done).to.deep.equal([]);
       const asked = await keeper.endNow('aa', restoreId).catch((error: unknown) => error);
       expect(asked).to.have.nested.property('failure.code', 'restore-unfinished');
-      place = { isThere: true, left: { restore: null, switched: true } };
+      place = { isThere: true, isOccupied: true, left: { restore: null, switched: true } };
       await keeper.endNow('aa', restoreId);
       expect(done).to.deep.equal([`${outcome} after the switch`]);
     });
@@ -142,14 +142,14 @@ describe('a restore that lost its coordinator', () => {
   it('is ended by an agent whose state is new: its directories say which one it is', async () => {
     mounted = () => Promise.resolve(ours);
     const restore = { grid: 'orders', restoreId: 'r2', repositoryId: ours.id };
-    place = { isThere: true, left: { restore, switched: true } };
+    place = { isThere: true, isOccupied: true, left: { restore, switched: true } };
     await keeper.recover();
     expect(done).to.deep.equal(['restored after the switch']);
   });
 
   it('is not said to be ended where its directories do not say which one it is', async () => {
     mounted = () => Promise.resolve(ours);
-    place = { isThere: true, left: { restore: null, switched: true } };
+    place = { isThere: true, isOccupied: true, left: { restore: null, switched: true } };
     await keeper.recover();
     const asked = await keeper.endNow('aa', 'r2').catch((error: unknown) => error);
     expect(asked).to.have.nested.property('failure.code', 'restore-unfinished');

@@ -52,7 +52,7 @@ describe('a restore on its host', () => {
     } as unknown as Restoration;
     return {
       restoration: () => restoration,
-      restorePlace: () => Promise.resolve({ isThere: true, left: null }),
+      restorePlace: () => Promise.resolve({ isThere: true, isOccupied: true, left: null }),
       recoverRestore: (outcome: string) => (outcome === 'restored' ? start() : nothing()),
     } as unknown as Engine;
   };
@@ -110,6 +110,32 @@ describe('a restore on its host', () => {
       (value) => value,
       (error: unknown) => error,
     );
+
+  it('asks a member nothing, and uses no place, that its file does not give to drills', async () => {
+    await announce('plain');
+    const restore = operation();
+    const refused = await failureOf(restore.perform('pa', { type: 'admitDrill' }));
+    expect(refused).to.have.nested.property('failure.code', 'drill-not-allowed');
+    await restore.perform('pa', plan('plain'));
+    const questions = [{ name: 'q', statement: 'SELECT 1', database: '' }];
+    const asked = restore.perform('pa', { type: 'prove', committed: [], standbys: [], questions });
+    expect(await failureOf(asked)).to.have.nested.property('failure.code', 'drill-not-allowed');
+    await restore.end();
+  });
+
+  it('that a drill keeps is left alone by all but who ends it', async () => {
+    await announce('kept');
+    const drill = await switched('kept', 'pa');
+    await drill.perform('pa', { type: 'keep' });
+    await drill.end();
+    await keeper.recover();
+    expect(await state.restoreRecords()).to.have.length(1);
+    const other = await failureOf(operation().perform('pa', plan('later')));
+    expect(other).to.have.nested.property('failure.code', 'drill-kept');
+    await operation().perform('pa', { type: 'end', restoreId: 'kept' });
+    expect(await state.restoreRecords()).to.deep.equal([]);
+    expect(await repository.decideRestore(GRID, 'kept', 'restored')).to.equal('rolledBack');
+  });
 
   it('is refused while an earlier one is left, also where that lies in no directory', async () => {
     await announce('earlier');

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { AgentFile } from '../../agent/agent-file.ts';
 import type { Engine } from '../../agent/engines/engine.ts';
+import { NOBODY_LISTENS } from '../../agent/happenings.ts';
 import { FreezeLedger } from '../../agent/freeze-ledger.ts';
 import { Service, type ServiceContext } from '../../agent/service.ts';
 import { BY_ITSELF } from '../../shared/domain/assignment.ts';
@@ -105,6 +106,7 @@ function served(host: HeldHost): { service: Service; opened(): ToldStream } {
       keepFree: { journal: 0, state: 0, repository: 0 },
     } as AgentFile,
     surroundings: host.context.surroundings,
+    happenings: NOBODY_LISTENS,
     host: 'alpha',
     members: new Map([['a', { name: 'a', engine }]]),
     state: {

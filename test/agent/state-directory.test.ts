@@ -24,6 +24,15 @@ describe('the state of an agent', () => {
     expect(await (await openStateDirectory(path)).freezeRecords()).to.deep.equal([]);
   });
 
+  it('is saved by several at once: restored members of a host have one lineage', async () => {
+    const path = join(folder.path, 'at-once');
+    const state = await openStateDirectory(path);
+    const lineage = crypto.randomUUID();
+    await Promise.all(Array.from({ length: 8 }, () => state.saveLineage(lineage)));
+    expect(await state.lineage()).to.equal(lineage);
+    expect(readdirSync(path)).to.have.members(['freezes', 'lineage.json', 'restores', 'spool']);
+  });
+
   it('has nothing of what a killed agent had only begun to write', async () => {
     const path = join(folder.path, 'begun');
     await openStateDirectory(path);

@@ -1,11 +1,13 @@
 import { expect } from 'chai';
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { expiryFindings } from '../../coordinator/certificate-expiry.ts';
 import { gridDoctor } from '../../coordinator/grid-status.ts';
 import type { Failure } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
 import { createLog } from '../../shared/runtime/log.ts';
 import { stillpoint } from '../lab/processes.ts';
+import { makeOddCertificate } from '../rpc/odd-certificates.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { describedHost, describedMember } from './descriptions.ts';
 import { patient, scriptedAgents, type ScriptedAgents } from './scripted-agents.ts';
@@ -84,6 +86,33 @@ describe('what grid doctor finds', () => {
       },
     ]);
     expect(report.healthy).to.equal(true);
+  });
+
+  it('is a certificate that expires within thirty days: the coordinator’s, and those that agents showed', async () => {
+    const folder = dirname(agents.gridFile.tls.ca);
+    const tls = await makeOddCertificate(folder, 'short', folder, {
+      authority: folder,
+      role: 'coordinator',
+      validToDays: 12,
+    });
+    const log = createLog({ name: 'test', level: 'silent' });
+    agents.hosts = [describedHost('alpha', [describedMember('aa')]), describedHost('beta', [])];
+
+    const gridFile = { ...agents.gridFile, tls };
+    const report = await gridDoctor({ gridFile, signal: patient.signal, log });
+
+    expect(report.findings.map(({ level, failure: { code } }) => `${level} ${code}`)).to.deep.equal([
+      'warning certificate-expires',
+    ]);
+    expect(report.findings[0]?.failure.message).to.match(
+      /of the coordinator, .*short\.pem, expires at .* in 1[12] days/,
+    );
+    const day = 24 * 3_600_000;
+    const of = await expiryFindings(tls, [
+      { address: 'alpha.example:7411', at: Date.now() + 29 * day },
+      { address: 'beta.example:7411', at: Date.now() + 31 * day },
+    ]);
+    expect(of.flatMap(({ failure: { host } }) => host ?? [])).to.deep.equal(['alpha.example']);
   });
 
   async function findings(...hosts: readonly HostDescription[]): Promise<string[]> {

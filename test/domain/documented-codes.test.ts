@@ -41,4 +41,19 @@ describe('the documentation of errors', () => {
     const named = [...documented.matchAll(/`([a-z]+(?:-[a-z]+)+)`/g)].map(([, name]) => name ?? '');
     expect(named.filter((name) => !code.includes(`'${name}'`))).to.deep.equal([]);
   });
+
+  it('is not what a hint of doctor sends a person to instead of a remedy', () => {
+    const asked = ['agent/engines/postgres/look', 'agent/engines/native', 'agent/engines/restore'].flatMap(
+      sources,
+    );
+    const files = ['agent/describe.ts', 'coordinator/grid-status.ts', 'coordinator/preflight.ts'].map(
+      (file) => readFileSync(join(ROOT, file), 'utf8'),
+    );
+    const hints = [...asked, ...files].flatMap((text) =>
+      [...text.matchAll(/\bhint: (["'`])(.*?)\1[,;\s}]/g)].map(([, , words = '']) => words),
+    );
+    const vague = /^(see|look at|look into) [^:;,(]*$|^[^:;,(]*\bdocs\/[\w/-]+\.md[^:;,(]*$/;
+    expect(hints.filter((words) => vague.test(words))).to.deep.equal([]);
+    expect(hints.length).to.be.greaterThan(40);
+  });
 });

@@ -26,6 +26,9 @@ const COMMANDS = [
   'repository init',
   'pki init',
   'pki issue',
+  'pki renew',
+  'pki revoke',
+  'metrics',
 ];
 const ERROR_KEYS = ['code', 'message', 'hint', 'host', 'member', 'phase', 'members'];
 

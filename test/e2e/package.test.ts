@@ -60,6 +60,10 @@ describe('the package', () => {
     expect(created.code, created.stderr).to.equal(0);
     const verified = await grid.run(['checkpoint', 'verify', 'first', '--quiet']);
     expect(verified.code, verified.stderr).to.equal(0);
+    const metrics = await grid.run(['metrics', '--quiet']);
+    expect(metrics.stdout, metrics.stderr).to.match(
+      /^stillpoint_last_verify_damaged_places\{grid="\w+"\} 0$/m,
+    );
   });
 
   it('ends its agent with 1 where the cause may pass, and with 2 where a file must be mended first', () => {

@@ -1,6 +1,8 @@
 import { expect } from 'chai';
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import {
+  appendFileSync,
   closeSync,
   constants,
   existsSync,
@@ -11,12 +13,14 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fillWithCommits } from '../lab/full-pool.ts';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { guardOf } from '../lab/guards.ts';
 import { Hooks } from '../lab/hooks.ts';
+import { freePort } from '../lab/ports.ts';
 import { startProgram, until, type RunningCommand } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 
@@ -30,6 +34,7 @@ describe('a grid whose members must be thawed', () => {
   const folder = temporaryFolder('undo-hooks');
   const hooks = new Hooks(join(folder.path, 'hooks'));
   let grid: TestGrid;
+  let metricsAt = '';
 
   before(async () => {
     grid = await createGrid({
@@ -78,6 +83,8 @@ describe('a grid whose members must be thawed', () => {
     const token = join(host().state, 'token.json');
     const good = readFileSync(token, 'utf8');
     writeFileSync(token, '{"half');
+    const record = join(host().state, 'freezes', 'aa.json');
+    const frozen = readFileSync(record, 'utf8');
 
     const agent = startProgram('agent/main.ts', ['--config', host().configuration]);
     await Promise.all(commits);
@@ -87,6 +94,22 @@ describe('a grid whose members must be thawed', () => {
     expect(code).to.equal(2);
     expect(stderr).to.include(token);
     writeFileSync(token, good);
+
+    // The same where nothing is damaged, and the port of its metrics is another's.
+    writeFileSync(record, frozen);
+    const taken = createServer().listen(0, '127.0.31.1');
+    await once(taken, 'listening');
+    const metrics = `127.0.31.1:${(taken.address() as AddressInfo).port}`;
+    const configuration = join(folder.path, 'metrics.yaml');
+    writeFileSync(configuration, `${readFileSync(host().configuration, 'utf8')}metrics: ${metrics}\n`);
+    const ended = await startProgram('agent/main.ts', ['--config', configuration]).finished;
+    taken.close();
+
+    expect(ended).to.include({ code: 1 });
+    expect(ended.stderr).to.include(`cannot listen on ${metrics} for metrics`);
+    expect(existsSync(record)).to.equal(false);
+    metricsAt = `127.0.31.1:${await freePort('127.0.31.1')}`;
+    appendFileSync(host().configuration, `metrics: ${metricsAt}\n`);
     await grid.startAgent(0);
     await grid.expectUntouched();
   });
@@ -103,6 +126,18 @@ describe('a grid whose members must be thawed', () => {
     expect(check.stdout).to.include('is right');
     expect(check.code).to.equal(0);
     expect(code, stdout).to.equal(0);
+    // Its metrics have the freeze of that checkpoint, and nothing that is left of it.
+    const metrics = await (await fetch(`http://${metricsAt}/metrics`)).text();
+    expect(metrics.split('\n')).to.include.members([
+      'stillpoint_agent_freeze_seconds_count 1',
+      'stillpoint_agent_member_running{member="aa"} 1',
+      'stillpoint_agent_member_frozen{member="aa"} 0',
+      'stillpoint_agent_member_undo_pending{member="aa"} 0',
+      'stillpoint_agent_freeze_budget_left_freezes 4998',
+    ]);
+    expect(metrics).to.match(
+      /^stillpoint_agent_certificate_expiry_timestamp_seconds\{certificate="agent"\} \d+$/m,
+    );
   });
 
   it('says so while it cannot be, in every command, and goes on when it can', async () => {

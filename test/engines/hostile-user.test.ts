@@ -20,7 +20,8 @@ import { JournalRate } from '../../agent/engines/postgres/journal/journal-rate.t
 import type { PostgresFacts } from '../../agent/engines/postgres/copy/facts.ts';
 import { recoverPostgresRestore } from '../../agent/engines/postgres/restore/restore.ts';
 import { PostgresRestoration } from '../../agent/engines/postgres/restore/restoration.ts';
-import { logTail, startServer } from '../../agent/engines/postgres/restore/server-process.ts';
+import { lastWords } from '../../agent/engines/postgres/restore/last-words.ts';
+import { startServer } from '../../agent/engines/postgres/restore/server-process.ts';
 import { postgresMemberSchema, type PostgresSettings } from '../../agent/engines/postgres/settings.ts';
 import { dropOld, readRecord, switchBack } from '../../agent/engines/restore/directory-switch.ts';
 import { ownerOf } from '../../agent/engines/restore/owner.ts';
@@ -74,7 +75,7 @@ const SCENARIOS: readonly Scenario[] = [
       postgresFiles(user);
       return async () => {
         await startServer(settings, NEVER);
-        shown.push(Buffer.from(await logTail(settings)));
+        shown.push(Buffer.from(await lastWords(settings, new Map())));
       };
     },
   },
@@ -276,6 +277,12 @@ function postgresRestoration(user: HostileUser): PostgresRestoration {
     preparedAtMark: [],
     preparedEnded: [],
     preparedReused: [],
+    configFile: null,
+    needs: [],
+    preload: [],
+    leftOut: [],
+    damagedPages: [],
+    outbound: [],
   };
   const directories = ['base', 'base/global', 'base/pg_tblspc', 'tablespaces/16384', 'also/0'];
   return new PostgresRestoration(

@@ -101,6 +101,7 @@ const RESPONSES: readonly AgentResponse[] = [
       prepared: [
         { gid: 'g', database: 'd', committed: true, cause: '', byHand: { commit: 'c', rollback: 'r' } },
       ],
+      answers: [{ name: 'n', text: '1', error: '', durationMs: 2.5 }],
     },
   },
 ];

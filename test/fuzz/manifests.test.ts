@@ -62,6 +62,12 @@ const facts: PostgresFacts = {
   preparedAtMark: [],
   preparedEnded: [{ gid: 'g', outcome: 'committed' }],
   preparedReused: ['g'],
+  configFile: null,
+  needs: [],
+  preload: [],
+  leftOut: [],
+  damagedPages: [],
+  outbound: [],
 };
 
 function mustStayInside(path: string): void {

@@ -32,6 +32,8 @@ const DIRECTORIES = [
   'operations',
   'leftovers',
   'restores',
+  'drills',
+  'verifications',
   'epochs',
 ];
 
@@ -40,6 +42,8 @@ const OLDER = checkpointId(2);
 const GONE = checkpointId(3);
 const COPY = 'c0b1e0a4-3b0e-4c57-9f3d-1f1f0a3d5c11';
 const ABORTED = checkpointId(8);
+const DRILL = '{"drill":"of a test"}';
+const VERIFIED = { checkpoint: CHECKPOINT, verifiedAtMs: 1000, durationMs: 5, bytes: 7, damagedPlaces: 0 };
 const packed = rows(20_000, 'packed');
 const raw = noise(20_000, 'raw');
 const FILES = { 'base/packed': packed, 'base/raw': raw, 'base/sound': rows(500, 'sound') };
@@ -208,6 +212,23 @@ const CLASSES: Readonly<Record<string, StoredClass>> = {
       expect(await failureOf(lab.repository.beginOperation(reading))).to.include({ code: 'repository-busy' });
     },
   },
+  drill: {
+    file: (layout) => layout.drill(GRID, 'drilled'),
+    async mustBeSeen(lab) {
+      // History and nothing else: what is left of it is not the report that was kept.
+      const reports = (await lab.repository.drills(GRID)).map(({ report }) => report);
+      expect(reports).not.to.include(`${DRILL}\n`);
+    },
+  },
+  verification: {
+    file: (layout) => layout.verification(GRID, CHECKPOINT, VERIFIED.verifiedAtMs),
+    async mustBeSeen(lab, attack) {
+      // Nothing relies on it. The last byte ends the line, and says nothing.
+      const last = await lab.repository.lastVerification(GRID);
+      if (attack === 'its last byte cut off') expect(last).to.deep.equal(VERIFIED);
+      else expect(last).not.to.deep.equal(VERIFIED);
+    },
+  },
   epoch: {
     file: (layout) => layout.epoch(GRID, 7),
     async mustBeSeen(lab, attack) {
@@ -238,6 +259,8 @@ describe('a repository under attack', () => {
     });
     await lab.repository.decideRestore(GRID, 'decided', 'restored');
     await lab.repository.expectLeftovers(GRID, ABORTED);
+    await lab.repository.saveDrill(GRID, 'drilled', DRILL);
+    await lab.repository.recordVerification(GRID, VERIFIED);
     await lab.repository.raiseEpoch(GRID, 7);
     mkdirSync(layout.operations(GRID), { recursive: true });
   });

@@ -141,7 +141,7 @@ describe('a repository that is read-only', () => {
     for (const failure of await Promise.all(refused.map(failureOf))) {
       expect(failure).to.include({ code: 'repository-read-only' });
       expect(failure.message).to.match(/^the repository cannot be written/);
-      expect(failure.hint).to.include('mount options');
+      expect(failure.hint).to.include('remount,rw');
     }
   });
 

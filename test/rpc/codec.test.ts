@@ -54,6 +54,8 @@ const steps: fc.Arbitrary<RestoreStep> = fc.oneof(
       'open',
       'finish',
       'rollBack',
+      'admitDrill',
+      'keep',
     ),
   }) as fc.Arbitrary<RestoreStep>,
   fc.record({
@@ -65,7 +67,12 @@ const steps: fc.Arbitrary<RestoreStep> = fc.oneof(
     own: fc.option(fc.record({ member: text, digest: text })),
     follow: fc.option(text),
   }),
-  fc.record({ type: fc.constant('prove' as const), committed: fc.array(text), standbys: fc.array(text) }),
+  fc.record({
+    type: fc.constant('prove' as const),
+    committed: fc.array(text),
+    standbys: fc.array(text),
+    questions: fc.array(fc.record({ name: text, statement: text, database: text })),
+  }),
   fc.record({ type: fc.constant('end' as const), restoreId: text }),
   fc.record({ type: fc.constant('relocate' as const), processes }),
 );
@@ -260,12 +267,16 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
             byHand: fc.record({ commit: text, rollback: text }),
           }),
         ),
+        answers: fc.array(
+          fc.record({ name: text, text, error: text, durationMs: fc.double({ min: 0, noNaN: true }) }),
+        ),
       }),
       fc.record({
         type: fc.constant('checked' as const),
         provesInPrivate: fc.boolean(),
         warnings: fc.array(warning),
         rooms: fc.array(fc.record({ fileSystem: text, path: text, neededBytes: count, freeBytes: count })),
+        takesQuestions: fc.boolean(),
       }),
       fc.record({ type: fc.constant('staged' as const), bytes: count, followsAs: fc.option(text) }),
       fc.record({

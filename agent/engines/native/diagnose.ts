@@ -15,11 +15,16 @@ export async function diagnoseNative(settings: NativeSettings): Promise<Finding[
   const description = await describeNative(settings, false);
   for (const failure of description.problems) findings.push({ level: 'problem', failure });
   if (!description.running)
-    find('problem', 'member-down', `${settings.name} does not answer`, 'start it, or see its log');
+    find('problem', 'member-down', `${settings.name} does not answer`, howToStart(settings));
   else if (description.problems.length === 0) {
     const { healthy, cause } = await withParticipant(settings, (participant) => participant.health());
     if (!healthy)
-      find('warning', 'member-unhealthy', `${settings.name} is not healthy: ${cause}`, 'see its log');
+      find(
+        'warning',
+        'member-unhealthy',
+        `${settings.name} is not healthy: ${cause}`,
+        `a checkpoint would wait for it in vain, or be refused: mend what it names${hasUnit(settings) ? ` (journalctl -u ${settings.unit})` : ''}`,
+      );
   }
   if (hasUnit(settings)) findings.push(...(await unitFindings(settings, null)));
   for (const what of ['start', 'stop'] as const) {
@@ -52,4 +57,12 @@ export async function diagnoseNative(settings: NativeSettings): Promise<Finding[
     }
   }
   return findings;
+}
+
+/** The very command, where the agent's file has one. */
+function howToStart({ name, unit, run, participant }: NativeSettings): string {
+  if (unit !== undefined)
+    return `systemctl start ${unit}; why it is down: journalctl -u ${unit}. Where it runs: participant (${participant}) in the agent file must be its socket`;
+  const start = run?.start?.join(' ');
+  return `start ${name}${start === undefined ? '' : ` (${start})`}; where it runs, participant (${participant}) in the agent file must be its socket`;
 }

@@ -193,8 +193,8 @@ export class NativeRestoration implements Restoration {
 
 /** A proxy has no data, and no room. */
 export async function nativeRestorePlace(settings: NativeSettings): Promise<RestorePlace> {
-  if (settings.role === 'proxy') return { isThere: true, left: null };
-  return restorePlaceAt(liveOf(settings));
+  if (settings.role === 'proxy') return { isThere: true, isOccupied: false, left: null };
+  return restorePlaceAt([liveOf(settings)]);
 }
 
 /** The old directory is dropped, a proxy started. Idempotent, also by another process. */

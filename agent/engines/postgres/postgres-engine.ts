@@ -45,7 +45,7 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
       return words;
     },
     restoration: (context) => postgresRestoration(settings, context),
-    restorePlace: () => restorePlaceAt(settings.data),
+    restorePlace: () => restorePlaceAt([settings.data, ...settings.also]),
     recoverRestore: (outcome) => recoverPostgresRestore(settings, outcome),
     localCopies: null,
     realm: null,

@@ -17,6 +17,8 @@ export const postgres = {
   create: async (settings) => (await import('./postgres-engine.ts')).createPostgresEngine(settings),
   openGuardian: async (settings) =>
     new (await import('./hold/guardian.ts')).PostgresGuardian(settings).open(),
+  discover: async (host) => (await import('./init/discover.ts')).discoverPostgres(host),
+  prepare: async (settings) => (await import('./init/prepare.ts')).preparePostgres(settings),
 } satisfies EngineKind<PostgresSettings>;
 
 /** Before the host, or behind the `?`, where the driver finds it too. */

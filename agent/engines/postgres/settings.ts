@@ -15,6 +15,8 @@ const copySchema = z.strictObject({
   checkpoint: z.enum(['fast', 'spread']).default('fast'),
   /** The journal that the server keeps at most for an agent that is behind. */
   mostJournal: byteSizeSchema.default(16 * GIGABYTE),
+  /** What is done about pages with a wrong checksum: no checkpoint, or one that says which they are. */
+  damagedPages: z.enum(['refuse', 'mark']).default('refuse'),
 });
 
 /** The keys of a `postgres` member in the agent's file. Documented in docs/engines/postgres.md. */

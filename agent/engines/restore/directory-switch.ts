@@ -1,8 +1,9 @@
-import { stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 import { AnchoredDirectory, closing } from '../../anchored-directory.ts';
+import { mustHoldNoMount } from './mounts.ts';
 import { beside, within } from '../../safe-files.ts';
 import type { RestorePlace } from '../engine.ts';
 
@@ -77,12 +78,26 @@ export async function readRecord(data: string): Promise<SwitchRecord | null> {
   });
 }
 
-/** Of the directory that a restore replaces. */
-export async function restorePlaceAt(data: string): Promise<RestorePlace> {
+/** Of the directories that a restore replaces, the data first. */
+export async function restorePlaceAt(directories: readonly string[]): Promise<RestorePlace> {
+  const [data = ''] = directories;
   const record = await readRecord(data);
   const left =
     record === null ? null : { restore: record.restore ?? null, switched: record.switching === true };
-  return { isThere: await isThere(data), left };
+  const occupied = await Promise.all(directories.map(isOccupied));
+  return { isThere: await isThere(data), isOccupied: occupied.includes(true), left };
+}
+
+async function isOccupied(path: string): Promise<boolean> {
+  try {
+    return (await readdir(path)).length > 0;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return false;
+    // Something else than a directory stands at the name, or below one of its parents' names.
+    if (code === 'ENOTDIR') return true;
+    throw error;
+  }
 }
 
 /** Makes the room of each directory that the record names. Durable on return. */
@@ -242,6 +257,7 @@ export async function isThere(path: string): Promise<boolean> {
 
 /** Throws unless all can be renamed away, and nothing of an earlier restore lies beside any of them. */
 export async function mustBeReplaceable(member: string, directories: readonly string[]): Promise<void> {
+  await mustHoldNoMount(member, directories);
   for (const path of directories) {
     await beside(path, async (parent, name) => {
       const found = await parent.stat(name);

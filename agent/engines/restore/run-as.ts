@@ -42,7 +42,7 @@ export async function commandAs(owner: Owner | null, command: readonly string[])
 }
 
 /** By its number, as the host knows it; one that no list of users has is no member of any group. */
-async function userOf(owner: Owner): Promise<User> {
+export async function userOf(owner: Owner): Promise<User> {
   const entry = await run('getent', ['passwd', String(owner.uid)]).catch(() => null);
   const [name = '', , , gid = '', , home = '/'] = (entry?.stdout ?? '').trim().split(':');
   return name === '' ? { ...owner, name: null, home: '/' } : { name, uid: owner.uid, gid: Number(gid), home };

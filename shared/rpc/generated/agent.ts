@@ -217,6 +217,8 @@ export interface RestoreRequest {
     | { $case: "ready"; value: Ready }
     | { $case: "open"; value: Open }
     | { $case: "end"; value: End }
+    | { $case: "admitDrill"; value: AdmitDrill }
+    | { $case: "keep"; value: Keep }
     | undefined;
 }
 
@@ -262,6 +264,16 @@ export interface Prove {
   committed: string[];
   /** The names under which restored standbys will follow this primary. */
   standbys: string[];
+  /** What a drill asks of it meanwhile, only to read. */
+  questions: Question[];
+}
+
+export interface Question {
+  name: string;
+  /** One statement of the member's own language. */
+  statement: string;
+  /** Empty: where its agent is at home. */
+  database: string;
 }
 
 /** Asked of every member just before the restore is decided: is its part still in hand? */
@@ -275,6 +287,14 @@ export interface Open {
 /** For an agent whose coordinator is gone: carry out what the repository says of this restore, now. */
 export interface End {
   restoreId: string;
+}
+
+/** May a drill use the member's place: does the agent's file allow it, is the place empty, and does nothing run there? */
+export interface AdmitDrill {
+}
+
+/** What is restored stays as it is, undecided, when this stream ends: until End comes for it. */
+export interface Keep {
 }
 
 export interface Finish {
@@ -654,6 +674,8 @@ export interface Checked {
   provesInPrivate: boolean;
   warnings: Warning[];
   rooms: Room[];
+  /** It answers questions while it is proven. */
+  takesQuestions: boolean;
 }
 
 /** Bytes that a restore needs in one file system of the host. */
@@ -679,6 +701,16 @@ export interface Verified {
   checks: string[];
   warnings: Warning[];
   prepared: PreparedTransaction[];
+  answers: Answer[];
+}
+
+export interface Answer {
+  name: string;
+  /** Rows by lines, columns by tabs. */
+  text: string;
+  /** Empty where it was answered. */
+  error: string;
+  durationMs: number;
 }
 
 export interface PreparedTransaction {
@@ -3357,6 +3389,12 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
       case "end":
         End.encode(message.step.value, writer.uint32(138).fork()).join();
         break;
+      case "admitDrill":
+        AdmitDrill.encode(message.step.value, writer.uint32(146).fork()).join();
+        break;
+      case "keep":
+        Keep.encode(message.step.value, writer.uint32(154).fork()).join();
+        break;
     }
     return writer;
   },
@@ -3502,6 +3540,22 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
             message.step = { $case: "end", value: End.decode(reader, reader.uint32()) };
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.step = { $case: "admitDrill", value: AdmitDrill.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.step = { $case: "keep", value: Keep.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3552,6 +3606,12 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
         ? { $case: "open", value: Open.fromJSON(object.open) }
         : isSet(object.end)
         ? { $case: "end", value: End.fromJSON(object.end) }
+        : isSet(object.admitDrill)
+        ? { $case: "admitDrill", value: AdmitDrill.fromJSON(object.admitDrill) }
+        : isSet(object.admit_drill)
+        ? { $case: "admitDrill", value: AdmitDrill.fromJSON(object.admit_drill) }
+        : isSet(object.keep)
+        ? { $case: "keep", value: Keep.fromJSON(object.keep) }
         : undefined,
     };
   },
@@ -3592,6 +3652,10 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
       obj.open = Open.toJSON(message.step.value);
     } else if (message.step?.$case === "end") {
       obj.end = End.toJSON(message.step.value);
+    } else if (message.step?.$case === "admitDrill") {
+      obj.admitDrill = AdmitDrill.toJSON(message.step.value);
+    } else if (message.step?.$case === "keep") {
+      obj.keep = Keep.toJSON(message.step.value);
     }
     return obj;
   },
@@ -3685,6 +3749,18 @@ export const RestoreRequest: MessageFns<RestoreRequest> = {
       case "end": {
         if (object.step?.value !== undefined && object.step?.value !== null) {
           message.step = { $case: "end", value: End.fromPartial(object.step.value) };
+        }
+        break;
+      }
+      case "admitDrill": {
+        if (object.step?.value !== undefined && object.step?.value !== null) {
+          message.step = { $case: "admitDrill", value: AdmitDrill.fromPartial(object.step.value) };
+        }
+        break;
+      }
+      case "keep": {
+        if (object.step?.value !== undefined && object.step?.value !== null) {
+          message.step = { $case: "keep", value: Keep.fromPartial(object.step.value) };
         }
         break;
       }
@@ -4196,7 +4272,7 @@ export const Verify: MessageFns<Verify> = {
 };
 
 function createBaseProve(): Prove {
-  return { committed: [], standbys: [] };
+  return { committed: [], standbys: [], questions: [] };
 }
 
 export const Prove: MessageFns<Prove> = {
@@ -4206,6 +4282,9 @@ export const Prove: MessageFns<Prove> = {
     }
     for (const v of message.standbys) {
       writer.uint32(18).string(v!);
+    }
+    for (const v of message.questions) {
+      Question.encode(v!, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -4239,6 +4318,14 @@ export const Prove: MessageFns<Prove> = {
             message.standbys.push(reader.string());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.questions.push(Question.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4257,6 +4344,9 @@ export const Prove: MessageFns<Prove> = {
         ? object.committed.map((e: any) => globalThis.String(e))
         : [],
       standbys: globalThis.Array.isArray(object?.standbys) ? object.standbys.map((e: any) => globalThis.String(e)) : [],
+      questions: globalThis.Array.isArray(object?.questions)
+        ? object.questions.map((e: any) => Question.fromJSON(e))
+        : [],
     };
   },
 
@@ -4268,6 +4358,9 @@ export const Prove: MessageFns<Prove> = {
     if (message.standbys?.length) {
       obj.standbys = message.standbys;
     }
+    if (message.questions?.length) {
+      obj.questions = message.questions.map((e) => Question.toJSON(e));
+    }
     return obj;
   },
 
@@ -4278,6 +4371,108 @@ export const Prove: MessageFns<Prove> = {
     const message = createBaseProve();
     message.committed = object.committed?.map((e) => e) || [];
     message.standbys = object.standbys?.map((e) => e) || [];
+    message.questions = object.questions?.map((e) => Question.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseQuestion(): Question {
+  return { name: "", statement: "", database: "" };
+}
+
+export const Question: MessageFns<Question> = {
+  encode(message: Question, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.statement !== "") {
+      writer.uint32(18).string(message.statement);
+    }
+    if (message.database !== "") {
+      writer.uint32(26).string(message.database);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Question {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQuestion();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.statement = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.database = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Question {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      statement: isSet(object.statement) ? globalThis.String(object.statement) : "",
+      database: isSet(object.database) ? globalThis.String(object.database) : "",
+    };
+  },
+
+  toJSON(message: Question): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.statement !== "") {
+      obj.statement = message.statement;
+    }
+    if (message.database !== "") {
+      obj.database = message.database;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Question>): Question {
+    return Question.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Question>): Question {
+    const message = createBaseQuestion();
+    message.name = object.name ?? "";
+    message.statement = object.statement ?? "";
+    message.database = object.database ?? "";
     return message;
   },
 };
@@ -4455,6 +4650,110 @@ export const End: MessageFns<End> = {
   fromPartial(object: DeepPartial<End>): End {
     const message = createBaseEnd();
     message.restoreId = object.restoreId ?? "";
+    return message;
+  },
+};
+
+function createBaseAdmitDrill(): AdmitDrill {
+  return {};
+}
+
+export const AdmitDrill: MessageFns<AdmitDrill> = {
+  encode(_: AdmitDrill, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AdmitDrill {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAdmitDrill();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): AdmitDrill {
+    return {};
+  },
+
+  toJSON(_: AdmitDrill): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<AdmitDrill>): AdmitDrill {
+    return AdmitDrill.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<AdmitDrill>): AdmitDrill {
+    const message = createBaseAdmitDrill();
+    return message;
+  },
+};
+
+function createBaseKeep(): Keep {
+  return {};
+}
+
+export const Keep: MessageFns<Keep> = {
+  encode(_: Keep, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Keep {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeep();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): Keep {
+    return {};
+  },
+
+  toJSON(_: Keep): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<Keep>): Keep {
+    return Keep.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<Keep>): Keep {
+    const message = createBaseKeep();
     return message;
   },
 };
@@ -9984,7 +10283,7 @@ export const RunningState: MessageFns<RunningState> = {
 };
 
 function createBaseChecked(): Checked {
-  return { provesInPrivate: false, warnings: [], rooms: [] };
+  return { provesInPrivate: false, warnings: [], rooms: [], takesQuestions: false };
 }
 
 export const Checked: MessageFns<Checked> = {
@@ -9997,6 +10296,9 @@ export const Checked: MessageFns<Checked> = {
     }
     for (const v of message.rooms) {
       Room.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.takesQuestions !== false) {
+      writer.uint32(32).bool(message.takesQuestions);
     }
     return writer;
   },
@@ -10038,6 +10340,14 @@ export const Checked: MessageFns<Checked> = {
             message.rooms.push(Room.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.takesQuestions = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -10059,6 +10369,11 @@ export const Checked: MessageFns<Checked> = {
         : false,
       warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => Warning.fromJSON(e)) : [],
       rooms: globalThis.Array.isArray(object?.rooms) ? object.rooms.map((e: any) => Room.fromJSON(e)) : [],
+      takesQuestions: isSet(object.takesQuestions)
+        ? globalThis.Boolean(object.takesQuestions)
+        : isSet(object.takes_questions)
+        ? globalThis.Boolean(object.takes_questions)
+        : false,
     };
   },
 
@@ -10073,6 +10388,9 @@ export const Checked: MessageFns<Checked> = {
     if (message.rooms?.length) {
       obj.rooms = message.rooms.map((e) => Room.toJSON(e));
     }
+    if (message.takesQuestions !== false) {
+      obj.takesQuestions = message.takesQuestions;
+    }
     return obj;
   },
 
@@ -10084,6 +10402,7 @@ export const Checked: MessageFns<Checked> = {
     message.provesInPrivate = object.provesInPrivate ?? false;
     message.warnings = object.warnings?.map((e) => Warning.fromPartial(e)) || [];
     message.rooms = object.rooms?.map((e) => Room.fromPartial(e)) || [];
+    message.takesQuestions = object.takesQuestions ?? false;
     return message;
   },
 };
@@ -10403,7 +10722,7 @@ export const Opened: MessageFns<Opened> = {
 };
 
 function createBaseVerified(): Verified {
-  return { checks: [], warnings: [], prepared: [] };
+  return { checks: [], warnings: [], prepared: [], answers: [] };
 }
 
 export const Verified: MessageFns<Verified> = {
@@ -10416,6 +10735,9 @@ export const Verified: MessageFns<Verified> = {
     }
     for (const v of message.prepared) {
       PreparedTransaction.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.answers) {
+      Answer.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -10457,6 +10779,14 @@ export const Verified: MessageFns<Verified> = {
             message.prepared.push(PreparedTransaction.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.answers.push(Answer.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -10476,6 +10806,7 @@ export const Verified: MessageFns<Verified> = {
       prepared: globalThis.Array.isArray(object?.prepared)
         ? object.prepared.map((e: any) => PreparedTransaction.fromJSON(e))
         : [],
+      answers: globalThis.Array.isArray(object?.answers) ? object.answers.map((e: any) => Answer.fromJSON(e)) : [],
     };
   },
 
@@ -10490,6 +10821,9 @@ export const Verified: MessageFns<Verified> = {
     if (message.prepared?.length) {
       obj.prepared = message.prepared.map((e) => PreparedTransaction.toJSON(e));
     }
+    if (message.answers?.length) {
+      obj.answers = message.answers.map((e) => Answer.toJSON(e));
+    }
     return obj;
   },
 
@@ -10501,6 +10835,128 @@ export const Verified: MessageFns<Verified> = {
     message.checks = object.checks?.map((e) => e) || [];
     message.warnings = object.warnings?.map((e) => Warning.fromPartial(e)) || [];
     message.prepared = object.prepared?.map((e) => PreparedTransaction.fromPartial(e)) || [];
+    message.answers = object.answers?.map((e) => Answer.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAnswer(): Answer {
+  return { name: "", text: "", error: "", durationMs: 0 };
+}
+
+export const Answer: MessageFns<Answer> = {
+  encode(message: Answer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.text !== "") {
+      writer.uint32(18).string(message.text);
+    }
+    if (message.error !== "") {
+      writer.uint32(26).string(message.error);
+    }
+    if (message.durationMs !== 0) {
+      writer.uint32(33).double(message.durationMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Answer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAnswer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.durationMs = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Answer {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      text: isSet(object.text) ? globalThis.String(object.text) : "",
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
+      durationMs: isSet(object.durationMs)
+        ? globalThis.Number(object.durationMs)
+        : isSet(object.duration_ms)
+        ? globalThis.Number(object.duration_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: Answer): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.text !== "") {
+      obj.text = message.text;
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
+    if (message.durationMs !== 0) {
+      obj.durationMs = floatToJson(message.durationMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Answer>): Answer {
+    return Answer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Answer>): Answer {
+    const message = createBaseAnswer();
+    message.name = object.name ?? "";
+    message.text = object.text ?? "";
+    message.error = object.error ?? "";
+    message.durationMs = object.durationMs ?? 0;
     return message;
   },
 };

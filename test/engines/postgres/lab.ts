@@ -31,7 +31,7 @@ export function settingsFor(
     also: [],
     connection: `postgresql://stillpoint@${server.host}:${server.port}/postgres`,
     binaries: server.binaries,
-    copy: { checkpoint: 'fast', mostJournal: 16 * 1024 ** 3 },
+    copy: { checkpoint: 'fast', mostJournal: 16 * 1024 ** 3, damagedPages: 'refuse' },
     pendingSettings: 'refuse',
     tablespaces: {},
     withoutReads: [],

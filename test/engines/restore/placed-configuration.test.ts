@@ -1,6 +1,16 @@
 import { expect } from 'chai';
-import { chownSync, mkdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { storeConfiguration } from '../../../agent/engines/postgres/copy/collect.ts';
+import { MemorySink } from '../memory-sink.ts';
 import type { PostgresFacts } from '../../../agent/engines/postgres/copy/facts.ts';
 import { alsoPlaces } from '../../../agent/engines/postgres/restore/also-places.ts';
 import {
@@ -35,6 +45,9 @@ describe('the configuration of a restored server', () => {
     'also/0/postgresql.conf': `data_directory = '/srv/old'\nhba_file = '/etc/one/pg_hba.conf'\nident_file = '/srv/old/pg_ident.conf'\nwork_mem = 8MB`,
     'journal/000000010000000000000001': 'records',
     'config/pg_hba.conf': LATIN,
+    'base/conf.d/primary.conf': 'work_mem = 1MB',
+    'config/conf.d/standby.conf': 'work_mem = 2MB',
+    'config/other/more.conf': 'work_mem = 3MB',
     'also/0/name': 'one',
     'also/1/name': 'two',
   };
@@ -83,11 +96,13 @@ describe('the configuration of a restored server', () => {
       preparedReused: [],
     };
     const artifacts: Artifact[] = [
-      ...['base', 'base/global', 'base/pg_wal', 'also/0', 'also/1'].map((path): Artifact => ({
-        kind: 'directory',
-        path,
-        mode: 0o700,
-      })),
+      ...['base', 'base/global', 'base/pg_wal', 'base/conf.d', 'config/conf.d', 'also/0', 'also/1'].map(
+        (path): Artifact => ({
+          kind: 'directory',
+          path,
+          mode: 0o700,
+        }),
+      ),
       ...Object.keys(CONTENT).map((path): Artifact => ({
         kind: 'file',
         path,
@@ -153,6 +168,48 @@ describe('the configuration of a restored server', () => {
     const here = settings((home) => [join(home, 'one'), join(home, 'two')]);
     await restoration(here, [...here.also], { follow: '127.0.0.1:2' }).stage();
     expect(readFileSync(join(stageOf(here.data), 'pg_hba.conf'))).to.deep.equal(LATIN);
+  });
+
+  it('of a standby is all that it includes, and nothing that its primary has there', async () => {
+    const here = settings((home) => [join(home, 'one'), join(home, 'two')]);
+    await restoration(here, [...here.also], { follow: '127.0.0.1:2' }).stage();
+    expect(readdirSync(join(stageOf(here.data), 'conf.d'))).to.deep.equal(['standby.conf']);
+    expect(staged(here.data, 'other/more.conf')).to.equal('work_mem = 3MB');
+
+    const primary = settings((home) => [join(home, 'one'), join(home, 'two')]);
+    await restoration(primary, [...primary.also]).stage();
+    expect(readdirSync(join(stageOf(primary.data), 'conf.d'))).to.deep.equal(['primary.conf']);
+  });
+
+  it('of a standby is stored with what it includes, at any depth, and with nothing that lies elsewhere', async () => {
+    const home = join(folder.path, 'includes');
+    const text: Readonly<Record<string, string>> = {
+      'data/postgresql.conf': `include_dir = 'conf.d'\ninclude '../outside.conf'\n#include 'commented'\ninclude_if_exists 'absent'\n`,
+      'data/conf.d/a.conf': `include 'deep/b.conf'\ninclude '${home}/data/absolute.conf'\n`,
+      'data/conf.d/note.txt': '',
+      'data/conf.d/deep/b.conf': `include '../a.conf'\n`,
+      'data/absolute.conf': '',
+      'data/pg_hba.conf': 'include access.conf\n',
+      'data/access.conf': '',
+      'data/commented': '',
+      'outside.conf': '',
+    };
+    for (const [path, content] of Object.entries(text)) {
+      mkdirSync(dirname(join(home, path)), { recursive: true });
+      writeFileSync(join(home, path), content);
+    }
+    symlinkSync(join(home, 'outside.conf'), join(home, 'data/conf.d/link.conf'));
+    const sink = new MemorySink();
+    await storeConfiguration(sink, join(home, 'data'), null);
+    expect(sink.paths('')).to.deep.equal([
+      'config/absolute.conf',
+      'config/access.conf',
+      'config/conf.d/a.conf',
+      'config/conf.d/deep/b.conf',
+      'config/pg_hba.conf',
+      'config/postgresql.conf',
+    ]);
+    expect([...sink.directories]).to.deep.equal(['config/conf.d']);
   });
 
   it('is read and written again as the bytes that it was: text, and what is none', () => {

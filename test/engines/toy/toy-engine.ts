@@ -30,6 +30,8 @@ export const toy = {
   directories: ({ data }) => [data],
   create: async (settings) => createToyEngine(settings),
   openGuardian: async (settings) => toyGuardian(settings),
+  discover: () => Promise.resolve({ members: [], notes: [] }),
+  prepare: () => Promise.resolve(null),
 } satisfies EngineKind<ToySettings>;
 
 export function createToyEngine(settings: ToySettings): Engine {
@@ -45,7 +47,11 @@ export function createToyEngine(settings: ToySettings): Engine {
     }),
     undo: () => toyGuardian(settings).undo({}),
     restoration: (context) => restorationOf(settings, context),
-    restorePlace: async () => ({ isThere: await isThere(settings.data), left: null }),
+    restorePlace: async () => ({
+      isThere: await isThere(settings.data),
+      isOccupied: await isThere(settings.data),
+      left: null,
+    }),
     recoverRestore: (outcome) => (outcome === 'restored' ? dropOld(at) : putBack(at)),
     localCopies: null,
     realm: null,

@@ -5,7 +5,7 @@ import { LAB, makeDirectory, run } from './machine.ts';
 
 const SUITE = 'bookworm';
 const PACKAGES =
-  'systemd systemd-sysv dbus procps iproute2 iputils-ping util-linux ca-certificates postgresql postgresql-contrib'.split(
+  'systemd systemd-sysv dbus procps iproute2 iputils-ping util-linux ca-certificates postgresql postgresql-contrib openssh-client openssh-server'.split(
     ' ',
   );
 

@@ -33,21 +33,33 @@ export function onHost(
 }
 
 /** What docs/engines/postgres.md asks of a server: the role, and who may come in from where. */
-export function prepareServer({ host, cluster, port }: ClusterOnHost): void {
+export function prepareServer(server: ClusterOnHost): void {
+  const { host, cluster, port } = server;
   if (cluster !== 'main') host.shell(`pg_createcluster 15 ${cluster} --port ${port}`);
-  const folder = `/etc/postgresql/15/${cluster}`;
   appendFileSync(
-    host.path(`${folder}/pg_hba.conf`),
-    ['all', 'replication'].map((of) => `host ${of} stillpoint ${NETWORK} scram-sha-256\n`).join('') +
-      `host all app ${NETWORK} scram-sha-256\n`,
+    host.path(`/etc/postgresql/15/${cluster}/pg_hba.conf`),
+    ['all', 'replication'].map((of) => `host ${of} stillpoint ${NETWORK} scram-sha-256\n`).join(''),
   );
+  letClientsIn(server);
+  runSql(server, `${documentedSql()} ALTER ROLE stillpoint PASSWORD '${PASSWORD}';`);
+}
+
+/** Clients of the network, and the table that they write. */
+export function letClientsIn(server: ClusterOnHost): void {
+  const { host, cluster } = server;
+  const folder = `/etc/postgresql/15/${cluster}`;
+  appendFileSync(host.path(`${folder}/pg_hba.conf`), `host all app ${NETWORK} scram-sha-256\n`);
   writeFileSync(host.path(`${folder}/conf.d/network.conf`), "listen_addresses = '*'\n");
   host.shell(`systemctl restart postgresql@15-${cluster}`);
-  const sql = `${documentedSql()}
-    ALTER ROLE stillpoint PASSWORD '${PASSWORD}';
-    CREATE ROLE app LOGIN PASSWORD '${PASSWORD}';
+  runSql(
+    server,
+    `CREATE ROLE app LOGIN PASSWORD '${PASSWORD}';
     ${TABLE_SQL};
-    GRANT ALL ON causal TO app;`;
+    GRANT ALL ON causal TO app;`,
+  );
+}
+
+function runSql({ host, port }: ClusterOnHost, sql: string): void {
   writeFileSync(host.path('/root/role.sql'), sql);
   host.shell(`cd /; runuser -u postgres -- psql -p ${port} -q -v ON_ERROR_STOP=1 < /root/role.sql`);
 }
@@ -60,12 +72,25 @@ function documentedSql(): string {
   return sql;
 }
 
-/** The agent's file and certificates on a host, and the agent started. `issued`: where the certificates lie. */
-export function startAgent(host: BootedHost, clusters: readonly ClusterOnHost[], issued: BootedHost): void {
+/** Where the certificates of a grid lie below /root of its operator, and its repository on every host. */
+interface GridPlaces {
+  readonly issued: string;
+  readonly repository: string;
+}
+
+const USUAL: GridPlaces = { issued: 'pki', repository: '/srv/stillpoint/repository' };
+
+/** The agent's file and certificates on a host, and the agent started. */
+export function startAgent(
+  host: BootedHost,
+  clusters: readonly ClusterOnHost[],
+  operator: BootedHost,
+  { issued, repository } = USUAL,
+): void {
   const folder = host.path('/etc/stillpoint');
   mkdirSync(folder, { recursive: true });
   for (const name of ['ca.pem', `${host.name}.pem`, `${host.name}-key.pem`]) {
-    copyFileSync(issued.path(`/root/pki/${name}`), join(folder, name));
+    copyFileSync(operator.path(`/root/${issued}/${name}`), join(folder, name));
     chmodSync(join(folder, name), 0o600);
   }
   writeFileSync(join(folder, 'postgres.password'), `${PASSWORD}\n`, { mode: 0o600 });
@@ -74,7 +99,7 @@ export function startAgent(host: BootedHost, clusters: readonly ClusterOnHost[],
     `listen: ${host.name}:7411`,
     `tls: { ca: ca.pem, cert: ${host.name}.pem, key: ${host.name}-key.pem }`,
     'state: /var/lib/stillpoint',
-    'repository: /srv/stillpoint/repository',
+    `repository: ${repository}`,
     'members:',
     ...clusters.flatMap(({ member, cluster, port, supervision }) => [
       `  - name: ${member}`,
@@ -104,12 +129,13 @@ export function writeGridFile(
   file: string,
   hosts: readonly BootedHost[],
   members: readonly string[],
+  { issued, repository } = USUAL,
 ): void {
   const lines = [
     'grid: orders',
     `agents: [${hosts.map(({ name }) => `${name}:7411`).join(', ')}]`,
-    'repository: /srv/stillpoint/repository',
-    'tls: { ca: pki/ca.pem, cert: pki/coordinator.pem, key: pki/coordinator-key.pem }',
+    `repository: ${repository}`,
+    `tls: { ca: ${issued}/ca.pem, cert: ${issued}/coordinator.pem, key: ${issued}/coordinator-key.pem }`,
     `copysets: [${members.join(', ')}]`,
     'leaseSeconds: 10',
   ];

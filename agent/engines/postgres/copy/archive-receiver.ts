@@ -1,6 +1,7 @@
 import { extract, type Extract, type Header } from 'tar-stream';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import type { ArtifactSink } from '../../engine.ts';
+import { modeAsOwners } from './collect.ts';
 import { checkBackupManifest, damagedCopy, type StoredFile } from './backup-manifest.ts';
 import { parseLsn, type Lsn } from '../journal/lsn.ts';
 
@@ -27,6 +28,8 @@ export class ArchiveReceiver {
   readonly #progress: (bytesDone: number, bytesTotal: number) => void;
   readonly #stored = new Map<string, StoredFile>();
   readonly #manifest: Buffer[] = [];
+  /** The server's own user, whose the label of the copy is: the first entry of its archive. */
+  #serverUser: number | null = null;
   #archive: { stream: Extract; done: Promise<void> } | null = null;
   #inManifest = false;
   #manifestBytes = 0;
@@ -132,6 +135,7 @@ export class ArchiveReceiver {
     for await (const entry of stream as unknown as AsyncIterable<Entry>) {
       const name = entry.header.name.replace(/^\.\//, '').replace(/\/+$/, '');
       const size = entry.header.size ?? 0;
+      if (room === 'base' && name === 'backup_label') this.#serverUser = entry.header.uid ?? null;
       if (entry.header.type === 'file' && size < SMALL_BYTES) {
         const bytes = await collected(entry);
         const storing = this.#store(entry, room, oid, name, once(bytes)).catch((error: unknown) => {
@@ -174,12 +178,17 @@ export class ArchiveReceiver {
     const stored = await this.#artifacts.file(
       {
         path: `${room}/${name}`,
-        mode: (entry.header.mode ?? 0o600) & 0o7777,
+        mode: this.#modeOf(entry.header),
         mtimeMs: entry.header.mtime?.getTime() || 0,
       },
       content,
     );
     this.#stored.set(oid === undefined ? name : `pg_tblspc/${oid}/${name}`, stored);
+  }
+
+  #modeOf({ mode, uid }: Header): number {
+    const isOthers = this.#serverUser !== null && uid !== this.#serverUser;
+    return isOthers ? modeAsOwners(mode) : mode & 0o7777;
   }
 }
 

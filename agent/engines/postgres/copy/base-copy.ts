@@ -1,4 +1,5 @@
 import type { ArtifactSink } from '../../engine.ts';
+import { isOnlyDamage, type CopyWarnings } from './copy-warnings.ts';
 import { ArchiveReceiver, type BaseCopy } from './archive-receiver.ts';
 import type { ConnectionSettings } from '../server/connection.ts';
 import { parseLsn, type Lsn } from '../journal/lsn.ts';
@@ -17,6 +18,7 @@ export async function copyBase(input: {
   artifacts: ArtifactSink;
   signal: AbortSignal;
   progress: (bytesDone: number, bytesTotal: number) => void;
+  warnings: CopyWarnings;
   /** Called when it is known where in the journal the copy starts, long before it ends. */
   started: (start: Lsn) => void;
 }): Promise<BaseCopy> {
@@ -42,10 +44,17 @@ export async function copyBase(input: {
       "MANIFEST_CHECKSUMS 'SHA256'",
     ];
     // First where it starts; then a row for each tablespace, with its size in kB; after the stream where it ends.
-    const messages = connection.copyOut(`BASE_BACKUP (${options.join(', ')})`, (fields, index) => {
-      if (index === 0) input.started(parseLsn(fields[0] ?? ''));
-      else receiver.expect(Number(fields[2]) * 1024);
-    });
+    const messages = connection.copyOut(
+      `BASE_BACKUP (${options.join(', ')})`,
+      (fields, index) => {
+        if (index === 0) input.started(parseLsn(fields[0] ?? ''));
+        else receiver.expect(Number(fields[2]) * 1024);
+      },
+      {
+        warning: (said) => input.warnings.note(said),
+        mayEndWith: (error) => settings.copy.damagedPages === 'mark' && isOnlyDamage(error),
+      },
+    );
     for (;;) {
       const next = await messages.next();
       if (next.done === true) return await receiver.finish(next.value);

@@ -1,4 +1,5 @@
 import type { Stats } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Client } from 'pg';
 import { EXIT, failureOf, StillpointError, type Failure } from '../../../../shared/domain/errors.ts';
@@ -6,8 +7,11 @@ import { AnchoredDirectory, closing, type Owner } from '../../../anchored-direct
 import { beside, within } from '../../../safe-files.ts';
 import { ownerOf } from '../../restore/owner.ts';
 import type { ArtifactSink } from '../../engine.ts';
+import { includedFiles, readBelow } from './included-files.ts';
 import type { JournalReceiver } from '../journal/journal-receiver.ts';
 import type { PostgresSettings } from '../settings.ts';
+
+const HEAD_BYTES = 4096;
 
 /** Reads nothing and keeps nothing of what it is given. */
 export const NOWHERE: ArtifactSink = {
@@ -31,6 +35,21 @@ export async function storeHistories(
 
 async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
   if (bytes.byteLength > 0) yield bytes;
+}
+
+/**
+ * A file of another user's, such as a key of root's that the server reads as a member of a group, is the server's own
+ * after a restore: with the group's right to it PostgreSQL would refuse the key. What all may read stays so.
+ */
+export function modeAsOwners(mode: number): number {
+  if ((mode & 0o004) !== 0) return mode & 0o7777;
+  return (mode & 0o7700) | ((mode & 0o040) === 0 ? 0 : 0o400);
+}
+
+/** As PEM, which is what a server reads. */
+async function isPrivateKey(file: FileHandle): Promise<boolean> {
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
+  return buffer.toString('latin1', 0, bytesRead).includes('PRIVATE KEY-----');
 }
 
 /** Configuration outside of the data directory: the n-th directory as `also/<n>/…`. `owner`: the server's user. */
@@ -74,7 +93,8 @@ async function storeTree(
       const target = await directory.readLink(entry.name);
       if (target !== null) artifacts.symlink({ path, target });
     } else if (entry.isDirectory()) {
-      const inner = await directory.enter(entry.name);
+      const inner = await directory.enter(entry.name).catch(nullIfGone);
+      if (inner === null) continue;
       try {
         mustBeReadable(inner.stats, inner.path);
         artifacts.directory({ path, mode: inner.stats.mode & 0o7777 });
@@ -83,11 +103,15 @@ async function storeTree(
         await inner.close();
       }
     } else if (entry.isFile()) {
-      const file = await directory.openFile(entry.name, reader.owner);
+      const file = await directory.openFile(entry.name, reader.owner).catch(nullIfGone);
+      if (file === null) continue;
       try {
         const stats = await file.stat();
         mustBeReadable(stats, join(directory.path, entry.name));
-        const { mode, mtimeMs } = stats;
+        const { mtimeMs } = stats;
+        const isOthers = reader.owner !== null && stats.uid !== reader.owner.uid;
+        const isOthersKey = isOthers && (await isPrivateKey(file));
+        const mode = isOthersKey ? modeAsOwners(stats.mode) : stats.mode;
         await artifacts.file({ path, mode: mode & 0o7777, mtimeMs }, file.createReadStream());
       } finally {
         await file.close();
@@ -96,9 +120,18 @@ async function storeTree(
   }
 }
 
+/** Files of an editor or a renewed certificate come and go: what is gone before it is read was none of the mark. */
+function nullIfGone(error: unknown): null {
+  if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+  throw error;
+}
+
 const CONFIGURATION_FILES = ['postgresql.conf', 'postgresql.auto.conf', 'pg_hba.conf', 'pg_ident.conf'];
 
-/** A standby's own configuration, where it lies in its data directory and the agent may read it. A link stays one. */
+/**
+ * A standby's own configuration, with what it includes, where it lies in its data directory and the agent may read it.
+ * A link stays one.
+ */
 export async function storeConfiguration(
   artifacts: ArtifactSink,
   data: string,
@@ -116,6 +149,13 @@ export async function storeConfiguration(
       if (target !== null) artifacts.symlink({ path, target });
       const bytes = target === null ? await directory.read(name, owner) : null;
       if (bytes !== null) await artifacts.file({ path, mode: 0o600, mtimeMs: Date.now() }, once(bytes));
+    }
+    const { files, directories } = await includedFiles(directory, CONFIGURATION_FILES, owner);
+    for (const path of directories) artifacts.directory({ path: `config/${path}`, mode: 0o700 });
+    for (const path of files) {
+      const bytes = await readBelow(directory, path, owner);
+      if (bytes !== null)
+        await artifacts.file({ path: `config/${path}`, mode: 0o600, mtimeMs: Date.now() }, once(bytes));
     }
   } finally {
     await directory.close();

@@ -45,6 +45,35 @@ const factsSchema = z.object({
     .readonly(),
   /** Gids that more than one transaction had in that time: how one ended says nothing of another. */
   preparedReused: z.array(z.string()).readonly().default([]),
+  /** `config_file`; null in checkpoints that do not say. */
+  configFile: z.string().nullable().default(null),
+  /** Files outside of the data directory that the configuration names, besides it: includes, access rules, keys. */
+  needs: z.array(z.string()).readonly().default([]),
+  /** `shared_preload_libraries`. */
+  preload: z.array(z.string()).readonly().default([]),
+  /** Links of the data directory, and whether what they led to is in the checkpoint in their place. */
+  leftOut: z
+    .array(z.object({ path: z.string(), target: z.string(), stored: z.boolean() }).readonly())
+    .readonly()
+    .default([]),
+  /** Pages whose checksum was wrong when they were copied, in words. */
+  damagedPages: z.array(z.string()).readonly().default([]),
+  /** What in the data leads to another server, as far as the agent's role saw it. Never a login. */
+  outbound: z
+    .array(
+      z
+        .object({
+          database: z.string(),
+          kind: z.string(),
+          name: z.string(),
+          address: z.string(),
+          /** What to do about it, in words or as a statement. */
+          change: z.string(),
+        })
+        .readonly(),
+    )
+    .readonly()
+    .default([]),
 });
 
 /**
@@ -53,8 +82,8 @@ const factsSchema = z.object({
  * Artifacts of a primary: `base/…` the data directory, `tablespaces/<oid>/…`, `journal/<file>` every WAL
  * segment from the start of the base copy to the mark (whole segments; zeros from the mark on) and timeline
  * history files, `also/<n>/…` the n-th directory of `also`. Of an observer (standby): `config/<file>` its
- * own postgresql.conf, postgresql.auto.conf, pg_hba.conf, pg_ident.conf where they lie in the data
- * directory, and `also/<n>/…`.
+ * own postgresql.conf, postgresql.auto.conf, pg_hba.conf, pg_ident.conf and what they include, where they lie in
+ * the data directory, and `also/<n>/…`.
  */
 export type PostgresFacts = Readonly<z.infer<typeof factsSchema>>;
 

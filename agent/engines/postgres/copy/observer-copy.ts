@@ -61,5 +61,11 @@ function observerFacts(facts: ServerFacts, settings: PostgresSettings): Postgres
     preparedAtMark: [],
     preparedEnded: [],
     preparedReused: [],
+    configFile: null,
+    needs: [],
+    preload: [],
+    leftOut: [],
+    damagedPages: [],
+    outbound: [],
   };
 }

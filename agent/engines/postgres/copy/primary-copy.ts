@@ -4,7 +4,9 @@ import { ownerOf } from '../../restore/owner.ts';
 import type { BaseCopy } from './archive-receiver.ts';
 import { copyBase } from './base-copy.ts';
 import { storeDirectories } from './collect.ts';
+import { CopyWarnings, describePages, pagesDamaged } from './copy-warnings.ts';
 import type { PostgresFacts } from './facts.ts';
+import { storeLeftOut } from './left-out.ts';
 import { parseLsn } from '../journal/lsn.ts';
 import { readPrepared, type PreparedTransaction } from './prepared-transactions.ts';
 import { primaryFacts } from './primary-facts.ts';
@@ -16,6 +18,8 @@ interface Copied {
   readonly preparedBefore: readonly PreparedTransaction[];
   readonly preparedAfter: readonly PreparedTransaction[];
   readonly tablespaces: TablespaceWatch;
+  readonly damagedPages: readonly string[];
+  readonly leftOut: PostgresFacts['leftOut'];
 }
 
 /** The base copy of a primary, which its journal is replayed on, and its configuration. */
@@ -36,16 +40,24 @@ export class PrimaryCopy implements Copy {
       const { control, journal } = this.#session.ready();
       const preparedBefore = await readPrepared(control);
       const tablespaces = await TablespaceWatch.begin(settings.name, control);
+      const warnings = new CopyWarnings();
+      const pages = (): Promise<string[]> => describePages(settings, control, warnings.damagedPages);
       const base = await copyBase({
         settings,
         label: `stillpoint ${checkpoint}`.slice(0, 200),
         artifacts,
         signal,
         progress,
+        warnings,
         started: (start) => journal.store.startsAt(start),
+      }).catch(async (error: unknown) => {
+        if (warnings.damagedPages.length === 0 || signal.aborted) throw error;
+        throw pagesDamaged(settings.name, await pages());
       });
+      const damagedPages = await pages();
+      const leftOut = await storeLeftOut(artifacts, settings, warnings.leftOut, await ownerOf(settings));
       const preparedAfter = await readPrepared(control);
-      this.#copied = { base, preparedBefore, preparedAfter, tablespaces };
+      this.#copied = { base, preparedBefore, preparedAfter, tablespaces, damagedPages, leftOut };
     });
   }
 

@@ -4,6 +4,8 @@ import type { BaseCopy } from './archive-receiver.ts';
 import { readSubscriptions } from './collect.ts';
 import type { PostgresFacts } from './facts.ts';
 import { formatLsn, type Lsn } from '../journal/lsn.ts';
+import { configuredFiles } from '../look/configured-files.ts';
+import { findOutbound } from '../look/outbound.ts';
 import { preparedAtMark, readNames, type PreparedTransaction } from './prepared-transactions.ts';
 import type { ReceivedJournal } from '../journal/received-journal.ts';
 import type { ServerFacts } from '../server/server-facts.ts';
@@ -17,6 +19,8 @@ export async function primaryFacts(input: {
   facts: ServerFacts;
   journal: ReceivedJournal;
   base: BaseCopy;
+  damagedPages: readonly string[];
+  leftOut: PostgresFacts['leftOut'];
   preparedBefore: readonly PreparedTransaction[];
   preparedAfter: readonly PreparedTransaction[];
   /** The owner's `synchronous_standby_names` at the mark: hours may lie between it and the facts of the base copy. */
@@ -53,6 +57,10 @@ export async function primaryFacts(input: {
     tablespaces: base.tablespaces,
     outsideFiles: facts.outsideFiles,
     also: settings.also,
+    ...(await configuredFiles(control)),
+    leftOut: input.leftOut,
+    damagedPages: input.damagedPages,
+    outbound: await findOutbound(settings, control),
     ...prepared,
   };
 }

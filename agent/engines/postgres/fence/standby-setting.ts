@@ -136,7 +136,7 @@ async function reloadUntil(
       throw new StillpointError({
         code: 'postgres-reload',
         message: `the server did not take up its new synchronous_standby_names in ${timeoutMs} ms`,
-        hint: 'see its log: a mistake in a configuration file makes a reload fail',
+        hint: 'SELECT sourcefile, sourceline, error FROM pg_file_settings WHERE error IS NOT NULL names the mistake that makes a reload fail; where there is none, the server is overloaded: try again',
       });
     }
     await new Promise((resolve) => setTimeout(resolve, 1));

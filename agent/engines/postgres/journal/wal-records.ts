@@ -143,7 +143,7 @@ interface JournalRecord {
 }
 
 /** Records of one resource manager only and whole (`wanted`), or of all and their headers (null). */
-class RecordWalk {
+export class RecordWalk {
   readonly #journal: Journal;
   readonly #segmentBytes: number;
   readonly #from: Lsn;

@@ -89,7 +89,7 @@ export async function describePostgres(
     const missing = await missingPrivileges(client).catch(() => []);
     const failure = failureOf(serverError(settings, error), {
       code: 'postgres-look',
-      hint: "see the agent's log",
+      hint: 'its log has what it refused to stillpoint-look: mend that, then stillpoint grid doctor',
     });
     return { ...unknown(settings), running: true, problems: missing.length > 0 ? missing : [failure] };
   } finally {
@@ -214,8 +214,8 @@ async function findProblems(
   if (major < OLDEST || major > NEWEST) {
     problem(
       'postgres-version',
-      `PostgreSQL ${facts.version} is not supported`,
-      `versions ${OLDEST} to ${NEWEST} are`,
+      `PostgreSQL ${facts.version} is not supported: no checkpoint can be taken of it`,
+      `upgrade the server (pg_upgrade) to one of ${OLDEST} to ${NEWEST}, or take the member out of the agent file`,
     );
   }
   problems.push(...(await missingPrivileges(client)));
@@ -224,8 +224,8 @@ async function findProblems(
   if (facts.walLevel === 'minimal') {
     problem(
       'postgres-wal-level',
-      'wal_level is minimal',
-      'set wal_level = replica in postgresql.conf and restart the server',
+      'wal_level is minimal: its journal lacks what a base copy needs',
+      'ALTER SYSTEM SET wal_level = replica, then restart the server',
     );
   }
   if (!facts.allowsAlterSystem) {
@@ -239,14 +239,14 @@ async function findProblems(
     problem(
       'postgres-standby-names',
       'synchronous_standby_names is given on the command line, where nobody can change it',
-      'move it to postgresql.conf',
+      'take it out of the command line (-c in pg_ctl.conf or in the unit) and write it into postgresql.conf; then restart the server',
     );
   }
   if (isArmed(facts.standbyNames)) {
     problem(
       ARMED,
       `synchronous_standby_names is ${facts.standbyNames}: a freeze was not undone`,
-      'start the agent that froze it, or put your own value back with ALTER SYSTEM and reload',
+      'start the agent that froze it; where there is none, ALTER SYSTEM RESET synchronous_standby_names (or SET your own value), then SELECT pg_reload_conf()',
     );
   }
   problems.push(...(await asynchronousSubscriptions(client, settings.name)));
@@ -272,20 +272,20 @@ async function findLackOfRoom(
     problem(
       'postgres-wal-senders',
       `${room.senders} of its wal senders are free; a checkpoint needs ${SENDERS_NEEDED}`,
-      'raise max_wal_senders and restart the server',
+      'ALTER SYSTEM SET max_wal_senders = N, that many more than now (SHOW max_wal_senders), then restart the server',
     );
   }
   if (room.slots < 1)
     problem(
       'postgres-slots',
       'no replication slot is free',
-      'raise max_replication_slots, or drop a slot that nobody uses',
+      'SELECT pg_drop_replication_slot(slot_name) of one that nobody uses (SELECT * FROM pg_replication_slots WHERE NOT active); or ALTER SYSTEM SET max_replication_slots = N, one more than now, then restart the server',
     );
   if (room.named !== null) {
     problem(
       'postgres-standby-named',
       `another standby calls itself ${room.named}`,
-      'is another checkpoint running? Else give that standby another application_name',
+      'wait for another checkpoint of the same server, if there is one (stillpoint grid status); else give that standby another application_name in its primary_conninfo',
     );
   }
 }
@@ -329,7 +329,7 @@ async function findWarnings(
       code: 'postgres-file-outside',
       about,
       text: `${file} lies outside the data directory, and no checkpoint has it`,
-      hint: "name its directory in 'also' to take it along",
+      hint: "restored on another host it would be missing: add its directory to 'also' of this member in the agent file, and restart the agent",
     }));
   const unseen =
     facts.inRecovery || (await freeJournalBytes(settings)) !== null
@@ -339,7 +339,7 @@ async function findWarnings(
             code: 'postgres-room-unseen',
             about,
             text: 'the agent cannot see how much room is left for pg_wal: no checkpoint ends early for lack of it',
-            hint: `let the agent's user enter ${settings.data}`,
+            hint: `run the agent as root, or as the owner of ${settings.data}; else watch that disk yourself`,
           },
         ];
   return [...found, ...outside, ...unseen];
@@ -350,26 +350,26 @@ const SETTINGS_TO_KNOW = {
   commitsUnheld: {
     code: 'postgres-commits-unheld',
     text: 'synchronous_commit is off or local by default: such commits make a checkpoint invalid',
-    hint: 'ALTER SYSTEM SET synchronous_commit = on, or where it is set; then SELECT pg_reload_conf()',
+    hint: "SELECT source, sourcefile FROM pg_settings WHERE name = 'synchronous_commit' says where it is set: change it there, or ALTER SYSTEM SET synchronous_commit = on; then SELECT pg_reload_conf()",
   },
   someCommitsUnheld: {
     code: 'postgres-some-commits-unheld',
     text: 'synchronous_commit is set to off or local for a role or database: such commits make a checkpoint invalid',
-    hint: 'find it with \\drds in psql, and reset it with ALTER ROLE … RESET or ALTER DATABASE … RESET',
+    hint: '\\drds in psql names it; then ALTER ROLE … RESET synchronous_commit, or ALTER DATABASE … RESET synchronous_commit, or ALTER ROLE … IN DATABASE … RESET synchronous_commit',
   },
   noChecksums: {
     code: 'postgres-no-checksums',
     text: 'data checksums are off: damage on its disk goes unnoticed into a checkpoint',
-    hint: 'stop the server and run pg_checksums --enable',
+    hint: 'checkpoints work without them; to have them, stop the server, run pg_checksums --enable -D DATA as its user, and start it',
   },
   noFsync: {
     code: 'postgres-no-fsync',
-    text: 'fsync is off: a crash of its host may damage it',
-    hint: 'ALTER SYSTEM SET fsync = on, then SELECT pg_reload_conf()',
+    text: 'fsync is off: a crash of its host may damage it, and a checkpoint taken afterwards has the damage',
+    hint: 'ALTER SYSTEM SET fsync = on; SELECT pg_reload_conf();',
   },
   noFullPages: {
     code: 'postgres-no-full-pages',
-    text: 'full_page_writes is off: a base copy may be torn',
-    hint: 'ALTER SYSTEM SET full_page_writes = on, then SELECT pg_reload_conf()',
+    text: 'full_page_writes is off: a base copy may have torn pages, and fail in a restore',
+    hint: 'ALTER SYSTEM SET full_page_writes = on; SELECT pg_reload_conf();',
   },
 } as const;

@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import type { Client } from 'pg';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import type { Finding } from '../../engine.ts';
+import { mustHoldNoMount } from '../../restore/mounts.ts';
 import { hasUnit, unitFindings } from '../../restore/unit.ts';
 import { connect, serverError } from '../server/connection.ts';
 import { isArmed } from '../fence/fence.ts';
@@ -15,6 +16,7 @@ import { namesInAutoConf } from '../fence/standby-setting.ts';
 export async function diagnosePostgres(settings: PostgresSettings, busy: boolean): Promise<Finding[]> {
   const findings: Finding[] = [
     ...(await diagnoseDirectories(settings)),
+    ...(await diagnoseMounts(settings)),
     ...(await diagnoseOutside(settings)),
     ...(await diagnosePasswordFile(settings)),
     ...(hasUnit(settings) ? await unitFindings(settings, await processOf(settings.data)) : []),
@@ -62,8 +64,8 @@ async function diagnoseDirectories({ data, name }: PostgresSettings): Promise<Fi
     if (inner.dev === outer.dev) return [];
     const failure = {
       code: 'data-is-mount-point',
-      message: `${data} of ${name} is a mount point: a restore could not rename it`,
-      hint: 'put the data directory one level below the mount point',
+      message: `${data} of ${name} is a mount point: checkpoints work, and a restore could not rename it`,
+      hint: `stop the server, mount the disk at another place, and let the data directory be a directory below that; correct data in the agent file`,
     };
     return [{ level: 'problem', failure }];
   } catch (error) {
@@ -77,6 +79,16 @@ async function diagnoseDirectories({ data, name }: PostgresSettings): Promise<Fi
   }
 }
 
+async function diagnoseMounts({ data, also, name }: PostgresSettings): Promise<Finding[]> {
+  try {
+    await mustHoldNoMount(name, [data, ...also]);
+    return [];
+  } catch (error) {
+    if (!(error instanceof StillpointError)) throw error;
+    return [{ level: 'problem', failure: error.failure }];
+  }
+}
+
 /** Directories of `also` are read while a checkpoint is collected: better to know now. */
 async function diagnoseOutside({ also, name }: PostgresSettings): Promise<Finding[]> {
   const findings: Finding[] = [];
@@ -87,7 +99,7 @@ async function diagnoseOutside({ also, name }: PostgresSettings): Promise<Findin
       const failure = {
         code: 'also-unreadable',
         message: `${directory} of ${name} cannot be read (${(error as NodeJS.ErrnoException).code ?? String(error)})`,
-        hint: "correct 'also' in the agent's file, or let the agent read the directory",
+        hint: `correct also of ${name} in the agent file, or let the agent run as root or as the owner of the directory: a checkpoint would fail there`,
       };
       findings.push({ level: 'problem', failure });
     }

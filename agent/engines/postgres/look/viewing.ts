@@ -221,10 +221,17 @@ function ownKey({ conninfo, slot }: ReceiverRow, systemIdentifier: string): stri
   return keyOf(systemIdentifier, applicationNameIn(conninfo), slot === '' ? null : slot);
 }
 
-/** Values stand there without quotes: one ends where the next keyword begins. A server keeps 63 bytes of a name. */
+/**
+ * Values mostly stand there without quotes: one ends where the next keyword begins. A receiver that has gone on to
+ * another timeline shows its setting as it was written, with quotes. A server keeps 63 bytes of a name.
+ */
 export function applicationNameIn(conninfo: string): string {
-  const valueOf = (keyword: string): string | undefined =>
-    new RegExp(`(?:^| )${keyword}=(.*?)(?= [a-z_]+=|$)`).exec(conninfo)?.[1];
+  const valueOf = (keyword: string): string | undefined => {
+    const found = new RegExp(
+      `(?:^| )${keyword}=(?:'((?:[^'\\\\]|\\\\.)*)'(?= |$)|(.*?)(?= [a-z_]+=|$))`,
+    ).exec(conninfo);
+    return found?.[1]?.replace(/\\(.)/g, '$1') ?? found?.[2];
+  };
   const name = valueOf('application_name') ?? valueOf('fallback_application_name') ?? 'walreceiver';
   return Buffer.from(name).subarray(0, 63).toString();
 }

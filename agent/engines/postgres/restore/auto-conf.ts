@@ -71,9 +71,10 @@ export interface RestoredSettingsInput {
   readonly standbyNames: string | null;
   /** Connection of the primary to follow; null for a primary. */
   readonly primaryConninfo: string | null;
-  /** Set where the member moved: its new address. */
-  readonly address: { readonly host: string; readonly port: number } | null;
-  readonly listensEverywhere: boolean;
+  /** Set where the member moved: its new address, and the host of its old one. */
+  readonly address: { readonly host: string; readonly port: number; readonly wasHost: string } | null;
+  /** `listen_addresses` as it was in force. */
+  readonly listenAddresses: string;
   readonly archived: boolean;
   readonly subscribed: boolean;
   /** Socket directories that are not on this host are left out. */
@@ -103,10 +104,27 @@ export function restoredSettings(input: RestoredSettingsInput): Map<string, stri
   if (input.subscribed) settings.set('max_logical_replication_workers', '0');
   if (input.address !== null) {
     settings.set('port', String(input.address.port));
-    if (!input.listensEverywhere) settings.set('listen_addresses', input.address.host);
+    const listens = movedListenAddresses(input.listenAddresses, input.address);
+    if (listens !== null) settings.set('listen_addresses', listens);
   }
   if (input.dropSockets) settings.set('unix_socket_directories', '');
   return settings;
+}
+
+/**
+ * The new host in the place of the old one. The others stay: local clients, and often the agent, come by `localhost`,
+ * and one that is not to be had here is a warning in the server's log. Null where all of them are listened at.
+ */
+function movedListenAddresses(
+  listed: string,
+  { host, wasHost }: { readonly host: string; readonly wasHost: string },
+): string | null {
+  const names = listed
+    .split(',')
+    .map((name) => name.trim().replace(/^"(.*)"$/, '$1'))
+    .filter((name) => name !== '');
+  if (names.some((name) => ['*', '0.0.0.0', '::'].includes(name))) return null;
+  return [...new Set([host, ...names.filter((name) => name !== wasHost)])].join(', ');
 }
 
 /** libpq's key='value' form. Keeps the owner's own connection and points it at the new primary. */

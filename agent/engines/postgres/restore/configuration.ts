@@ -6,6 +6,7 @@ import { readIfThere } from '../../restore/stage.ts';
 import { decodeConfiguration } from './configuration-text.ts';
 import { readPassword } from '../server/connection.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
+import { hostPort } from '../../../address.ts';
 import { addressOf, type PostgresSettings } from '../settings.ts';
 import { parseStandbyNames, plainName } from '../fence/standby-names.ts';
 import { conninfoFor, formatSettings, parseConninfo, parseSettings, restoredSettings } from './auto-conf.ts';
@@ -72,8 +73,8 @@ export async function readConfiguration(input: ConfigurationInput): Promise<Stag
           base,
           standbyNames: isHeld ? '' : kept,
           primaryConninfo: conninfo,
-          address: moved ? addressOf(settings) : null,
-          listensEverywhere: ['*', '0.0.0.0', '::'].includes(mine.listenAddresses),
+          address: moved ? { ...addressOf(settings), wasHost: hostPort(input.sourceAddress).host } : null,
+          listenAddresses: mine.listenAddresses,
           archived: source.archiving || mine.archiving,
           subscribed: source.subscriptions.length > 0,
           dropSockets,

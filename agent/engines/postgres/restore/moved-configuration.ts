@@ -2,7 +2,18 @@ import { basename, dirname, join } from 'node:path';
 import { formatSetting, parseSettings } from './auto-conf.ts';
 
 /** Settings that name a file of the server's own, beside `data_directory`. */
-const FILES = ['hba_file', 'ident_file', 'external_pid_file'] as const;
+const FILES = [
+  'hba_file',
+  'ident_file',
+  'external_pid_file',
+  'ssl_cert_file',
+  'ssl_key_file',
+  'ssl_ca_file',
+  'ssl_crl_file',
+  'ssl_crl_dir',
+  'ssl_dh_params_file',
+  'krb_server_keyfile',
+] as const;
 
 /** Where the directories of a checkpoint are put. */
 export interface MovedDirectories {

@@ -10,7 +10,8 @@ import { parseConninfo, parseSettings } from './auto-conf.ts';
 import { AUTO_CONF } from './configuration.ts';
 import { finishControlFile, readControlFile } from './control-file.ts';
 import { hasUnit, isUnitUp, whyNotActive, whyUnitFailed } from '../../restore/unit.ts';
-import { hasProcess, logTail, startServer } from './server-process.ts';
+import { lastWords, logSizes, type LogSizes } from './last-words.ts';
+import { hasProcess, startServer } from './server-process.ts';
 
 /** A server that was told to start has written its pid file by then, or it never will. */
 const APPEAR_MS = 15_000;
@@ -27,6 +28,7 @@ const START_MS = 120_000;
  */
 export async function openServer(settings: PostgresSettings): Promise<OpenedMember> {
   await finishControlFile(settings.data);
+  const before = await logSizes(settings);
   if (!(await hasProcess(settings))) await start(settings);
   const appearBy = performance.now() + APPEAR_MS;
   /** What its unit does before the server may take longer. */
@@ -35,21 +37,21 @@ export async function openServer(settings: PostgresSettings): Promise<OpenedMemb
     const failed = hasUnit(settings) ? await whyUnitFailed(settings) : null;
     const isStarting = hasUnit(settings) && performance.now() < startBy && (await isUnitUp(settings));
     if (failed !== null || (performance.now() > appearBy && !isStarting))
-      throw await notStarted(settings, failed);
+      throw await notStarted(settings, before, failed);
     await pause();
   }
   const follows = await isThere(join(settings.data, 'standby.signal'));
   const { systemIdentifier } = await readControlFile(settings.data);
   const answerBy = performance.now() + ANSWER_MS;
   for (;;) {
-    const answer = await askServer(settings, { follows, systemIdentifier });
+    const answer = await askServer(settings, { follows, systemIdentifier, before });
     if (answer.type === 'does its work') return { warnings: [], problems: await unitProblems(settings) };
     if (answer.type === 'locked') {
       const { message: text, hint } = answer;
       const warning = { code: 'postgres-locked', about: settings.name, text, hint };
       return { warnings: [warning], problems: await unitProblems(settings) };
     }
-    if (!(await hasProcess(settings))) throw await notStarted(settings);
+    if (!(await hasProcess(settings))) throw await notStarted(settings, before);
     const until = answer.type === 'does not follow' ? answerBy - ANSWER_MS + FOLLOW_MS : answerBy;
     if (performance.now() > until) return { warnings: [], problems: [answer.message] };
     await pause();
@@ -79,7 +81,11 @@ type Answer =
 /** What the server of this directory is to be; another one may answer at the address that the agent file has. */
 export async function askServer(
   settings: PostgresSettings,
-  { follows, systemIdentifier }: { readonly follows: boolean; readonly systemIdentifier: string },
+  {
+    follows,
+    systemIdentifier,
+    before,
+  }: { readonly follows: boolean; readonly systemIdentifier: string; readonly before: LogSizes },
 ): Promise<Answer> {
   let client: Client;
   try {
@@ -110,7 +116,7 @@ export async function askServer(
       };
     }
     if (row?.status === 'streaming') return { type: 'does its work' };
-    return { type: 'does not follow', message: await notFollowing(settings) };
+    return { type: 'does not follow', message: await notFollowing(settings, before) };
   } catch (error) {
     return refusal(settings, error);
   } finally {
@@ -137,19 +143,20 @@ function refusal(settings: PostgresSettings, error: unknown): Answer {
   };
 }
 
-async function notFollowing(settings: PostgresSettings): Promise<string> {
+async function notFollowing(settings: PostgresSettings, before: LogSizes): Promise<string> {
   const text = await readFile(join(settings.data, AUTO_CONF), 'utf8').catch(() => '');
   const conninfo = parseConninfo(parseSettings(text).get('primary_conninfo') ?? '');
   const primary = `${conninfo.get('host') ?? '?'}:${conninfo.get('port') ?? '?'}`;
-  const said = await logTail(settings);
+  const said = await lastWords(settings, before);
   return `${settings.name} runs, and does not stream from ${primary} in ${FOLLOW_MS / 1000} s${said === '' ? '' : ` (${said})`}: does pg_hba.conf of ${primary} have a line "host replication ${conninfo.get('user') ?? '?'} ADDRESS scram-sha-256" with the address ${addressOf(settings).host}, and is its password known to the standby?`;
 }
 
 async function notStarted(
   settings: PostgresSettings,
+  before: LogSizes,
   unitFailed: string | null = null,
 ): Promise<StillpointError> {
-  const tail = [unitFailed ?? '', await logTail(settings)].filter((said) => said !== '').join('; ');
+  const tail = [unitFailed ?? '', await lastWords(settings, before)].filter((said) => said !== '').join('; ');
   return new StillpointError({
     code: 'member-not-started',
     message: `${settings.name} did not start${tail === '' ? '' : `: ${tail}`}`,

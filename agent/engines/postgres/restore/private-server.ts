@@ -137,6 +137,12 @@ export class PrivateServer {
     return client;
   }
 
+  async connectAs(role: string, database: string): Promise<Client> {
+    const client = await this.#connectAs(role, database);
+    if (client === null) throw this.#gaveUp();
+    return client;
+  }
+
   async shutDown(): Promise<void> {
     this.#process.kill('SIGINT');
     const stopBy = performance.now() + STOP_MS;

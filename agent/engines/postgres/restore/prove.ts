@@ -3,8 +3,10 @@ import type { FoundPrepared } from '../../../../shared/domain/wire.ts';
 import type { ProveInput, VerifiedMember } from '../../engine.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
 import { finishControlFile, readControlFile, withholdControlFile } from './control-file.ts';
+import { lookAtDatabases } from './databases.ts';
 import { PrivateServer, type PrivateServerInput } from './private-server.ts';
-import { checkMark, checkServer, checkStructures, notAsCaptured } from './verify.ts';
+import { askQuestions } from './questions.ts';
+import { checkMark, checkServer, notAsCaptured } from './verify.ts';
 
 export interface ProofInput extends Omit<PrivateServerInput, 'restorePoint' | 'afterwards' | 'preload'> {
   readonly facts: PostgresFacts;
@@ -64,14 +66,14 @@ async function recoverAndLook(input: ProofInput, wanted: ProveInput): Promise<Ve
 async function look(
   { member, data, facts }: ProofInput,
   server: PrivateServer,
-  { committed }: ProveInput,
+  { committed, questions }: ProveInput,
 ): Promise<VerifiedMember> {
   const looked = { name: member, data, connect: (database: string) => server.connect(database) };
   const client = await server.connect(null);
   try {
     const checks = await checkServer(looked, facts, client);
     checks.push(await checkMark(looked, facts));
-    const structures = await checkStructures(looked, client);
+    const databases = await lookAtDatabases(looked, client, facts);
     const { rows } = await client.query<{ gid: string; database: string }>(
       'SELECT gid, database FROM pg_prepared_xacts ORDER BY gid',
     );
@@ -80,7 +82,8 @@ async function look(
       const cause = committed.includes(one.gid) ? await commitPrepared(server, one) : null;
       prepared.push({ ...one, committed: cause === '', cause: cause ?? '', byHand: byHand(one.gid) });
     }
-    return { checks: [...checks, ...structures.checks], warnings: structures.warnings, prepared };
+    const answers = await askQuestions(server, questions);
+    return { checks: [...checks, ...databases.checks], warnings: databases.warnings, prepared, answers };
   } finally {
     client.end().catch(() => undefined);
   }

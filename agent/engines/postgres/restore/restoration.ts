@@ -1,6 +1,5 @@
 import { dirname, join } from 'node:path';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import type { Warning } from '../../../../shared/domain/warning.ts';
 import type {
   ArtifactSource,
   OpenedMember,
@@ -25,6 +24,8 @@ import {
 import { hasUnit, holdForRestore, mustBeUsable } from '../../restore/unit.ts';
 import { readIfThere, Stage } from '../../restore/stage.ts';
 import { parseFacts, type PostgresFacts } from '../copy/facts.ts';
+import { parseLsn } from '../journal/lsn.ts';
+import { makesTablespace } from '../journal/tablespace-records.ts';
 
 import type { PostgresSettings } from '../settings.ts';
 import { alsoPlaces } from './also-places.ts';
@@ -34,6 +35,8 @@ import { CONTROL_FILE, UNFINISHED_CONTROL_FILE } from './control-file.ts';
 import { finishPostgresRestore, rollBackPostgresRestore } from './ending.ts';
 import { movedLines } from './moved-configuration.ts';
 import { openServer } from './open-server.ts';
+import { mustMeetNeeds } from './needs.ts';
+import { planWarnings } from './plan-warnings.ts';
 import { postgresProgram } from './programs.ts';
 import { proveStaged } from './prove.ts';
 import { serverOwner } from './server-owner.ts';
@@ -70,6 +73,7 @@ export class PostgresRestoration implements Restoration {
       this.#source.serverVersion,
       await serverOwner(this.#settings),
     );
+    await mustMeetNeeds({ member: name, facts: this.#configurationSource(), program });
     if (hasUnit(this.#settings)) await mustBeUsable(this.#settings, await processOf(data));
     else
       for (const what of ['start', 'stop'] as const)
@@ -82,7 +86,14 @@ export class PostgresRestoration implements Restoration {
       await mustBeMakeable(name, join(root, '1'));
       rooms.push(await roomFor(root, manifest, [`tablespaces/${oid}`]));
     }
-    return { provesInPrivate: true, warnings: this.#warnings(), rooms };
+    const follows = this.#context.follow !== null;
+    return {
+      provesInPrivate: true,
+      // A standby is ended at the mark, before it takes anybody.
+      takesQuestions: !follows,
+      warnings: planWarnings(this.#settings, this.#source, follows),
+      rooms,
+    };
   }
 
   async stage(): Promise<{ followsAs: string | null }> {
@@ -126,7 +137,7 @@ export class PostgresRestoration implements Restoration {
   ): Promise<StagedConfiguration> {
     const { source, own, follow } = this.#context;
     const staged = stageOf(this.#settings.data);
-    await stage.room(source, 'base', staged, stagedName);
+    await stage.room(source, 'base', staged, (path) => (isReplaced(own, path) ? null : stagedName(path)));
     const groupReads = groupReadsData(source.manifest);
     const mode = groupReads ? 0o750 : 0o700;
     const journal = join(staged, 'pg_wal');
@@ -157,7 +168,28 @@ export class PostgresRestoration implements Restoration {
     await stage.replace(join(staged, AUTO_CONF), '');
     await stage.replace(join(staged, 'recovery.signal'), '');
     await stage.seal();
+    await this.#mustStayInside(journal);
     return configuration;
+  }
+
+  /** A tablespace in the journal is replayed where it was made: on the same host that is the directory of another server. */
+  async #mustStayInside(journal: string): Promise<void> {
+    const { startPosition, markPosition, timeline, walSegmentSizeBytes, serverVersion } = this.#source;
+    if (startPosition === null || markPosition === null) return;
+    const leadsOut = await makesTablespace({
+      directory: journal,
+      timeline,
+      segmentBytes: walSegmentSizeBytes,
+      serverVersion,
+      from: parseLsn(startPosition),
+      to: parseLsn(markPosition),
+    });
+    if (!leadsOut) return;
+    throw new StillpointError({
+      code: 'tablespace-in-journal',
+      message: `${this.#settings.name}: a tablespace was made while the checkpoint was prepared; to recover it would write into the very directory that CREATE TABLESPACE named`,
+      hint: 'restore another checkpoint',
+    });
   }
 
   async prove(input: ProveInput): Promise<VerifiedMember> {
@@ -276,43 +308,14 @@ export class PostgresRestoration implements Restoration {
     for (const artifact of own.manifest.artifacts) {
       if (!artifact.path.startsWith('config/')) continue;
       const place = join(staged, artifact.path.slice('config/'.length));
+      if (artifact.kind === 'directory') await stage.directory(place, artifact.mode);
+      if (artifact.kind === 'file' && dirname(place) !== staged) await stage.directory(dirname(place), 0o700);
       if (artifact.kind === 'symlink') await stage.relink(place, artifact.target);
       if (artifact.kind !== 'file') continue;
       const bytes: Uint8Array[] = [];
       for await (const part of own.read(artifact.path)) bytes.push(part);
       await stage.replace(place, Buffer.concat(bytes));
     }
-  }
-
-  #warnings(): Warning[] {
-    const warnings: Warning[] = [];
-    const about = this.#settings.name;
-    const { archiving, subscriptions, outsideFiles, also } = this.#source;
-    if (archiving) {
-      warnings.push({
-        code: 'postgres-archiving-held',
-        about,
-        text: 'archiving is off (archive_mode), so that it does not write into the old archive',
-        hint: 'name a new one, then ALTER SYSTEM RESET archive_mode and restart',
-      });
-    }
-    for (const { database, name } of subscriptions) {
-      warnings.push({
-        code: 'postgres-subscription-held',
-        about,
-        text: `subscription ${name} in database ${database} is held (max_logical_replication_workers = 0)`,
-        hint: `ALTER SUBSCRIPTION ${name} DISABLE or give it a new CONNECTION, then ALTER SYSTEM RESET max_logical_replication_workers and restart`,
-      });
-    }
-    if (outsideFiles.length > 0 && also.length === 0) {
-      warnings.push({
-        code: 'postgres-file-missing',
-        about,
-        text: `${outsideFiles.join(', ')} lay outside the data directory and are not in the checkpoint`,
-        hint: "bring them yourself, and name their directory in 'also' for the next checkpoint",
-      });
-    }
-    return warnings;
   }
 
   #configurationSource(): PostgresFacts {
@@ -346,6 +349,15 @@ function runsAgain(name: string): StillpointError {
 function groupReadsData({ artifacts }: ArtifactSource['manifest']): boolean {
   const label = artifacts.find(({ path }) => path === 'base/backup_label');
   return label?.kind === 'file' && (label.mode & 0o040) !== 0;
+}
+
+/** What the primary has in a directory that its standby includes as a whole: there the standby's own is in force. */
+function isReplaced(own: ArtifactSource | null, path: string): boolean {
+  if (own === null || !path.endsWith('.conf')) return false;
+  const directory = `config/${dirname(path)}`;
+  return own.manifest.artifacts.some(
+    (artifact) => artifact.kind === 'directory' && artifact.path === directory,
+  );
 }
 
 /** Where a base file is staged: pg_control under another name until all is done; what must not be there not. */

@@ -13,7 +13,6 @@ import { hasUnit, isUnitUp, mustBeUsable, startUnit, stopUnit } from '../../rest
 const STOP_SECONDS = 60;
 /** A large server writes for minutes before it ends. */
 const STOP_COMMAND_MS = 600_000;
-const LOG_TAIL_BYTES = 2000;
 
 /** Starts the server; resolves when the start was given or the server is there, not when the server is ready. */
 export async function startServer(settings: PostgresSettings, signal: AbortSignal): Promise<void> {
@@ -124,25 +123,6 @@ export async function endServer(settings: PostgresSettings, staged: string): Pro
   }
 }
 
-/** The end of the server's log, for the error of a start that failed. */
-export async function logTail(settings: PostgresSettings): Promise<string> {
-  try {
-    const owner = await serverOwner(settings);
-    const file = await beside(logOf(settings), (directory, name) => directory.openFile(name, owner));
-    if (file === null) return '';
-    try {
-      const { size } = await file.stat();
-      const length = Math.min(size, LOG_TAIL_BYTES);
-      const { buffer } = await file.read(Buffer.alloc(length), 0, length, size - length);
-      return whyItEnded(buffer.toString('utf8'));
-    } finally {
-      await file.close();
-    }
-  } catch {
-    return '';
-  }
-}
-
 /** What it tells whoever asks to come in meanwhile, ourselves before all. */
 const TURNED_AWAY =
   /FATAL: +the database system is (starting up|shutting down|in recovery mode|not (yet )?accepting connections)/;
@@ -160,7 +140,8 @@ export function whyItEnded(log: string): string {
   return lines.slice(last, last + 1 + (end < 0 ? after.length : end)).join(' | ');
 }
 
-function logOf(settings: PostgresSettings): string {
+/** Of a server that the agent starts itself. */
+export function logOf(settings: PostgresSettings): string {
   return `${settings.data}.log`;
 }
 

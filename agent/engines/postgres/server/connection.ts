@@ -45,8 +45,13 @@ const UNHINDERED_SINCE_17 = { transaction_timeout: '0' } as const;
 /**
  * How each of our sessions begins, whatever server, database and role have as their defaults. Its login may write (a
  * login trigger that keeps a log), and must not wait for the very standby that we are: nobody could get in to undo.
+ * A base copy says in warnings what it leaves out, and which pages are damaged.
  */
-const SESSION = Object.entries({ synchronous_commit: 'local', ...UNHINDERED })
+const SESSION = Object.entries({
+  synchronous_commit: 'local',
+  client_min_messages: 'warning',
+  ...UNHINDERED,
+})
   .map(([name, value]) => `-c ${name}=${value.replaceAll(' ', '\\ ')}`)
   .join(' ');
 /** After the login, for a login trigger may need its owner's: then nothing of the database's owner is taken for the server's. */
@@ -107,6 +112,13 @@ export async function connect(settings: ConnectionSettings, options: ConnectOpti
   return client;
 }
 
+/** The same connection to another database. */
+export function databaseUrl(connection: string, database: string): string {
+  const url = new URL(connection);
+  url.pathname = `/${encodeURIComponent(database)}`;
+  return url.toString();
+}
+
 /** As the library reads it; but for the name of the database, of which it leaves `%2F` and its like as they are. */
 function clientConfig(settings: ConnectionSettings, url: URL): ClientConfig {
   try {
@@ -117,7 +129,7 @@ function clientConfig(settings: ConnectionSettings, url: URL): ClientConfig {
       {
         code: 'postgres-connection',
         message: `connection of ${settings.name} cannot be used: ${error instanceof Error ? error.message : String(error)}`,
-        hint: "correct it in the agent's file",
+        hint: `correct connection of ${settings.name} in the agent file: postgresql://ROLE@HOST:PORT/DATABASE`,
       },
       3,
       { cause: error },
@@ -158,7 +170,7 @@ export async function readPassword(path: string): Promise<string> {
       {
         code: 'postgres-password',
         message: `the password file ${path} cannot be read`,
-        hint: 'look at its path and owner: the agent reads it',
+        hint: `write the password of the role into it, alone, for the user of the agent: chmod 600 ${path}; or correct passwordFile`,
       },
       3,
       { cause: error },
@@ -170,7 +182,9 @@ export async function readPassword(path: string): Promise<string> {
 export function connectionError(settings: ConnectionSettings, error: unknown): StillpointError {
   if (error instanceof StillpointError) return error;
   const message = error instanceof Error ? error.message : String(error);
+  const { passwordFile } = settings;
   const { host, port, username } = new URL(settings.connection);
+  const role = decodeURIComponent(username);
   const where = `${settings.name} at ${host || port}`;
   const code = error instanceof DatabaseError ? (error.code ?? '') : '';
   const as = (failureCode: string, hint: string): StillpointError =>
@@ -178,30 +192,37 @@ export function connectionError(settings: ConnectionSettings, error: unknown): S
   if (code === '28P01' || /password/i.test(message)) {
     return as(
       'postgres-password',
-      `look at passwordFile of ${settings.name}, and at the password of role ${decodeURIComponent(username)}`,
+      `write the password of role ${role}, alone, into ${passwordFile === undefined ? 'a file that passwordFile names, or into PGPASSWORD of the agent' : `passwordFile (${passwordFile})`}; a new one: \\password ${role} in psql, as superuser on the primary`,
     );
   }
   if (code === '28000') {
     return as(
       'postgres-hba',
-      `add a line to pg_hba.conf for role ${decodeURIComponent(username)}, and one for the database 'replication'`,
+      `stillpoint-agent init --apply on the host of the server does it; by hand, at the head of pg_hba.conf: "host all ${role} ADDRESS scram-sha-256" and "host replication ${role} ADDRESS scram-sha-256", with the agent's address or samehost; then SELECT pg_reload_conf()`,
     );
   }
   if (code === '42501')
     return as(
       'postgres-privilege',
-      'grant the role what docs/engines/postgres.md lists; stillpoint grid doctor names what is missing',
+      'stillpoint-agent init --apply on the host of the primary grants all that is missing; stillpoint grid doctor names each statement',
     );
   if (code === '53300')
     return as(
       'postgres-connections',
-      'raise max_connections or max_wal_senders: a checkpoint needs five connections and three wal senders',
+      'ALTER SYSTEM SET max_connections = N (or max_wal_senders, as the message says), some more than now, then restart the server: a checkpoint needs five connections and three wal senders',
     );
-  if (code === '57P03') return as('postgres-starting', 'wait until it accepts connections');
+  if (code === '57P03')
+    return as('postgres-starting', 'wait until it accepts connections; its log says how far it is');
   if (code.startsWith('57P') || LOST.test(message))
-    return as('postgres-connection-lost', 'was it restarted, or the session ended? See its log');
+    return as(
+      'postgres-connection-lost',
+      'it was restarted, or somebody ended the session: its log says which; then try again',
+    );
   if (error instanceof DatabaseError) return as('postgres-error', `see its log (SQLSTATE ${code})`);
-  return as('postgres-unreachable', 'does it run, and listen there? See its log');
+  return as(
+    'postgres-unreachable',
+    'start it if it is down; if it runs, compare port and listen_addresses (SHOW, in psql) with connection in the agent file',
+  );
 }
 
 /** The failure behind a rejected query; anything that is not the server's doing stays what it is. */

@@ -10,6 +10,12 @@ interface RawConnection {
   once(event: 'replicationStart', listener: () => void): void;
 }
 
+/** `routine`: of the server's sources that says it; the words are in the language of the server. */
+export interface ServerWarning {
+  readonly message: string;
+  readonly routine: string;
+}
+
 /**
  * A connection that speaks the streaming replication protocol
  * (https://www.postgresql.org/docs/current/protocol-replication.html): simple queries, and streams that the
@@ -98,14 +104,26 @@ export class ReplicationConnection {
     this.#raw.sendCopyFromChunk(bytes);
   }
 
-  /** Runs a command that answers with rows, then a stream, then rows (BASE_BACKUP). `row` is given each as it comes. */
+  /**
+   * Runs a command that answers with rows, then a stream, then rows (BASE_BACKUP). `row` is given each as it comes, and
+   * `warning` what the server says meanwhile. `mayEndWith`:
+   * an error that takes nothing back, where it comes behind the rows after the stream.
+   */
   async *copyOut(
     command: string,
     row: (fields: readonly string[], index: number) => void,
+    {
+      warning,
+      mayEndWith,
+    }: {
+      readonly warning: (said: ServerWarning) => void;
+      readonly mayEndWith: (error: Error) => boolean;
+    },
   ): AsyncGenerator<Buffer, string[][]> {
     const rows: string[][] = [];
     const queue: Buffer[] = [];
     let over = false;
+    let rowsBefore: number | null = null;
     let failure: Error | null = null;
     let wake: () => void = () => undefined;
     const end = (error: Error | null): void => {
@@ -114,8 +132,10 @@ export class ReplicationConnection {
       wake();
     };
     this.#client.once('end', () => end(over ? null : new Error('the server closed the connection')));
+    this.#client.on('notice', ({ message = '', routine = '' }) => warning({ message, routine }));
     this.#submit(command, {
       copyData: (bytes) => {
+        rowsBefore ??= rows.length;
         queue.push(bytes);
         if (queue.length > 64) this.#raw.stream.pause();
         wake();
@@ -128,7 +148,10 @@ export class ReplicationConnection {
           end(error instanceof Error ? error : new Error(String(error)));
         }
       },
-      failed: end,
+      failed: (error) => {
+        const isComplete = rowsBefore !== null && rows.length > rowsBefore;
+        end(isComplete && mayEndWith(error) ? null : error);
+      },
       ready: () => end(null),
     });
     for (;;) {

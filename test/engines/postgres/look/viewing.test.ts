@@ -24,6 +24,13 @@ describe('the name of a standby in its connection string', () => {
     );
     expect(applicationNameIn(`host=h application_name=${'n'.repeat(70)}`)).to.equal('n'.repeat(63));
   });
+
+  it('is the same in a setting that is shown as it was written, with quotes', () => {
+    expect(applicationNameIn("host='h' port='1' user='postgres' application_name='ledgerb'")).to.equal(
+      'ledgerb',
+    );
+    expect(applicationNameIn("application_name='it\\'s north' host='h'")).to.equal("it's north");
+  });
 });
 
 for (const version of versions) {

@@ -114,7 +114,7 @@ describe('the settings of a restored server', () => {
     standbyNames: null,
     primaryConninfo: null,
     address: null,
-    listensEverywhere: false,
+    listenAddresses: 'alpha',
     archived: false,
     subscribed: false,
     dropSockets: false,
@@ -162,15 +162,17 @@ describe('the settings of a restored server', () => {
     });
   });
 
-  it('say where it listens when it moved, unless it listens everywhere', () => {
-    const address = { host: 'epsilon', port: 5440 };
-    expect(Object.fromEntries(restoredSettings({ ...primary, address }))).to.include({
-      port: '5440',
-      listen_addresses: 'epsilon',
-    });
-    const everywhere = restoredSettings({ ...primary, address, listensEverywhere: true });
-    expect(everywhere.get('port')).to.equal('5440');
-    expect(everywhere.has('listen_addresses')).to.equal(false);
+  it('say where it listens when it moved: at its new address, and at the others of its list', () => {
+    const address = { host: 'epsilon', port: 5440, wasHost: 'alpha' };
+    const moved = (listenAddresses: string): unknown =>
+      restoredSettings({ ...primary, address, listenAddresses }).get('listen_addresses');
+    expect(restoredSettings({ ...primary, address }).get('port')).to.equal('5440');
+    expect(moved('alpha')).to.equal('epsilon');
+    expect(moved('localhost,alpha, 10.0.0.7')).to.equal('epsilon, localhost, 10.0.0.7');
+    expect(moved('"::1", epsilon')).to.equal('epsilon, ::1');
+    expect(moved('')).to.equal('epsilon');
+    for (const everywhere of ['*', '0.0.0.0', '::', 'localhost, *'])
+      expect(moved(everywhere)).to.equal(undefined);
   });
 
   it('neither archive nor subscribe, and drop sockets whose directories are not here', () => {

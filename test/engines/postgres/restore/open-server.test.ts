@@ -16,12 +16,16 @@ describe('a restored server that is asked whether it does its work', () => {
 
   it('is the one of its directory', async () => {
     const { systemIdentifier } = await readControlFile(lab.server.data);
-    const answer = await askServer(lab.settings, { follows: false, systemIdentifier });
+    const answer = await askServer(lab.settings, { follows: false, systemIdentifier, before: new Map() });
     expect(answer).to.deep.equal({ type: 'does its work' });
   });
 
   it('does none where another server answers at its address', async () => {
-    const answer = await askServer(lab.settings, { follows: false, systemIdentifier: '4711' });
+    const answer = await askServer(lab.settings, {
+      follows: false,
+      systemIdentifier: '4711',
+      before: new Map(),
+    });
     expect(answer).to.have.property('type', 'silent');
     expect(answer).to.have.property('message').that.includes('another server').and.includes('4711');
   });

@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
-import { chownSync, existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Client } from 'pg';
+import type { VerifiedMember } from '../../../../agent/engines/engine.ts';
 import type { PostgresFacts } from '../../../../agent/engines/postgres/copy/facts.ts';
 import {
   finishControlFile,
@@ -28,6 +30,7 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
     const folder = temporaryFolder('private');
     let server: PostgresServer;
     let facts: PostgresFacts;
+    let proven: VerifiedMember;
 
     before(async () => {
       server = await postgresServer({
@@ -44,10 +47,12 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
       });
       await server.start();
       await server.query('CREATE TABLE t AS SELECT 1 AS x');
+      const path = await fillOdd(server);
       // As some owners have it: nobody gets into template1.
       await server.query('ALTER DATABASE template1 ALLOW_CONNECTIONS false');
       const copy = join(folder.path, 'copy');
       const label = await copyOf(server, copy);
+      damage(join(copy, path));
       await server.query("BEGIN; INSERT INTO t VALUES (2); PREPARE TRANSACTION 'two'");
       await server.query("BEGIN; INSERT INTO t VALUES (3); PREPARE TRANSACTION 'three'");
       const [mark] = await server.query<{ position: string; identifier: string; timeline: number }>(
@@ -69,7 +74,10 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
         systemIdentifier: mark?.identifier ?? '',
         timeline: mark?.timeline ?? 0,
         serverVersion: Number(version) * 10_000,
-      } as PostgresFacts;
+        outbound: [
+          { database: 'odd', kind: 'node of Citus', name: '1', address: 'worker-a:5432', change: '' },
+        ],
+      } as Partial<PostgresFacts> as PostgresFacts;
       await withholdControlFile(server.data);
     });
 
@@ -109,8 +117,8 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
     it('is recovered to the mark and stays a standby where it is to follow, whatever umask the agent has', async () => {
       const input = proof({ follows: true });
       const umask = process.umask(0o077);
-      const { checks } = await proveStaged(input, { committed: [], standbys: [] }).finally(() =>
-        process.umask(umask),
+      const { checks } = await proveStaged(input, { committed: [], standbys: [], questions: [] }).finally(
+        () => process.umask(umask),
       );
       expect(checks.join()).to.include(`recovered to ${facts.markPosition ?? ''}`);
       expect(existsSync(join(server.data, 'global/pg_control'))).to.equal(false);
@@ -118,7 +126,7 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
 
     it('is not proven where its journal does not come to the mark', async () => {
       const input = proof({ facts: { ...facts, restorePoint: 'another_mark' } });
-      const failure = await proveStaged(input, { committed: [], standbys: [] }).catch(
+      const failure = await proveStaged(input, { committed: [], standbys: [], questions: [] }).catch(
         (error: unknown) => error,
       );
       expect(failure).to.be.instanceOf(StillpointError);
@@ -129,13 +137,54 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
     });
 
     it('is promoted at the mark, and commits what was committed elsewhere, and nothing else', async () => {
-      const { checks, prepared } = await proveStaged(proof(), { committed: ['two'], standbys: [] });
+      proven = await proveStaged(proof(), { committed: ['two'], standbys: [], questions: [] });
+      const { checks, prepared } = proven;
       expect(checks.join()).to.include('system identifier').and.include('amcheck');
       expect(prepared).to.deep.equal([
         { gid: 'three', database: 'postgres', committed: false, cause: '', byHand: byHand('three') },
         { gid: 'two', database: 'postgres', committed: true, cause: '', byHand: byHand('two') },
       ]);
       expect(existsSync(join(server.data, 'global/pg_control'))).to.equal(false);
+    });
+
+    it('is searched for what leads to other servers, and what the plan has told is not told again', () => {
+      const { warnings } = proven;
+      const told = warnings.filter(({ code }) => code === 'postgres-names-other').map(({ text }) => text);
+      expect(told.join('\n'))
+        .to.include(
+          'in database odd: foreign server (postgres_fdw) shard_b leads to shard-b:5433, with user mappings for postgres',
+        )
+        .and.include('foreign server (dblink_fdw) nearby leads to the local server')
+        .and.include('node of Citus 2 leads to worker-b:5433')
+        .and.include('job of pg_cron (5 * * * *) 7 leads to localhost:5432')
+        .and.include('function (dblink) public.reach() leads to shard-c')
+        .and.include('view (dblink) public.reached leads to shard-d');
+      expect(told).to.have.length(6);
+      expect(told.join()).not.to.include('secret');
+    });
+
+    it('is proven with indexes that were damaged before, or sort otherwise on this host: each is told with what mends it', () => {
+      const { warnings } = proven;
+      const about = (code: string): string =>
+        warnings
+          .filter((one) => one.code === code)
+          .map(({ text, hint }) => `${text} / ${hint}`)
+          .join('\n');
+      expect(about('postgres-structure-damaged')).to.match(
+        /^in database odd: index public.bad_key is damaged, as it was .* REINDEX INDEX public.bad_key;$/s,
+      );
+      expect(about('postgres-collation-other'))
+        .to.include('collation public.german')
+        .and.include('and was 1')
+        .and.include('REINDEX DATABASE "odd"; ALTER COLLATION public.german REFRESH VERSION');
+    });
+
+    it('is proven with databases that let nobody in, or end what is slow: what was not looked at is told', () => {
+      const { warnings } = proven;
+      const unseen = warnings
+        .filter(({ code }) => code === 'postgres-database-unseen')
+        .map(({ text }) => text);
+      expect(unseen).to.deep.equal(['database template1 was not looked at: it takes no connections']);
     });
 
     it('keeps the limits that were in force, and is what was promised when it is opened', async () => {
@@ -152,6 +201,50 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
       expect(await server.query('SELECT gid FROM pg_prepared_xacts')).to.deep.equal([{ gid: 'three' }]);
     });
   });
+}
+
+/** A database as some owners have theirs; resolves to the path of an index of it. */
+async function fillOdd(server: PostgresServer): Promise<string> {
+  await server.query('CREATE DATABASE odd CONNECTION LIMIT 0');
+  await server.query("ALTER DATABASE odd SET statement_timeout = '1ms'");
+  const client = new Client({
+    host: server.host,
+    port: server.port,
+    user: 'postgres',
+    database: 'odd',
+    options: '-c statement_timeout=0',
+  });
+  await client.connect();
+  try {
+    await client.query(`
+      SET allow_system_table_mods = on;
+      CREATE EXTENSION postgres_fdw; CREATE EXTENSION dblink;
+      CREATE SERVER shard_b FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'shard-b', port '5433');
+      CREATE USER MAPPING FOR postgres SERVER shard_b OPTIONS (user 'x', password 'secret');
+      CREATE SERVER nearby FOREIGN DATA WRAPPER dblink_fdw;
+      CREATE TABLE pg_catalog.pg_dist_node AS SELECT * FROM (VALUES (1, 'worker-a', 5432), (2, 'worker-b', 5433)) AS n (nodeid, nodename, nodeport);
+      CREATE SCHEMA cron;
+      CREATE TABLE cron.job AS SELECT 7 AS jobid, 'localhost' AS nodename, 5432 AS nodeport, '5 * * * *' AS schedule;
+      CREATE FUNCTION reach() RETURNS void LANGUAGE plpgsql AS $$BEGIN PERFORM dblink_exec('host=shard-c password=secret', 'SELECT 1'); END$$;
+      CREATE VIEW reached AS SELECT * FROM dblink('postgresql://a:secret@shard-d/app', 'SELECT 1') AS x (y int);
+      CREATE COLLATION german (provider = icu, locale = 'de');
+      CREATE TABLE name (name text COLLATE german PRIMARY KEY);
+      UPDATE pg_collation SET collversion = '1' WHERE collname = 'german';
+      CREATE TABLE bad AS SELECT x FROM generate_series(1, 1000) AS x;
+      CREATE INDEX bad_key ON bad (x);
+      CHECKPOINT;`);
+    const { rows } = await client.query<{ path: string }>("SELECT pg_relation_filepath('bad_key') AS path");
+    return rows[0]?.path ?? '';
+  } finally {
+    await client.end();
+  }
+}
+
+/** Of a page in the middle, some bytes. */
+function damage(path: string): void {
+  const bytes = readFileSync(path);
+  bytes.fill(0x5a, 8192 + 4000, 8192 + 5000);
+  writeFileSync(path, bytes);
 }
 
 /** A base copy; resolves to its backup_label. */

@@ -1,0 +1,49 @@
+import { dirname, join } from 'node:path';
+import { StillpointError } from '../../../../shared/domain/errors.ts';
+import { isThere } from '../../restore/directory-switch.ts';
+import type { PostgresFacts } from '../copy/facts.ts';
+
+/** Every build has it: where it lies, the others do. */
+const KNOWN_LIBRARY = 'plpgsql.so';
+
+/**
+ * Throws where the configuration of the checkpoint names what is neither in the checkpoint nor on this host: its server
+ * would be restored and proven, and not start. Of a configuration that is not in the checkpoint nothing is known.
+ */
+export async function mustMeetNeeds(input: {
+  readonly member: string;
+  readonly facts: Pick<PostgresFacts, 'needs' | 'preload' | 'also' | 'outsideFiles' | 'configFile'>;
+  /** The host's own `postgres`. */
+  readonly program: string;
+}): Promise<void> {
+  const { member, facts, program } = input;
+  const comesAlong = (path: string): boolean =>
+    facts.also.some((directory) => path.startsWith(`${directory.replace(/\/+$/, '')}/`));
+  const { configFile } = facts;
+  if (configFile !== null && facts.outsideFiles.includes(configFile) && !comesAlong(configFile)) return;
+  const missing: string[] = [];
+  for (const path of facts.needs) {
+    if (!comesAlong(path) && !(await isThere(path))) missing.push(path);
+  }
+  const libraries = await libraryFolder(program);
+  if (libraries !== null)
+    for (const name of facts.preload) {
+      const path = name.startsWith('/') ? name : join(libraries, name.replace(/^\$libdir\//, ''));
+      if (!(await isThere(path)) && !(await isThere(`${path}.so`))) missing.push(`the library ${name}`);
+    }
+  if (missing.length === 0) return;
+  throw new StillpointError({
+    code: 'configuration-missing',
+    message: `${member}: the configuration in the checkpoint names what is not on this host: ${missing.join(', ')}`,
+    hint: "bring it to this host before the restore, or take checkpoints with its directory in 'also' of the agent file",
+    member,
+  });
+}
+
+/** Null where it is not known: nothing is said of libraries then. */
+async function libraryFolder(program: string): Promise<string | null> {
+  const home = dirname(dirname(program));
+  for (const folder of ['lib', 'lib/postgresql', 'lib64', 'lib64/postgresql'])
+    if (await isThere(join(home, folder, KNOWN_LIBRARY))) return join(home, folder);
+  return null;
+}

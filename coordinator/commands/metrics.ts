@@ -1,0 +1,62 @@
+import { randomUUID } from 'node:crypto';
+import { open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { StillpointError } from '../../shared/domain/errors.ts';
+import { withSession } from '../session.ts';
+
+export function registerMetrics(program: Command): Command {
+  return program
+    .command('metrics')
+    .description('what the repository says of its grids, for Prometheus')
+    .option('--textfile <file>', "write it into this file of node_exporter's textfile directory")
+    .addHelpText(
+      'after',
+      '\nExample: stillpoint metrics --repository /srv/stillpoint --textfile /var/lib/prometheus/node-exporter/stillpoint.prom',
+    )
+    .action((options: { textfile?: string }, command: Command) =>
+      withSession(command, async ({ repository: openIt, printer }) => {
+        // Its library takes longer to load than all the rest, and no other command needs it.
+        const { metricsText, readFigures } = await import('../metrics.ts');
+        const { repository, grid } = await openIt();
+        const figures = await readFigures(repository, grid);
+        const text = await metricsText(figures, Date.now());
+        if (options.textfile === undefined) return printer.result({ metrics: text }, text.trimEnd());
+        const textfile = resolve(options.textfile);
+        await writeTextfile(textfile, text);
+        const grids = figures.grids.map((one) => one.grid);
+        printer.result(
+          { textfile, grids },
+          `${textfile}: ${grids.length === 0 ? 'no grid' : grids.join(', ')}`,
+        );
+      }),
+    );
+}
+
+/** Whole or not at all: node_exporter reads at any moment. What is being written has a name that it does not read. */
+async function writeTextfile(path: string, text: string): Promise<void> {
+  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
+  try {
+    const file = await open(temporary, 'wx', 0o644);
+    try {
+      await file.writeFile(text);
+      // The exporter is another user, whatever the umask here is.
+      await file.chmod(0o644);
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    throw new StillpointError(
+      {
+        code: 'textfile-failed',
+        message: `${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+        hint: 'name a file in a directory that is there and that you may write to; what was in the file stays',
+      },
+      2,
+      { cause: error },
+    );
+  } finally {
+    await rm(temporary, { force: true }).catch(() => undefined);
+  }
+}
