@@ -8,6 +8,7 @@ import type { CopyFate } from './copy-fate.ts';
 import type { Operation } from './operation.ts';
 import type { NativeSettings } from './settings.ts';
 import { whileUnavailable } from './while-unavailable.ts';
+import { once } from '../once.ts';
 
 /** Where the state of a realm service or state keeper lies among its artifacts: what `live/recovery` is made of. */
 export const STATE_FILE = 'state/recovery';
@@ -114,8 +115,4 @@ export class StateCopy implements Copy {
       hint: `${remedy}, then create the checkpoint again`,
     });
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  if (bytes.byteLength > 0) yield bytes;
 }

@@ -4,6 +4,7 @@ import type { ArtifactSink } from '../../engine.ts';
 import { modeAsOwners } from './collect.ts';
 import { checkBackupManifest, damagedCopy, type StoredFile } from './backup-manifest.ts';
 import { parseLsn, type Lsn } from '../journal/lsn.ts';
+import { once } from '../../once.ts';
 
 export interface BaseCopy {
   readonly start: Lsn;
@@ -190,10 +191,6 @@ export class ArchiveReceiver {
     const isOthers = this.#serverUser !== null && uid !== this.#serverUser;
     return isOthers ? modeAsOwners(mode) : mode & 0o7777;
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  if (bytes.byteLength > 0) yield bytes;
 }
 
 async function collected(entry: AsyncIterable<Uint8Array>): Promise<Buffer> {

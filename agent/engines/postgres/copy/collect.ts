@@ -10,6 +10,7 @@ import type { ArtifactSink } from '../../engine.ts';
 import { includedFiles, readBelow } from './included-files.ts';
 import type { JournalReceiver } from '../journal/journal-receiver.ts';
 import type { PostgresSettings } from '../settings.ts';
+import { once } from '../../once.ts';
 
 const HEAD_BYTES = 4096;
 
@@ -31,10 +32,6 @@ export async function storeHistories(
       once(Buffer.from(content)),
     );
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  if (bytes.byteLength > 0) yield bytes;
 }
 
 /**

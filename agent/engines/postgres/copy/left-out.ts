@@ -6,6 +6,7 @@ import { EXIT, StillpointError } from '../../../../shared/domain/errors.ts';
 import { AnchoredDirectory, closing, type Owner } from '../../../anchored-directory.ts';
 import type { ArtifactSink } from '../../engine.ts';
 import type { PostgresFacts } from './facts.ts';
+import { once } from '../../once.ts';
 
 // A base copy has no link but those of tablespaces. Where the owner keeps the configuration elsewhere, and links to it
 // from the data directory, a server that is restored without it does not start.
@@ -68,10 +69,6 @@ async function readAs(owner: Owner | null, path: string): Promise<Buffer | null>
   } catch {
     return null;
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  if (bytes.byteLength > 0) yield bytes;
 }
 
 function unreadable(member: string, path: string): StillpointError {
