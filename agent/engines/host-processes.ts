@@ -1,8 +1,6 @@
-import { execFile } from 'node:child_process';
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
-import { promisify } from 'node:util';
+import { controlGroups, systemctl } from './systemctl.ts';
 
-const run = promisify(execFile);
 const ASK_MS = 10_000;
 
 /** A process of this host, as /proc shows it. */
@@ -52,10 +50,8 @@ export async function unitOf(pid: number): Promise<{ unit: string | null; why: s
   const unit = unitIn(await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => ''));
   if (unit === null) return { unit, why: 'systemd does not run it as a service of its own' };
   try {
-    const env = { ...process.env, LC_ALL: 'C' };
-    const args = ['show', '--property=MainPID', '--value', '--', unit];
-    const { stdout } = await run('systemctl', args, { timeout: ASK_MS, env });
-    if (Number(stdout.trim()) === pid) return { unit: unit.replace(/\.service$/, ''), why: '' };
+    const said = await systemctl(unit, ['show', '--property=MainPID', '--value'], ASK_MS);
+    if (Number(said.trim()) === pid) return { unit: unit.replace(/\.service$/, ''), why: '' };
     return { unit: null, why: `it runs in ${unit}, which has another main process` };
   } catch (error) {
     return { unit: null, why: `systemd was not asked: ${(error as Error).message.split('\n')[0] ?? ''}` };
@@ -64,8 +60,8 @@ export async function unitOf(pid: number): Promise<{ unit: string | null; why: s
 
 /** Of the text of /proc/PID/cgroup: the service of the host's own systemd, and none of a user's. */
 export function unitIn(cgroup: string): string | null {
-  for (const line of cgroup.split('\n')) {
-    const steps = line.split(':').slice(2).join(':').split('/');
+  for (const group of controlGroups(cgroup)) {
+    const steps = group.split('/');
     if (steps.some((step) => step.startsWith('user@') || step.endsWith('.scope'))) continue;
     const last = steps.findLast((step) => step.endsWith('.service'));
     if (last !== undefined) return last;

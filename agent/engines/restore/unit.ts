@@ -1,16 +1,13 @@
-import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Finding } from '../engine.ts';
 import { readRecord, type SwitchRecord } from './directory-switch.ts';
-import { serviceEnvironment } from './run-as.ts';
+import { controlGroups, systemctl } from '../systemctl.ts';
 
 // A member that systemd runs: `unit` in the agent's file. systemd is told, and then asked; no call of ours waits for a
 // job of its, which may take for ever.
 
-/** systemctl itself gives up on a manager that does not answer after 25 s. */
-const CALL_MS = 30_000;
 const LOOK_EVERY_MS = 100;
 /** What has ended is seen by systemd a moment later. */
 const SETTLE_MS = 5000;
@@ -72,14 +69,14 @@ export async function whyNotActive(member: Supervised, limitMs = ACTIVE_MS): Pro
 export async function startUnit(member: Supervised): Promise<void> {
   await releaseUnit(member);
   // A unit that failed often is not started any more; there may be nothing to reset.
-  await systemctl(member, 'reset-failed').catch(() => undefined);
-  await systemctl(member, 'start', '--no-block');
+  await tell(member, 'reset-failed').catch(() => undefined);
+  await tell(member, 'start', '--no-block');
 }
 
 /** Resolves when nothing of the unit runs any more. */
 export async function stopUnit(member: Supervised, signal: AbortSignal, limitMs: number): Promise<void> {
   if (!(await isUnitUp(member))) return;
-  await systemctl(member, 'stop', '--no-block');
+  await tell(member, 'stop', '--no-block');
   if (isDown(await stateWhen(member, limitMs, isDown, signal))) return;
   throw new StillpointError({
     code: 'cannot-stop',
@@ -116,7 +113,7 @@ async function holdUnit(member: Supervised): Promise<void> {
 }
 
 async function mask(member: Supervised): Promise<void> {
-  await systemctl(member, 'mask', '--runtime');
+  await tell(member, 'mask', '--runtime');
   const state = await stateOf(member);
   if (state.load === 'masked') return;
   await releaseUnit(member);
@@ -125,7 +122,7 @@ async function mask(member: Supervised): Promise<void> {
 
 /** Idempotent. A mask that its owner has made to stay is left. */
 async function releaseUnit(member: Supervised): Promise<void> {
-  await systemctl(member, 'unmask', '--runtime');
+  await tell(member, 'unmask', '--runtime');
 }
 
 /** Rejects where a restore could not start, stop and hold the member by its unit. `pid`: of its process, if it runs. */
@@ -179,9 +176,7 @@ function isShadowed(file: string, unit: string): boolean {
 }
 
 async function isIn(pid: number, controlGroup: string): Promise<boolean> {
-  // One line for each hierarchy: https://man7.org/linux/man-pages/man7/cgroups.7.html
-  const lines = (await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '')).trim().split('\n');
-  const groups = lines.map((line) => line.split(':').slice(2).join(':'));
+  const groups = controlGroups(await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => ''));
   return (
     controlGroup !== '' &&
     groups.some((group) => group === controlGroup || group.startsWith(`${controlGroup}/`))
@@ -206,7 +201,7 @@ async function stateWhen(
 
 async function stateOf(member: Supervised): Promise<UnitState> {
   const names = ['Id', 'LoadState', 'ActiveState', 'SubState', 'Result', 'FragmentPath', 'ControlGroup'];
-  const text = await systemctl(member, 'show', `--property=${names.join(',')}`);
+  const text = await tell(member, 'show', `--property=${names.join(',')}`);
   const said = new Map(text.split('\n').map((line) => [line.split('=')[0] ?? '', line]));
   const [id = '', load = '', active = '', sub = '', result = '', file = '', controlGroup = ''] = names.map(
     (name) => said.get(name)?.slice(name.length + 1) ?? '',
@@ -215,15 +210,12 @@ async function stateOf(member: Supervised): Promise<UnitState> {
   throw failed(member, 'show', `it said: ${text.trim()}`);
 }
 
-async function systemctl(member: Supervised, verb: string, ...options: string[]): Promise<string> {
-  const args = ['--no-ask-password', '--no-pager', verb, ...options, '--', member.unit];
-  return new Promise((resolve, reject) => {
-    const env = { ...serviceEnvironment(), LC_ALL: 'C' };
-    execFile('systemctl', args, { cwd: '/', env, timeout: CALL_MS }, (error, stdout, stderr) => {
-      if (error === null) resolve(stdout);
-      else reject(failed(member, verb, stderr.trim() || error.message));
-    });
-  });
+async function tell(member: Supervised, verb: string, ...options: string[]): Promise<string> {
+  try {
+    return await systemctl(member.unit, [verb, ...options]);
+  } catch (error) {
+    throw failed(member, verb, (error as Error).message);
+  }
 }
 
 function failed({ name, unit }: Supervised, verb: string, why: string): StillpointError {
