@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import type { Answer } from '../../shared/domain/wire.ts';
 
 const MOST_BYTES = 64 * 1024;
+const LAST_WORDS_MS = 1000;
 
 /**
  * Runs a check of the operator's on this host: an argument list and no shell. Resolves with what it wrote to stdout, and
@@ -49,15 +50,16 @@ export function runCommand(input: {
     };
     child.once('error', (error) => end(error.message));
     child.once('exit', (code, signal) => {
-      // Its last words may still be in the pipe.
-      const last = setTimeout(() => child.emit('words'), 1000);
-      child.once('close', () => child.emit('words'));
-      child.once('words', () => {
-        clearTimeout(last);
+      const tell = (): void => {
+        clearTimeout(late);
+        child.off('close', tell);
         const words = said.stderr.trim().split('\n').at(-1) ?? '';
         const ended = signal === null ? `exit code ${code ?? 'unknown'}` : signal;
         end(code === 0 ? '' : `${ended}${words === '' ? '' : `: ${words}`}`);
-      });
+      };
+      // Its last words may still be in the pipe, which what it started may hold open.
+      const late = setTimeout(tell, LAST_WORDS_MS);
+      child.once('close', tell);
     });
   });
 }
