@@ -117,8 +117,18 @@ export async function writeWhole(path: string, text: string, mode: number): Prom
       await file.close();
     }
     await rename(temporary, path);
+    await syncDirectory(dirname(path));
   } finally {
     await rm(temporary, { force: true });
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
   }
 }
 
