@@ -18,12 +18,13 @@ describe('the metrics of an agent', () => {
   let metrics: OpenMetrics;
   let address: string;
   let looks: number;
+  let asked: number;
   let mayHold: boolean;
   let frozen: Set<string>;
   let running: () => Promise<boolean>;
 
   beforeEach(async () => {
-    [looks, mayHold, frozen] = [0, false, new Set()];
+    [looks, asked, mayHold, frozen] = [0, 0, false, new Set()];
     running = () => Promise.resolve(true);
     mkdirSync(join(folder.path, 'spool', 'x'), { recursive: true });
     writeFileSync(join(folder.path, 'spool', 'x', 'journal'), Buffer.alloc(1000));
@@ -44,7 +45,10 @@ describe('the metrics of an agent', () => {
       members,
       statePath: folder.path,
       frozenMembers: () => frozen,
-      mayHold: () => mayHold,
+      mayHold() {
+        asked += 1;
+        return mayHold;
+      },
       undoPending: () => new Set(['gone']),
       budgetLeft: () => ({ freezes: 4999, heldMs: 250_000 }),
       expiry: () => ({ own: EXPIRY, ca: EXPIRY }),
@@ -101,7 +105,7 @@ describe('the metrics of an agent', () => {
       isAnswered = true;
       return text;
     });
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await until('it to have looked for the end of the freeze more than once', () => asked > 2);
     expect({ isAnswered, looks }).to.deep.equal({ isAnswered: false, looks: 0 });
     mayHold = false;
     await first;

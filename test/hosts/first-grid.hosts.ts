@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { CausalClients, checkOrder } from '../lab/causal-clients.ts';
+import { until } from '../lab/processes.ts';
 import { documentedCommands } from './lab/documented-commands.ts';
 import { down, HostsLab } from './lab/hosts-lab.ts';
 import { installStillpoint } from './lab/install.ts';
@@ -103,7 +104,7 @@ describe('a first grid on booted hosts', function () {
   it('has a checkpoint while clients write to the servers of all its hosts', async () => {
     for (const cluster of clusters) letClientsIn(cluster);
     clients = await CausalClients.start(shardsOf(clusters), 4, { pauseMs: 2 });
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    await until('clients to write', () => clients.writes.length > 100);
     begun = performance.now();
     const written = clients.writes.length;
     // Not by what blocks the clients, which are in this process.
