@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 const ADDRESS = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):\d{1,5}$/;
@@ -11,6 +12,11 @@ export const addressSchema = z
 /** Of the wire: what stands before the port may be a name or an address, and nothing else. */
 export function isAddress(text: string): boolean {
   return ADDRESS.test(text) && /^[A-Za-z0-9.:[\]_-]{1,260}$/.test(text) && hostPort(text).port <= 65535;
+}
+
+/** A host as it stands before a port, also in a URL. */
+export function beforePort(host: string): string {
+  return isIP(host) === 6 ? `[${host}]` : host;
 }
 
 export function hostPort(address: string): { host: string; port: number } {

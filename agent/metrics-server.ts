@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { StillpointError } from '../shared/domain/errors.ts';
+import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 import { hostPort } from './address.ts';
 import type { AgentMetrics } from './metrics.ts';
 import { shareNext } from './share-next.ts';
@@ -84,7 +84,7 @@ function cannotListen(address: string, error: Error): StillpointError {
       message: `cannot listen on ${address} for metrics: ${error.message}`,
       hint: 'let `metrics` in the agent file name a loopback address and a port that nobody else uses',
     },
-    2,
+    EXIT.usage,
     { cause: error },
   );
 }

@@ -1,9 +1,11 @@
-import { mkdir, open, rm, stat } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { basename, join, relative, resolve } from 'node:path';
-import { stringify } from 'yaml';
 import { StillpointError } from '../shared/domain/errors.ts';
 import { NAME, NAME_RULE } from '../shared/domain/name.ts';
 import { hostOf } from './agents.ts';
+import { isThere } from '../shared/runtime/is-there.ts';
+import { yamlLine } from '../shared/runtime/configuration.ts';
+import { writeNewFile } from '../shared/runtime/new-file.ts';
 
 const PORT = 7411;
 /** Where most will mount it; the grid file says that it is to be looked at. */
@@ -56,7 +58,9 @@ export async function initializeGrid(wanted: NewGrid): Promise<InitializedGrid> 
   await mkdir(wanted.into, { recursive: true, mode: 0o700 });
   const own = await initializePki(wanted.into, { grid: wanted.grid });
   const issued = await issueAgentCertificates(wanted.into, names);
-  await writeNew(file, gridFileText(wanted, agents));
+  await writeNewFile(file, gridFileText(wanted, agents)).catch((error: NodeJS.ErrnoException) => {
+    throw error.code === 'EEXIST' ? thereAlready(file) : error;
+  });
   return {
     grid: wanted.grid,
     file,
@@ -67,17 +71,13 @@ export async function initializeGrid(wanted: NewGrid): Promise<InitializedGrid> 
 
 /** The text of a grid file whose certificates lie beside it. */
 function gridFileText({ grid, repository }: NewGrid, agents: readonly string[]): string {
-  const text = (value: unknown): string =>
-    stringify(value, { collectionStyle: 'flow', lineWidth: 0 })
-      .trim()
-      .replaceAll('${', () => '$${');
   return [
-    `grid: ${text(grid)}`,
-    `agents: ${text(agents)}`,
+    `grid: ${yamlLine(grid)}`,
+    `agents: ${yamlLine(agents)}`,
     ...(repository === null
       ? ['# A directory that every host mounts under this name, for example by NFS: is it this one?']
       : []),
-    `repository: ${text(repository ?? REPOSITORY)}`,
+    `repository: ${yamlLine(repository ?? REPOSITORY)}`,
     'tls: { ca: ca.pem, cert: coordinator.pem, key: coordinator-key.pem, crl: crl.pem }',
     '# How long members are held without a word of the command.',
     'leaseSeconds: 10',
@@ -132,29 +132,6 @@ function checkHost(name: string, before: readonly string[]): void {
 
 function hasPort(host: string): boolean {
   return /^(\[[0-9a-fA-F:.]+\]|[^:]+):\d{1,5}$/.test(host);
-}
-
-/** Private, for who reads it knows the grid; and never in the place of another. */
-async function writeNew(path: string, text: string): Promise<void> {
-  const file = await open(path, 'wx', 0o600).catch((error: NodeJS.ErrnoException) => {
-    throw error.code === 'EEXIST' ? thereAlready(path) : error;
-  });
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } catch (error) {
-    await rm(path, { force: true });
-    throw error;
-  } finally {
-    await file.close();
-  }
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 function thereAlready(path: string): StillpointError {

@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
-import { access, readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { X509Certificate } from 'node:crypto';
 import { peerOf } from '../../shared/rpc/peer.ts';
+import { isThere } from '../../shared/runtime/is-there.ts';
 
 const run = promisify(execFile);
 const ASK_MS = 10_000;
@@ -23,10 +24,7 @@ export interface HostFacts {
 /** The name that the operator gave, else that of the one agent's certificate that lies there, else the host's own. */
 export async function hostFacts(folder: string, given: string | null): Promise<HostFacts> {
   const certificates = await agentCertificates(folder);
-  const hasList = await access(join(folder, 'crl.pem')).then(
-    () => true,
-    () => false,
-  );
+  const hasList = await isThere(join(folder, 'crl.pem'));
   const own = given ?? (await ownName());
   const ours = certificates.find(({ host }) => host === own);
   if (given !== null || ours !== undefined) {

@@ -1,9 +1,7 @@
-import { open } from 'node:fs/promises';
-import { dirname } from 'node:path';
-import { stringify } from 'yaml';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { FoundMember } from '../engines/discovery.ts';
-import { syncDirectory } from '../safe-files.ts';
+import { yamlLine } from '../../shared/runtime/configuration.ts';
+import { writeNewFile } from '../../shared/runtime/new-file.ts';
 
 /** A key of the file, and what to know of its value. */
 interface Line {
@@ -47,11 +45,10 @@ function memberLines({ keys, remarks }: FoundMember): string[] {
 }
 
 function linesOf(indent: string, key: string, value: unknown, remark: string | null): string[] {
-  // What the reader takes for a variable of the environment is written as it is meant.
-  const text = stringify(value, { collectionStyle: 'flow', lineWidth: 0 })
-    .trim()
-    .replaceAll('${', () => '$${');
-  return [`${indent}${key}: ${text}`, ...(remark === null ? [] : [`${indent}# ^ ${oneLine(remark)}`])];
+  return [
+    `${indent}${key}: ${yamlLine(value)}`,
+    ...(remark === null ? [] : [`${indent}# ^ ${oneLine(remark)}`]),
+  ];
 }
 
 function oneLine(text: string): string {
@@ -61,14 +58,7 @@ function oneLine(text: string): string {
 /** Writes it for root alone. Rejects `agent-file-exists` where something is there, and leaves that as it is. */
 export async function writeAgentFile(path: string, content: AgentFileContent): Promise<void> {
   try {
-    const file = await open(path, 'wx', 0o600);
-    try {
-      await file.writeFile(agentFileText(content));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await syncDirectory(dirname(path));
+    await writeNewFile(path, agentFileText(content));
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') throw fileExists(path);

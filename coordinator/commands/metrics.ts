@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { StillpointError } from '../../shared/domain/errors.ts';
+import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import { withSession } from '../session.ts';
 
 export function registerMetrics(program: Command): Command {
@@ -53,7 +53,7 @@ async function writeTextfile(path: string, text: string): Promise<void> {
         message: `${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`,
         hint: 'name a file in a directory that is there and that you may write to; what was in the file stays',
       },
-      2,
+      EXIT.usage,
       { cause: error },
     );
   } finally {

@@ -7,6 +7,7 @@ import {
   isCollection,
   isScalar,
   parseDocument,
+  stringify,
   visit,
   type Document,
 } from 'yaml';
@@ -18,6 +19,13 @@ const MOST_BYTES = 1024 * 1024;
 const MOST_DEPTH = 50;
 /** Columns. */
 const MOST_INDENT = 300;
+
+/** A value as one line of such a file: what its reader takes for a variable of the environment is written as it is meant. */
+export function yamlLine(value: unknown): string {
+  return stringify(value, { collectionStyle: 'flow', lineWidth: 0 })
+    .trim()
+    .replaceAll('${', () => '$${');
+}
 
 /**
  * Reads a YAML file into what its schema says. `${NAME}` in a value is the environment variable NAME

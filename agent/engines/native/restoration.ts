@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
+import { isThere } from '../../../shared/runtime/is-there.ts';
 import type {
   OpenedMember,
   RestoreCheck,
@@ -12,7 +13,6 @@ import { mustBeMakeable, mustBeProgram, roomFor } from '../restore/host-check.ts
 import { ownerOf } from '../restore/owner.ts';
 import {
   dropOld,
-  isThere,
   mustBeReplaceable,
   readRecord,
   restorePlaceAt,

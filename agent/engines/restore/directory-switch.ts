@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
@@ -6,6 +6,7 @@ import { AnchoredDirectory, closing } from '../../anchored-directory.ts';
 import { mustHoldNoMount } from './mounts.ts';
 import { beside, within } from '../../safe-files.ts';
 import type { RestorePlace } from '../engine.ts';
+import { isThere } from '../../../shared/runtime/is-there.ts';
 
 /**
  * Where a restore works: in a room beside each directory that it replaces, so that the switch is two renames.
@@ -242,17 +243,6 @@ function mustBeOurs(room: AnchoredDirectory): void {
     message: `${room.path} can be written by others than the agent`,
     hint: 'the agent did not make it: see who did, and remove it',
   });
-}
-
-/** Only what the system says is absent is: a disk that does not answer, or a path that is not ours to enter, rejects. */
-export async function isThere(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return false;
-    throw error;
-  }
 }
 
 /** Throws unless all can be renamed away, and nothing of an earlier restore lies beside any of them. */

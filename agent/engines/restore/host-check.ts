@@ -3,7 +3,7 @@ import { delimiter, dirname, isAbsolute, join } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { MemberManifest } from '../../../shared/domain/manifest.ts';
 import type { RestoreRoom } from '../../../shared/domain/wire.ts';
-import { isThere } from './directory-switch.ts';
+import { isThere } from '../../../shared/runtime/is-there.ts';
 
 // What a restore needs of its host, looked at before anything is stopped or written.
 

@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isThere } from '../../../agent/engines/restore/directory-switch.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
+import { isThere } from '../../../shared/runtime/is-there.ts';
 
 describe('whether something is there', () => {
   const folder = temporaryFolder('places');

@@ -2,12 +2,13 @@ import { expect } from 'chai';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { mustBeProgram } from '../../../agent/engines/restore/host-check.ts';
-import { isThere, mustBeReplaceable } from '../../../agent/engines/restore/directory-switch.ts';
+import { mustBeReplaceable } from '../../../agent/engines/restore/directory-switch.ts';
 import { runCommand } from '../../../agent/engines/restore/processes.ts';
 import { canCommit } from '../../../agent/engines/postgres/restore/configuration.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { until } from '../../lab/processes.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
+import { isThere } from '../../../shared/runtime/is-there.ts';
 
 // Goal: what would make a restore fail on a host is met before anything is touched, and nothing there is waited for without an end.
 

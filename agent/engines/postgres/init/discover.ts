@@ -6,6 +6,8 @@ import { unitOf } from '../../host-processes.ts';
 import { userOf } from '../../restore/run-as.ts';
 import { readControlFile } from '../restore/control-file.ts';
 import { listedClusters, runningServers, type ListedCluster, type RunningServer } from './clusters.ts';
+import { isThere } from '../../../../shared/runtime/is-there.ts';
+import { beforePort } from '../../../address.ts';
 
 /** A server of this host, however it was found. */
 interface Server {
@@ -78,10 +80,7 @@ async function memberOf(server: Server, all: readonly Server[], host: HostToLook
   const { systemIdentifier } = await readControlFile(data);
   const { uid, gid } = await stat(data);
   const owner = (await userOf({ uid, gid })).name ?? String(uid);
-  const isStandby = await stat(join(data, 'standby.signal')).then(
-    () => true,
-    () => false,
-  );
+  const isStandby = await isThere(join(data, 'standby.signal'));
   const supervision = await supervisionOf(server);
   const also = await foldersOutside(server, uid);
   const passwordFile = isStandby && all.length > 1 ? `${name}.password` : 'postgres.password';
@@ -91,7 +90,7 @@ async function memberOf(server: Server, all: readonly Server[], host: HostToLook
       role: 'node',
       copyset: `system-${systemIdentifier}`,
       engine: 'postgres',
-      address: `${isIP(host.host) === 6 ? `[${host.host}]` : host.host}:${port}`,
+      address: `${beforePort(host.host)}:${port}`,
       data,
       connection: connectionTo(running, port),
       passwordFile: join(host.folder, passwordFile),
@@ -130,8 +129,7 @@ export function connectionTo(
   const listen = running?.listen ?? 'localhost';
   const everywhere = ['*', 'localhost', '0.0.0.0'].includes(listen);
   const own = listen === '::' ? '::1' : listen;
-  const host =
-    listen === '' ? encodeURIComponent(running?.socketFolder ?? '') : isIP(own) === 6 ? `[${own}]` : own;
+  const host = listen === '' ? encodeURIComponent(running?.socketFolder ?? '') : beforePort(own);
   return `postgresql://stillpoint@${everywhere ? '127.0.0.1' : host}:${port}/postgres`;
 }
 
@@ -140,10 +138,7 @@ async function supervisionOf({
   listed,
   running,
 }: Server): Promise<{ keys: Record<string, unknown>; remarks: Record<string, string> }> {
-  const bySystemd = await stat('/run/systemd/system').then(
-    () => true,
-    () => false,
-  );
+  const bySystemd = await isThere('/run/systemd/system');
   const debian = listed === null ? null : `${listed.version}-${listed.name}`;
   if (running === null) {
     if (bySystemd && debian !== null) return { keys: { unit: `postgresql@${debian}` }, remarks: {} };

@@ -14,6 +14,7 @@ import { accessLines, type Whence } from './access-lines.ts';
 import { parsePostmasterFile } from './clusters.ts';
 import { loginAsOwner, type LocalServer } from './owner-login.ts';
 import { newPassword, scramVerifier } from './scram.ts';
+import { isThere } from '../../../../shared/runtime/is-there.ts';
 
 /** What a member's server must be told, and what tells it: its role, the role's password, and who may come in. */
 export async function preparePostgres(settings: PostgresSettings): Promise<Preparation> {
@@ -205,11 +206,4 @@ function partsOf({ connection }: PostgresSettings): { role: string; database: st
     database: decodeURIComponent(pathname.slice(1)) || 'postgres',
     whence: hostname.toLowerCase().startsWith('%2f') ? 'socket' : 'samehost',
   };
-}
-
-function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }

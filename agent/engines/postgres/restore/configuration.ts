@@ -1,7 +1,6 @@
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import { join } from 'node:path';
 import type { Owner } from '../../../anchored-directory.ts';
-import { isThere } from '../../restore/directory-switch.ts';
 import { readIfThere } from '../../restore/stage.ts';
 import { decodeConfiguration } from './configuration-text.ts';
 import { readPassword } from '../server/connection.ts';
@@ -10,6 +9,7 @@ import { hostPort } from '../../../address.ts';
 import { addressOf, type PostgresSettings } from '../settings.ts';
 import { parseStandbyNames, plainName } from '../fence/standby-names.ts';
 import { conninfoFor, formatSettings, parseConninfo, parseSettings, restoredSettings } from './auto-conf.ts';
+import { isThere } from '../../../../shared/runtime/is-there.ts';
 
 export const AUTO_CONF = 'postgresql.auto.conf';
 

@@ -2,7 +2,7 @@ import { DatabaseError, escapeIdentifier, type Client } from 'pg';
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
 import { outboundOf, outboundWarnings, type Outbound } from '../look/outbound.ts';
-import type { Looked } from './verify.ts';
+import { textOf, type Looked } from './verify.ts';
 
 // What stands in the databases of a proven server. Every byte has the digest that it had in the checkpoint: so what is
 // wrong in them was wrong before, and is told, with what mends it. What could not be looked at is told as well.
@@ -192,8 +192,4 @@ function unseen(about: string, database: string, why: string): Warning {
 
 function keyOf({ database, kind, name, address }: Outbound): string {
   return JSON.stringify([database, kind, name, address]);
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

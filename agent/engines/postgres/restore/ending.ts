@@ -1,8 +1,9 @@
-import { dropOld, isThere, oldOf, readRecord, stageOf, switchBack } from '../../restore/directory-switch.ts';
+import { dropOld, oldOf, readRecord, stageOf, switchBack } from '../../restore/directory-switch.ts';
 import { holdForRestore, maskForRestore, releaseAfterRestore } from '../../restore/unit.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { endServer, stopServer } from './server-process.ts';
 import { dropReplacedTablespaces, removeTablespaces } from './tablespaces.ts';
+import { isThere } from '../../../../shared/runtime/is-there.ts';
 
 const STOP_MS = 30_000;
 

@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import { isThere } from '../../restore/directory-switch.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
+import { isThere } from '../../../../shared/runtime/is-there.ts';
 
 /** Every build has it: where it lies, the others do. */
 const KNOWN_LIBRARY = 'plpgsql.so';

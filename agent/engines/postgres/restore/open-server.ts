@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import type { Client } from 'pg';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import type { OpenedMember } from '../../engine.ts';
-import { isThere } from '../../restore/directory-switch.ts';
 import { connect } from '../server/connection.ts';
 import { addressOf, type PostgresSettings } from '../settings.ts';
 import { parseConninfo, parseSettings } from './auto-conf.ts';
@@ -12,6 +11,7 @@ import { finishControlFile, readControlFile } from './control-file.ts';
 import { hasUnit, isUnitUp, whyNotActive, whyUnitFailed } from '../../restore/unit.ts';
 import { lastWords, logSizes, type LogSizes } from './last-words.ts';
 import { hasProcess, startServer } from './server-process.ts';
+import { isThere } from '../../../../shared/runtime/is-there.ts';
 
 /** A server that was told to start has written its pid file by then, or it never will. */
 const APPEAR_MS = 15_000;

@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
+import { isThere } from '../../../../shared/runtime/is-there.ts';
 import type {
   ArtifactSource,
   OpenedMember,
@@ -13,7 +14,6 @@ import type { Owner } from '../../../anchored-directory.ts';
 import { within } from '../../../safe-files.ts';
 import { mustBeMakeable, mustBeProgram, roomFor } from '../../restore/host-check.ts';
 import {
-  isThere,
   mustBeReplaceable,
   readRecord,
   stageOf,

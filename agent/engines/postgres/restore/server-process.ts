@@ -7,8 +7,8 @@ import { answers, runCommand } from '../../restore/processes.ts';
 import { commandUser } from '../../restore/run-as.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { serverOwner } from './server-owner.ts';
-import { isThere } from '../../restore/directory-switch.ts';
 import { hasUnit, isUnitUp, mustBeUsable, startUnit, stopUnit } from '../../restore/unit.ts';
+import { isThere } from '../../../../shared/runtime/is-there.ts';
 
 const STOP_SECONDS = 60;
 /** A large server writes for minutes before it ends. */

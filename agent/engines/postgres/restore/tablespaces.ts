@@ -1,7 +1,8 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { AnchoredDirectory } from '../../../anchored-directory.ts';
 import { beside } from '../../../safe-files.ts';
-import { isThere, oldOf } from '../../restore/directory-switch.ts';
+import { oldOf } from '../../restore/directory-switch.ts';
+import { isThere } from '../../../../shared/runtime/is-there.ts';
 
 // New tablespaces lie in <data>.tablespaces/<n>/<oid>, or below a directory that the agent's file names: a fresh
 // number for each restore.

@@ -43,7 +43,7 @@ export async function checkServer({ name }: Looked, facts: PostgresFacts, client
   return ['system identifier', 'commit: returns'];
 }
 
-function textOf(error: unknown): string {
+export function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
