@@ -140,6 +140,7 @@ async function serve(
     listen: file.listen,
     tls: file.tls,
     onStream: (stream) => service.serve(stream),
+    refusal: () => service.refusal,
     onRefused: ({ peer, cause }) => {
       metrics.happenings.peerRefused();
       log.warn({ event: 'refused', from: peer }, `${peer} refused: ${cause}`);
