@@ -129,7 +129,12 @@ class GridRestore {
       }
     }
     const hosts = described.map(({ connection, host }) => ({ agent: connection.address, host }));
-    const plan = planRestore({ manifest: this.#input.manifest, hosts, maps: this.#input.maps });
+    const plan = planRestore({
+      manifest: this.#input.manifest,
+      hosts,
+      maps: this.#input.maps,
+      realm: this.#input.gridFile.realm ?? null,
+    });
     const { rehearsal } = this.#input;
     rehearsal?.planned(plan);
     if (rehearsal !== undefined)
