@@ -217,7 +217,11 @@ class StreamSession {
         code: 'agent-failed',
         hint: 'journalctl -u stillpoint-agent says why; then ask again',
       });
-      this.#log.error({ event: 'requestFailed', request: request.type, err: error }, failure.message);
+      const about = { event: 'requestFailed', request: request.type };
+      // What we say of ourselves needs no stack, and what was ended is no error.
+      if (error instanceof StillpointError && failure.code === 'restore-taken-back')
+        this.#log.info({ ...about, code: failure.code }, failure.message);
+      else this.#log.error({ ...about, err: error }, failure.message);
       this.#send({ type: 'failed', id: request.id, failure });
     } finally {
       this.#underWay -= 1;
