@@ -10,7 +10,7 @@ import type { GridFile } from './grid-file.ts';
 import { gridProblems } from './preflight.ts';
 import { checkRealm } from './realm-preflight.ts';
 import type { DoctorReport, StatusReport } from './reports.ts';
-import { lookInRepository } from './repository-look.ts';
+import { lookInRepository } from './with-grid.ts';
 import { viewerFindings } from './viewer-preflight.ts';
 
 const CONNECT_TIMEOUT_MS = 5000;

@@ -81,7 +81,7 @@ export class SimulatedAgent extends Process {
     return this.engine.isLeft || (this.#undoing?.isLeft ?? false);
   }
 
-  // What coordinators say, as agent/service.ts hears it.
+  // What coordinators say, as agent/stream-session.ts hears it.
 
   claimReceived(connection: Connection, operation: string, answer: (answer: ClaimAnswer) => void): void {
     if (this.#undoing?.isStarting ?? false) return answer({ type: 'busy' });

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { watch, type FSWatcher } from 'chokidar';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
-import { AnchoredDirectory, type Owner } from '../../anchored-directory.ts';
+import { AnchoredDirectory } from '../../anchored-directory.ts';
+import type { Owner } from '../../foreign-files.ts';
 import type { LocalCheckpoint } from './local-checkpoint.ts';
 
 const READY_MS = 3000;

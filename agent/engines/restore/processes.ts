@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { hostPort } from '../../address.ts';
-import type { Owner } from '../../anchored-directory.ts';
+import type { Owner } from '../../foreign-files.ts';
 import { commandAs } from './run-as.ts';
 
 const PROBE_MS = 1000;

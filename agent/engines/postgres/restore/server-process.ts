@@ -1,7 +1,7 @@
 import { readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import type { Owner } from '../../../anchored-directory.ts';
+import type { Owner } from '../../../foreign-files.ts';
 import { beside, readPlainFile } from '../../../safe-files.ts';
 import { answers, runCommand } from '../../restore/processes.ts';
 import { commandUser } from '../../restore/run-as.ts';
