@@ -4,7 +4,7 @@ import { lockState } from '../agent/state-lock.ts';
 import { packageFile, installStillpoint } from '../test/hosts/lab/install.ts';
 import { rootImage } from '../test/hosts/lab/image.ts';
 import { down, HostsLab, NAMES } from '../test/hosts/lab/hosts-lab.ts';
-import { LAB, whyNotHere } from '../test/hosts/lab/machine.ts';
+import { LOCK, whyNotHere } from '../test/hosts/lab/machine.ts';
 import { bringTools, findRoom, NoLabHere } from '../test/hosts/lab/tools.ts';
 
 const USAGE = `Debian hosts that really boot, with systemd, their own network and the distribution's PostgreSQL.
@@ -59,7 +59,7 @@ async function main([verb, ...words]: readonly string[]): Promise<number> {
 async function begin(): Promise<void> {
   const reason = whyNotHere();
   if (reason !== null) throw new NoLabHere(reason);
-  await lockState(LAB).catch(() => {
+  await lockState(LOCK).catch(() => {
     throw new NoLabHere('another command uses the lab of this machine');
   });
   bringTools(say);

@@ -1,6 +1,5 @@
 import { expect } from 'chai';
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { until } from '../lab/processes.ts';
 import type { BootedHost } from './lab/booted-host.ts';
 import { commits } from './lab/commits.ts';
@@ -27,7 +26,7 @@ describe('a drill on booted hosts', function () {
     await grid().lab.up(() => undefined, ['zeta']);
     await installStillpoint([zeta], () => undefined);
     // Other names, other directories, other ports than whatever lives there.
-    places = grid().clusters.map(({ member, cluster }, index) =>
+    places = grid().clusters.map(({ member }, index) =>
       onHost(index % 2 === 0 ? operator() : zeta, member, { cluster: `drill${index}`, port: 6001 + index }),
     );
     operator().shell('stillpoint pki issue pki epsilon.example zeta.example');

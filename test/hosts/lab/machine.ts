@@ -8,6 +8,8 @@ import { join } from 'node:path';
 /** All that the lab keeps: root images, and the disks of hosts. Never in the repository. */
 export const LAB = process.env['STILLPOINT_LAB'] ?? '/var/cache/stillpoint-lab';
 export const HOSTS = join(LAB, 'hosts');
+/** Wherever its disks are: its networks and control groups have the same names. */
+export const LOCK = '/run/stillpoint-lab';
 
 /** Why hosts cannot be booted here, whatever is installed; null where they can. Leaves nothing. */
 export function whyNotHere(): string | null {

@@ -78,7 +78,8 @@ export function answeringMirror(): string {
       join(folder, 'InRelease'),
     ]);
   } catch (error) {
-    throw new NoLabHere(`Debian's packages cannot be reached: ${messageOf(error)}`);
+    const why = /^E: (.*)$/m.exec(messageOf(error))?.[1] ?? messageOf(error);
+    throw new NoLabHere(`Debian's packages cannot be reached: ${why}`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
