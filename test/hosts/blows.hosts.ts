@@ -60,7 +60,7 @@ describe('a grid on booted hosts', function () {
     await isWhole('after-the-cut');
   });
 
-  it('has commits again seconds after the whole unit of an agent was killed in the window', async () => {
+  it('@short has commits again seconds after the whole unit of an agent was killed in the window', async () => {
     const before = await grid.verified();
     const { ended } = await holdInTheWindow('killed');
     hooks.release('fenced', 'orders-alpha');

@@ -19,7 +19,7 @@ import {
 // Goal: what the README promises holds, to the letter, for who installs the package on hosts that boot, with the servers
 // of their distribution, and loses all of them.
 
-describe('a first grid on booted hosts', function () {
+describe('@short a first grid on booted hosts', function () {
   // One step needs the one before.
   this.bail(true);
   const lab = new HostsLab();

@@ -73,7 +73,7 @@ describe('a partition between the commands and two of four hosts', function () {
     });
   }
 
-  it('has every member commit again within the lease when it begins in the window, and names who may still be frozen', async () => {
+  it('@short has every member commit again within the lease when it begins in the window, and names who may still be frozen', async () => {
     const before = await grid().verified();
     const { code, said } = await cutAt('marked');
     expect(code, said).to.equal(5);
