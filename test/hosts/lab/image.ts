@@ -34,10 +34,9 @@ export function rootImage(say: (words: string) => void): string {
   const making = makeDirectory(`${image}.making`);
   const include = `--include=${PACKAGES.join(',')}`;
   const debootstrap = ['debootstrap', '--variant=minbase', include, SUITE, making, mirror];
-  // What it mounts there, and starts, goes with it, also when it is killed.
-  run('unshare', ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', ...debootstrap], {
-    timeoutMs: MAKING_MS,
-  });
+  // What it mounts there, and starts, goes with it; and it goes with us, however we end.
+  const inside = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', ...debootstrap];
+  run('setpriv', ['--pdeathsig', 'KILL', ...inside], { timeoutMs: MAKING_MS });
   const recipe = join(making, 'recipe');
   writeFileSync(recipe, RECIPE);
   run('chroot', [making, 'sh', '/recipe'], { timeoutMs: 120_000 });

@@ -16,6 +16,7 @@ const TOOLS = {
   ip: 'iproute2',
   nsenter: 'util-linux',
   unshare: 'util-linux',
+  setpriv: 'util-linux',
   mount: 'mount',
   'dpkg-deb': 'dpkg',
 } as const;
