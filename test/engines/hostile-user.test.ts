@@ -281,6 +281,7 @@ function postgresRestoration(user: HostileUser): PostgresRestoration {
     needs: [],
     preload: [],
     leftOut: [],
+    walLink: null,
     damagedPages: [],
     outbound: [],
   };
