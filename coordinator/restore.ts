@@ -129,8 +129,8 @@ class GridRestore {
       }
     }
     const hosts = described.map(({ connection, host }) => ({ agent: connection.address, host }));
-    const plan = planRestore({ manifest: this.#input.manifest, hosts, maps: this.#input.maps });
-    const { rehearsal } = this.#input;
+    const { manifest, maps, gridFile, rehearsal } = this.#input;
+    const plan = planRestore({ manifest, hosts, maps, realm: gridFile.realm ?? null });
     rehearsal?.planned(plan);
     if (rehearsal !== undefined)
       await this.#steps.each(plan.members, { type: 'admitDrill' }).catch(refusedInPlan);

@@ -10,7 +10,7 @@ import type {
   Restoration,
   VerifiedMember,
 } from '../../engine.ts';
-import type { Owner } from '../../../anchored-directory.ts';
+import type { Owner } from '../../../foreign-files.ts';
 import { within } from '../../../safe-files.ts';
 import { mustBeMakeable, mustBeProgram, roomFor } from '../../restore/host-check.ts';
 import {
