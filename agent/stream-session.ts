@@ -156,7 +156,11 @@ export class StreamSession {
         code: 'agent-failed',
         hint: 'journalctl -u stillpoint-agent says why; then ask again',
       });
-      this.#log.error({ event: 'requestFailed', request: request.type, err: error }, failure.message);
+      const about = { event: 'requestFailed', request: request.type };
+      // What was ended is no error, and needs no stack.
+      if (failure.code === 'restore-taken-back')
+        this.#log.info({ ...about, code: failure.code }, failure.message);
+      else this.#log.error({ ...about, err: error }, failure.message);
       this.#send({ type: 'failed', id: request.id, failure });
     } finally {
       this.#underWay -= 1;

@@ -125,6 +125,7 @@ const SCENARIOS: readonly Scenario[] = [
             local,
             place: 'data/journal',
             owner,
+            neverThere: (name) => new Error(name),
           });
           await within(live, (directory) =>
             local.copyTree(directory, 'data', { except: 'journal', owner, signal: NEVER }),
@@ -281,6 +282,7 @@ function postgresRestoration(user: HostileUser): PostgresRestoration {
     needs: [],
     preload: [],
     leftOut: [],
+    walLink: null,
     damagedPages: [],
     outbound: [],
   };

@@ -4,7 +4,6 @@ import type { Mark } from '../../../shared/domain/grid.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import type { Participant } from '../../../shared/rpc/participant-client.ts';
-import { reach } from '../../../shared/runtime/hooks.ts';
 import { outOfOrder, type HoldContext } from '../engine.ts';
 import { OneCallAtATime } from '../one-call-at-a-time.ts';
 import { connectTo } from './link.ts';
@@ -78,7 +77,7 @@ export class Operation {
   ): Promise<{ incarnation: string }> {
     this.#cut = null;
     const description = await this.participant.describe();
-    this.#mustBeSame(description.incarnation);
+    this.mustBeSame(description.incarnation);
     if (!isAsPrepared(description)) throw roleChanged(this.#settings.name);
     return { incarnation: description.incarnation };
   }
@@ -97,11 +96,11 @@ export class Operation {
     });
     if (!rest.quiesced) throw notQuiesced(this.#settings.name, rest.notQuiesced);
     const fencedAt = performance.now();
-    await reach('fenced', this.#settings.name);
+    await this.#context.reach('fenced');
     const cut = await this.participant.switchJournal(attempt);
     const markedAt = performance.now();
-    this.#mustBeSame(rest.incarnation);
-    this.#mustBeSame(cut.incarnation);
+    this.mustBeSame(rest.incarnation);
+    this.mustBeSame(cut.incarnation);
     this.#cut = cut;
     const mark: Mark = {
       journalFile: cut.journalFile,
@@ -129,6 +128,17 @@ export class Operation {
     } finally {
       this.#ended();
     }
+  }
+
+  /** Every answer names the process that gave it: one that was started meanwhile holds nothing of what was asked. */
+  mustBeSame(incarnation: string): void {
+    if (incarnation === this.#incarnation) return;
+    throw new StillpointError({
+      code: 'member-restarted',
+      message: `${this.#settings.name} was restarted during the checkpoint`,
+      hint: 'see why in its log, then create the checkpoint again',
+      isFinal: true,
+    });
   }
 
   async #release(): Promise<void> {
@@ -165,16 +175,6 @@ export class Operation {
   #renew(): void {
     // What a lost renewal costs shows when the hold ends: it was not held.
     if (!this.#quiesced) this.#participant?.renew({ operation: this.id }).catch(() => undefined);
-  }
-
-  #mustBeSame(incarnation: string): void {
-    if (incarnation === this.#incarnation) return;
-    throw new StillpointError({
-      code: 'member-restarted',
-      message: `${this.#settings.name} was restarted during the checkpoint`,
-      hint: 'see why in its log, then create the checkpoint again',
-      isFinal: true,
-    });
   }
 }
 

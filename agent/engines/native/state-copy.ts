@@ -93,6 +93,7 @@ export class StateCopy implements Copy {
     const state = await beside(this.#backup, (directory, name) => directory.read(name, owner));
     if (state === null) throw new Error(`${this.#backup} is not there`);
     const now = await participant.describe();
+    this.#operation.mustBeSame(now.incarnation);
     if (now.definition?.version !== this.#hold.definitionVersion)
       throw this.#changed(
         "the realm's definition",
@@ -104,6 +105,8 @@ export class StateCopy implements Copy {
   async #keeperState(): Promise<Captured> {
     const { participant, id, cut } = this.#operation;
     const { state, version } = await participant.saveKeeperState({ operation: id });
+    // That answer does not name who gave it.
+    this.#operation.mustBeSame((await participant.describe()).incarnation);
     if (String(version) !== cut.journalFile)
       throw this.#changed(
         "the state keepers' state",

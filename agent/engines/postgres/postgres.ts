@@ -13,7 +13,13 @@ export const postgres = {
       hint: 'put it alone into a file of mode 600 and name that file with passwordFile',
     });
   },
-  directories: ({ data, also, tablespaces }) => [data, ...also, ...new Set(Object.values(tablespaces))],
+  located: (settings) => settings,
+  directories: ({ data, also, tablespaces, wal }) => [
+    data,
+    ...also,
+    ...new Set(Object.values(tablespaces)),
+    ...(wal === undefined ? [] : [wal]),
+  ],
   create: async (settings) => (await import('./postgres-engine.ts')).createPostgresEngine(settings),
   openGuardian: async (settings) =>
     new (await import('./hold/guardian.ts')).PostgresGuardian(settings).open(),
