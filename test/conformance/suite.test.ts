@@ -35,7 +35,9 @@ describe('the conformance suite as a program', function () {
   async function model(fault: string): Promise<{ socket: string; programs: string[] }> {
     const data = join(folder.path, fault, 'data');
     const socket = join(folder.path, `${fault.slice(0, 20)}.sock`);
-    const child = spawn(process.execPath, [NODE, data, socket, fault], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [NODE, data, socket, fault], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     alive.add(child);
     await once(child.stdout, 'data');
     const client = (verb: string, ...more: string[]) => JSON.stringify([CLIENT, verb, '{data}', ...more]);
@@ -51,17 +53,17 @@ describe('the conformance suite as a program', function () {
   it('finds every promise of a node kept by a process that keeps them, by programs, and leaves it released', async () => {
     const { socket, programs } = await model('none');
     const report = join(folder.path, 'report.xml');
-    const { code, output } = await conformance([
-      ...['--socket', `unix:${socket}`, '--json', '--strict', '--junit', report],
-      ...[...PACE, ...programs],
-    ]);
+    const options = ['--socket', `unix:${socket}`, '--json', '--strict', '--junit', report];
+    const { code, output } = await conformance([...options, ...PACE, ...programs]);
     expect(code, output).to.equal(0);
     const { promises, notTried } = JSON.parse(output) as { promises: Verdict[]; notTried: string[] };
     expect(notTried).to.deep.equal([]);
     const kept = promises.filter(({ result }) => result === 'kept').map(({ id }) => id);
     expect(kept).to.include.members(['rest-durable', 'quiesce-waits', 'restart-is-another', 'sequences']);
     const xml = readFileSync(report, 'utf8');
-    expect(xml).to.contain('failures="0"').and.to.contain('<testcase classname="model-1a" name="rest-durable"');
+    expect(xml)
+      .to.contain('failures="0"')
+      .and.to.contain('<testcase classname="model-1a" name="rest-durable"');
     expect(await heldBy(socket)).to.equal('');
   });
 
@@ -119,13 +121,17 @@ describe('the conformance suite as a program', function () {
       expect(errors).to.contain('hint: stillpoint-conformance --help');
     }
     expect((await conformance(['--socket', '/nowhere'])).code).to.equal(3);
-    expect((await conformance(['--socket', 'unix:/nowhere'])).errors).to.contain('unix:/nowhere cannot be reached');
+    expect((await conformance(['--socket', 'unix:/nowhere'])).errors).to.contain(
+      'unix:/nowhere cannot be reached',
+    );
     expect((await conformance(['--list'])).output).to.contain('rest-acknowledges-nothing');
     expect(existsSync('/nowhere')).to.equal(false);
   });
 
   async function conformance(args: readonly string[]): Promise<Ran> {
-    const child = spawn(process.execPath, [join(HERE, 'main.ts'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [join(HERE, 'main.ts'), ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     alive.add(child);
     let output = '';
     let errors = '';
