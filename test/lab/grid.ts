@@ -47,6 +47,11 @@ export interface GridOptions {
    * checkpoint of a test is quicker for; CREATE DATABASE then has no database that it can copy.
    */
   readonly templates?: boolean;
+  /**
+   * How large the servers' journal files are. A checkpoint ends some of them early, and PostgreSQL fills the rest with
+   * zeros that everybody receives, reads and stores: of the usual 16 MB that is most of what a small checkpoint works.
+   */
+  readonly walSegmentMb?: 1 | 16;
   /** Connect as superuser instead of the least-privileged role. */
   readonly superuser?: boolean;
   readonly repository?: string;

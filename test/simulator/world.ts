@@ -118,6 +118,7 @@ export class World {
   ): void {
     const [from, to] = [before.phase.name, after.phase.name];
     if (event.type === 'memberLost' && before.armSent) this.isLostLate = true;
+    if (to === 'collecting') coordinator.hasProofs = true;
     const isRound =
       before.phase.name === 'freezing' &&
       after.phase.name === 'freezing' &&
@@ -221,7 +222,7 @@ export class World {
     this.storage?.heal();
     for (const agent of this.agents) {
       this.unblock(agent);
-      agent.recordFails = false;
+      agent.disk.fails = false;
       agent.start();
       if (agent.isPaused) agent.resume();
     }
