@@ -86,13 +86,18 @@ describe('the conformance suite and planted faults', function () {
     it(`names ${promise} of a process with one fault: ${name}`, async () => {
       const { verdicts, heldAfter } = await outcomeOf(name);
       const broken = verdicts.filter(({ result }) => result === 'broken').map(({ id }) => id);
-      expect(broken, verdicts.map(({ id, result, seen }) => `${id} ${result}: ${seen}`).join('\n')).to.deep.equal([promise]);
+      expect(
+        broken,
+        verdicts.map(({ id, result, seen }) => `${id} ${result}: ${seen}`).join('\n'),
+      ).to.deep.equal([promise]);
       expect(heldAfter === '' || name.includes('Release') || name.includes('release')).to.equal(true);
     });
   }
 
   it('has faults planted for every promise, at least three where there are as many ways to break it', () => {
-    const without = PROMISES.map(({ id }) => id).filter((id) => !FAULTS.some(({ promise }) => promise === id));
+    const without = PROMISES.map(({ id }) => id).filter(
+      (id) => !FAULTS.some(({ promise }) => promise === id),
+    );
     expect(without).to.deep.equal([]);
     expect(FAULTS.length).to.be.at.least(120);
     expect(new Set(FAULTS.map(({ name }) => name)).size).to.equal(FAULTS.length);
@@ -125,7 +130,9 @@ async function examined(
 /** What was not found kept; the model of another role than a node has no clients. */
 function unkept(verdicts: readonly Verdict[]): readonly string[] {
   return verdicts
-    .filter(({ result, seen }) => result === 'broken' || (result === 'not-tried' && !seen.startsWith('needs --')))
+    .filter(
+      ({ result, seen }) => result === 'broken' || (result === 'not-tried' && !seen.startsWith('needs --')),
+    )
     .map(({ id, result, seen }) => `${result} ${id}: ${seen}`);
 }
 

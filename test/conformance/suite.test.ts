@@ -35,7 +35,9 @@ describe('the conformance suite as a program', function () {
   async function model(fault: string): Promise<{ socket: string; programs: string[] }> {
     const data = join(folder.path, fault, 'data');
     const socket = join(folder.path, `${fault.slice(0, 20)}.sock`);
-    const child = spawn(process.execPath, [NODE, data, socket, fault], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [NODE, data, socket, fault], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     alive.add(child);
     await once(child.stdout, 'data');
     const client = (verb: string, ...more: string[]) => JSON.stringify([CLIENT, verb, '{data}', ...more]);
@@ -61,7 +63,9 @@ describe('the conformance suite as a program', function () {
     const kept = promises.filter(({ result }) => result === 'kept').map(({ id }) => id);
     expect(kept).to.include.members(['rest-durable', 'quiesce-waits', 'restart-is-another', 'sequences']);
     const xml = readFileSync(report, 'utf8');
-    expect(xml).to.contain('failures="0"').and.to.contain('<testcase classname="model-1a" name="rest-durable"');
+    expect(xml)
+      .to.contain('failures="0"')
+      .and.to.contain('<testcase classname="model-1a" name="rest-durable"');
     expect(await heldBy(socket)).to.equal('');
   });
 
@@ -119,13 +123,17 @@ describe('the conformance suite as a program', function () {
       expect(errors).to.contain('hint: stillpoint-conformance --help');
     }
     expect((await conformance(['--socket', '/nowhere'])).code).to.equal(3);
-    expect((await conformance(['--socket', 'unix:/nowhere'])).errors).to.contain('unix:/nowhere cannot be reached');
+    expect((await conformance(['--socket', 'unix:/nowhere'])).errors).to.contain(
+      'unix:/nowhere cannot be reached',
+    );
     expect((await conformance(['--list'])).output).to.contain('rest-acknowledges-nothing');
     expect(existsSync('/nowhere')).to.equal(false);
   });
 
   async function conformance(args: readonly string[]): Promise<Ran> {
-    const child = spawn(process.execPath, [join(HERE, 'main.ts'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [join(HERE, 'main.ts'), ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     alive.add(child);
     let output = '';
     let errors = '';

@@ -254,11 +254,13 @@ export const FAULTS: readonly PlantedFault[] = [
       names.map((name) => ({ name, role: role as PlantedFault['role'], promise })),
     ),
   ),
-  ...Object.entries(CELL_FAULTS as Readonly<Record<string, CellFault>>).map(([name, { role = 'node', promise }]) => ({
-    name: name as Fault,
-    role,
-    promise,
-  })),
+  ...Object.entries(CELL_FAULTS as Readonly<Record<string, CellFault>>).map(
+    ([name, { role = 'node', promise }]) => ({
+      name: name as Fault,
+      role,
+      promise,
+    }),
+  ),
 ];
 
 export function isFault(name: string): name is Fault {

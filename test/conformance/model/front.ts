@@ -44,7 +44,8 @@ export class Front {
   get activities(): string[] {
     if (this.#has('never-rests')) return ['a scan'];
     if (this.#has('never-rests-and-does-not-say-what-does-not')) return [''];
-    if (this.#has('clients-keep-it-from-resting') && performance.now() - this.lastWrite < 200) return ['a write'];
+    if (this.#has('clients-keep-it-from-resting') && performance.now() - this.lastWrite < 200)
+      return ['a write'];
     return this.scans > 0 ? ['a scan'] : [];
   }
 
@@ -72,7 +73,8 @@ export class Front {
     }
     if (this.#atRest() && has('logs-before-the-gate')) this.#store.appendLine(`# ${row}`);
     const leaks =
-      has('acknowledges-in-the-freeze') || (has('acknowledges-to-one-of-many-in-the-freeze') && isOfLast(row));
+      has('acknowledges-in-the-freeze') ||
+      (has('acknowledges-to-one-of-many-in-the-freeze') && isOfLast(row));
     if (this.#atRest() && leaks) {
       void this.#rest().then(() => this.#store.add(row));
       return `written ${row}`;
@@ -107,7 +109,8 @@ export class Front {
   async read(): Promise<number[]> {
     const has = this.#has;
     const isAtRest = this.#atRest();
-    if (isAtRest && this.allowReads && has('refuses-reads-at-rest')) throw new Disconnected('refused: at rest');
+    if (isAtRest && this.allowReads && has('refuses-reads-at-rest'))
+      throw new Disconnected('refused: at rest');
     if (isAtRest && this.allowReads && has('reads-wait-at-rest')) await this.#rest();
     if (isAtRest && !this.allowReads && has('refuses-reads-that-should-wait'))
       throw new Disconnected('refused: at rest');

@@ -13,7 +13,11 @@ type RequestOf<Name extends keyof Service> = ReturnType<Service[Name]['requestDe
 export class Refusal extends Error {
   readonly code: grpc.status;
 
-  constructor(status: Status | 'INTERNAL', fact: string, hint = 'hint: docs/participant-table.md says when it is answered') {
+  constructor(
+    status: Status | 'INTERNAL',
+    fact: string,
+    hint = 'hint: docs/participant-table.md says when it is answered',
+  ) {
     super(`${fact}; ${hint}`);
     this.code = grpc.status[status];
   }
@@ -70,13 +74,19 @@ export class ModelParticipant {
         (this.machine.held('quiesced') && has('describes-itself-slowly-at-rest')) ||
         (this.machine.held('writingSuspended') && has('describes-itself-slowly-while-suspended'));
       if (isSlow) await pause(SLOW_MS);
-      return { ...this.#held.describe(), incarnation: this.#incarnationFor('describe'), held: this.heldNow() };
+      return {
+        ...this.#held.describe(),
+        incarnation: this.#incarnationFor('describe'),
+        held: this.heldNow(),
+      };
     },
     health: () => {
       if (this.#has('fails-when-asked-for-its-health')) throw new Refusal('INTERNAL', 'null');
       if (this.#has('is-unhealthy-for-no-cause')) return { healthy: false, cause: '' };
       const cause = 'it starts\nand waits';
-      return this.#has('says-its-health-in-two-lines') ? { healthy: false, cause } : { healthy: true, cause: '' };
+      return this.#has('says-its-health-in-two-lines')
+        ? { healthy: false, cause }
+        : { healthy: true, cause: '' };
     },
     quiesce: async (request: RequestOf<'quiesce'>): Promise<wire.QuiesceResponse> => {
       const has = this.#has;
@@ -92,7 +102,9 @@ export class ModelParticipant {
       if (decision.effect !== 'take') {
         const hold = this.machine.hold('quiesced');
         if (hold !== undefined && has('a-repeated-Quiesce-renews-its-lease')) this.#count('quiesced', hold);
-        return has('says-the-second-time-that-it-does-not-rest') ? { ...again, quiesced: false, notQuiesced: ['a'] } : again;
+        return has('says-the-second-time-that-it-does-not-rest')
+          ? { ...again, quiesced: false, notQuiesced: ['a'] }
+          : again;
       }
       this.machine.apply(asked, decision);
       const hold = this.machine.hold('quiesced');
@@ -252,7 +264,11 @@ export class ModelParticipant {
     const has = this.#has;
     const incarnation = this.#incarnation;
     const { timeoutMs } = request;
-    const more = has('ignores-its-timeout') ? 30_000 : has('takes-twice-its-timeout-and-more') ? 1300 + timeoutMs : 0;
+    const more = has('ignores-its-timeout')
+      ? 30_000
+      : has('takes-twice-its-timeout-and-more')
+        ? 1300 + timeoutMs
+        : 0;
     const until = performance.now() + (has('gives-up-at-once') ? 0 : timeoutMs + more);
     for (;;) {
       const activities = this.#held.activities();
@@ -338,7 +354,11 @@ const ENDS: Partial<Record<CallName, HoldName>> = {
 };
 
 /** Serves it at a Unix socket that only its owner may open. */
-export async function serveModel(participant: ModelParticipant, socket: string, has: HasFault): Promise<grpc.Server> {
+export async function serveModel(
+  participant: ModelParticipant,
+  socket: string,
+  has: HasFault,
+): Promise<grpc.Server> {
   const server = new grpc.Server();
   const service = Object.fromEntries(
     Object.entries(wire.ParticipantServiceService).map(([name, method]) => {
@@ -357,7 +377,10 @@ export async function serveModel(participant: ModelParticipant, socket: string, 
       })().then(
         (value) => done(null, value),
         (error: Error) =>
-          done({ code: error instanceof Refusal ? error.code : grpc.status.INTERNAL, details: error.message }),
+          done({
+            code: error instanceof Refusal ? error.code : grpc.status.INTERNAL,
+            details: error.message,
+          }),
       );
     },
   ]);
@@ -366,7 +389,9 @@ export async function serveModel(participant: ModelParticipant, socket: string, 
   try {
     await new Promise<void>((resolve, reject) => {
       const credentials = grpc.ServerCredentials.createInsecure();
-      server.bindAsync(`unix:${socket}`, credentials, (error) => (error === null ? resolve() : reject(error)));
+      server.bindAsync(`unix:${socket}`, credentials, (error) =>
+        error === null ? resolve() : reject(error),
+      );
     });
   } finally {
     process.umask(mask);
@@ -375,7 +400,7 @@ export async function serveModel(participant: ModelParticipant, socket: string, 
 }
 
 function refuseUnknown(has: HasFault): void {
-  if (has('refuses-fields-that-it-does-not-know')) throw new Refusal('INVALID_ARGUMENT', 'field 999 is unknown');
+  if (has('refuses-fields-that-it-does-not-know'))
+    throw new Refusal('INVALID_ARGUMENT', 'field 999 is unknown');
   if (has('fails-over-fields-that-it-does-not-know')) throw new Refusal('INTERNAL', 'field 999 is unknown');
 }
-

@@ -142,7 +142,8 @@ export class Store {
     if (this.#has('says-that-it-is-empty')) return 0;
     const names = fs.readdirSync(this.#live, { recursive: true }) as string[];
     let sum = 0;
-    for (const name of names) sum += fs.statSync(join(this.#live, name), { throwIfNoEntry: false })?.size ?? 0;
+    for (const name of names)
+      sum += fs.statSync(join(this.#live, name), { throwIfNoEntry: false })?.size ?? 0;
     if (this.#has('says-its-size-in-blocks')) return Math.floor(sum / 4096 / 4096);
     return this.#has('says-the-size-of-its-disk') ? 1e12 + sum : sum;
   }

@@ -44,7 +44,8 @@ export const leasePromises: readonly ContractPromise[] = [
       for (const kind of await toldHoldKinds(lab)) {
         for (const length of LENGTHS.map((times) => times * leaseMs)) {
           const lasted = await lastsMs(lab, kind, length);
-          if (lasted < length) throw new Broken(`${kind.name} ended after ${Math.round(lasted)} of ${length} ms`);
+          if (lasted < length)
+            throw new Broken(`${kind.name} ended after ${Math.round(lasted)} of ${length} ms`);
         }
       }
       return `${names(lab)}: held for as long as leases of ${LENGTHS.join(', ')} times ${leaseMs} ms`;
