@@ -39,6 +39,8 @@ export interface GridOptions {
   readonly copysets: readonly { readonly name: string; readonly hosts: readonly number[] }[];
   /** Processes that take part by themselves; each belongs to the host of its address. */
   readonly native?: readonly NativeMember[];
+  /** Its native processes are a grid without a realm; the names of its copysets in their order. */
+  readonly withoutRealm?: readonly string[];
   readonly version?: PostgresVersion;
   readonly settings?: readonly string[];
   readonly leaseSeconds?: number;
