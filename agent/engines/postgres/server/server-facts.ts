@@ -1,4 +1,5 @@
 import { DatabaseError, type Client } from 'pg';
+import type { Failure } from '../../../../shared/domain/errors.ts';
 
 const QUERY_CANCELED = '57014';
 
@@ -53,6 +54,20 @@ export async function readServerFacts(client: Client): Promise<ServerFacts> {
   const [row] = rows;
   if (row === undefined) throw new Error('the server said nothing of itself');
   return row;
+}
+
+/** What is said of a server that is older or newer than those that are supported; null of one that is. */
+export function versionProblem(
+  member: string,
+  { serverVersion, version }: Pick<ServerFacts, 'serverVersion' | 'version'>,
+): Failure | null {
+  const major = Math.floor(serverVersion / 10_000);
+  if (major >= OLDEST_VERSION && major <= NEWEST_VERSION) return null;
+  return {
+    code: 'postgres-version',
+    message: `${member}: PostgreSQL ${version} is not supported: no checkpoint can be taken of it`,
+    hint: `upgrade the server (pg_upgrade) to one of ${OLDEST_VERSION} to ${NEWEST_VERSION}, or take the member out of the agent file`,
+  };
 }
 
 /** `server_version_num`. */
