@@ -94,7 +94,8 @@ export async function readSizeBytes(client: Client, limitMs: number): Promise<nu
     if (error instanceof DatabaseError && error.code === QUERY_CANCELED) return 0;
     throw error;
   } finally {
-    await client.query('RESET statement_timeout');
+    // No session of ours has a limit of its owner's, which a reset would bring back.
+    await client.query('SET statement_timeout = 0');
   }
 }
 
