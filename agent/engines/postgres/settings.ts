@@ -45,6 +45,11 @@ export const postgresMemberSchema = z
     binaries: z.string().startsWith('/').optional(),
     ...supervisionShape,
     copy: copySchema.prefault({}),
+    /**
+     * How commits are made to wait: by a setting that is set for the freeze, or by a standby that the owner's own list
+     * names always. See docs/engines/postgres.md.
+     */
+    fence: z.enum(['set', 'standing']).default('set'),
     /** What is done about settings that their owner has written and not reloaded: a freeze reloads them. */
     pendingSettings: z.enum(['refuse', 'activate']).default('refuse'),
     /** Where restored tablespaces go: location in the checkpoint → directory here. */

@@ -32,7 +32,7 @@ async function whatIsMissing(settings: PostgresSettings): Promise<Failure[]> {
   try {
     const client = await connect(settings, { applicationName: 'stillpoint-init', queryTimeoutMs: 10_000 });
     try {
-      const missing = await missingPrivileges(client);
+      const missing = await missingPrivileges(client, settings.fence);
       if (missing.length > 0) return missing;
     } finally {
       client.end().catch(() => undefined);
