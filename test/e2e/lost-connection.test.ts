@@ -174,7 +174,7 @@ describe('a checkpoint whose network fails in the freeze', () => {
     expect(error.code).to.equal('interrupted');
     expect(error.message).to.match(/the thaw of aa is not confirmed$/);
     expect(error.members).to.deep.equal([
-      { name: 'aa', state: 'unknown' },
+      { name: 'aa', state: 'unknown', host: '127.0.41.1' },
       { name: 'ba', state: 'running' },
     ]);
     network.mend();

@@ -1,25 +1,51 @@
-import { copyFileSync, mkdtempSync, readdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { ROOT } from '../../lab/processes.ts';
 import type { BootedHost } from './booted-host.ts';
 import { run } from './machine.ts';
+import { hasProgram, NoLabHere } from './tools.ts';
+
+/** What was built before to make packages. */
+const KEPT = 'node_modules/.cache/stillpoint-packages';
 
 let made: string | null = null;
 
 /** Installs the package with apt, as its users do. One that is there already is left as it is. */
-export function installStillpoint(host: BootedHost, say: (words: string) => void): void {
-  if (host.try('dpkg-query --show stillpoint').code === 0) return;
+export async function installStillpoint(
+  hosts: readonly BootedHost[],
+  say: (words: string) => void,
+): Promise<void> {
+  const file = packageFile(say);
+  const name = basename(file);
+  // Two at a time: it is work for the processor.
+  const waiting = [...hosts];
+  const worker = async (): Promise<void> => {
+    for (let host = waiting.shift(); host !== undefined; host = waiting.shift()) {
+      if (host.try('dpkg-query --show stillpoint').code === 0) continue;
+      copyFileSync(file, host.path(`/root/${name}`));
+      say(`installing ${name} on ${host.name}`);
+      const { code, stdout, stderr } = await host.begin(
+        `apt-get install --yes --no-install-recommends ./${name} && rm ${name}`,
+      );
+      if (code !== 0) throw new Error(`${host.name}: ${name} cannot be installed: ${stderr}${stdout}`);
+    }
+  };
+  await Promise.all([worker(), worker()]);
+}
+
+/** The package of these sources, made once; or the one that $STILLPOINT_DEB names. */
+export function packageFile(say: (words: string) => void): string {
   made ??= process.env['STILLPOINT_DEB'] ?? makePackage(say);
-  const name = basename(made);
-  copyFileSync(made, host.path(`/root/${name}`));
-  say(`installing ${name} on ${host.name}`);
-  host.shell(`apt-get install --yes --no-install-recommends ./${name} && rm ${name}`);
+  return made;
 }
 
 function makePackage(say: (words: string) => void): string {
+  if (!hasProgram('go') && !existsSync(join(ROOT, KEPT)))
+    throw new NoLabHere('the package is made by nfpm, which needs Go (1.24 or newer)');
   say('making the package');
   const into = mkdtempSync(join(tmpdir(), 'stillpoint-package-'));
+  process.once('exit', () => rmSync(into, { recursive: true, force: true }));
   const architecture = run('dpkg', ['--print-architecture']).trim();
   run(join(ROOT, 'scripts/package'), ['deb', '--architecture', architecture, '--into', into], {
     timeoutMs: 600_000,
