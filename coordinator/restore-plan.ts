@@ -20,6 +20,8 @@ export interface RestorePlanInput {
   readonly hosts: readonly { readonly agent: string; readonly host: HostDescription }[];
   /** Host in the checkpoint → host of the target. */
   readonly maps: ReadonlyMap<string, string>;
+  /** Whether it may name other hosts too, which the data leads to. */
+  readonly mapsOthers?: boolean;
 }
 
 interface Target {
@@ -37,7 +39,7 @@ export function planRestore(input: RestorePlanInput): RestorePlan {
   const targets: Target[] = hosts.flatMap(({ agent, host }) =>
     host.members.map((description) => ({ agent, host: host.host, description })),
   );
-  checkMaps(maps, manifest, hosts);
+  checkMaps(input);
   checkComplete(manifest);
   checkAlone(manifest.grid, targets);
   const placed = new Map<string, GridManifestMember>();
@@ -66,13 +68,11 @@ export function planRestore(input: RestorePlanInput): RestorePlan {
   };
 }
 
-function checkMaps(
-  maps: ReadonlyMap<string, string>,
-  manifest: GridManifest,
-  hosts: RestorePlanInput['hosts'],
-): void {
+function checkMaps({ maps, manifest, hosts, mapsOthers }: RestorePlanInput): void {
   for (const [from, to] of maps) {
-    if (!manifest.members.some((member) => member.host === from)) {
+    const isMembers = manifest.members.some((member) => member.host === from);
+    if (!isMembers && mapsOthers === true) continue;
+    if (!isMembers) {
       throw refuse({
         code: 'map-unknown',
         message: `--map ${from}=${to}: the checkpoint has no host ${from}`,

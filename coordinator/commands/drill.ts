@@ -12,10 +12,17 @@ import { lastDrills } from '../drill/report.ts';
 import { drillInWords } from '../drill/report-text.ts';
 import { finishRestore } from '../finish-restore.ts';
 import { LINEAGE_HELP, lineageToSelect } from '../lineage.ts';
-import { collectMap, MAP_HELP, parseRestoreId } from '../restore-options.ts';
+import {
+  collectMap,
+  demandsOf,
+  MAP_HELP,
+  parseRestoreId,
+  withDemands,
+  type DemandOptions,
+} from '../restore-options.ts';
 import { withSession } from '../session.ts';
 
-interface DrillOptions {
+interface DrillOptions extends DemandOptions {
   readonly lineage?: string;
   readonly map: ReadonlyMap<string, string>;
   readonly report?: string;
@@ -26,13 +33,14 @@ interface DrillOptions {
 }
 
 export function registerDrill(program: Command): Command {
-  return program
+  const drillCommand = program
     .command('drill [id]')
     .description(
       'restore a checkpoint (default: latest) onto empty hosts, prove it, report, and tear it down',
     )
     .option('--map <old=new>', MAP_HELP, collectMap, new Map<string, string>())
-    .option('--lineage <lineage>', LINEAGE_HELP)
+    .option('--lineage <lineage>', LINEAGE_HELP);
+  return withDemands(drillCommand)
     .option('--report <file>', 'write the report there, as one page of HTML')
     .option('--keep', 'leave what was restored as it is: to look around, or to go live on it')
     .option('--finish <drill>', 'tear down what a drill has left, or kept', parseRestoreId)
@@ -53,6 +61,7 @@ export function registerDrill(program: Command): Command {
 }
 
 function drill(id: string, options: DrillOptions, command: Command): Promise<void> {
+  const demands = demandsOf(options, command);
   return withSession(
     command,
     async ({ gridFile: load, cancellation, progress, log, printer, repository: open }) => {
@@ -72,6 +81,7 @@ function drill(id: string, options: DrillOptions, command: Command): Promise<voi
         repository,
         entry,
         maps: options.map,
+        demands,
         keep: options.keep ?? false,
         cancellation,
         progress,

@@ -6,6 +6,7 @@ import type { Cancellation } from '../cancellation.ts';
 import { notValid } from '../checkpoint-selector.ts';
 import type { GridFile } from '../grid-file.ts';
 import type { ProgressView } from '../progress.ts';
+import type { RestoreDemands } from '../restore-findings.ts';
 import { restoreGrid } from '../restore.ts';
 import { DrillMeasures } from './measures.ts';
 import { DrillRehearsal } from './rehearsal.ts';
@@ -17,6 +18,7 @@ interface DrillInput {
   readonly entry: CatalogueEntry;
   readonly maps: ReadonlyMap<string, string>;
   readonly keep: boolean;
+  readonly demands: RestoreDemands;
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
@@ -66,13 +68,14 @@ async function restoreForDrill(
   rehearsal: DrillRehearsal,
   measures: DrillMeasures,
 ): Promise<void> {
-  const { gridFile, repository, entry, maps, cancellation, progress, log } = input;
+  const { gridFile, repository, entry, maps, demands, cancellation, progress, log } = input;
   if (entry.state !== 'valid' || entry.manifest === null) throw notValid(entry);
   await restoreGrid({
     gridFile,
     repositoryLocation: repository.location,
     manifest: entry.manifest,
     maps,
+    demands,
     stop: false,
     dryRun: false,
     cancellation,
@@ -119,6 +122,7 @@ function reportOf(
       ...measures.staged(name),
       proven: measures.proven(name),
     })),
+    addresses: rehearsal.addresses,
     checks: rehearsal.results,
     obstacles: [
       ...(failure === null ? [] : [obstacleOf(failure)]),
@@ -135,6 +139,7 @@ const UNTRUE = new Set([
   'restore-not-verified',
   'recovery-failed',
   'drill-check-failed',
+  'restore-doubtful',
   'chunk-damaged',
   'manifest-damaged',
 ]);
