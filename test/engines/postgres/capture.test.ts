@@ -389,8 +389,10 @@ for (const version of versions) {
             database: 'postgres',
             kind: 'foreign server (postgres_fdw)',
             name: 'Shard',
-            address: 'shard-b',
+            address: 'shard-b:5432',
             change: `ALTER SERVER "Shard" OPTIONS (SET host '…')`,
+            places: [{ host: 'shard-b', port: 5432 }],
+            editable: true,
           },
           {
             database: 'a/b',
@@ -398,6 +400,8 @@ for (const version of versions) {
             name: '3',
             address: 'worker:5432',
             change: `SELECT citus_update_node(3, '…', …)`,
+            places: [{ host: 'worker', port: 5432 }],
+            editable: true,
           },
         ]);
       } finally {
@@ -517,7 +521,7 @@ for (const version of versions) {
 
       expect(proof.type).to.equal('held');
       expect(mark).to.not.equal(null);
-      expect(collected).to.deep.equal({ assignment, mark, engineFacts: null });
+      expect(collected).to.deep.equal({ assignment, mark, engineFacts: null, warnings: [] });
       expect([artifacts.files.size, artifacts.directories.size]).to.deep.equal([0, 0]);
       expect(await lab.server.query('SELECT FROM pg_replication_slots')).to.deep.equal([]);
     });
