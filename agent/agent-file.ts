@@ -75,6 +75,7 @@ export async function readAgentFile(given: string): Promise<AgentFile> {
     host: file.host ?? nameIn(file.listen),
     repository: /^[a-z0-9]+:\/\//.test(file.repository) ? file.repository : absolute(file.repository),
     tls: absoluteTls(file.tls, absolute),
+    members: file.members.map((member) => engineOf(member).located(member, absolute)),
   };
   checkMembers(loaded);
   checkDirectories(loaded);

@@ -13,7 +13,7 @@ import {
   type FileHandle,
 } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { EXIT, StillpointError } from '../shared/domain/errors.ts';
+import { isForeign, isTrap, mayRead, unsafePath, type Owner } from './foreign-files.ts';
 
 /*
  * Files in directories that somebody else can write.
@@ -25,21 +25,8 @@ import { EXIT, StillpointError } from '../shared/domain/errors.ts';
  * whatever becomes of the path. Node has no openat; on Linux /proc/self/fd/N/name is looked up in the directory that
  * is open as N. Elsewhere names are looked up by path: the last component is never followed there either, but a
  * directory that is swapped between two steps is not noticed.
- *
- * A directory is foreign when anybody but root and us can put names into it. In a foreign directory
- *   - no link is followed; links that an administrator put into directories of root's are,
- *   - a file is made new, and given away by its handle,
- *   - a file is read only where it is a plain file that the directory's user could read too: a hard link to a file
- *     of root's is none,
- *   - a directory of root's is not removed with what is in it: another user may have put it there, who could not
- *     remove it.
+ * What is done and not done in such a directory: `foreign-files.ts`.
  */
-
-/** Whose files are. */
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
 
 const ON_LINUX = process.platform === 'linux';
 /** Only a place to start from: works where a directory may be passed and not be listed. Not among Node's constants. */
@@ -93,9 +80,7 @@ export class AnchoredDirectory {
 
   /** Whether anybody but root and us can put names into it. */
   get isForeign(): boolean {
-    const { uid, gid, mode } = this.stats;
-    if (uid !== 0 && uid !== process.getuid?.()) return true;
-    return (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== 0 && gid !== process.getegid?.());
+    return isForeign(this.stats);
   }
 
   /** A name in it, for one call that does not follow links. */
@@ -135,7 +120,9 @@ export class AnchoredDirectory {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'ENOTDIR' && code !== 'ELOOP') throw error;
     const found = await this.stat(name);
-    throw found?.isSymbolicLink() === true ? unsafe(join(this.path, name), 'is a link', this) : error;
+    throw found?.isSymbolicLink() === true
+      ? unsafePath(join(this.path, name), 'is a link', this.stats)
+      : error;
   }
 
   /** A new directory, empty and for nobody but us until it is handed over. */
@@ -147,7 +134,7 @@ export class AnchoredDirectory {
     try {
       // Another one may have been put in its place.
       if (isOurs && (await made.entries()).length === 0) return made;
-      throw unsafe(made.path, 'is not the directory that was made there', this);
+      throw unsafePath(made.path, 'is not the directory that was made there', this.stats);
     } catch (error) {
       await made.close();
       throw error;
@@ -213,15 +200,19 @@ export class AnchoredDirectory {
       file = await open(this.at(name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
-      if (code === 'ELOOP' || code === 'EMLINK') throw unsafe(path, 'is a link', this);
-      if (code === 'ENXIO') throw unsafe(path, 'is not a plain file', this);
+      if (code === 'ELOOP' || code === 'EMLINK') throw unsafePath(path, 'is a link', this.stats);
+      if (code === 'ENXIO') throw unsafePath(path, 'is not a plain file', this.stats);
       throw error;
     }
     try {
       const stats = await file.stat();
-      if (!stats.isFile()) throw unsafe(path, 'is not a plain file', this);
+      if (!stats.isFile()) throw unsafePath(path, 'is not a plain file', this.stats);
       if (!this.mayRead(stats, reader))
-        throw unsafe(path, `belongs to user ${stats.uid} and cannot be read by its directory's`, this);
+        throw unsafePath(
+          path,
+          `belongs to user ${stats.uid} and cannot be read by its directory's`,
+          this.stats,
+        );
       return file;
     } catch (error) {
       await file.close();
@@ -231,14 +222,7 @@ export class AnchoredDirectory {
 
   /** Whether the user that can write here could read what has these attributes. */
   mayRead(stats: Stats, reader: Owner | null = null): boolean {
-    if (!this.isForeign) return true;
-    const own = this.stats.uid !== 0 && this.stats.uid !== process.getuid?.();
-    const user = own ? this.stats : reader;
-    const needed = stats.isDirectory() ? 0o5 : 0o4;
-    if ((stats.mode & needed) === needed) return true;
-    if (user === null || user.uid === 0) return false;
-    if (stats.uid === user.uid) return true;
-    return stats.gid === user.gid && (stats.mode & (needed << 3)) === needed << 3;
+    return mayRead(stats, this.stats, reader);
   }
 
   /** Null where it is not there. */
@@ -247,7 +231,7 @@ export class AnchoredDirectory {
     if (file === null) return null;
     try {
       const { size } = await file.stat();
-      if (size > MOST_BYTES) throw unsafe(join(this.path, name), `is ${size} bytes long`, this);
+      if (size > MOST_BYTES) throw unsafePath(join(this.path, name), `is ${size} bytes long`, this.stats);
       return await file.readFile();
     } finally {
       await file.close();
@@ -256,7 +240,7 @@ export class AnchoredDirectory {
 
   /** Something of root's where another user puts the names: it need not be what we left there. */
   isTrap(stats: Stats): boolean {
-    return this.isForeign && stats.uid === 0 && process.getuid?.() === 0;
+    return isTrap(stats, this.stats);
   }
 
   async entries(): Promise<Dirent[]> {
@@ -289,12 +273,12 @@ export class AnchoredDirectory {
     const found = await lstat(path).catch(nullIfAbsent);
     if (found === null) return;
     if (!found.isDirectory()) return unlink(path).catch(passIfAbsent);
-    if (level > MOST_LEVELS) throw unsafe(shown, `lies more than ${MOST_LEVELS} levels deep`, this);
+    if (level > MOST_LEVELS) throw unsafePath(shown, `lies more than ${MOST_LEVELS} levels deep`, this.stats);
     const directory = await AnchoredDirectory.#holding(shown, await open(path, ENTER));
     try {
       const names = await readdir(directory.#self, { encoding: 'buffer' });
       if (level === 0 && this.isTrap(directory.stats) && names.length > 0)
-        throw unsafe(directory.path, 'belongs to root and is not removed', this);
+        throw unsafePath(directory.path, 'belongs to root and is not removed', this.stats);
       for (const inner of names) await directory.#remove(inner, level + 1);
     } finally {
       await directory.close();
@@ -340,7 +324,8 @@ async function walk(path: string): Promise<{ directory: AnchoredDirectory; missi
       const target = await linkOf(at, name);
       if (target !== null) {
         links += 1;
-        if (links > MOST_LINKS) throw unsafe(join(at.path, name), 'is a link to a link without end', at);
+        if (links > MOST_LINKS)
+          throw unsafePath(join(at.path, name), 'is a link to a link without end', at.stats);
         left.unshift(...namesOf(resolve(at.path, target)));
         await at.close();
         at = await AnchoredDirectory.root();
@@ -379,18 +364,6 @@ export async function closing<T extends { close(): Promise<void> }, R>(
   } finally {
     await opened.close();
   }
-}
-
-function unsafe(path: string, what: string, directory: AnchoredDirectory): StillpointError {
-  const where = directory.isForeign ? `, in a directory that user ${directory.stats.uid} can write` : '';
-  return new StillpointError(
-    {
-      code: 'unsafe-path',
-      message: `${path} ${what}${where}`,
-      hint: 'name the real path in the agent file, or see who put it there; it was left as it is',
-    },
-    EXIT.aborted,
-  );
 }
 
 function absent(path: string): NodeJS.ErrnoException {

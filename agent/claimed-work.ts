@@ -1,6 +1,37 @@
-import type { CheckpointOperation } from './checkpoint-operation.ts';
+import type { MemberDescription } from '../shared/domain/grid.ts';
+import type { AgentRequest } from '../shared/domain/wire.ts';
+import type { Repository } from '../shared/repository/repository.ts';
+import type { Logger } from '../shared/runtime/log.ts';
+import type { AgentFile } from './agent-file.ts';
+import type { AgentMember } from './agent-member.ts';
+import { CheckpointOperation, type Listener } from './checkpoint-operation.ts';
+import { memberStore } from './collect.ts';
+import type { FreezeLedger } from './freeze-ledger.ts';
+import type { Happenings } from './happenings.ts';
 import type { ClaimedWork } from './host-claim.ts';
-import type { RestoreOperation } from './restore-operation.ts';
+import type { RestoreKeeper } from './restore-keeper.ts';
+import { RestoreOperation } from './restore-operation.ts';
+import { hostRooms } from './room-watch.ts';
+import type { StateDirectory } from './state-directory.ts';
+import type { Surroundings } from './surroundings.ts';
+import type { UndoKeeper } from './undo-keeper.ts';
+
+/** What there is on this host to work for coordinators with. */
+export interface ServiceContext {
+  readonly file: AgentFile;
+  readonly surroundings: Surroundings;
+  readonly host: string;
+  readonly members: ReadonlyMap<string, AgentMember>;
+  readonly state: StateDirectory;
+  readonly undoKeeper: UndoKeeper;
+  readonly restoreKeeper: RestoreKeeper;
+  readonly repository: () => Promise<Repository>;
+  readonly freezeLedger: FreezeLedger;
+  readonly happenings: Happenings;
+  readonly log: Logger;
+}
+
+export type ClaimRequest = Extract<AgentRequest, { type: 'claim' }>;
 
 /** What a stream has claimed the host for. */
 export interface Work extends ClaimedWork {
@@ -8,7 +39,49 @@ export interface Work extends ClaimedWork {
   readonly restore: RestoreOperation | null;
 }
 
-export function workOf(checkpoint: CheckpointOperation | null, restore: RestoreOperation | null): Work {
+/** Begins what the claim is for. `ended`: no new stream came for what waited for one, and it has ended by itself. */
+export function beginWork(
+  context: ServiceContext,
+  request: ClaimRequest,
+  stream: {
+    readonly listener: Listener;
+    /** What the coordinator was told of the members last. */
+    readonly descriptions: { get(member: string): MemberDescription | undefined };
+    readonly ended: () => void;
+  },
+): Work {
+  const { state, repository, members, log, file, host, undoKeeper, freezeLedger } = context;
+  const { restoreKeeper, surroundings, happenings } = context;
+  const { listener, descriptions, ended } = stream;
+  const { grid, keepFree } = file;
+  if (request.purpose === 'restore') {
+    const { progress } = listener;
+    return workOf(null, new RestoreOperation({ members, state, restoreKeeper, repository, log, progress }));
+  }
+  const checkpoint = new CheckpointOperation(
+    {
+      id: request.operation,
+      leaseMs: request.leaseMs,
+      surroundings,
+      members,
+      descriptions,
+      state,
+      storeOf: (name, description) => memberStore({ repository, grid, host, checkpoint: name, description }),
+      log: log.child({ operation: request.operation }),
+      ended,
+      undoKeeper,
+      freezeLedger,
+      happenings,
+      maxLeaseMs: file.freezeBudget.leaseSeconds * 1000,
+      keepFree,
+      hostRooms: hostRooms({ statePath: state.path, repository, keepFree }),
+    },
+    listener,
+  );
+  return workOf(checkpoint, null);
+}
+
+function workOf(checkpoint: CheckpointOperation | null, restore: RestoreOperation | null): Work {
   let hasEnded = false;
   return {
     get checkpoint() {

@@ -55,7 +55,7 @@ export class RestoreOperation {
   async perform(memberName: string, step: RestoreStep): Promise<RestoreStepResult> {
     if (step.type === 'rollBack') {
       // A step may be under way still: it must have ended before anything is put back.
-      this.#cancelled.abort();
+      this.#cancelled.abort(takenBack());
       await Promise.all(this.#underWay);
       return this.#perform(memberName, step);
     }
@@ -76,7 +76,7 @@ export class RestoreOperation {
   }
 
   async #end(): Promise<void> {
-    this.#cancelled.abort();
+    this.#cancelled.abort(takenBack());
     await Promise.all(this.#underWay);
     const { state, restoreKeeper, log } = this.#context;
     for (const [name, { record, restoration, notOpened }] of this.#sessions) {
@@ -263,6 +263,15 @@ const done = { type: 'done', bytes: 0 } as const;
 
 function artifactSource(repository: Repository, manifest: MemberManifest): ArtifactSource {
   return { manifest, read: (path) => repository.readFile(manifest, path) };
+}
+
+/** What was under way when the restore ended otherwise. */
+function takenBack(): StillpointError {
+  return new StillpointError({
+    code: 'restore-taken-back',
+    message: 'the restore was ended while this was under way',
+    hint: 'see its first failure; what it had begun on this host is taken back',
+  });
 }
 
 function unknownMember(member: string): StillpointError {

@@ -5,7 +5,7 @@ import type { GridFile } from './grid-file.ts';
 import { entriesOfLineage, lineageToSelect } from './lineage.ts';
 import { AHEAD_MS } from './prune-times.ts';
 import type { StatusReport } from './reports.ts';
-import { lookInRepository } from './repository-look.ts';
+import { lookInRepository } from './with-grid.ts';
 import { inWords } from './room-forecast.ts';
 
 /** What a grid whose newest valid checkpoint is older than its owner wants, or that has none, is told by. */

@@ -118,6 +118,7 @@ class CheckpointCreation {
     const report = preflight({
       grid: gridFile.grid,
       copysets: gridFile.copysets ?? null,
+      realm: gridFile.realm ?? null,
       maintenance: this.#input.maintenance,
       allowLogical: this.#input.allowLogical ?? false,
       hosts: described,

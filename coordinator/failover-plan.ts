@@ -1,7 +1,7 @@
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import type { HostDescription } from '../shared/domain/grid.ts';
 import { highestKnown, type CheckpointNumber } from './checkpoint-number.ts';
-import { hasRealm, runningRealmServices } from './realm-preflight.ts';
+import { hasRealm, OR_NO_REALM, runningRealmServices, type RealmKey } from './realm-preflight.ts';
 
 /**
  * The epoch that the grid goes on in. One more than anybody knows; or the one in the repository, where an
@@ -10,6 +10,7 @@ import { hasRealm, runningRealmServices } from './realm-preflight.ts';
  */
 export function planFailover(input: {
   readonly hosts: readonly HostDescription[];
+  readonly realm: RealmKey;
   /** What the repository knows, with the epochs that were raised there. */
   readonly repository: CheckpointNumber;
   /** The highest epoch of a checkpoint in the repository; 0 where it has none. */
@@ -17,7 +18,7 @@ export function planFailover(input: {
 }): { readonly epoch: number } {
   const { hosts, repository, usedEpoch } = input;
   checkAtRest(hosts);
-  checkRealmRuns(hosts);
+  checkRealmRuns(hosts, input.realm);
   const known = highestKnown(repository, hosts).epoch;
   const realms = hosts.flatMap(({ members }) => members.flatMap(({ realm }) => realm ?? []));
   const isUnfinished =
@@ -44,13 +45,16 @@ function checkAtRest(hosts: readonly HostDescription[]): void {
   }
 }
 
-function checkRealmRuns(hosts: readonly HostDescription[]): void {
+function checkRealmRuns(hosts: readonly HostDescription[], realm: RealmKey): void {
   const all = hosts.flatMap(({ host, members }) => members.map((description) => ({ host, description })));
-  if (!hasRealm(all.map(({ description }) => description)) || runningRealmServices(all).length > 0) return;
+  const members = all.map(({ description }) => description);
+  if (!hasRealm(members, realm) || runningRealmServices(all).length > 0) return;
   throw refuse({
     code: 'realm-unreachable',
     message: 'no realm service is running',
-    hint: 'start the grid that takes over, then raise its epoch',
+    hint: members.some(({ role }) => role === 'realm-service')
+      ? 'start the grid that takes over, then raise its epoch'
+      : `name the realm services in their hosts' agent files; ${OR_NO_REALM}`,
   });
 }
 

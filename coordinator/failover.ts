@@ -42,6 +42,7 @@ async function raise(
   checkBelonging({ grid, hosts: described, repositoryId: repository.id });
   const { epoch } = planFailover({
     hosts: described.map(({ host }) => host),
+    realm: gridFile.realm ?? null,
     repository: await repository.highestNumber(grid),
     usedEpoch: await usedEpoch(repository, grid),
   });

@@ -19,6 +19,8 @@ const gridFileSchema = z.strictObject({
   repository: z.string().min(1),
   tls: tlsSchema,
   copysets: z.array(name).optional(),
+  /** There is none: processes that a realm could define are a grid by themselves (docs/realm-grids.md). */
+  realm: z.literal('none', 'must be none, or be left out').optional(),
   leaseSeconds: z
     .number()
     .min(1, 'must be at least 1')

@@ -10,7 +10,7 @@ import type { GridFile } from './grid-file.ts';
 import { gridProblems } from './preflight.ts';
 import { checkRealm } from './realm-preflight.ts';
 import type { DoctorReport, StatusReport } from './reports.ts';
-import { lookInRepository } from './repository-look.ts';
+import { lookInRepository } from './with-grid.ts';
 import { viewerFindings } from './viewer-preflight.ts';
 
 const CONNECT_TIMEOUT_MS = 5000;
@@ -31,7 +31,7 @@ export async function gridStatus(
 ): Promise<{ readonly report: StatusReport; readonly leftFrozen: boolean }> {
   const looked = await eachAgent(input, (connection) => connection.describe());
   const realm = realmState(
-    input.gridFile.grid,
+    input.gridFile,
     looked.map(({ result }) => result?.host ?? null),
   );
   const { gridFile, maxAgeMs = null } = input;
@@ -124,7 +124,7 @@ export async function gridDoctor(input: GridLookInput): Promise<DoctorReport> {
     );
   }
   const realm = realmState(
-    grid,
+    input.gridFile,
     looked.map(({ result }) => result?.described.host ?? null),
   );
   findings.push(
@@ -179,14 +179,14 @@ async function eachAgent<T>(
 
 /** While a host does not answer, what it has is not known: its silence is the finding. */
 function realmState(
-  grid: string,
+  { grid, realm }: GridFile,
   hosts: readonly (HostDescription | null)[],
 ): { problems: readonly Failure[]; warnings: readonly Warning[] } {
   const answering = hosts.filter((host) => host !== null);
   if (answering.length < hosts.length) return { problems: [], warnings: [] };
   const all = answering.flatMap(({ host, members }) => members.map((description) => ({ host, description })));
   try {
-    return { problems: [], warnings: checkRealm(grid, all)?.warnings ?? [] };
+    return { problems: [], warnings: checkRealm(grid, all, realm ?? null)?.warnings ?? [] };
   } catch (error) {
     return { problems: [failureOf(error, { code: 'internal', hint: 'report it' })], warnings: [] };
   }

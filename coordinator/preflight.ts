@@ -4,7 +4,7 @@ import type { FreezeKind, HostDescription, MemberDescription } from '../shared/d
 import { assign, notCopied, type Assigned } from './assignment.ts';
 import { checkCopysets, checkNames, checkProcesses, checkSupported } from './membership.ts';
 import type { Warning } from '../shared/domain/warning.ts';
-import { checkRealm, type PlacedMember } from './realm-preflight.ts';
+import { checkRealm, type PlacedMember, type RealmKey } from './realm-preflight.ts';
 import {
   forecastRoom,
   inWords,
@@ -45,6 +45,7 @@ export interface PreflightInput {
   readonly grid: string;
   /** Definition order; null where the grid file names none. */
   readonly copysets: readonly string[] | null;
+  readonly realm: RealmKey;
   /** Are clients' writes to be refused meanwhile? */
   readonly maintenance: boolean;
   /** May consumers of logical replication outside of the grid go on? */
@@ -68,7 +69,7 @@ export function preflight(input: PreflightInput): PreflightReport {
   checkSpool(input.hosts);
   checkNames(all);
   checkProcesses(all);
-  const realm = checkRealm(input.grid, all);
+  const realm = checkRealm(input.grid, all, input.realm);
   const running = all.filter(({ description }) => description.running);
   for (const { host, description } of running) {
     const problem = description.problems[0];

@@ -25,11 +25,23 @@ const KEEPERS_ADVISED = 3;
 /** Fewer realm services are a primary and its satellites, or no fault tolerance. */
 const CLUSTER_ADVISED = 3;
 
-/** Is there a realm that defines this grid, or a part of it? */
-export function hasRealm(members: readonly { readonly role: Role; readonly traits: Traits }[]): boolean {
-  return members.some(
-    ({ role, traits }) => role === 'realm-service' || role === 'state-keeper' || traits.inRealm,
-  );
+/** What the grid file says of a realm: that there is none, or nothing (null), and then the members tell. */
+export type RealmKey = 'none' | null;
+
+/** To the refusals that ask for a realm: the key of the grid file for those who have none. */
+export const OR_NO_REALM = 'where the grid has none, say so in the grid file: realm: none';
+
+/** Is there to be a realm that defines this grid, or a part of it? */
+export function hasRealm(
+  members: readonly { readonly role: Role; readonly traits: Traits }[],
+  realm: RealmKey,
+): boolean {
+  return realm !== 'none' && members.some((member) => isRealms(member) || member.traits.inRealm);
+}
+
+/** What is there for a realm only. */
+function isRealms({ role }: { readonly role: Role }): boolean {
+  return role === 'realm-service' || role === 'state-keeper';
 }
 
 /**
@@ -37,8 +49,17 @@ export function hasRealm(members: readonly { readonly role: Role; readonly trait
  * alone, a quorum of state keepers, and an agent for every process that is defined. Throws the first reason
  * against it, exit code 3. Null for a grid without a realm. A pure function of what the agents described.
  */
-export function checkRealm(grid: string, all: readonly PlacedMember[]): RealmReport | null {
-  if (!hasRealm(all.map(({ description }) => description))) return null;
+export function checkRealm(grid: string, all: readonly PlacedMember[], key: RealmKey): RealmReport | null {
+  const unexpected =
+    key === 'none' ? noRealmIn(all.map(({ host, description }) => ({ ...description, host }))) : null;
+  if (unexpected !== null) throw refuse(unexpected);
+  if (
+    !hasRealm(
+      all.map(({ description }) => description),
+      key,
+    )
+  )
+    return null;
   const realm = reachableRealm(all);
   checkAlone(grid, realm);
   checkKeepers(realm, all);
@@ -51,6 +72,27 @@ export function checkRealm(grid: string, all: readonly PlacedMember[]): RealmRep
       ...keeperWarnings(realm),
       ...singleNodeWarnings(realm),
     ],
+  };
+}
+
+/** By name, with its role, copyset and address. */
+export function isDefinedByRealm({ traits }: { readonly traits: Traits }, realm: RealmKey): boolean {
+  return realm !== 'none' && traits.inRealm;
+}
+
+/** A realm that nobody looks at may define what the grid file leaves out, and is not told of a restore. */
+export function noRealmIn(
+  members: readonly { readonly name: string; readonly role: Role; readonly host: string }[],
+): Failure | null {
+  const found = members.find(isRealms);
+  if (found === undefined) return null;
+  const { name, role, host } = found;
+  return {
+    code: 'realm-unexpected',
+    message: `${name} on ${host} is a ${role}, and the grid file says realm: none`,
+    hint: 'take realm out of the grid file; or, where it is no part of this grid, take the member out of the agent file',
+    host,
+    member: name,
   };
 }
 
@@ -78,7 +120,7 @@ function reachableRealm(all: readonly PlacedMember[]): Realm {
           : `no primary realm service is running${running.length === 0 ? '' : `; ${namesOf(running)} ${running.length === 1 ? 'is a satellite' : 'are satellites'}`}`,
       hint:
         services.length === 0
-          ? "name the realm services in their hosts' agent files"
+          ? `name the realm services in their hosts' agent files; ${OR_NO_REALM}`
           : `start the primary realm service; ${namesOf(services)} ${services.length === 1 ? 'is' : 'are'} configured`,
     });
   }

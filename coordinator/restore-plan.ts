@@ -3,7 +3,7 @@ import type { HostDescription, MemberDescription } from '../shared/domain/grid.t
 import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
 import type { Warning } from '../shared/domain/warning.ts';
 import type { PlannedMember } from './planned-member.ts';
-import { hasRealm } from './realm-preflight.ts';
+import { hasRealm, isDefinedByRealm, noRealmIn, OR_NO_REALM, type RealmKey } from './realm-preflight.ts';
 import { relocationOf, type Relocation } from './relocation.ts';
 import { leadOf, sourcesOf } from './restore-sources.ts';
 
@@ -20,8 +20,10 @@ export interface RestorePlanInput {
   readonly hosts: readonly { readonly agent: string; readonly host: HostDescription }[];
   /** Host in the checkpoint → host of the target. */
   readonly maps: ReadonlyMap<string, string>;
-  /** Whether it may name other hosts too, which the data leads to. */
-  readonly mapsOthers?: boolean;
+  /** Where addresses are rewritten, the maps may name other hosts too, which the data leads to. */
+  readonly demands?: { readonly rewriteAddresses: boolean };
+  /** Of the target. */
+  readonly realm: RealmKey;
 }
 
 interface Target {
@@ -35,12 +37,14 @@ interface Target {
  * throws, exit code 3, unless all of the grid has its place: a restore is of the whole grid.
  */
 export function planRestore(input: RestorePlanInput): RestorePlan {
-  const { manifest, hosts, maps } = input;
+  const { manifest, hosts, maps, realm } = input;
   const targets: Target[] = hosts.flatMap(({ agent, host }) =>
     host.members.map((description) => ({ agent, host: host.host, description })),
   );
   checkMaps(input);
-  checkComplete(manifest);
+  const unexpected = realm === 'none' ? noRealmIn(manifest.members) : null;
+  if (unexpected !== null) throw refuse(unexpected);
+  checkComplete(manifest, realm);
   checkAlone(manifest.grid, targets);
   const placed = new Map<string, GridManifestMember>();
   for (const member of manifest.members) {
@@ -58,20 +62,18 @@ export function planRestore(input: RestorePlanInput): RestorePlan {
   }
   const targetFor = new Map(targets.map((target) => [placed.get(target.description.name), target]));
   const warnings: Warning[] = [];
-  const members = inStartOrder(
-    targets.map((target) => planned(target, placed, targetFor, manifest, warnings)),
-  );
+  const members = inStartOrder(targets.map((target) => planned(target, placed, targetFor, input, warnings)));
   return {
     members,
     relocation: relocationOf(members),
-    warnings: [...warnings, ...withoutPlace(manifest, targets), ...sameHost(members)],
+    warnings: [...warnings, ...withoutPlace(input, targets), ...sameHost(members)],
   };
 }
 
-function checkMaps({ maps, manifest, hosts, mapsOthers }: RestorePlanInput): void {
+function checkMaps({ maps, manifest, hosts, demands }: RestorePlanInput): void {
   for (const [from, to] of maps) {
     const isMembers = manifest.members.some((member) => member.host === from);
-    if (!isMembers && mapsOthers === true) continue;
+    if (!isMembers && demands?.rewriteAddresses === true) continue;
     if (!isMembers) {
       throw refuse({
         code: 'map-unknown',
@@ -90,8 +92,8 @@ function checkMaps({ maps, manifest, hosts, mapsOthers }: RestorePlanInput): voi
 }
 
 /** A grid with a realm comes back whole or not at all: its realm, its keepers, and each copyset. */
-function checkComplete(manifest: GridManifest): void {
-  if (!hasRealm(manifest.members)) return;
+function checkComplete(manifest: GridManifest, realm: RealmKey): void {
+  if (!hasRealm(manifest.members, realm)) return;
   const has = (role: GridManifestMember['role'], copyset: string | null = null): boolean =>
     leadOf({ role, copyset }, manifest) !== undefined;
   const missing = [
@@ -103,7 +105,7 @@ function checkComplete(manifest: GridManifest): void {
   throw refuse({
     code: 'checkpoint-incomplete',
     message: `${manifest.checkpoint} lacks ${missing.join(', ')}`,
-    hint: 'restore a checkpoint that has the realm, the keepers and every copyset: stillpoint checkpoint list',
+    hint: `restore a checkpoint that has the realm, the keepers and every copyset (stillpoint checkpoint list); ${OR_NO_REALM}`,
   });
 }
 
@@ -169,13 +171,15 @@ function planned(
   target: Target,
   placed: ReadonlyMap<string, GridManifestMember>,
   targetFor: ReadonlyMap<GridManifestMember | undefined, Target>,
-  manifest: GridManifest,
+  { manifest, realm }: RestorePlanInput,
   warnings: Warning[],
 ): PlannedMember {
   const { description } = target;
   const found = placed.get(description.name) ?? null;
   const sources =
-    found === null && !mayBeRebuilt(description, manifest) ? null : sourcesOf(description, found, manifest);
+    found === null && !mayBeRebuilt(description, manifest, realm)
+      ? null
+      : sourcesOf(description, found, manifest);
   if (sources === null) {
     throw refuse({
       code: 'plan-no-source',
@@ -226,13 +230,14 @@ function planned(
 }
 
 /** A standby more or less is no matter. What a realm defines must have been in the checkpoint, or absent. */
-function mayBeRebuilt({ name, role, copyset, traits }: MemberDescription, manifest: GridManifest): boolean {
-  if (role === 'node' && !traits.inRealm) return copyset !== null;
+function mayBeRebuilt(member: MemberDescription, manifest: GridManifest, realm: RealmKey): boolean {
+  const { name, role, copyset } = member;
+  if (role === 'node' && !isDefinedByRealm(member, realm)) return copyset !== null;
   return manifest.absent.includes(name);
 }
 
-function withoutPlace(manifest: GridManifest, targets: readonly Target[]): Warning[] {
-  if (!hasRealm(manifest.members)) return [];
+function withoutPlace({ manifest, realm }: RestorePlanInput, targets: readonly Target[]): Warning[] {
+  if (!hasRealm(manifest.members, realm)) return [];
   return manifest.absent
     .filter((name) => !targets.some(({ description }) => description.name === name))
     .map((name) => ({

@@ -5,6 +5,8 @@ import type { AgentConnection } from './agents.ts';
 import type { ProgressView } from './progress.ts';
 import type { PlannedMember } from './planned-member.ts';
 
+const STILL_MS = 10_000;
+
 export interface EndedStep {
   readonly member: PlannedMember;
   readonly step: RestoreStep['type'];
@@ -22,6 +24,7 @@ export class RestoreSteps {
   readonly #signal: AbortSignal;
   readonly #phase: () => Phase;
   readonly #ended: (step: EndedStep) => void;
+  readonly #stillMs: number;
 
   constructor(input: {
     readonly connections: readonly AgentConnection[];
@@ -29,12 +32,15 @@ export class RestoreSteps {
     readonly signal: AbortSignal;
     readonly phase: () => Phase;
     readonly ended: (step: EndedStep) => void;
+    /** How often a roll-back that takes long is told of. */
+    readonly stillMs?: number;
   }) {
     this.#connections = new Map(input.connections.map((connection) => [connection.address, connection]));
     this.#progress = input.progress;
     this.#signal = input.signal;
     this.#phase = input.phase;
     this.#ended = input.ended;
+    this.#stillMs = input.stillMs ?? STILL_MS;
   }
 
   /** The same step on several members at once. The first failure is the one told; all have ended by then. */
@@ -57,6 +63,14 @@ export class RestoreSteps {
     const startedAt = performance.now();
     const ended = (result: RestoreStepResult | null): void =>
       this.#ended({ member, step: step.type, startedAt, endedAt: performance.now(), result });
+    // Who has said stop has nothing else to watch, and a process that does not stop keeps all waiting.
+    const still = setInterval(() => {
+      const seconds = Math.round((performance.now() - startedAt) / 1000);
+      if (step.type === 'rollBack')
+        this.#progress.note(
+          `${member.name}: still rolling back after ${seconds} s: its agent's log on ${member.to.host} says what it waits for; interrupt once more to leave it to the agent`,
+        );
+    }, this.#stillMs);
     try {
       const result = await this.#connection(member).restore(member.name, step);
       ended(result);
@@ -71,6 +85,8 @@ export class RestoreSteps {
           cause: error,
         },
       );
+    } finally {
+      clearInterval(still);
     }
   }
 

@@ -132,9 +132,8 @@ class GridRestore {
       }
     }
     const hosts = described.map(({ connection, host }) => ({ agent: connection.address, host }));
-    const { manifest, maps, demands } = this.#input;
-    const plan = planRestore({ manifest, hosts, maps, mapsOthers: demands?.rewriteAddresses === true });
-    const { rehearsal } = this.#input;
+    const { gridFile, rehearsal } = this.#input;
+    const plan = planRestore({ ...this.#input, hosts, realm: gridFile.realm ?? null });
     rehearsal?.planned(plan);
     if (rehearsal !== undefined)
       await this.#steps.each(plan.members, { type: 'admitDrill' }).catch(refusedInPlan);

@@ -1,3 +1,4 @@
+import { type Failure, failureOf } from '../shared/domain/errors.ts';
 import type { HostDescription } from '../shared/domain/grid.ts';
 import { openRepository } from '../shared/repository/open.ts';
 import type { OperationLease, OperationStart, Repository } from '../shared/repository/repository.ts';
@@ -97,4 +98,29 @@ export async function withRepositoryLease<T>(
     // One that cannot be ended is seen to be dead when it is silent for long.
     await lease.end().catch(() => undefined);
   }
+}
+
+/** For commands that look: what keeps the repository from being read is something they found. The signal ends the wait. */
+export async function lookInRepository<T>(
+  { gridFile, signal }: { readonly gridFile: Pick<GridFile, 'repository'>; readonly signal: AbortSignal },
+  look: (repository: Repository) => Promise<T>,
+): Promise<
+  { readonly seen: T; readonly failure: null } | { readonly seen: null; readonly failure: Failure }
+> {
+  try {
+    return { seen: await withRepository(gridFile.repository, signal, look, asItIs), failure: null };
+  } catch (error) {
+    signal.throwIfAborted();
+    return {
+      seen: null,
+      failure: failureOf(error, {
+        code: 'repository-failed',
+        hint: 'ls -la in the directory that repository in the grid file names: it must be mounted, and for you to read',
+      }),
+    };
+  }
+}
+
+function asItIs(error: unknown): never {
+  throw error;
 }

@@ -48,7 +48,7 @@ const SERVERS = [
 async function launchPostgres(beside: TestGrid | null): Promise<DemoGrid> {
   const grid =
     beside === null
-      ? await createGrid({ templates: true, hosts: HOSTS, copysets: SERVERS })
+      ? await createGrid({ templates: true, walSegmentMb: 16, hosts: HOSTS, copysets: SERVERS })
       : await createGrid({ beside, empty: true, hosts: OTHERS, copysets: SERVERS });
   if (beside === null) for (const { server } of grid.primaries) await server.query(TABLE_SQL);
   return {

@@ -8,6 +8,8 @@ export interface EngineKind<Settings = never> {
   readonly name: string;
   /** The keys of a member in the agent's file. */
   readonly schema: z.ZodType<Settings>;
+  /** The same settings with the paths made absolute that the file may name relative to itself. */
+  located(settings: Settings, absolute: (relative: string) => string): Settings;
   /** Refuses what each key may say by itself and the file must not: throws a `StillpointError`. */
   mustBeSafe(settings: Settings): void;
   /** The directories that a restore of the member replaces, absolute. */

@@ -36,7 +36,7 @@ async function main(): Promise<void> {
   const copysets = Array.from({ length: shards }, (_, index) => ({ name: `s${index}`, hosts: [index] }));
   const hosts = copysets.map((_, index) => `127.0.3.${index + 1}`);
   const others = copysets.map((_, index) => `127.0.4.${index + 1}`);
-  const grid = await createGrid({ templates: true, hosts, copysets });
+  const grid = await createGrid({ templates: true, walSegmentMb: 16, hosts, copysets });
   let other: TestGrid | null = null;
   try {
     say(`filling ${shards} shards with ${values.size} each`);

@@ -16,7 +16,7 @@ const { values } = parseArgs({
 
 async function main(): Promise<void> {
   const copysets = [{ name: 'a', hosts: [0] }];
-  const grid = await createGrid({ templates: true, hosts: ['127.0.5.1'], copysets });
+  const grid = await createGrid({ templates: true, walSegmentMb: 16, hosts: ['127.0.5.1'], copysets });
   let other: TestGrid | null = null;
   try {
     const { server } = grid.member('aa');

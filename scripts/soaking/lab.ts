@@ -60,6 +60,7 @@ export class SoakLab {
         hosts: HOSTS,
         copysets: COPYSETS,
         settings: SETTINGS,
+        walSegmentMb: 16,
         leaseSeconds: LEASE_MS / 1000,
         env: hooks.env,
       });

@@ -7,8 +7,7 @@ import type {
   CoordinatorState,
   CoordinatorStep,
 } from './coordinator-state.ts';
-import { names, stay } from './coordinator-step.ts';
-import { missing, withEntry } from './tally.ts';
+import { names, stay, missing, withEntry } from './coordinator-step.ts';
 
 /**
  * Abort everywhere. One failure ends the checkpoint on every member, and the coordinator does not call it

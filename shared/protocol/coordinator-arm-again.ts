@@ -3,8 +3,7 @@ import type { MemberAnswer } from '../domain/messages.ts';
 import { becomeAborting } from './coordinator-abort.ts';
 import { beginAttempt } from './coordinator-attempt.ts';
 import type { Attempt, CoordinatorPhase, CoordinatorState, CoordinatorStep } from './coordinator-state.ts';
-import { holders, stay, toEach } from './coordinator-step.ts';
-import { isComplete } from './tally.ts';
+import { holders, stay, toEach, isComplete } from './coordinator-step.ts';
 
 /**
  * An arm that failed or was late is tried again like a cut that could not be proven: nothing was frozen, and the

@@ -13,8 +13,7 @@ import type {
   CoordinatorStep,
   Round,
 } from './coordinator-state.ts';
-import { holders, stay, tokenOf, toEach } from './coordinator-step.ts';
-import { isComplete, withEntry } from './tally.ts';
+import { holders, stay, tokenOf, toEach, isComplete, withEntry } from './coordinator-step.ts';
 import { findInvalid } from './validity.ts';
 import { findUnheld, type Unheld } from './viewers.ts';
 

@@ -9,8 +9,7 @@ import type {
   CoordinatorState,
   CoordinatorStep,
 } from './coordinator-state.ts';
-import { names, stay, toEach } from './coordinator-step.ts';
-import { isComplete, withEntry } from './tally.ts';
+import { names, stay, toEach, isComplete, withEntry } from './coordinator-step.ts';
 
 /**
  * From a proven cut to a commit. The grid runs again: members store what belongs to their marks, and only

@@ -9,8 +9,7 @@ import type {
   CoordinatorState,
   CoordinatorStep,
 } from './coordinator-state.ts';
-import { holders, names, stay, toEach } from './coordinator-step.ts';
-import { isComplete, withEntry } from './tally.ts';
+import { holders, names, stay, toEach, isComplete, withEntry } from './coordinator-step.ts';
 
 /**
  * Before anybody is armed: all that takes long and holds nobody. The base copies are made once, before the first

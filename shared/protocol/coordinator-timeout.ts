@@ -1,8 +1,7 @@
 import { assertNever } from '../domain/assert-never.ts';
 import type { Failure, Phase } from '../domain/errors.ts';
 import type { CoordinatorState } from './coordinator-state.ts';
-import { holders, names } from './coordinator-step.ts';
-import { missing } from './tally.ts';
+import { holders, names, missing } from './coordinator-step.ts';
 
 /** What is said when a phase took longer than it may: names the first member that has not answered. */
 export function timeOut(state: CoordinatorState, now: number): Failure {

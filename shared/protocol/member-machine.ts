@@ -1,15 +1,14 @@
 import { assertNever } from '../domain/assert-never.ts';
 import type { Token } from '../domain/token.ts';
 import { leaseEndsAt, leaseHasEnded } from './lease.ts';
-import { becomeAborting, becomeClosed, operationEnded } from './member-abort.ts';
+import { becomeAborting, becomeClosed, operationEnded, streamClosed, streamResumed } from './member-abort.ts';
 import { commandReceived } from './member-commands.ts';
 import { engineAnswered } from './member-engine.ts';
 import { becomeReleasing, messageReceived } from './member-lease.ts';
-import { streamClosed, streamResumed } from './member-stream.ts';
 import type { MemberConfig, MemberEvent, MemberMachineState, MemberStep } from './member-state.ts';
 import { stay } from './member-step.ts';
 
-export { mayBeResumed } from './member-stream.ts';
+export { mayBeResumed } from './member-abort.ts';
 export type * from './member-state.ts';
 
 /**
@@ -34,8 +33,8 @@ export type * from './member-state.ts';
  *   every phase → aborting → aborted → closed
  *
  * Here every event finds its place. What follows from it: member-commands (the coordinator asks),
- * member-engine (the engine has done it), member-lease (letting go unasked), member-disarm, member-abort,
- * member-stream (lost and resumed before the first arm).
+ * member-engine (the engine has done it), member-lease (letting go unasked), member-disarm, member-abort
+ * (and the stream that is lost and resumed before the first arm).
  */
 export function initialMember(config: MemberConfig, highest: Token | null, now = 0): MemberMachineState {
   return {

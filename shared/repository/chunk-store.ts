@@ -2,7 +2,7 @@ import { lstat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import type { ChunkReference } from '../domain/manifest.ts';
-import type { BlockBuffers } from './block-buffers.ts';
+import type { BlockBuffers } from './blocks.ts';
 import type { ChunkPool } from './chunk-pool.ts';
 import type { ResultsOf } from './chunk-tasks.ts';
 import { createExclusively, makeBelow } from './durable-files.ts';

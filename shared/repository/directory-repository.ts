@@ -4,7 +4,7 @@ import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
-import { BlockBuffers } from './block-buffers.ts';
+import { BlockBuffers } from './blocks.ts';
 import {
   damageUnlessDeleted,
   highestNumber,
@@ -17,8 +17,14 @@ import { CHUNK_BYTES, ChunkStore } from './chunk-store.ts';
 import { commitCheckpoint } from './commit.ts';
 import { ByteBudget } from './concurrency.ts';
 import { createExclusively, removeDurably, TEMPORARY_PREFIX } from './durable-files.ts';
-import { readDrills, saveDrill } from './drills.ts';
-import { highestEpoch, raiseEpoch } from './epochs.ts';
+import {
+  readDrills,
+  saveDrill,
+  highestEpoch,
+  raiseEpoch,
+  lastVerification,
+  recordVerification,
+} from './records.ts';
 import { collectGarbage, deleteCheckpoint, discardCheckpoint } from './garbage.ts';
 import { identityDamage, makeIdentity, readIdentity } from './identity.ts';
 import { Layout } from './layout.ts';
@@ -41,7 +47,6 @@ import type {
 import { announceRestore, decideRestore, readRestore } from './restore-decision.ts';
 import { bytesBelow } from './size.ts';
 import { otherRepository, readError } from './storage-error.ts';
-import { lastVerification, recordVerification } from './verifications.ts';
 import { verifiedBytes, verifyCheckpoint } from './verify.ts';
 
 export interface DirectoryRepositoryOptions {

@@ -19,12 +19,13 @@ function epochOf({ agents, repository = 0, used = 0, realm: held = 0 }: Known): 
     ...host,
     highestEpoch: agents[index % agents.length] ?? 0,
   }));
-  return planFailover({ hosts, repository: { epoch: repository, counter: 9 }, usedEpoch: used }).epoch;
+  return planFailover({ hosts, repository: { epoch: repository, counter: 9 }, usedEpoch: used, realm: null })
+    .epoch;
 }
 
 function refusal(hosts: readonly HostDescription[]): string {
   try {
-    planFailover({ hosts, repository: { epoch: 0, counter: 0 }, usedEpoch: 0 });
+    planFailover({ hosts, repository: { epoch: 0, counter: 0 }, usedEpoch: 0, realm: null });
   } catch (error) {
     const { failure, exitCode } = error as StillpointError;
     return `${failure.code}: ${exitCode}`;

@@ -1,31 +1,27 @@
 import { expect } from 'chai';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import { createCheckpoint } from '../../coordinator/checkpoint.ts';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
-import type { HostDescription, MemberDescription } from '../../shared/domain/grid.ts';
-import type { MemberManifest } from '../../shared/domain/manifest.ts';
+import type { HostDescription } from '../../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
 import type { AgentResponse } from '../../shared/domain/wire.ts';
 import { createLog } from '../../shared/runtime/log.ts';
 import { describedHost, describedMember } from './descriptions.ts';
 import { patient, quiet, scriptedAgents, type ScriptedAgents } from './scripted-agents.ts';
+import { asItIs, honestAnswers, MARK, type ManifestHead } from './honest-agent.ts';
 
 // Goal: an agent that is caught lying costs the grid a checkpoint and nothing else: the lie is named with host
 // and member, nothing is committed, and every other member is told to let go. Method: two agents that speak the
 // protocol over the real wire, as honest ones would but for one word.
 
-type Command<T extends MemberCommand['type']> = Extract<MemberCommand, { type: T }>;
 type Answer<T extends MemberAnswer['type']> = Extract<MemberAnswer, { type: T }>;
-
-const MARK = { journalFile: '0000000100000000000000A3', position: '0/A3000188', name: 'mark' };
 
 describe('an agent that lies', () => {
   let agents: ScriptedAgents;
   let commands: { member: string; command: MemberCommand }[] = [];
   /** What of an honest agent's stored manifest is changed. */
-  let changeManifest: (manifest: Omit<MemberManifest, 'artifacts'>) => Omit<MemberManifest, 'artifacts'>;
+  let changeManifest: (manifest: ManifestHead) => ManifestHead;
   /** What beta's agent says instead of this. */
   let lie: (honest: readonly MemberAnswer[], command: MemberCommand) => readonly MemberAnswer[];
   /** Whom it says it of. */
@@ -33,7 +29,7 @@ describe('an agent that lies', () => {
 
   beforeEach(async () => {
     commands = [];
-    changeManifest = (manifest) => manifest;
+    changeManifest = asItIs;
     lie = (honest) => honest;
     liesAbout = 'ba';
     agents = await scriptedAgents([
@@ -44,7 +40,10 @@ describe('an agent that lies', () => {
     agents.onCommand = async (host, member, command) => {
       commands.push({ member, command });
       if (command.type === 'prepare') ({ checkpoint } = command);
-      const honest = await honestAnswers(host, member, command, checkpoint);
+      const honest = await honestAnswers(
+        { agents, host, member, checkpoint, manifestOf: host === 'beta' ? changeManifest : asItIs },
+        command,
+      );
       if (host !== 'beta') return honest.map((answer) => said(member, answer));
       return lie(honest, command).map((answer) => said(honest.includes(answer) ? member : liesAbout, answer));
     };
@@ -54,82 +53,6 @@ describe('an agent that lies', () => {
 
   function said(member: string, answer: MemberAnswer): AgentResponse {
     return { type: 'memberAnswer', member, answer };
-  }
-
-  function descriptionOf(host: string): MemberDescription {
-    const member = agents.hosts.find((one) => one.host === host)?.members[0];
-    if (member === undefined) throw new Error(`no member on ${host}`);
-    return member;
-  }
-
-  async function honestAnswers(
-    host: string,
-    member: string,
-    command: MemberCommand,
-    checkpoint: string,
-  ): Promise<readonly MemberAnswer[]> {
-    const { incarnation } = descriptionOf(host);
-    switch (command.type) {
-      case 'prepare':
-        return [{ type: 'prepared' }];
-      case 'arm':
-        return [{ type: 'armed', token: command.token, incarnation }];
-      case 'freeze':
-        return [{ type: 'marked', token: command.token, incarnation, mark: MARK, fenceMs: 1, markMs: 1 }];
-      case 'thaw':
-        return [
-          { type: 'released', token: command.token, thawMs: 1 },
-          { type: 'thawed', token: command.token, proof: { type: 'held', incarnation } },
-        ];
-      case 'collect':
-        return [
-          { type: 'collected', token: command.token, ...(await store(host, member, command, checkpoint)) },
-        ];
-      case 'abort':
-        return [{ type: 'aborted', state: 'running' }];
-      default:
-        return [];
-    }
-  }
-
-  async function store(
-    host: string,
-    name: string,
-    { token }: Command<'collect'>,
-    checkpoint: string,
-  ): Promise<{ manifestDigest: string; sizeBytes: number; storedBytes: number }> {
-    const writer = agents.repository.beginMember('orders', checkpoint);
-    await writer.file({ path: 'base/1', mode: 0o600, mtimeMs: 1 }, rowsOf(name));
-    const { role, copyset, engine, address, version, dataIdentity, primary, freezeKind, traits } =
-      descriptionOf(host);
-    const member = {
-      name,
-      host,
-      role,
-      copyset,
-      engine,
-      address,
-      version,
-      dataIdentity,
-      primary,
-      freezeKind,
-      traits,
-      assignment: BY_ITSELF,
-    };
-    const manifest = {
-      format: 1,
-      grid: 'orders',
-      checkpoint,
-      token,
-      member,
-      mark: MARK,
-      engineFacts: {},
-    } as const;
-    return writer.finish(host === 'beta' ? changeManifest(manifest) : manifest);
-  }
-
-  async function* rowsOf(name: string): AsyncGenerator<Uint8Array> {
-    yield await Promise.resolve(Buffer.from(`rows of ${name}`));
   }
 
   async function create(): Promise<{ failure: Failure | null; exitCode: number }> {

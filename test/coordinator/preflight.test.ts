@@ -14,6 +14,7 @@ function look(
 ): PreflightReport {
   return preflight({
     grid: 'orders',
+    realm: null,
     copysets: null,
     maintenance: false,
     hosts: hosts.map((host) => ({ host, repositoryId: 'r' })),

@@ -12,6 +12,7 @@ import { defined, DOWN, each, realm, realmGrid } from './realm-grid.ts';
 function look(hosts: readonly HostDescription[], maintenance = false): PreflightReport {
   return preflight({
     grid: 'orders',
+    realm: null,
     copysets: null,
     maintenance,
     hosts: hosts.map((host) => ({ host, repositoryId: 'r' })),

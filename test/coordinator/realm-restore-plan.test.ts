@@ -29,6 +29,7 @@ function plan(manifest: GridManifest, target: readonly HostDescription[] = realm
     manifest,
     hosts: target.map((host) => ({ agent: `${host.host}:7411`, host })),
     maps: new Map(),
+    realm: null,
   });
 }
 

@@ -29,6 +29,7 @@ function plan(
     manifest: of,
     hosts: hosts.map((host) => ({ agent: `${host.host}:7411`, host })),
     maps: new Map(Object.entries(maps)),
+    realm: null,
   });
 }
 

@@ -13,7 +13,12 @@ const stopped = { running: false, primary: false } as const;
 
 async function verdict(target: Partial<MemberDescription>): Promise<string> {
   const host = describedHost('alpha', [describedMember('aa', { dataDirectory: '/srv/aa', ...target })]);
-  const plan = planRestore({ manifest, hosts: [{ agent: 'alpha:7411', host }], maps: new Map() });
+  const plan = planRestore({
+    manifest,
+    hosts: [{ agent: 'alpha:7411', host }],
+    maps: new Map(),
+    realm: null,
+  });
   try {
     await checkTargets({ plan, described: [{ host }], identityOf: () => Promise.resolve('a') });
   } catch (error) {

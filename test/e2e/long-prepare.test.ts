@@ -20,6 +20,7 @@ describe('a checkpoint that is prepared for long', () => {
       hosts: ['127.0.78.1'],
       copysets: [{ name: 'a', hosts: [0] }],
       env: hooks.env,
+      walSegmentMb: 16,
       settings: ['max_wal_size = 64MB', 'min_wal_size = 32MB', 'checkpoint_timeout = 30s'],
     });
     try {

@@ -29,6 +29,7 @@ for (const version of ['15', '18'] satisfies PostgresVersion[]) {
       grid = await createGrid({
         version,
         templates: true,
+        walSegmentMb: 16,
         hosts: ['127.0.11.1', '127.0.11.2'],
         copysets: COPYSETS,
       });

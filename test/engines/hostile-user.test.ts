@@ -125,6 +125,7 @@ const SCENARIOS: readonly Scenario[] = [
             local,
             place: 'data/journal',
             owner,
+            neverThere: (name) => new Error(name),
           });
           await within(live, (directory) =>
             local.copyTree(directory, 'data', { except: 'journal', owner, signal: NEVER }),

@@ -1,20 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import {
-  chownSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { initRepository } from '../../shared/repository/open.ts';
 import { agentYaml, gridYaml } from './grid-files.ts';
 import { freePort } from './ports.ts';
 import { guardOf } from './guards.ts';
-import { postgresServer, serverUser, type PostgresServer, type PostgresVersion } from './postgres.ts';
+import type { PostgresServer, PostgresVersion } from './postgres.ts';
 import {
   startAgent,
   startProgram,
@@ -26,6 +17,7 @@ import {
   type RunningCommand,
 } from './processes.ts';
 import { temporaryFolder } from './temporary.ts';
+import { makeMember, missing, startServers } from './grid-servers.ts';
 
 /**
  * A whole grid of real processes: hosts are directories with an address of 127.0.0.0/8 and an agent each,
@@ -53,6 +45,11 @@ export interface GridOptions {
    * checkpoint of a test is quicker for; CREATE DATABASE then has no database that it can copy.
    */
   readonly templates?: boolean;
+  /**
+   * How large the servers' journal files are. A checkpoint ends some of them early, and PostgreSQL fills the rest with
+   * zeros that everybody receives, reads and stores: of the usual 16 MB that is most of what a small checkpoint works.
+   */
+  readonly walSegmentMb?: 1 | 16;
   /** Connect as superuser instead of the least-privileged role. */
   readonly superuser?: boolean;
   readonly repository?: string;
@@ -90,14 +87,6 @@ export interface TestHost {
   readonly state: string;
   readonly configuration: string;
   readonly log: string;
-}
-
-/** What docs/engines/postgres.md tells an operator to grant; read from there, so that it is tested. */
-function leastPrivilegeSql(): string {
-  const text = readFileSync(new URL('../../docs/engines/postgres.md', import.meta.url), 'utf8');
-  const block = /```sql\n([\s\S]*?)```/.exec(text)?.[1];
-  if (block === undefined) throw new Error('docs/engines/postgres.md has no SQL of the role');
-  return block;
 }
 
 export class TestGrid {
@@ -350,78 +339,7 @@ export async function createGrid(options: GridOptions): Promise<TestGrid> {
   }
 }
 
-async function makeMember(
-  options: GridOptions,
-  copyset: string,
-  host: number,
-  index: number,
-  hosts: readonly TestHost[],
-): Promise<TestMember> {
-  const place = hosts[host] ?? missing(host);
-  const name = `${copyset}${'abcdefgh'[index] ?? index}`;
-  const data = join(place.folder, name, 'data');
-  mkdirSync(join(place.folder, name), { recursive: true, mode: 0o755 });
-  if (serverUser !== null) chownSync(join(place.folder, name), serverUser.uid, serverUser.gid);
-  const server = await postgresServer({
-    data,
-    host: place.address,
-    ...(options.version !== undefined && { version: options.version }),
-    ...(options.settings !== undefined && { settings: options.settings }),
-    // A standby is a copy of its primary, made when that runs.
-    existing: options.empty === true || index > 0,
-  });
-  return { name, copyset, host, standby: index > 0, server };
-}
-
-async function startServers(grid: TestGrid, options: GridOptions): Promise<void> {
-  for (const { server, copyset } of grid.primaries) {
-    await server.start();
-    if (options.templates !== true) await dropTemplates(server);
-    if (options.superuser !== true) await server.query(leastPrivilegeSql());
-    for (const { server: standby, name } of grid.members.filter(
-      (one) => one.standby && one.copyset === copyset,
-    )) {
-      await makeStandby(server, standby, name);
-    }
-  }
-}
-
-async function dropTemplates(server: PostgresServer): Promise<void> {
-  await server.query("UPDATE pg_database SET datistemplate = false WHERE datname LIKE 'template_'");
-  for (const name of ['template0', 'template1']) await server.query(`DROP DATABASE ${name}`);
-}
-
-/** A cold copy of the running primary between pg_backup_start and pg_backup_stop, started as a hot standby. */
-async function makeStandby(primary: PostgresServer, standby: PostgresServer, name: string): Promise<void> {
-  const client = await primary.connect();
-  try {
-    await client.query("SELECT pg_backup_start('standby', true)");
-    const copied = spawnSync('cp', ['-a', primary.data, standby.data], { encoding: 'utf8' });
-    if (copied.status !== 0) throw new Error(copied.stderr);
-    const { rows } = await client.query<{ labelfile: string }>('SELECT labelfile FROM pg_backup_stop(false)');
-    rmSync(join(standby.data, 'postmaster.pid'), { force: true });
-    writeFileSync(join(standby.data, 'backup_label'), rows[0]?.labelfile ?? '');
-  } finally {
-    await client.end();
-  }
-  standby.configure([
-    `port = ${standby.port}`,
-    `listen_addresses = '${standby.host}'`,
-    `primary_conninfo = 'host=${primary.host} port=${primary.port} user=postgres application_name=${name}'`,
-  ]);
-  writeFileSync(join(standby.data, 'standby.signal'), '');
-  if (serverUser !== null) {
-    for (const file of ['backup_label', 'standby.signal'])
-      chownSync(join(standby.data, file), serverUser.uid, serverUser.gid);
-  }
-  await standby.start();
-}
-
 async function mustSucceed(command: Promise<Finished>): Promise<void> {
   const { code, stdout, stderr } = await command;
   if (code !== 0) throw new Error(`exit ${code ?? 'by signal'}: ${stderr}${stdout}`);
-}
-
-function missing(host: number): never {
-  throw new Error(`there is no host ${host}`);
 }

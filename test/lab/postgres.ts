@@ -89,6 +89,8 @@ export interface PostgresOptions {
   readonly settings?: readonly string[];
   /** Lines put first in pg_hba.conf. Default trusts everybody who comes from 127.0.0.0/8. */
   readonly hba?: readonly string[];
+  /** How large its journal files are. Default is initdb's: 16. */
+  readonly walSegmentMb?: 1 | 16;
   /** For a directory that something else made (a restore, a copy for a standby). */
   readonly existing?: boolean;
 }
@@ -123,6 +125,7 @@ export async function postgresServer(options: PostgresOptions): Promise<Postgres
       'UTF8',
       '--locale=C',
       '--no-sync',
+      `--wal-segsize=${options.walSegmentMb ?? 16}`,
     ]);
     if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr}${made.stdout}`);
     writeFileSync(

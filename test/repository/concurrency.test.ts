@@ -1,7 +1,6 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { BlockBuffers } from '../../shared/repository/block-buffers.ts';
-import { blocksOf } from '../../shared/repository/blocks.ts';
+import { BlockBuffers, blocksOf } from '../../shared/repository/blocks.ts';
 import { ByteBudget, forEachConcurrently, readAhead } from '../../shared/repository/concurrency.ts';
 import { inPieces, noise } from './samples.ts';
 

@@ -91,6 +91,19 @@ describe('a configuration file', () => {
     expect(loaded.members.map(({ name }) => name)).to.deep.equal(['one', 'two']);
   });
 
+  it('of an agent has the certificates for a process where its own are: relative to the file, or anywhere', async () => {
+    const members = [
+      'members:',
+      '  - { name: n, role: node, copyset: c, engine: native, address: "alpha:7000", data: /data/n, participant: "alpha:7001", tls: { ca: ca.pem, cert: /etc/n/c.pem, key: n/key.pem } }',
+    ].join('\n');
+    const loaded = await loadAgentFile(agent((text) => text.replace('members:', members)));
+    expect(loaded.members[0]).to.have.deep.property('tls', {
+      ca: join(folder.path, 'ca.pem'),
+      cert: '/etc/n/c.pem',
+      key: join(folder.path, 'n/key.pem'),
+    });
+  });
+
   it('takes what stands where text is asked for as it is written, and not for a number', async () => {
     const run = 'run: { start: [pg_ctlcluster, 15, main, start], stop: [stop, 017, 15.0, 0x1F, 1e3, true] }';
     const { members } = await loadAgentFile(

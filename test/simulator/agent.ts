@@ -1,11 +1,12 @@
 import type { CheckpointOperation, Listener } from '../../agent/checkpoint-operation.ts';
 import type { Surroundings } from '../../agent/surroundings.ts';
 import type { ClaimedOperation, ClaimedWork, HostClaim } from '../../agent/host-claim.ts';
-import { failureOf, StillpointError } from '../../shared/domain/errors.ts';
+import { failureOf } from '../../shared/domain/errors.ts';
 import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
-import { formatToken, type Token } from '../../shared/domain/token.ts';
+import type { Token } from '../../shared/domain/token.ts';
 import type { decideClaim } from '../../shared/protocol/claim.ts';
 import type { MemberEvent, MemberMachineState, MemberStep } from '../../shared/protocol/member-machine.ts';
+import { AgentDisk } from './agent-disk.ts';
 import { CalledEngine } from './called-engine.ts';
 import type { Connection } from './connection.ts';
 import type { SimulatedEngine } from './engine.ts';
@@ -41,9 +42,7 @@ export type ClaimAnswer =
 export class SimulatedAgent extends Process {
   readonly index: number;
   readonly engine: SimulatedEngine;
-  /** On disk: the highest token whose record was finished. */
-  recorded: Token | null = null;
-  recordFails = false;
+  readonly disk: AgentDisk;
   /** True time and own time of the last word from whoever holds the host. */
   lastWordAt = 0;
   guardLives = true;
@@ -65,6 +64,7 @@ export class SimulatedAgent extends Process {
     super(world, `agent ${index}`);
     this.index = index;
     this.engine = engine;
+    this.disk = new AgentDisk(this);
     this.#host = this.#newHost();
   }
 
@@ -81,7 +81,7 @@ export class SimulatedAgent extends Process {
     return this.engine.isLeft || (this.#undoing?.isLeft ?? false);
   }
 
-  // What coordinators say, as agent/service.ts hears it.
+  // What coordinators say, as agent/stream-session.ts hears it.
 
   claimReceived(connection: Connection, operation: string, answer: (answer: ClaimAnswer) => void): void {
     if (this.#undoing?.isStarting ?? false) return answer({ type: 'busy' });
@@ -113,7 +113,7 @@ export class SimulatedAgent extends Process {
     }
     if (!connection.isOpenAt('agent')) return await claimed.streamClosed();
     this.#claimed.set(connection, claimed);
-    answer({ type: 'granted', highest: this.recorded, resumed });
+    answer({ type: 'granted', highest: this.disk.recorded, resumed });
   }
 
   /** Whether a stream that is lost now costs nothing. */
@@ -225,7 +225,7 @@ export class SimulatedAgent extends Process {
           surroundings: this.#surroundings(() => work),
           members: new Map([[this.name, { engine }]]),
           descriptions: { get: () => this.engine.description },
-          state: this.#state(),
+          state: this.disk.state(this.#undoing?.records ?? null),
           storeOf: () => ({
             file: () => Promise.reject(new Error('the model of an engine stores by itself')),
             directory: () => undefined,
@@ -296,17 +296,6 @@ export class SimulatedAgent extends Process {
     };
   }
 
-  #state(): ConstructorParameters<typeof CheckpointOperation>[0]['state'] {
-    return {
-      highestToken: () => this.recorded,
-      recordToken: (token) => this.#record(token),
-      makeSpool: () => Promise.resolve('spool'),
-      dropSpool: () => Promise.resolve(),
-      saveFreeze: (record) => this.#undoing?.records.saveFreeze(record) ?? Promise.resolve(),
-      clearFreeze: (member) => this.#undoing?.records.clearFreeze(member) ?? Promise.resolve(),
-    };
-  }
-
   #charge(): Promise<{ held(): void; release(): void; end(): void }> {
     this.#charges += 1;
     let isCharged = true;
@@ -327,22 +316,6 @@ export class SimulatedAgent extends Process {
     work.machine = stepped.state;
     this.world.memberStepped(this, before, event, stepped.state);
     return stepped;
-  }
-
-  #record(token: Token): Promise<void> {
-    const { random, tasks } = this.world;
-    return tasks.promise(this, (recorded, failed) =>
-      // A disk that is about to fail takes its time.
-      this.after(random.between(20, this.recordFails || random.chance(0.05) ? 20_000 : 800), () => {
-        if (this.recordFails) {
-          this.recordFails = false;
-          return failed(new StillpointError({ code: 'agent-disk', message: 'no space left', hint: 'none' }));
-        }
-        this.recorded = token;
-        this.world.note(this.name, 23, token.attempt, () => `recorded ${formatToken(token)}`);
-        recorded(undefined);
-      }),
-    );
   }
 
   #answer({ connection, name }: Work, answer: MemberAnswer): void {

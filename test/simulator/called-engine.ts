@@ -81,7 +81,7 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning' | 'freeB
   #hold({ saveUndo }: CheckpointContext): Omit<Hold, 'prepare'> {
     const save = (token: Token): Promise<void> =>
       saveUndo({
-        server: this.#agent.engine.identity,
+        server: this.#agent.engine.address.identity,
         operation: this.#operation,
         token: formatToken(token),
       });

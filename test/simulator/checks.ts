@@ -6,7 +6,8 @@ import type { EngineCall, EngineResult, MemberPhase } from '../../shared/protoco
 import type { SimulatedAgent } from './agent.ts';
 import type { SimulatedCoordinator } from './coordinator.ts';
 import { checkCut } from './cut.ts';
-import type { Attempted, SimulatedEngine } from './engine.ts';
+import type { Attempted } from './attempted.ts';
+import type { SimulatedEngine } from './engine.ts';
 import { LEASE_MS, MAX_ARMS, MAX_ATTEMPTS } from './limits.ts';
 import { MAX_DRIFT } from './process.ts';
 import { Broken } from './promises.ts';
@@ -152,7 +153,7 @@ export class Checks {
   engineCalled(agent: SimulatedAgent, operation: string, action: EngineCall): void {
     const watched = this.#of(agent.index);
     if (action.type === 'arm' || action.type === 'freeze') {
-      if (agent.recorded === null || compareTokens(agent.recorded, action.token) !== 0) {
+      if (agent.disk.recorded === null || compareTokens(agent.disk.recorded, action.token) !== 0) {
         throw new Broken('durable-token', `${agent.name}: ${formatToken(action.token)} is not on its disk`);
       }
       const most = MAX_ATTEMPTS + MAX_ARMS - 1;
@@ -249,7 +250,7 @@ export class Checks {
   closing(member: number, attempted: Attempted, token: Token): void {
     const watched = this.#of(member);
     const agent = this.#world.agents[member] as SimulatedAgent;
-    const { recorded } = agent;
+    const { recorded } = agent.disk;
     if (agent.isFrozenFor(attempted.operation) === false)
       throw new Broken('truth', `${agent.name} freezes, and tells its own host that nobody is frozen`);
     if (recorded === null || compareTokens(recorded, token) < 0)
@@ -300,7 +301,7 @@ export class Checks {
     const { engine, lastWordAt } = this.#world.agents[member] as SimulatedAgent;
     // A server that is down holds nobody up by its fence.
     const fencedAt = Math.max(attempted.fencedAt ?? now, engine.upSince);
-    const since = Math.max(fencedAt, lastWordAt, Math.min(now, engine.reachableFrom));
+    const since = Math.max(fencedAt, lastWordAt, Math.min(now, engine.address.reachableFrom));
     const bound = this.#of(member).isExcused ? EXCUSED : LEASE_AT_MOST;
     if (now - since > bound)
       throw new Broken('thaws-by-itself', `engine ${member} was frozen for ${now - since} µs without a word`);

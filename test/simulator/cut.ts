@@ -1,7 +1,8 @@
 import type { CommitProof } from '../../shared/protocol/coordinator-machine.ts';
 import { formatToken } from '../../shared/domain/token.ts';
 import type { SimulatedCoordinator } from './coordinator.ts';
-import { positionOf, type Attempted, type SimulatedEngine } from './engine.ts';
+import { positionOf, type Attempted } from './attempted.ts';
+import type { SimulatedEngine } from './engine.ts';
 import { MAX_DRIFT } from './process.ts';
 import { Broken } from './promises.ts';
 import { whyNotProven } from './truth.ts';

@@ -63,7 +63,7 @@ export function strike(world: World, fault: Fault): void {
       if (engine.isUp) engine.open('guard');
       return;
     case 'diskFails':
-      agent.recordFails = true;
+      agent.disk.fails = true;
       return;
     case 'leak':
       engine.leaks += 1;
@@ -84,13 +84,13 @@ export function strike(world: World, fault: Fault): void {
       engine.faults.push(fault);
       return;
     case 'fillPool':
-      return engine.fillPool(forTime);
+      return engine.address.fill(forTime);
     case 'moveAddress':
-      return engine.moveAddress(forTime, false);
+      return engine.address.move(forTime, false);
     case 'failOver':
-      return engine.moveAddress(forTime, true);
+      return engine.address.move(forTime, true);
     case 'streamBreaks':
-      engine.breakStream(forTime);
+      engine.stream.break(forTime);
       return;
     case 'strangerComes':
     case 'namesakeComes':

@@ -49,7 +49,7 @@ class SimulatedGuardian implements Guardian {
   }
 
   connect(): void {
-    this.#connectedTo = this.#engine.identity.startedAt;
+    this.#connectedTo = this.#engine.address.identity.startedAt;
   }
 
   async undo(given: Undo): Promise<string | null> {
@@ -67,7 +67,8 @@ class SimulatedGuardian implements Guardian {
 
   #reach({ server, operation }: SimulatedUndo): void {
     const engine = this.#engine;
-    const { isUp, isPoolFull, identity, answering } = engine;
+    const { isUp, address } = engine;
+    const { isPoolFull, identity, answering } = address;
     const isHeld = isUp && this.#connectedTo === identity.startedAt;
     const here = isHeld ? identity : answering;
     if (!isHeld && isPoolFull) throw unreachable('postgres-connections', 'no connection is left');
@@ -213,11 +214,11 @@ export class SimulatedGuard extends Process implements GuardProcess {
 
   /** It has been able to undo for so long that it must have. */
   #judgePatience(): void {
-    const { upSince, isUp, reachableFrom, current, isFenced, index } = this.#engine;
+    const { upSince, isUp, address, current, isFenced, index } = this.#engine;
     const { isAlive, isPaused, life, unableSince } = this.#agent;
     const isAble = isAlive && !isPaused && life === this.#agentsLife;
     if (isAble || !isUp || !isFenced || current?.operation !== this.#operation) return;
-    const since = Math.max(upSince, reachableFrom, unableSince, current?.fencedAt ?? 0);
+    const since = Math.max(upSince, address.reachableFrom, unableSince, current?.fencedAt ?? 0);
     if (this.world.now - since > UNDONE_WITHIN)
       throw new Broken(
         'thaws-by-itself',

@@ -1,5 +1,5 @@
 import type { Viewer } from '../../shared/domain/viewing.ts';
-import type { SimulatedEngine } from './engine.ts';
+import type { SimulatedServer } from './server.ts';
 import type { Effect } from './written.ts';
 import type { World } from './world.ts';
 
@@ -13,9 +13,9 @@ export type OutsiderKind = 'stranger' | 'namesake' | 'blind' | 'consumer' | 'sub
 
 interface Outsider {
   readonly kind: OutsiderKind;
-  readonly source: SimulatedEngine;
+  readonly source: SimulatedServer;
   /** Who applies what a subscription gets. */
-  readonly target: SimulatedEngine;
+  readonly target: SimulatedServer;
   readonly viewer: Viewer;
   readonly since: number;
   until: number;
@@ -62,12 +62,12 @@ export class Outsiders {
   }
 
   /** Whoever has streamed from this member at some moment since. */
-  at(source: SimulatedEngine, from: number): readonly Outsider[] {
+  at(source: SimulatedServer, from: number): readonly Outsider[] {
     return this.#all.filter((one) => one.source === source && one.until > from);
   }
 
   /** What this member subscribes to. One that has gone is disabled, and still there. */
-  subscriptionsOf(target: SimulatedEngine): { name: string; key: string; publications: string[] }[] {
+  subscriptionsOf(target: SimulatedServer): { name: string; key: string; publications: string[] }[] {
     return this.#all
       .filter((one) => one.kind === 'subscription' && one.target === target)
       .map(({ viewer: { key } }) => ({ name: key, key, publications: ['all'] }));

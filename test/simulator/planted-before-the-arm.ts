@@ -8,7 +8,7 @@ const MEMBER = 'protocol/member-machine';
 const COMMANDS = 'protocol/member-commands';
 const ENGINE = 'protocol/member-engine';
 const MEMBER_ABORT = 'protocol/member-abort';
-const STREAM = 'protocol/member-stream';
+const STREAM = 'protocol/member-abort';
 const DISARM = 'protocol/member-disarm';
 const CLAIM = 'protocol/claim';
 

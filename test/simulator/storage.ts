@@ -6,7 +6,7 @@ import { checkpointId, GRID, gridManifest, gridMember, memberHead } from '../rep
 import type { SimulatedAgent } from './agent.ts';
 import { CHUNK_BYTES, contentsOf } from './contents.ts';
 import type { Ending, SimulatedCoordinator } from './coordinator.ts';
-import type { Attempted } from './engine.ts';
+import type { Attempted } from './attempted.ts';
 import { Kernel } from './kernel.ts';
 import { counterOf, gridPath, Ledger, ROOT, type Captured, type Recorded } from './ledger.ts';
 import { Operator } from './operator.ts';

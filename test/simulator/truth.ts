@@ -1,4 +1,4 @@
-import type { Attempted } from './engine.ts';
+import type { Attempted } from './attempted.ts';
 
 /** Why a member may not say that it held in this attempt; null when it did. */
 export function whyNotHeld(attempted: Attempted): string | null {

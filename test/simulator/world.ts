@@ -221,7 +221,7 @@ export class World {
     this.storage?.heal();
     for (const agent of this.agents) {
       this.unblock(agent);
-      agent.recordFails = false;
+      agent.disk.fails = false;
       agent.start();
       if (agent.isPaused) agent.resume();
     }

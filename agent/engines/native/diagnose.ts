@@ -4,7 +4,7 @@ import type { Finding } from '../engine.ts';
 import { hasUnit, unitFindings } from '../restore/unit.ts';
 import { describeNative } from './describe.ts';
 import { withParticipant } from './link.ts';
-import { differingMetadata } from './metadata-check.ts';
+import { differingMetadata } from './metadata.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
 
 /** What `grid doctor` says of a native member, before a checkpoint or a restore finds it out. */

@@ -1,10 +1,22 @@
 import { once } from 'node:events';
 import { watch, type FSWatcher } from 'chokidar';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
-import { AnchoredDirectory, type Owner } from '../../anchored-directory.ts';
+import { AnchoredDirectory } from '../../anchored-directory.ts';
+import type { Owner } from '../../foreign-files.ts';
 import type { LocalCheckpoint } from './local-checkpoint.ts';
 
 const READY_MS = 3000;
+
+interface Watched {
+  readonly first: string;
+  readonly local: LocalCheckpoint;
+  /** Where the files lie within the checkpoint. */
+  readonly place: string;
+  /** The process's user. */
+  readonly owner: Owner | null;
+  /** What is wrong where the process named a file, as the first or the last, that was not there at any time. */
+  neverThere(name: string, asked: 'first' | 'last'): Error;
+}
 
 /**
  * The journal files of a node that belong to a checkpoint: from the first that its database files need to the one
@@ -19,38 +31,28 @@ export class JournalFiles {
   readonly #place: string;
   readonly #watcher: FSWatcher;
   readonly #kept = new Set<string>();
+  /** Every name that was there at some time. */
+  readonly #seen = new Set<string>();
+  readonly #neverThere: Watched['neverThere'];
   #lost: string | null = null;
   #keeping: Promise<void> = Promise.resolve();
   #failure: unknown = null;
 
-  private constructor(
-    directory: AnchoredDirectory,
-    {
-      first,
-      local,
-      place,
-      owner,
-    }: { first: string; local: LocalCheckpoint; place: string; owner: Owner | null },
-  ) {
+  private constructor(directory: AnchoredDirectory, { first, local, place, owner, neverThere }: Watched) {
     this.#directory = directory;
     this.#first = first;
     this.#local = local;
     this.#place = place;
     this.#owner = owner;
+    this.#neverThere = neverThere;
     this.#watcher = watch(directory.path, { depth: 0, ignoreInitial: true, followSymlinks: false });
     this.#watcher.on('add', () => this.#keepClosed());
     this.#watcher.on('unlink', (path) => this.#removed(path));
     this.#watcher.on('error', (error) => (this.#failure ??= error));
   }
 
-  /** `place`: where the files lie within the checkpoint; `owner`: the process's user. Resolves when it watches. */
-  static async watch(input: {
-    directory: string;
-    first: string;
-    local: LocalCheckpoint;
-    place: string;
-    owner: Owner | null;
-  }): Promise<JournalFiles> {
+  /** Resolves when it watches. */
+  static async watch(input: Watched & { readonly directory: string }): Promise<JournalFiles> {
     const files = new JournalFiles(await AnchoredDirectory.open(input.directory), input);
     try {
       // What stands at the path by now need not be a directory, and is never ready then.
@@ -74,7 +76,13 @@ export class JournalFiles {
     for (const name of wanted) await this.#keep(name);
     if (this.#lost !== null) throw lost(this.#lost);
     const names = [...this.#kept].filter((name) => name <= last).sort();
-    for (const needed of [this.#first, last]) if (!names.includes(needed)) throw lost(needed);
+    for (const [needed, asked] of [
+      [this.#first, 'first'],
+      [last, 'last'],
+    ] as const) {
+      if (names.includes(needed)) continue;
+      throw this.#seen.has(needed) ? lost(needed) : this.#neverThere(needed, asked);
+    }
     for (const name of this.#kept) if (name > last) await this.#local.drop(`${this.#place}/${name}`);
     return names;
   }
@@ -113,7 +121,9 @@ export class JournalFiles {
   }
 
   async #names(): Promise<string[]> {
-    return (await this.#directory.entries()).map(({ name }) => name).sort();
+    const names = (await this.#directory.entries()).map(({ name }) => name).sort();
+    for (const name of names) this.#seen.add(name);
+    return names;
   }
 }
 

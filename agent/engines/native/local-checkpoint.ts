@@ -12,7 +12,8 @@ import {
 import { dirname, join, relative } from 'node:path';
 import { parseCheckpointId } from '../../../shared/domain/checkpoint-id.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
-import { AnchoredDirectory, closing, type Owner } from '../../anchored-directory.ts';
+import { AnchoredDirectory, closing } from '../../anchored-directory.ts';
+import type { Owner } from '../../foreign-files.ts';
 
 /**
  * A checkpoint of one node beside its live data:

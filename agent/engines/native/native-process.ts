@@ -1,22 +1,34 @@
 import { readdir, readlink, realpath } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
-import { answers, runCommand } from '../restore/processes.ts';
+import { answers, runCommand, type Said } from '../restore/processes.ts';
 import { commandUser } from '../restore/run-as.ts';
 import { hasUnit, isUnitUp, startUnit, stopUnit } from '../restore/unit.ts';
 import { withParticipant } from './link.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
+import { endStarted, startMark } from './started-processes.ts';
 
 const STOP_MS = 60_000;
 const STOP_UNIT_MS = 600_000;
 const LOOK_EVERY_MS = 50;
 
-/** Gives the start; resolves when the operator's command has ended, or the process answers. */
-export async function startProcess(settings: NativeSettings, signal: AbortSignal): Promise<void> {
-  if (hasUnit(settings)) return startUnit(settings);
-  await runCommand(settings.name, commandOf(settings, 'start'), {
+/** A start command has at least this. */
+const START_MS = 10_000;
+
+/**
+ * Gives the start; resolves when the operator's command has ended, or the process answers. What it says on stderr, also
+ * from then on, is told by what this resolves to.
+ */
+export async function startProcess(settings: NativeSettings, signal: AbortSignal): Promise<Said> {
+  if (hasUnit(settings)) {
+    await startUnit(settings);
+    return () => '';
+  }
+  return runCommand(settings.name, commandOf(settings, 'start'), {
     user: await commandUser(settings),
     signal,
+    limitMs: Math.max(START_MS, settings.startSeconds * 1000),
+    env: startMark(settings),
     goal: { isReached: () => answersItself(settings), afterwards: 'leave' },
   });
 }
@@ -37,6 +49,16 @@ export async function stopProcess(settings: NativeSettings, signal: AbortSignal)
     if (performance.now() > until) throw cannotStop(settings);
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
   }
+}
+
+/** Takes back a start, however far it came: with the operator's command where that does it, else without. */
+export async function takeBackStart(settings: NativeSettings, signal: AbortSignal): Promise<void> {
+  const failure = await stopProcess(settings, signal).then(
+    () => null,
+    (error: unknown) => error as Error,
+  );
+  if (!hasUnit(settings)) await endStarted(settings);
+  if (failure !== null && (await isProcessRunning(settings))) throw failure;
 }
 
 /** Throws unless the agent's file says how to start and stop it: known before anything is touched. */

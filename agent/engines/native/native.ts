@@ -1,10 +1,13 @@
 import type { EngineKind } from '../engine-kind.ts';
+import { absoluteTls } from '../../../shared/rpc/tls-files.ts';
 import { nativeMemberSchema, type NativeSettings } from './settings.ts';
 
 export const native = {
   name: 'native',
   schema: nativeMemberSchema,
   mustBeSafe() {},
+  located: (settings, absolute) =>
+    settings.tls === undefined ? settings : { ...settings, tls: absoluteTls(settings.tls, absolute) },
   directories: ({ data }) => [data],
   create: async (settings) => (await import('./native-engine.ts')).createNativeEngine(settings),
   openGuardian: async (settings) => new (await import('./native-undo.ts')).NativeGuardian(settings).open(),

@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
+import type { HoldEnding } from '../../../shared/domain/participant.ts';
 import { fullDisk } from '../../disk-error.ts';
 import { within } from '../../safe-files.ts';
 import { outOfOrder, type Copy, type CopyContext } from '../engine.ts';
+import { breaksContract } from './contract.ts';
 import { ownerOf } from '../restore/owner.ts';
 import type { CopyFate } from './copy-fate.ts';
 import { JournalFiles } from './journal-files.ts';
@@ -64,13 +66,15 @@ export class NodeCopy implements Copy {
     calls.signal.throwIfAborted();
     this.#local = local;
     await local.begin();
-    const { firstJournalFile } = await participant.suspendWriting(lease);
+    const { incarnation, firstJournalFile } = await participant.suspendWriting(lease);
+    this.#operation.mustBeSame(incarnation);
     this.#journal = await JournalFiles.watch({
       directory: join(liveOf(this.#settings), journalDirectory),
       first: firstJournalFile,
       local,
       place: `${DATA_ROOM}/${journalDirectory}`,
       owner,
+      neverThere: (name, asked) => neverThere(this.#settings, name, asked),
     });
     const { signal } = calls;
     signal.throwIfAborted();
@@ -78,7 +82,7 @@ export class NodeCopy implements Copy {
     const files = await within(liveOf(this.#settings), (live) =>
       local.copyTree(live, DATA_ROOM, { except: journalDirectory, owner, signal }),
     );
-    const { held, cause } = await participant.resumeWriting({ ...lease, retainJournal: true });
+    const { held, cause } = await this.#ended(participant.resumeWriting({ ...lease, retainJournal: true }));
     if (!held) throw notHeld(this.#settings.name, 'the suspension of its write daemon', cause);
     await this.#store(local, files);
     this.#begun = { local, journal: this.#journal };
@@ -93,10 +97,10 @@ export class NodeCopy implements Copy {
     const { journalDirectory } = this.#hold;
     const { cut, participant, id } = this.#operation;
     const names = await journal.keepThrough(cut.journalFile);
-    const retained = await participant.releaseJournal({ operation: id });
+    const retained = await this.#ended(participant.releaseJournal({ operation: id }));
     if (!retained.held) throw notHeld(this.#settings.name, 'the retention of its journal', retained.cause);
     if (this.#context.maintenance) {
-      const { held, cause } = await participant.leaveMaintenance({ operation: id });
+      const { held, cause } = await this.#ended(participant.leaveMaintenance({ operation: id }));
       if (!held) throw notHeld(this.#settings.name, 'its maintenance mode', cause);
     }
     const room = join(DATA_ROOM, journalDirectory);
@@ -113,6 +117,13 @@ export class NodeCopy implements Copy {
     await journal.end();
     await local.close();
     return { kind: 'node', journalDirectory, journalFiles: names, content: cut.content };
+  }
+
+  /** What another process says of a hold is not about this one. */
+  async #ended(ending: Promise<HoldEnding>): Promise<HoldEnding> {
+    const ended = await ending;
+    this.#operation.mustBeSame(ended.incarnation);
+    return ended;
   }
 
   async abandon(): Promise<void> {
@@ -148,6 +159,17 @@ export class NodeCopy implements Copy {
     if (this.#begun === null) throw outOfOrder('not begun');
     return this.#begun;
   }
+}
+
+/** What a process names and never had is no file that was lost. */
+function neverThere(settings: NativeSettings, name: string, asked: 'first' | 'last'): StillpointError {
+  return asked === 'first'
+    ? breaksContract(settings, `first_journal_file is ${name}, and there was no such file`, 'firstIsKept')
+    : breaksContract(
+        settings,
+        `in the answer to SwitchJournal, journal_file is ${name}, and there was no such file`,
+        'markNamesFile',
+      );
 }
 
 function differentLength(member: string, file: string, expected: number, found: number): StillpointError {

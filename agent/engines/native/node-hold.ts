@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
-import { outOfOrder, type Hold, type HoldContext } from '../engine.ts';
-import { JournalWatch } from './journal-watch.ts';
+import { AnchoredDirectory } from '../../anchored-directory.ts';
+import { type Hold, type HoldContext, outOfOrder } from '../engine.ts';
 import { notHeld, type Operation } from './operation.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
 
@@ -92,5 +92,32 @@ export class NodeHold implements Hold {
   async #readJournal(): Promise<string> {
     if (this.#journal === null) throw outOfOrder('not prepared');
     return this.#journal.read();
+  }
+}
+
+/** How a node's journal stands: the same at two times, and nothing was journaled between. */
+class JournalWatch {
+  readonly #directory: AnchoredDirectory;
+
+  private constructor(directory: AnchoredDirectory) {
+    this.#directory = directory;
+  }
+
+  static async open(path: string): Promise<JournalWatch> {
+    return new JournalWatch(await AnchoredDirectory.open(path));
+  }
+
+  /** The newest file and its length. Older ones are closed: that one of them goes is no sign of a write. */
+  async read(): Promise<string> {
+    const newest = (await this.#directory.entries())
+      .map(({ name }) => name)
+      .toSorted()
+      .at(-1);
+    if (newest === undefined) return '';
+    return `${newest} ${(await this.#directory.stat(newest))?.size ?? 'gone'}`;
+  }
+
+  close(): Promise<void> {
+    return this.#directory.close();
   }
 }

@@ -78,7 +78,7 @@ export class Operation {
   ): Promise<{ incarnation: string }> {
     this.#cut = null;
     const description = await this.participant.describe();
-    this.#mustBeSame(description.incarnation);
+    this.mustBeSame(description.incarnation);
     if (!isAsPrepared(description)) throw roleChanged(this.#settings.name);
     return { incarnation: description.incarnation };
   }
@@ -100,8 +100,8 @@ export class Operation {
     await reach('fenced', this.#settings.name);
     const cut = await this.participant.switchJournal(attempt);
     const markedAt = performance.now();
-    this.#mustBeSame(rest.incarnation);
-    this.#mustBeSame(cut.incarnation);
+    this.mustBeSame(rest.incarnation);
+    this.mustBeSame(cut.incarnation);
     this.#cut = cut;
     const mark: Mark = {
       journalFile: cut.journalFile,
@@ -129,6 +129,17 @@ export class Operation {
     } finally {
       this.#ended();
     }
+  }
+
+  /** Every answer names the process that gave it: one that was started meanwhile holds nothing of what was asked. */
+  mustBeSame(incarnation: string): void {
+    if (incarnation === this.#incarnation) return;
+    throw new StillpointError({
+      code: 'member-restarted',
+      message: `${this.#settings.name} was restarted during the checkpoint`,
+      hint: 'see why in its log, then create the checkpoint again',
+      isFinal: true,
+    });
   }
 
   async #release(): Promise<void> {
@@ -165,16 +176,6 @@ export class Operation {
   #renew(): void {
     // What a lost renewal costs shows when the hold ends: it was not held.
     if (!this.#quiesced) this.#participant?.renew({ operation: this.id }).catch(() => undefined);
-  }
-
-  #mustBeSame(incarnation: string): void {
-    if (incarnation === this.#incarnation) return;
-    throw new StillpointError({
-      code: 'member-restarted',
-      message: `${this.#settings.name} was restarted during the checkpoint`,
-      hint: 'see why in its log, then create the checkpoint again',
-      isFinal: true,
-    });
   }
 }
 

@@ -32,7 +32,7 @@ import {
 } from '../restore/unit.ts';
 import { compareContent } from './content.ts';
 import { withParticipant } from './link.ts';
-import { isProcessRunning, mustBeRunnable, startProcess, stopProcess } from './native-process.ts';
+import { isProcessRunning, mustBeRunnable, startProcess, takeBackStart } from './native-process.ts';
 import { DATA_ROOM } from './node-copy.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
 import { STATE_FILE } from './state-copy.ts';
@@ -120,14 +120,15 @@ export class NativeRestoration implements Restoration {
 
   async start(): Promise<void> {
     const { signal } = this.#context;
-    await startProcess(this.#settings, signal);
+    const said = await startProcess(this.#settings, signal);
     const until = performance.now() + this.#settings.startSeconds * 1000;
     for (;;) {
       signal.throwIfAborted();
       const cause = await this.#unhealthy();
       if (cause === null) return;
       const failed = hasUnit(this.#settings) ? await whyUnitFailed(this.#settings) : null;
-      if (failed !== null || performance.now() > until) throw notStarted(this.#settings, failed ?? cause);
+      if (failed !== null || performance.now() > until)
+        throw notStarted(this.#settings, failed ?? cause, said());
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
     }
   }
@@ -216,17 +217,16 @@ export async function rollBackNativeRestore(settings: NativeSettings, switched: 
   const live = liveOf(settings);
   const record = await readRecord(live);
   const isOurs = switched && (record !== null || settings.role === 'proxy');
-  if (isOurs && (await isProcessRunning(settings)))
-    await stopProcess(settings, AbortSignal.timeout(ROLLBACK_STOP_MS));
+  if (isOurs) await takeBackStart(settings, AbortSignal.timeout(ROLLBACK_STOP_MS));
   if (record === null) return;
   if (isOurs) await holdForRestore(settings, live);
   await switchBack(live, record, () => releaseAfterRestore(settings.name, record));
 }
 
-function notStarted(settings: NativeSettings, cause: string): StillpointError {
+function notStarted(settings: NativeSettings, cause: string, said: string): StillpointError {
   return new StillpointError({
     code: 'member-not-started',
-    message: `${settings.name} was not healthy ${settings.startSeconds} s after its start: ${cause}`,
+    message: `${settings.name} was not healthy ${settings.startSeconds} s after its start: ${cause}${said === '' ? '' : `; its start command said: ${said}`}`,
     hint: 'see its log; the old directory is put back, so you can look at it in peace',
   });
 }

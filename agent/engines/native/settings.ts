@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
+import { tlsSchema } from '../../../shared/rpc/tls-files.ts';
 import { memberShape, oneSupervisor, supervisionShape } from '../member-schema.ts';
 
 const absolute = z.string().startsWith('/', 'must be an absolute path');
@@ -13,7 +14,7 @@ export const nativeMemberSchema = z
     data: absolute,
     /** Where the process serves the participant contract: `unix:/path`, or `host:port` with `tls`. */
     participant: z.string().regex(/^(unix:\/.+|[^/\s]+:\d{1,5})$/, 'must be unix:/path or host:port'),
-    tls: z.strictObject({ ca: absolute, cert: absolute, key: absolute }).optional(),
+    tls: tlsSchema.omit({ crl: true }).optional(),
     ...supervisionShape,
     /** How long a restored process may take to become healthy, in seconds. */
     startSeconds: z.number().positive().max(86_400).default(60),

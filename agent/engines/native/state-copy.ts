@@ -1,14 +1,18 @@
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { parseCheckpointId } from '../../../shared/domain/checkpoint-id.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { beside } from '../../safe-files.ts';
 import type { Copy, CopyContext } from '../engine.ts';
+import { once } from '../once.ts';
 import { ownerOf } from '../restore/owner.ts';
 import type { CopyFate } from './copy-fate.ts';
 import type { Operation } from './operation.ts';
 import type { NativeSettings } from './settings.ts';
-import { whileUnavailable } from './while-unavailable.ts';
-import { once } from '../once.ts';
+
+/** A process that cannot do something now is asked for so long, with pauses between. */
+const UNAVAILABLE_MS = 15_000;
+const PAUSE_MS = { least: 100, most: 1000 };
 
 /** Where the state of a realm service or state keeper lies among its artifacts: what `live/recovery` is made of. */
 export const STATE_FILE = 'state/recovery';
@@ -89,6 +93,7 @@ export class StateCopy implements Copy {
     const state = await beside(this.#backup, (directory, name) => directory.read(name, owner));
     if (state === null) throw new Error(`${this.#backup} is not there`);
     const now = await participant.describe();
+    this.#operation.mustBeSame(now.incarnation);
     if (now.definition?.version !== this.#hold.definitionVersion)
       throw this.#changed(
         "the realm's definition",
@@ -100,6 +105,8 @@ export class StateCopy implements Copy {
   async #keeperState(): Promise<Captured> {
     const { participant, id, cut } = this.#operation;
     const { state, version } = await participant.saveKeeperState({ operation: id });
+    // That answer does not name who gave it.
+    this.#operation.mustBeSame((await participant.describe()).incarnation);
     if (String(version) !== cut.journalFile)
       throw this.#changed(
         "the state keepers' state",
@@ -114,5 +121,24 @@ export class StateCopy implements Copy {
       message: `${what} changed on ${this.#settings.name} between the mark and its copy`,
       hint: `${remedy}, then create the checkpoint again`,
     });
+  }
+}
+
+/**
+ * What a process cannot do now, it is asked again, for a while: the realm services of a cluster are all asked to back
+ * up at once, and change what they share one at a time. Pauses are random, so that they do not meet again.
+ */
+async function whileUnavailable<T>(work: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  const until = performance.now() + UNAVAILABLE_MS;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      const isUnavailable =
+        error instanceof StillpointError && error.failure.code === 'participant-unavailable';
+      if (!isUnavailable || performance.now() > until) throw error;
+    }
+    const ms = PAUSE_MS.least + Math.random() * (PAUSE_MS.most - PAUSE_MS.least);
+    await pause(ms, undefined, { signal });
   }
 }

@@ -1,6 +1,7 @@
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import type { Hold } from '../engine.ts';
+import { breaksContract } from './contract.ts';
 import type { Operation } from './operation.ts';
 import type { NativeSettings } from './settings.ts';
 
@@ -41,7 +42,18 @@ export class StateHold implements Hold {
   }
 
   freeze(token: Token): ReturnType<Hold['freeze']> {
-    return this.#operation.calls.run(() => this.#operation.freeze(token));
+    return this.#operation.calls.run(async () => {
+      const frozen = await this.#operation.freeze(token);
+      const said = this.#operation.cut.journalFile;
+      // Seen here and not when its state is compared with it: there it would look like a state that changed.
+      if (!/^\d+$/.test(said))
+        throw breaksContract(
+          this.#settings,
+          `in the answer to SwitchJournal, journal_file is ${said}`,
+          'markNamesState',
+        );
+      return frozen;
+    });
   }
 
   thaw(token: Token, released: () => void): Promise<ThawProof> {

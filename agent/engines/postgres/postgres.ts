@@ -13,6 +13,7 @@ export const postgres = {
       hint: 'put it alone into a file of mode 600 and name that file with passwordFile',
     });
   },
+  located: (settings) => settings,
   directories: ({ data, also, tablespaces }) => [data, ...also, ...new Set(Object.values(tablespaces))],
   create: async (settings) => (await import('./postgres-engine.ts')).createPostgresEngine(settings),
   openGuardian: async (settings) =>

@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { StillpointError } from '../../../shared/domain/errors.ts';
-import { AnchoredDirectory, type Owner } from '../../anchored-directory.ts';
+import { AnchoredDirectory } from '../../anchored-directory.ts';
+import type { Owner } from '../../foreign-files.ts';
 
 const run = promisify(execFile);
 

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { hostPort } from '../../address.ts';
-import type { Owner } from '../../anchored-directory.ts';
+import type { Owner } from '../../foreign-files.ts';
 import { commandAs } from './run-as.ts';
 
 const PROBE_MS = 1000;
@@ -24,7 +24,12 @@ interface Running {
     /** What then becomes of the command: a start may be the process itself. */
     readonly afterwards: 'leave' | 'endAtLimit';
   };
+  /** To the environment of the command, and of all that it begins. */
+  readonly env?: Readonly<Record<string, string>>;
 }
+
+/** The end of what the command, and what it has begun, wrote to stderr until now. */
+export type Said = () => string;
 
 /**
  * Runs an operator's command, or a program of the engine: as the agent's own user, or as another (run-as.ts).
@@ -34,8 +39,8 @@ interface Running {
 export async function runCommand(
   member: string,
   command: readonly string[],
-  { user, signal, limitMs = COMMAND_MS, goal }: Running,
-): Promise<void> {
+  { user, signal, limitMs = COMMAND_MS, goal, env: added }: Running,
+): Promise<Said> {
   const [asked = ''] = command;
   const { program, args, env } = await commandAs(user, command);
   return new Promise((resolve, reject) => {
@@ -44,7 +49,7 @@ export async function runCommand(
     const child = spawn(program, args, {
       cwd: '/',
       stdio: ['ignore', 'ignore', 'pipe'],
-      env,
+      env: { ...env, ...added },
       detached: true,
     });
     let said = '';
@@ -52,6 +57,7 @@ export async function runCommand(
     child.stderr.on('data', (bytes: Buffer) => {
       said = (said + bytes.toString()).slice(-1000);
     });
+    const tail: Said = () => said.trim();
     let outOfTime = false;
     let kill: NodeJS.Timeout | undefined;
     const end = (): void => {
@@ -77,7 +83,7 @@ export async function runCommand(
       if (goal?.afterwards === 'leave') clearTimeout(limit);
       else limit.unref();
       unref(child);
-      resolve();
+      resolve(tail);
     });
     child.once('error', (error) => {
       settle();
@@ -85,9 +91,10 @@ export async function runCommand(
     });
     child.once('exit', (code) => {
       settle();
-      if (outOfTime) reject(signal.aborted ? (signal.reason as Error) : commandHangs(member, asked, limitMs));
-      else if (code === 0) resolve();
-      else reject(commandFailed(member, asked, `it ended with ${code ?? 'a signal'}: ${said.trim()}`));
+      if (outOfTime)
+        reject(signal.aborted ? (signal.reason as Error) : commandHangs(member, asked, limitMs, tail()));
+      else if (code === 0) resolve(tail);
+      else reject(commandFailed(member, asked, `it ended with ${code ?? 'a signal'}: ${tail()}`));
     });
   });
 }
@@ -135,10 +142,10 @@ function commandFailed(member: string, program: string, why: string): Stillpoint
   });
 }
 
-function commandHangs(member: string, program: string, limitMs: number): StillpointError {
+function commandHangs(member: string, program: string, limitMs: number, said: string): StillpointError {
   return new StillpointError({
     code: 'command-hangs',
-    message: `${program} of ${member} did not return in ${limitMs / 1000} s, and was ended`,
+    message: `${program} of ${member} did not return in ${limitMs / 1000} s, and was ended${said === '' ? '' : `; it said: ${said}`}`,
     hint: 'a command of `run` starts or stops the process and ends; let a service manager run it in the foreground',
   });
 }

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { StillpointError } from '../../../shared/domain/errors.ts';
-import type { Owner } from '../../anchored-directory.ts';
+import type { Owner } from '../../foreign-files.ts';
 import { userNamed } from './owner.ts';
 
 const run = promisify(execFile);

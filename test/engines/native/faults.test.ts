@@ -91,19 +91,6 @@ describe('the engine of a process that breaks the contract', function () {
     }
   });
 
-  it('calls it final when the process is another one: no later arm finds it otherwise', async () => {
-    const lab = await modelLab('changes-its-incarnation');
-    try {
-      const { capture } = await beginCapture(lab.engine, lab.folder);
-      await capture.prepare();
-      const error: unknown = await capture.arm(token()).catch((thrown: unknown) => thrown);
-      expect(error).to.have.property('failure').that.includes({ code: 'member-restarted', isFinal: true });
-      await capture.abort();
-    } finally {
-      await lab.remove();
-    }
-  });
-
   // Only root may mount a disk that is too small.
   if (process.getuid?.() === 0) {
     it('gives up where there is no room beside the data, and leaves nothing there', async () => {

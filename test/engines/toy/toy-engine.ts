@@ -27,6 +27,7 @@ export const toy = {
   name: 'toy',
   schema: toyMemberSchema,
   mustBeSafe() {},
+  located: (settings) => settings,
   directories: ({ data }) => [data],
   create: async (settings) => createToyEngine(settings),
   openGuardian: async (settings) => toyGuardian(settings),

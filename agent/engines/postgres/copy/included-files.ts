@@ -1,6 +1,7 @@
 import { dirname, join, normalize } from 'node:path';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import type { AnchoredDirectory, Owner } from '../../../anchored-directory.ts';
+import type { AnchoredDirectory } from '../../../anchored-directory.ts';
+import type { Owner } from '../../../foreign-files.ts';
 import { decodeConfiguration } from '../restore/configuration-text.ts';
 
 /** As the server's own CONF_FILE_MAX_DEPTH. */

@@ -1,8 +1,8 @@
 import { basename, dirname } from 'node:path';
 import type { Client } from 'pg';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import type { AnchoredDirectory, Owner } from '../../../anchored-directory.ts';
-import { closing } from '../../../anchored-directory.ts';
+import { type AnchoredDirectory, closing } from '../../../anchored-directory.ts';
+import type { Owner } from '../../../foreign-files.ts';
 import { within } from '../../../safe-files.ts';
 import { findPendingSettings } from '../look/pending-settings.ts';
 import type { PostgresSettings } from '../settings.ts';

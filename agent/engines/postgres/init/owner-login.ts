@@ -1,6 +1,6 @@
 import { Client } from 'pg';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import type { Owner } from '../../../anchored-directory.ts';
+import type { Owner } from '../../../foreign-files.ts';
 
 const CONNECT_MS = 5000;
 const QUERY_MS = 30_000;

@@ -1,6 +1,6 @@
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import { join } from 'node:path';
-import type { Owner } from '../../../anchored-directory.ts';
+import type { Owner } from '../../../foreign-files.ts';
 import { readIfThere } from '../../restore/stage.ts';
 import { decodeConfiguration } from './configuration-text.ts';
 import { readPassword } from '../server/connection.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import type { Owner } from '../../../anchored-directory.ts';
+import type { Owner } from '../../../foreign-files.ts';
 import { readControlFile } from './control-file.ts';
 import { whyItEnded } from './server-process.ts';
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import { isProgram } from '../../restore/host-check.ts';
-import type { Owner } from '../../../anchored-directory.ts';
+import type { Owner } from '../../../foreign-files.ts';
 import type { PostgresSettings } from '../settings.ts';
 
 const run = promisify(execFile);

@@ -12,7 +12,7 @@ import type {
 } from '../../engine.ts';
 import type { AddressMoves } from '../../../../shared/domain/wire.ts';
 import { hostPort } from '../../../address.ts';
-import type { Owner } from '../../../anchored-directory.ts';
+import type { Owner } from '../../../foreign-files.ts';
 import { within } from '../../../safe-files.ts';
 import { mustBeMakeable, mustBeProgram, roomFor } from '../../restore/host-check.ts';
 import {

@@ -1,5 +1,5 @@
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import type { Owner } from '../../../anchored-directory.ts';
+import type { Owner } from '../../../foreign-files.ts';
 import { ownerOf } from '../../restore/owner.ts';
 import type { PostgresSettings } from '../settings.ts';
 

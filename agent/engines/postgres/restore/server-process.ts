@@ -1,7 +1,7 @@
 import { readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import type { Owner } from '../../../anchored-directory.ts';
+import type { Owner } from '../../../foreign-files.ts';
 import { beside, readPlainFile } from '../../../safe-files.ts';
 import { answers, runCommand } from '../../restore/processes.ts';
 import { commandUser } from '../../restore/run-as.ts';
@@ -20,11 +20,12 @@ export async function startServer(settings: PostgresSettings, signal: AbortSigna
   if (settings.run?.start !== undefined) {
     const isReached = async (): Promise<boolean> =>
       (await hasProcess(settings)) && (await answers(settings.address));
-    return runCommand(settings.name, settings.run.start, {
+    await runCommand(settings.name, settings.run.start, {
       user: await commandUser(settings),
       signal,
       goal: { isReached, afterwards: 'leave' },
     });
+    return;
   }
   const user = await serverOwner(settings);
   await makeLog(logOf(settings), user);
@@ -58,7 +59,7 @@ export async function stopServer(settings: PostgresSettings, signal: AbortSignal
   } else if (!hasUnit(settings)) {
     const user = await serverOwner(settings);
     const program = await pgCtl(settings);
-    const stop = (mode: string): Promise<void> =>
+    const stop = (mode: string): Promise<unknown> =>
       runCommand(
         settings.name,
         [program, '-D', settings.data, '-m', mode, '-w', '-t', String(STOP_SECONDS), 'stop'],
