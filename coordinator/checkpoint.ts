@@ -389,8 +389,18 @@ function failed(outcome: Outcome, addressOf: ReadonlyMap<string, string>): Still
   if (outcome.kind === 'committed') throw new Error('committed without a manifest');
   const exit = { aborted: EXIT.aborted, invalid: EXIT.invalid, maybeFrozen: EXIT.maybeFrozen }[outcome.kind];
   const { failure } = outcome;
-  const address = failure.member === undefined ? undefined : addressOf.get(failure.member);
-  return new StillpointError({ ...(address !== undefined && { host: hostOf(address) }), ...failure }, exit);
+  const hostNamed = (member = ''): { host?: string } => {
+    const address = addressOf.get(member);
+    return address === undefined ? {} : { host: hostOf(address) };
+  };
+  // Where somebody has to go and look.
+  const members = failure.members?.map((one) =>
+    one.state === 'unknown' ? { ...one, ...hostNamed(one.name) } : one,
+  );
+  return new StillpointError(
+    { ...hostNamed(failure.member), ...failure, ...(members !== undefined && { members }) },
+    exit,
+  );
 }
 
 function rounded(ms: number): number {
