@@ -228,7 +228,7 @@ class CheckpointCreation {
     throw failed(outcome, addressOf);
   }
 
-  /** It is committed: whatever fails from here on takes nothing of it away, and is said. */
+  /** The checkpoint is committed: what fails from here on becomes a warning, and the checkpoint stays valid. */
   async #settle(checkpoint: string): Promise<string[]> {
     const { connections } = this.#agents;
     const settled = await Promise.allSettled(connections.map((connection) => connection.settle(checkpoint)));
