@@ -182,7 +182,10 @@ export class Lab {
   }
 
   /** The rows that are visible. */
-  async rows(data = this.description.dataDirectory, limitMs = this.pace.patienceMs): Promise<ReadonlySet<number>> {
+  async rows(
+    data = this.description.dataDirectory,
+    limitMs = this.pace.patienceMs,
+  ): Promise<ReadonlySet<number>> {
     return await read(this.programs.reader ?? [], data, limitMs);
   }
 

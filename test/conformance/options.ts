@@ -105,7 +105,7 @@ export function suiteInputOf(options: Options): { input: SuiteInput; timeOutMs: 
 }
 
 /** Where the process is called: rejected by usage where it is not said, or said twice. */
-export function targetOf({ socket, address, ca, cert, key }: Options): { target: string; tls?: TlsFiles } {
+function targetOf({ socket, address, ca, cert, key }: Options): { target: string; tls?: TlsFiles } {
   const given = [socket, address].filter((one) => one !== undefined);
   if (given.length !== 1) throw usage('give either --socket or --address');
   const files = [ca, cert, key].filter((one) => one !== undefined);

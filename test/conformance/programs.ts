@@ -109,11 +109,7 @@ export function startReading(reader: Program, data: string): Reading {
 }
 
 /** The rows that are visible now. Unjudged when the reader fails or does not end in time. */
-export async function read(
-  reader: Program,
-  data: string,
-  limitMs: number,
-): Promise<ReadonlySet<number>> {
+export async function read(reader: Program, data: string, limitMs: number): Promise<ReadonlySet<number>> {
   const { rows, program } = startReading(reader, data);
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(

@@ -55,10 +55,8 @@ describe('the conformance suite as a program', function () {
   it('finds every promise of a node kept by a process that keeps them, by programs, and leaves it released', async () => {
     const { socket, programs } = await model('none');
     const report = join(folder.path, 'report.xml');
-    const { code, output } = await conformance([
-      ...['--socket', `unix:${socket}`, '--json', '--strict', '--junit', report],
-      ...[...PACE, ...programs],
-    ]);
+    const options = ['--socket', `unix:${socket}`, '--json', '--strict', '--junit', report];
+    const { code, output } = await conformance([...options, ...PACE, ...programs]);
     expect(code, output).to.equal(0);
     const { promises, notTried } = JSON.parse(output) as { promises: Verdict[]; notTried: string[] };
     expect(notTried).to.deep.equal([]);

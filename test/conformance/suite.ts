@@ -84,7 +84,11 @@ export async function runSuite(
   input: SuiteInput,
 ): Promise<{ description: ParticipantDescription | null; verdicts: Verdict[] }> {
   const { target, tls, programs } = input;
-  const participant = await connectParticipant({ target, timeoutMs: TIMEOUT_MS, ...(tls !== undefined && { tls }) });
+  const participant = await connectParticipant({
+    target,
+    timeoutMs: TIMEOUT_MS,
+    ...(tls !== undefined && { tls }),
+  });
   const verdicts: Verdict[] = [];
   const tell = (verdict: Verdict): void => {
     verdicts.push(verdict);

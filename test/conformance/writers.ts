@@ -22,7 +22,8 @@ export class Writers {
   constructor(writer: Program, data: string, options: { from: number; count: number }) {
     this.#writer = writer;
     this.#data = data;
-    for (let index = 0; index < options.count; index += 1) this.#all.push(this.#start(options.from + index * APART));
+    for (let index = 0; index < options.count; index += 1)
+      this.#all.push(this.#start(options.from + index * APART));
   }
 
   /** How many each has had acknowledged. */

@@ -1,5 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { initRepository } from '../../shared/repository/open.ts';
 import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
@@ -199,6 +207,8 @@ export class TestGrid {
       if (!standby) await commitsAgain(name, server);
     }
     for (const host of this.hosts) {
+      const warned = /.*DeprecationWarning.*/.exec(readFileSync(host.log, 'utf8'))?.[0];
+      if (warned !== undefined) throw new Error(`the agent on ${host.address} printed ${warned}`);
       for (const room of ['freezes', 'spool', 'restores']) {
         const path = join(host.state, room);
         if (!existsSync(path)) continue;

@@ -167,7 +167,11 @@ export class ContractMachine {
     const complaint = complaintOf(asked);
     if (complaint !== null) return refuse('malformed', 'INVALID_ARGUMENT', complaint);
     if (this.#isSatellite && (call === 'backUpDatabase' || call === 'relocate'))
-      return refuse('satellite', 'FAILED_PRECONDITION', 'a satellite takes no updates: its primary does, realm at localhost:7100');
+      return refuse(
+        'satellite',
+        'FAILED_PRECONDITION',
+        'a satellite takes no updates: its primary does, realm at localhost:7100',
+      );
     return null;
   }
 

@@ -23,7 +23,7 @@ export type CallName =
   | 'relocate';
 
 /** What an answer changes. `forestall`: what has not begun is over, so that a late beginning is refused. */
-export type Effect = 'none' | 'take' | 'join' | 'mark' | 'end' | 'forestall' | 'give-up' | 'renew' | 'release';
+type Effect = 'none' | 'take' | 'join' | 'mark' | 'end' | 'forestall' | 'give-up' | 'renew' | 'release';
 
 export interface Cell {
   readonly status: Status;
@@ -176,7 +176,10 @@ export const OTHER_TABLE: StateTable = {
     release: {
       free: ok('nothing changes'),
       held: ok('everything of this operation ends', 'release'),
-      resting: ok('everything of this operation ends; a Quiesce that waits is answered with ABORTED', 'release'),
+      resting: ok(
+        'everything of this operation ends; a Quiesce that waits is answered with ABORTED',
+        'release',
+      ),
       another: ok('nothing changes'),
     },
     backUpDatabase: {

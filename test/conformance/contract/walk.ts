@@ -1,6 +1,6 @@
 import { formatToken } from '../../../shared/domain/token.ts';
 import type { Participant } from '../../../shared/rpc/participant-client.ts';
-import { ContractMachine, type Asked } from './machine.ts';
+import type { Asked, ContractMachine } from './machine.ts';
 import { perform } from './perform.ts';
 import { HOLD_OF, protoName, type HoldName } from './table.ts';
 
@@ -35,12 +35,16 @@ export class Walk {
     this.#taken.push(inWords(asked));
     const outcome = await perform(this.#participant, asked);
     if (outcome.status !== decision.status)
-      throw this.#differs(`${decision.status}, as '${decision.state}' says`, `${outcome.status} ${outcome.message}`);
+      throw this.#differs(
+        `${decision.status}, as '${decision.state}' says`,
+        `${outcome.status} ${outcome.message}`,
+      );
     if (decision.held !== null && outcome.held !== decision.held)
       throw this.#differs(`held: ${decision.held}, as '${decision.state}' says`, `held: ${outcome.held}`);
     this.#machine.apply(asked, decision);
     // A process may say of itself that it cannot come to rest now.
-    if (asked.call === 'quiesce' && decision.effect === 'take') this.#machine.settle(outcome.quiesced === true);
+    if (asked.call === 'quiesce' && decision.effect === 'take')
+      this.#machine.settle(outcome.quiesced === true);
     await this.#compare();
   }
 

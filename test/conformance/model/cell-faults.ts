@@ -25,7 +25,10 @@ export const CELL_FAULTS = {
     role: 'state-keeper',
     cells: { 'saveKeeperState.*': MISSING },
   },
-  'saves-the-state-of-a-keeper': { promise: 'calls-of-other-roles', cells: { 'saveKeeperState.foreign': OK } },
+  'saves-the-state-of-a-keeper': {
+    promise: 'calls-of-other-roles',
+    cells: { 'saveKeeperState.foreign': OK },
+  },
   'says-that-it-is-no-time-for-a-backup': {
     promise: 'calls-of-other-roles',
     cells: { 'backUpDatabase.foreign': NOT_NOW },
@@ -45,8 +48,14 @@ export const CELL_FAULTS = {
     promise: 'endings-held',
     cells: { 'resume.resting': { held: false }, 'resume.marked': { held: false } },
   },
-  'says-at-once-that-it-was-not-suspended': { promise: 'endings-held', cells: { 'resumeWriting.held': { held: false } } },
-  'says-at-once-that-it-did-not-retain': { promise: 'endings-held', cells: { 'releaseJournal.held': { held: false } } },
+  'says-at-once-that-it-was-not-suspended': {
+    promise: 'endings-held',
+    cells: { 'resumeWriting.held': { held: false } },
+  },
+  'says-at-once-that-it-did-not-retain': {
+    promise: 'endings-held',
+    cells: { 'releaseJournal.held': { held: false } },
+  },
   'says-at-once-that-it-was-not-in-maintenance': {
     promise: 'endings-held',
     cells: { 'leaveMaintenance.held': { held: false } },
@@ -76,7 +85,10 @@ export const CELL_FAULTS = {
   },
   'marks-before-it-rests': { promise: 'quiesce-waits', cells: { 'switchJournal.coming': OK } },
   'accepts-an-older-token': { promise: 'older-token-refused', cells: { 'quiesce.older': TAKES } },
-  'says-that-it-rests-by-an-older-token': { promise: 'older-token-refused', cells: { 'quiesce.older': NOTHING } },
+  'says-that-it-rests-by-an-older-token': {
+    promise: 'older-token-refused',
+    cells: { 'quiesce.older': NOTHING },
+  },
   'says-not-now-to-an-older-token': { promise: 'older-token-refused', cells: { 'quiesce.older': NOT_NOW } },
   'takes-another-operation': { promise: 'other-operation-refused', cells: { 'quiesce.another': TAKES } },
   'suspends-for-another-operation': {
@@ -91,9 +103,15 @@ export const CELL_FAULTS = {
   'marks-with-a-newer-token': { promise: 'mark-only-at-rest', cells: { 'switchJournal.otherToken': OK } },
   'marks-after-the-rest': { promise: 'mark-only-at-rest', cells: { 'switchJournal.endedHeld': OK } },
   'refuses-a-mark-that-is-repeated': { promise: 'mark-repeats', cells: { 'switchJournal.marked': NOT_NOW } },
-  'refuses-a-suspension-that-is-repeated': { promise: 'suspend-repeats', cells: { 'suspendWriting.held': NOT_NOW } },
+  'refuses-a-suspension-that-is-repeated': {
+    promise: 'suspend-repeats',
+    cells: { 'suspendWriting.held': NOT_NOW },
+  },
   'forgets-that-it-was-at-rest': { promise: 'endings-repeat', cells: { 'resume.endedHeld': NOT_HELD } },
-  'forgets-that-it-was-suspended': { promise: 'endings-repeat', cells: { 'resumeWriting.endedHeld': NOT_HELD } },
+  'forgets-that-it-was-suspended': {
+    promise: 'endings-repeat',
+    cells: { 'resumeWriting.endedHeld': NOT_HELD },
+  },
   'forgets-that-it-retained': { promise: 'endings-repeat', cells: { 'releaseJournal.endedHeld': NOT_HELD } },
   'forgets-that-it-was-in-maintenance': {
     promise: 'endings-repeat',
@@ -116,7 +134,10 @@ export const CELL_FAULTS = {
   },
   'quiesces-what-has-lapsed': { promise: 'table-Quiesce', cells: { 'quiesce.endedLost': TAKES } },
   'goes-over-to-a-newer-token': { promise: 'table-Quiesce', cells: { 'quiesce.otherToken': TAKES } },
-  'says-that-it-rests-by-a-newer-token': { promise: 'table-Quiesce', cells: { 'quiesce.otherToken': NOTHING } },
+  'says-that-it-rests-by-a-newer-token': {
+    promise: 'table-Quiesce',
+    cells: { 'quiesce.otherToken': NOTHING },
+  },
   'marks-what-has-lapsed': { promise: 'table-SwitchJournal', cells: { 'switchJournal.endedLost': OK } },
   'marks-for-an-older-token': { promise: 'table-SwitchJournal', cells: { 'switchJournal.older': OK } },
   'marks-for-another-operation': { promise: 'table-SwitchJournal', cells: { 'switchJournal.another': OK } },
@@ -132,12 +153,18 @@ export const CELL_FAULTS = {
     cells: { 'resume.another': { status: 'OK', effect: 'end', held: true } },
   },
   'suspends-a-second-time': { promise: 'table-SuspendWriting', cells: { 'suspendWriting.endedHeld': TAKES } },
-  'suspends-what-has-lapsed': { promise: 'table-SuspendWriting', cells: { 'suspendWriting.endedLost': TAKES } },
+  'suspends-what-has-lapsed': {
+    promise: 'table-SuspendWriting',
+    cells: { 'suspendWriting.endedLost': TAKES },
+  },
   'says-that-it-is-suspended-when-it-was': {
     promise: 'table-SuspendWriting',
     cells: { 'suspendWriting.endedHeld': NOTHING },
   },
-  'says-that-it-was-suspended-and-never-was': { promise: 'table-ResumeWriting', cells: { 'resumeWriting.fresh': HELD } },
+  'says-that-it-was-suspended-and-never-was': {
+    promise: 'table-ResumeWriting',
+    cells: { 'resumeWriting.fresh': HELD },
+  },
   'says-that-a-released-suspension-was-held': {
     promise: 'table-ResumeWriting',
     cells: { 'resumeWriting.endedLost': HELD },
@@ -146,7 +173,10 @@ export const CELL_FAULTS = {
     promise: 'table-ResumeWriting',
     cells: { 'resumeWriting.another': { status: 'OK', effect: 'end', held: true } },
   },
-  'says-that-it-retained-and-never-did': { promise: 'table-ReleaseJournal', cells: { 'releaseJournal.fresh': HELD } },
+  'says-that-it-retained-and-never-did': {
+    promise: 'table-ReleaseJournal',
+    cells: { 'releaseJournal.fresh': HELD },
+  },
   'releases-the-journal-of-another-operation': {
     promise: 'table-ReleaseJournal',
     cells: { 'releaseJournal.another': { status: 'OK', effect: 'end', held: true } },
@@ -155,7 +185,10 @@ export const CELL_FAULTS = {
     promise: 'table-ReleaseJournal',
     cells: { 'releaseJournal.fresh': NOT_NOW },
   },
-  'enters-maintenance-again': { promise: 'table-EnterMaintenance', cells: { 'enterMaintenance.endedHeld': TAKES } },
+  'enters-maintenance-again': {
+    promise: 'table-EnterMaintenance',
+    cells: { 'enterMaintenance.endedHeld': TAKES },
+  },
   'enters-maintenance-that-has-lapsed': {
     promise: 'table-EnterMaintenance',
     cells: { 'enterMaintenance.endedLost': TAKES },
@@ -176,14 +209,20 @@ export const CELL_FAULTS = {
     promise: 'table-LeaveMaintenance',
     cells: { 'leaveMaintenance.another': { status: 'OK', effect: 'end', held: true } },
   },
-  'renews-for-another-operation': { promise: 'table-Renew', cells: { 'renew.another': { status: 'OK', effect: 'renew' } } },
+  'renews-for-another-operation': {
+    promise: 'table-Renew',
+    cells: { 'renew.another': { status: 'OK', effect: 'renew' } },
+  },
   'refuses-a-Renew-of-nothing': { promise: 'table-Renew', cells: { 'renew.free': NOT_NOW } },
   'says-that-a-Renew-is-older': { promise: 'table-Renew', cells: { 'renew.held': { status: 'ABORTED' } } },
   'releases-for-another-operation': {
     promise: 'table-Release',
     cells: { 'release.another': { status: 'OK', effect: 'release' } },
   },
-  'refuses-the-Release-of-another-operation': { promise: 'table-Release', cells: { 'release.another': NOT_NOW } },
+  'refuses-the-Release-of-another-operation': {
+    promise: 'table-Release',
+    cells: { 'release.another': NOT_NOW },
+  },
   'backs-up-at-rest': {
     promise: 'table-BackUpDatabase',
     role: 'realm-service',
@@ -194,7 +233,11 @@ export const CELL_FAULTS = {
     role: 'realm-service',
     cells: { 'backUpDatabase.another': OK },
   },
-  'relocates-at-rest': { promise: 'table-Relocate', role: 'realm-service', cells: { 'relocate.another': OK } },
+  'relocates-at-rest': {
+    promise: 'table-Relocate',
+    role: 'realm-service',
+    cells: { 'relocate.another': OK },
+  },
   'saves-state-for-another-operation': {
     promise: 'table-SaveKeeperState',
     role: 'state-keeper',

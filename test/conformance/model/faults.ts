@@ -96,7 +96,7 @@ const BEHAVIOUR = {
     'rest-journal-still': [
       'journal-grows-in-the-freeze',
       'logs-a-moment-after-it-came-to-rest',
-      'logs-before-the-gate',
+      'logs-what-waits',
     ],
     'not-quiesced-runs-on': [
       'cannot-rest-and-does-not-say-what',
@@ -254,11 +254,13 @@ export const FAULTS: readonly PlantedFault[] = [
       names.map((name) => ({ name, role: role as PlantedFault['role'], promise })),
     ),
   ),
-  ...Object.entries(CELL_FAULTS as Readonly<Record<string, CellFault>>).map(([name, { role = 'node', promise }]) => ({
-    name: name as Fault,
-    role,
-    promise,
-  })),
+  ...Object.entries(CELL_FAULTS as Readonly<Record<string, CellFault>>).map(
+    ([name, { role = 'node', promise }]) => ({
+      name: name as Fault,
+      role,
+      promise,
+    }),
+  ),
 ];
 
 export function isFault(name: string): name is Fault {

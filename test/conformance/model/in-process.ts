@@ -99,11 +99,7 @@ async function write(
 }
 
 function program(
-  run: (
-    places: Readonly<Record<string, string>>,
-    tell: (line: string) => void,
-    life: Life,
-  ) => Promise<void>,
+  run: (places: Readonly<Record<string, string>>, tell: (line: string) => void, life: Life) => Promise<void>,
   { servesContract = false } = {},
 ): Launched {
   return {

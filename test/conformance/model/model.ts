@@ -6,7 +6,8 @@ import * as wire from '../../../shared/rpc/generated/participant.ts';
 import { ContractMachine } from '../contract/machine.ts';
 import { cellsOf, type Fault, type HasFault } from './faults.ts';
 import { Front } from './front.ts';
-import { ModelParticipant, serveModel, type Held, type ModelRole } from './participant.ts';
+import { ModelParticipant, type Held, type ModelRole } from './participant.ts';
+import { serveModel } from './serve.ts';
 import { State } from './state.ts';
 import { Store } from './store.ts';
 
@@ -59,7 +60,11 @@ export class Model {
     });
     this.#remember(machine);
     this.participant = new ModelParticipant(machine, this.#held(), has);
-    const rows = this.#store ?? { rows: new Set<number>(), add: () => undefined, appendLine: () => undefined };
+    const rows = this.#store ?? {
+      rows: new Set<number>(),
+      add: () => undefined,
+      appendLine: () => undefined,
+    };
     this.front = new Front(
       rows,
       {
@@ -102,7 +107,8 @@ export class Model {
     if (!has('is-still-held-after-a-restart') && !has('knows-its-tokens-after-a-restart')) return;
     const marker = join(this.#options.data, 'was-here');
     if (!existsSync(marker)) return writeFileSync(marker, '');
-    if (has('knows-its-tokens-after-a-restart')) return machine.see({ epoch: 2 ** 32 - 1, counter: 0, attempt: 0 });
+    if (has('knows-its-tokens-after-a-restart'))
+      return machine.see({ epoch: 2 ** 32 - 1, counter: 0, attempt: 0 });
     const asked = { call: 'enterMaintenance', operation: 'before', leaseMs: 1 } as const;
     machine.apply(asked, machine.decide(asked));
   }
@@ -130,7 +136,6 @@ export class Model {
       },
       backUp: (key, epoch, counter) => this.#state.backUp(key, epoch, counter),
       saveState: () => {
-        const has = this.#has;
         const state = has('saves-no-state') ? Buffer.alloc(0) : this.#state.bytes;
         return { state, version: BigInt(this.#state.version) };
       },
@@ -141,7 +146,9 @@ export class Model {
   #mark(): ReturnType<Held['mark']> {
     const has = this.#has;
     if (this.#store !== null) {
-      const content = has('says-at-the-mark-what-it-once-had') ? this.#store.startedWith : this.#store.content;
+      const content = has('says-at-the-mark-what-it-once-had')
+        ? this.#store.startedWith
+        : this.#store.content;
       return { ...this.#store.switchJournal(), content };
     }
     const version = this.#state.version;

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
-import * as wire from '../../../shared/rpc/generated/participant.ts';
-import { ContractMachine, type Asked, type Decision, type Hold } from '../contract/machine.ts';
+import type * as wire from '../../../shared/rpc/generated/participant.ts';
+import type { Asked, ContractMachine, Decision, Hold } from '../contract/machine.ts';
 import type { CallName, HoldName, Status } from '../contract/table.ts';
 import type { HasFault } from './faults.ts';
 
@@ -13,7 +13,11 @@ type RequestOf<Name extends keyof Service> = ReturnType<Service[Name]['requestDe
 export class Refusal extends Error {
   readonly code: grpc.status;
 
-  constructor(status: Status | 'INTERNAL', fact: string, hint = 'hint: docs/participant-table.md says when it is answered') {
+  constructor(
+    status: Status | 'INTERNAL',
+    fact: string,
+    hint = 'hint: docs/participant-table.md says when it is answered',
+  ) {
     super(`${fact}; ${hint}`);
     this.code = grpc.status[status];
   }
@@ -70,13 +74,19 @@ export class ModelParticipant {
         (this.machine.held('quiesced') && has('describes-itself-slowly-at-rest')) ||
         (this.machine.held('writingSuspended') && has('describes-itself-slowly-while-suspended'));
       if (isSlow) await pause(SLOW_MS);
-      return { ...this.#held.describe(), incarnation: this.#incarnationFor('describe'), held: this.heldNow() };
+      return {
+        ...this.#held.describe(),
+        incarnation: this.#incarnationFor('describe'),
+        held: this.heldNow(),
+      };
     },
     health: () => {
       if (this.#has('fails-when-asked-for-its-health')) throw new Refusal('INTERNAL', 'null');
       if (this.#has('is-unhealthy-for-no-cause')) return { healthy: false, cause: '' };
       const cause = 'it starts\nand waits';
-      return this.#has('says-its-health-in-two-lines') ? { healthy: false, cause } : { healthy: true, cause: '' };
+      return this.#has('says-its-health-in-two-lines')
+        ? { healthy: false, cause }
+        : { healthy: true, cause: '' };
     },
     quiesce: async (request: RequestOf<'quiesce'>): Promise<wire.QuiesceResponse> => {
       const has = this.#has;
@@ -92,7 +102,9 @@ export class ModelParticipant {
       if (decision.effect !== 'take') {
         const hold = this.machine.hold('quiesced');
         if (hold !== undefined && has('a-repeated-Quiesce-renews-its-lease')) this.#count('quiesced', hold);
-        return has('says-the-second-time-that-it-does-not-rest') ? { ...again, quiesced: false, notQuiesced: ['a'] } : again;
+        return has('says-the-second-time-that-it-does-not-rest')
+          ? { ...again, quiesced: false, notQuiesced: ['a'] }
+          : again;
       }
       this.machine.apply(asked, decision);
       const hold = this.machine.hold('quiesced');
@@ -252,7 +264,11 @@ export class ModelParticipant {
     const has = this.#has;
     const incarnation = this.#incarnation;
     const { timeoutMs } = request;
-    const more = has('ignores-its-timeout') ? 30_000 : has('takes-twice-its-timeout-and-more') ? 1300 + timeoutMs : 0;
+    const more = has('ignores-its-timeout')
+      ? 30_000
+      : has('takes-twice-its-timeout-and-more')
+        ? 1300 + timeoutMs
+        : 0;
     const until = performance.now() + (has('gives-up-at-once') ? 0 : timeoutMs + more);
     for (;;) {
       const activities = this.#held.activities();
@@ -286,7 +302,7 @@ export class ModelParticipant {
     if (name === 'journalRetained' && has('retains-for-half-the-lease')) leaseMs /= 2;
     const end = (): void =>
       this.#end(name, has('claims-held-after-expiry') || has(`claims-${name}-after-expiry`));
-    this.#timers.set(name, setTimeout(end, Math.min(leaseMs, 2 ** 31 - 1)));
+    this.#timers.set(name, setTimeout(end, Math.min(Math.ceil(leaseMs) + 1, 2 ** 31 - 1)));
   }
 
   #end(name: HoldName, held: boolean, isStuck = false): void {
@@ -336,46 +352,3 @@ const ENDS: Partial<Record<CallName, HoldName>> = {
   releaseJournal: 'journalRetained',
   leaveMaintenance: 'maintenance',
 };
-
-/** Serves it at a Unix socket that only its owner may open. */
-export async function serveModel(participant: ModelParticipant, socket: string, has: HasFault): Promise<grpc.Server> {
-  const server = new grpc.Server();
-  const service = Object.fromEntries(
-    Object.entries(wire.ParticipantServiceService).map(([name, method]) => {
-      const path = name as CallName;
-      const deserialize = method.requestDeserialize as (bytes: Buffer) => unknown;
-      const strict = (bytes: Buffer): unknown => ({ ...(deserialize(bytes) as object), size: bytes.length });
-      return [name, { ...method, requestDeserialize: path === 'describe' ? strict : deserialize }];
-    }),
-  ) as unknown as grpc.ServiceDefinition;
-  const handlers = Object.entries(participant.answers).map(([name, answer]) => [
-    name,
-    (call: grpc.ServerUnaryCall<never, unknown>, done: grpc.sendUnaryData<unknown>) => {
-      void (async () => {
-        if (name === 'describe' && (call.request as { size: number }).size > 0) refuseUnknown(has);
-        return await (answer as (request: never) => unknown)(call.request);
-      })().then(
-        (value) => done(null, value),
-        (error: Error) =>
-          done({ code: error instanceof Refusal ? error.code : grpc.status.INTERNAL, details: error.message }),
-      );
-    },
-  ]);
-  server.addService(service, Object.fromEntries(handlers) as grpc.UntypedServiceImplementation);
-  const mask = process.umask(0o177);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      const credentials = grpc.ServerCredentials.createInsecure();
-      server.bindAsync(`unix:${socket}`, credentials, (error) => (error === null ? resolve() : reject(error)));
-    });
-  } finally {
-    process.umask(mask);
-  }
-  return server;
-}
-
-function refuseUnknown(has: HasFault): void {
-  if (has('refuses-fields-that-it-does-not-know')) throw new Refusal('INVALID_ARGUMENT', 'field 999 is unknown');
-  if (has('fails-over-fields-that-it-does-not-know')) throw new Refusal('INTERNAL', 'field 999 is unknown');
-}
-

@@ -41,9 +41,11 @@ export class State {
     this.startedWith = content;
     if (has('says-no-content-of-what-it-was-started-with'))
       this.startedWith = { count: 0n, digest: Buffer.alloc(0) };
-    if (has('changes-its-state-when-it-starts')) this.startedWith = { ...content, digest: Buffer.from('other') };
+    if (has('changes-its-state-when-it-starts'))
+      this.startedWith = { ...content, digest: Buffer.from('other') };
     this.#save();
-    if (from === recovery && has('ends-when-it-finds-recovery')) throw new Error('recovery is not understood');
+    if (from === recovery && has('ends-when-it-finds-recovery'))
+      throw new Error('recovery is not understood');
     if (!has('leaves-recovery')) fs.rmSync(recovery, { force: true });
   }
 
@@ -58,7 +60,9 @@ export class State {
 
   get content(): Content {
     const { version, addresses } = this.#saved;
-    const digest = createHash('sha256').update(JSON.stringify([version, addresses])).digest();
+    const digest = createHash('sha256')
+      .update(JSON.stringify([version, addresses]))
+      .digest();
     return { count: 1n, digest };
   }
 
@@ -102,7 +106,8 @@ export class State {
     if (file === undefined || has('backs-up-twice')) {
       file = `backups/${Date.now()}-${this.#backups.size}-${Math.random().toString().slice(2)}.json`;
       this.#backups.set(key, file);
-      if (!has('records-no-checkpoint')) this.#saved.highestCounter = counter - (has('records-one-less') ? 1 : 0);
+      if (!has('records-no-checkpoint'))
+        this.#saved.highestCounter = counter - (has('records-one-less') ? 1 : 0);
       if (!has('records-no-checkpoint')) this.#saved.highestEpoch = epoch;
       if (has('records-a-checkpoint-as-a-change')) this.#saved.version += 1;
       this.#save();
@@ -110,7 +115,9 @@ export class State {
       if (!has('writes-no-backup'))
         fs.writeFileSync(join(this.#data, file), has('writes-an-empty-backup') ? '' : this.bytes);
     }
-    const definition = has('says-the-definition-in-no-JSON') ? 'grid: model' : JSON.stringify(this.#saved.addresses);
+    const definition = has('says-the-definition-in-no-JSON')
+      ? 'grid: model'
+      : JSON.stringify(this.#saved.addresses);
     return { file, definition: Buffer.from(has('says-no-definition') ? '' : definition) };
   }
 
@@ -132,7 +139,8 @@ export class State {
     if (!has('relocates-nothing'))
       for (const { name, address, dataDirectory } of processes)
         this.#saved.addresses[name] = { address, dataDirectory };
-    const isChanged = JSON.stringify(this.#saved.addresses) !== before || has('counts-what-is-so-as-a-change');
+    const isChanged =
+      JSON.stringify(this.#saved.addresses) !== before || has('counts-what-is-so-as-a-change');
     if (isChanged && !has('keeps-the-version-when-it-relocates')) this.#saved.version += 1;
     if (has('relocates-nothing')) this.#saved.version += 1;
     this.#save();

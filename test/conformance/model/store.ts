@@ -102,10 +102,10 @@ export class Store {
     if (this.#has('says-more-than-is-in-the-file')) return this.#next({ file, length: length + 100_000 });
     const late = this.#file;
     if (this.#has('changes-a-closed-journal-file')) {
-      const file = fs.openSync(join(this.#journal(), this.journalFile), 'r+');
+      const again = fs.openSync(join(this.#journal(), this.journalFile), 'r+');
       setTimeout(() => {
-        fs.writeSync(file, '#', 0);
-        fs.closeSync(file);
+        fs.writeSync(again, '#', 0);
+        fs.closeSync(again);
       }, CHANGES_MS).unref();
     }
     if (this.#has('shortens-a-closed-journal-file')) {
@@ -142,7 +142,8 @@ export class Store {
     if (this.#has('says-that-it-is-empty')) return 0;
     const names = fs.readdirSync(this.#live, { recursive: true }) as string[];
     let sum = 0;
-    for (const name of names) sum += fs.statSync(join(this.#live, name), { throwIfNoEntry: false })?.size ?? 0;
+    for (const name of names)
+      sum += fs.statSync(join(this.#live, name), { throwIfNoEntry: false })?.size ?? 0;
     if (this.#has('says-its-size-in-blocks')) return Math.floor(sum / 4096 / 4096);
     return this.#has('says-the-size-of-its-disk') ? 1e12 + sum : sum;
   }

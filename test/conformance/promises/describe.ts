@@ -40,8 +40,7 @@ export const describePromises: readonly ContractPromise[] = [
         await participant.describe();
         const tookMs = performance.now() - from;
         slowestMs = Math.max(slowestMs, tookMs);
-        if (tookMs > A_SECOND_MS)
-          throw new Broken(`${state}, the answer took ${Math.round(tookMs)} ms`);
+        if (tookMs > A_SECOND_MS) throw new Broken(`${state}, the answer took ${Math.round(tookMs)} ms`);
       };
       await ask('with nothing held');
       for (const kind of holdKinds(lab)) {

@@ -17,7 +17,8 @@ export const filePromises: readonly ContractPromise[] = [
     needs: ['files'],
     async check(lab) {
       const strangers = await lab.files.strangers();
-      if (strangers.length > 0) throw new Broken(`neither files nor directories: ${strangers.slice(0, 3).join(', ')}`);
+      if (strangers.length > 0)
+        throw new Broken(`neither files nor directories: ${strangers.slice(0, 3).join(', ')}`);
       return 'files and directories';
     },
   },

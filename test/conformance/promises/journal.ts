@@ -28,7 +28,11 @@ export const journalPromises: readonly ContractPromise[] = [
       await participant.release({ operation });
       await lab.quiesce(ended);
       await participant.resume(ended);
-      await lab.refusal('SwitchJournal after Resume', participant.switchJournal(ended), 'participant-wrong-state');
+      await lab.refusal(
+        'SwitchJournal after Resume',
+        participant.switchJournal(ended),
+        'participant-wrong-state',
+      );
       return 'FAILED_PRECONDITION otherwise';
     },
   },
@@ -78,25 +82,30 @@ export const journalPromises: readonly ContractPromise[] = [
     needs: ['files'],
     async check(lab) {
       return await lab.whileRetained((operation) =>
-        lab.whileQuiesced(
-          async (attempt) => {
-            const before = await lab.files.journalNames();
-            const cut = await lab.participant.switchJournal(attempt);
-            const file = (await lab.files.journal()).get(cut.journalFile);
-            if (file === undefined) throw new Broken(`${cut.journalFile} is not in the journal directory`);
-            if (file.sizeBytes < cut.length)
-              throw new Broken(`${place(cut)}, but the file has ${file.sizeBytes}`);
-            if (!before.includes(cut.journalFile)) throw new Broken(`${cut.journalFile} was not there before the mark`);
-            return cut;
-          },
-          { operation },
-        ).then(async (cut) => {
-          await lab.progress();
-          const next = await lab.whileQuiesced((attempt) => lab.participant.switchJournal(attempt), { operation });
-          if (next.journalFile === cut.journalFile)
-            throw new Broken(`the next mark is in ${cut.journalFile} too: it was not closed`);
-          return place(cut);
-        }),
+        lab
+          .whileQuiesced(
+            async (attempt) => {
+              const before = await lab.files.journalNames();
+              const cut = await lab.participant.switchJournal(attempt);
+              const file = (await lab.files.journal()).get(cut.journalFile);
+              if (file === undefined) throw new Broken(`${cut.journalFile} is not in the journal directory`);
+              if (file.sizeBytes < cut.length)
+                throw new Broken(`${place(cut)}, but the file has ${file.sizeBytes}`);
+              if (!before.includes(cut.journalFile))
+                throw new Broken(`${cut.journalFile} was not there before the mark`);
+              return cut;
+            },
+            { operation },
+          )
+          .then(async (cut) => {
+            await lab.progress();
+            const next = await lab.whileQuiesced((attempt) => lab.participant.switchJournal(attempt), {
+              operation,
+            });
+            if (next.journalFile === cut.journalFile)
+              throw new Broken(`the next mark is in ${cut.journalFile} too: it was not closed`);
+            return place(cut);
+          }),
       );
     },
   },
@@ -122,7 +131,8 @@ export const journalPromises: readonly ContractPromise[] = [
         await lab.hold();
         const after = await look(cut);
         if (before === null) throw new Unjudged(`${cut.journalFile} is not there`);
-        if (after === null) throw new Broken(`${cut.journalFile} is gone, or shorter than ${cut.length} bytes`);
+        if (after === null)
+          throw new Broken(`${cut.journalFile} is gone, or shorter than ${cut.length} bytes`);
         if (before === after) return `${cut.length} bytes of ${cut.journalFile} are what they were`;
         throw new Broken(`the ${cut.length} bytes of ${cut.journalFile} at the mark are others now`);
       });

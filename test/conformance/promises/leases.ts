@@ -12,6 +12,7 @@ const LENGTHS = [1, 1.5, 3];
 export const leasePromises: readonly ContractPromise[] = [
   {
     id: 'lease-ends',
+    hiddenBy: ['rest-clients-wait'],
     says: 'Deadlines: whatever a call holds back ends by itself when lease_ms has passed since the last Renew.',
     roles: RESTING_ROLES,
     async check(lab) {
@@ -44,7 +45,8 @@ export const leasePromises: readonly ContractPromise[] = [
       for (const kind of await toldHoldKinds(lab)) {
         for (const length of LENGTHS.map((times) => times * leaseMs)) {
           const lasted = await lastsMs(lab, kind, length);
-          if (lasted < length) throw new Broken(`${kind.name} ended after ${Math.round(lasted)} of ${length} ms`);
+          if (lasted < length)
+            throw new Broken(`${kind.name} ended after ${Math.round(lasted)} of ${length} ms`);
         }
       }
       return `${names(lab)}: held for as long as leases of ${LENGTHS.join(', ')} times ${leaseMs} ms`;

@@ -34,7 +34,8 @@ export const restPromises: readonly ContractPromise[] = [
         const { quiesced, notQuiesced } = await lab.participant.quiesce(request);
         await lab.participant.release(attempt);
         if (quiesced) continue;
-        const what = notQuiesced.length === 0 ? 'names nothing in not_quiesced' : `names: ${notQuiesced.join(', ')}`;
+        const what =
+          notQuiesced.length === 0 ? 'names nothing in not_quiesced' : `names: ${notQuiesced.join(', ')}`;
         throw new Broken(`it did not come to rest in ${REST_MS} ms, and ${what}`);
       }
       return 'it came to rest';
@@ -53,7 +54,8 @@ export const restPromises: readonly ContractPromise[] = [
       writer.restart();
       if (!(await lab.progress())) {
         // A rest that was looked at before this one may have been its last.
-        if (wrote > 0) throw new Broken(`a writer has no write acknowledged any more after a rest: ${writer.complaint()}`);
+        if (wrote > 0)
+          throw new Broken(`a writer has no write acknowledged any more after a rest: ${writer.complaint()}`);
         throw new Unjudged(`the writer does not get on: ${writer.complaint()}`);
       }
       const { refused } = writer;

@@ -75,7 +75,9 @@ export const tablePromises: readonly ContractPromise[] = [
     roles: ROLES_OF[call].filter((role) => RESTING_ROLES.includes(role)),
     hiddenBy: 'all',
     excuse: (description) =>
-      description.role === 'realm-service' && !description.primary && ['backUpDatabase', 'relocate'].includes(call)
+      description.role === 'realm-service' &&
+      !description.primary &&
+      ['backUpDatabase', 'relocate'].includes(call)
         ? 'this realm service is a satellite'
         : null,
     check: (lab) => walkStates(lab, call),
@@ -147,7 +149,8 @@ async function walkWay(
   const asked = state === NEWER ? newer : ours;
   const after = what === 'alone' ? [] : [...taking(kit), ending(kit)];
   try {
-    for (const next of [call === 'quiesce' ? quiesce(asked) : as(call, asked), ...after]) await walk.step(next);
+    for (const next of [call === 'quiesce' ? quiesce(asked) : as(call, asked), ...after])
+      await walk.step(next);
     return null;
   } catch (error) {
     if (error instanceof Difference) return error.message;
@@ -158,7 +161,8 @@ async function walkWay(
 }
 
 async function releaseBoth(lab: Lab, { ours, other }: Kit): Promise<void> {
-  for (const { operation = '' } of [ours, other]) await perform(lab.participant, { call: 'release', operation });
+  for (const { operation = '' } of [ours, other])
+    await perform(lab.participant, { call: 'release', operation });
 }
 
 interface Drawn {
@@ -203,7 +207,8 @@ async function walkOne(lab: Lab, steps: readonly Drawn[]): Promise<void> {
   try {
     for (const { call, isOther, token: which, retain, lapses } of steps) {
       const { operation } = isOther ? other : ours;
-      const token = which === 'new' ? lab.attempt(operation).token : which === 'old' ? old.token : last.get(operation);
+      const token =
+        which === 'new' ? lab.attempt(operation).token : which === 'old' ? old.token : last.get(operation);
       if (which === 'new' && token !== undefined) last.set(operation, token);
       const name = HOLD_OF[call];
       const isFree = name !== undefined && !walk.holds(name);
@@ -213,7 +218,8 @@ async function walkOne(lab: Lab, steps: readonly Drawn[]): Promise<void> {
       if (leaseMs === LONG_MS || name === undefined) continue;
       const held = call === 'resumeWriting' ? 'journalRetained' : name;
       if (!walk.holds(held)) continue;
-      if (!(await lab.endsByItself(held, leaseMs))) throw new Difference(`after ${walk.path}: it does not end by itself`);
+      if (!(await lab.endsByItself(held, leaseMs)))
+        throw new Difference(`after ${walk.path}: it does not end by itself`);
       await walk.lapsed(held);
     }
   } finally {

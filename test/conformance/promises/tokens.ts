@@ -19,16 +19,19 @@ export const tokenPromises: readonly ContractPromise[] = [
         ['of the same operation, while it rests', lab.attempt(used.operation), { leaseMs: LONG_MS }],
       ];
       for (const [what, attempt, { leaseMs }] of refused) {
-        const isRefused = await participant.quiesce({ ...attempt, allowReads: true, timeoutMs: 500, leaseMs }).then(
-          () => false,
-          () => true,
-        );
+        const isRefused = await participant
+          .quiesce({ ...attempt, allowReads: true, timeoutMs: 500, leaseMs })
+          .then(
+            () => false,
+            () => true,
+          );
         if (!isRefused) throw new Unjudged(`a Quiesce ${what} was not refused`);
         const seen = await participant.switchJournal(used).then(
           () => null,
           (error: Error) => error.message,
         );
-        if (seen !== null) throw new Broken(`the token of a Quiesce ${what} was refused, and counts: ${seen}`);
+        if (seen !== null)
+          throw new Broken(`the token of a Quiesce ${what} was refused, and counts: ${seen}`);
       }
       return 'tokens of requests that were refused do not count';
     },

@@ -30,7 +30,8 @@ export const waitingPromises: readonly ContractPromise[] = [
           await lab.participant.release(attempt);
           if (answer === null) throw new Broken(`timeout_ms ${timeoutMs}, and no answer after ${tookMs} ms`);
           if (answer.quiesced) throw new Unjudged('it came to rest');
-          if (tookMs < timeoutMs - 1) throw new Broken(`timeout_ms ${timeoutMs}, and it gave up after ${tookMs} ms`);
+          if (tookMs < timeoutMs - 1)
+            throw new Broken(`timeout_ms ${timeoutMs}, and it gave up after ${tookMs} ms`);
           took.push(`${timeoutMs} ms: ${tookMs}`);
         }
         return took.join(', ');
@@ -42,7 +43,7 @@ export const waitingPromises: readonly ContractPromise[] = [
     says: 'Quiesce: what cannot come to rest is named in not_quiesced, and the process goes on as if not asked.',
     roles: RESTING_ROLES,
     needs: ['busy'],
-    hiddenBy: ['quiesce-in-time'],
+    hiddenBy: ['quiesce-in-time', 'rest-clients-wait'],
     async check(lab) {
       const { participant } = lab;
       return await whileBusy(lab, async () => {
@@ -87,21 +88,35 @@ async function joinsAndResumes(lab: Lab): Promise<void> {
   await waits(lab, attempt.operation, first);
   const again = perform(participant, asked);
   const early = await Promise.race([again, pause(lab.pace.holdMs / 2, null)]);
-  if (early !== null) throw new Broken(`a repeat of a Quiesce that waits is answered: ${early.status} ${early.message}`);
+  if (early !== null)
+    throw new Broken(`a repeat of a Quiesce that waits is answered: ${early.status} ${early.message}`);
   const mark = await perform(participant, { call: 'switchJournal', ...attempt });
   if (mark.status !== 'FAILED_PRECONDITION')
     throw new Broken(`SwitchJournal while Quiesce waits: ${mark.status} ${mark.message}`);
-  const other = await perform(participant, { call: 'quiesce', ...lab.attempt(), timeoutMs: 100, leaseMs: LONG_MS });
-  if (other.status !== 'ABORTED') throw new Broken(`Quiesce of another operation: ${other.status} ${other.message}`);
+  const other = await perform(participant, {
+    call: 'quiesce',
+    ...lab.attempt(),
+    timeoutMs: 100,
+    leaseMs: LONG_MS,
+  });
+  if (other.status !== 'ABORTED')
+    throw new Broken(`Quiesce of another operation: ${other.status} ${other.message}`);
   const resumed = await perform(participant, { call: 'resume', ...attempt });
   if (resumed.status !== 'OK' || resumed.held !== false)
-    throw new Broken(`Resume while Quiesce waits: ${resumed.status} held ${String(resumed.held)} ${resumed.message}`);
+    throw new Broken(
+      `Resume while Quiesce waits: ${resumed.status} held ${String(resumed.held)} ${resumed.message}`,
+    );
   for (const work of [first, again]) await isGivenUp(lab, work, 'Resume');
 }
 
 async function isReleased(lab: Lab): Promise<void> {
   const attempt = lab.attempt();
-  const work = perform(lab.participant, { call: 'quiesce', ...attempt, timeoutMs: WAITS_MS, leaseMs: LONG_MS });
+  const work = perform(lab.participant, {
+    call: 'quiesce',
+    ...attempt,
+    timeoutMs: WAITS_MS,
+    leaseMs: LONG_MS,
+  });
   await waits(lab, attempt.operation, work);
   await lab.participant.release(attempt);
   await isGivenUp(lab, work, 'Release');
@@ -124,7 +139,8 @@ async function outlivesItsCaller(lab: Lab, stop: () => Promise<void>): Promise<v
   await stop();
   const { quiesced } = await lab.participant.quiesce(request);
   const { held } = await lab.participant.resume(attempt);
-  if (!quiesced || !held) throw new Broken(`its caller hung up, and a repeat: quiesced ${quiesced}, held ${held}`);
+  if (!quiesced || !held)
+    throw new Broken(`its caller hung up, and a repeat: quiesced ${quiesced}, held ${held}`);
 }
 
 async function isGivenUp(lab: Lab, work: ReturnType<typeof perform>, by: string): Promise<void> {
@@ -143,12 +159,13 @@ async function waits(lab: Lab, operation: string, work: Promise<unknown>): Promi
     const { held } = await lab.participant.describe();
     return isAnswered || held.operation === operation;
   };
-  if (!(await lab.becomes(isKnown))) throw new Broken('Describe does not name the operation for which Quiesce waits');
+  if (!(await lab.becomes(isKnown)))
+    throw new Broken('Describe does not name the operation for which Quiesce waits');
   if (isAnswered) throw new Unjudged('Quiesce did not wait');
 }
 
 /** While the implementer's program keeps the process from coming to rest. `stop` ends it before. */
-export async function whileBusy<T>(lab: Lab, body: (stop: () => Promise<void>) => Promise<T>): Promise<T> {
+async function whileBusy<T>(lab: Lab, body: (stop: () => Promise<void>) => Promise<T>): Promise<T> {
   let isBusy = false;
   const { programs, description } = lab;
   const busy = startProgram(programs.busy ?? [], { data: description.dataDirectory }, () => (isBusy = true));

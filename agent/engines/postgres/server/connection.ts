@@ -94,7 +94,8 @@ export async function connect(settings: ConnectionSettings, options: ConnectOpti
     }),
   });
   client.on('error', () => undefined);
-  queueStatements(client);
+  // A stream is the one thing that its connection does, and no statement.
+  if (options.replication !== 'physical') queueStatements(client);
   const major = majorVersionSaid(client);
   try {
     await client.connect();
