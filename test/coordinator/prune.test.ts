@@ -248,7 +248,9 @@ describe('pruning checkpoints', () => {
     return { status: ran.status, result: JSON.parse(ran.stdout) as Record<string, unknown> };
   }
 
-  it('is a command that needs a rule, and a yes where nobody can be asked', async () => {
+  it('is a command that needs a rule, and a yes where nobody can be asked', async function () {
+    // It starts a dozen commands, one after the other.
+    this.timeout(100_000);
     expect(command('--yes').result).to.have.nested.property('error.code', 'usage');
     expect(command('--keep', '0', '--yes').result).to.have.nested.property('error.code', 'usage');
     expect(command('--keep', '2').result).to.have.nested.property('error.code', 'not-confirmed');

@@ -4,7 +4,7 @@ import { ROOT } from './programs.ts';
 
 /** These start no servers: one that takes longer hangs, also where the machine has much else to do. */
 const SHORT = /^test\/(agent|coordinator|domain|protocol|rpc|runtime)\//;
-const SHORT_MS = 20_000;
+const SHORT_MS = 30_000;
 
 /** What .mocharc.json gives to all: enough for real servers, agents and clients. */
 const LONG_MS = 120_000;
