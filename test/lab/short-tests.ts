@@ -1,6 +1,5 @@
 import { relative } from 'node:path';
 import type { Context } from 'mocha';
-import { ROOT } from './programs.ts';
 
 /** These start no servers: one that takes longer hangs, also where the machine has much else to do. */
 const SHORT = /^test\/(agent|coordinator|domain|protocol|rpc|runtime)\//;
@@ -13,7 +12,7 @@ const LONG_MS = 120_000;
 export const mochaHooks = {
   beforeEach(this: Context): void {
     const test = this.currentTest;
-    if (test?.file === undefined || !SHORT.test(relative(ROOT, test.file))) return;
+    if (test?.file === undefined || !SHORT.test(relative('', test.file))) return;
     if (test.timeout() === LONG_MS) test.timeout(SHORT_MS);
   },
 };
