@@ -40,6 +40,8 @@ export interface GridOptions {
   readonly copysets: readonly { readonly name: string; readonly hosts: readonly number[] }[];
   /** Processes that take part by themselves; each belongs to the host of its address. */
   readonly native?: readonly NativeMember[];
+  /** Its native processes are a grid without a realm; the names of its copysets in their order. */
+  readonly withoutRealm?: readonly string[];
   readonly version?: PostgresVersion;
   readonly settings?: readonly string[];
   readonly leaseSeconds?: number;
@@ -59,6 +61,10 @@ export interface GridOptions {
    * zeros that everybody receives, reads and stores: of the usual 16 MB that is most of what a small checkpoint works.
    */
   readonly walSegmentMb?: 1 | 16;
+  /** Lines put first in pg_hba.conf of every server. */
+  readonly hba?: readonly string[];
+  /** How agents connect, where not over TCP. */
+  readonly connection?: (server: PostgresServer) => string;
   /** Connect as superuser instead of the least-privileged role. */
   readonly superuser?: boolean;
   readonly repository?: string;
