@@ -76,6 +76,23 @@ describe('the engine of a process that breaks the contract', function () {
     });
   }
 
+  for (const [fault, what] of [
+    ['has-a-socket-in-live', 'live/s of model-1a is a socket'],
+    ['has-a-link-in-live', 'live/current of model-1a is a link'],
+  ] as const) {
+    it(`is refused by name before anything is begun, where it ${fault.replaceAll('-', ' ')}`, async () => {
+      const lab = await modelLab(fault);
+      try {
+        const { problems } = await lab.engine.describe(AbortSignal.timeout(10_000));
+        expect(problems.map(({ code }) => code)).to.deep.equal(['unsupported-file']);
+        expect(problems[0]?.message).to.contain(what);
+        expect(problems[0]?.hint).to.contain('beside live/');
+      } finally {
+        await lab.remove();
+      }
+    });
+  }
+
   for (const [what, change] of [
     ['written again, in its length', (path: string) => writeFileSync(path, '#', { flag: 'r+' })],
     ['longer', (path: string) => appendFileSync(path, 'more')],
