@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { EXIT, failureOf, StillpointError } from '../../shared/domain/errors.ts';
 import type { ParticipantDescription } from '../../shared/domain/participant.ts';
 import { version } from '../../shared/runtime/version.ts';
+import { END_TO_END, runEndToEnd } from './checkpoint/end-to-end.ts';
 import { junitOf } from './junit.ts';
 import { readOptions, suiteInputOf, USAGE, usage, type Options } from './options.ts';
 import type { Result, Verdict } from './promise.ts';
@@ -23,7 +24,7 @@ async function run(options: Options): Promise<number> {
   if (options.help === true) return print(USAGE);
   if (options.version === true) return print(`${version}\n`);
   if (options.list === true)
-    return print(PROMISES.map(({ id, says }) => `${id.padEnd(28)}${says}\n`).join(''));
+    return print([...PROMISES, ...END_TO_END].map(({ id, says }) => `${id.padEnd(28)}${says}\n`).join(''));
   return await check(options);
 }
 
@@ -33,7 +34,8 @@ async function check(options: Options): Promise<number> {
   const { input, timeOutMs } = suiteInputOf(options);
   const late = AbortSignal.timeout(timeOutMs);
   const json = options.json === true;
-  const { description, verdicts } = await runSuite({
+  const runs = options.checkpoint === true ? runEndToEnd : runSuite;
+  const { description, verdicts } = await runs({
     ...input,
     signal: AbortSignal.any([interrupted.signal, late]),
     onVerdict: (verdict) => {

@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connectParticipant } from '../../shared/rpc/participant-client.ts';
+import { programFile } from '../lab/programs.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import type { Verdict } from './promise.ts';
 
@@ -12,7 +13,8 @@ import type { Verdict } from './promise.ts';
 // the command as others run it, against the model as a process of its own; what faults it finds is in planted.test.ts.
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const NODE = join(HERE, 'model/node.ts');
+const NODE = programFile('test/conformance/model/node.ts');
+const SUITE = programFile('test/conformance/main.ts');
 const CLIENT = join(HERE, 'model/client');
 const PACE = ['--hold-ms', '100', '--lease-ms', '300'];
 
@@ -129,9 +131,7 @@ describe('the conformance suite as a program', function () {
   });
 
   async function conformance(args: readonly string[]): Promise<Ran> {
-    const child = spawn(process.execPath, [join(HERE, 'main.ts'), ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = spawn(process.execPath, [SUITE, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     alive.add(child);
     let output = '';
     let errors = '';

@@ -65,9 +65,10 @@ export function gridYaml(input: {
     `agents: [${hosts.map((host) => `"${host.agentAddress}"`).join(', ')}]`,
     `repository: ${repository}`,
     `tls: { ca: ${pki}/ca.pem, cert: ${pki}/coordinator.pem, key: ${pki}/coordinator-key.pem }`,
+    ...(options.withoutRealm === undefined ? [] : ['realm: none']),
     // Where there is a realm its definition gives the order.
-    ...(options.native === undefined
-      ? [`copysets: [${options.copysets.map((copyset) => copyset.name).join(', ')}]`]
+    ...(options.native === undefined || options.withoutRealm !== undefined
+      ? [`copysets: [${(options.withoutRealm ?? options.copysets.map(({ name: one }) => one)).join(', ')}]`]
       : []),
     `leaseSeconds: ${options.leaseSeconds ?? 10}`,
     '',

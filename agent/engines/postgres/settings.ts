@@ -46,6 +46,8 @@ export const postgresMemberSchema = z
     pendingSettings: z.enum(['refuse', 'activate']).default('refuse'),
     /** Where restored tablespaces go: location in the checkpoint → directory here. */
     tablespaces: z.record(z.string(), z.string().startsWith('/')).default({}),
+    /** Where the journal of a restored server lies: pg_wal is a link to a new directory below this one. */
+    wal: z.string().startsWith('/', 'must be an absolute path').optional(),
   })
   .refine(...oneSupervisor);
 

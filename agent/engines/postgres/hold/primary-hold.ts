@@ -4,7 +4,6 @@ import type { Mark } from '../../../../shared/domain/grid.ts';
 import type { ThawProof } from '../../../../shared/domain/messages.ts';
 import type { Token } from '../../../../shared/domain/token.ts';
 import type { Viewing } from '../../../../shared/domain/viewing.ts';
-import { reach } from '../../../../shared/runtime/hooks.ts';
 import { outOfOrder, type Hold, type HoldContext } from '../../engine.ts';
 import { fenceLost } from '../fence/acknowledger.ts';
 import { createFence } from '../fence/create-fence.ts';
@@ -55,6 +54,7 @@ const DISARM_MS = 1000;
 export class PrimaryHold implements Hold {
   readonly #session: PrimarySession;
   readonly #checkpoint: string;
+  readonly #reach: HoldContext['reach'];
   readonly #guardian: PostgresGuardian;
   readonly #closed: () => void;
   readonly #undo: SavedUndo<PrimaryUndo>;
@@ -67,6 +67,7 @@ export class PrimaryHold implements Hold {
   constructor(session: PrimarySession, context: HoldContext, closed: () => void) {
     this.#session = session;
     this.#checkpoint = context.checkpoint;
+    this.#reach = (moment) => context.reach(moment);
     this.#undo = new SavedUndo(context);
     this.#guardian = new PostgresGuardian(session.settings);
     this.#closed = closed;
@@ -149,7 +150,7 @@ export class PrimaryHold implements Hold {
       const name = restorePointName(this.#checkpoint, token.attempt);
       const last = await fence.close();
       const fencedAt = performance.now();
-      await reach('fenced', this.#session.settings.name);
+      await this.#reach('fenced');
       const { observed, incarnation, seen } = await this.#markBehind(fence, last, name);
       const markedAt = performance.now();
       const mark: Mark = {

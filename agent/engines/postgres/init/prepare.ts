@@ -7,6 +7,7 @@ import type { Need, Preparation } from '../../discovery.ts';
 import { ownerOf } from '../../restore/owner.ts';
 import { userOf } from '../../restore/run-as.ts';
 import { connect, readPassword } from '../server/connection.ts';
+import { readServerVersion } from '../server/server-facts.ts';
 import { missingPrivileges, roleName, roleStatements } from '../look/privileges.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { letIn } from './access-file.ts';
@@ -95,7 +96,8 @@ async function giveRole(client: Client, settings: PostgresSettings, role: string
     [role],
   );
   const [found] = rows;
-  const statements = roleStatements(role, { exists: found !== undefined }).join('\n');
+  const serverVersion = await readServerVersion(client);
+  const statements = roleStatements(role, { exists: found !== undefined, serverVersion }).join('\n');
   if (found !== undefined && found.verifier !== null) {
     await mustHavePassword(settings);
     await client.query(statements);

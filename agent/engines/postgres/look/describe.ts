@@ -17,19 +17,27 @@ import { isPristine } from './pristine.ts';
 import { missingPrivileges } from './privileges.ts';
 import { ReplicationConnection } from '../server/replication-connection.ts';
 import { isPostgresRunning } from '../restore/restore.ts';
-import { incarnationOf, readServerFacts, readSizeBytes, type ServerFacts } from '../server/server-facts.ts';
+import {
+  NEWEST_VERSION,
+  OLDEST_VERSION,
+  incarnationOf,
+  readServerFacts,
+  readSizeBytes,
+  type ServerFacts,
+} from '../server/server-facts.ts';
 import type { PostgresSettings } from '../settings.ts';
+import { whySettingsFileStays } from './settings-file.ts';
 import { commitsThatWaitForReplay } from './remote-apply.ts';
 import { asynchronousSubscriptions } from './subscriptions.ts';
 import { readViewing } from './viewing.ts';
 
-const OLDEST = 15;
-const NEWEST = 18;
 /** A freeze was not undone: the server's own setting is ours. */
 const ARMED = 'postgres-armed';
 /** Acknowledgement, journal and base copy. */
 const SENDERS_NEEDED = 3;
 const SIZE_LIMIT_MS = 2000;
+/** Sources of a setting over which postgresql.auto.conf wins (`pg_settings.source`). */
+const SETTABLE = ['default', 'environment variable', 'configuration file'];
 
 /**
  * Looks at the server, changes nothing. A server that is down is described as such, with what its files say;
@@ -211,11 +219,11 @@ async function findProblems(
     problems.push({ code, message: `${settings.name}: ${message}`, hint });
   };
   const major = Math.floor(facts.serverVersion / 10_000);
-  if (major < OLDEST || major > NEWEST) {
+  if (major < OLDEST_VERSION || major > NEWEST_VERSION) {
     problem(
       'postgres-version',
       `PostgreSQL ${facts.version} is not supported: no checkpoint can be taken of it`,
-      `upgrade the server (pg_upgrade) to one of ${OLDEST} to ${NEWEST}, or take the member out of the agent file`,
+      `upgrade the server (pg_upgrade) to one of ${OLDEST_VERSION} to ${NEWEST_VERSION}, or take the member out of the agent file`,
     );
   }
   problems.push(...(await missingPrivileges(client)));
@@ -234,11 +242,19 @@ async function findProblems(
       'allow_alter_system is off, and the fence is put up and taken down with ALTER SYSTEM',
       'set allow_alter_system = on in postgresql.conf and reload the server',
     );
+  } else {
+    const stays = await whySettingsFileStays(settings.data);
+    if (stays !== null)
+      problem(
+        'postgres-alter-system',
+        `ALTER SYSTEM would fail, with which the fence is put up and taken down: ${stays}`,
+        'let the user of the server write postgresql.auto.conf and the data directory (ls -l, lsattr and findmnt show what forbids it)',
+      );
   }
-  if (facts.standbyNamesSource === 'command line') {
+  if (!SETTABLE.includes(facts.standbyNamesSource)) {
     problem(
       'postgres-standby-names',
-      'synchronous_standby_names is given on the command line, where nobody can change it',
+      `synchronous_standby_names is given by ${facts.standbyNamesSource}, which wins over what ALTER SYSTEM writes`,
       'take it out of the command line (-c in pg_ctl.conf or in the unit) and write it into postgresql.conf; then restart the server',
     );
   }

@@ -4,6 +4,7 @@ import type { Client } from 'pg';
 import type { Failure } from '../../../../shared/domain/errors.ts';
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import { SET_BY_US } from '../server/connection.ts';
+import { readServerVersion } from '../server/server-facts.ts';
 import { sameValue } from '../server/setting-values.ts';
 import type { PostgresSettings } from '../settings.ts';
 
@@ -57,7 +58,10 @@ const BROKEN = `
     FROM pg_file_settings f LEFT JOIN pg_settings s ON lower(s.name) = lower(f.name)
    WHERE f.error IS NOT NULL AND s.context IS DISTINCT FROM 'postmaster'
   UNION ALL
-  SELECT current_setting('hba_file'), line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL
+  SELECT current_setting('hba_file'), line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL`;
+
+/** PostgreSQL 14 does not say what it thinks of that file. */
+const BROKEN_SINCE_15 = `${BROKEN}
   UNION ALL
   SELECT current_setting('ident_file'), line_number, error FROM pg_ident_file_mappings WHERE error IS NOT NULL`;
 
@@ -114,7 +118,9 @@ export async function findPendingSettings(
 }
 
 async function findBroken(client: Client, member: string): Promise<Failure[]> {
-  const { rows } = await client.query<{ file: string | null; line: number | null; error: string }>(BROKEN);
+  const { rows } = await client.query<{ file: string | null; line: number | null; error: string }>(
+    (await readServerVersion(client)) >= 150_000 ? BROKEN_SINCE_15 : BROKEN,
+  );
   const [first] = rows;
   if (first === undefined) return [];
   const more = rows.length === 1 ? '' : `, and ${rows.length - 1} more`;

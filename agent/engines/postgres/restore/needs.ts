@@ -15,17 +15,20 @@ export async function mustMeetNeeds(input: {
   readonly facts: Pick<PostgresFacts, 'needs' | 'preload' | 'also' | 'outsideFiles' | 'configFile'>;
   /** The host's own `postgres`. */
   readonly program: string;
+  /** What files of the configuration are links to. */
+  readonly links: readonly string[];
 }): Promise<void> {
-  const { member, facts, program } = input;
+  const { member, facts, program, links } = input;
   const comesAlong = (path: string): boolean =>
     facts.also.some((directory) => path.startsWith(`${directory.replace(/\/+$/, '')}/`));
-  const { configFile } = facts;
-  if (configFile !== null && facts.outsideFiles.includes(configFile) && !comesAlong(configFile)) return;
   const missing: string[] = [];
-  for (const path of facts.needs) {
+  for (const path of links) if (!comesAlong(path) && !(await isThere(path))) missing.push(path);
+  const { configFile } = facts;
+  const isUnknown = configFile !== null && facts.outsideFiles.includes(configFile) && !comesAlong(configFile);
+  for (const path of isUnknown ? [] : facts.needs) {
     if (!comesAlong(path) && !(await isThere(path))) missing.push(path);
   }
-  const libraries = await libraryFolder(program);
+  const libraries = isUnknown ? null : await libraryFolder(program);
   if (libraries !== null)
     for (const name of facts.preload) {
       const path = name.startsWith('/') ? name : join(libraries, name.replace(/^\$libdir\//, ''));

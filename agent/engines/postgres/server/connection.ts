@@ -94,6 +94,8 @@ export async function connect(settings: ConnectionSettings, options: ConnectOpti
     }),
   });
   client.on('error', () => undefined);
+  // A stream is the one thing that its connection does, and no statement.
+  if (options.replication !== 'physical') queueStatements(client);
   const major = majorVersionSaid(client);
   try {
     await client.connect();
@@ -110,6 +112,26 @@ export async function connect(settings: ConnectionSettings, options: ConnectOpti
     throw connectionError(settings, error);
   }
   return client;
+}
+
+/**
+ * What is asked on one connection by parts that do not know of one another (a thaw, the look at who streams meanwhile, the
+ * undo of a fence whose stream is lost) goes one after another, statement by statement, in the order of asking: none waits
+ * for all of another's. The driver's own queue does the same, warns of it, and will go.
+ */
+function queueStatements(client: Client): void {
+  const send = client.query.bind(client) as (...given: unknown[]) => Promise<unknown>;
+  let last: Promise<void> | null = null;
+  const query = (...given: unknown[]): Promise<unknown> => {
+    const sent = last === null ? send(...given) : last.then(() => send(...given));
+    const over = (): void => {
+      if (last === settled) last = null;
+    };
+    const settled: Promise<void> = sent.then(over, over);
+    last = settled;
+    return sent;
+  };
+  client.query = query as Client['query'];
 }
 
 /** The same connection to another database. */

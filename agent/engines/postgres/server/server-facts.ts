@@ -2,6 +2,10 @@ import { DatabaseError, type Client } from 'pg';
 
 const QUERY_CANCELED = '57014';
 
+/** Major versions that are supported; docs/engines/postgres.md says which are tested how. */
+export const OLDEST_VERSION = 14;
+export const NEWEST_VERSION = 18;
+
 /** What is asked of a server when it is described or prepared: one statement, no lock. */
 export interface ServerFacts {
   readonly serverVersion: number;
@@ -49,6 +53,14 @@ export async function readServerFacts(client: Client): Promise<ServerFacts> {
   const [row] = rows;
   if (row === undefined) throw new Error('the server said nothing of itself');
   return row;
+}
+
+/** `server_version_num`. */
+export async function readServerVersion(client: Client): Promise<number> {
+  const { rows } = await client.query<{ version: number }>(
+    "SELECT current_setting('server_version_num')::int AS version",
+  );
+  return rows[0]?.version ?? 0;
 }
 
 /**

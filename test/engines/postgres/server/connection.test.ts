@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { escapeIdentifier } from 'pg';
 import { connect } from '../../../../agent/engines/postgres/server/connection.ts';
 import { postgresMemberSchema } from '../../../../agent/engines/postgres/settings.ts';
-import { postgresLab, type PostgresLab } from '../lab.ts';
+import { postgresLab, until, type PostgresLab } from '../lab.ts';
 
 // Goal: names that a server allows are allowed in `connection` too, written as any URL has them.
 
@@ -32,6 +34,50 @@ describe('the connection of a member', () => {
       }
     });
   }
+
+  it('takes statements that are given to it at once one after another, and nothing is printed of it', async () => {
+    // In a process of its own: the driver warns once, and another test may have been warned.
+    const module = new URL('../../../../agent/engines/postgres/server/connection.ts', import.meta.url).href;
+    const settings = { name: 'aa', connection: url('postgres', 'postgres') };
+    const script = `
+      import { connect } from '${module}';
+      const client = await connect(${JSON.stringify(settings)}, { applicationName: 'test' });
+      const ended = [];
+      const statement = (name, sql) => client.query(sql).then(() => ended.push(name), () => ended.push(name + ' failed'));
+      await Promise.all([
+        statement('slow', 'SELECT pg_sleep(0.2)'), statement('wrong', 'SELECT 1/0'), statement('quick', 'SELECT 1'),
+        statement('last', 'SELECT 2'),
+      ]);
+      await client.end();
+      process.stdout.write(ended.join(', '));`;
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [
+      '--input-type=module',
+      '--eval',
+      script,
+    ]);
+
+    expect({ stdout, stderr }).to.deep.equal({ stdout: 'slow, wrong failed, quick, last', stderr: '' });
+  });
+
+  it('rejects a statement that waits for another when the connection is lost', async () => {
+    const client = await connect(
+      { name: 'aa', connection: url('postgres', 'postgres') },
+      { applicationName: 'lost' },
+    );
+    const waiting = [client.query('SELECT pg_sleep(60)'), client.query('SELECT 1'), client.query('SELECT 2')];
+    const outcomes = Promise.allSettled(waiting);
+    await until('the first to begin', async () => {
+      const rows = await lab.server.query(
+        "SELECT FROM pg_stat_activity WHERE application_name = 'lost' AND wait_event = 'PgSleep'",
+      );
+      return rows.length === 1;
+    });
+    await lab.server.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lost'",
+    );
+
+    expect((await outcomes).map(({ status }) => status)).to.deep.equal(['rejected', 'rejected', 'rejected']);
+  });
 
   it('is refused with the file where that names what cannot be read', async () => {
     const connection = `${url('postgres', 'postgres')}?sslrootcert=/nowhere/ca.pem`;
