@@ -60,6 +60,10 @@ export interface GridOptions {
    * zeros that everybody receives, reads and stores: of the usual 16 MB that is most of what a small checkpoint works.
    */
   readonly walSegmentMb?: 1 | 16;
+  /** Lines put first in pg_hba.conf of every server. */
+  readonly hba?: readonly string[];
+  /** How agents connect, where not over TCP. */
+  readonly connection?: (server: PostgresServer) => string;
   /** Connect as superuser instead of the least-privileged role. */
   readonly superuser?: boolean;
   readonly repository?: string;

@@ -54,7 +54,7 @@ function content(members: readonly FoundMember[]): AgentFileContent {
 describe("an agent's file that init writes", () => {
   const folder = temporaryFolder('init');
   after(() => folder.remove());
-  const failure = (work: Promise<unknown>): Promise<{ code: string; hint: string }> =>
+  const failure = (work: Promise<unknown>): Promise<{ code: string; message: string; hint: string }> =>
     work.then(
       () => expect.fail('it was not refused'),
       (error: unknown) => failureOf(error, { code: 'internal', hint: '' }),

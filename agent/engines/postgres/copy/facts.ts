@@ -71,6 +71,13 @@ const factsSchema = z.object({
           address: z.string(),
           /** What to do about it, in words or as a statement. */
           change: z.string(),
+          /** Where it leads; an empty host is the host of the server itself. None in checkpoints that do not say. */
+          places: z
+            .array(z.object({ host: z.string(), port: count.nullable() }).readonly())
+            .readonly()
+            .default([]),
+          /** Whether a restore can change it. */
+          editable: z.boolean().default(false),
         })
         .readonly(),
     )

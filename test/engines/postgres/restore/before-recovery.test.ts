@@ -50,7 +50,7 @@ for (const version of versions) {
       const check = async (name: string, more: Partial<PostgresFacts>): Promise<unknown> => {
         const part = { configFile: '/srv/old/postgresql.conf', needs: [], preload: [], ...more };
         return restorationTo('0/0', '0/0', name, part)
-          .check()
+          .check(null)
           .then(
             () => 'fit',
             (error: unknown) => (error as StillpointError).message,
