@@ -22,7 +22,7 @@ describe('recorded sequences of calls', () => {
 
   async function played(file: string, fault: Fault | null): Promise<readonly Replayed[]> {
     const sequence = readSequence(readFileSync(join(FOLDER, file), 'utf8'));
-    const model = await modelInProcess(join(folder.path, String(count++)), sequence.role as 'node', fault);
+    const model = await modelInProcess(join(folder.path, String(count++)), sequence.role, fault);
     try {
       const done = await replay({ target: model.target, sequence, epoch: 1 });
       if (fault === null) expect(model.heldFor()).to.equal('');
