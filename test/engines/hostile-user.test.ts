@@ -283,6 +283,9 @@ function postgresRestoration(user: HostileUser): PostgresRestoration {
     preload: [],
     leftOut: [],
     damagedPages: [],
+    collations: [],
+    locales: [],
+    inForce: [],
     outbound: [],
   };
   const directories = ['base', 'base/global', 'base/pg_tblspc', 'tablespaces/16384', 'also/0'];

@@ -67,6 +67,9 @@ const facts: PostgresFacts = {
   preload: [],
   leftOut: [],
   damagedPages: [],
+  collations: [],
+  locales: [],
+  inForce: [],
   outbound: [],
 };
 

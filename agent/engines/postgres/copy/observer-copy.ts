@@ -66,6 +66,9 @@ function observerFacts(facts: ServerFacts, settings: PostgresSettings): Postgres
     preload: [],
     leftOut: [],
     damagedPages: [],
+    collations: [],
+    locales: [],
+    inForce: [],
     outbound: [],
   };
 }

@@ -5,7 +5,9 @@ import { readSubscriptions } from './collect.ts';
 import type { PostgresFacts } from './facts.ts';
 import { formatLsn, type Lsn } from '../journal/lsn.ts';
 import { configuredFiles } from '../look/configured-files.ts';
-import { findOutbound } from '../look/outbound.ts';
+import { localesOf } from '../look/collations.ts';
+import { lookIntoDatabases } from '../look/outbound.ts';
+import { settingsInForce } from '../look/restart-pending.ts';
 import { preparedAtMark, readNames, type PreparedTransaction } from './prepared-transactions.ts';
 import type { ReceivedJournal } from '../journal/received-journal.ts';
 import type { ServerFacts } from '../server/server-facts.ts';
@@ -60,7 +62,9 @@ export async function primaryFacts(input: {
     ...(await configuredFiles(control)),
     leftOut: input.leftOut,
     damagedPages: input.damagedPages,
-    outbound: await findOutbound(settings, control),
+    ...(await lookIntoDatabases(settings, control)),
+    locales: await localesOf(control),
+    inForce: await settingsInForce(control),
     ...prepared,
   };
 }

@@ -19,6 +19,7 @@ import { ReplicationConnection } from '../server/replication-connection.ts';
 import { isPostgresRunning } from '../restore/restore.ts';
 import { incarnationOf, readServerFacts, readSizeBytes, type ServerFacts } from '../server/server-facts.ts';
 import type { PostgresSettings } from '../settings.ts';
+import { restartWarnings, settingsInForce } from './restart-pending.ts';
 import { commitsThatWaitForReplay } from './remote-apply.ts';
 import { asynchronousSubscriptions } from './subscriptions.ts';
 import { readViewing } from './viewing.ts';
@@ -342,7 +343,8 @@ async function findWarnings(
             hint: `run the agent as root, or as the owner of ${settings.data}; else watch that disk yourself`,
           },
         ];
-  return [...found, ...outside, ...unseen];
+  const restart = restartWarnings(about, await settingsInForce(client), 'runs');
+  return [...found, ...outside, ...unseen, ...restart];
 }
 
 /** Settings of a server with which a checkpoint is made, and less is certain. */
