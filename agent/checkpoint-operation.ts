@@ -230,7 +230,7 @@ export class CheckpointOperation {
 
   #begin(member: string, command: MemberCommand): MemberRuntime | null {
     const { members, descriptions, log, leaseMs, id, state, surroundings, storeOf } = this.#context;
-    const { clock, machine, priority, reached } = surroundings;
+    const { clock, machine, priority, reach } = surroundings;
     const known = members.get(member);
     const description = descriptions.get(member);
     if (known === undefined || description === undefined) {
@@ -244,7 +244,7 @@ export class CheckpointOperation {
       machine,
       clock,
       priority,
-      reached: (moment) => reached(moment, member),
+      reach: (moment) => reach(moment, member),
       member,
       kind: description.freezeKind,
       engine: known.engine,

@@ -56,7 +56,9 @@ export function beginWork(
   const { grid, keepFree } = file;
   if (request.purpose === 'restore') {
     const { progress } = listener;
-    return workOf(null, new RestoreOperation({ members, state, restoreKeeper, repository, log, progress }));
+    const { reach } = surroundings;
+    const restore = new RestoreOperation({ members, state, restoreKeeper, repository, log, reach, progress });
+    return workOf(null, restore);
   }
   const checkpoint = new CheckpointOperation(
     {

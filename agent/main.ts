@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 import { serveAgents, type AgentServer } from '../shared/rpc/agent-server.ts';
 import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
+import { reach } from '../shared/runtime/hooks.ts';
 import { createLog, type Logger } from '../shared/runtime/log.ts';
 import { giveMemoryBack } from '../shared/runtime/memory.ts';
 import { version } from '../shared/runtime/version.ts';
@@ -123,7 +124,7 @@ async function serve(
   });
   const service = new Service({
     file,
-    surroundings: ofThisProcess(options.config),
+    surroundings: ofThisProcess(options.config, reach),
     host: file.host,
     members,
     state,
@@ -139,6 +140,7 @@ async function serve(
     listen: file.listen,
     tls: file.tls,
     onStream: (stream) => service.serve(stream),
+    refusal: () => service.refusal,
     onRefused: ({ peer, cause }) => {
       metrics.happenings.peerRefused();
       log.warn({ event: 'refused', from: peer }, `${peer} refused: ${cause}`);

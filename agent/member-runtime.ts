@@ -28,7 +28,7 @@ export interface MemberRuntimeContext {
   readonly clock: Clock;
   readonly priority: Priority;
   /** A moment by which tests may hold the agent. */
-  reached(moment: string): Promise<void>;
+  reach(moment: string): Promise<void>;
   readonly member: string;
   readonly kind: FreezeKind;
   readonly engine: Pick<Engine, 'begin' | 'isRunning'>;
@@ -243,18 +243,18 @@ export class MemberRuntime {
         this.#opening = this.#openCapture(action);
         await this.#opening;
         await this.#opened().prepare();
-        await this.#context.reached('prepared');
+        await this.#context.reach('prepared');
         return answer({ type: 'prepared' });
       case 'pause':
         await this.#opened().pause((cause) => this.#context.waitsFor(cause));
         this.#context.waitsFor('');
-        await this.#context.reached('paused');
+        await this.#context.reach('paused');
         return answer({ type: 'paused' });
       case 'arm': {
         this.#restorePriority();
         this.#restorePriority = priority.raise();
         const armed = await this.#opened().arm(action.token);
-        await this.#context.reached('armed');
+        await this.#context.reach('armed');
         return answer({ type: 'armed', ...armed });
       }
       case 'disarm':
@@ -264,7 +264,7 @@ export class MemberRuntime {
       case 'freeze': {
         const receivedAt = this.#now();
         const held = await this.#opened().freeze(action.token);
-        await this.#context.reached('marked');
+        await this.#context.reach('marked');
         const { incarnation, mark, fencedAt, markedAt } = held;
         return answer({
           type: 'marked',
@@ -275,13 +275,13 @@ export class MemberRuntime {
         });
       }
       case 'thaw': {
-        await this.#context.reached('thawing');
+        await this.#context.reach('thawing');
         const receivedAt = this.#now();
         const proof = await this.#opened().thaw(action.token, () => {
           answer({ type: 'released', thawMs: this.#now() - receivedAt });
           priority.soon(this.#restorePriority);
         });
-        await this.#context.reached('released');
+        await this.#context.reach('released');
         return answer({ type: 'thawed', proof });
       }
       case 'collect': {
@@ -290,7 +290,7 @@ export class MemberRuntime {
         this.#isStored = true;
         await this.#opened().close();
         await this.#dropSpool();
-        await this.#context.reached('collected');
+        await this.#context.reach('collected');
         return answer({ type: 'collected', ...stored });
       }
       case 'abort':
@@ -326,6 +326,7 @@ export class MemberRuntime {
         this.#context.lost(failureOf(error, { code: 'agent-failed', hint: "see the agent's log" })),
       // The guard waits a little longer than the lease, so that the agent's own thaw comes first.
       saveUndo: (undo) => this.#context.saveUndo(undo, this.#state.leaseMs + 1000),
+      reach: (moment) => this.#context.reach(moment),
     });
     this.#capture = new Capture(parts, assignment);
   }

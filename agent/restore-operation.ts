@@ -4,7 +4,7 @@ import type { MemberProgress } from '../shared/domain/messages.ts';
 import type { RestoreStep, RestoreStepResult, StagePlan } from '../shared/domain/wire.ts';
 import type { MemberManifest } from '../shared/domain/manifest.ts';
 import type { Repository } from '../shared/repository/repository.ts';
-import { reach } from '../shared/runtime/hooks.ts';
+import type { Reach } from '../shared/runtime/moments.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { admitDrill, mustBeEmpty } from './admit-drill.ts';
 import type { AgentMember } from './agent-member.ts';
@@ -23,6 +23,7 @@ export interface RestoreOperationContext {
   readonly restoreKeeper: RestoreKeeper;
   readonly repository: () => Promise<Repository>;
   readonly log: Logger;
+  readonly reach: Reach;
   progress(progress: MemberProgress): void;
 }
 
@@ -131,21 +132,21 @@ export class RestoreOperation {
       case 'prove': {
         if (step.questions.length > 0 && !this.#drilled.has(memberName)) throw noDrill(memberName);
         const proven = await this.#session(memberName).restoration.prove(step);
-        await reach('proven', memberName);
+        await this.#context.reach('proven', memberName);
         return { type: 'verified', answers: [], addresses: [], ...proven };
       }
       case 'switchIn':
         if (this.#drilled.has(memberName)) await mustBeEmpty(member);
         await this.#switchIn(memberName);
-        await reach('switched', memberName);
+        await this.#context.reach('switched', memberName);
         return done;
       case 'start':
         await this.#session(memberName).restoration.start();
-        await reach('started', memberName);
+        await this.#context.reach('started', memberName);
         return done;
       case 'verify': {
         const verified = await this.#session(memberName).restoration.verify();
-        await reach('verified', memberName);
+        await this.#context.reach('verified', memberName);
         return { type: 'verified', answers: [], addresses: [], ...verified };
       }
       case 'relocate':
@@ -212,7 +213,7 @@ export class RestoreOperation {
     await this.#context.state.saveRestore(record);
     this.#sessions.set(member.name, { record, restoration, notOpened: false });
     const { followsAs } = await restoration.stage();
-    await reach('staged', member.name);
+    await this.#context.reach('staged', member.name);
     return { type: 'staged', bytes: bytes(), followsAs };
   }
 

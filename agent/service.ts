@@ -11,6 +11,7 @@ export class Service {
   readonly #claim: HostClaim<Work>;
   readonly #sessions = new Set<StreamSession>();
   readonly #looks: Looks;
+  #isEnding = false;
 
   constructor(context: ServiceContext) {
     this.#context = context;
@@ -26,6 +27,11 @@ export class Service {
     return this.#claim;
   }
 
+  /** Why nobody new is served; null as long as everybody is. What a stream claimed now would outlive the end of it all. */
+  get refusal(): string | null {
+    return this.#isEnding ? 'the agent is ending, and serves nobody new' : null;
+  }
+
   serve(stream: ServerStream): void {
     const session = new StreamSession(this.#context, this.#claim, this.#looks, stream);
     this.#sessions.add(session);
@@ -34,6 +40,7 @@ export class Service {
 
   /** Ends every operation as if its coordinator had gone. Resolves when no member is held any more. */
   async end(): Promise<void> {
+    this.#isEnding = true;
     await Promise.all([...this.#sessions].map((session) => session.end()));
     await this.#claim.ended();
   }

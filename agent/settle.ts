@@ -1,7 +1,7 @@
 import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { Repository } from '../shared/repository/repository.ts';
-import { reach } from '../shared/runtime/hooks.ts';
+import type { Reach } from '../shared/runtime/moments.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { Warning } from '../shared/domain/warning.ts';
 import type { AgentMember } from './agent-member.ts';
@@ -14,6 +14,7 @@ interface HostContext {
   readonly members: ReadonlyMap<string, AgentMember>;
   readonly repository: () => Promise<Repository>;
   readonly log: Logger;
+  readonly surroundings: { readonly reach: Reach };
 }
 
 /**
@@ -33,7 +34,7 @@ export async function settle(context: HostContext, checkpoint: string): Promise<
   const settled = await Promise.all(
     [...members.values()].map(async ({ name, engine }) => {
       try {
-        await reach('settling', name);
+        await context.surroundings.reach('settling', name);
         await engine.localCopies?.settle({ manifest, source });
         return [];
       } catch (error) {
@@ -50,7 +51,10 @@ export async function settle(context: HostContext, checkpoint: string): Promise<
 }
 
 /** Only what is named as a checkpoint is: no path comes from the wire. */
-export async function dropLocal(context: HostContext, checkpoints: readonly string[]): Promise<void> {
+export async function dropLocal(
+  context: Pick<HostContext, 'members'>,
+  checkpoints: readonly string[],
+): Promise<void> {
   const bad = checkpoints.find((checkpoint) => parseCheckpointId(checkpoint) === null);
   if (bad !== undefined) {
     throw new StillpointError({

@@ -1,6 +1,6 @@
 import * as memberMachine from '../shared/protocol/member-machine.ts';
 import { computerClock, type Clock } from '../shared/runtime/clock.ts';
-import { reach } from '../shared/runtime/hooks.ts';
+import type { Reach } from '../shared/runtime/moments.ts';
 import { raisePriority } from '../shared/runtime/priority.ts';
 import { guardStarter, type StartGuard } from './guard/guard-process.ts';
 import type { MemberRuntimeContext, Priority } from './member-runtime.ts';
@@ -10,13 +10,12 @@ export interface Surroundings {
   readonly clock: Clock;
   readonly machine: MemberRuntimeContext['machine'];
   readonly priority: Priority;
-  /** A moment by which tests may hold the agent. */
-  reached(moment: string, member: string): Promise<void>;
+  readonly reach: Reach;
   readonly startGuard: StartGuard;
 }
 
 /** Of an agent with this file. */
-export function ofThisProcess(configuration: string): Surroundings {
+export function ofThisProcess(configuration: string, reach: Reach): Surroundings {
   return {
     clock: computerClock,
     machine: memberMachine,
@@ -25,7 +24,7 @@ export function ofThisProcess(configuration: string): Surroundings {
       // What was just answered is written in the next turn of the loop.
       soon: (putBack) => void setImmediate(() => setImmediate(putBack)),
     },
-    reached: reach,
+    reach,
     startGuard: guardStarter(configuration),
   };
 }

@@ -6,7 +6,7 @@ import type { CommitProof, Outcome } from '../shared/protocol/coordinator-machin
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { computerClock } from '../shared/runtime/clock.ts';
-import { reach } from '../shared/runtime/hooks.ts';
+import type { Reach } from '../shared/runtime/moments.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { raisePriority } from '../shared/runtime/priority.ts';
 import { warningLine, type Warning } from '../shared/domain/warning.ts';
@@ -35,6 +35,7 @@ export interface CreateCheckpointInput {
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
+  readonly reach: Reach;
 }
 
 const MAX_ATTEMPTS = 3;
@@ -96,7 +97,7 @@ class CheckpointCreation {
     const work = async (): Promise<CheckpointReport> => {
       await this.#repository.expectLeftovers(grid, checkpoint).catch(throwRefused);
       await this.#sweep();
-      await reach('accepted', 'coordinator');
+      await this.#input.reach('accepted', 'coordinator');
       // What it stores stays when it is aborted: the next run finds it.
       return this.#create({ checkpoint, lineage }, epoch, counter, report, addressOf);
     };
@@ -216,9 +217,9 @@ class CheckpointCreation {
         const durationMs = performance.now() - this.#startedAt;
         const found = await this.#foundByMembers(checkpoint, proof);
         manifest = gridManifest({ gridFile, identity, proof, report, found, durationMs });
-        await reach('committing', 'coordinator');
+        await this.#input.reach('committing', 'coordinator');
         await this.#repository.commit(manifest);
-        await reach('committed', 'coordinator');
+        await this.#input.reach('committed', 'coordinator');
       },
     };
     const outcome = await new Promise<Outcome>((resolve) => new CheckpointRun(run, resolve).start());
@@ -309,6 +310,16 @@ function failed(outcome: Outcome, addressOf: ReadonlyMap<string, string>): Still
   if (outcome.kind === 'committed') throw new Error('committed without a manifest');
   const exit = { aborted: EXIT.aborted, invalid: EXIT.invalid, maybeFrozen: EXIT.maybeFrozen }[outcome.kind];
   const { failure } = outcome;
-  const address = failure.member === undefined ? undefined : addressOf.get(failure.member);
-  return new StillpointError({ ...(address !== undefined && { host: hostOf(address) }), ...failure }, exit);
+  const hostNamed = (member = ''): { host?: string } => {
+    const address = addressOf.get(member);
+    return address === undefined ? {} : { host: hostOf(address) };
+  };
+  // Where somebody has to go and look.
+  const members = failure.members?.map((one) =>
+    one.state === 'unknown' ? { ...one, ...hostNamed(one.name) } : one,
+  );
+  return new StillpointError(
+    { ...hostNamed(failure.member), ...failure, ...(members !== undefined && { members }) },
+    exit,
+  );
 }

@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander';
 import { StillpointError } from '../shared/domain/errors.ts';
+import { reach } from '../shared/runtime/hooks.ts';
 import { createPrinter } from './output.ts';
 import { createProgram } from './program.ts';
 import { wordsAreTaken } from './words.ts';
@@ -13,7 +14,7 @@ async function main(): Promise<number> {
   const words = process.argv.slice(2);
   const printer = createPrinter(wantsJson(words) ? 'json' : 'text');
   try {
-    await createProgram().parseAsync(process.argv);
+    await createProgram(reach).parseAsync(process.argv);
     return Number(process.exitCode ?? 0);
   } catch (error) {
     if (error instanceof CommanderError) {

@@ -33,7 +33,9 @@ function inWords(failure: Failure): string {
   const lines = [
     `stillpoint: ${failure.message}${where.length === 0 ? '' : ` [${where.join(' ')}]`}`,
     `hint: ${failure.hint}`,
-    ...(failure.members ?? []).map(({ name, state }) => `  ${name}: ${state}`),
+    ...(failure.members ?? []).map(
+      ({ name, state, host }) => `  ${name}: ${state}${host === undefined ? '' : ` on ${host}`}`,
+    ),
   ];
   return `${lines.join('\n')}\n`;
 }

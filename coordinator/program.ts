@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { goOn, type Reach } from '../shared/runtime/moments.ts';
 import { version } from '../shared/runtime/version.ts';
 import { registerCatalogue } from './commands/checkpoint-catalogue.ts';
 import { registerCheckpointCreate } from './commands/checkpoint-create.ts';
@@ -14,7 +15,7 @@ import { addGlobalOptions } from './session.ts';
 import { stdout } from './words.ts';
 
 /** Every command of `stillpoint`, with its options. Parsing rejects CommanderErrors; actions, StillpointErrors. */
-export function createProgram(): Command {
+export function createProgram(reach: Reach = goOn): Command {
   const program = new Command('stillpoint')
     .description('live backup and restore for whole data grids')
     .version(version)
@@ -24,12 +25,12 @@ export function createProgram(): Command {
   const commands = [
     program,
     checkpoint,
-    registerCheckpointCreate(checkpoint),
+    registerCheckpointCreate(checkpoint, reach),
     ...registerCatalogue(checkpoint),
     registerPrune(checkpoint),
     registerSalvage(checkpoint),
-    registerRestore(program),
-    registerDrill(program),
+    registerRestore(program, reach),
+    registerDrill(program, reach),
     ...registerGrid(program),
     ...registerRepository(program),
     ...registerPki(program),

@@ -1,7 +1,6 @@
 import { EXIT, failureOf, StillpointError, type MemberState } from '../shared/domain/errors.ts';
 import type { Warning } from '../shared/domain/warning.ts';
 import type { Answer, Question } from '../shared/domain/wire.ts';
-import { reach } from '../shared/runtime/hooks.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { AddressReport } from './reports.ts';
 import type { PlannedMember } from './planned-member.ts';
@@ -40,7 +39,6 @@ export async function rehearse(
   rehearsal: Rehearsal,
   { signal }: Cancellation,
 ): Promise<void> {
-  await reach('checking', 'coordinator');
   await rehearsal.examine(signal);
   await steps.each(members, { type: 'ready' });
   signal.throwIfAborted();

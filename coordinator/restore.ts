@@ -9,7 +9,7 @@ import {
 import type { GridManifest, GridManifestMember, MemberManifest } from '../shared/domain/manifest.ts';
 import type { RestoreStep, RestoreStepResult } from '../shared/domain/wire.ts';
 import type { OperationLease, Repository } from '../shared/repository/repository.ts';
-import { reach } from '../shared/runtime/hooks.ts';
+import type { Reach } from '../shared/runtime/moments.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { warningLine, type Warning } from '../shared/domain/warning.ts';
 import type { Cancellation } from './cancellation.ts';
@@ -48,6 +48,7 @@ export interface RestoreInput {
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
+  readonly reach: Reach;
   readonly rehearsal?: Rehearsal;
   readonly demands?: RestoreDemands;
 }
@@ -241,9 +242,10 @@ class GridRestore {
       }
       if (rehearsal !== undefined) {
         this.#enter('check');
+        await this.#input.reach('checking', 'coordinator');
         await rehearse(plan, this.#steps, rehearsal, this.#input.cancellation);
       } else {
-        await reach('deciding', 'coordinator');
+        await this.#input.reach('deciding', 'coordinator');
         await this.#decideForward(plan, verdict, lease);
       }
     } catch (error) {
@@ -253,7 +255,7 @@ class GridRestore {
       if (!rehearsal.keep) await this.#takeBack(plan, verdict, rehearsal);
       return this.#report(plan, { bytes, prepared, verified: true, state: 'drilled' });
     }
-    await reach('decided', 'coordinator');
+    await this.#input.reach('decided', 'coordinator');
     this.#enterFinally('start');
     // Also hosts without a part of the restore; those with one join it by themselves where this coordinator dies.
     for (const warning of await joinLineage(this.#agents.connections, lineage)) this.#warn(warning);

@@ -1,40 +1,44 @@
-import { spawnSync } from 'node:child_process';
-import { installStillpoint } from '../test/hosts/lab/install.ts';
+import { spawn, spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { lockState } from '../agent/state-lock.ts';
+import { packageFile, installStillpoint } from '../test/hosts/lab/install.ts';
+import { rootImage } from '../test/hosts/lab/image.ts';
 import { down, HostsLab, NAMES } from '../test/hosts/lab/hosts-lab.ts';
-import { whyNotHere } from '../test/hosts/lab/machine.ts';
+import { LOCK, whyNotHere } from '../test/hosts/lab/machine.ts';
+import { bringTools, findRoom, NoLabHere } from '../test/hosts/lab/tools.ts';
 
 const USAGE = `Debian hosts that really boot, with systemd, their own network and the distribution's PostgreSQL.
   ./scripts/lab up [HOST…]     boots ${NAMES.join(', ')}, and installs stillpoint from its .deb
   ./scripts/lab test [FILE…]   runs the tests of test/hosts on them; arguments go to mocha
+  ./scripts/lab test --short   those that ./scripts/test runs too, within four minutes
   ./scripts/lab shell HOST     a shell on a host; after -- a command
   ./scripts/lab down           takes all of it away, but the root image
-Without root, or where the kernel does not let us, test is skipped and says why. Disks and image lie in
-/var/cache/stillpoint-lab, or in $STILLPOINT_LAB. A package that is there already: STILLPOINT_DEB=FILE.
+What hosts are made with is installed by apt where it is missing. Without root, or where the kernel does not let us,
+test is skipped and says why. Disks and image lie in /var/cache/stillpoint-lab, or in $STILLPOINT_LAB. A package that is
+there already: STILLPOINT_DEB=FILE.
 `;
+
+const FOLDER = 'test/hosts';
+/** It begins with hosts on which nothing was ever installed; what the others share comes after. */
+const FIRST = 'first-grid.hosts.ts';
+/** It takes the power of the hosts that others share. */
+const LAST = 'drill.hosts.ts';
+const SHORT_MS = 12 * 60_000;
+const WHOLE_MS = 30 * 60_000;
 
 const say = (words: string): void => void process.stderr.write(`${words}\n`);
 
 async function main([verb, ...words]: readonly string[]): Promise<number> {
-  const reason = verb === undefined || verb === 'help' || verb === '--help' ? null : whyNotHere();
-  if (reason !== null) {
-    say(`${verb === 'test' ? 'skipped' : 'not here'}: ${reason}`);
-    return verb === 'test' ? 0 : 2;
-  }
   switch (verb) {
     case 'up': {
+      await begin();
       const lab = new HostsLab();
       await lab.up(say, words.length > 0 ? words : NAMES);
-      for (const host of lab.hosts()) installStillpoint(host, say);
+      await installStillpoint(lab.hosts(), say);
       return 0;
     }
-    case 'test': {
-      const files = words.some((word) => !word.startsWith('-')) ? words : ['test/hosts/*.hosts.ts', ...words];
-      try {
-        return spawnSync('mocha', ['--timeout', '900000', ...files], { stdio: 'inherit' }).status ?? 1;
-      } finally {
-        await down();
-      }
-    }
+    case 'test':
+      return test(words);
     case 'shell': {
       const [short = '', ...command] = words.filter((word) => word !== '--');
       const host = new HostsLab().host(short);
@@ -44,6 +48,7 @@ async function main([verb, ...words]: readonly string[]): Promise<number> {
       return spawnSync(program, args, { stdio: 'inherit' }).status ?? 1;
     }
     case 'down':
+      await begin();
       await down();
       return 0;
     default:
@@ -52,9 +57,76 @@ async function main([verb, ...words]: readonly string[]): Promise<number> {
   }
 }
 
+/** Of what every lab needs; and no other command may use the one lab of this machine meanwhile. */
+async function begin(): Promise<void> {
+  const reason = whyNotHere();
+  if (reason !== null) throw new NoLabHere(reason);
+  await lockState(LOCK).catch(() => {
+    throw new NoLabHere('another command uses the lab of this machine');
+  });
+  bringTools(say);
+  findRoom();
+}
+
+/** Where there can be no lab the tests are skipped, one by one, and the reason is said. */
+async function test(words: readonly string[]): Promise<number> {
+  const isShort = words.includes('--short');
+  const named = words.filter((word) => word !== '--short');
+  const wanted = isShort ? ['--grep', '@short', ...named] : named;
+  const files = named.some((word) => word.endsWith('.ts')) ? wanted : [...all(), ...wanted];
+  const env: NodeJS.ProcessEnv = { ...process.env };
+  try {
+    await begin();
+    // Beside each other: both are work the first time only.
+    const file = packageFile(say);
+    file.catch(() => undefined);
+    rootImage(say);
+    env['STILLPOINT_DEB'] = await file;
+  } catch (error) {
+    if (!(error instanceof NoLabHere)) throw error;
+    say(`skipped: ${error.message}`);
+    return mocha(files, { ...env, STILLPOINT_NO_LAB: error.message }, 60_000);
+  }
+  try {
+    return await mocha(files, env, isShort ? SHORT_MS : WHOLE_MS);
+  } finally {
+    await down();
+  }
+}
+
+function all(): string[] {
+  const others = readdirSync(FOLDER).filter(
+    (name) => name.endsWith('.hosts.ts') && name !== FIRST && name !== LAST,
+  );
+  return [FIRST, ...others.sort(), LAST].map((name) => `${FOLDER}/${name}`);
+}
+
+/** Ends the tests when they last too long, or when somebody ends this; what is left of hosts is the caller's then. */
+async function mocha(files: readonly string[], env: NodeJS.ProcessEnv, limitMs: number): Promise<number> {
+  const reporter =
+    env['STILLPOINT_TEST_RESULTS'] === undefined ? [] : ['--reporter', './test/lab/summary-reporter.ts'];
+  const args = ['--no-forbid-pending', '--timeout', '300000', ...reporter, ...files];
+  const child = spawn('mocha', args, { stdio: 'inherit', env });
+  const end = (words: string): void => {
+    say(words);
+    child.kill('SIGKILL');
+  };
+  const timer = setTimeout(() => end(`not over in ${limitMs / 60_000} minutes: ended`), limitMs);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => end(`${signal}: takes the hosts away`));
+  try {
+    return await new Promise<number>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code) => resolve(code ?? 1));
+    });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   say(error instanceof Error ? error.message : String(error));
-  process.exitCode = 1;
+  process.exitCode = error instanceof NoLabHere ? 2 : 1;
 }

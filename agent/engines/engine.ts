@@ -161,6 +161,8 @@ export interface HoldContext {
    * awaited before the first change that the undo takes back. `null`: nothing is left to undo.
    */
   saveUndo(undo: Undo | null): Promise<void>;
+  /** The freeze has come to a named moment, at which a test may hold it; awaited with what was done up to there. */
+  reach(moment: string): Promise<void>;
 }
 
 /** What keeps a member still and lets it go. It alone has an undo, for it alone changes what clients meet. */

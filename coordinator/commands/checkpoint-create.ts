@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { Reach } from '../../shared/runtime/moments.ts';
 import { createCheckpoint } from '../checkpoint.ts';
 import { table } from '../output.ts';
 import { inMegabytes } from '../megabytes.ts';
@@ -11,7 +12,7 @@ interface CreateOptions {
   readonly allowLogical?: boolean;
 }
 
-export function registerCheckpointCreate(checkpoint: Command): Command {
+export function registerCheckpointCreate(checkpoint: Command, reach: Reach): Command {
   return checkpoint
     .command('create <name>')
     .description('bring the whole grid to a still point for milliseconds and store it')
@@ -41,6 +42,7 @@ export function registerCheckpointCreate(checkpoint: Command): Command {
             cancellation,
             progress,
             log,
+            reach,
           });
           progress.finish();
           printer.result(report, inWords(report));

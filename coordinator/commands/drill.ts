@@ -3,6 +3,7 @@ import { access, constants, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
+import type { Reach } from '../../shared/runtime/moments.ts';
 import { askHosts } from '../agents.ts';
 import { selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
@@ -32,7 +33,7 @@ interface DrillOptions extends DemandOptions {
   readonly goLive?: string;
 }
 
-export function registerDrill(program: Command): Command {
+export function registerDrill(program: Command, reach: Reach): Command {
   const drillCommand = program
     .command('drill [id]')
     .description(
@@ -53,14 +54,14 @@ export function registerDrill(program: Command): Command {
     .action((id: string | undefined, options: DrillOptions, command: Command) => {
       const { finish, goLive } = options;
       const ended = finish ?? goLive;
-      if (ended === undefined) return drill(id ?? 'latest', options, command);
+      if (ended === undefined) return drill(id ?? 'latest', options, command, reach);
       if (id !== undefined || (finish !== undefined && goLive !== undefined))
         command.error('error: --finish and --go-live each name the drill, and nothing else');
       return end(ended, options, command);
     });
 }
 
-function drill(id: string, options: DrillOptions, command: Command): Promise<void> {
+function drill(id: string, options: DrillOptions, command: Command, reach: Reach): Promise<void> {
   const demands = demandsOf(options, command);
   return withSession(
     command,
@@ -86,6 +87,7 @@ function drill(id: string, options: DrillOptions, command: Command): Promise<voi
         cancellation,
         progress,
         log,
+        reach,
       });
       progress.finish();
       printer.result(report, drillInWords(report));

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { Reach } from '../../shared/runtime/moments.ts';
 import { askHosts } from '../agents.ts';
 import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
@@ -28,7 +29,7 @@ interface RestoreOptions extends DemandOptions {
   readonly finish?: string;
 }
 
-export function registerRestore(program: Command): Command {
+export function registerRestore(program: Command, reach: Reach): Command {
   const restore = program
     .command('restore [id]')
     .description('bring the whole grid back from a checkpoint (ID, NAME or latest), here or on other hosts')
@@ -84,6 +85,7 @@ export function registerRestore(program: Command): Command {
             cancellation,
             progress,
             log,
+            reach,
           });
           progress.finish();
           printer.result(report, inWords(report, dryRun));

@@ -2,6 +2,7 @@ import { EXIT, failureOf, StillpointError, type ExitCode, type Failure } from '.
 import { parseCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import type { CatalogueEntry, Repository } from '../../shared/repository/repository.ts';
 import type { Logger } from '../../shared/runtime/log.ts';
+import type { Reach } from '../../shared/runtime/moments.ts';
 import type { Cancellation } from '../cancellation.ts';
 import { notValid } from '../checkpoint-selector.ts';
 import type { GridFile } from '../grid-file.ts';
@@ -22,6 +23,7 @@ interface DrillInput {
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
+  readonly reach: Reach;
 }
 
 /**
@@ -68,7 +70,7 @@ async function restoreForDrill(
   rehearsal: DrillRehearsal,
   measures: DrillMeasures,
 ): Promise<void> {
-  const { gridFile, repository, entry, maps, demands, cancellation, progress, log } = input;
+  const { gridFile, repository, entry, maps, demands, cancellation, progress, log, reach } = input;
   if (entry.state !== 'valid' || entry.manifest === null) throw notValid(entry);
   await restoreGrid({
     gridFile,
@@ -81,6 +83,7 @@ async function restoreForDrill(
     cancellation,
     progress: measures.watching(progress),
     log,
+    reach,
     rehearsal,
   });
 }

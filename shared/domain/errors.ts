@@ -42,7 +42,12 @@ export interface Failure {
   readonly host?: string;
   readonly member?: string;
   readonly phase?: Phase;
-  readonly members?: readonly { readonly name: string; readonly state: MemberState }[];
+  /** `host` of those that somebody has to look after: no agent says it, so the wire has no such field. */
+  readonly members?: readonly {
+    readonly name: string;
+    readonly state: MemberState;
+    readonly host?: string;
+  }[];
   /** The same operation fails with it however often it tries. From engine to member machine: the wire has no such field. */
   readonly isFinal?: boolean;
 }

@@ -13,7 +13,8 @@ import { names, stay, missing, withEntry } from './coordinator-step.ts';
  * Abort everywhere. One failure ends the checkpoint on every member, and the coordinator does not call it
  * over until each has said that it runs: a lost abort is sent again, a lost agent is connected anew. Thawing
  * is safe under any outcome, so repeating it can do no harm. Only a member that was never asked to arm needs
- * no confirmation: it cannot be frozen.
+ * no confirmation: it cannot be frozen. When all have proven that they let go, one that cannot be reached is waited for
+ * too, since it may have something to take away; but it is not called maybe frozen.
  */
 type Aborting = Extract<CoordinatorPhase, { name: 'aborting' }>;
 
@@ -30,6 +31,7 @@ export function becomeAborting(
     kind,
     failure,
     token,
+    mayHold: state.armSent && !haveAllLetGo(state.phase),
     confirmed: new Map(),
     retryAt: now + deadlines.abortRetryMs,
     giveUpAt: now + deadlines.abortGiveUpMs,
@@ -79,8 +81,7 @@ export function abortTimePassed(state: CoordinatorState, phase: Aborting, now: n
 
 /** Told to stop trying, or the time for it is over: say which members may still be frozen. */
 export function giveUp(state: CoordinatorState, phase: Aborting): CoordinatorStep {
-  // Before the first arm nobody can be frozen, whoever has not answered.
-  const unknown = state.armSent ? unconfirmed(state, phase) : [];
+  const unknown = phase.mayHold ? unconfirmed(state, phase) : [];
   if (unknown.length === 0) return confirmed(state, phase, []);
   const failure: Failure = {
     ...phase.failure,
@@ -109,6 +110,11 @@ function confirmed(
   return over(state, [...effects, { type: 'finish', outcome: { kind: phase.kind, failure } }]);
 }
 
+/** Each has said so with its proof, after its undo; and nobody is armed again. */
+function haveAllLetGo({ name }: CoordinatorPhase): boolean {
+  return name === 'collecting' || name === 'committing';
+}
+
 function over(state: CoordinatorState, effects: readonly CoordinatorEffect[]): CoordinatorStep {
   return { state: { ...state, phase: { name: 'over' } }, effects };
 }
@@ -128,6 +134,6 @@ function aborts(state: CoordinatorState, phase: Aborting): CoordinatorEffect[] {
 function memberStates(state: CoordinatorState, phase: Aborting): { name: string; state: MemberState }[] {
   return state.config.members.map(({ name }) => ({
     name,
-    state: phase.confirmed.get(name) ?? (state.armSent ? 'unknown' : 'running'),
+    state: phase.confirmed.get(name) ?? (phase.mayHold ? 'unknown' : 'running'),
   }));
 }

@@ -170,6 +170,8 @@ export type CoordinatorPhase =
       readonly kind: 'aborted' | 'invalid';
       readonly failure: Failure;
       readonly token: Token | null;
+      /** Whether anybody could be frozen when it began. */
+      readonly mayHold: boolean;
       readonly confirmed: ReadonlyMap<string, MemberState>;
       readonly retryAt: number;
       readonly giveUpAt: number;

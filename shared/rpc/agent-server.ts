@@ -55,9 +55,11 @@ export async function serveAgents(input: {
   listen: string;
   tls: TlsFiles;
   onStream: (stream: ServerStream) => void;
+  /** Why nobody new is served any more; null as long as everybody is. */
+  refusal?: () => string | null;
   onRefused?: (peer: RefusedPeer) => void;
 }): Promise<AgentServer> {
-  const { onStream, onRefused: refused = () => undefined } = input;
+  const { onStream, refusal = () => null, onRefused: refused = () => undefined } = input;
   const server = new grpc.Server(SERVER_OPTIONS);
   const open = new Set<ServerStream>();
   server.addService(SERVICE, {
@@ -71,6 +73,8 @@ export async function serveAgents(input: {
         const cause = `the certificate of ${peer.name} does not have the role of a coordinator`;
         return refuse(grpc.status.PERMISSION_DENIED, cause);
       }
+      const why = refusal();
+      if (why !== null) return refuse(grpc.status.UNAVAILABLE, why);
       if (open.size >= MAX_STREAMS)
         return refuse(grpc.status.RESOURCE_EXHAUSTED, `it serves ${MAX_STREAMS} streams already`);
       const stream = serverStream(call, peer, () => listener.cut(call.getPeer()));

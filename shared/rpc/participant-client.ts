@@ -90,7 +90,7 @@ export async function connectParticipant(input: {
   tls?: TlsFiles;
 }): Promise<Participant> {
   const { target, timeoutMs, tls } = input;
-  const channel = target.startsWith('unix:') ? await socketOf(target) : await tlsOf(target, tls);
+  const channel = await openChannel(target, tls);
   const client = new grpc.Client(target, channel.credentials, { ...OPTIONS, ...channel.options });
   const call = callsOf(client, target, timeoutMs);
   return {
@@ -185,6 +185,11 @@ function noAnswer(): grpc.ServiceError {
 interface Channel {
   readonly credentials: grpc.ChannelCredentials;
   readonly options: grpc.ChannelOptions;
+}
+
+/** How such a target is called: rejects as `connectParticipant` does. */
+export async function openChannel(target: string, tls: TlsFiles | undefined): Promise<Channel> {
+  return target.startsWith('unix:') ? await socketOf(target) : await tlsOf(target, tls);
 }
 
 async function socketOf(target: string): Promise<Channel> {

@@ -1,6 +1,7 @@
 import { appendFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { watch } from 'chokidar';
+import type { Reach } from './moments.ts';
 
 /**
  * Named moments of an operation, so that a test can pull the plug at exactly one of them. Off unless the
@@ -10,11 +11,11 @@ import { watch } from 'chokidar';
  */
 const directory = process.env['STILLPOINT_HOOKS'];
 
-export async function reach(moment: string, who: string): Promise<void> {
+export const reach: Reach = async (moment, who) => {
   if (directory === undefined || directory === '') return;
   appendFileSync(join(directory, `${moment}.${process.pid}.reached`), `${who}\n`);
   await Promise.all([released(`${moment}.hold`), released(`${moment}.${who}.hold`)]);
-}
+};
 
 function released(name: string): Promise<void> {
   const file = join(directory ?? '', name);

@@ -159,7 +159,7 @@ export class HeldHost {
       clock: this.clock,
       machine,
       priority: { raise: () => () => undefined, soon: (putBack) => putBack() },
-      reached: () => Promise.resolve(),
+      reach: () => Promise.resolve(),
       startGuard: (_, heard) => {
         const guard = new ToldGuard(heard);
         this.guards.push(guard);

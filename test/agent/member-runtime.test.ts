@@ -21,7 +21,7 @@ function runtimeOf(hold: Prepared, state: State, answers: MemberAnswer[]): Membe
     machine,
     clock: computerClock,
     priority: { raise: () => () => undefined, soon: (putBack) => putBack() },
-    reached: () => Promise.resolve(),
+    reach: () => Promise.resolve(),
     member: 'a',
     kind: 'fenced',
     engine,

@@ -7,6 +7,7 @@ import type { Engine, Restoration } from '../../agent/engines/engine.ts';
 import { openStateDirectory, type StateDirectory } from '../../agent/state-directory.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import { createLog } from '../../shared/runtime/log.ts';
+import { goOn } from '../../shared/runtime/moments.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { madeRepository } from '../repository/made.ts';
 
@@ -80,6 +81,7 @@ describe('a restore on its host', () => {
       restoreKeeper: keeper,
       repository: () => Promise.resolve(artless(repository)),
       log: createLog({ name: 'test', level: 'silent' }),
+      reach: goOn,
       progress: () => undefined,
     });
 

@@ -235,16 +235,18 @@ describe('the service of an agent', () => {
     expect(silent.heard.at(-1)).to.equal('refused not-claimed');
   });
 
-  it('ends its operations when it ends', async () => {
+  it('ends its operations when it ends, and from then on says why nobody new is served', async () => {
     const host = new HeldHost(['a']);
     const { service, opened } = served(host);
     const holder = opened();
     await holder.holds('one');
     await holder.says(PREPARE);
+    expect(service.refusal).to.equal(null);
     let isOver = false;
     void service.end().then(() => (isOver = true));
     await settled();
     expect([host.calls.includes('a: release'), isOver]).to.deep.equal([true, false]);
+    expect(service.refusal).to.equal('the agent is ending, and serves nobody new');
     host.guards[0]?.die();
     await settled();
     expect(isOver).to.equal(true);

@@ -1,20 +1,28 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { StillpointError } from '../../shared/domain/errors.ts';
 import type { Content, ParticipantDescription } from '../../shared/domain/participant.ts';
 import { connectParticipant } from '../../shared/rpc/participant-client.ts';
 import { brief, LONG_MS, type Lab } from './lab.ts';
 import { startProgram, type RunningProgram } from './programs.ts';
 import { Broken, Unjudged } from './promise.ts';
 
-const START_MS = 60_000;
 const TIMEOUT_MS = 5000;
 
 /** What a node had at a mark, and what a process has that was started on what was captured there. */
 export interface BroughtUp {
   readonly rows: ReadonlySet<number>;
   readonly content: Content | null;
+  readonly again: Restarted | null;
   readonly restored: { readonly rows: ReadonlySet<number>; readonly startedWith: Content | null };
+}
+
+/** What a process says of itself after each of two starts; `older`: why the second one refused a low token. */
+export interface Restarted {
+  readonly first: ParticipantDescription;
+  readonly second: ParticipantDescription;
+  readonly older: string | null;
 }
 
 /** What costs much and serves several promises: made by the first that needs it. */
@@ -47,12 +55,14 @@ export const broughtUp = madeOnce((lab) =>
       await lab.becomes(async () => {
         rows = await lab.rows(data).catch(() => undefined);
         return rows !== undefined || started.isGone();
-      }, START_MS);
+      }, lab.pace.startMs);
       if (rows === undefined)
         throw new Broken(`a process started on the files cannot be read: ${started.complaint()}`);
-      return { rows, startedWith: (await descriptionAt(lab, folder, started))?.startedWith ?? null };
+      return { rows, description: await descriptionAt(lab, folder, started) };
     });
-    return { ...captured, restored };
+    const { rows, description } = restored;
+    const again = await restarted(lab, folder, description);
+    return { ...captured, restored: { rows, startedWith: description?.startedWith ?? null }, again };
   }),
 );
 
@@ -72,6 +82,7 @@ export async function runningOn<T>(
   work: (started: RunningProgram) => Promise<T>,
 ): Promise<T> {
   const places = { data: join(folder, 'data'), socket: socketIn(folder) };
+  await rm(places.socket, { force: true });
   const started = startProgram(lab.programs.start ?? [], places, () => undefined);
   try {
     return await work(started);
@@ -99,14 +110,42 @@ export async function descriptionAt(
     }
     return description !== undefined || started.isGone();
   };
-  await lab.becomes(isDescribed, START_MS);
+  await lab.becomes(isDescribed, lab.pace.startMs);
   if (description === undefined)
     throw new Unjudged(`what --start started does not serve the contract at {socket}: ${cause}`);
   return description;
 }
 
+/** The same once more on the same files; null where it serves no contract. */
+export async function restarted(
+  lab: Lab,
+  folder: string,
+  first: ParticipantDescription | null,
+): Promise<Restarted | null> {
+  if (first === null) return null;
+  return await runningOn(lab, folder, async (started) => {
+    const second = await descriptionAt(lab, folder, started);
+    if (second === null) return null;
+    const target = `unix:${socketIn(folder)}`;
+    const participant = await connectParticipant({ target, timeoutMs: TIMEOUT_MS });
+    const token = { epoch: 0, counter: 0, attempt: 1 };
+    try {
+      await participant.resume({ operation: 'conformance-restarted', token });
+      return { first, second, older: null };
+    } catch (error) {
+      const { failure } = error as Partial<StillpointError>;
+      const isOlder = failure?.code === 'participant-superseded';
+      return { first, second, older: isOlder ? (failure?.message ?? '') : null };
+    } finally {
+      participant.close();
+    }
+  });
+}
+
 export function servesContract({ programs }: Lab): boolean {
-  return programs.start?.some((word) => word.includes('{socket}')) ?? false;
+  const { start } = programs;
+  if (start === undefined) return false;
+  return 'launch' in start ? start.servesContract : start.some((word) => word.includes('{socket}'));
 }
 
 function socketIn(folder: string): string {

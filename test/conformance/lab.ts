@@ -2,22 +2,27 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { Attempt, ParticipantDescription } from '../../shared/domain/participant.ts';
 import type { Participant } from '../../shared/rpc/participant-client.ts';
+import type { TlsFiles } from '../../shared/rpc/tls-files.ts';
 import { LiveFiles } from './live-files.ts';
-import { read, startReading, type Programs, type Reading, type Writer } from './programs.ts';
+import { read, startReading, type Programs, type Reading } from './programs.ts';
 import { Broken, Unjudged } from './promise.ts';
+import type { Writers } from './writers.ts';
 
 export interface Pace {
   /** Of leases that are meant to run out. */
   readonly leaseMs: number;
   /** How long it is watched for what must not happen. */
   readonly holdMs: number;
+  /** How late what ends by itself may end, and what else a busy machine may delay. */
+  readonly graceMs: number;
+  /** How long a process may take to be there when it is started. */
+  readonly startMs: number;
+  /** How long is waited for what must come. */
+  readonly patienceMs: number;
 }
 
 /** Of leases that are not meant to run out: longer than any check. */
 export const LONG_MS = 120_000;
-/** How late a lease may end, and what else a busy machine may delay. */
-const GRACE_MS = 3000;
-const PATIENCE_MS = 15_000;
 const POLL_MS = 10;
 
 /** The process that is looked at, with what every check needs to look. */
@@ -29,7 +34,9 @@ export class Lab {
   readonly files: LiveFiles;
   readonly programs: Programs;
   /** There is a reader wherever there is a writer. */
-  readonly writer: Writer | undefined;
+  readonly writer: Writers | undefined;
+  readonly tls: TlsFiles | undefined;
+  readonly sequences: { readonly seed: number; readonly runs: number };
   #epoch: number;
   #attempts = 0;
   readonly #open: Attempt[] = [];
@@ -40,7 +47,9 @@ export class Lab {
     description: ParticipantDescription;
     pace: Pace;
     programs: Programs;
-    writer: Writer | undefined;
+    writer: Writers | undefined;
+    tls?: TlsFiles;
+    sequences: { seed: number; runs: number };
     /** Newer than all that the process has seen. */
     epoch: number;
   }) {
@@ -50,6 +59,8 @@ export class Lab {
     this.pace = input.pace;
     this.programs = input.programs;
     this.writer = input.writer;
+    this.tls = input.tls;
+    this.sequences = input.sequences;
     this.files = new LiveFiles(input.description);
     this.#epoch = input.epoch;
   }
@@ -73,7 +84,7 @@ export class Lab {
   }
 
   /** Asks again until it is so; false when it is not in time. */
-  async becomes(isTrue: () => boolean | Promise<boolean>, limitMs = PATIENCE_MS): Promise<boolean> {
+  async becomes(isTrue: () => boolean | Promise<boolean>, limitMs = this.pace.patienceMs): Promise<boolean> {
     const end = performance.now() + limitMs;
     while (!(await isTrue())) {
       if (performance.now() > end) return false;
@@ -89,7 +100,7 @@ export class Lab {
   ): Promise<boolean> {
     return await this.becomes(
       async () => !(await this.participant.describe()).held[kind],
-      leaseMs + GRACE_MS,
+      leaseMs + this.pace.graceMs,
     );
   }
 
@@ -171,7 +182,10 @@ export class Lab {
   }
 
   /** The rows that are visible. */
-  async rows(data = this.description.dataDirectory, limitMs = PATIENCE_MS): Promise<ReadonlySet<number>> {
+  async rows(
+    data = this.description.dataDirectory,
+    limitMs = this.pace.patienceMs,
+  ): Promise<ReadonlySet<number>> {
     return await read(this.programs.reader ?? [], data, limitMs);
   }
 
@@ -179,15 +193,14 @@ export class Lab {
     return startReading(this.programs.reader ?? [], this.description.dataDirectory);
   }
 
-  /** Waits until so many more writes are acknowledged; false when they are not in time. */
-  async progress(writes = 20, limitMs = PATIENCE_MS): Promise<boolean> {
+  /** Waits until so many more writes are acknowledged, of every writer; false when they are not in time. */
+  async progress(writes = 20, limitMs = this.pace.patienceMs): Promise<boolean> {
     const { writer } = this;
     if (writer === undefined) return true;
-    const goal = writer.acknowledged.size + writes;
-    return await this.becomes(
-      () => writer.acknowledged.size >= goal || writer.program.isGone(),
-      limitMs,
-    ).then(() => writer.acknowledged.size >= goal);
+    const before = writer.counts;
+    const isThere = (): boolean =>
+      writer.counts.every((count, index) => count >= (before[index] ?? 0) + writes / before.length);
+    return await this.becomes(() => isThere() || writer.isGone(), limitMs).then(isThere);
   }
 
   /**
@@ -196,7 +209,7 @@ export class Lab {
    */
   async whileSilent<T>(body: () => Promise<T>): Promise<T> {
     const { writer } = this;
-    writer?.program.pause();
+    writer?.pause();
     try {
       let rows = await this.rows();
       const isSettled = async (): Promise<boolean> => {
@@ -207,16 +220,17 @@ export class Lab {
       if (!(await this.becomes(isSettled))) throw new Unjudged('others write to it too');
       return await body();
     } finally {
-      writer?.program.goOn();
+      writer?.goOn();
     }
   }
 
-  /** The writer, when it gets on. */
-  async busyWriter(): Promise<Writer> {
+  /** The writers, when they get on. */
+  async busyWriter(): Promise<Writers> {
     const { writer } = this;
     if (writer === undefined) throw new Unjudged('there is no writer');
+    writer.restart();
     if (await this.progress()) return writer;
-    throw new Unjudged(`the writer does not get on: ${writer.program.complaint()}`);
+    throw new Unjudged(`the writer does not get on: ${writer.complaint()}`);
   }
 }
 

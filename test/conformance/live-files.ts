@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { access, constants, copyFile, mkdir, readdir, stat, truncate } from 'node:fs/promises';
+import { createReadStream, readdirSync, statSync } from 'node:fs';
+import { access, constants, copyFile, mkdir, readdir, readFile, stat, truncate } from 'node:fs/promises';
 import { dirname, join, relative, sep } from 'node:path';
 import type { JournalCut, ParticipantDescription } from '../../shared/domain/participant.ts';
 
@@ -35,6 +35,38 @@ export class LiveFiles {
     return await listing(this.journalDirectory, await filesBelow(this.journalDirectory));
   }
 
+  /** How each journal file stands, at once: its size, and when it was written. */
+  journalStands(): Map<string, string> {
+    const stands = new Map<string, string>();
+    for (const name of readdirSync(this.journalDirectory)) {
+      const found = statSync(join(this.journalDirectory, name), { bigint: true, throwIfNoEntry: false });
+      if (found?.isFile() === true) stands.set(name, `${found.size} bytes at ${found.mtimeNs}`);
+    }
+    return stands;
+  }
+
+  /** What lies in `live/` and is neither a file nor a directory. */
+  async strangers(): Promise<string[]> {
+    const entries = await readdir(this.live, { recursive: true, withFileTypes: true });
+    return entries
+      .filter((one) => !one.isFile() && !one.isDirectory())
+      .map((one) => relative(this.live, join(one.parentPath, one.name)));
+  }
+
+  /** Of the bytes up to a length; null where the file is not there or shorter. */
+  async digestUpTo(name: string, length: number): Promise<string | null> {
+    const bytes = await readFile(join(this.journalDirectory, name)).catch(() => null);
+    if (bytes === null || bytes.length < length) return null;
+    return createHash('sha256').update(bytes.subarray(0, length)).digest('hex');
+  }
+
+  async sizeBytes(): Promise<number> {
+    return [...(await this.database()).values(), ...(await this.journal()).values()].reduce(
+      (sum, { sizeBytes }) => sum + sizeBytes,
+      0,
+    );
+  }
+
   async database(): Promise<Listing> {
     return await listing(this.live, await this.#databaseNames());
   }
@@ -44,12 +76,14 @@ export class LiveFiles {
       await copy(join(this.live, name), join(into, 'live', name));
   }
 
-  /** Copies the journal from a file on up to the cut. Resolves to the files; the last is cut. */
-  async copyJournal(into: string, first: string, cut: JournalCut): Promise<string[]> {
-    const names = (await this.journalNames()).filter((name) => name >= first && name <= cut.journalFile);
+  /** Copies the journal from a file on up to the cut, or to the end. Resolves to the files; the last is cut. */
+  async copyJournal(into: string, first: string, cut: JournalCut | null): Promise<string[]> {
+    const isWanted = (name: string): boolean => name >= first && (cut === null || name <= cut.journalFile);
+    const names = (await this.journalNames()).filter(isWanted);
     const below = join(into, 'live', relative(this.live, this.journalDirectory));
     for (const name of names) await copy(join(this.journalDirectory, name), join(below, name));
-    if (names.includes(cut.journalFile)) await truncate(join(below, cut.journalFile), cut.length);
+    if (cut !== null && names.includes(cut.journalFile))
+      await truncate(join(below, cut.journalFile), cut.length);
     return names;
   }
 

@@ -1,16 +1,24 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { Unjudged } from './promise.ts';
 
-/** Programs of the implementer, by which the suite is a client of the process: each an argv. */
+/** A program of the implementer: an argv with placeholders, or whatever else does the same. */
+export type Program = readonly string[] | Launched;
+
+export interface Launched {
+  readonly servesContract: boolean;
+  launch(placeholders: Readonly<Record<string, string>>, onLine: (line: string) => void): RunningProgram;
+}
+
+/** Programs by which the suite is a client of the process. */
 export interface Programs {
   /** Writes numbered rows without end; prints a number when it is acknowledged, `refused` when one is refused. */
-  readonly writer?: readonly string[];
+  readonly writer?: Program;
   /** Prints the numbers that are visible, and ends. */
-  readonly reader?: readonly string[];
+  readonly reader?: Program;
   /** Keeps the process busy with what cannot come to rest; prints a line when it does; until it is ended. */
-  readonly busy?: readonly string[];
+  readonly busy?: Program;
   /** Runs a process on the data directory `{data}`, until it is ended; it may serve the contract at `{socket}`. */
-  readonly start?: readonly string[];
+  readonly start?: Program;
 }
 
 export interface RunningProgram {
@@ -34,11 +42,12 @@ process.once('exit', () => {
 
 /** Starts a program in a process group of its own, so that what it starts ends with it. */
 export function startProgram(
-  argv: readonly string[],
+  what: Program,
   placeholders: Readonly<Record<string, string>>,
   onLine: (line: string) => void,
 ): RunningProgram {
-  const [program = '', ...args] = argv.map((word) =>
+  if ('launch' in what) return what.launch(placeholders, onLine);
+  const [program = '', ...args] = what.map((word) =>
     word.replaceAll(/\{(\w+)\}/g, (all, name: string) => placeholders[name] ?? all),
   );
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
@@ -87,7 +96,7 @@ export interface Reading {
   readonly program: RunningProgram;
 }
 
-export function startReading(reader: readonly string[], data: string): Reading {
+export function startReading(reader: Program, data: string): Reading {
   const rows = new Set<number>();
   const program = startProgram(reader, { data }, (line) => rows.add(Number(line)));
   const finished = program.gone.then((code) => {
@@ -100,11 +109,7 @@ export function startReading(reader: readonly string[], data: string): Reading {
 }
 
 /** The rows that are visible now. Unjudged when the reader fails or does not end in time. */
-export async function read(
-  reader: readonly string[],
-  data: string,
-  limitMs: number,
-): Promise<ReadonlySet<number>> {
+export async function read(reader: Program, data: string, limitMs: number): Promise<ReadonlySet<number>> {
   const { rows, program } = startReading(reader, data);
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(
@@ -116,20 +121,6 @@ export async function read(
   } finally {
     clearTimeout(timer);
     if (!program.isGone()) await program.stop();
-  }
-}
-
-/** The writer, and what it has told so far. */
-export class Writer {
-  readonly acknowledged = new Set<number>();
-  refused = 0;
-  readonly program: RunningProgram;
-
-  constructor(argv: readonly string[], data: string, from: number) {
-    this.program = startProgram(argv, { data, from: String(from) }, (line) => {
-      if (/^\d+$/.test(line)) this.acknowledged.add(Number(line));
-      else if (line.startsWith('refused')) this.refused += 1;
-    });
   }
 }
 

@@ -15,6 +15,8 @@ export interface ContractPromise {
   readonly says: string;
   readonly roles: readonly Role[];
   readonly needs?: readonly Need[];
+  /** Promises that say more exactly what is wrong: where one of them is broken, this is hidden. `all`: any that was tried. */
+  readonly hiddenBy?: readonly string[] | 'all';
   /** Why it does not concern this process although its role fits; null when it does. */
   excuse?(description: ParticipantDescription): string | null;
   /**
@@ -37,11 +39,18 @@ export class Broken extends Error {
 
 export class Unjudged extends Error {}
 
+/**
+ * `not-applicable`: no promise of such a process, or hidden by another that is broken. `not-tried`: it was not looked at,
+ * and may be broken.
+ */
+export type Result = 'kept' | 'broken' | 'not-tried' | 'not-applicable';
+
 export interface Verdict {
   readonly id: string;
   readonly says: string;
-  readonly result: 'kept' | 'broken' | 'not-applicable';
+  readonly result: Result;
   readonly seen: string;
+  readonly tookMs: number;
 }
 
 export const EVERY_ROLE: readonly Role[] = ['realm-service', 'state-keeper', 'node', 'proxy'];

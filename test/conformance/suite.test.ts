@@ -1,68 +1,47 @@
 import { expect } from 'chai';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connectParticipant } from '../../shared/rpc/participant-client.ts';
+import { programFile } from '../lab/programs.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
-import { FAULTS, type Fault } from './model/faults.ts';
 import type { Verdict } from './promise.ts';
-import { PROMISES } from './suite.ts';
 
-// Goal: whoever runs the suite against a process hears of a broken promise by its name, and of no other. Method: a
-// model node that keeps the contract, and one fault at a time; the command is run as others run it.
+// Goal: whoever runs the suite against a process hears of a broken promise by its name, and of what was not tried. Method:
+// the command as others run it, against the model as a process of its own; what faults it finds is in planted.test.ts.
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const NODE = join(HERE, 'model/node.ts');
+const NODE = programFile('test/conformance/model/node.ts');
+const SUITE = programFile('test/conformance/main.ts');
 const CLIENT = join(HERE, 'model/client');
-const HOLD = ['--hold-ms', '100'];
-/** Renew is judged only where it came in time, which a busy machine must be able to: the longer one. */
-const leaseOf = (fault: string): string =>
-  fault === 'keeps-the-contract' || FAULTS[fault as Fault] === 'lease-renewed' ? '400' : '100';
-const AT_ONCE = 3;
-/** Who is wrong in what it says that it holds is seen by these, and cannot be seen by others. */
-const OF_CONTENT = PROMISES.map(({ id }) => id).filter((id) => /^(mark|content|started-with)-/.test(id));
+const PACE = ['--hold-ms', '100', '--lease-ms', '300'];
 
-interface Outcome {
+interface Ran {
   readonly code: number | null;
   readonly output: string;
-  readonly broken: readonly string[];
-  readonly promises: readonly Verdict[];
-  /** What the process still held afterwards. */
-  readonly heldAfter: string;
+  readonly errors: string;
 }
 
-describe('the conformance suite', function () {
-  this.timeout(600_000);
+describe('the conformance suite as a program', function () {
+  this.timeout(240_000);
   const folder = temporaryFolder('conformance');
-  const runs = new Map<string, Promise<Outcome>>();
   const alive = new Set<ChildProcess>();
-
-  before(() => {
-    // The runs mostly wait, for leases: several at once cost little.
-    const names = ['keeps-the-contract', ...Object.keys(FAULTS)];
-    const slots = Array.from({ length: AT_ONCE }, () => Promise.resolve<unknown>(undefined));
-    for (const [index, name] of names.entries()) {
-      const run = (slots[index % AT_ONCE] ?? Promise.resolve()).then(() => examine(name));
-      slots[index % AT_ONCE] = run.catch(() => undefined);
-      run.catch(() => undefined);
-      runs.set(name, run);
-    }
-  });
 
   after(() => {
     for (const child of alive) child.kill('SIGKILL');
     folder.remove();
   });
 
-  async function examine(fault: string): Promise<Outcome> {
+  async function model(fault: string): Promise<{ socket: string; programs: string[] }> {
     const data = join(folder.path, fault, 'data');
     const socket = join(folder.path, `${fault.slice(0, 20)}.sock`);
-    const model = spawn(process.execPath, [NODE, data, socket, fault], {
+    const child = spawn(process.execPath, [NODE, data, socket, fault], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    alive.add(model);
-    await once(model.stdout, 'data');
+    alive.add(child);
+    await once(child.stdout, 'data');
     const client = (verb: string, ...more: string[]) => JSON.stringify([CLIENT, verb, '{data}', ...more]);
     const programs = {
       writer: client('write', '{from}'),
@@ -70,39 +49,60 @@ describe('the conformance suite', function () {
       busy: client('busy'),
       start: JSON.stringify([process.execPath, NODE, '{data}', '{socket}', fault]),
     };
-    const options = Object.entries(programs).flatMap(([name, argv]) => [`--${name}`, argv]);
-    const isOfContent = /^(content|started-with)-/.test(FAULTS[fault as Fault] ?? '');
-    const only = isOfContent ? OF_CONTENT.flatMap((id) => ['--only', id]) : [];
-    const pace = ['--lease-ms', leaseOf(fault), ...HOLD];
-    const { code, output } = await conformance(['--socket', socket, '--json', ...pace, ...options, ...only]);
-    const heldAfter = await heldBy(socket);
-    model.kill();
-    alive.delete(model);
-    const { broken = [], promises = [] } = parsed(output);
-    return { code, output, broken, promises, heldAfter };
+    return { socket, programs: Object.entries(programs).flatMap(([name, argv]) => [`--${name}`, argv]) };
   }
 
-  it('finds every promise of a node kept by a process that keeps them, and leaves it released', async () => {
-    const { code, output, promises, heldAfter } = await outcomeOf('keeps-the-contract');
+  it('finds every promise of a node kept by a process that keeps them, by programs, and leaves it released', async () => {
+    const { socket, programs } = await model('none');
+    const report = join(folder.path, 'report.xml');
+    const options = ['--socket', `unix:${socket}`, '--json', '--strict', '--junit', report];
+    const { code, output } = await conformance([...options, ...PACE, ...programs]);
     expect(code, output).to.equal(0);
-    const judged = promises.filter(({ result }) => result === 'kept').map(({ id }) => id);
-    expect(judged).to.include.members(Object.values(FAULTS));
-    const unjudged = promises.filter(({ seen }) => seen.startsWith('cannot be judged'));
-    expect(unjudged).to.deep.equal([]);
-    expect(heldAfter).to.equal('');
+    const { promises, notTried } = JSON.parse(output) as { promises: Verdict[]; notTried: string[] };
+    expect(notTried).to.deep.equal([]);
+    const kept = promises.filter(({ result }) => result === 'kept').map(({ id }) => id);
+    expect(kept).to.include.members(['rest-durable', 'quiesce-waits', 'restart-is-another', 'sequences']);
+    const xml = readFileSync(report, 'utf8');
+    expect(xml)
+      .to.contain('failures="0"')
+      .and.to.contain('<testcase classname="model-1a" name="rest-durable"');
+    expect(await heldBy(socket)).to.equal('');
   });
 
-  for (const [fault, id] of Object.entries(FAULTS) as [Fault, string][]) {
-    it(`names ${id} and nothing else of a process that has one fault: ${fault}`, async () => {
-      const { code, broken, promises, heldAfter } = await outcomeOf(fault);
-      const seen = promises.filter((one) => one.result === 'broken' || one.id === id);
-      expect(broken, JSON.stringify(seen)).to.deep.equal([id]);
-      expect(code).to.equal(6);
-      expect(heldAfter).to.equal('');
-    });
-  }
+  it('names what is broken with the sentence of the contract, and says in the end what it has not tried', async () => {
+    const { socket } = await model('is-unhealthy-for-no-cause');
+    const report = join(folder.path, 'broken.xml');
+    const { code, output } = await conformance(['--socket', socket, ...PACE, '--junit', report]);
+    expect(code, output).to.equal(6);
+    expect(output).to.match(/^broken +health-says-why +unhealthy, cause ""\n +contract: Health/m);
+    expect(output).to.match(/^not-applicable +sequences +hidden by health-says-why$/m);
+    const last = output.trimEnd().split('\n').at(-1) ?? '';
+    expect(last).to.match(/^not tried: .*rest-clients-wait.*\(needs --writer and --reader\)/);
+    expect(readFileSync(report, 'utf8')).to.contain('<failure message="unhealthy, cause');
+  });
 
-  it('is used with a socket, and says what is wrong with its command line', async () => {
+  it('counts what was not tried only where it is asked to be strict', async () => {
+    const { socket } = await model('strictly');
+    const only = ['--only', 'describe-complete', '--only', 'rest-clients-wait'];
+    const lax = await conformance(['--socket', socket, ...only]);
+    expect(lax.code, lax.output).to.equal(0);
+    expect(lax.output).to.contain('1 kept, 0 broken, 1 not tried, 0 not applicable');
+    expect((await conformance(['--socket', socket, ...only, '--strict'])).code).to.equal(6);
+    const all = await conformance(['--socket', socket, '--only', 'describe-complete']);
+    expect(all.output).to.contain('nothing was left untried');
+  });
+
+  it('ends a whole run in time, released, and says what is left', async () => {
+    const { socket } = await model('slowly');
+    const from = performance.now();
+    const { code, output } = await conformance(['--socket', socket, '--time-out', '2', '--hold-ms', '1500']);
+    expect(code, output).to.equal(4);
+    expect(performance.now() - from).to.be.lessThan(30_000);
+    expect(output).to.match(/not tried: .*sequences.*\(the run was ended before\)/);
+    expect(await heldBy(socket)).to.equal('');
+  });
+
+  it('is used with a socket or an address, and says what is wrong with its command line', async () => {
     for (const args of [
       [],
       ['--socket', '/nowhere', '--only', 'no-such-promise'],
@@ -110,6 +110,12 @@ describe('the conformance suite', function () {
       ['--socket', '/nowhere', '--start', '["a"]'],
       ['--socket', '/nowhere', '--busy', 'a'],
       ['--socket', '/nowhere', '--lease-ms', '0'],
+      ['--socket', '/nowhere', '--time-out', 'soon'],
+      ['--socket', '/nowhere', '--writers', '0'],
+      ['--socket', '/nowhere', '--address', 'localhost:1'],
+      ['--socket', 'localhost:5700'],
+      ['--socket', '/nowhere', '--ca', 'a'],
+      ['--address', 'localhost:1'],
       ['--colour'],
     ]) {
       const { code, errors } = await conformance(args);
@@ -117,19 +123,15 @@ describe('the conformance suite', function () {
       expect(errors).to.contain('hint: stillpoint-conformance --help');
     }
     expect((await conformance(['--socket', '/nowhere'])).code).to.equal(3);
+    expect((await conformance(['--socket', 'unix:/nowhere'])).errors).to.contain(
+      'unix:/nowhere cannot be reached',
+    );
     expect((await conformance(['--list'])).output).to.contain('rest-acknowledges-nothing');
+    expect(existsSync('/nowhere')).to.equal(false);
   });
 
-  async function outcomeOf(name: string): Promise<Outcome> {
-    const run = runs.get(name);
-    if (run === undefined) throw new Error(`no run of ${name}`);
-    return await run;
-  }
-
-  async function conformance(args: readonly string[]) {
-    const child = spawn(process.execPath, [join(HERE, 'main.ts'), ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+  async function conformance(args: readonly string[]): Promise<Ran> {
+    const child = spawn(process.execPath, [SUITE, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     alive.add(child);
     let output = '';
     let errors = '';
@@ -140,14 +142,6 @@ describe('the conformance suite', function () {
     return { code, output, errors };
   }
 });
-
-function parsed(output: string): Partial<Pick<Outcome, 'broken' | 'promises'>> {
-  try {
-    return JSON.parse(output) as Partial<Pick<Outcome, 'broken' | 'promises'>>;
-  } catch {
-    return {};
-  }
-}
 
 async function heldBy(socket: string): Promise<string> {
   const participant = await connectParticipant({ target: `unix:${socket}`, timeoutMs: 5000 });

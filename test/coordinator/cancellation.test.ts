@@ -7,6 +7,7 @@ import { createCheckpoint } from '../../coordinator/checkpoint.ts';
 import { failOver } from '../../coordinator/failover.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import { createLog } from '../../shared/runtime/log.ts';
+import { goOn } from '../../shared/runtime/moments.ts';
 import { initRepository } from '../../shared/repository/open.ts';
 import { startProgram, until } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
@@ -48,6 +49,7 @@ describe('a command that waits', () => {
         cancellation: { ...patient, signal },
         progress: quiet,
         log,
+        reach: goOn,
       }),
     'grid failover': (signal: AbortSignal) =>
       failOver({ gridFile: agents.gridFile, cancellation: { ...patient, signal }, progress: quiet }),

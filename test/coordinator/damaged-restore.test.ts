@@ -5,6 +5,7 @@ import { StillpointError } from '../../shared/domain/errors.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
 import { Layout } from '../../shared/repository/layout.ts';
 import { createLog } from '../../shared/runtime/log.ts';
+import { goOn } from '../../shared/runtime/moments.ts';
 import { ATTACKS, keepTree } from '../repository/attacks.ts';
 import { rows, sha256 } from '../repository/samples.ts';
 import { describedHost, describedMember, manifestOf } from './descriptions.ts';
@@ -45,6 +46,7 @@ describe('the restore of a damaged checkpoint', () => {
         cancellation: patient,
         progress: quiet,
         log: createLog({ name: 'test', level: 'silent' }),
+        reach: goOn,
         ...options,
       });
     } catch (error) {

@@ -5,6 +5,7 @@ import type { GridManifest } from '../../shared/domain/manifest.ts';
 import type { AnnouncedRestore } from '../../shared/repository/repository.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import { createLog } from '../../shared/runtime/log.ts';
+import { goOn } from '../../shared/runtime/moments.ts';
 import { describedHost, describedMember, manifestOf } from './descriptions.ts';
 import { patient, quiet, scriptedAgents, storeManifest, type ScriptedAgents } from './scripted-agents.ts';
 
@@ -46,6 +47,7 @@ describe('the end of a restore, as its command tells it', () => {
       cancellation: patient,
       progress: quiet,
       log: createLog({ name: 'test', level: 'silent' }),
+      reach: goOn,
     });
 
   it('is refused with a grid file that does not name all its hosts, and nothing is decided', async () => {

@@ -7,6 +7,7 @@ import type { HostDescription } from '../../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
 import type { AgentResponse } from '../../shared/domain/wire.ts';
 import { createLog } from '../../shared/runtime/log.ts';
+import { goOn } from '../../shared/runtime/moments.ts';
 import { describedHost, describedMember } from './descriptions.ts';
 import { patient, quiet, scriptedAgents, type ScriptedAgents } from './scripted-agents.ts';
 import { asItIs, honestAnswers, MARK, type ManifestHead } from './honest-agent.ts';
@@ -64,6 +65,7 @@ describe('an agent that lies', () => {
         cancellation: patient,
         progress: quiet,
         log: createLog({ name: 'test', level: 'silent' }),
+        reach: goOn,
       });
       return { failure: null, exitCode: 0 };
     } catch (error) {

@@ -3,6 +3,7 @@ import { restoreGrid } from '../../coordinator/restore.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
 import { createLog } from '../../shared/runtime/log.ts';
+import { goOn } from '../../shared/runtime/moments.ts';
 import { manifestOf } from './descriptions.ts';
 import { DOWN, each, NAMES, realmGrid } from './realm-grid.ts';
 import { patient, quiet, scriptedAgents, storeManifest, type ScriptedAgents } from './scripted-agents.ts';
@@ -43,6 +44,7 @@ describe('the restore of a grid with a realm', () => {
       cancellation: patient,
       progress: quiet,
       log: createLog({ name: 'test', level: 'silent' }),
+      reach: goOn,
     });
 
   function steps(...types: readonly string[]): string[] {

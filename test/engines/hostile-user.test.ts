@@ -282,6 +282,7 @@ function postgresRestoration(user: HostileUser): PostgresRestoration {
     needs: [],
     preload: [],
     leftOut: [],
+    walLink: null,
     damagedPages: [],
     collations: [],
     locales: [],

@@ -49,6 +49,7 @@ export async function beginCapture(
       saved = undo === null ? null : (JSON.parse(JSON.stringify(undo)) as Undo);
       return Promise.resolve();
     },
+    reach: () => Promise.resolve(),
     ...change,
   });
   return { capture: new Capture(parts, assignment), artifacts, undo: () => saved };

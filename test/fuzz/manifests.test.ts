@@ -66,6 +66,7 @@ const facts: PostgresFacts = {
   needs: [],
   preload: [],
   leftOut: [],
+  walLink: null,
   damagedPages: [],
   collations: [],
   locales: [],

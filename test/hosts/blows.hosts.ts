@@ -1,93 +1,35 @@
 import { expect } from 'chai';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { Client } from 'pg';
-import { Hooks } from '../lab/hooks.ts';
+import type { Hooks } from '../lab/hooks.ts';
 import { until } from '../lab/processes.ts';
 import type { BootedHost, Done } from './lab/booted-host.ts';
-import { down, HostsLab } from './lab/hosts-lab.ts';
-import { installStillpoint } from './lab/install.ts';
-import {
-  BY_DEBIAN,
-  BY_SYSTEMCTL,
-  makeCertificates,
-  onHost,
-  prepareServer,
-  startAgent,
-  urlOf,
-  writeGridFile,
-} from './lab/shards-on-hosts.ts';
+import { commits } from './lab/commits.ts';
+import { runOutOfMemory } from './lab/memory.ts';
+import { StandingGrid } from './lab/standing-grid.ts';
 
 // Goal: whatever happens to a host or its agent in the worst moment, commits return and servers can be started.
 // Method: agents that wait at a moment (shared/runtime/hooks.ts); power and systemd do the rest.
 
 /** From the moment that a host is up, or its agent killed. */
 const SECONDS_MS = 15_000;
+const IS_UP = 'systemctl is-active stillpoint-agent';
 
 describe('a grid on booted hosts', function () {
   this.bail(true);
-  const lab = new HostsLab();
-  const say = (): void => undefined;
-  const [alpha, beta, operator] = ['alpha', 'beta', 'epsilon'].map((short) => lab.host(short)) as [
-    BootedHost,
-    BootedHost,
-    BootedHost,
-  ];
-  const clusters = [
-    onHost(alpha, 'orders-alpha'),
-    onHost(beta, 'orders-beta'),
-    onHost(beta, 'orders-second', { cluster: 'second', port: 5433, supervision: BY_SYSTEMCTL }),
-    onHost(beta, 'orders-third', { cluster: 'third', port: 5434, supervision: BY_DEBIAN }),
-  ];
+  const standing = StandingGrid.forSuite();
+  let grid: StandingGrid;
+  let alpha: BootedHost;
+  let beta: BootedHost;
+  let operator: BootedHost;
   let hooks: Hooks;
 
-  before(async () => {
-    await down();
-    await lab.up(say, ['alpha', 'beta', 'epsilon']);
-    for (const host of lab.hosts()) installStillpoint(host, say);
-    makeCertificates(operator, [alpha, beta]);
-    for (const cluster of clusters) prepareServer(cluster);
-    const unit = alpha.path('/etc/systemd/system/stillpoint-agent.service.d');
-    mkdirSync(unit, { recursive: true });
-    writeFileSync(`${unit}/hooks.conf`, '[Service]\nEnvironment=STILLPOINT_HOOKS=/var/lib/hooks\n');
-    hooks = new Hooks(alpha.path('/var/lib/hooks'));
-    alpha.shell('systemctl daemon-reload');
-    for (const host of [alpha, beta]) {
-      const here = clusters.filter((cluster) => cluster.host === host);
-      startAgent(host, here, operator);
-    }
-    writeGridFile(
-      operator,
-      'grid.yaml',
-      [alpha, beta],
-      clusters.map(({ member }) => member),
-    );
-    operator.shell('stillpoint repository init --grid grid.yaml');
+  before(() => {
+    grid = standing();
+    [alpha, beta] = [grid.lab.host('alpha'), grid.lab.host('beta')];
+    operator = grid.operator;
+    hooks = grid.hooks(alpha);
   });
 
-  after(() => down());
-
-  /** How long a commit takes to return on alpha, tried anew until it does. */
-  async function commits(limitMs: number): Promise<number> {
-    const began = performance.now();
-    for (let number = 0; performance.now() - began < limitMs; number += 1) {
-      const client = new Client({
-        connectionString: urlOf(clusters[0] ?? expect.fail()),
-        connectionTimeoutMillis: 1000,
-        query_timeout: 2000,
-      });
-      client.on('error', () => undefined);
-      try {
-        await client.connect();
-        await client.query('INSERT INTO causal VALUES ($1, $2)', [Date.now() % 1e9, number]);
-        return performance.now() - began;
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      } finally {
-        client.end().catch(() => undefined);
-      }
-    }
-    throw new Error(`no commit returns in ${limitMs / 1000} s`);
-  }
+  const commitsOnAlpha = (): Promise<number> => commits(grid.cluster('orders-alpha'), SECONDS_MS);
 
   /** Begins a checkpoint, and resolves when alpha is fenced and stays so. */
   async function holdInTheWindow(name: string): Promise<{ readonly ended: Promise<Done> }> {
@@ -98,11 +40,6 @@ describe('a grid on booted hosts', function () {
     return { ended };
   }
 
-  function checkpoints(): string[] {
-    const said = operator.shell('stillpoint checkpoint list --grid grid.yaml --output json');
-    return (JSON.parse(said) as { checkpoints: { state: string }[] }).checkpoints.map(({ state }) => state);
-  }
-
   async function isWhole(checkpoint: string): Promise<void> {
     const { code, stderr } = await operator.begin(
       `stillpoint checkpoint create ${checkpoint} --grid grid.yaml --output json`,
@@ -111,26 +48,42 @@ describe('a grid on booted hosts', function () {
   }
 
   it('has commits again seconds after the boot of a host whose power was cut in the window', async () => {
+    const before = await grid.verified();
     const { ended } = await holdInTheWindow('cut');
     await alpha.cutPower();
     hooks.release('fenced', 'orders-alpha');
-    await lab.boot(alpha);
-    await commits(SECONDS_MS);
+    await grid.lab.boot(alpha);
+    await commitsOnAlpha();
     const { code, stdout, stderr } = await ended;
     expect(code, stdout + stderr).to.be.oneOf([4, 5]);
-    expect(checkpoints()).to.deep.equal([]);
+    expect(await grid.verified()).to.deep.equal(before);
     await isWhole('after-the-cut');
   });
 
-  it('has commits again seconds after the whole unit of an agent was killed in the window', async () => {
+  it('@short has commits again seconds after the whole unit of an agent was killed in the window', async () => {
+    const before = await grid.verified();
     const { ended } = await holdInTheWindow('killed');
     hooks.release('fenced', 'orders-alpha');
     alpha.shell('systemctl kill -s KILL stillpoint-agent');
-    await commits(SECONDS_MS);
+    await commitsOnAlpha();
     const { code, stdout, stderr } = await ended;
     expect(code, stdout + stderr).to.be.oneOf([4, 5]);
-    expect(checkpoints()).to.deep.equal(['valid']);
+    expect(await grid.verified()).to.deep.equal(before);
     await isWhole('after-the-kill');
+  });
+
+  it('has commits again seconds after the kernel killed an agent in the window for want of memory', async () => {
+    const before = await grid.verified();
+    const { ended } = await holdInTheWindow('starved');
+    await runOutOfMemory(alpha, 'stillpoint-agent');
+    await commitsOnAlpha();
+    hooks.release('fenced', 'orders-alpha');
+    const { code, stdout, stderr } = await ended;
+    expect(code, stdout + stderr).to.be.oneOf([4, 5]);
+    expect(await grid.verified()).to.deep.equal(before);
+    await until('the next agent to serve', () => alpha.try(IS_UP).code === 0, 60_000);
+    expect(alpha.shell('journalctl -u stillpoint-agent -o cat')).to.include('code=killed, status=9/KILL');
+    await isWhole('after-the-hunger');
   });
 
   it('has a server that nobody can start while a restore has its directory', async () => {
@@ -147,7 +100,7 @@ describe('a grid on booted hosts', function () {
     hooks.release('switched', 'orders-alpha');
     const { code, stdout, stderr } = await restore;
     expect(code, stdout + stderr).to.equal(0);
-    await commits(SECONDS_MS);
+    await commitsOnAlpha();
     expectRunning(['alpha', 'main'], ['beta', 'main'], ['beta', 'second']);
   });
 
@@ -168,8 +121,8 @@ describe('a grid on booted hosts', function () {
     expect(code, stdout + stderr).to.equal(7);
     await until('the mask to go', () => masked(alpha) === '', 60_000);
     expect(masked(beta)).to.equal('');
-    for (const host of [alpha, beta]) host.shell('systemctl start postgresql@15-main');
-    await commits(SECONDS_MS);
+    for (const { host, cluster } of grid.clusters) host.shell(`systemctl start postgresql@15-${cluster}`);
+    await commitsOnAlpha();
   });
 
   function masked(host: BootedHost): string {
@@ -178,7 +131,7 @@ describe('a grid on booted hosts', function () {
 
   function expectRunning(...units: readonly (readonly [host: string, cluster: string])[]): void {
     for (const [short, cluster] of units) {
-      const host = lab.host(short);
+      const host = grid.lab.host(short);
       expect(host.try(`systemctl is-active postgresql@15-${cluster}`).stdout.trim()).to.equal('active');
       expect(masked(host)).to.equal('');
     }

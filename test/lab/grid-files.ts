@@ -29,7 +29,7 @@ export function agentYaml(input: {
       `    engine: postgres`,
       `    address: ${server.host}:${server.port}`,
       `    data: ${server.data}`,
-      `    connection: postgresql://${role}@${server.host}:${server.port}/postgres`,
+      `    connection: ${options.connection?.(server) ?? `postgresql://${role}@${server.host}:${server.port}/postgres`}`,
       `    binaries: ${postgresBinaries(server.version)}`,
       ...(serverUser === null ? [] : [`    owner: ${serverUser.name}`]),
       ...(options.memberLines?.(member) ?? []).map((line) => `    ${line}`),
@@ -65,9 +65,10 @@ export function gridYaml(input: {
     `agents: [${hosts.map((host) => `"${host.agentAddress}"`).join(', ')}]`,
     `repository: ${repository}`,
     `tls: { ca: ${pki}/ca.pem, cert: ${pki}/coordinator.pem, key: ${pki}/coordinator-key.pem }`,
+    ...(options.withoutRealm === undefined ? [] : ['realm: none']),
     // Where there is a realm its definition gives the order.
-    ...(options.native === undefined
-      ? [`copysets: [${options.copysets.map((copyset) => copyset.name).join(', ')}]`]
+    ...(options.native === undefined || options.withoutRealm !== undefined
+      ? [`copysets: [${(options.withoutRealm ?? options.copysets.map(({ name: one }) => one)).join(', ')}]`]
       : []),
     `leaseSeconds: ${options.leaseSeconds ?? 10}`,
     '',

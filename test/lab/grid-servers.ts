@@ -1,16 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { GridOptions, TestGrid, TestHost, TestMember } from './grid.ts';
+import { backupCalls, documentedRole } from './postgres-role.ts';
 import { postgresServer, type PostgresServer, serverUser } from './postgres.ts';
-
-/** What docs/engines/postgres.md tells an operator to grant; read from there, so that it is tested. */
-function leastPrivilegeSql(): string {
-  const text = readFileSync(new URL('../../docs/engines/postgres.md', import.meta.url), 'utf8');
-  const block = /```sql\n([\s\S]*?)```/.exec(text)?.[1];
-  if (block === undefined) throw new Error('docs/engines/postgres.md has no SQL of the role');
-  return block;
-}
 
 export async function makeMember(
   options: GridOptions,
@@ -29,6 +22,7 @@ export async function makeMember(
     host: place.address,
     ...(options.version !== undefined && { version: options.version }),
     ...(options.settings !== undefined && { settings: options.settings }),
+    ...(options.hba !== undefined && { hba: options.hba }),
     walSegmentMb: options.walSegmentMb ?? 1,
     // A standby is a copy of its primary, made when that runs.
     existing: options.empty === true || index > 0,
@@ -40,7 +34,7 @@ export async function startServers(grid: TestGrid, options: GridOptions): Promis
   for (const { server, copyset } of grid.primaries) {
     await server.start();
     if (options.templates !== true) await dropTemplates(server);
-    if (options.superuser !== true) await server.query(leastPrivilegeSql());
+    if (options.superuser !== true) await server.query(documentedRole(server.version));
     for (const { server: standby, name } of grid.members.filter(
       (one) => one.standby && one.copyset === copyset,
     )) {
@@ -54,14 +48,15 @@ async function dropTemplates(server: PostgresServer): Promise<void> {
   for (const name of ['template0', 'template1']) await server.query(`DROP DATABASE ${name}`);
 }
 
-/** A cold copy of the running primary between pg_backup_start and pg_backup_stop, started as a hot standby. */
+/** A cold copy of the running primary, made while it is told of it, started as a hot standby. */
 async function makeStandby(primary: PostgresServer, standby: PostgresServer, name: string): Promise<void> {
   const client = await primary.connect();
   try {
-    await client.query("SELECT pg_backup_start('standby', true)");
+    const [start, stop] = backupCalls(primary.version);
+    await client.query(`SELECT ${start}`);
     const copied = spawnSync('cp', ['-a', primary.data, standby.data], { encoding: 'utf8' });
     if (copied.status !== 0) throw new Error(copied.stderr);
-    const { rows } = await client.query<{ labelfile: string }>('SELECT labelfile FROM pg_backup_stop(false)');
+    const { rows } = await client.query<{ labelfile: string }>(`SELECT labelfile FROM ${stop}`);
     rmSync(join(standby.data, 'postmaster.pid'), { force: true });
     writeFileSync(join(standby.data, 'backup_label'), rows[0]?.labelfile ?? '');
   } finally {

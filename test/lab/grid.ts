@@ -1,5 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { initRepository } from '../../shared/repository/open.ts';
 import { agentYaml, gridYaml } from './grid-files.ts';
@@ -31,6 +39,8 @@ export interface GridOptions {
   readonly copysets: readonly { readonly name: string; readonly hosts: readonly number[] }[];
   /** Processes that take part by themselves; each belongs to the host of its address. */
   readonly native?: readonly NativeMember[];
+  /** Its native processes are a grid without a realm; the names of its copysets in their order. */
+  readonly withoutRealm?: readonly string[];
   readonly version?: PostgresVersion;
   readonly settings?: readonly string[];
   readonly leaseSeconds?: number;
@@ -50,6 +60,10 @@ export interface GridOptions {
    * zeros that everybody receives, reads and stores: of the usual 16 MB that is most of what a small checkpoint works.
    */
   readonly walSegmentMb?: 1 | 16;
+  /** Lines put first in pg_hba.conf of every server. */
+  readonly hba?: readonly string[];
+  /** How agents connect, where not over TCP. */
+  readonly connection?: (server: PostgresServer) => string;
   /** Connect as superuser instead of the least-privileged role. */
   readonly superuser?: boolean;
   readonly repository?: string;
@@ -198,6 +212,8 @@ export class TestGrid {
       if (!standby) await commitsAgain(name, server);
     }
     for (const host of this.hosts) {
+      const warned = /.*DeprecationWarning.*/.exec(readFileSync(host.log, 'utf8'))?.[0];
+      if (warned !== undefined) throw new Error(`the agent on ${host.address} printed ${warned}`);
       for (const room of ['freezes', 'spool', 'restores']) {
         const path = join(host.state, room);
         if (!existsSync(path)) continue;

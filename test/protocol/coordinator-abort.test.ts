@@ -212,6 +212,34 @@ describe('the abort of a checkpoint', () => {
     }
   });
 
+  it('that is given up when all have proven their thaw calls nobody maybe frozen', () => {
+    const run = twoMembers();
+    run.armAll();
+    for (const name of ['a', 'b']) run.marks(name);
+    for (const name of ['a', 'b']) run.thaws(name);
+    run.happens({ type: 'memberLost', now: run.now, member: 'b', failure });
+    expect(run.effects).to.deep.include({ type: 'reconnect', member: 'b' });
+    run.answers('a', aborted);
+    expect(run.outcome).to.equal(undefined);
+    run.happens({ type: 'timePassed', now: run.now + 501 });
+    expect(run.outcome?.kind === 'aborted' && run.outcome.failure.members).to.deep.equal([
+      { name: 'a', state: 'running' },
+      { name: 'b', state: 'running' },
+    ]);
+  });
+
+  it('needs every word when one has not proven its thaw, also of who has and is lost', () => {
+    const run = twoMembers();
+    run.armAll();
+    for (const name of ['a', 'b']) run.marks(name);
+    run.thaws('a');
+    run.happens({ type: 'memberLost', now: run.now, member: 'a', failure });
+    run.answers('b', aborted);
+    expect(run.outcome).to.equal(undefined);
+    run.happens({ type: 'cancelled', now: run.now, failure });
+    expect(run.outcome).to.have.property('kind', 'maybeFrozen');
+  });
+
   it('keeps the word of the failure itself about where and in whom it happened', () => {
     const run = twoMembers();
     run.answers('a', {

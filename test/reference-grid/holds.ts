@@ -50,6 +50,11 @@ export class Holds {
     return attempt === undefined || hold.attempt === attempt;
   }
 
+  /** Of what is held, or is being taken. */
+  attempt(kind: HoldKind): string | undefined {
+    return this.#live(kind)?.attempt;
+  }
+
   /** Takes a hold; `begin` answers undefined where it could not be had. A repeat gets the first one's answer. */
   async take<T>(
     {

@@ -107,9 +107,15 @@ function answersOf(role: Participation): Answers {
     journalRetained: holds.holds('journalRetained'),
     maintenance: holds.holds('maintenance') || role.writing?.isInMaintenance() === true,
   });
-  const mustBeNew = (token: Token): void => {
-    if (newest === undefined || compareTokens(token, newest) >= 0) newest = token;
-    else throw aborted(`token ${formatToken(token)} is older than ${formatToken(newest)}`);
+  /** A token is seen (`commit`) when nothing speaks against its request any more. */
+  const mayCome = (operation: string, attempt: string, token: Token): { commit(): void } => {
+    holds.mustBeFreeFor(operation);
+    if (newest !== undefined && compareTokens(token, newest) < 0)
+      throw aborted(`token ${formatToken(token)} is older than ${formatToken(newest)}`);
+    const other = holds.attempt('quiesced');
+    if (other !== undefined && other !== attempt)
+      throw failed(`it rests, or comes to rest, with token ${other}`, 'resume that first');
+    return { commit: () => (newest = token) };
   };
 
   return {
@@ -121,8 +127,9 @@ function answersOf(role: Participation): Answers {
       const { gate } = has(role.rest);
       const attempt = formatToken(present(token, 'token'));
       must(Number.isFinite(timeoutMs) && timeoutMs >= 0, 'timeout_ms is not a time');
-      holds.mustBeFreeFor(named(operation));
-      mustBeNew(present(token, 'token'));
+      lease(leaseMs);
+      const { commit } = mayCome(named(operation), attempt, present(token, 'token'));
+      commit();
       let notQuiesced: string[] = [];
       const begin = async (): Promise<true | undefined> => {
         notQuiesced = await gate.close(allowReads, timeoutMs);
@@ -137,12 +144,12 @@ function answersOf(role: Participation): Answers {
       const { switchJournal } = has(role.rest);
       const attempt = formatToken(present(token, 'token'));
       const key = JSON.stringify([named(operation), attempt]);
-      const before = switched.get(key);
-      if (before !== undefined) return { incarnation, ...before };
-      holds.mustBeFreeFor(operation);
-      mustBeNew(present(token, 'token'));
+      const { commit } = mayCome(operation, attempt, present(token, 'token'));
       if (!holds.holds('quiesced', operation, attempt))
         throw failed('not quiesced with this token', 'quiesce first');
+      commit();
+      const before = switched.get(key);
+      if (before !== undefined) return { incarnation, ...before };
       const { file, length, content } = await switchJournal();
       const mark = { journalFile: file, length: BigInt(length), content };
       switched.set(key, mark);
@@ -152,10 +159,7 @@ function answersOf(role: Participation): Answers {
     resume({ operation, token }: RequestOf<'resume'>) {
       has(role.rest);
       const attempt = formatToken(present(token, 'token'));
-      if (!holds.ended('quiesced', named(operation), attempt)) {
-        holds.mustBeFreeFor(operation);
-        mustBeNew(present(token, 'token'));
-      }
+      mayCome(named(operation), attempt, present(token, 'token')).commit();
       const { held: wasHeld, cause } = holds.finish('quiesced', operation, attempt);
       return { incarnation, held: wasHeld, cause: wasHeld ? '' : cause };
     },
@@ -178,9 +182,9 @@ function answersOf(role: Participation): Answers {
     async resumeWriting({ operation, retainJournal, leaseMs }: RequestOf<'resumeWriting'>) {
       const writing = has(role.writing);
       const hold = { kind: 'journalRetained', operation: named(operation), leaseMs } as const;
+      if (retainJournal) lease(leaseMs);
+      holds.mustBeFreeFor(operation);
       const retains = retainJournal && holds.holds('writingSuspended', operation);
-      if (retains) lease(leaseMs);
-      else if (!holds.ended('writingSuspended', operation)) holds.mustBeFreeFor(operation);
       if (retains) writing.retain(true);
       const { held: wasHeld } = holds.finish('writingSuspended', operation);
       if (retains)
@@ -194,8 +198,10 @@ function answersOf(role: Participation): Answers {
 
     releaseJournal({ operation }: RequestOf<'releaseJournal'>) {
       has(role.writing);
-      if (!holds.ended('journalRetained', named(operation))) holds.mustBeFreeFor(operation);
-      return { incarnation, held: holds.finish('journalRetained', operation).held };
+      holds.mustBeFreeFor(named(operation));
+      // Before it was retained there is nothing to end, nor to remember.
+      const isKnown = holds.holds('journalRetained', operation) || holds.ended('journalRetained', operation);
+      return { incarnation, held: isKnown && holds.finish('journalRetained', operation).held };
     },
 
     renew({ operation }: RequestOf<'renew'>) {
@@ -222,7 +228,7 @@ function answersOf(role: Participation): Answers {
 
     leaveMaintenance({ operation }: RequestOf<'leaveMaintenance'>) {
       has(role.writing);
-      if (!holds.ended('maintenance', named(operation))) holds.mustBeFreeFor(operation);
+      holds.mustBeFreeFor(named(operation));
       return { incarnation, held: holds.finish('maintenance', operation).held };
     },
 
@@ -234,9 +240,9 @@ function answersOf(role: Participation): Answers {
         request.counter,
         request.checkpoint,
       ]);
-      const before = backups.get(key);
-      if (before !== undefined) return await before;
       holds.mustBeFreeFor(request.operation);
+      const before = backups.get(key);
+      if (before !== undefined && role.rest?.gate.closed !== true) return await before;
       if (role.rest?.gate.closed === true) throw failed('the realm service is quiesced', 'resume it first');
       const backup = backUp(request);
       backups.set(key, backup);

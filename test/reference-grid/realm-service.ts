@@ -139,7 +139,11 @@ class RealmService {
     return await this.#define((before) => {
       if (before === undefined)
         throw new GridError('no-definition', 'there is no definition; hint: define the grid');
-      return { ...relocated(before, processes), version: before.version + 1 };
+      const after = relocated(before, processes);
+      // What is so already is no change.
+      return JSON.stringify(after) === JSON.stringify(before)
+        ? before
+        : { ...after, version: before.version + 1 };
     });
   }
 

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { statSync } from 'node:fs';
+import * as grpc from '@grpc/grpc-js';
+import { mkdirSync, readlinkSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { createServer, connect as connectSocket, type Server, type Socket } from 'node:net';
 import type { StillpointError } from '../../shared/domain/errors.ts';
@@ -9,6 +10,7 @@ import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
 import { checkPrivateKeyFile, type TlsFiles } from '../../shared/rpc/tls-files.ts';
 import { until } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
+import { openRaw } from './raw-coordinator.ts';
 
 // Goal: only a coordinator of the grid's own CA is heard, and only the agent of the host is believed.
 
@@ -19,6 +21,7 @@ describe('the wire between coordinator and agent', () => {
   const ours = join(folder.path, 'ours');
   const theirs = join(folder.path, 'theirs');
   let server: AgentServer;
+  let refusal: string | null = null;
   const streams: ServerStream[] = [];
 
   before(async () => {
@@ -28,6 +31,7 @@ describe('the wire between coordinator and agent', () => {
     server = await serveAgents({
       listen: `${HOST}:0`,
       tls: files(ours, HOST),
+      refusal: () => refusal,
       onStream: (stream) => {
         streams.push(stream);
         void answerAll(stream);
@@ -69,6 +73,30 @@ describe('the wire between coordinator and agent', () => {
     expect(streams.at(-1)?.peer).to.deep.equal({ name: 'coordinator', role: 'coordinator', grid: 'orders' });
     stream.close();
     await until('the agent to see the end', () => streams.at(-1)?.closed.aborted === true);
+  });
+
+  it('refuses a new stream with UNAVAILABLE and the reason when nobody new is served, and goes on with those that are', async () => {
+    const earlier = await connectWith(files(ours, 'coordinator'));
+    earlier.send({ type: 'describe', id: 1 });
+    const answers = earlier.responses[Symbol.asyncIterator]();
+    await answers.next();
+    const served = streams.length;
+    refusal = 'the agent is ending, and serves nobody new';
+    try {
+      const raw = openRaw({ address: `${HOST}:${server.port}`, tls: files(ours, 'coordinator') });
+      expect(await raw.ended()).to.include({ code: grpc.status.UNAVAILABLE, details: refusal });
+      const late = await connectWith(files(ours, 'coordinator'));
+      const failure = await late.closed;
+      earlier.send({ type: 'describe', id: 2 });
+
+      expect(failure).to.include({ code: 'agent-lost', host: HOST });
+      expect(failure?.message).to.include(refusal);
+      expect(streams.length).to.equal(served);
+      expect((await answers.next()).value).to.deep.equal({ type: 'done', id: 2 });
+    } finally {
+      refusal = null;
+      earlier.close();
+    }
   });
 
   it('refuses a coordinator of another CA, and an agent of another CA', async () => {
@@ -120,6 +148,20 @@ describe('the wire between coordinator and agent', () => {
     expect(statSync(join(ours, 'ca-key.pem')).mode & 0o777).to.equal(0o600);
     expect(statSync(join(ours, `${HOST}-key.pem`)).mode & 0o777).to.equal(0o600);
     expect(await refusalOf(checkPrivateKeyFile(join(ours, 'ca.pem')))).to.equal('key-readable');
+  });
+
+  it('takes a key that cannot be looked at for no absent one', async () => {
+    const directory = join(folder.path, 'looped');
+    mkdirSync(directory);
+    const key = join(directory, 'ca-key.pem');
+    symlinkSync('ca-key.pem', key);
+    const failed = await initializePki(directory).then(
+      () => null,
+      (error: unknown) => error as NodeJS.ErrnoException,
+    );
+
+    expect(failed?.code).to.equal('ELOOP');
+    expect(readlinkSync(key)).to.equal('ca-key.pem');
   });
 
   it('never replaces a CA, and a certificate only by force', async () => {

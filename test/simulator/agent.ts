@@ -287,7 +287,7 @@ export class SimulatedAgent extends Process {
           this.judged(() => this.#step(work(), state, event), { state, effects: [] }),
       },
       priority: { raise: () => () => undefined, soon: (putBack) => putBack() },
-      reached: () => Promise.resolve(),
+      reach: () => Promise.resolve(),
       startGuard: (operation, heard) => {
         const guard = this.#undoing?.startGuard(operation, heard) ?? new StandInGuard(this, heard);
         this.#guards.push(guard);

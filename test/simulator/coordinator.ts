@@ -38,6 +38,8 @@ export class SimulatedCoordinator extends Process {
   hasExited = false;
   /** When it first said abort; null before. */
   abortsSince: number | null = null;
+  /** Of all members: that they let go. */
+  hasProofs = false;
   readonly #isIgnorant: boolean;
   #phase: { type: MemberCommand['type'] | null; attempt: number; sinceMs: number } = {
     type: null,

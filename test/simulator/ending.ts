@@ -20,6 +20,8 @@ export function checkEnding(world: World, coordinator: SimulatedCoordinator, end
       engine.isUp && !engine.isLeft && engine.isFenced && engine.current?.operation === coordinator.name,
   );
   if (ending.kind === 'maybeFrozen') {
+    if (coordinator.hasProofs)
+      throw new Broken('ending', `${coordinator.name} has the proof of every thaw, and says maybe frozen`);
     const members = ending.failure.members ?? [];
     if (members.every(({ state }) => state !== 'unknown'))
       throw new Broken('ending', `${coordinator.name} does not say which may still be frozen`);

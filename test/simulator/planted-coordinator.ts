@@ -231,13 +231,23 @@ export const PLANTED_IN_THE_COORDINATOR: readonly Planted[] = [
   ]),
   plant('what-is-unknown-is-said-to-run', 'ending', [
     ABORT,
-    "(state.armSent ? 'unknown' : 'running')",
+    "(phase.mayHold ? 'unknown' : 'running')",
     "'running'",
   ]),
   plant('who-was-never-armed-is-called-maybe-frozen', 'ending', [
     ABORT,
-    'const unknown = state.armSent ? unconfirmed(state, phase) : [];',
+    'const unknown = phase.mayHold ? unconfirmed(state, phase) : [];',
     'const unknown = unconfirmed(state, phase);',
+  ]),
+  plant('who-may-be-held-is-taken-for-thawed', 'thawed-after-the-end', [
+    ABORT,
+    "return name === 'collecting' || name === 'committing';",
+    "return name === 'thawing' || name === 'collecting' || name === 'committing';",
+  ]),
+  plant('who-has-proven-its-thaw-is-called-maybe-frozen', 'ending', [
+    ABORT,
+    "return name === 'collecting' || name === 'committing';",
+    'return name !== name;',
   ]),
   plant('it-forgets-that-it-armed', 'thawed-after-the-end', [ATTEMPT, 'armSent: true, ', '']),
   plant('who-is-lost-is-forgotten', 'confirms', [

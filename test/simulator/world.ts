@@ -118,6 +118,7 @@ export class World {
   ): void {
     const [from, to] = [before.phase.name, after.phase.name];
     if (event.type === 'memberLost' && before.armSent) this.isLostLate = true;
+    if (to === 'collecting') coordinator.hasProofs = true;
     const isRound =
       before.phase.name === 'freezing' &&
       after.phase.name === 'freezing' &&

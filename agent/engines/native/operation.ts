@@ -4,7 +4,6 @@ import type { Mark } from '../../../shared/domain/grid.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import type { Participant } from '../../../shared/rpc/participant-client.ts';
-import { reach } from '../../../shared/runtime/hooks.ts';
 import { outOfOrder, type HoldContext } from '../engine.ts';
 import { OneCallAtATime } from '../one-call-at-a-time.ts';
 import { connectTo } from './link.ts';
@@ -97,7 +96,7 @@ export class Operation {
     });
     if (!rest.quiesced) throw notQuiesced(this.#settings.name, rest.notQuiesced);
     const fencedAt = performance.now();
-    await reach('fenced', this.#settings.name);
+    await this.#context.reach('fenced');
     const cut = await this.participant.switchJournal(attempt);
     const markedAt = performance.now();
     this.mustBeSame(rest.incarnation);

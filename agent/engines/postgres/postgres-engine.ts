@@ -19,7 +19,7 @@ import {
 } from './restore/restore.ts';
 import type { PostgresSettings } from './settings.ts';
 
-/** PostgreSQL 15 to 18: a primary is fenced, a hot standby is an observer. */
+/** PostgreSQL 14 to 18: a primary is fenced, a hot standby is an observer. */
 export function createPostgresEngine(settings: PostgresSettings): Engine {
   const journalRate = new JournalRate();
   /** Checkpoints that may have connections and settings of ours on the server. */

@@ -14,7 +14,12 @@ export const postgres = {
     });
   },
   located: (settings) => settings,
-  directories: ({ data, also, tablespaces }) => [data, ...also, ...new Set(Object.values(tablespaces))],
+  directories: ({ data, also, tablespaces, wal }) => [
+    data,
+    ...also,
+    ...new Set(Object.values(tablespaces)),
+    ...(wal === undefined ? [] : [wal]),
+  ],
   create: async (settings) => (await import('./postgres-engine.ts')).createPostgresEngine(settings),
   openGuardian: async (settings) =>
     new (await import('./hold/guardian.ts')).PostgresGuardian(settings).open(),

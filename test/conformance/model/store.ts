@@ -2,18 +2,20 @@ import { createHash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import type { Content } from '../../../shared/rpc/generated/participant.ts';
-
-/** What of a store can be wrong on purpose; see faults.ts. */
-export interface StoreFaults {
-  readonly loseTail: boolean;
-  readonly writeWhileSuspended: boolean;
-  readonly ignoreRetention: boolean;
-  readonly changeClosedFile: boolean;
-  readonly digestOfCount: boolean;
-  readonly startedWithoutJournal: boolean;
-}
+import type { HasFault } from './faults.ts';
 
 const FLUSH_MS = 20;
+/** What a node that preallocates its journal files gives each of them. */
+const PREALLOCATED_BYTES = 1 << 16;
+const CHANGES_MS = 70;
+const NEVER_FLUSHED = 1 << 30;
+
+export interface StoreOptions {
+  /** Durable at once; without, only as durable as the memory of the machine. */
+  readonly sync: boolean;
+  /** Its files are longer than what is in them, and are used again under another name. */
+  readonly preallocates: boolean;
+}
 
 /**
  * A table of numbers in real files. `live/rows.json` is written now and then by the write daemon; what came since is
@@ -24,62 +26,111 @@ export class Store {
   readonly startedWith: Content;
   retained = false;
   readonly #live: string;
-  readonly #faults: StoreFaults;
+  readonly #has: HasFault;
+  readonly #options: StoreOptions;
+  readonly #daemon: NodeJS.Timeout;
+  readonly #closed: string[] = [];
   #number = 1;
   #file: number;
+  #length = 0;
+  #buffered: string[] = [];
   #flushed = -1;
   #suspendedAt: string | undefined;
 
-  constructor(data: string, faults: StoreFaults) {
+  constructor(data: string, options: StoreOptions, has: HasFault) {
     this.#live = join(data, 'live');
-    this.#faults = faults;
-    fs.mkdirSync(join(this.#live, 'journal'), { recursive: true });
+    this.#has = has;
+    this.#options = options;
+    fs.mkdirSync(this.#journal(), { recursive: true });
     this.#loadTable();
     const { content } = this;
     this.#loadJournal();
-    this.startedWith = faults.startedWithoutJournal ? content : this.content;
+    const { content: all } = this;
+    this.startedWith = has('forgets-the-journal-that-it-was-started-with') ? content : all;
+    if (has('counts-what-it-was-started-with-as-none'))
+      this.startedWith = { count: 0n, digest: Buffer.alloc(0) };
+    if (has('says-another-digest-of-what-it-was-started-with'))
+      this.startedWith = { ...all, digest: createHash('sha256').update(Math.random().toString()).digest() };
     this.#file = this.#open();
-    setInterval(() => this.#flush(), FLUSH_MS).unref();
+    this.#daemon = setInterval(() => this.#flush(), FLUSH_MS);
+    this.#daemon.unref();
+    this.#plantFiles();
   }
 
   get journalFile(): string {
-    return `${String(this.#number).padStart(8, '0')}.log`;
+    return this.#nameOf(this.#number);
   }
 
   get content(): Content {
     const rows = [...this.rows].toSorted((one, other) => one - other).join();
-    const digest = createHash('sha256').update(this.#faults.digestOfCount ? 'rows' : rows);
-    return { count: BigInt(this.rows.size), digest: digest.digest() };
+    const digest = createHash('sha256').update(this.#has('counts-rows-and-looks-at-none') ? 'rows' : rows);
+    const count = BigInt(this.rows.size) * (this.#has('counts-each-row-twice') ? 2n : 1n);
+    return { count, digest: digest.digest() };
+  }
+
+  close(): void {
+    clearInterval(this.#daemon);
+    fs.closeSync(this.#file);
   }
 
   /** Durable and visible when it returns. */
   add(row: number): void {
     this.appendLine(String(row));
+    if (this.#has('loses-a-row-now-and-then') && row % 7 === 0) return;
     this.rows.add(row);
   }
 
   appendLine(line: string): void {
-    fs.writeSync(this.#file, `${line}\n`);
-    fs.fdatasyncSync(this.#file);
+    this.#buffered.push(`${line}\n`);
+    const keeps = this.#has('buffers-until-the-mark')
+      ? NEVER_FLUSHED
+      : this.#has('buffers-some-rows')
+        ? 7
+        : this.#has('buffers-the-last-row')
+          ? 2
+          : 1;
+    if (this.#buffered.length < keeps) return;
+    this.#write(keeps === 2 ? this.#buffered.splice(0, 1) : this.#buffered.splice(0));
   }
 
   switchJournal(): { file: string; length: number } {
-    const closed = { file: this.journalFile, length: fs.fstatSync(this.#file).size };
-    if (this.#faults.changeClosedFile) {
-      const late = this.#file;
-      setTimeout(() => fs.writeSync(late, '\n'), FLUSH_MS * 2);
-    } else {
-      fs.closeSync(this.#file);
+    this.#write(this.#buffered.splice(0));
+    const file = this.journalFile;
+    const length = this.#length;
+    if (this.#has('goes-on-in-the-same-file')) return { file, length };
+    if (this.#has('names-a-file-that-is-not-there')) return this.#next({ file: `${file}.gone`, length });
+    if (this.#has('says-more-than-is-in-the-file')) return this.#next({ file, length: length + 100_000 });
+    const late = this.#file;
+    if (this.#has('changes-a-closed-journal-file')) {
+      const again = fs.openSync(join(this.#journal(), this.journalFile), 'r+');
+      setTimeout(() => {
+        fs.writeSync(again, '#', 0);
+        fs.closeSync(again);
+      }, CHANGES_MS).unref();
     }
-    this.#number += 1;
-    this.#file = this.#open();
-    return closed;
+    if (this.#has('shortens-a-closed-journal-file')) {
+      const path = join(this.#journal(), file);
+      setTimeout(() => fs.existsSync(path) && fs.truncateSync(path, 1), CHANGES_MS).unref();
+    }
+    if (this.#has('renames-a-closed-journal-file')) {
+      const path = join(this.#journal(), file);
+      setTimeout(() => fs.existsSync(path) && fs.renameSync(path, `${path}.old`), CHANGES_MS).unref();
+    }
+    fs.closeSync(late);
+    this.#closed.push(file);
+    return this.#next({ file, length: this.#has('says-less-than-was-logged') ? length >> 1 : length });
   }
 
   /** Answers with the first journal file that the table does not have all of. */
   suspend(): string {
     if (this.#suspendedAt === undefined) this.#flush();
     this.#suspendedAt ??= this.journalFile;
+    if (this.#has('removes-a-database-file-while-suspended'))
+      setTimeout(() => fs.rmSync(join(this.#live, 'rows.json'), { force: true }), FLUSH_MS).unref();
+    if (this.#has('begins-a-database-file-while-suspended'))
+      setTimeout(() => fs.writeFileSync(join(this.#live, 'server.log'), 'x'), FLUSH_MS).unref();
+    if (this.#has('names-a-journal-file-that-is-not-there')) return `${this.#suspendedAt}.gone`;
+    if (this.#has('names-the-next-journal-file')) return this.#nameOf(this.#number + 1);
     return this.#suspendedAt;
   }
 
@@ -88,7 +139,27 @@ export class Store {
   }
 
   sizeBytes(): number {
-    return fs.fstatSync(this.#file).size + this.rows.size * 8;
+    if (this.#has('says-that-it-is-empty')) return 0;
+    const names = fs.readdirSync(this.#live, { recursive: true }) as string[];
+    let sum = 0;
+    for (const name of names)
+      sum += fs.statSync(join(this.#live, name), { throwIfNoEntry: false })?.size ?? 0;
+    if (this.#has('says-its-size-in-blocks')) return Math.floor(sum / 4096 / 4096);
+    return this.#has('says-the-size-of-its-disk') ? 1e12 + sum : sum;
+  }
+
+  #next(closed: { file: string; length: number }): { file: string; length: number } {
+    this.#number += 1;
+    this.#file = this.#open();
+    return closed;
+  }
+
+  #write(lines: readonly string[]): void {
+    if (lines.length === 0) return;
+    const bytes = Buffer.from(lines.join(''));
+    fs.writeSync(this.#file, bytes, 0, bytes.length, this.#length);
+    this.#length += bytes.length;
+    if (this.#options.sync) fs.fdatasyncSync(this.#file);
   }
 
   #loadTable(): void {
@@ -99,33 +170,76 @@ export class Store {
   }
 
   #loadJournal(): void {
-    const names = fs.readdirSync(join(this.#live, 'journal')).toSorted();
+    const names = fs.readdirSync(this.#journal()).toSorted();
     const lines = names.flatMap((name) =>
-      fs.readFileSync(join(this.#live, 'journal', name), 'utf8').split('\n'),
+      fs.readFileSync(join(this.#journal(), name), 'utf8').replaceAll('\0', '').split('\n'),
     );
-    const logged = lines.filter((line) => line !== '').map(Number);
-    for (const row of this.#faults.loseTail ? logged.slice(0, -1) : logged) this.rows.add(row);
-    this.#number = Number(names.at(-1)?.slice(0, 8) ?? 0) + 1;
+    const logged = lines
+      .filter((line) => /^\d+$/.test(line))
+      .map(Number)
+      .filter((row) => !this.rows.has(row));
+    if (this.#has('loses-the-tail')) logged.pop();
+    if (this.#has('loses-the-head')) logged.shift();
+    for (const row of logged) this.rows.add(row);
+    if (this.#has('comes-up-with-a-row-more')) this.rows.add(Math.max(0, ...this.rows) + 1);
+    this.#number = Math.max(0, ...names.map((name) => Number.parseInt(name, 10))) + 1;
   }
 
   #open(): number {
-    return fs.openSync(join(this.#live, 'journal', this.journalFile), 'ax');
+    const path = join(this.#journal(), this.journalFile);
+    this.#length = 0;
+    const again = this.#options.preallocates ? this.#reusable() : undefined;
+    if (again !== undefined) {
+      fs.renameSync(join(this.#journal(), again), path);
+      const file = fs.openSync(path, 'r+');
+      fs.writeSync(file, Buffer.alloc(PREALLOCATED_BYTES), 0, PREALLOCATED_BYTES, 0);
+      return file;
+    }
+    const file = fs.openSync(path, 'wx');
+    if (this.#options.preallocates) fs.ftruncateSync(file, PREALLOCATED_BYTES);
+    return file;
+  }
+
+  #reusable(): string | undefined {
+    if (this.retained || this.#suspendedAt !== undefined) return undefined;
+    const name = this.#closed.shift();
+    return name !== undefined && fs.existsSync(join(this.#journal(), name)) ? name : undefined;
   }
 
   /** The write daemon. */
   #flush(): void {
     const suspended = this.#suspendedAt !== undefined;
-    if (suspended && !this.#faults.writeWhileSuspended) return;
-    if (this.#flushed !== this.rows.size) {
+    const isStill = suspended && !this.#has('writes-while-suspended');
+    if (isStill && !this.#has('removes-journal-while-suspended')) return;
+    if (!isStill && this.#flushed !== this.rows.size) {
       this.#flushed = this.rows.size;
-      fs.writeFileSync(join(this.#live, '../rows.new'), JSON.stringify([...this.rows]), { flush: true });
+      fs.writeFileSync(join(this.#live, '../rows.new'), JSON.stringify([...this.rows]));
       fs.renameSync(join(this.#live, '../rows.new'), join(this.#live, 'rows.json'));
     }
-    if (suspended || (this.retained && !this.#faults.ignoreRetention)) return;
-    // What removes retained files still leaves the newest closed one: else it would seem that none was closed.
+    if (suspended && !this.#has('removes-journal-while-suspended')) return;
+    const isKept = this.retained && !this.#has('removes-retained-journal');
+    if (isKept && !this.#has('keeps-only-the-newest-retained')) return;
+    // What removes retained files still leaves the newest closed ones: else it would seem that none was closed.
     const keepFrom = this.#number - (this.retained ? 1 : 0);
-    for (const name of fs.readdirSync(join(this.#live, 'journal'))) {
-      if (Number(name.slice(0, 8)) < keepFrom) fs.rmSync(join(this.#live, 'journal', name));
+    for (const name of fs.readdirSync(this.#journal())) {
+      if (Number.parseInt(name, 10) < keepFrom && !this.#options.preallocates)
+        fs.rmSync(join(this.#journal(), name));
     }
+  }
+
+  /** What must not be in live/. */
+  #plantFiles(): void {
+    if (this.#has('has-a-link-in-live')) fs.symlinkSync('/etc/hostname', join(this.#live, 'current'));
+    if (this.#has('has-a-link-to-nowhere-in-live')) fs.symlinkSync('nowhere', join(this.#live, '.lock'));
+  }
+
+  #nameOf(number: number): string {
+    if (this.#has('names-journal-files-in-no-order')) return `${number % 2 === 0 ? 'a' : 'b'}${number}.log`;
+    if (this.#has('counts-journal-files-down')) return `${String(99_999_999 - number).padStart(8, '0')}.log`;
+    return `${String(number).padStart(8, '0')}.log`;
+  }
+
+  #journal(): string {
+    return join(this.#live, 'journal');
   }
 }

@@ -1,6 +1,8 @@
 import type { Role } from '../../../shared/domain/grid.ts';
 import type { Attempt, ParticipantHolds } from '../../../shared/domain/participant.ts';
 import type { Token } from '../../../shared/domain/token.ts';
+import { perform } from '../contract/perform.ts';
+import { protoName, ROLES_OF, type CallName } from '../contract/table.ts';
 import { brief, LONG_MS, type Lab } from '../lab.ts';
 import { holdKinds } from '../holds.ts';
 import { Broken, EVERY_ROLE, NODE, RESTING_ROLES, Unjudged, type ContractPromise } from '../promise.ts';
@@ -129,6 +131,17 @@ const MALFORMED: readonly { what: string; roles: readonly Role[]; call: Call }[]
     call: ({ participant }) => participant.enterMaintenance({ operation: WITHOUT_OPERATION, leaseMs: 1000 }),
   },
   {
+    what: 'ResumeWriting with retain_journal and lease_ms 0',
+    roles: NODE,
+    call: ({ participant }, { operation }) =>
+      participant.resumeWriting({ operation, retainJournal: true, leaseMs: 0 }),
+  },
+  {
+    what: 'Release without operation',
+    roles: RESTING_ROLES,
+    call: ({ participant }) => participant.release({ operation: WITHOUT_OPERATION }),
+  },
+  {
     what: 'Renew without operation',
     roles: RESTING_ROLES,
     call: ({ participant }) => participant.renew({ operation: WITHOUT_OPERATION }),
@@ -137,6 +150,22 @@ const MALFORMED: readonly { what: string; roles: readonly Role[]; call: Call }[]
 
 /** What holds for every call. */
 export const callPromises: readonly ContractPromise[] = [
+  {
+    id: 'calls-of-the-role',
+    says: 'Calls by role: a process of this role has this call.',
+    roles: EVERY_ROLE,
+    async check({ participant, description: { role } }) {
+      const calls = (Object.keys(ROLES_OF) as CallName[]).filter((call) => ROLES_OF[call].includes(role));
+      const missing: string[] = [];
+      for (const call of calls) {
+        // With nothing in it: where the call is there, it is malformed.
+        const { status } = await perform(participant, { call });
+        if (status === 'UNIMPLEMENTED') missing.push(protoName(call));
+      }
+      if (missing.length > 0) throw new Broken(`UNIMPLEMENTED: ${missing.join(', ')}`);
+      return `${calls.length} calls`;
+    },
+  },
   {
     id: 'calls-of-other-roles',
     says: 'Errors: UNIMPLEMENTED, a process of this role has no such call.',
@@ -151,6 +180,7 @@ export const callPromises: readonly ContractPromise[] = [
   },
   {
     id: 'malformed-refused',
+    hiddenBy: ['calls-of-the-role'],
     says: 'Errors: INVALID_ARGUMENT, the request is malformed. After an error the process is as it was before.',
     roles: RESTING_ROLES,
     async check(lab) {
@@ -198,6 +228,7 @@ export const callPromises: readonly ContractPromise[] = [
   },
   {
     id: 'release-frees-clients',
+    hiddenBy: ['rest-clients-wait'],
     says: 'Release ends everything that this operation holds: clients go on.',
     roles: RESTING_ROLES,
     needs: ['writer'],
@@ -205,6 +236,7 @@ export const callPromises: readonly ContractPromise[] = [
       await lab.busyWriter();
       const attempt = lab.attempt();
       await lab.quiesce(attempt);
+      await lab.hold();
       await lab.participant.release(attempt);
       if (await lab.progress()) return 'writes are acknowledged again';
       throw new Broken('no write is acknowledged after Release');

@@ -85,6 +85,7 @@ export const describePromises: readonly ContractPromise[] = [
         const attempt = lab.attempt();
         await kind.take(lab, attempt, LONG_MS);
         seen.add((await participant.describe()).incarnation);
+        if (kind.name === 'quiesced') seen.add((await participant.switchJournal(attempt)).incarnation);
         seen.add((await kind.end(lab, attempt)).incarnation);
         seen.add((await participant.release(attempt)).incarnation);
       }
@@ -107,8 +108,8 @@ export const describePromises: readonly ContractPromise[] = [
     id: 'unknown-fields-ignored',
     says: 'Versions: a process ignores fields that it does not know.',
     roles: EVERY_ROLE,
-    async check({ target }) {
-      await describeWithUnknownField(target);
+    async check({ target, tls }) {
+      await describeWithUnknownField(target, tls);
       return 'Describe with a field of a later contract was answered';
     },
   },

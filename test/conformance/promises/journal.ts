@@ -24,6 +24,15 @@ export const journalPromises: readonly ContractPromise[] = [
       await lab.quiesce({ operation, ...quiesced });
       const call = participant.switchJournal(lab.attempt(operation));
       await lab.refusal('SwitchJournal with a newer token', call, 'participant-wrong-state');
+      const ended = lab.attempt();
+      await participant.release({ operation });
+      await lab.quiesce(ended);
+      await participant.resume(ended);
+      await lab.refusal(
+        'SwitchJournal after Resume',
+        participant.switchJournal(ended),
+        'participant-wrong-state',
+      );
       return 'FAILED_PRECONDITION otherwise';
     },
   },
@@ -73,48 +82,59 @@ export const journalPromises: readonly ContractPromise[] = [
     needs: ['files'],
     async check(lab) {
       return await lab.whileRetained((operation) =>
-        lab.whileQuiesced(
-          async (attempt) => {
-            const before = await lab.files.journalNames();
-            const cut = await lab.participant.switchJournal(attempt);
-            const file = (await lab.files.journal()).get(cut.journalFile);
-            if (file === undefined) throw new Broken(`${cut.journalFile} is not in the journal directory`);
-            if (file.sizeBytes < cut.length)
-              throw new Broken(`${place(cut)}, but the file has ${file.sizeBytes}`);
-            const later = before.find((name) => name > cut.journalFile);
-            if (later === undefined) return place(cut);
-            throw new Broken(`the mark is ${cut.journalFile}, but ${later} was there before`);
-          },
-          { operation },
-        ),
+        lab
+          .whileQuiesced(
+            async (attempt) => {
+              const before = await lab.files.journalNames();
+              const cut = await lab.participant.switchJournal(attempt);
+              const file = (await lab.files.journal()).get(cut.journalFile);
+              if (file === undefined) throw new Broken(`${cut.journalFile} is not in the journal directory`);
+              if (file.sizeBytes < cut.length)
+                throw new Broken(`${place(cut)}, but the file has ${file.sizeBytes}`);
+              if (!before.includes(cut.journalFile))
+                throw new Broken(`${cut.journalFile} was not there before the mark`);
+              return cut;
+            },
+            { operation },
+          )
+          .then(async (cut) => {
+            await lab.progress();
+            const next = await lab.whileQuiesced((attempt) => lab.participant.switchJournal(attempt), {
+              operation,
+            });
+            if (next.journalFile === cut.journalFile)
+              throw new Broken(`the next mark is in ${cut.journalFile} too: it was not closed`);
+            return place(cut);
+          }),
       );
     },
   },
   {
     id: 'mark-unchanged',
-    says: 'SwitchJournal: the closed file never changes again.',
+    says: 'SwitchJournal: the closed file, up to length, never changes again, and stays where it is while it is retained.',
     roles: NODE,
     needs: ['files'],
+    hiddenBy: ['mark-file'],
     async check(lab) {
-      const look = async (cut: JournalCut) => (await lab.files.journal()).get(cut.journalFile);
+      const look = async (cut: JournalCut) => await lab.files.digestUpTo(cut.journalFile, cut.length);
+      await lab.progress();
       return await lab.whileRetained(async (operation) => {
         const { cut, before } = await lab.whileQuiesced(
           async (attempt) => {
             const closed = await lab.participant.switchJournal(attempt);
             const file = await look(closed);
-            await lab.hold();
             return { cut: closed, before: file };
           },
           { operation },
         );
         await lab.progress();
+        await lab.hold();
         const after = await look(cut);
-        if (before === undefined || after === undefined)
-          throw new Unjudged(`${cut.journalFile} is not there`);
-        if (before.digest === after.digest) return `${cut.journalFile} is what it was`;
-        throw new Broken(
-          `${cut.journalFile} had ${before.sizeBytes} bytes and has ${after.sizeBytes}, or others`,
-        );
+        if (before === null) throw new Unjudged(`${cut.journalFile} is not there`);
+        if (after === null)
+          throw new Broken(`${cut.journalFile} is gone, or shorter than ${cut.length} bytes`);
+        if (before === after) return `${cut.length} bytes of ${cut.journalFile} are what they were`;
+        throw new Broken(`the ${cut.length} bytes of ${cut.journalFile} at the mark are others now`);
       });
     },
   },
@@ -123,6 +143,7 @@ export const journalPromises: readonly ContractPromise[] = [
     says: 'Files: journal files are named so that names sort in the order of writing.',
     roles: NODE,
     needs: ['files'],
+    hiddenBy: ['mark-file'],
     async check(lab) {
       const marks: string[] = [];
       for (let round = 0; round < 3; round += 1) {

@@ -1,6 +1,6 @@
 import { lacking, LONG_MS, type Lab } from '../lab.ts';
 import { Broken, NODE, Unjudged, type ContractPromise } from '../promise.ts';
-import type { Writer } from '../programs.ts';
+import type { Writers } from '../writers.ts';
 
 /** Reads only. */
 export const maintenancePromises: readonly ContractPromise[] = [
@@ -12,10 +12,10 @@ export const maintenancePromises: readonly ContractPromise[] = [
     async check(lab) {
       return await inMaintenance(lab, async (writer) => {
         const { refused } = writer;
-        if (!(await lab.becomes(() => writer.refused > refused || writer.program.isGone()))) {
+        if (!(await lab.becomes(() => writer.refused > refused || writer.isGone()))) {
           throw new Broken('the writer is not refused');
         }
-        if (writer.program.isGone()) throw new Unjudged(`the writer ended: ${writer.program.complaint()}`);
+        if (writer.isGone()) throw new Unjudged(`the writer ended: ${writer.complaint()}`);
         const before = await lab.rows().catch(() => {
           throw new Unjudged('it cannot be read in maintenance');
         });
@@ -48,7 +48,7 @@ export const maintenancePromises: readonly ContractPromise[] = [
     roles: NODE,
     needs: ['writer'],
     async check(lab) {
-      await inMaintenance(lab, () => Promise.resolve());
+      await inMaintenance(lab, () => lab.hold());
       if (await lab.progress()) return 'writes are acknowledged again';
       throw new Broken('no write is acknowledged after LeaveMaintenance');
     },
@@ -57,7 +57,7 @@ export const maintenancePromises: readonly ContractPromise[] = [
 
 async function inMaintenance<T>(
   lab: Lab,
-  body: (writer: Writer, acknowledged: ReadonlySet<number>) => Promise<T>,
+  body: (writer: Writers, acknowledged: ReadonlySet<number>) => Promise<T>,
 ): Promise<T> {
   const { participant } = lab;
   const writer = await lab.busyWriter();

@@ -3,11 +3,10 @@ import { access, copyFile, mkdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GridDefinition } from '../../../shared/domain/grid.ts';
 import type { Content, ParticipantDescription } from '../../../shared/domain/participant.ts';
-import { descriptionAt, inFolder, madeOnce, runningOn } from '../brought-up.ts';
+import { descriptionAt, inFolder, madeOnce, restarted, runningOn } from '../brought-up.ts';
 import { brief, type Lab } from '../lab.ts';
 import { Broken, Unjudged, type ContractPromise } from '../promise.ts';
 
-const START_MS = 60_000;
 const REALM = ['realm-service'] as const;
 const KEEPER = ['state-keeper'] as const;
 
@@ -49,12 +48,15 @@ export const statePromises: readonly ContractPromise[] = [
   },
   {
     id: 'backup-recorded',
-    says: "BackUpDatabase records the checkpoint's epoch and counter as the highest seen.",
+    says: "BackUpDatabase records the checkpoint's epoch and counter as the highest seen; the definition keeps its version.",
     roles: REALM,
     excuse: onPrimary,
     async check(lab) {
+      const before = (await definitionOf(lab)).version;
       const { epoch, counter } = await backUp(lab);
-      const { highestEpoch, highestCounter } = await lab.participant.describe();
+      const { highestEpoch, highestCounter, definition } = await lab.participant.describe();
+      if (definition?.version !== before)
+        throw new Broken(`the definition had version ${before}, and has ${definition?.version ?? 'none'}`);
       const recorded = `${highestEpoch}/${highestCounter}`;
       if (recorded !== `${epoch}/${counter}`)
         throw new Broken(`recorded ${recorded}, given ${epoch}/${counter}`);
@@ -90,7 +92,7 @@ export const statePromises: readonly ContractPromise[] = [
   },
   {
     id: 'relocate-raises-version',
-    says: 'Relocate changes the definition, durable; its version is raised by every change.',
+    says: 'Relocate changes the definition, durable; its version is raised by every change, and by nothing else.',
     roles: REALM,
     excuse: onPrimary,
     async check(lab) {
@@ -100,7 +102,9 @@ export const statePromises: readonly ContractPromise[] = [
       const moved = { ...one, address: one.address.replace(/:\d+$/, ':1') };
       const version = await lab.participant.relocate([moved]);
       const after = await definitionOf(lab);
+      const again = await lab.participant.relocate([moved]);
       await lab.participant.relocate([one]);
+      if (again !== version) throw new Broken(`asked for again: version ${version}, then ${again}`);
       if (version <= before.version) throw new Broken(`version ${before.version}, then ${version}`);
       const found = processesOf(after).find(({ name }) => name === one.name);
       if (found?.address !== moved.address)
@@ -139,6 +143,7 @@ export const statePromises: readonly ContractPromise[] = [
       const { participant } = lab;
       const { operation } = lab.attempt();
       const once = await participant.saveKeeperState({ operation });
+      await lab.hold();
       const twice = await participant.saveKeeperState({ operation });
       if (once.state.length === 0) throw new Broken('the state is empty');
       if (twice.version < once.version) throw new Broken(`version ${once.version}, then ${twice.version}`);
@@ -167,17 +172,19 @@ export const recovered = madeOnce((lab) =>
     const recovery = join(folder, 'data/live/recovery');
     await mkdir(join(folder, 'data/live'), { recursive: true });
     const content = await saveRecovery(lab, recovery);
-    return await runningOn(lab, folder, async (started) => {
+    const description = await runningOn(lab, folder, async (started) => {
       const isTaken = async (): Promise<boolean> =>
         await access(recovery).then(
           () => false,
           () => true,
         );
-      await lab.becomes(async () => started.isGone() || (await isTaken()), START_MS);
+      await lab.becomes(async () => started.isGone() || (await isTaken()), lab.pace.startMs);
       if (started.isGone()) throw new Broken(`the process ended: ${started.complaint()}`);
       if (!(await isTaken())) throw new Broken('live/recovery is still there');
-      return { content, startedWith: (await descriptionAt(lab, folder, started))?.startedWith ?? null };
+      return await descriptionAt(lab, folder, started);
     });
+    const again = await restarted(lab, folder, description);
+    return { content, startedWith: description?.startedWith ?? null, again };
   }),
 );
 

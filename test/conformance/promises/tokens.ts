@@ -1,8 +1,41 @@
+import type { Attempt } from '../../../shared/domain/participant.ts';
 import { brief, LONG_MS } from '../lab.ts';
 import { Broken, NODE, RESTING_ROLES, Unjudged, type ContractPromise } from '../promise.ts';
 
 /** Whose word counts. */
 export const tokenPromises: readonly ContractPromise[] = [
+  {
+    id: 'refused-not-seen',
+    says: 'Errors: after an error the process is as it was before the call: its token has not been seen.',
+    roles: RESTING_ROLES,
+    async check(lab) {
+      const { participant } = lab;
+      const used = lab.attempt();
+      await lab.quiesce(used);
+      // Newer, and each of them refused: malformed, of another operation, and of a rest that is not its own.
+      const refused: [string, Attempt, { leaseMs: number }][] = [
+        ['malformed', lab.attempt(), { leaseMs: 0 }],
+        ['of another operation', lab.attempt(), { leaseMs: LONG_MS }],
+        ['of the same operation, while it rests', lab.attempt(used.operation), { leaseMs: LONG_MS }],
+      ];
+      for (const [what, attempt, { leaseMs }] of refused) {
+        const isRefused = await participant
+          .quiesce({ ...attempt, allowReads: true, timeoutMs: 500, leaseMs })
+          .then(
+            () => false,
+            () => true,
+          );
+        if (!isRefused) throw new Unjudged(`a Quiesce ${what} was not refused`);
+        const seen = await participant.switchJournal(used).then(
+          () => null,
+          (error: Error) => error.message,
+        );
+        if (seen !== null)
+          throw new Broken(`the token of a Quiesce ${what} was refused, and counts: ${seen}`);
+      }
+      return 'tokens of requests that were refused do not count';
+    },
+  },
   {
     id: 'older-token-refused',
     says: 'Errors: ABORTED, the token is older than one seen before.',

@@ -41,6 +41,7 @@ export const writingPromises: readonly ContractPromise[] = [
     says: 'SuspendWriting: answers with the first journal file that the database files need.',
     roles: NODE,
     needs: ['files'],
+    hiddenBy: ['suspend-repeats'],
     async check(lab) {
       return await lab.whileSuspended(async (_operation, first) => {
         const names = await lab.files.journalNames();

@@ -170,6 +170,7 @@ describe('a process that says what it is', () => {
       progress: () => undefined,
       lost: () => undefined,
       saveUndo: () => Promise.resolve(),
+      reach: () => Promise.resolve(),
     });
     const capture = new Capture(parts, BY_ITSELF);
     try {

@@ -123,6 +123,7 @@ function captureOf(settings: NativeSettings, folder: string, maintenance: boolea
     progress: () => undefined,
     lost: () => undefined,
     saveUndo: () => Promise.resolve(),
+    reach: () => Promise.resolve(),
   });
   return new Capture(parts, BY_ITSELF);
 }

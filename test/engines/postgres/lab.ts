@@ -3,19 +3,17 @@ import { join } from 'node:path';
 import type { Engine } from '../../../agent/engines/engine.ts';
 import { createPostgresEngine } from '../../../agent/engines/postgres/postgres-engine.ts';
 import type { PostgresSettings } from '../../../agent/engines/postgres/settings.ts';
+import { documentedRole } from '../../lab/postgres-role.ts';
 import { postgresServer, type PostgresServer, type PostgresVersion } from '../../lab/postgres.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
 
-/** The oldest and the newest that npm has. */
-export const versions: readonly PostgresVersion[] = ['15', '18'];
-
-/** The statements that docs/engines/postgres.md tells a superuser to run. */
-function documentedRole(): string {
-  const page = readFileSync(new URL('../../../docs/engines/postgres.md', import.meta.url), 'utf8');
-  const sql = /```sql\n([\s\S]*?)```/.exec(page)?.[1];
-  if (sql === undefined) throw new Error('docs/engines/postgres.md has no sql block');
-  return sql;
-}
+/**
+ * Those that every test of the engine runs with. STILLPOINT_POSTGRES_VERSIONS=14,16,17 runs them with others; what is
+ * cheap runs with all of them always (versions.test.ts).
+ */
+export const versions: readonly PostgresVersion[] = (
+  process.env['STILLPOINT_POSTGRES_VERSIONS']?.split(',') ?? ['15', '18']
+).map((version) => version as PostgresVersion);
 
 export function settingsFor(
   server: Pick<PostgresServer, 'data' | 'host' | 'port' | 'binaries'>,
@@ -33,6 +31,7 @@ export function settingsFor(
     binaries: server.binaries,
     copy: { checkpoint: 'fast', mostJournal: 16 * 1024 ** 3, damagedPages: 'refuse' },
     pendingSettings: 'refuse',
+    fence: 'set',
     tablespaces: {},
     withoutReads: [],
     ...change,
@@ -62,7 +61,7 @@ export async function postgresLab(
     ...(options.hba !== undefined && { hba: options.hba }),
   });
   await server.start();
-  await server.query(documentedRole());
+  await server.query(documentedRole(version));
   await server.query('CREATE TABLE entry (id bigint PRIMARY KEY, note text)');
   const settings = settingsFor(server);
   return {

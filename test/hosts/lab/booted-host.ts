@@ -1,7 +1,17 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { controlGroup, HOSTS, kill, LAB, makeDirectory, processesBelow, run, until } from './machine.ts';
+import {
+  controlGroup,
+  HOSTS,
+  kill,
+  LAB,
+  makeDirectory,
+  processesBelow,
+  run,
+  unmountBelow,
+  until,
+} from './machine.ts';
 import { addressOf, connectHost, namespaceOf } from './network.ts';
 
 const BOOT_MS = 90_000;
@@ -140,15 +150,20 @@ export class BootedHost {
 
   /** The first process of the host; null where it is off. */
   leader(): number | null {
-    for (const pid of processesBelow(controlGroup(this.short))) {
+    return this.processes().find(({ inside }) => inside === 1)?.pid ?? null;
+  }
+
+  /** All that run on the host, by the numbers that they have on the machine and inside. */
+  processes(): { readonly pid: number; readonly inside: number }[] {
+    return processesBelow(controlGroup(this.short)).flatMap((pid) => {
       try {
-        const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-        if (/^NSpid:\t\d+\t1$/m.test(status)) return pid;
+        const inside = /^NSpid:\t\d+\t(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+        return inside === undefined ? [] : [{ pid, inside: Number(inside) }];
       } catch {
         // It is gone.
+        return [];
       }
-    }
-    return null;
+    });
   }
 
   /** A path of the host, as the machine sees it. */
@@ -171,11 +186,7 @@ export class BootedHost {
 
 /** Unmounts the disks of all hosts and throws them away. */
 export function removeDisks(): void {
-  if (!existsSync(HOSTS)) return;
-  for (const short of readdirSync(HOSTS)) {
-    const root = join(HOSTS, short, 'root');
-    while (readFileSync('/proc/self/mounts', 'utf8').includes(` ${root} `)) run('umount', [root]);
-  }
+  unmountBelow(HOSTS);
   rmSync(HOSTS, { recursive: true, force: true });
   rmSync(join(LAB, 'shared'), { recursive: true, force: true });
 }

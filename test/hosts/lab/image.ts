@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { existsSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { LAB, makeDirectory, run } from './machine.ts';
+import { LAB, makeDirectory, run, unmountBelow } from './machine.ts';
+import { answeringMirror, SUITE } from './tools.ts';
 
-const SUITE = 'bookworm';
 const PACKAGES =
   'systemd systemd-sysv dbus procps iproute2 iputils-ping util-linux ca-certificates postgresql postgresql-contrib openssh-client openssh-server'.split(
     ' ',
@@ -19,6 +19,7 @@ apt-get clean
 rm -f /etc/machine-id /etc/ssl/private/ssl-cert-snakeoil.key /etc/ssl/certs/ssl-cert-snakeoil.pem
 touch /etc/machine-id
 `;
+const MAKING_MS = 600_000;
 
 /** The root directory that all hosts have below their own: Debian with what apt installs. Made once, then kept. */
 export function rootImage(say: (words: string) => void): string {
@@ -27,12 +28,15 @@ export function rootImage(say: (words: string) => void): string {
     .digest('hex');
   const image = join(LAB, `image-${digest.slice(0, 12)}`);
   if (existsSync(image)) return image;
+  const mirror = answeringMirror();
   say('making the root image (once, some two minutes)');
-  const making = `${image}.making`;
-  rmSync(making, { recursive: true, force: true });
-  makeDirectory(making);
+  removeImages();
+  const making = makeDirectory(`${image}.making`);
   const include = `--include=${PACKAGES.join(',')}`;
-  run('debootstrap', ['--variant=minbase', include, SUITE, making, mirror()], { timeoutMs: 900_000 });
+  const debootstrap = ['debootstrap', '--variant=minbase', include, SUITE, making, mirror];
+  // What it mounts there, and starts, goes with it; and it goes with us, however we end.
+  const inside = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', ...debootstrap];
+  run('setpriv', ['--pdeathsig', 'KILL', ...inside], { timeoutMs: MAKING_MS });
   const recipe = join(making, 'recipe');
   writeFileSync(recipe, RECIPE);
   run('chroot', [making, 'sh', '/recipe'], { timeoutMs: 120_000 });
@@ -41,16 +45,12 @@ export function rootImage(say: (words: string) => void): string {
   return image;
 }
 
-/** Where this machine's own apt gets its packages from. */
-function mirror(): string {
-  const asked = run('apt-get', [
-    'indextargets',
-    '--format',
-    '$(REPO_URI)',
-    'Created-By: Packages',
-    `Codename: ${SUITE}`,
-  ]);
-  const [address] = asked.trim().split('\n');
-  if (address !== undefined && address !== '') return address;
-  throw new Error(`apt of this machine has no source for ${SUITE}: apt-get update, or see its sources`);
+/** Images of other recipes, and what became of one that was not finished. Some that a host stands on is left. */
+function removeImages(): void {
+  const mounted = readFileSync('/proc/self/mounts', 'utf8');
+  for (const name of readdirSync(makeDirectory(LAB))) {
+    if (!name.startsWith('image-') || mounted.includes(`lowerdir=${join(LAB, name)},`)) continue;
+    unmountBelow(join(LAB, name));
+    rmSync(join(LAB, name), { recursive: true, force: true });
+  }
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 // What the lab does on the machine that it runs on. Everything of it has a name of the lab's, or lies in its folder, so
@@ -8,24 +8,38 @@ import { join } from 'node:path';
 /** All that the lab keeps: root images, and the disks of hosts. Never in the repository. */
 export const LAB = process.env['STILLPOINT_LAB'] ?? '/var/cache/stillpoint-lab';
 export const HOSTS = join(LAB, 'hosts');
+/** Wherever its disks are: its networks and control groups have the same names. */
+export const LOCK = '/run/stillpoint-lab';
 
-const NEEDED = ['systemd-nspawn', 'debootstrap', 'nsenter', 'ip', 'mount', 'dpkg-deb'];
-
-/** Why hosts cannot be booted here; null where they can. */
+/** Why hosts cannot be booted here, whatever is installed; null where they can. Leaves nothing. */
 export function whyNotHere(): string | null {
   if (process.platform !== 'linux') return 'hosts are booted on Linux only';
   if (process.getuid?.() !== 0) return 'only root can boot hosts';
-  const missing = NEEDED.filter((program) => spawnSync('which', [program]).status !== 0);
-  if (missing.length > 0)
-    return `${missing.join(', ')} not found (Debian: apt-get install systemd-container debootstrap iproute2)`;
+  if (!existsSync('/etc/debian_version')) return 'hosts are made with the tools of Debian';
   if (!readFileSync('/proc/filesystems', 'utf8').includes('overlay'))
     return 'the kernel has no overlay file system';
   if (unifiedHierarchy() === null) return 'there is no cgroup2 here';
-  const probe = 'stillpoint-probe';
-  if (spawnSync('ip', ['netns', 'add', probe]).status !== 0)
-    return 'the kernel does not let us make network namespaces';
-  spawnSync('ip', ['netns', 'delete', probe]);
-  return null;
+  return kernelRefuses();
+}
+
+function kernelRefuses(): string | null {
+  const folder = mkdtempSync(join(makeDirectory(LAB), 'probe-'));
+  const group = controlGroup('probe');
+  try {
+    for (const name of ['lower', 'upper', 'work', 'root']) mkdirSync(join(folder, name));
+    const layers = ['lower', 'upper', 'work'].map((name) => `${name}dir=${folder}/${name}`).join(',');
+    const mounts = ['mount', '-t', 'overlay', '-o', layers, 'probe', `${folder}/root`];
+    // They end with the process.
+    if (spawnSync('unshare', ['--mount', '--pid', '--net', '--fork', ...mounts]).status !== 0)
+      return 'the kernel does not let us make namespaces, and mount in them';
+    mkdirSync(group, { recursive: true });
+    return null;
+  } catch {
+    return 'the kernel does not let us make control groups';
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+    spawnSync('rmdir', ['--parents', '--ignore-fail-on-non-empty', group]);
+  }
 }
 
 /** Runs a program to its end; its output, or an error that has it. */
@@ -99,4 +113,13 @@ export function kill(pid: number): void {
 export function makeDirectory(path: string): string {
   mkdirSync(path, { recursive: true, mode: 0o755 });
   return path;
+}
+
+/** Takes away what is mounted at or below a path. */
+export function unmountBelow(path: string): void {
+  const places = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[1] ?? '')
+    .filter((place) => place === path || place.startsWith(`${path}/`));
+  for (const place of places.reverse()) run('umount', [place]);
 }

@@ -40,6 +40,40 @@ export function connectHost(host: string, index: number): void {
   inside(SWITCH, ['link', 'set', host, 'master', 'bridge', 'up']);
 }
 
+/** A station that no host of the network is. */
+const NOBODY = '02:00:00:00:00:01';
+
+/**
+ * From now on nothing that one host sends reaches the others, nor the other way round, and none of them is told. Whoever
+ * else is on the network reaches all of them. A host that boots again is parted no more.
+ */
+export function part(one: Station, others: readonly Station[]): void {
+  for (const other of others) {
+    lead(one, other, ['lladdr', NOBODY, 'nud', 'permanent']);
+    lead(other, one, ['lladdr', NOBODY, 'nud', 'permanent']);
+  }
+}
+
+/** Undoes `part`. */
+export function heal(one: Station, others: readonly Station[]): void {
+  for (const other of others) {
+    for (const [from, to] of [
+      [one, other],
+      [other, one],
+    ] as const)
+      spawnSync('ip', ['-netns', namespaceOf(from.short), 'neigh', 'delete', to.address, 'dev', 'eth0']);
+  }
+}
+
+interface Station {
+  readonly short: string;
+  readonly address: string;
+}
+
+function lead(from: Station, to: Station, where: readonly string[]): void {
+  inside(namespaceOf(from.short), ['neigh', 'replace', to.address, 'dev', 'eth0', ...where]);
+}
+
 export function removeNetwork(): void {
   // Its other end goes with it at once; a namespace is emptied some time after it is deleted.
   spawnSync('ip', ['link', 'delete', CABLE]);

@@ -85,11 +85,11 @@ export function startAgent(
   host: BootedHost,
   clusters: readonly ClusterOnHost[],
   operator: BootedHost,
-  { issued, repository } = USUAL,
+  { issued = USUAL.issued, repository = USUAL.repository, more = [] as readonly string[] } = {},
 ): void {
   const folder = host.path('/etc/stillpoint');
   mkdirSync(folder, { recursive: true });
-  for (const name of ['ca.pem', `${host.name}.pem`, `${host.name}-key.pem`]) {
+  for (const name of ['ca.pem', 'crl.pem', `${host.name}.pem`, `${host.name}-key.pem`]) {
     copyFileSync(operator.path(`/root/${issued}/${name}`), join(folder, name));
     chmodSync(join(folder, name), 0o600);
   }
@@ -97,7 +97,9 @@ export function startAgent(
   const lines = [
     'grid: orders',
     `listen: ${host.name}:7411`,
-    `tls: { ca: ca.pem, cert: ${host.name}.pem, key: ${host.name}-key.pem }`,
+    `tls: { ca: ca.pem, cert: ${host.name}.pem, key: ${host.name}-key.pem, crl: crl.pem }`,
+    'metrics: 127.0.0.1:9411',
+    ...more,
     'state: /var/lib/stillpoint',
     `repository: ${repository}`,
     'members:',
@@ -129,15 +131,19 @@ export function writeGridFile(
   file: string,
   hosts: readonly BootedHost[],
   members: readonly string[],
-  { issued, repository } = USUAL,
+  { issued = USUAL.issued, repository = USUAL.repository, leaseSeconds = 10 } = {},
 ): void {
+  const files = ['ca.pem', 'coordinator.pem', 'coordinator-key.pem', 'crl.pem'].map(
+    (name) => `${issued}/${name}`,
+  );
+  const [ca, cert, key, crl] = files;
   const lines = [
     'grid: orders',
     `agents: [${hosts.map(({ name }) => `${name}:7411`).join(', ')}]`,
     `repository: ${repository}`,
-    `tls: { ca: ${issued}/ca.pem, cert: ${issued}/coordinator.pem, key: ${issued}/coordinator-key.pem }`,
+    `tls: { ca: ${ca}, cert: ${cert}, key: ${key}, crl: ${crl} }`,
     `copysets: [${members.join(', ')}]`,
-    'leaseSeconds: 10',
+    `leaseSeconds: ${leaseSeconds}`,
   ];
   writeFileSync(operator.path(`/root/${file}`), `${lines.join('\n')}\n`);
 }

@@ -3,6 +3,7 @@ import { isOnlyDamage, type CopyWarnings } from './copy-warnings.ts';
 import { ArchiveReceiver, type BaseCopy } from './archive-receiver.ts';
 import type { ConnectionSettings } from '../server/connection.ts';
 import { parseLsn, type Lsn } from '../journal/lsn.ts';
+import { baseBackup } from './base-backup-command.ts';
 import { ReplicationConnection } from '../server/replication-connection.ts';
 import type { PostgresSettings } from '../settings.ts';
 
@@ -15,6 +16,8 @@ import type { PostgresSettings } from '../settings.ts';
 export async function copyBase(input: {
   settings: ConnectionSettings & Pick<PostgresSettings, 'copy'>;
   label: string;
+  /** `server_version_num`. */
+  serverVersion: number;
   artifacts: ArtifactSink;
   signal: AbortSignal;
   progress: (bytesDone: number, bytesTotal: number) => void;
@@ -30,35 +33,25 @@ export async function copyBase(input: {
   try {
     // It may have come while the connection was opened.
     signal.throwIfAborted();
-    const options = [
-      `LABEL '${label.replaceAll("'", "''")}'`,
-      'PROGRESS',
-      `CHECKPOINT '${settings.copy.checkpoint}'`,
-      ...(settings.copy.maxRate === undefined
-        ? []
-        : [`MAX_RATE ${Math.floor(settings.copy.maxRate / 1024)}`]),
-      // The journal comes over a stream of its own: an archive that is behind, or broken, must not hold us up.
-      'WAIT false',
-      'TABLESPACE_MAP',
-      "MANIFEST 'yes'",
-      "MANIFEST_CHECKSUMS 'SHA256'",
-    ];
-    // First where it starts; then a row for each tablespace, with its size in kB; after the stream where it ends.
+    const { command, adapt } = baseBackup({ settings, label, serverVersion: input.serverVersion });
+    // First where it starts; then a row for each tablespace, with its size in kB; after the streams where it ends.
     const messages = connection.copyOut(
-      `BASE_BACKUP (${options.join(', ')})`,
+      command,
       (fields, index) => {
-        if (index === 0) input.started(parseLsn(fields[0] ?? ''));
-        else receiver.expect(Number(fields[2]) * 1024);
+        if (index === 0) return input.started(parseLsn(fields[0] ?? ''));
+        receiver.expect(Number(fields[2]) * 1024);
+        adapt?.tablespace(fields[0] ?? '');
       },
       {
         warning: (said) => input.warnings.note(said),
         mayEndWith: (error) => settings.copy.damagedPages === 'mark' && isOnlyDamage(error),
+        ...(adapt !== null && { stream: (index) => adapt.stream(index) }),
       },
     );
     for (;;) {
       const next = await messages.next();
       if (next.done === true) return await receiver.finish(next.value);
-      await receiver.receive(next.value);
+      for (const message of adapt?.messages(next.value) ?? [next.value]) await receiver.receive(message);
     }
   } catch (error) {
     signal.throwIfAborted();

@@ -56,6 +56,8 @@ const factsSchema = z.object({
     .array(z.object({ path: z.string(), target: z.string(), stored: z.boolean() }).readonly())
     .readonly()
     .default([]),
+  /** Where pg_wal leads; null where it is a directory, or the agent could not see it. */
+  walLink: z.string().nullable().default(null),
   /** Pages whose checksum was wrong when they were copied, in words. */
   damagedPages: z.array(z.string()).readonly().default([]),
   /** Collations with a version that indexes are ordered by; a name that is null is the database's own. */

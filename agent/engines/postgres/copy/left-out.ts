@@ -46,7 +46,8 @@ export async function storeLeftOut(
   return found;
 }
 
-async function linkAt(data: string, path: string): Promise<string | null> {
+/** Where a link of the data directory leads; null where it is none, or the agent may not look. */
+export async function linkAt(data: string, path: string): Promise<string | null> {
   const place = join(data, path);
   const directory = await AnchoredDirectory.openIfThere(dirname(place)).catch(() => null);
   if (directory === null) return null;

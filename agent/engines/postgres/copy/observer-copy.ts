@@ -3,6 +3,7 @@ import { ownerOf } from '../../restore/owner.ts';
 import { storeConfiguration, storeDirectories } from './collect.ts';
 import { serverError } from '../server/connection.ts';
 import type { PostgresFacts } from './facts.ts';
+import { linkAt } from './left-out.ts';
 import type { ServerFacts } from '../server/server-facts.ts';
 import type { PostgresSettings } from '../settings.ts';
 
@@ -28,7 +29,8 @@ export class ObserverCopy implements Copy {
       const owner = await ownerOf(this.#settings);
       await storeConfiguration(artifacts, this.#settings.data, owner);
       await storeDirectories(artifacts, this.#settings.also, owner);
-      return observerFacts(this.#hold.known(), this.#settings);
+      const walLink = await linkAt(this.#settings.data, 'pg_wal');
+      return { ...observerFacts(this.#hold.known(), this.#settings), walLink };
     } catch (error) {
       throw serverError(this.#settings, error);
     }
@@ -65,6 +67,7 @@ function observerFacts(facts: ServerFacts, settings: PostgresSettings): Postgres
     needs: [],
     preload: [],
     leftOut: [],
+    walLink: null,
     damagedPages: [],
     collations: [],
     locales: [],

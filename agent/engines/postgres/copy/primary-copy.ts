@@ -38,7 +38,7 @@ export class PrimaryCopy implements Copy {
     return this.#session.call(async () => {
       const { settings, signal } = this.#session;
       const { checkpoint, artifacts, progress } = this.#context;
-      const { control, journal } = this.#session.ready();
+      const { control, facts, journal } = this.#session.ready();
       const preparedBefore = await readPrepared(control);
       const tablespaces = await TablespaceWatch.begin(settings.name, control);
       const warnings = new CopyWarnings();
@@ -46,6 +46,7 @@ export class PrimaryCopy implements Copy {
       const base = await copyBase({
         settings,
         label: `stillpoint ${checkpoint}`.slice(0, 200),
+        serverVersion: facts.serverVersion,
         artifacts,
         signal,
         progress,

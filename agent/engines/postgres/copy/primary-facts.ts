@@ -3,6 +3,7 @@ import type { Mark } from '../../../../shared/domain/grid.ts';
 import type { BaseCopy } from './archive-receiver.ts';
 import { readSubscriptions } from './collect.ts';
 import type { PostgresFacts } from './facts.ts';
+import { linkAt } from './left-out.ts';
 import { formatLsn, type Lsn } from '../journal/lsn.ts';
 import { configuredFiles } from '../look/configured-files.ts';
 import { localesOf } from '../look/collations.ts';
@@ -61,6 +62,7 @@ export async function primaryFacts(input: {
     also: settings.also,
     ...(await configuredFiles(control)),
     leftOut: input.leftOut,
+    walLink: await linkAt(settings.data, 'pg_wal'),
     damagedPages: input.damagedPages,
     ...(await lookIntoDatabases(settings, control)),
     locales: await localesOf(control),

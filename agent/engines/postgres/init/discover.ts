@@ -8,6 +8,7 @@ import { readControlFile } from '../restore/control-file.ts';
 import { listedClusters, runningServers, type ListedCluster, type RunningServer } from './clusters.ts';
 import { isThere } from '../../../../shared/runtime/is-there.ts';
 import { beforePort } from '../../../address.ts';
+import { NEWEST_VERSION, OLDEST_VERSION } from '../server/server-facts.ts';
 
 /** A server of this host, however it was found. */
 interface Server {
@@ -16,9 +17,6 @@ interface Server {
   readonly listed: ListedCluster | null;
   readonly running: RunningServer | null;
 }
-
-const OLDEST = 15;
-const NEWEST = 18;
 
 /** The PostgreSQL servers of this host: those that run, whoever started them, and those of Debian's list that do not. */
 export async function discoverPostgres(host: HostToLookAt): Promise<Discovery> {
@@ -66,8 +64,8 @@ async function merged(
 async function whyNone({ data }: Server): Promise<string | null> {
   const version = Number((await readFile(join(data, 'PG_VERSION'), 'utf8').catch(() => '')).trim());
   if (!(version > 0)) return 'it cannot be read; run stillpoint-agent init as root';
-  if (version < OLDEST || version > NEWEST)
-    return `it is of PostgreSQL ${version}, and stillpoint knows ${OLDEST} to ${NEWEST}`;
+  if (version < OLDEST_VERSION || version > NEWEST_VERSION)
+    return `it is of PostgreSQL ${version}, and stillpoint knows ${OLDEST_VERSION} to ${NEWEST_VERSION}`;
   return readControlFile(data).then(
     () => null,
     (error: Error) => error.message,

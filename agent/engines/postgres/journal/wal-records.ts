@@ -5,7 +5,7 @@ import { formatLsn, segmentName, segmentOf, segmentStart, type Lsn } from './lsn
 
 /**
  * Walks the records of received journal files. Layout: src/include/access/xlog_internal.h and xlogrecord.h
- * of PostgreSQL 15 to 18: pages of 8 KiB, each with a header of 24 bytes (40 on the first page of a file);
+ * of PostgreSQL 14 to 18: pages of 8 KiB, each with a header of 24 bytes (40 on the first page of a file);
  * records begin at multiples of 8 with a header of 24 bytes (total length, transaction, previous record,
  * info, resource manager, checksum) and go on over page and file boundaries behind the page headers.
  */
@@ -246,7 +246,7 @@ function parseTransaction(
   if (main === null) return null;
   const hasFlags = (info & 0x80) !== 0;
   const one = { type, xid, prepared: null, bareCommit: null, start };
-  if (type === 'prepare') return { ...one, prepared: preparedRecord(main) };
+  if (type === 'prepare') return { ...one, prepared: preparedRecord(main, serverVersion) };
   if (type === 'abort') return one;
   if (type === 'commit') return { ...one, bareCommit: bareCommit(main, hasFlags) };
   return { ...one, xid: preparedXid(main, hasFlags, serverVersion) ?? xid };
@@ -278,14 +278,16 @@ function mainData(record: Buffer): Buffer | null {
 }
 
 /**
- * xl_xact_prepare, 72 bytes: at 12 the database, at 24 the owner, at 54 the length of the gid with its
- * closing zero; the gid follows the structure.
+ * xl_xact_prepare: at 12 the database, at 24 the owner, and the length of the gid with its closing zero; the gid follows
+ * the structure. Since PostgreSQL 15 it has two numbers more before that length: 72 bytes, else 64.
  */
-function preparedRecord(main: Buffer): PreparedRecord | null {
-  const gidLength = main.length > 72 ? main.readUInt16LE(54) : 0;
+function preparedRecord(main: Buffer, serverVersion: number): PreparedRecord | null {
+  const more = serverVersion >= 150_000 ? 8 : 0;
+  const size = 64 + more;
+  const gidLength = main.length > size ? main.readUInt16LE(46 + more) : 0;
   if (gidLength === 0) return null;
   return {
-    gid: main.toString('utf8', 72, 72 + gidLength - 1),
+    gid: main.toString('utf8', size, size + gidLength - 1),
     databaseOid: main.readUInt32LE(12),
     ownerOid: main.readUInt32LE(24),
   };

@@ -10,24 +10,26 @@ import { readBeside } from '../../../safe-files.ts';
 import { OUR_STANDBYS } from '../fence/acknowledger.ts';
 import { findUnstorable } from '../copy/collect.ts';
 import { connect, serverError } from '../server/connection.ts';
-import { isArmed } from '../fence/fence.ts';
 import type { JournalRate } from '../journal/journal-rate.ts';
 import { findPendingSettings } from './pending-settings.ts';
 import { isPristine } from './pristine.ts';
 import { missingPrivileges } from './privileges.ts';
 import { ReplicationConnection } from '../server/replication-connection.ts';
 import { isPostgresRunning } from '../restore/restore.ts';
-import { incarnationOf, readServerFacts, readSizeBytes, type ServerFacts } from '../server/server-facts.ts';
+import {
+  incarnationOf,
+  readServerFacts,
+  readSizeBytes,
+  type ServerFacts,
+  versionProblem,
+} from '../server/server-facts.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { restartWarnings, settingsInForce } from './restart-pending.ts';
+import { fenceProblems } from './fence-problems.ts';
 import { commitsThatWaitForReplay } from './remote-apply.ts';
 import { asynchronousSubscriptions } from './subscriptions.ts';
 import { readViewing } from './viewing.ts';
 
-const OLDEST = 15;
-const NEWEST = 18;
-/** A freeze was not undone: the server's own setting is ours. */
-const ARMED = 'postgres-armed';
 /** Acknowledgement, journal and base copy. */
 const SENDERS_NEEDED = 3;
 const SIZE_LIMIT_MS = 2000;
@@ -60,16 +62,26 @@ export async function describePostgres(
   signal.addEventListener('abort', abort, { once: true });
   try {
     const facts = await readServerFacts(client);
+    const unknownVersion = versionProblem(settings.name, facts);
+    // Whatever else is asked, a server of another version may not know.
+    if (unknownVersion !== null)
+      return {
+        ...unknown(settings),
+        running: true,
+        primary: !facts.inRecovery,
+        version: facts.version,
+        problems: [unknownVersion],
+      };
     const problems = await findProblems(client, settings, facts, busy);
-    // A standby is not reloaded; one that is armed has our own setting in its files.
+    // Neither a standby is reloaded, nor a server with a standing fence; one that is armed has our own setting in its files.
     const pending =
-      problems.length > 0 || facts.inRecovery || busy
+      problems.length > 0 || facts.inRecovery || busy || settings.fence === 'standing'
         ? { problems: [], warnings: [] }
         : await findPendingSettings(client, settings);
     return {
       ...unknown(settings),
       running: true,
-      leftFrozen: problems.some(({ code }) => code === ARMED),
+      leftFrozen: problems.some(({ code }) => code === 'postgres-armed'),
       primary: !facts.inRecovery,
       freezeKind: facts.inRecovery ? 'observer' : 'fenced',
       traits: traitsOf(settings, facts.version),
@@ -87,7 +99,7 @@ export async function describePostgres(
     };
   } catch (error) {
     // Where the role may not even look, what it lacks says more than what failed.
-    const missing = await missingPrivileges(client).catch(() => []);
+    const missing = await missingPrivileges(client, settings.fence).catch(() => []);
     const failure = failureOf(serverError(settings, error), {
       code: 'postgres-look',
       hint: 'its log has what it refused to stillpoint-look: mend that, then stillpoint grid doctor',
@@ -211,15 +223,7 @@ async function findProblems(
   const problem = (code: string, message: string, hint: string): void => {
     problems.push({ code, message: `${settings.name}: ${message}`, hint });
   };
-  const major = Math.floor(facts.serverVersion / 10_000);
-  if (major < OLDEST || major > NEWEST) {
-    problem(
-      'postgres-version',
-      `PostgreSQL ${facts.version} is not supported: no checkpoint can be taken of it`,
-      `upgrade the server (pg_upgrade) to one of ${OLDEST} to ${NEWEST}, or take the member out of the agent file`,
-    );
-  }
-  problems.push(...(await missingPrivileges(client)));
+  problems.push(...(await missingPrivileges(client, settings.fence)));
   problems.push(...(await findUnstorable(settings, facts.inRecovery)));
   if (facts.inRecovery || busy) return problems;
   if (facts.walLevel === 'minimal') {
@@ -229,27 +233,7 @@ async function findProblems(
       'ALTER SYSTEM SET wal_level = replica, then restart the server',
     );
   }
-  if (!facts.allowsAlterSystem) {
-    problem(
-      'postgres-alter-system',
-      'allow_alter_system is off, and the fence is put up and taken down with ALTER SYSTEM',
-      'set allow_alter_system = on in postgresql.conf and reload the server',
-    );
-  }
-  if (facts.standbyNamesSource === 'command line') {
-    problem(
-      'postgres-standby-names',
-      'synchronous_standby_names is given on the command line, where nobody can change it',
-      'take it out of the command line (-c in pg_ctl.conf or in the unit) and write it into postgresql.conf; then restart the server',
-    );
-  }
-  if (isArmed(facts.standbyNames)) {
-    problem(
-      ARMED,
-      `synchronous_standby_names is ${facts.standbyNames}: a freeze was not undone`,
-      'start the agent that froze it; where there is none, ALTER SYSTEM RESET synchronous_standby_names (or SET your own value), then SELECT pg_reload_conf()',
-    );
-  }
+  problems.push(...(await fenceProblems(client, settings, facts)));
   problems.push(...(await asynchronousSubscriptions(client, settings.name)));
   problems.push(...(await commitsThatWaitForReplay(client, settings)));
   await findLackOfRoom(client, problem);

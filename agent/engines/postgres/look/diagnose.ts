@@ -1,4 +1,4 @@
-import { access, constants, readdir, stat } from 'node:fs/promises';
+import { access, constants, lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Client } from 'pg';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
@@ -29,8 +29,8 @@ export async function diagnosePostgres(settings: PostgresSettings, busy: boolean
     return [...findings, { level: 'problem', failure: error.failure }];
   }
   try {
-    const missing = await missingPrivileges(client);
-    const armed = busy ? [] : await diagnoseArmedFile(client, settings);
+    const missing = await missingPrivileges(client, settings.fence);
+    const armed = busy || settings.fence === 'standing' ? [] : await diagnoseArmedFile(client, settings);
     return [...findings, ...missing.map((failure): Finding => ({ level: 'problem', failure })), ...armed];
   } catch (error) {
     throw serverError(settings, error);
@@ -60,6 +60,14 @@ async function diagnoseDirectories({ data, name }: PostgresSettings): Promise<Fi
   const parent = dirname(data);
   try {
     await access(parent, constants.W_OK);
+    if ((await lstat(data)).isSymbolicLink()) {
+      const failure = {
+        code: 'data-is-link',
+        message: `${data} of ${name} is a link to ${await realpath(data)}: checkpoints work, and a restore is refused`,
+        hint: 'name the directory itself in the agent file',
+      };
+      return [{ level: 'problem', failure }];
+    }
     const [inner, outer] = await Promise.all([stat(data), stat(parent)]);
     if (inner.dev === outer.dev) return [];
     const failure = {

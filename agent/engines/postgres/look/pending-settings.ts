@@ -4,6 +4,7 @@ import type { Client } from 'pg';
 import type { Failure } from '../../../../shared/domain/errors.ts';
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import { SET_BY_US } from '../server/connection.ts';
+import { readServerVersion } from '../server/server-facts.ts';
 import { sameValue } from '../server/setting-values.ts';
 import type { PostgresSettings } from '../settings.ts';
 
@@ -59,7 +60,10 @@ const BROKEN = `
    WHERE f.error IS NOT NULL AND s.context IS DISTINCT FROM 'postmaster'
      AND NOT (f.sourcefile IS NULL AND EXISTS (SELECT FROM pg_settings p WHERE p.pending_restart AND position(p.name IN f.error) > 0))
   UNION ALL
-  SELECT current_setting('hba_file'), line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL
+  SELECT current_setting('hba_file'), line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL`;
+
+/** PostgreSQL 14 does not say what it thinks of that file. */
+const BROKEN_SINCE_15 = `${BROKEN}
   UNION ALL
   SELECT current_setting('ident_file'), line_number, error FROM pg_ident_file_mappings WHERE error IS NOT NULL`;
 
@@ -116,7 +120,9 @@ export async function findPendingSettings(
 }
 
 async function findBroken(client: Client, member: string): Promise<Failure[]> {
-  const { rows } = await client.query<{ file: string | null; line: number | null; error: string }>(BROKEN);
+  const { rows } = await client.query<{ file: string | null; line: number | null; error: string }>(
+    (await readServerVersion(client)) >= 150_000 ? BROKEN_SINCE_15 : BROKEN,
+  );
   const [first] = rows;
   if (first === undefined) return [];
   const more = rows.length === 1 ? '' : `, and ${rows.length - 1} more`;

@@ -1,9 +1,12 @@
 import { escapeIdentifier, type Client } from 'pg';
 import type { Failure } from '../../../../shared/domain/errors.ts';
+import type { PostgresSettings } from '../settings.ts';
+import { readServerVersion } from '../server/server-facts.ts';
 
 // All that the agent's role needs stands here: what is tested, what doctor says of it, what `stillpoint-agent init` does,
 // and what docs/engines/postgres.md tells a superuser to run.
 
+const SINCE_15 = 150_000;
 const ROLES = ['pg_read_all_stats', 'pg_read_all_settings'];
 const FUNCTIONS = [
   'pg_reload_conf()',
@@ -19,8 +22,19 @@ const VIEWS = ['pg_file_settings', 'pg_hba_file_rules', 'pg_ident_file_mappings'
 
 const ALTER_SYSTEM = 'GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO %s';
 
+interface Privilege {
+  readonly name: string;
+  readonly test: string;
+  readonly grant: string;
+  /** Versions that know it; `server_version_num`. */
+  readonly since?: number;
+  readonly before?: number;
+  /** Needed for this kind of fence only. */
+  readonly ofFence?: PostgresSettings['fence'];
+}
+
 /** Every privilege that a checkpoint uses, each with the statement that grants it. */
-const PRIVILEGES: readonly { readonly name: string; readonly test: string; readonly grant: string }[] = [
+const PRIVILEGES: readonly Privilege[] = [
   {
     name: 'REPLICATION',
     test: '(SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user)',
@@ -30,6 +44,15 @@ const PRIVILEGES: readonly { readonly name: string; readonly test: string; reado
     name: 'ALTER SYSTEM on synchronous_standby_names',
     test: "has_parameter_privilege('synchronous_standby_names', 'alter system')",
     grant: ALTER_SYSTEM,
+    since: SINCE_15,
+    ofFence: 'set',
+  },
+  {
+    name: 'SUPERUSER, without which PostgreSQL 14 lets nobody use ALTER SYSTEM',
+    test: '(SELECT rolsuper FROM pg_roles WHERE rolname = current_user)',
+    grant: 'ALTER ROLE %s SUPERUSER',
+    before: SINCE_15,
+    ofFence: 'set',
   },
   ...ROLES.map((role) => ({
     name: role,
@@ -40,13 +63,19 @@ const PRIVILEGES: readonly { readonly name: string; readonly test: string; reado
     name: `EXECUTE on ${name}`,
     test: `has_function_privilege('${name}', 'execute')`,
     grant: `GRANT EXECUTE ON FUNCTION ${name} TO %s`,
+    ...sinceOf(name),
   })),
   ...VIEWS.map((name) => ({
     name: `SELECT on ${name}`,
     test: `has_table_privilege('pg_catalog.${name}', 'select')`,
     grant: `GRANT SELECT ON ${name} TO %s`,
+    ...sinceOf(name),
   })),
 ];
+
+function sinceOf(name: string): Pick<Privilege, 'since'> {
+  return name.startsWith('pg_ident_file_mappings') ? { since: SINCE_15 } : {};
+}
 
 /** As a name stands in SQL and in pg_hba.conf alike: quoted where it must be. */
 export function roleName(role: string): string {
@@ -55,17 +84,23 @@ export function roleName(role: string): string {
 
 /**
  * What a superuser runs on a primary, in the database that the agent connects to: such grants are of one database.
- * `exists`: the role is there, and keeps its password.
+ * `exists`: the role is there, and keeps its password. `serverVersion`: `server_version_num`; an older server does not
+ * know all of it, and makes no role a superuser by this.
  */
-export function roleStatements(role: string, { exists }: { exists: boolean }): string[] {
+export function roleStatements(
+  role: string,
+  { exists, serverVersion = SINCE_15 }: { exists: boolean; serverVersion?: number },
+): string[] {
   const name = roleName(role);
+  const isKnown = (one: string): boolean => (sinceOf(one).since ?? 0) <= serverVersion;
+  const [first, second] = [FUNCTIONS.slice(0, 5), FUNCTIONS.slice(5).filter(isKnown)];
   return [
     `${exists ? 'ALTER' : 'CREATE'} ROLE ${name} LOGIN REPLICATION;`,
-    `${ALTER_SYSTEM.replace('%s', name)};`,
+    ...(serverVersion >= SINCE_15 ? [`${ALTER_SYSTEM.replace('%s', name)};`] : []),
     `GRANT ${ROLES.join(', ')} TO ${name};`,
-    `GRANT EXECUTE ON FUNCTION ${FUNCTIONS.slice(0, 5).join(', ')} TO ${name};`,
-    `GRANT EXECUTE ON FUNCTION ${FUNCTIONS.slice(5).join(', ')} TO ${name};`,
-    `GRANT SELECT ON ${VIEWS.join(', ')} TO ${name};`,
+    `GRANT EXECUTE ON FUNCTION ${first.join(', ')} TO ${name};`,
+    `GRANT EXECUTE ON FUNCTION ${second.join(', ')} TO ${name};`,
+    `GRANT SELECT ON ${VIEWS.filter(isKnown).join(', ')} TO ${name};`,
     '-- From PostgreSQL 16 on; it helps where reserved_connections is more than 0:',
     'DO $$ BEGIN',
     "  IF current_setting('server_version_num')::int >= 160000 THEN",
@@ -75,14 +110,22 @@ export function roleStatements(role: string, { exists }: { exists: boolean }): s
   ];
 }
 
-/** What the role lacks, each with the very statement that a superuser must run. Needs PostgreSQL 15. */
-export async function missingPrivileges(client: Client): Promise<Failure[]> {
-  const list = PRIVILEGES.map(({ test }) => test).join(', ');
+/** What the role lacks, each with the very statement that a superuser must run. Needs PostgreSQL 14. */
+export async function missingPrivileges(
+  client: Client,
+  fence: PostgresSettings['fence'],
+): Promise<Failure[]> {
+  const serverVersion = await readServerVersion(client);
+  const known = PRIVILEGES.filter(
+    ({ since = 0, before = Infinity, ofFence = fence }) =>
+      since <= serverVersion && serverVersion < before && ofFence === fence,
+  );
   const { rows } = await client.query<{ role: string; database: string; held: boolean[] }>(
-    `SELECT quote_ident(current_user) AS role, current_database() AS database, ARRAY[${list}] AS held`,
+    `SELECT quote_ident(current_user) AS role, current_database() AS database,
+            ARRAY[${known.map(({ test }) => test).join(', ')}] AS held`,
   );
   const [row] = rows;
-  return PRIVILEGES.flatMap(({ name, grant }, index): Failure[] => {
+  return known.flatMap(({ name, grant }, index): Failure[] => {
     if (row?.held[index] === true) return [];
     const role = row?.role ?? 'stillpoint';
     return [

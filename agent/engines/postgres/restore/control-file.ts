@@ -36,8 +36,8 @@ export interface ControlData {
   readonly settings: ReadonlyMap<string, string>;
 }
 
-/** One layout for PostgreSQL 13 to 17 (1300), and what is read here is the same in 18 (src/include/catalog/pg_control.h). */
-const VERSIONS = new Set([1300, 1800]);
+/** Of PostgreSQL 13 to 16, 17 and 18: what is read here stands at the same places (src/include/catalog/pg_control.h). */
+const VERSIONS = new Set([1300, 1700, 1800]);
 const FLOAT_FORMAT = 1234567;
 const AT = {
   version: 8,

@@ -2,6 +2,7 @@ import { DatabaseError, escapeIdentifier, type Client } from 'pg';
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
 import { leadsOf, type Outbound } from '../look/leads.ts';
+import { readServerVersion } from '../server/server-facts.ts';
 import { textOf, type Looked } from './verify.ts';
 
 // What stands in the databases of a proven server. Every byte has the digest that it had in the checkpoint: so what is
@@ -94,13 +95,17 @@ async function lookAt(server: Looked, database: string): Promise<Found | string>
  * the server looks for: it misses rows, and takes duplicates.
  */
 async function otherCollations(client: Client, about: string, database: string): Promise<Warning[]> {
+  // PostgreSQL 14 keeps no version of a database's own collation.
+  const ofDatabase = `
+    SELECT NULL AS name, datcollversion AS was, pg_catalog.pg_database_collation_actual_version(oid) AS here
+      FROM pg_catalog.pg_database
+     WHERE datname = pg_catalog.current_database()
+       AND datcollversion <> pg_catalog.pg_database_collation_actual_version(oid)
+    UNION ALL`;
   const { rows } = await client.query<{ name: string | null; was: string; here: string }>(
-    `SELECT NULL AS name, datcollversion AS was, pg_catalog.pg_database_collation_actual_version(oid) AS here
-       FROM pg_catalog.pg_database
-      WHERE datname = pg_catalog.current_database()
-        AND datcollversion <> pg_catalog.pg_database_collation_actual_version(oid)
-     UNION ALL
-     SELECT oid::pg_catalog.regcollation::text, collversion, pg_catalog.pg_collation_actual_version(oid)
+    `${(await readServerVersion(client)) >= 150_000 ? ofDatabase : ''}
+     SELECT oid::pg_catalog.regcollation::text AS name, collversion AS was,
+            pg_catalog.pg_collation_actual_version(oid) AS here
        FROM pg_catalog.pg_collation
       WHERE collversion <> pg_catalog.pg_collation_actual_version(oid)
         AND oid IN (SELECT pg_catalog.unnest(indcollation) FROM pg_catalog.pg_index)`,

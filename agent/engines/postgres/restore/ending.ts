@@ -3,6 +3,7 @@ import { holdForRestore, maskForRestore, releaseAfterRestore } from '../../resto
 import type { PostgresSettings } from '../settings.ts';
 import { endServer, stopServer } from './server-process.ts';
 import { dropReplacedTablespaces, removeTablespaces } from './tablespaces.ts';
+import { dropReplacedWal } from './wal-place.ts';
 import { isThere } from '../../../../shared/runtime/is-there.ts';
 
 const STOP_MS = 30_000;
@@ -15,6 +16,7 @@ export async function finishPostgresRestore(settings: PostgresSettings): Promise
   if (record === null) return;
   await releaseAfterRestore(settings.name, record);
   await dropReplacedTablespaces(settings.data, Object.values(settings.tablespaces));
+  await dropReplacedWal(settings);
   await dropOld(settings.data, record);
 }
 

@@ -24,20 +24,22 @@ export async function mustMeetNeeds(input: {
   readonly program: string;
   /** Whose the server is: null where the agent is that user. */
   readonly owner: Owner | null;
+  /** What files of the configuration are links to. */
+  readonly links: readonly string[];
 }): Promise<void> {
-  const { member, facts, program, owner } = input;
+  const { member, facts, program, owner, links } = input;
   const comesAlong = (path: string): boolean =>
     facts.also.some((directory) => path.startsWith(`${directory.replace(/\/+$/, '')}/`));
-  const { configFile } = facts;
-  if (configFile !== null && facts.outsideFiles.includes(configFile) && !comesAlong(configFile)) return;
   const missing: string[] = [];
   const unreadable: string[] = [];
-  for (const path of facts.needs) {
+  const { configFile } = facts;
+  const isUnknown = configFile !== null && facts.outsideFiles.includes(configFile) && !comesAlong(configFile);
+  for (const path of [...links, ...(isUnknown ? [] : facts.needs)]) {
     if (comesAlong(path)) continue;
     if (!(await isThere(path))) missing.push(path);
     else if (!(await mayRead(owner, path))) unreadable.push(path);
   }
-  const libraries = await libraryFolder(program);
+  const libraries = isUnknown ? null : await libraryFolder(program);
   if (libraries !== null)
     for (const name of facts.preload) {
       const path = name.startsWith('/') ? name : join(libraries, name.replace(/^\$libdir\//, ''));

@@ -274,7 +274,6 @@ async function argumentsOf(input: PrivateServerInput, room: string): Promise<str
     ['unix_socket_permissions', '0700'],
     ['logging_collector', 'off'],
     ['log_destination', 'stderr'],
-    ['log_startup_progress_interval', '1s'],
     ['lc_messages', 'C'],
     ['shared_preload_libraries', preload],
     ['archive_mode', 'off'],
@@ -290,6 +289,7 @@ async function argumentsOf(input: PrivateServerInput, room: string): Promise<str
     ['recovery_target_name', restorePoint],
     ['recovery_target_action', afterwards],
     ['recovery_target_timeline', 'current'],
+    ...(serverVersion >= 150_000 ? ([['log_startup_progress_interval', '1s']] as const) : []),
     ...(serverVersion >= 170_000 ? ([['event_triggers', 'off']] as const) : []),
     ...settings,
   ]);

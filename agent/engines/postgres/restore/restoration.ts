@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
+import type { RestoreRoom } from '../../../../shared/domain/wire.ts';
 import { isThere } from '../../../../shared/runtime/is-there.ts';
 import type {
   ArtifactSource,
@@ -35,7 +36,6 @@ import { alsoPlaces } from './also-places.ts';
 import { decodeConfiguration, encodeConfiguration } from './configuration-text.ts';
 import { AUTO_CONF, readConfiguration, type StagedConfiguration } from './configuration.ts';
 import { collationWarnings, mustHaveLocales } from './collations.ts';
-import { CONTROL_FILE, UNFINISHED_CONTROL_FILE } from './control-file.ts';
 import { finishPostgresRestore, rollBackPostgresRestore } from './ending.ts';
 import { movedLines } from './moved-configuration.ts';
 import { openServer } from './open-server.ts';
@@ -46,10 +46,21 @@ import { proveStaged } from './prove.ts';
 import { planRewriting } from './rewrite-addresses.ts';
 import { serverOwner } from './server-owner.ts';
 import { hasProcess, processOf } from './server-process.ts';
+import { configurationLinks, groupReadsData, isReplaced, stagedName } from './staged-names.ts';
 import { freeTablespaceDirectory, tablespaceRoot } from './tablespaces.ts';
+import { freeWalPlace, WAL, walWarnings } from './wal-place.ts';
 
 /** Recovery and promotion write some journal of their own. */
 const MORE_SEGMENTS = 8;
+
+interface StagePlaces {
+  /** Oid → directory. */
+  readonly tablespaces: ReadonlyMap<string, string>;
+  /** Of the journal; null: in the data directory. */
+  readonly wal: string | null;
+  /** Of the directories of `also`. */
+  readonly places: readonly string[];
+}
 
 /** Builds, proves and opens one restored PostgreSQL member. See places.ts for what lies where. */
 export class PostgresRestoration implements Restoration {
@@ -75,15 +86,15 @@ export class PostgresRestoration implements Restoration {
     for (const path of [data, ...this.#alsoPlaces()]) await mustBeMakeable(name, path);
     const owner = await serverOwner(this.#settings);
     const program = await postgresProgram(this.#settings, this.#source.serverVersion, owner);
-    await mustMeetNeeds({ member: name, facts: this.#configurationSource(), program, owner });
+    const links = configurationLinks(this.#context.own, data);
+    await mustMeetNeeds({ member: name, facts: this.#configurationSource(), program, owner, links });
     await mustHaveLocales(name, this.#source.locales);
     if (hasUnit(this.#settings)) await mustBeUsable(this.#settings, await processOf(data));
     else
       for (const what of ['start', 'stop'] as const)
         await mustBeProgram(name, `run.${what}`, run?.[what] ?? [join(dirname(program), 'pg_ctl')]);
-    const room = await roomFor(data, manifest, ['base', 'journal']);
     const more = MORE_SEGMENTS * this.#source.walSegmentSizeBytes;
-    const rooms = [{ ...room, neededBytes: room.neededBytes + more }];
+    const rooms = await this.#rooms(more);
     for (const { oid, location } of this.#source.tablespaces) {
       const root = this.#tablespaceRoot(location);
       await mustBeMakeable(name, join(root, '1'));
@@ -97,6 +108,7 @@ export class PostgresRestoration implements Restoration {
       warnings: [
         ...planWarnings(this.#settings, this.#source, { outbound: !follows && moves === null }),
         ...(await collationWarnings({ about: name, collations: this.#source.collations, program, owner })),
+        ...(await walWarnings(this.#settings, this.#configurationSource().walLink)),
       ],
       rooms,
       addresses: moves === null || follows ? [] : await planRewriting(this.#source, this.#addressBook(moves)),
@@ -108,6 +120,7 @@ export class PostgresRestoration implements Restoration {
     this.#mustHoldData();
     await mustBeReplaceable(this.#settings.name, [data, ...also]);
     const tablespaces = await this.#tablespacePlaces();
+    const wal = await freeWalPlace(this.#settings);
     const places = this.#alsoPlaces();
     const directories = await Promise.all(
       [data, ...places].map(async (path) => ({ path, existed: await isThere(path) })),
@@ -117,7 +130,7 @@ export class PostgresRestoration implements Restoration {
       checkpoint: this.#context.checkpoint,
       ...(this.#context.restore !== undefined && { restore: this.#context.restore }),
       directories,
-      made: [...tablespaces.values()],
+      made: [...tablespaces.values(), ...(wal === null ? [] : [wal])],
       ...(hasUnit(this.#settings) && { unit: this.#settings.unit }),
     });
     const { source, signal, progress } = this.#context;
@@ -128,7 +141,7 @@ export class PostgresRestoration implements Restoration {
     const owner = await serverOwner(this.#settings);
     const stage = new Stage({ owner, signal, bytesTotal, progress });
     try {
-      this.#configuration = await this.#build(stage, owner, tablespaces, places);
+      this.#configuration = await this.#build(stage, owner, { tablespaces, wal, places });
     } finally {
       await stage.close();
     }
@@ -139,15 +152,22 @@ export class PostgresRestoration implements Restoration {
   async #build(
     stage: Stage,
     owner: Owner | null,
-    tablespaces: Map<string, string>,
-    places: readonly string[],
+    { tablespaces, wal, places }: StagePlaces,
   ): Promise<StagedConfiguration> {
     const { source, own, follow } = this.#context;
     const staged = stageOf(this.#settings.data);
-    await stage.room(source, 'base', staged, (path) => (isReplaced(own, path) ? null : stagedName(path)));
+    const isElsewhere = (path: string): boolean =>
+      isReplaced(own, path) || (wal !== null && (path === WAL || path.startsWith(`${WAL}/`)));
+    await stage.room(source, 'base', staged, (path) => (isElsewhere(path) ? null : stagedName(path)));
     const groupReads = groupReadsData(source.manifest);
     const mode = groupReads ? 0o750 : 0o700;
-    const journal = join(staged, 'pg_wal');
+    const journal = wal ?? join(staged, WAL);
+    if (wal !== null) {
+      // The server's user must be able to enter them.
+      await stage.around(dirname(dirname(wal)), mode);
+      await stage.directory(dirname(wal), mode);
+      await stage.room(source, `base/${WAL}`, wal);
+    }
     await stage.room(source, 'journal', journal, undefined, (file) => file.mode | (groupReads ? 0o040 : 0));
     for (const directory of [staged, journal]) await stage.directory(directory, mode);
     for (const [oid, place] of tablespaces) {
@@ -158,6 +178,7 @@ export class PostgresRestoration implements Restoration {
       await stage.directory(place, mode);
       await stage.link(join(staged, 'pg_tblspc', oid), place);
     }
+    if (wal !== null) await stage.link(join(staged, WAL), wal);
     if (own !== null) await this.#layConfiguration(stage, own, staged);
     for (const [index, path] of places.entries())
       await stage.room(own ?? source, `also/${index}`, stageOf(path));
@@ -281,6 +302,18 @@ export class PostgresRestoration implements Restoration {
     });
   }
 
+  async #rooms(moreJournalBytes: number): Promise<RestoreRoom[]> {
+    const { name, data, wal } = this.#settings;
+    const { manifest } = this.#context.source;
+    const withMore = (room: RestoreRoom): RestoreRoom => ({
+      ...room,
+      neededBytes: room.neededBytes + moreJournalBytes,
+    });
+    if (wal === undefined) return [withMore(await roomFor(data, manifest, ['base', 'journal']))];
+    await mustBeMakeable(name, join(wal, '1'));
+    return [await roomFor(data, manifest, ['base']), withMore(await roomFor(wal, manifest, ['journal']))];
+  }
+
   /** Where each tablespace goes: oid → directory. */
   async #tablespacePlaces(): Promise<Map<string, string>> {
     const places = new Map<string, string>();
@@ -356,35 +389,4 @@ function runsAgain(name: string): StillpointError {
     message: `${name} runs again: something started it after it was stopped`,
     hint: 'pause what supervises it (systemd, Patroni, a health check) for the time of the restore',
   });
-}
-
-/**
- * A base copy has no entry for the data directory itself. But the server makes the files of its own in the copy as its
- * `data_directory_mode` says: readable by the group where the data directory is.
- */
-function groupReadsData({ artifacts }: ArtifactSource['manifest']): boolean {
-  const label = artifacts.find(({ path }) => path === 'base/backup_label');
-  return label?.kind === 'file' && (label.mode & 0o040) !== 0;
-}
-
-/** What the primary has in a directory that its standby includes as a whole: there the standby's own is in force. */
-function isReplaced(own: ArtifactSource | null, path: string): boolean {
-  if (own === null || !path.endsWith('.conf')) return false;
-  const directory = `config/${dirname(path)}`;
-  return own.manifest.artifacts.some(
-    (artifact) => artifact.kind === 'directory' && artifact.path === directory,
-  );
-}
-
-/** Where a base file is staged: pg_control under another name until all is done; what must not be there not. */
-function stagedName(path: string): string | null {
-  if (path === CONTROL_FILE) return UNFINISHED_CONTROL_FILE;
-  const left = [
-    'tablespace_map',
-    'standby.signal',
-    'recovery.signal',
-    'postmaster.pid',
-    UNFINISHED_CONTROL_FILE,
-  ];
-  return left.includes(path) ? null : path;
 }

@@ -42,7 +42,7 @@ async function dropLinkedFrom(old: string, roots: readonly string[]): Promise<vo
 }
 
 /** Oid → where it leads, of every link in a directory; what is none leads nowhere. */
-async function linksIn(path: string): Promise<[string, string][]> {
+export async function linksIn(path: string): Promise<[string, string][]> {
   const directory = await AnchoredDirectory.openIfThere(path);
   if (directory === null) return [];
   try {
@@ -59,7 +59,7 @@ async function linksIn(path: string): Promise<[string, string][]> {
 }
 
 /** `<root>/<n>/<oid>`, and `<root>/<n>` when it was the last there. */
-async function dropTablespace(path: string): Promise<void> {
+export async function dropTablespace(path: string): Promise<void> {
   await beside(path, (directory, name) => directory.remove(name));
   await beside(dirname(path), (directory, name) => directory.removeEmpty(name));
 }

@@ -8,6 +8,7 @@ interface RawConnection {
   query(text: string): void;
   sendCopyFromChunk(chunk: Uint8Array): void;
   once(event: 'replicationStart', listener: () => void): void;
+  on(event: 'copyOutResponse', listener: () => void): void;
 }
 
 /** `routine`: of the server's sources that says it; the words are in the language of the server. */
@@ -32,11 +33,14 @@ export class ReplicationConnection {
     this.#settings = settings;
   }
 
-  static async open(settings: ConnectionSettings, applicationName: string): Promise<ReplicationConnection> {
-    return new ReplicationConnection(
-      await connect(settings, { applicationName, replication: 'physical' }),
-      settings,
-    );
+  /** `silenceMs`: the server drops the stream when it hears nothing for so long. */
+  static async open(
+    settings: ConnectionSettings,
+    applicationName: string,
+    silenceMs?: number,
+  ): Promise<ReplicationConnection> {
+    const client = await connect(settings, { applicationName, replication: 'physical', silenceMs });
+    return new ReplicationConnection(client, settings);
   }
 
   /** The server process behind this connection, as in pg_stat_replication.pid. */
@@ -107,7 +111,8 @@ export class ReplicationConnection {
   /**
    * Runs a command that answers with rows, then a stream, then rows (BASE_BACKUP). `row` is given each as it comes, and
    * `warning` what the server says meanwhile. `mayEndWith`:
-   * an error that takes nothing back, where it comes behind the rows after the stream.
+   * an error that takes nothing back, where it comes behind the rows after the stream. Where there are several streams
+   * (before PostgreSQL 15), `stream` stands before each: what it gives is a message of its own.
    */
   async *copyOut(
     command: string,
@@ -115,9 +120,11 @@ export class ReplicationConnection {
     {
       warning,
       mayEndWith,
+      stream,
     }: {
       readonly warning: (said: ServerWarning) => void;
       readonly mayEndWith: (error: Error) => boolean;
+      readonly stream?: (index: number) => Buffer;
     },
   ): AsyncGenerator<Buffer, string[][]> {
     const rows: string[][] = [];
@@ -133,6 +140,8 @@ export class ReplicationConnection {
     };
     this.#client.once('end', () => end(over ? null : new Error('the server closed the connection')));
     this.#client.on('notice', ({ message = '', routine = '' }) => warning({ message, routine }));
+    let streams = 0;
+    if (stream !== undefined) this.#raw.on('copyOutResponse', () => queue.push(stream(streams++)));
     this.#submit(command, {
       copyData: (bytes) => {
         rowsBefore ??= rows.length;

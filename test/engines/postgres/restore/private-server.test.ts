@@ -12,20 +12,17 @@ import {
 } from '../../../../agent/engines/postgres/restore/control-file.ts';
 import { proveStaged, type ProofInput } from '../../../../agent/engines/postgres/restore/prove.ts';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import {
-  postgresServer,
-  serverUser,
-  type PostgresServer,
-  type PostgresVersion,
-} from '../../../lab/postgres.ts';
+import { postgresServer, serverUser, type PostgresServer } from '../../../lab/postgres.ts';
+import { backupCalls } from '../../../lab/postgres-role.ts';
 import { temporaryFolder } from '../../../lab/temporary.ts';
+import { versions } from '../lab.ts';
 
 // Goal: a restored server is recovered to the mark and proven where nobody but the agent can reach it, whatever its owner configured.
 // Method: a copy of a real server and its journal, with a row after the mark, taken for a staged directory.
 
 const HOST = '127.0.43.1';
 
-for (const version of ['15', '18'] satisfies PostgresVersion[]) {
+for (const version of versions) {
   describe(`a staged directory of PostgreSQL ${version}`, () => {
     const folder = temporaryFolder('private');
     let server: PostgresServer;
@@ -266,9 +263,10 @@ function damage(path: string): void {
 async function copyOf(server: PostgresServer, copy: string): Promise<string> {
   const client = await server.connect();
   try {
-    await client.query("SELECT pg_backup_start('copy', true)");
+    const [start, stop] = backupCalls(server.version);
+    await client.query(`SELECT ${start}`);
     spawnSync('cp', ['-a', server.data, copy]);
-    const { rows } = await client.query<{ labelfile: string }>('SELECT labelfile FROM pg_backup_stop(false)');
+    const { rows } = await client.query<{ labelfile: string }>(`SELECT labelfile FROM ${stop}`);
     return rows[0]?.labelfile ?? '';
   } finally {
     await client.end();
