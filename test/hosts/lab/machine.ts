@@ -79,13 +79,15 @@ export function controlGroup(host: string): string {
 
 /** Ends all that runs in the control groups of the lab, and takes these away. */
 export async function endControlGroups(): Promise<void> {
-  const root = join(unifiedHierarchy() ?? '', 'stillpoint-lab');
-  if (!existsSync(root)) return;
+  const unified = join(unifiedHierarchy() ?? '', 'stillpoint-lab');
+  // Where there are hierarchies of the first kind too, systemd-nspawn makes its own in that of systemd.
+  const roots = [unified, '/sys/fs/cgroup/systemd/stillpoint-lab'];
   // A process that has ended may hold its group for a moment more.
   await until('the processes of the lab to end', 30_000, () => {
-    for (const pid of processesBelow(root)) kill(pid);
-    spawnSync('find', [root, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', '+']);
-    return !existsSync(root);
+    for (const pid of processesBelow(unified)) kill(pid);
+    const left = roots.filter((root) => existsSync(root));
+    for (const root of left) spawnSync('find', [root, '-depth', '-type', 'd', '-exec', 'rmdir', '{}', '+']);
+    return left.every((root) => !existsSync(root));
   });
 }
 
