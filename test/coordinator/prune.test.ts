@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pruneCheckpoints } from '../../coordinator/prune.ts';
+import { formatCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
 import { programFile } from '../lab/programs.ts';
@@ -232,6 +233,26 @@ describe('pruning checkpoints', () => {
       { encoding: 'utf8' },
     );
     expect(JSON.parse(listed.stdout)).to.have.nested.property('problems[0].code', 'garbage-kept');
+  });
+
+  it('counts no ages from a copy of the future, where the repository has lost everything and hosts have copies', async () => {
+    for (const counter of [1, 2, 3])
+      await agents.repository.deleteCheckpoint('orders', checkpointId(counter));
+    const day = 24 * 3_600_000;
+    const localCheckpoints = [-2, -1, 60].map((days, index) =>
+      formatCheckpointId({ at: new Date(Date.now() + days * day), epoch: 0, counter: index + 1, name: 'x' }),
+    );
+    agents.hosts = [
+      describedHost('alpha', [describedMember('alpha-a', { localCheckpoints })]),
+      hostWith('beta', []),
+    ];
+    const rule = { keep: null, keepWithinMs: 7 * day };
+
+    expect(await failureOf(prune({ rule }))).to.include({ code: 'time-leap' });
+    expect(dropped()).to.deep.equal([]);
+    // Whoever knows better may say so; by numbers no clock is asked.
+    expect((await prune({ rule, acceptTimes: true, dryRun: true })).local[0]?.checkpoints).to.have.length(2);
+    expect((await prune({ dryRun: true })).local[0]?.checkpoints).to.have.length(2);
   });
 
   it('asks nobody where nothing is to be deleted', async () => {
