@@ -1,6 +1,7 @@
 import type { Client } from 'pg';
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import { connect, databaseUrl, type ConnectionSettings } from '../server/connection.ts';
+import { collationsOf, type UsedCollation } from './collations.ts';
 import { leadsOf, type Outbound } from './leads.ts';
 
 // Data may name other servers: a foreign server, a worker of Citus, a job of pg_cron. A copy of it names the same ones,
@@ -9,13 +10,18 @@ import { leadsOf, type Outbound } from './leads.ts';
 /** Databases that are looked at in a checkpoint, and for how long; a restore looks at all of them. */
 const MOST_DATABASES = 100;
 const LOOK_MS = 10_000;
+
 /** Of every database that the agent may enter, as long as it does not take too long. */
-export async function findOutbound(settings: ConnectionSettings, control: Client): Promise<Outbound[]> {
+export async function lookIntoDatabases(
+  settings: ConnectionSettings,
+  control: Client,
+): Promise<{ outbound: Outbound[]; collations: UsedCollation[] }> {
   const { rows } = await control.query<{ name: string }>(
     `SELECT datname AS name FROM pg_database
       WHERE datallowconn AND NOT datistemplate AND has_database_privilege(oid, 'connect') ORDER BY oid`,
   );
-  const found: Outbound[] = [];
+  const outbound: Outbound[] = [];
+  const collations: UsedCollation[] = [];
   const endAt = performance.now() + LOOK_MS;
   for (const { name } of rows.slice(0, MOST_DATABASES)) {
     const leftMs = endAt - performance.now();
@@ -30,14 +36,15 @@ export async function findOutbound(settings: ConnectionSettings, control: Client
       continue;
     }
     try {
-      for (const { edit: _, ...lead } of await leadsOf(client, name)) found.push(lead);
+      for (const { edit: _, ...lead } of await leadsOf(client, name)) outbound.push(lead);
+      collations.push(...(await collationsOf(client, name)));
     } catch {
       // What this role may not see, the restore sees.
     } finally {
       client.end().catch(() => undefined);
     }
   }
-  return found;
+  return { outbound, collations };
 }
 
 export function outboundWarnings(about: string, found: readonly Outbound[]): Warning[] {

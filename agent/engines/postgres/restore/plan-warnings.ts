@@ -1,6 +1,7 @@
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
 import { damagedPageWarnings } from '../copy/copy-warnings.ts';
+import { restartWarnings } from '../look/restart-pending.ts';
 import { outboundWarnings } from '../look/outbound.ts';
 import type { PostgresSettings } from '../settings.ts';
 
@@ -57,6 +58,7 @@ export function planWarnings(
           },
     );
   warnings.push(...damagedPageWarnings(about, source.damagedPages));
+  warnings.push(...restartWarnings(about, source.inForce, 'restored'));
   if (outbound) warnings.push(...outboundWarnings(about, source.outbound));
   return warnings;
 }

@@ -35,10 +35,11 @@ import { AddressBook } from './address-book.ts';
 import { alsoPlaces } from './also-places.ts';
 import { decodeConfiguration, encodeConfiguration } from './configuration-text.ts';
 import { AUTO_CONF, readConfiguration, type StagedConfiguration } from './configuration.ts';
+import { collationWarnings, mustHaveLocales } from './collations.ts';
 import { finishPostgresRestore, rollBackPostgresRestore } from './ending.ts';
 import { movedLines } from './moved-configuration.ts';
 import { openServer } from './open-server.ts';
-import { mustMeetNeeds } from './needs.ts';
+import { mustMeetNeeds, preloadOf } from './needs.ts';
 import { planWarnings } from './plan-warnings.ts';
 import { postgresProgram } from './programs.ts';
 import { proveStaged } from './prove.ts';
@@ -83,13 +84,11 @@ export class PostgresRestoration implements Restoration {
     this.#mustHoldData();
     await mustBeReplaceable(name, [data, ...also]);
     for (const path of [data, ...this.#alsoPlaces()]) await mustBeMakeable(name, path);
-    const program = await postgresProgram(
-      this.#settings,
-      this.#source.serverVersion,
-      await serverOwner(this.#settings),
-    );
+    const owner = await serverOwner(this.#settings);
+    const program = await postgresProgram(this.#settings, this.#source.serverVersion, owner);
     const links = configurationLinks(this.#context.own, data);
-    await mustMeetNeeds({ member: name, facts: this.#configurationSource(), program, links });
+    await mustMeetNeeds({ member: name, facts: this.#configurationSource(), program, owner, links });
+    await mustHaveLocales(name, this.#source.locales);
     if (hasUnit(this.#settings)) await mustBeUsable(this.#settings, await processOf(data));
     else
       for (const what of ['start', 'stop'] as const)
@@ -108,6 +107,7 @@ export class PostgresRestoration implements Restoration {
       takesQuestions: !follows,
       warnings: [
         ...planWarnings(this.#settings, this.#source, { outbound: !follows && moves === null }),
+        ...(await collationWarnings({ about: name, collations: this.#source.collations, program, owner })),
         ...(await walWarnings(this.#settings, this.#configurationSource().walLink)),
       ],
       rooms,
@@ -244,7 +244,7 @@ export class PostgresRestoration implements Restoration {
         signal,
         facts: this.#source,
         follows: follow !== null,
-        preload: configuration.preload,
+        preload: preloadOf(this.#source, configuration.preload),
         book: input.moves === null ? null : this.#addressBook(input.moves),
       },
       input,
