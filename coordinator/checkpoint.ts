@@ -246,7 +246,7 @@ class CheckpointCreation {
     return found;
   }
 
-  /** It is committed: whatever fails from here on takes nothing of it away, and is said. */
+  /** The checkpoint is committed: what fails from here on becomes a warning, and the checkpoint stays valid. */
   async #settle(checkpoint: string): Promise<string[]> {
     const { connections } = this.#agents;
     const settled = await Promise.allSettled(connections.map((connection) => connection.settle(checkpoint)));

@@ -7,7 +7,7 @@ import { ContractMachine } from '../contract/machine.ts';
 import { cellsOf, type Fault, type HasFault } from './faults.ts';
 import { Front } from './front.ts';
 import { ModelParticipant, type Held, type ModelRole } from './participant.ts';
-import { serveModel } from './serve.ts';
+import { bound, serveModel } from './serve.ts';
 import { State } from './state.ts';
 import { Store } from './store.ts';
 
@@ -91,6 +91,12 @@ export class Model {
       rmSync(socket, { force: true });
       this.#server = await serveModel(this.participant, socket, this.#has);
     }
+  }
+
+  /** Also there; resolves to the port. */
+  async listen(at: string, credentials: grpc.ServerCredentials): Promise<number> {
+    if (this.#server === null) throw new Error('it does not serve the contract');
+    return await bound(this.#server, at, credentials);
   }
 
   close(): void {
