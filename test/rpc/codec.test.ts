@@ -298,7 +298,12 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
           }),
         ),
         answers: fc.array(
-          fc.record({ name: text, text, error: text, durationMs: fc.double({ min: 0, noNaN: true }) }),
+          fc.record({
+            name: text,
+            text,
+            error: text,
+            durationMs: fc.double({ min: 0, noNaN: true, noDefaultInfinity: true }),
+          }),
         ),
         addresses,
       }),
