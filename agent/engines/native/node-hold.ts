@@ -82,13 +82,13 @@ export class NodeHold implements Hold {
     return this.#operation.calls.run(async () => {
       const sights = Promise.all([this.#atMark, this.#readJournal()]);
       sights.catch(() => undefined);
-      const [before, now] = await sights.then(
-        ([atMark, since]) => [inWords(atMark), inWords(since)],
-        () => ['', 'unreadable'],
+      const written = await sights.then(
+        ([atMark, since]) => writtenBetween(atMark, since),
+        () => 'it cannot be read',
       );
       const proof = await this.#operation.thaw(token, released);
-      if (proof.type !== 'held' || before === now) return proof;
-      const cause = `its journal was written while it was held: ${before || 'unknown'} became ${now}`;
+      if (proof.type !== 'held' || written === null) return proof;
+      const cause = `its journal was written while it was held: ${written}`;
       return { type: 'broken', incarnation: proof.incarnation, cause };
     });
   }
@@ -104,8 +104,16 @@ export class NodeHold implements Hold {
   }
 }
 
-function inWords(stands: ReadonlyMap<string, string>): string {
-  return [...stands].map(([name, stand]) => `${name} with ${stand}`).join(', ');
+/** The first file that stands otherwise than before, in words; null where there is none. That one is gone is no write. */
+function writtenBetween(
+  before: ReadonlyMap<string, string>,
+  now: ReadonlyMap<string, string>,
+): string | null {
+  for (const [name, stands] of now) {
+    const stood = before.get(name) ?? 'not there';
+    if (stood !== stands) return `${name}: ${stood}, then ${stands}`;
+  }
+  return null;
 }
 
 /** How a node's journal stands: the same at two times, and nothing was journaled between. */
@@ -129,7 +137,7 @@ class JournalWatch {
     const stands = new Map<string, string>();
     for (const name of names.toSorted()) {
       const stats = await this.#directory.stat(name);
-      stands.set(name, stats === null ? 'gone' : standing(stats));
+      if (stats !== null) stands.set(name, standing(stats));
     }
     return stands;
   }

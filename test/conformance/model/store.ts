@@ -9,7 +9,7 @@ const FLUSH_MS = 20;
 const PREALLOCATED_BYTES = 1 << 16;
 const SPOILS_MS = 10;
 /** So many rows after a suspension has begun. */
-const SPOILED_AT = 10;
+const SPOILED_AT = 18;
 const NEVER_FLUSHED = 1 << 30;
 
 export interface StoreOptions {
