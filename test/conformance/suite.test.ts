@@ -4,9 +4,14 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import * as grpc from '@grpc/grpc-js';
 import { connectParticipant } from '../../shared/rpc/participant-client.ts';
+import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
+import { loadTls } from '../../shared/rpc/tls-files.ts';
+import { ROOT } from '../lab/processes.ts';
 import { programFile } from '../lab/programs.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
+import { modelInProcess } from './model/in-process.ts';
 import type { Verdict } from './promise.ts';
 
 // Goal: whoever runs the suite against a process hears of a broken promise by its name, and of what was not tried. Method:
@@ -16,6 +21,8 @@ const HERE = fileURLToPath(new URL('.', import.meta.url));
 const NODE = programFile('test/conformance/model/node.ts');
 const SUITE = programFile('test/conformance/main.ts');
 const CLIENT = join(HERE, 'model/client');
+/** For this file alone. */
+const TLS_HOST = '127.0.18.3';
 const PACE = ['--hold-ms', '100', '--lease-ms', '300'];
 
 interface Ran {
@@ -100,6 +107,50 @@ describe('the conformance suite as a program', function () {
     expect(performance.now() - from).to.be.lessThan(30_000);
     expect(output).to.match(/not tried: .*sequences.*\(the run was ended before\)/);
     expect(await heldBy(socket)).to.equal('');
+  });
+
+  it('replays a recorded sequence, and shows the first answer that is another one', async () => {
+    const file = join(ROOT, 'proto/sequences/node-lost-answers.calls');
+    const good = await conformance(['--socket', (await model('replayed')).socket, '--replay', file]);
+    expect(good.code, good.output + good.errors).to.equal(0);
+    expect(good.output)
+      .to.match(/^as recorded {2}SuspendWriting operation=A/m)
+      .and.to.contain('all as recorded');
+    const { socket } = await model('forgets-that-it-was-at-rest');
+    const bad = await conformance(['--socket', socket, '--replay', file]);
+    expect(bad.code).to.equal(6);
+    expect(bad.output).to.match(/^recorded: Resume operation=A token=1 -> OK held=true\nseen: held=false$/m);
+    expect(await heldBy(socket)).to.equal('');
+    expect((await conformance(['--socket', socket, '--replay', HERE])).code).to.equal(2);
+  });
+
+  it('reaches a process over mutual TLS, as its agent does', async () => {
+    const pki = join(folder.path, 'pki');
+    await initializePki(pki);
+    await issueAgentCertificates(pki, [TLS_HOST]);
+    const tls = {
+      ca: join(pki, 'ca.pem'),
+      cert: join(pki, `${TLS_HOST}.pem`),
+      key: join(pki, `${TLS_HOST}-key.pem`),
+    };
+    const { ca, cert, key } = await loadTls(tls);
+    const one = await modelInProcess(join(folder.path, 'tls'), 'node', null);
+    const port = await one.listen(
+      `${TLS_HOST}:0`,
+      grpc.ServerCredentials.createSsl(ca, [{ private_key: key, cert_chain: cert }], true),
+    );
+    const files = Object.entries(tls).flatMap(([name, path]) => [`--${name}`, path]);
+    try {
+      const only = ['describe-complete', 'unknown-fields-ignored', 'mark-repeats'].flatMap((id) => [
+        '--only',
+        id,
+      ]);
+      const ran = await conformance(['--address', `${TLS_HOST}:${port}`, ...files, ...only]);
+      expect(ran.code, ran.output + ran.errors).to.equal(0);
+      expect(ran.output).to.contain('3 kept, 0 broken');
+    } finally {
+      one.close();
+    }
   });
 
   it('is used with a socket or an address, and says what is wrong with its command line', async () => {

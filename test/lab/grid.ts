@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { initRepository } from '../../shared/repository/open.ts';
+import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
 import { agentYaml, gridYaml } from './grid-files.ts';
 import { freePort } from './ports.ts';
 import { guardOf } from './guards.ts';
@@ -285,6 +286,17 @@ function killAll(data: string): void {
   }
 }
 
+/** By the programs of a package where it is that which is tested; else by what they call, without a process for each. */
+async function makeCertificates(pki: string, { beside, hosts, programs }: GridOptions): Promise<void> {
+  if (programs === undefined) {
+    if (beside === undefined) await initializePki(pki);
+    await issueAgentCertificates(pki, hosts, { force: true });
+    return;
+  }
+  if (beside === undefined) await mustSucceed(stillpoint(['pki', 'init', pki], {}, programs));
+  await mustSucceed(stillpoint(['pki', 'issue', pki, '--force', ...hosts], {}, programs));
+}
+
 export async function createGrid(options: GridOptions): Promise<TestGrid> {
   const name = options.name ?? 'orders';
   const folder = options.beside === undefined ? temporaryFolder('grid') : null;
@@ -294,9 +306,7 @@ export async function createGrid(options: GridOptions): Promise<TestGrid> {
   const repository = options.repository ?? options.beside?.repository ?? join(root, 'repository');
   mkdirSync(base, { recursive: true, mode: 0o755 });
   await initRepository(repository);
-  const makes = (...words: string[]): Promise<void> => mustSucceed(stillpoint(words, {}, options.programs));
-  if (options.beside === undefined) await makes('pki', 'init', pki);
-  await makes('pki', 'issue', pki, '--force', ...options.hosts);
+  await makeCertificates(pki, options);
 
   const hosts: TestHost[] = [];
   for (const [index, address] of options.hosts.entries()) {

@@ -30,12 +30,6 @@ export interface RunningCommand {
 
 export { ROOT };
 
-// Tests start the same programs many times: what was compiled once is not compiled again. Node keeps it when a process
-// ends by itself; ours are killed, so it is told to keep it soon after the start.
-process.env['NODE_COMPILE_CACHE'] ??= `${ROOT}node_modules/.cache/stillpoint`;
-process.env['NODE_OPTIONS'] ??=
-  "--import=data:text/javascript,import{flushCompileCache}from'node:module';setTimeout(flushCompileCache,2000).unref()";
-
 /** Where each program lies: in the sources, where they were built, or where a package was installed. */
 export type Programs = Readonly<Record<'coordinator/main.ts' | 'agent/main.ts', string>>;
 

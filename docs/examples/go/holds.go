@@ -66,7 +66,7 @@ type holds struct {
 	now    map[kind]*hold
 	ended  map[ending]bool
 	order  []ending
-	coming map[key]bool // what is not at rest yet, and waits to be
+	coming map[key]int // who waits for what is not at rest yet
 	newest token
 	onEnd  func(kind)
 }
@@ -82,8 +82,7 @@ func keyOf(operation string) (key, error) {
 	return key{operation: operation}, nil
 }
 
-// The token counts as seen when the call is not refused: see `saw`.
-func (h *holds) attemptOf(operation string, said *wire.Token) (key, error) {
+func attemptOf(operation string, said *wire.Token) (key, error) {
 	k, err := keyOf(operation)
 	if err != nil {
 		return k, err
@@ -92,10 +91,47 @@ func (h *holds) attemptOf(operation string, said *wire.Token) (key, error) {
 		return k, refused(codes.InvalidArgument, "token is missing", "name it")
 	}
 	k.token = token{said.Epoch, said.Counter, said.Attempt}
-	if k.token.isOlderThan(h.newest) {
-		return k, refused(codes.Aborted, fmt.Sprint(k.token, " is older than ", h.newest), "a newer attempt has the process")
-	}
 	return k, nil
+}
+
+func mustBeLease(leaseMs float64) error {
+	if !(leaseMs > 0) || math.IsInf(leaseMs, 1) {
+		return refused(codes.InvalidArgument, "lease_ms is no positive time", "name one")
+	}
+	return nil
+}
+
+// Of what is held, and of what still waits to be.
+func (h *holds) keys() []key {
+	var keys []key
+	for _, one := range h.now {
+		keys = append(keys, one.key)
+	}
+	for k := range h.coming {
+		keys = append(keys, k)
+	}
+	return keys
+}
+
+// Everything that speaks against a call before its state does. Its token counts as seen when it is not refused: see `saw`.
+func (h *holds) mayCome(k key) error {
+	for _, other := range h.keys() {
+		if other.operation != k.operation {
+			return refused(codes.Aborted, "operation "+other.operation+" holds the process", "wait until it has ended")
+		}
+	}
+	if k.token == (token{}) {
+		return nil
+	}
+	if k.token.isOlderThan(h.newest) {
+		return refused(codes.Aborted, fmt.Sprint(k.token, " is older than ", h.newest), "a newer attempt has the process")
+	}
+	for _, other := range h.keys() {
+		if other.token != (token{}) && other != k {
+			return refused(codes.FailedPrecondition, "it rests with another token", "resume it first")
+		}
+	}
+	return nil
 }
 
 func (h *holds) saw(t token) {
@@ -106,22 +142,17 @@ func (h *holds) saw(t token) {
 
 // Whether it may be taken; false where the call came again and it is still held: that changes nothing.
 func (h *holds) isNew(what kind, k key, leaseMs float64) (bool, error) {
-	if !(leaseMs > 0) || math.IsInf(leaseMs, 1) {
-		return false, refused(codes.InvalidArgument, "lease_ms is no positive time", "name one")
+	if err := mustBeLease(leaseMs); err != nil {
+		return false, err
 	}
-	for _, other := range h.now {
-		if other.operation != k.operation {
-			return false, refused(codes.Aborted, "operation "+other.operation+" holds the process", "wait until it has ended")
-		}
+	if err := h.mayCome(k); err != nil {
+		return false, err
 	}
 	if _, over := h.ended[ending{what, k}]; over {
 		return false, refused(codes.FailedPrecondition, string(what)+" has ended", "begin anew")
 	}
 	if h.holds(what, k) {
 		return false, nil
-	}
-	if h.now[what] != nil {
-		return false, refused(codes.FailedPrecondition, "it is "+string(what)+" with another token", "resume it first")
 	}
 	return true, nil
 }
@@ -157,6 +188,10 @@ func (h *holds) remember(what kind, k key, held bool) {
 		return
 	}
 	h.ended[ending{what, k}] = held
+	if what == quiesced { // Also what still waits for it.
+		delete(h.coming, k)
+		changed.Broadcast()
+	}
 	h.order = append(h.order, ending{what, k})
 	if len(h.order) > remembered {
 		delete(h.ended, h.order[0])
@@ -171,6 +206,7 @@ func (h *holds) release(operation string) {
 			delete(h.coming, k)
 		}
 	}
+	changed.Broadcast()
 	for what, one := range h.now {
 		if one.operation == operation {
 			h.end(what, one.key, false)
@@ -239,10 +275,10 @@ func (g *gate) enter(what string, reads bool) (leave func()) {
 }
 
 // What is still inside when the time is over; nothing where the gate is closed. Called with the lock.
-func (g *gate) close(timeoutMs float64) []string {
+func (g *gate) close(timeoutMs float64, isGivenUp func() bool) []string {
 	until := time.Now().Add(time.Duration(timeoutMs * float64(time.Millisecond)))
 	g.closing++
-	for len(g.inside) > 0 && time.Now().Before(until) {
+	for len(g.inside) > 0 && !isGivenUp() && time.Now().Before(until) {
 		changed.Wait()
 	}
 	g.closing--

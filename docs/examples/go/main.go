@@ -33,7 +33,7 @@ func main() {
 	data, err := filepath.Abs(os.Args[5])
 	must(err)
 	s := openStore(data)
-	h := &holds{now: map[kind]*hold{}, ended: map[ending]bool{}, coming: map[key]bool{}}
+	h := &holds{now: map[kind]*hold{}, ended: map[ending]bool{}, coming: map[key]int{}}
 	h.onEnd = func(what kind) {
 		s.suspended = s.suspended && what != suspended
 		s.retained = s.retained && what != retained

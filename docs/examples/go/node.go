@@ -26,7 +26,7 @@ func (n *node) describe() *wire.DescribeResponse {
 		Quiesced: n.holds.now[quiesced] != nil, WritingSuspended: n.holds.now[suspended] != nil,
 		JournalRetained: n.holds.now[retained] != nil, Maintenance: n.holds.now[maintenance] != nil,
 	}
-	for _, one := range n.holds.now {
+	for _, one := range n.holds.keys() {
 		held.Operation = one.operation
 	}
 	return &wire.DescribeResponse{
@@ -54,7 +54,7 @@ func (n *node) Health(context.Context, *wire.HealthRequest) (*wire.HealthRespons
 
 func (n *node) Quiesce(_ context.Context, r *wire.QuiesceRequest) (*wire.QuiesceResponse, error) {
 	return answer(n, func() (*wire.QuiesceResponse, error) {
-		k, err := n.holds.attemptOf(r.Operation, r.Token)
+		k, err := attemptOf(r.Operation, r.Token)
 		if err != nil {
 			return nil, err
 		}
@@ -66,23 +66,23 @@ func (n *node) Quiesce(_ context.Context, r *wire.QuiesceRequest) (*wire.Quiesce
 			return nil, err
 		}
 		if isNew {
-			n.holds.coming[k] = true
-			busy := n.gate.close(r.TimeoutMs)
-			if !n.holds.coming[k] && !n.holds.holds(quiesced, k) {
-				busy = append(busy, "it was released while it waited")
+			n.holds.coming[k]++
+			isGivenUp := func() bool { return n.holds.coming[k] == 0 }
+			busy := n.gate.close(r.TimeoutMs, isGivenUp)
+			if isGivenUp() {
+				return nil, refused(codes.Aborted, "it was resumed or released while it waited", "begin anew")
 			}
-			delete(n.holds.coming, k)
+			if n.holds.coming[k]--; n.holds.coming[k] == 0 {
+				delete(n.holds.coming, k)
+			}
+			n.holds.saw(k.token)
 			if len(busy) > 0 {
 				return &wire.QuiesceResponse{Incarnation: n.incarnation, NotQuiesced: busy}, nil
-			}
-			if _, err := n.holds.attemptOf(r.Operation, r.Token); err != nil { // A newer token may have come meanwhile.
-				return nil, err
 			}
 			if _, err := n.holds.take(quiesced, k, r.LeaseMs); err != nil {
 				return nil, err
 			}
 			n.gate.readsGoOn = r.AllowReads
-			n.holds.saw(k.token)
 		}
 		return &wire.QuiesceResponse{Incarnation: n.incarnation, Quiesced: true}, nil
 	})
@@ -90,7 +90,10 @@ func (n *node) Quiesce(_ context.Context, r *wire.QuiesceRequest) (*wire.Quiesce
 
 func (n *node) SwitchJournal(_ context.Context, r *wire.SwitchJournalRequest) (*wire.SwitchJournalResponse, error) {
 	return answer(n, func() (*wire.SwitchJournalResponse, error) {
-		k, err := n.holds.attemptOf(r.Operation, r.Token)
+		k, err := attemptOf(r.Operation, r.Token)
+		if err == nil {
+			err = n.holds.mayCome(k)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -110,7 +113,10 @@ func (n *node) SwitchJournal(_ context.Context, r *wire.SwitchJournalRequest) (*
 
 func (n *node) Resume(_ context.Context, r *wire.ResumeRequest) (*wire.ResumeResponse, error) {
 	return answer(n, func() (*wire.ResumeResponse, error) {
-		k, err := n.holds.attemptOf(r.Operation, r.Token)
+		k, err := attemptOf(r.Operation, r.Token)
+		if err == nil {
+			err = n.holds.mayCome(k)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -146,6 +152,12 @@ func (n *node) SuspendWriting(_ context.Context, r *wire.SuspendWritingRequest) 
 func (n *node) ResumeWriting(_ context.Context, r *wire.ResumeWritingRequest) (*wire.ResumeWritingResponse, error) {
 	return answer(n, func() (*wire.ResumeWritingResponse, error) {
 		k, err := keyOf(r.Operation)
+		if err == nil && r.RetainJournal {
+			err = mustBeLease(r.LeaseMs)
+		}
+		if err == nil {
+			err = n.holds.mayCome(k)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -156,14 +168,22 @@ func (n *node) ResumeWriting(_ context.Context, r *wire.ResumeWritingRequest) (*
 			}
 			n.store.retained = true
 		}
-		return &wire.ResumeWritingResponse{Incarnation: n.incarnation, Held: n.holds.end(suspended, k, true)}, nil
+		held := n.holds.end(suspended, k, true)
+		n.holds.remember(suspended, k, false) // What was ended before it began is not begun any more.
+		return &wire.ResumeWritingResponse{Incarnation: n.incarnation, Held: held}, nil
 	})
 }
 
 func (n *node) ReleaseJournal(_ context.Context, r *wire.ReleaseJournalRequest) (*wire.ReleaseJournalResponse, error) {
 	return answer(n, func() (*wire.ReleaseJournalResponse, error) {
 		k, err := keyOf(r.Operation)
-		return &wire.ReleaseJournalResponse{Incarnation: n.incarnation, Held: n.holds.end(retained, k, true)}, err
+		if err == nil {
+			err = n.holds.mayCome(k)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &wire.ReleaseJournalResponse{Incarnation: n.incarnation, Held: n.holds.end(retained, k, true)}, nil
 	})
 }
 
@@ -180,13 +200,24 @@ func (n *node) EnterMaintenance(_ context.Context, r *wire.EnterMaintenanceReque
 func (n *node) LeaveMaintenance(_ context.Context, r *wire.LeaveMaintenanceRequest) (*wire.LeaveMaintenanceResponse, error) {
 	return answer(n, func() (*wire.LeaveMaintenanceResponse, error) {
 		k, err := keyOf(r.Operation)
-		return &wire.LeaveMaintenanceResponse{Incarnation: n.incarnation, Held: n.holds.end(maintenance, k, true)}, err
+		if err == nil {
+			err = n.holds.mayCome(k)
+		}
+		if err != nil {
+			return nil, err
+		}
+		held := n.holds.end(maintenance, k, true)
+		n.holds.remember(maintenance, k, false)
+		return &wire.LeaveMaintenanceResponse{Incarnation: n.incarnation, Held: held}, nil
 	})
 }
 
 func (n *node) Renew(_ context.Context, r *wire.RenewRequest) (*wire.RenewResponse, error) {
 	return answer(n, func() (*wire.RenewResponse, error) {
 		k, err := keyOf(r.Operation)
+		if err == nil {
+			err = n.holds.mayCome(k)
+		}
 		if err == nil {
 			n.holds.renew(k.operation)
 		}

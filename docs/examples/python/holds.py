@@ -19,6 +19,11 @@ class Refused(Exception):
         self.code = code
 
 
+def must_be_lease(lease_ms):
+    if not lease_ms > 0 or lease_ms == float("inf"):
+        raise Refused(Code.INVALID_ARGUMENT, "lease_ms is no positive time", "name one")
+
+
 class Holds:
     """What everybody writes: leases, tokens, repeats. A hold is of a kind (`quiesced`, …), an operation, and of a rest
     also a token; it ends when it is ended, or by itself. How it ended is remembered, for the call that comes again or late."""
@@ -37,24 +42,37 @@ class Holds:
             return request.operation, None
         if not request.HasField("token"):
             raise Refused(Code.INVALID_ARGUMENT, "token is missing", "name it")
-        token = (request.token.epoch, request.token.counter, request.token.attempt)
+        return request.operation, (request.token.epoch, request.token.counter, request.token.attempt)
+
+    def may_come(self, key):
+        """Everything that speaks against a call before its state does. Its token counts as seen when it is not refused."""
+        operation, token = key
+        self.must_be_free(operation)
+        if token is None:
+            return key
         if token < self.newest:
             raise Refused(Code.ABORTED, f"{token} is older than {self.newest}", "a newer attempt has the process")
-        return request.operation, token  # It counts as seen when the call is not refused: see `saw`.
+        rests = [self.now["quiesced"]["key"]] if "quiesced" in self.now else self.coming
+        if any(other != key for other in rests):
+            raise Refused(Code.FAILED_PRECONDITION, "it rests with another token", "resume it first")
+        return key
 
     def saw(self, token):
         self.newest = max(self.newest, token)
 
+    def keys(self):
+        """Of what is held, and of what still waits to be."""
+        return [hold["key"] for hold in self.now.values()] + self.coming
+
     def must_be_free(self, operation):
-        for other, _ in (hold["key"] for hold in self.now.values()):
+        for other, _ in self.keys():
             if other != operation:
                 raise Refused(Code.ABORTED, f"operation {other} holds the process", "wait until it has ended")
 
     def is_new(self, kind, key, lease_ms):
         """Whether it may be taken; False where the call came again and it is still held: that changes nothing."""
-        if not lease_ms > 0 or lease_ms == float("inf"):
-            raise Refused(Code.INVALID_ARGUMENT, "lease_ms is no positive time", "name one")
-        self.must_be_free(key[0])
+        must_be_lease(lease_ms)
+        self.may_come(key)
         if (kind, key) in self.ended:
             raise Refused(Code.FAILED_PRECONDITION, f"{kind} of {key} has ended", "begin anew")
         if kind in self.now:
@@ -84,9 +102,16 @@ class Holds:
             changed.notify_all()
         return self.ended.get((kind, key), False)
 
+    def forestall(self, kind, key):
+        """What is ended before it was begun is not begun any more."""
+        self.ended.setdefault((kind, key), False)
+        self.coming = [other for other in self.coming if other != key]
+        changed.notify_all()
+
     def release(self, operation):
         """Ends all that the operation holds, and what it still waits for."""
         self.coming = [key for key in self.coming if key[0] != operation]
+        changed.notify_all()
         for kind, hold in list(self.now.items()):
             if hold["key"][0] == operation:
                 self.end(kind, hold["key"], held=False)
@@ -146,10 +171,10 @@ class Gate:
                     self.inside.remove(what)
                 changed.notify_all()
 
-    def close(self, timeout_ms):
+    def close(self, timeout_ms, is_given_up):
         """What is still inside when the time is over; nothing where the gate is closed."""
         self.closing += 1
-        changed.wait_for(lambda: not self.inside, timeout_ms / 1000)
+        changed.wait_for(lambda: not self.inside or is_given_up(), timeout_ms / 1000)
         self.closing -= 1
         changed.notify_all()
         return list(self.inside)

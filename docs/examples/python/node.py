@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from google.protobuf.json_format import MessageToJson
 
-from holds import Code, Gate, Holds, Refused, answering, changed
+from holds import Code, Gate, Holds, Refused, answering, changed, must_be_lease
 
 grid, name, copyset, address, data, socket_path = sys.argv[1:]
 data = pathlib.Path(data).absolute()
@@ -112,7 +112,7 @@ class Participant(services.ParticipantServiceServicer):
         with changed:
             holds.expire()
             held = wire.Held(**{kind: True for kind in holds.now})
-            held.operation = next((hold["key"][0] for hold in holds.now.values()), "")
+            held.operation = next((key[0] for key in holds.keys()), "")
             size = sum(file.stat().st_size for file in [*store.journal.iterdir(), *store.live.glob("*.json")])
             return wire.DescribeResponse(
                 contract_version=1, grid=grid, name=name, role=wire.ROLE_NODE, incarnation=incarnation, version="1.0",
@@ -126,27 +126,27 @@ class Participant(services.ParticipantServiceServicer):
     def Quiesce(self, request, context):
         with answering(holds, context):
             key = holds.key(request, needs_token=True)
-            if not request.timeout_ms >= 0:
-                raise Refused(Code.INVALID_ARGUMENT, "timeout_ms is negative", "name a time")
+            if not 0 <= request.timeout_ms < float("inf"):
+                raise Refused(Code.INVALID_ARGUMENT, "timeout_ms is no time", "name one")
+            must_be_lease(request.lease_ms)
+            holds.may_come(key)
             if not holds.holds("quiesced", key):
                 holds.is_new("quiesced", key, request.lease_ms)  # What speaks against it is said before anybody waits.
                 holds.coming.append(key)
-                busy = gate.close(request.timeout_ms)
+                busy = gate.close(request.timeout_ms, lambda: key not in holds.coming)
                 if key not in holds.coming:
-                    busy.append("it was released while it waited")
-                else:
-                    holds.coming.remove(key)
+                    raise Refused(Code.ABORTED, "it was resumed or released while it waited", "begin anew")
+                holds.coming.remove(key)
+                holds.saw(key[1])
                 if busy:
                     return wire.QuiesceResponse(incarnation=incarnation, not_quiesced=busy)
-                holds.key(request, needs_token=True)  # A newer token may have come meanwhile.
                 gate.reads_go_on = request.allow_reads
                 holds.take("quiesced", key, request.lease_ms)
-                holds.saw(key[1])
             return wire.QuiesceResponse(incarnation=incarnation, quiesced=True)
 
     def SwitchJournal(self, request, context):
         with answering(holds, context):
-            key = holds.key(request, needs_token=True)
+            key = holds.may_come(holds.key(request, needs_token=True))
             if not holds.holds("quiesced", key):
                 raise Refused(Code.FAILED_PRECONDITION, "it is not quiesced with this token", "quiesce it first")
             hold = holds.now["quiesced"]
@@ -159,9 +159,9 @@ class Participant(services.ParticipantServiceServicer):
 
     def Resume(self, request, context):
         with answering(holds, context):
-            key = holds.key(request, needs_token=True)
+            key = holds.may_come(holds.key(request, needs_token=True))
             held = holds.end("quiesced", key)
-            holds.ended.setdefault(("quiesced", key), False)  # What was resumed is not quiesced again.
+            holds.forestall("quiesced", key)  # What was resumed is not quiesced again, also where it still waits.
             holds.saw(key[1])
             cause = "" if held else "its lease was over, or it never was quiesced with this token"
             return wire.ResumeResponse(incarnation=incarnation, held=held, cause=cause)
@@ -178,15 +178,19 @@ class Participant(services.ParticipantServiceServicer):
     def ResumeWriting(self, request, context):
         with answering(holds, context):
             key = holds.key(request)
+            if request.retain_journal:
+                must_be_lease(request.lease_ms)
+            holds.may_come(key)
             if request.retain_journal and holds.holds("writing_suspended", key):
                 holds.take("journal_retained", key, request.lease_ms)  # before the other ends: no moment between
                 store.retained = True
             held = holds.end("writing_suspended", key)
+            holds.forestall("writing_suspended", key)
             return wire.ResumeWritingResponse(incarnation=incarnation, held=held)
 
     def ReleaseJournal(self, request, context):
         with answering(holds, context):
-            held = holds.end("journal_retained", holds.key(request))
+            held = holds.end("journal_retained", holds.may_come(holds.key(request)))
             return wire.ReleaseJournalResponse(incarnation=incarnation, held=held)
 
     def EnterMaintenance(self, request, context):
@@ -196,12 +200,14 @@ class Participant(services.ParticipantServiceServicer):
 
     def LeaveMaintenance(self, request, context):
         with answering(holds, context):
-            held = holds.end("maintenance", holds.key(request))
+            key = holds.may_come(holds.key(request))
+            held = holds.end("maintenance", key)
+            holds.forestall("maintenance", key)
             return wire.LeaveMaintenanceResponse(incarnation=incarnation, held=held)
 
     def Renew(self, request, context):
         with answering(holds, context):
-            holds.renew(holds.key(request)[0])
+            holds.renew(holds.may_come(holds.key(request))[0])
             return wire.RenewResponse(held=self.Describe(None, None).held)
 
     def Release(self, request, context):

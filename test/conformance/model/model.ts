@@ -7,7 +7,7 @@ import { ContractMachine } from '../contract/machine.ts';
 import { cellsOf, type Fault, type HasFault } from './faults.ts';
 import { Front } from './front.ts';
 import { ModelParticipant, type Held, type ModelRole } from './participant.ts';
-import { serveModel } from './serve.ts';
+import { bound, serveModel } from './serve.ts';
 import { State } from './state.ts';
 import { Store } from './store.ts';
 
@@ -44,6 +44,7 @@ export class Model {
   #server: grpc.Server | null = null;
   #inLive: Server | null = null;
   #changes: NodeJS.Timeout | null = null;
+  #saved = 0;
 
   constructor(options: ModelOptions) {
     const { data, role, fault } = options;
@@ -93,6 +94,12 @@ export class Model {
     }
   }
 
+  /** Also there; resolves to the port. */
+  async listen(at: string, credentials: grpc.ServerCredentials): Promise<number> {
+    if (this.#server === null) throw new Error('it does not serve the contract');
+    return await bound(this.#server, at, credentials);
+  }
+
   close(): void {
     this.#server?.forceShutdown();
     this.#inLive?.close();
@@ -124,9 +131,10 @@ export class Model {
         if (has('journal-grows-in-the-freeze')) setTimeout(() => store?.appendLine('#'), 50).unref();
         if (has('logs-a-moment-after-it-came-to-rest')) setTimeout(() => store?.appendLine('#'), 25).unref();
       },
-      goOn: () => {
+      goOn: (by) => {
         this.front.allowReads = true;
-        this.front.open();
+        store?.goOn();
+        this.front.open(by);
       },
       mark: () => this.#mark(),
       suspend: () => store?.suspend() ?? '',
@@ -136,8 +144,9 @@ export class Model {
       },
       backUp: (key, epoch, counter) => this.#state.backUp(key, epoch, counter),
       saveState: () => {
+        if (has('counts-its-version-down')) this.#saved -= 1;
         const state = has('saves-no-state') ? Buffer.alloc(0) : this.#state.bytes;
-        return { state, version: BigInt(this.#state.version) };
+        return { state, version: BigInt(this.#state.version + this.#saved) };
       },
       relocate: (processes) => this.#state.relocate(processes),
     };

@@ -38,16 +38,21 @@ export async function serveModel(
   server.addService(service, Object.fromEntries(handlers) as grpc.UntypedServiceImplementation);
   const mask = process.umask(0o177);
   try {
-    await new Promise<void>((resolve, reject) => {
-      const credentials = grpc.ServerCredentials.createInsecure();
-      server.bindAsync(`unix:${socket}`, credentials, (error) =>
-        error === null ? resolve() : reject(error),
-      );
-    });
+    await bound(server, `unix:${socket}`, grpc.ServerCredentials.createInsecure());
   } finally {
     process.umask(mask);
   }
   return server;
+}
+
+export async function bound(
+  server: grpc.Server,
+  at: string,
+  credentials: grpc.ServerCredentials,
+): Promise<number> {
+  return await new Promise((resolve, reject) => {
+    server.bindAsync(at, credentials, (error, port) => (error === null ? resolve(port) : reject(error)));
+  });
 }
 
 function refuseUnknown(has: HasFault): void {

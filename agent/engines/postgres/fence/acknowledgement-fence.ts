@@ -94,8 +94,8 @@ export class AcknowledgementFence implements Fence {
   }
 
   release(): void {
-    // Where it counts anyway its word must not outlive the list that asks for it besides the owner's: the
-    // undo that follows lets go.
+    // Where the acknowledger counts in the owner's own list too, its word would go on to release commits that the owner's
+    // standbys have not confirmed, once our list is gone. So it is dropped here, and the undo that follows releases them.
     if (this.#countsAnyway) void this.#dropAcknowledger();
     else this.#acknowledger?.release();
   }

@@ -24,6 +24,7 @@ import {
   versionProblem,
 } from '../server/server-facts.ts';
 import type { PostgresSettings } from '../settings.ts';
+import { restartWarnings, settingsInForce } from './restart-pending.ts';
 import { fenceProblems } from './fence-problems.ts';
 import { commitsThatWaitForReplay } from './remote-apply.ts';
 import { asynchronousSubscriptions } from './subscriptions.ts';
@@ -326,7 +327,8 @@ async function findWarnings(
             hint: `run the agent as root, or as the owner of ${settings.data}; else watch that disk yourself`,
           },
         ];
-  return [...found, ...outside, ...unseen];
+  const restart = restartWarnings(about, await settingsInForce(client), 'runs');
+  return [...found, ...outside, ...unseen, ...restart];
 }
 
 /** Settings of a server with which a checkpoint is made, and less is certain. */
