@@ -66,7 +66,8 @@ export class Capture {
     const mark = this.#mark;
     if (mark !== null && assignment.part !== 'none') await journal?.finish(mark);
     this.#mustGoOn();
-    return { assignment, mark, engineFacts: (await copy?.finish(mark)) ?? null };
+    const engineFacts = (await copy?.finish(mark)) ?? null;
+    return { assignment, mark, engineFacts, warnings: copy?.warnings?.() ?? [] };
   }
 
   #hold(): Hold {

@@ -1,8 +1,9 @@
 import { lookup } from 'node:dns/promises';
-import { access, readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { StillpointError, type Failure } from '../shared/domain/errors.ts';
 import { expiresSoon, expiryOf, loadTls, outOfTime } from '../shared/rpc/tls-files.ts';
+import { isThere } from '../shared/runtime/is-there.ts';
 import { loadAgentFile, type AgentFile } from './agent-file.ts';
 import { hostPort } from './address.ts';
 import { engineOf } from './engines/registry.ts';
@@ -59,12 +60,18 @@ async function certificateNotes({ tls }: AgentFile): Promise<string[]> {
 }
 
 async function directoryNotes({ state, repository }: AgentFile): Promise<string[]> {
-  const notes = [];
-  if ((await stat(state).catch(() => null)) === null)
-    notes.push(`${state} is not there yet: the agent makes it`);
-  if (!repository.includes('://') && !(await isThere(repository)))
-    notes.push(`${repository} is not there now: is it mounted?`);
+  const notes = await placeNotes(state, `${state} is not there yet: the agent makes it`);
+  if (!repository.includes('://'))
+    notes.push(...(await placeNotes(repository, `${repository} is not there now: is it mounted?`)));
   return notes;
+}
+
+async function placeNotes(path: string, absent: string): Promise<string[]> {
+  try {
+    return (await isThere(path)) ? [] : [absent];
+  } catch (error) {
+    return [`${path} cannot be looked at: ${error instanceof Error ? error.message : String(error)}`];
+  }
 }
 
 /** Debian and Ubuntu have a line in /etc/hosts by which a host's own name is 127.0.1.1. */
@@ -81,11 +88,4 @@ async function listenNotes({ listen }: AgentFile): Promise<string[]> {
   return [
     `${host} is ${found.address} on this host${named ? ' (/etc/hosts)' : ''}: no other host reaches the agent there; write listen: "0.0.0.0:${port}" and host: ${host}`,
   ];
-}
-
-function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,6 +1,7 @@
 import type { Assignment } from '../shared/domain/assignment.ts';
 import type { Mark, MemberDescription } from '../shared/domain/grid.ts';
 import type { Token } from '../shared/domain/token.ts';
+import type { Warning } from '../shared/domain/warning.ts';
 import type { MemberWriter, Repository } from '../shared/repository/repository.ts';
 import type { ArtifactSink } from './engines/engine.ts';
 
@@ -17,6 +18,7 @@ export interface CollectedMember {
   readonly assignment: Assignment;
   readonly mark: Mark | null;
   readonly engineFacts: unknown;
+  readonly warnings: readonly Warning[];
 }
 
 /** `description`: what the manifest says of the member. */
@@ -38,7 +40,7 @@ export function memberStore(input: {
     file: async (entry, content) => (await writer()).file(entry, content),
     directory: (entry) => void entries.push((to) => to.directory(entry)),
     symlink: (entry) => void entries.push((to) => to.symlink(entry)),
-    async finish({ token, assignment, mark, engineFacts }) {
+    async finish({ token, assignment, mark, engineFacts, warnings }) {
       const to = await writer();
       for (const add of entries) add(to);
       const { description } = input;
@@ -64,6 +66,7 @@ export function memberStore(input: {
         },
         mark,
         engineFacts,
+        ...(warnings.length > 0 && { warnings }),
       });
     },
   };

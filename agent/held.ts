@@ -11,8 +11,8 @@ const WORDS = { freezes: 'is held for a checkpoint', restores: 'is being restore
 export async function membersHeld(configuration: string): Promise<string[]> {
   const { state } = await readAgentFile(configuration);
   const held = await Promise.all(
-    Object.entries(WORDS).map(async ([room, words]) =>
-      (await namesIn(join(state, room))).map((name) => `${name} ${words}`),
+    Object.entries(WORDS).map(async ([directory, words]) =>
+      (await namesIn(join(state, directory))).map((name) => `${name} ${words}`),
     ),
   );
   return held.flat().sort();

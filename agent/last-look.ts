@@ -1,5 +1,5 @@
-import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { bytesBelow } from '../shared/repository/size.ts';
 import type { AgentMember } from './agent-member.ts';
 
 /** Nobody needs to know sooner, and a look may start a program (systemctl). */
@@ -79,18 +79,4 @@ export class LastLook {
 
 function seen<T>(value: T): Seen<T> {
   return { value, atMs: performance.now() };
-}
-
-/** A file that goes meanwhile is not counted. */
-async function bytesBelow(directory: string): Promise<number> {
-  const entries = await readdir(directory, { withFileTypes: true, recursive: true });
-  const sizes = entries
-    .filter((entry) => entry.isFile())
-    .map((entry) =>
-      stat(join(entry.parentPath, entry.name)).then(
-        ({ size }) => size,
-        () => 0,
-      ),
-    );
-  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }

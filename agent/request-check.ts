@@ -6,8 +6,8 @@ import type { DefinedProcess } from '../shared/domain/grid.ts';
 import type { MemberCommand } from '../shared/domain/messages.ts';
 import { NAME } from '../shared/domain/name.ts';
 import type { Token } from '../shared/domain/token.ts';
-import type { AgentRequest, RestoreStep } from '../shared/domain/wire.ts';
-import { isAddress } from './address.ts';
+import type { AddressMoves, AgentRequest, RestoreStep } from '../shared/domain/wire.ts';
+import { beforePort, isAddress } from './address.ts';
 
 /**
  * What a coordinator may say at all, looked at before anything is done with it. Strings of the wire become
@@ -85,6 +85,7 @@ function checkStep(step: RestoreStep): void {
         must('source', NAME.test(member));
         must('digest', DIGEST.test(digest));
       }
+      if (step.type === 'check') checkMoves(step.moves);
       return must('address to follow', step.follow === null || isAddress(step.follow));
     case 'prove':
       for (const gid of step.committed) must('prepared transaction', isLine(gid, MAX_GID_BYTES));
@@ -94,7 +95,7 @@ function checkStep(step: RestoreStep): void {
         must('question', isLine(name, MAX_NAME_BYTES) && isLine(database, MAX_NAME_BYTES));
         must('statement', statement.length <= MAX_STATEMENT_CHARACTERS && !statement.includes('\0'));
       }
-      return undefined;
+      return checkMoves(step.moves);
     case 'end':
       return must('restore', NAME.test(step.restoreId));
     case 'relocate':
@@ -115,6 +116,18 @@ function checkStep(step: RestoreStep): void {
     default:
       return assertNever(step);
   }
+}
+
+/** Written into the data that is restored. */
+function checkMoves(moves: AddressMoves | null): void {
+  if (moves === null) return;
+  must('number of addresses', moves.members.length + moves.hosts.length <= MAX_PROCESSES);
+  for (const { from, to } of moves.members) must('address', isAddress(from) && isAddress(to));
+  for (const { from, to } of moves.hosts) must('host', isHost(from) && isHost(to));
+}
+
+function isHost(text: string): boolean {
+  return isAddress(`${beforePort(text)}:1`);
 }
 
 function checkCheckpoint(checkpoint: string): void {

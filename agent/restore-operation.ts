@@ -119,7 +119,8 @@ export class RestoreOperation {
         return {
           type: 'checked',
           takesQuestions: false,
-          ...(await (await this.#restoration(member, step)).restoration.check()),
+          addresses: [],
+          ...(await (await this.#restoration(member, step)).restoration.check(step.moves)),
         };
       case 'admitDrill':
         this.#context.restoreKeeper.mustHaveEnded(memberName);
@@ -132,7 +133,7 @@ export class RestoreOperation {
         if (step.questions.length > 0 && !this.#drilled.has(memberName)) throw noDrill(memberName);
         const proven = await this.#session(memberName).restoration.prove(step);
         await this.#context.reach('proven', memberName);
-        return { type: 'verified', answers: [], ...proven };
+        return { type: 'verified', answers: [], addresses: [], ...proven };
       }
       case 'switchIn':
         if (this.#drilled.has(memberName)) await mustBeEmpty(member);
@@ -146,7 +147,7 @@ export class RestoreOperation {
       case 'verify': {
         const verified = await this.#session(memberName).restoration.verify();
         await this.#context.reach('verified', memberName);
-        return { type: 'verified', answers: [], ...verified };
+        return { type: 'verified', answers: [], addresses: [], ...verified };
       }
       case 'relocate':
         if (member.engine.realm === null) throw relocateUnsupported(memberName);

@@ -4,7 +4,7 @@ import type { Repository } from '../shared/repository/repository.ts';
 import type { AgentMember } from './agent-member.ts';
 import type { ArtifactSource, LocalCopy } from './engines/engine.ts';
 
-interface HostContext {
+interface SalvagingHost {
   readonly file: { readonly grid: string };
   readonly members: ReadonlyMap<string, AgentMember>;
   readonly repository: () => Promise<Repository>;
@@ -12,7 +12,7 @@ interface HostContext {
 
 /** What lies complete of a checkpoint on this host. Throws where its members do not have the same one. */
 export async function readLocal(
-  context: HostContext,
+  context: SalvagingHost,
   checkpoint: string,
 ): Promise<{ gridManifest: string; metadataDigest: string }> {
   const copies = await localCopies(context, checkpoint);
@@ -33,7 +33,7 @@ export async function readLocal(
  * digests that were made when it was captured. Nothing is committed.
  */
 export async function salvage(
-  context: HostContext,
+  context: SalvagingHost,
   { checkpoint, metadata }: { checkpoint: string; metadata: boolean },
 ): Promise<SalvagedMember[]> {
   const copies = await localCopies(context, checkpoint);
@@ -45,7 +45,7 @@ export async function salvage(
   return salvaged;
 }
 
-async function localCopies({ members }: HostContext, checkpoint: string): Promise<LocalCopy[]> {
+async function localCopies({ members }: SalvagingHost, checkpoint: string): Promise<LocalCopy[]> {
   const kept = [...members.values()].flatMap(({ engine }) => engine.localCopies ?? []);
   const found = await Promise.all(kept.map((copies) => copies.read(checkpoint)));
   return found.filter((copy) => copy !== null);

@@ -9,7 +9,7 @@ import type { SettleContext } from './engines/engine.ts';
 import type { StateDirectory } from './state-directory.ts';
 
 /** What follows a commit on this host, and what outlives checkpoints here. */
-interface HostContext {
+interface SettlingHost {
   readonly file: { readonly grid: string };
   readonly members: ReadonlyMap<string, AgentMember>;
   readonly repository: () => Promise<Repository>;
@@ -21,7 +21,7 @@ interface HostContext {
  * Finishes what lies of a committed checkpoint on this host. The repository is asked whether it is committed:
  * the coordinator's word alone does not make it so. Resolves with what could not be finished.
  */
-export async function settle(context: HostContext, checkpoint: string): Promise<Warning[]> {
+export async function settle(context: SettlingHost, checkpoint: string): Promise<Warning[]> {
   const { file, members, log } = context;
   const repository = await context.repository();
   const manifest = await repository.readCheckpoint(file.grid, checkpoint);
@@ -52,7 +52,7 @@ export async function settle(context: HostContext, checkpoint: string): Promise<
 
 /** Only what is named as a checkpoint is: no path comes from the wire. */
 export async function dropLocal(
-  context: Pick<HostContext, 'members'>,
+  context: Pick<SettlingHost, 'members'>,
   checkpoints: readonly string[],
 ): Promise<void> {
   const bad = checkpoints.find((checkpoint) => parseCheckpointId(checkpoint) === null);

@@ -180,7 +180,7 @@ export async function openStateDirectory(path: string): Promise<StateDirectory> 
     saveRestore: (record) => writeJsonDurably(join(path, 'restores'), `${record.member}.json`, record),
     clearRestore: (member) => removeDurably(join(path, 'restores'), `${member}.json`),
     async makeSpool(operation, member) {
-      // It is emptied: it must not be anywhere else.
+      // The directory is emptied below: a path in one of the two names would empty another one.
       if (!NAME.test(operation) || !NAME.test(member)) throw new Error(`${operation}-${member} is no name`);
       const spool = join(path, 'spool', `${operation}-${member}`);
       await ensureDir(spool, PRIVATE);

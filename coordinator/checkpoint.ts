@@ -1,6 +1,6 @@
 import { checkCheckpointName, formatCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
-import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
+import type { GridManifest } from '../shared/domain/manifest.ts';
 import * as coordinatorMachine from '../shared/protocol/coordinator-machine.ts';
 import type { CommitProof, Outcome } from '../shared/protocol/coordinator-machine.ts';
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
@@ -9,11 +9,12 @@ import { computerClock } from '../shared/runtime/clock.ts';
 import type { Reach } from '../shared/runtime/moments.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { raisePriority } from '../shared/runtime/priority.ts';
-import { warningLine } from '../shared/domain/warning.ts';
+import { warningLine, type Warning } from '../shared/domain/warning.ts';
 import { AgentConnection, hostOf, throwRefused } from './agents.ts';
 import { AnswerCheck } from './answer-check.ts';
 import { heeding, type Cancellation } from './cancellation.ts';
 import { highestKnown } from './checkpoint-number.ts';
+import { checkpointReport, gridManifest } from './checkpoint-report.ts';
 import { CheckpointRun, type CheckpointRunInput } from './checkpoint-run.ts';
 import type { GridFile } from './grid-file.ts';
 import { lineageToCreate } from './lineage.ts';
@@ -213,7 +214,9 @@ class CheckpointCreation {
       log: log.child({ checkpoint }),
       reconnect: (address) => this.#reconnect(address),
       commit: async (proof) => {
-        manifest = gridManifest(gridFile, identity, proof, report, performance.now() - this.#startedAt);
+        const durationMs = performance.now() - this.#startedAt;
+        const found = await this.#foundByMembers(checkpoint, proof);
+        manifest = gridManifest({ gridFile, identity, proof, report, found, durationMs });
         await this.#input.reach('committing', 'coordinator');
         await this.#repository.commit(manifest);
         await this.#input.reach('committed', 'coordinator');
@@ -228,7 +231,22 @@ class CheckpointCreation {
     throw failed(outcome, addressOf);
   }
 
-  /** It is committed: whatever fails from here on takes nothing of it away, and is said. */
+  /** What the engines met while they stored their members: in each member's manifest. */
+  async #foundByMembers(checkpoint: string, { members }: CommitProof): Promise<Warning[]> {
+    const { grid } = this.#input.gridFile;
+    const found: Warning[] = [];
+    for (const { name, manifestDigest } of members) {
+      // What cannot be read is no warning: the commit that follows says so.
+      const manifest = await this.#repository
+        .readMember(grid, checkpoint, name, manifestDigest)
+        .catch(() => null);
+      found.push(...(manifest?.warnings ?? []));
+    }
+    for (const warning of found) this.#input.progress.note(`warning: ${warningLine(warning)}`);
+    return found;
+  }
+
+  /** The checkpoint is committed: what fails from here on becomes a warning, and the checkpoint stays valid. */
   async #settle(checkpoint: string): Promise<string[]> {
     const { connections } = this.#agents;
     const settled = await Promise.allSettled(connections.map((connection) => connection.settle(checkpoint)));
@@ -288,103 +306,6 @@ class CheckpointCreation {
   }
 }
 
-function gridManifest(
-  gridFile: GridFile,
-  { checkpoint, lineage }: { readonly checkpoint: string; readonly lineage: string },
-  proof: CommitProof,
-  report: PreflightReport,
-  durationMs: number,
-): GridManifest {
-  const members = proof.members.map((proven) => {
-    const found = report.members.find(({ description }) => description.name === proven.name);
-    if (found === undefined) throw new Error(`no description of ${proven.name}`);
-    const { description, host } = found;
-    return {
-      name: description.name,
-      host,
-      role: description.role,
-      copyset: description.copyset,
-      engine: description.engine,
-      address: description.address,
-      primary: description.primary,
-      traits: description.traits,
-      assignment: proven.assignment,
-      manifestDigest: proven.manifestDigest,
-      mark: proven.mark,
-      incarnation: proven.incarnation ?? description.incarnation,
-      fenceMs: proven.fenceMs,
-      markMs: proven.markMs,
-      thawMs: proven.thawMs,
-      sizeBytes: proven.sizeBytes,
-      storedBytes: proven.storedBytes,
-    };
-  });
-  const sum = (of: (member: (typeof members)[number]) => number): number =>
-    members.reduce((all, one) => all + of(one), 0);
-  return {
-    format: 1,
-    grid: gridFile.grid,
-    checkpoint,
-    lineage,
-    epoch: proof.token.epoch,
-    counter: proof.token.counter,
-    createdAt: new Date().toISOString(),
-    token: proof.token,
-    windowMs: proof.windowMs,
-    durationMs,
-    sizeBytes: sum((member) => member.sizeBytes),
-    storedBytes: sum((member) => member.storedBytes),
-    journalMap: Object.fromEntries(
-      members.flatMap(({ address, traits, mark }) =>
-        mark === null || mark.journalFile === null || !traits.marksJournalFile
-          ? []
-          : [[address, mark.journalFile]],
-      ),
-    ),
-    copysets: report.copysets,
-    members,
-    absent: report.absent.map(({ name }) => name),
-    warnings: report.warnings.map(warningLine),
-  };
-}
-
-function checkpointReport(manifest: GridManifest): CheckpointReport {
-  return {
-    checkpoint: manifest.checkpoint,
-    grid: manifest.grid,
-    epoch: manifest.epoch,
-    counter: manifest.counter,
-    journalMap: manifest.journalMap,
-    windowMs: rounded(manifest.windowMs),
-    durationMs: Math.round(manifest.durationMs),
-    sizeBytes: manifest.sizeBytes,
-    storedBytes: manifest.storedBytes,
-    members: manifest.members.map((member) => ({
-      name: member.name,
-      host: member.host,
-      role: member.role,
-      engine: member.engine,
-      address: member.address,
-      state: stateOf(member),
-      mark: member.mark?.position ?? null,
-      fenceMs: rounded(member.fenceMs),
-      markMs: rounded(member.markMs),
-      thawMs: rounded(member.thawMs),
-      sizeBytes: member.sizeBytes,
-      storedBytes: member.storedBytes,
-    })),
-    absent: manifest.absent,
-    warnings: manifest.warnings,
-  };
-}
-
-/** A member of which nothing is stored, although others would hold or miss its data, is not called captured. */
-function stateOf({ assignment: { hold, part }, mark }: GridManifestMember): 'captured' | 'held' | 'covered' {
-  if (part !== 'none') return 'captured';
-  if (hold === 'none') return 'covered';
-  return mark === null ? 'captured' : 'held';
-}
-
 function failed(outcome: Outcome, addressOf: ReadonlyMap<string, string>): StillpointError {
   if (outcome.kind === 'committed') throw new Error('committed without a manifest');
   const exit = { aborted: EXIT.aborted, invalid: EXIT.invalid, maybeFrozen: EXIT.maybeFrozen }[outcome.kind];
@@ -401,8 +322,4 @@ function failed(outcome: Outcome, addressOf: ReadonlyMap<string, string>): Still
     { ...hostNamed(failure.member), ...failure, ...(members !== undefined && { members }) },
     exit,
   );
-}
-
-function rounded(ms: number): number {
-  return Math.round(ms * 100) / 100;
 }

@@ -5,7 +5,7 @@ import { NAME, NAME_RULE } from '../shared/domain/name.ts';
 import { hostOf } from './agents.ts';
 import { isThere } from '../shared/runtime/is-there.ts';
 import { yamlLine } from '../shared/runtime/configuration.ts';
-import { writeNewFile } from '../shared/runtime/new-file.ts';
+import { writeNewFile } from '../shared/runtime/whole-file.ts';
 
 const PORT = 7411;
 /** Where most will mount it; the grid file says that it is to be looked at. */

@@ -63,6 +63,11 @@ export function planPrune(input: {
   };
 }
 
+/** What ages are counted among, newest first: what is valid, and only where nothing is, the copies that hosts have. */
+export function agesFrom(valid: readonly string[], local: readonly LocalCopies[]): string[] {
+  return newestFirst(valid.length > 0 ? valid : local.flatMap(({ checkpoints }) => checkpoints));
+}
+
 function keptOf(checkpoints: readonly string[], rule: KeepRule, newest: string | undefined): string[] {
   return checkpoints.filter((checkpoint, index) => {
     const age = newest === undefined ? 0 : timeOf(newest) - timeOf(checkpoint);

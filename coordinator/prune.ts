@@ -8,7 +8,7 @@ import { checkReadable } from './damaged-entries.ts';
 import { entriesOfLineage, lineageToPrune } from './lineage.ts';
 import { checkBelonging } from './preflight.ts';
 import type { ProgressView } from './progress.ts';
-import { planPrune, type KeepRule, type LocalCopies, type PrunePlan } from './prune-plan.ts';
+import { agesFrom, planPrune, type KeepRule, type LocalCopies, type PrunePlan } from './prune-plan.ts';
 import { checkTimes } from './prune-times.ts';
 import type { PruneReport } from './reports.ts';
 import { type GridAgents, withAgents, withRepositoryLease } from './with-grid.ts';
@@ -101,13 +101,14 @@ async function planFor(
   const own = entriesOfLineage(entries, lineage);
   const others = new Set(entries.filter((entry) => !own.includes(entry)).map(({ checkpoint }) => checkpoint));
   const valid = own.filter(({ state }) => state === 'valid').map(({ checkpoint }) => checkpoint);
-  if (rule.keepWithinMs !== null && !input.acceptTimes) checkTimes(valid, await repository.now());
   const grid = entries[0]?.grid;
   const readers = grid === undefined ? [] : await repository.readers(grid);
   const local = (agents ?? []).map(({ host, checkpoints }) => ({
     host,
     checkpoints: checkpoints.filter((checkpoint) => !others.has(checkpoint)),
   }));
+  if (rule.keepWithinMs !== null && !input.acceptTimes)
+    checkTimes(agesFrom(valid, local), await repository.now());
   const plan = planPrune({ entries: own, local, rule, read: readers.map(({ checkpoint }) => checkpoint) });
   const unread = planPrune({ entries: own, local, rule, read: [] });
   return { plan, busy: readers.filter(({ checkpoint }) => unread.deleted.includes(checkpoint)) };

@@ -2,6 +2,7 @@ import { EXIT, failureOf, StillpointError, type MemberState } from '../shared/do
 import type { Warning } from '../shared/domain/warning.ts';
 import type { Answer, Question } from '../shared/domain/wire.ts';
 import type { Cancellation } from './cancellation.ts';
+import type { AddressReport } from './reports.ts';
 import type { PlannedMember } from './planned-member.ts';
 import type { RestorePlan } from './restore-plan.ts';
 import type { EndedStep, RestoreSteps } from './restore-steps.ts';
@@ -23,6 +24,8 @@ export interface Rehearsal {
   }): void;
   questionsFor(member: PlannedMember): readonly Question[];
   answered(member: PlannedMember, answers: readonly Answer[]): void;
+  /** All that is known now of what in the data led to other servers. */
+  named(addresses: readonly AddressReport[]): void;
   /** The operator's own look at what is restored. Rejects `drill-check-failed`. */
   examine(signal: AbortSignal): Promise<void>;
   stepEnded(step: EndedStep): void;

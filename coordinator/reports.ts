@@ -1,4 +1,5 @@
 import type { Failure } from '../shared/domain/errors.ts';
+import type { NamedAddress } from '../shared/domain/wire.ts';
 import type { EngineName, JournalMap, Role } from '../shared/domain/grid.ts';
 
 /** What commands print with `--output json`: the shapes that scripts read. Times in ms, sizes in bytes. */
@@ -68,11 +69,17 @@ export interface RestoreReport {
     readonly from: string | null;
     readonly to: string;
   }[];
+  /** What in the data led to other servers, where it was asked for by --rewrite-addresses. */
+  readonly addresses: readonly AddressReport[];
   readonly durationMs: number;
   readonly bytes: number;
   readonly verified: boolean;
   readonly prepared: readonly PreparedDecision[];
   readonly warnings: readonly string[];
+}
+
+export interface AddressReport extends NamedAddress {
+  readonly member: string;
 }
 
 export interface PruneReport {

@@ -20,6 +20,8 @@ export interface RestorePlanInput {
   readonly hosts: readonly { readonly agent: string; readonly host: HostDescription }[];
   /** Host in the checkpoint → host of the target. */
   readonly maps: ReadonlyMap<string, string>;
+  /** Where addresses are rewritten, the maps may name other hosts too, which the data leads to. */
+  readonly demands?: { readonly rewriteAddresses: boolean };
   /** Of the target. */
   readonly realm: RealmKey;
 }
@@ -39,7 +41,7 @@ export function planRestore(input: RestorePlanInput): RestorePlan {
   const targets: Target[] = hosts.flatMap(({ agent, host }) =>
     host.members.map((description) => ({ agent, host: host.host, description })),
   );
-  checkMaps(maps, manifest, hosts);
+  checkMaps(input);
   const unexpected = realm === 'none' ? noRealmIn(manifest.members) : null;
   if (unexpected !== null) throw refuse(unexpected);
   checkComplete(manifest, realm);
@@ -68,13 +70,11 @@ export function planRestore(input: RestorePlanInput): RestorePlan {
   };
 }
 
-function checkMaps(
-  maps: ReadonlyMap<string, string>,
-  manifest: GridManifest,
-  hosts: RestorePlanInput['hosts'],
-): void {
+function checkMaps({ maps, manifest, hosts, demands }: RestorePlanInput): void {
   for (const [from, to] of maps) {
-    if (!manifest.members.some((member) => member.host === from)) {
+    const isMembers = manifest.members.some((member) => member.host === from);
+    if (!isMembers && demands?.rewriteAddresses === true) continue;
+    if (!isMembers) {
       throw refuse({
         code: 'map-unknown',
         message: `--map ${from}=${to}: the checkpoint has no host ${from}`,

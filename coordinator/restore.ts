@@ -20,6 +20,7 @@ import { committedElsewhere, preparedReport } from './prepared-decisions.ts';
 import type { ProgressView } from './progress.ts';
 import { rehearse, takeBack, type Rehearsal } from './rehearsal.ts';
 import type { PreparedDecision, RestoreReport } from './reports.ts';
+import { RestoreFindings, restoreReport, type RestoreDemands } from './restore-findings.ts';
 import { checkRestorable, checkRooms } from './restore-check.ts';
 import { checkTargets } from './restore-target.ts';
 import { whileAnnounced } from './restore-announcement.ts';
@@ -49,6 +50,7 @@ export interface RestoreInput {
   readonly log: Logger;
   readonly reach: Reach;
   readonly rehearsal?: Rehearsal;
+  readonly demands?: RestoreDemands;
 }
 
 /**
@@ -82,7 +84,7 @@ class GridRestore {
   readonly #startedAt: number;
   readonly #steps: RestoreSteps;
   readonly #restoreId: string;
-  readonly #warnings: Warning[] = [];
+  readonly #findings: RestoreFindings;
   /** Members that their agents prove where no client can reach them. */
   readonly #private = new Set<PlannedMember>();
   readonly #wasRunning = new Set<PlannedMember>();
@@ -94,6 +96,7 @@ class GridRestore {
     this.#agents = agents;
     this.#startedAt = startedAt;
     this.#restoreId = input.rehearsal?.drillId ?? crypto.randomUUID();
+    this.#findings = new RestoreFindings(input.demands, input.maps);
     const { connections } = agents;
     this.#steps = new RestoreSteps({
       connections,
@@ -130,8 +133,8 @@ class GridRestore {
       }
     }
     const hosts = described.map(({ connection, host }) => ({ agent: connection.address, host }));
-    const { manifest, maps, gridFile, rehearsal } = this.#input;
-    const plan = planRestore({ manifest, hosts, maps, realm: gridFile.realm ?? null });
+    const { gridFile, rehearsal } = this.#input;
+    const plan = planRestore({ ...this.#input, hosts, realm: gridFile.realm ?? null });
     rehearsal?.planned(plan);
     if (rehearsal !== undefined)
       await this.#steps.each(plan.members, { type: 'admitDrill' }).catch(refusedInPlan);
@@ -152,9 +155,11 @@ class GridRestore {
 
   /** Every agent looks at what its part of the restore needs on its host; nothing is touched. */
   async #checkHosts(plan: RestorePlan): Promise<void> {
+    const moves = this.#findings.movesOf(plan.members);
     const results = await this.#steps
       .each(plan.members, (member) => ({
         type: 'check',
+        moves,
         ...stagePlanOf(this.#restoreId, this.#input.manifest, member),
       }))
       .catch(refusedInPlan);
@@ -165,9 +170,11 @@ class GridRestore {
       if (result.provesInPrivate) this.#private.add(member);
       if (result.takesQuestions) asked.add(member);
       for (const warning of result.warnings) this.#warn(warning);
+      this.#findings.named(member, result.addresses);
       return [{ member, rooms: result.rooms }];
     });
     checkRooms(rooms);
+    this.#findings.mustSatisfy('plan');
     this.#input.rehearsal?.looked({ asked, private: this.#private });
   }
 
@@ -279,18 +286,23 @@ class GridRestore {
       committed: member.follow === null ? (committed.get(member.source) ?? []) : [],
       standbys: standbys(member),
       questions: this.#input.rehearsal?.questionsFor(member) ?? [],
+      moves: member.follow === null ? this.#findings.movesOf(members) : null,
     }));
     return this.#verified(proven, results);
   }
 
   #verified(members: readonly PlannedMember[], results: readonly RestoreStepResult[]): PreparedDecision[] {
-    return results.flatMap((result, index) => {
+    const prepared = results.flatMap((result, index) => {
       const member = members[index];
       if (result.type !== 'verified' || member === undefined) return [];
       for (const warning of result.warnings) this.#warn(warning);
+      this.#findings.named(member, result.addresses);
       this.#input.rehearsal?.answered(member, result.answers);
       return preparedReport(member, result.prepared);
     });
+    this.#input.rehearsal?.named(this.#findings.addresses);
+    this.#findings.mustSatisfy('verify');
+    return prepared;
   }
 
   /** Wave by wave; the realm is told where its processes are before any of them asks it. */
@@ -363,26 +375,13 @@ class GridRestore {
     plan: RestorePlan,
     result: Pick<RestoreReport, 'bytes' | 'prepared' | 'verified'> & { state: string },
   ): RestoreReport {
-    return {
-      checkpoint: this.#input.manifest.checkpoint,
-      grid: this.#input.gridFile.grid,
-      members: plan.members.map((member) => ({
-        name: member.name,
-        from: member.from.address,
-        to: member.to.address,
-        state: result.state,
-      })),
-      relocations: plan.relocation?.moved ?? [],
-      durationMs: Math.round(performance.now() - this.#startedAt),
-      bytes: result.bytes,
-      verified: result.verified,
-      prepared: result.prepared,
-      warnings: this.#warnings.map(warningLine),
-    };
+    const grid = this.#input.gridFile.grid;
+    const durationMs = Math.round(performance.now() - this.#startedAt);
+    return restoreReport({ ...this.#input, grid, plan, findings: this.#findings, durationMs, ...result });
   }
 
   #warn(warning: Warning): void {
-    this.#warnings.push(warning);
+    this.#findings.warn(warning);
     this.#input.rehearsal?.warned(warning);
     this.#input.progress.note(`warning: ${warningLine(warning)}`);
   }

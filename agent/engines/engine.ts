@@ -6,7 +6,14 @@ import type { ThawProof } from '../../shared/domain/messages.ts';
 import type { Token } from '../../shared/domain/token.ts';
 import type { Viewing } from '../../shared/domain/viewing.ts';
 import type { Warning } from '../../shared/domain/warning.ts';
-import type { Answer, FoundPrepared, Question, RestoreRoom } from '../../shared/domain/wire.ts';
+import type {
+  AddressMoves,
+  Answer,
+  FoundPrepared,
+  NamedAddress,
+  Question,
+  RestoreRoom,
+} from '../../shared/domain/wire.ts';
 
 /**
  * The contract between the agent and the software a member runs. One folder under agent/engines/ is one
@@ -226,6 +233,8 @@ export interface Copy {
    * nothing of the copy is open on this host any more.
    */
   finish(mark: Mark | null): Promise<unknown>;
+  /** After `finish`: what was found meanwhile, and goes with the checkpoint. */
+  warnings?(): readonly Warning[];
   /**
    * There will be no checkpoint: stops what is under way and drops what it left on this host. Right in any state, also
    * after `finish`, any number of times.
@@ -323,8 +332,11 @@ export interface RestoreContext {
  * (it works from what is on disk, not from memory). Until `switchIn` the old member may run and is not touched.
  */
 export interface Restoration {
-  /** Looks at all that a restore needs on this host, and changes nothing. Rejects with what would make it fail. */
-  check(): Promise<RestoreCheck>;
+  /**
+   * Looks at all that a restore needs on this host, and changes nothing. Rejects with what would make it fail. With
+   * `moves`, says what in the data would be changed by them, as far as that is known before.
+   */
+  check(moves: AddressMoves | null): Promise<RestoreCheck>;
   /** Builds the new data directory beside the old one. The old one is not touched. */
   stage(): Promise<{ readonly followsAs: string | null }>;
   /**
@@ -353,6 +365,7 @@ export interface RestoreCheck {
   readonly warnings: readonly Warning[];
   readonly rooms: readonly RestoreRoom[];
   readonly takesQuestions?: boolean;
+  readonly addresses?: readonly NamedAddress[];
 }
 
 export interface ProveInput {
@@ -362,6 +375,8 @@ export interface ProveInput {
   readonly standbys: readonly string[];
   /** Asked of this member alone, by a user that can only read, within bounds. What has no answer gets one that says so. */
   readonly questions: readonly Question[];
+  /** Not null: what in the data leads to the old grid is made to lead to the restored one, and all of it is told. */
+  readonly moves: AddressMoves | null;
 }
 
 export interface OpenedMember {
@@ -377,6 +392,8 @@ export interface VerifiedMember {
   /** Prepared transactions that stood at the mark, and which of them were committed now. */
   readonly prepared: readonly FoundPrepared[];
   readonly answers?: readonly Answer[];
+  /** What leads to other servers, where it was asked for by `moves`. */
+  readonly addresses?: readonly NamedAddress[];
 }
 
 /** What a call rejects with that an abort has overtaken. */

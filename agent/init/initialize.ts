@@ -1,8 +1,8 @@
-import { access } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { failureOf, StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import { NAME, NAME_RULE } from '../../shared/domain/name.ts';
+import { isThere } from '../../shared/runtime/is-there.ts';
 import { hostPort, isAddress } from '../address.ts';
 import { readAgentFile, type AgentFile } from '../agent-file.ts';
 import type { Discovery } from '../engines/discovery.ts';
@@ -26,7 +26,9 @@ const EVERYWHERE = /^(0\.0\.0\.0|::)$/;
 /** Writes an agent's file of what this host has, and says, or does, what the members' servers must be told. */
 export async function initialize(words: readonly string[], say: (line: string) => void): Promise<0 | 2> {
   const options = readOptions(words);
-  if (!(await isThere(options.config))) await writeWhatIsFound(options, say);
+  // A name that cannot be looked at is no absent file: its reader says why.
+  const isWritten = await isThere(options.config).catch(() => readAgentFile(options.config).then(() => true));
+  if (!isWritten) await writeWhatIsFound(options, say);
   else if (!options.apply) throw fileExists(options.config);
   const file = await readAgentFile(options.config);
   const failures: Failure[] = [];
@@ -159,13 +161,6 @@ function nextSteps(file: AgentFile, options: Options): string {
 
 function count(members: number): string {
   return members === 0 ? 'no member that was found' : members === 1 ? 'a member' : `${members} members`;
-}
-
-function isThere(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 function bad(what: string, hint: string): StillpointError {

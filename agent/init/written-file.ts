@@ -1,7 +1,7 @@
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { FoundMember } from '../engines/discovery.ts';
 import { yamlLine } from '../../shared/runtime/configuration.ts';
-import { writeNewFile } from '../../shared/runtime/new-file.ts';
+import { writeNewFile } from '../../shared/runtime/whole-file.ts';
 
 /** A key of the file, and what to know of its value. */
 interface Line {

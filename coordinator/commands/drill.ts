@@ -13,10 +13,17 @@ import { lastDrills } from '../drill/report.ts';
 import { drillInWords } from '../drill/report-text.ts';
 import { finishRestore } from '../finish-restore.ts';
 import { LINEAGE_HELP, lineageToSelect } from '../lineage.ts';
-import { collectMap, MAP_HELP, parseRestoreId } from '../restore-options.ts';
+import {
+  collectMap,
+  demandsOf,
+  MAP_HELP,
+  parseRestoreId,
+  withDemands,
+  type DemandOptions,
+} from '../restore-options.ts';
 import { withSession } from '../session.ts';
 
-interface DrillOptions {
+interface DrillOptions extends DemandOptions {
   readonly lineage?: string;
   readonly map: ReadonlyMap<string, string>;
   readonly report?: string;
@@ -27,13 +34,14 @@ interface DrillOptions {
 }
 
 export function registerDrill(program: Command, reach: Reach): Command {
-  return program
+  const drillCommand = program
     .command('drill [id]')
     .description(
       'restore a checkpoint (default: latest) onto empty hosts, prove it, report, and tear it down',
     )
     .option('--map <old=new>', MAP_HELP, collectMap, new Map<string, string>())
-    .option('--lineage <lineage>', LINEAGE_HELP)
+    .option('--lineage <lineage>', LINEAGE_HELP);
+  return withDemands(drillCommand)
     .option('--report <file>', 'write the report there, as one page of HTML')
     .option('--keep', 'leave what was restored as it is: to look around, or to go live on it')
     .option('--finish <drill>', 'tear down what a drill has left, or kept', parseRestoreId)
@@ -54,6 +62,7 @@ export function registerDrill(program: Command, reach: Reach): Command {
 }
 
 function drill(id: string, options: DrillOptions, command: Command, reach: Reach): Promise<void> {
+  const demands = demandsOf(options, command);
   return withSession(
     command,
     async ({ gridFile: load, cancellation, progress, log, printer, repository: open }) => {
@@ -73,6 +82,7 @@ function drill(id: string, options: DrillOptions, command: Command, reach: Reach
         repository,
         entry,
         maps: options.map,
+        demands,
         keep: options.keep ?? false,
         cancellation,
         progress,

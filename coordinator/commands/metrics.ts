@@ -1,8 +1,7 @@
-import { randomUUID } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
+import { writeWhole } from '../../shared/runtime/whole-file.ts';
 import { withSession } from '../session.ts';
 
 export function registerMetrics(program: Command): Command {
@@ -35,17 +34,9 @@ export function registerMetrics(program: Command): Command {
 
 /** Whole or not at all: node_exporter reads at any moment. What is being written has a name that it does not read. */
 async function writeTextfile(path: string, text: string): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
   try {
-    const file = await open(temporary, 'wx', 0o644);
-    try {
-      await file.writeFile(text);
-      // The exporter is another user, whatever the umask here is.
-      await file.chmod(0o644);
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
+    // The exporter is another user.
+    await writeWhole(path, text, 0o644);
   } catch (error) {
     throw new StillpointError(
       {
@@ -56,7 +47,5 @@ async function writeTextfile(path: string, text: string): Promise<void> {
       EXIT.usage,
       { cause: error },
     );
-  } finally {
-    await rm(temporary, { force: true }).catch(() => undefined);
   }
 }

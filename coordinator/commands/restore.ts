@@ -5,14 +5,22 @@ import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
 import { LINEAGE_HELP, lineageToSelect } from '../lineage.ts';
 import { table } from '../output.ts';
-import { collectMap, MAP_HELP, parseRestoreId } from '../restore-options.ts';
+import {
+  collectMap,
+  demandsOf,
+  MAP_HELP,
+  parseRestoreId,
+  withDemands,
+  type DemandOptions,
+} from '../restore-options.ts';
 import { inMegabytes } from '../megabytes.ts';
 import type { RestoreReport } from '../reports.ts';
 import { finishRestore } from '../finish-restore.ts';
+import { addressLine } from '../restore-findings.ts';
 import { restoreGrid } from '../restore.ts';
 import { withSession } from '../session.ts';
 
-interface RestoreOptions {
+interface RestoreOptions extends DemandOptions {
   readonly lineage?: string;
   readonly map: ReadonlyMap<string, string>;
   readonly stop?: boolean;
@@ -22,13 +30,14 @@ interface RestoreOptions {
 }
 
 export function registerRestore(program: Command, reach: Reach): Command {
-  return program
+  const restore = program
     .command('restore [id]')
     .description('bring the whole grid back from a checkpoint (ID, NAME or latest), here or on other hosts')
     .option('--map <old=new>', MAP_HELP, collectMap, new Map<string, string>())
     .option('--lineage <lineage>', LINEAGE_HELP)
     .option('--stop', 'stop the processes of the target grid first')
-    .option('--dry-run', 'print the plan and change nothing')
+    .option('--dry-run', 'print the plan and change nothing');
+  return withDemands(restore)
     .option('--yes', 'do not ask')
     .option(
       '--finish <restore>',
@@ -46,6 +55,7 @@ export function registerRestore(program: Command, reach: Reach): Command {
         return finish(options.finish, options, command);
       }
       if (id === undefined) command.error("error: missing required argument 'id'");
+      const demands = demandsOf(options, command);
       return withSession(
         command,
         async ({ gridFile: load, cancellation, progress, log, printer, repository: open }) => {
@@ -69,6 +79,7 @@ export function registerRestore(program: Command, reach: Reach): Command {
             repositoryLocation: repository.location,
             manifest: entry.manifest,
             maps: options.map,
+            demands,
             stop: options.stop ?? false,
             dryRun,
             cancellation,
@@ -115,6 +126,7 @@ function inWords(report: RestoreReport, dryRun: boolean): string {
       ({ name, from, to }) =>
         `  the realm ${dryRun ? 'is to find' : 'finds'} ${name} at ${to}${from === null ? '' : `, no longer at ${from}`}`,
     ),
+    ...report.addresses.map((address) => `  ${addressLine(address)}`),
     ...report.prepared.map(({ gid, member, decided, applied, command }) =>
       applied
         ? `  prepared transaction ${gid} of ${member}: committed, as elsewhere in the grid`

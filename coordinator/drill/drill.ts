@@ -7,6 +7,7 @@ import type { Cancellation } from '../cancellation.ts';
 import { notValid } from '../checkpoint-selector.ts';
 import type { GridFile } from '../grid-file.ts';
 import type { ProgressView } from '../progress.ts';
+import type { RestoreDemands } from '../restore-findings.ts';
 import { restoreGrid } from '../restore.ts';
 import { DrillMeasures } from './measures.ts';
 import { DrillRehearsal } from './rehearsal.ts';
@@ -18,6 +19,7 @@ interface DrillInput {
   readonly entry: CatalogueEntry;
   readonly maps: ReadonlyMap<string, string>;
   readonly keep: boolean;
+  readonly demands: RestoreDemands;
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
@@ -68,13 +70,14 @@ async function restoreForDrill(
   rehearsal: DrillRehearsal,
   measures: DrillMeasures,
 ): Promise<void> {
-  const { gridFile, repository, entry, maps, cancellation, progress, log, reach } = input;
+  const { gridFile, repository, entry, maps, demands, cancellation, progress, log, reach } = input;
   if (entry.state !== 'valid' || entry.manifest === null) throw notValid(entry);
   await restoreGrid({
     gridFile,
     repositoryLocation: repository.location,
     manifest: entry.manifest,
     maps,
+    demands,
     stop: false,
     dryRun: false,
     cancellation,
@@ -122,6 +125,7 @@ function reportOf(
       ...measures.staged(name),
       proven: measures.proven(name),
     })),
+    addresses: rehearsal.addresses,
     checks: rehearsal.results,
     obstacles: [
       ...(failure === null ? [] : [obstacleOf(failure)]),
@@ -138,6 +142,7 @@ const UNTRUE = new Set([
   'restore-not-verified',
   'recovery-failed',
   'drill-check-failed',
+  'restore-doubtful',
   'chunk-damaged',
   'manifest-damaged',
 ]);

@@ -2,6 +2,7 @@ import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
 import type { Warning } from '../../shared/domain/warning.ts';
 import type { Answer, Question } from '../../shared/domain/wire.ts';
+import type { AddressReport } from '../reports.ts';
 import type { PlannedMember } from '../planned-member.ts';
 import type { Rehearsal } from '../rehearsal.ts';
 import type { EndedStep } from '../restore-steps.ts';
@@ -15,6 +16,7 @@ export class DrillRehearsal implements Rehearsal {
   readonly drillId = crypto.randomUUID();
   readonly keep: boolean;
   readonly warnings: Warning[] = [];
+  addresses: readonly AddressReport[] = [];
   readonly #checks: readonly DrillCheck[];
   readonly #manifest: Pick<GridManifest, 'grid' | 'checkpoint'>;
   readonly #measures: DrillMeasures;
@@ -81,6 +83,10 @@ export class DrillRehearsal implements Rehearsal {
       );
       if (check?.sql !== undefined) this.#results.set(check, resultOf(check, answer));
     }
+  }
+
+  named(addresses: readonly AddressReport[]): void {
+    this.addresses = addresses;
   }
 
   async examine(signal: AbortSignal): Promise<void> {

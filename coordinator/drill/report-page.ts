@@ -1,3 +1,4 @@
+import { addressLine } from '../restore-findings.ts';
 import { inMegabytes } from '../megabytes.ts';
 import { comparedWithLast, duration, lastTime, type DrillReport, type DrillStep } from './report.ts';
 
@@ -7,7 +8,8 @@ const NAMES = 170;
 
 /** One page that needs no network and runs no script. All text in it is other people's, and none of it is markup. */
 export function drillPage(report: DrillReport): string {
-  const { checkpoint, grid, phases, members, hosts, checks, obstacles, notProven, earlier } = report;
+  const { checkpoint, grid, phases, members, hosts, addresses, checks, obstacles, notProven, earlier } =
+    report;
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -40,6 +42,7 @@ ${section(
   ),
 )}
 ${section('Timeline', hosts.map((host) => timeline(host, report.durationMs)).join('\n'))}
+${addresses.length === 0 ? '' : section('Addresses in the data', list(addresses.map((address) => html(addressLine(address)))))}
 ${section(
   'Your checks',
   checks.length === 0

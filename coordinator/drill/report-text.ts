@@ -1,11 +1,12 @@
 import { inMegabytes } from '../megabytes.ts';
 import { table } from '../output.ts';
+import { addressLine } from '../restore-findings.ts';
 import { comparedWithLast, duration, lastTime, type DrillReport } from './report.ts';
 
 /** The report for a terminal and for logs. */
 export function drillInWords(given: DrillReport): string {
   const report = inSingleLines(given);
-  const { phases, members, checks, obstacles, notProven, earlier } = report;
+  const { phases, members, addresses, checks, obstacles, notProven, earlier } = report;
   return [
     heading(report),
     `  RTO ${report.rtoMs === null ? 'not reached' : duration(report.rtoMs)}${prefixed(', ', comparedWithLast(report))}; RPO ${duration(report.rpoMs)} (the age of the checkpoint)`,
@@ -33,6 +34,7 @@ export function drillInWords(given: DrillReport): string {
         ]),
       ),
     ),
+    ...section('addresses in the data', addresses.map((address) => `  ${addressLine(address)}`).join('\n')),
     ...section(
       'your checks',
       table(

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { ExitCode, Failure } from '../../shared/domain/errors.ts';
 import type { StoredDrill } from '../../shared/repository/repository.ts';
+import type { AddressReport } from '../reports.ts';
 import type { CheckResult } from './checks.ts';
 
 const EARLIER = 5;
@@ -44,6 +45,8 @@ export interface DrillReport {
     /** What was looked at, in the words of its agent. */
     readonly proven: readonly string[];
   }[];
+  /** What in the data led to other servers, where it was to be changed. */
+  readonly addresses: readonly AddressReport[];
   readonly checks: readonly CheckResult[];
   /** What would have been in the way in earnest, the failure first. */
   readonly obstacles: readonly {

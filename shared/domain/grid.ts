@@ -2,7 +2,7 @@ import type { Failure } from './errors.ts';
 import type { Viewing } from './viewing.ts';
 import type { Warning } from './warning.ts';
 
-/** The words for what a grid is made of (design: "Words"). */
+/** What a member is in its grid; ARCHITECTURE.md, "Words", says what each is for. */
 export type Role = 'realm-service' | 'state-keeper' | 'node' | 'proxy';
 
 /** Which software a member runs: a name that is shown and compared, and says nothing else. Agents know what it means. */

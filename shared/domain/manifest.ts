@@ -1,6 +1,7 @@
 import type { Assignment } from './assignment.ts';
 import type { EngineName, FreezeKind, JournalMap, Mark, Role, Traits } from './grid.ts';
 import type { Token } from './token.ts';
+import type { Warning } from './warning.ts';
 
 /** One chunk of a file: up to 4 MiB of it. */
 export interface ChunkReference {
@@ -56,6 +57,8 @@ export interface MemberManifest {
   readonly mark: Mark | null;
   /** The engine's own facts, needed by its restore; documented with the engine. JSON. */
   readonly engineFacts: unknown;
+  /** What was found while it was stored, and its operator should know. */
+  readonly warnings?: readonly Warning[];
   readonly artifacts: readonly Artifact[];
 }
 

@@ -8,6 +8,8 @@ export interface Warning {
   readonly text: string;
   /** What to do about it, or see to. */
   readonly hint: string;
+  /** What is restored may be damaged, or not as its users left it: where this is asked for, a restore ends of it. */
+  readonly doubtful?: boolean;
 }
 
 /** One line, as commands and their reports show it. */

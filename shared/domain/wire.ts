@@ -4,7 +4,7 @@ import type { Warning } from './warning.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from './messages.ts';
 
 /** Raised with every change that an older peer would misread. A mismatch is refused in preflight. */
-export const PROTOCOL_VERSION = 4;
+export const PROTOCOL_VERSION = 5;
 
 /** No member is held, and no host claimed, for longer without word: `leaseSeconds` of the grid file ends there too. */
 export const MAX_LEASE_MS = 600_000;
@@ -82,11 +82,48 @@ export interface StagePlan {
   readonly follow: string | null;
 }
 
+/** Where addresses of the old grid are from now on. */
+export interface AddressMoves {
+  /** Of members, `host:port`. */
+  readonly members: readonly AddressMove[];
+  /** Of hosts, without a port. */
+  readonly hosts: readonly AddressMove[];
+}
+
+export interface AddressMove {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** What in the data leads to another server, and what becomes of it. */
+export interface NamedAddress {
+  readonly database: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly from: string;
+  /** Empty where it is not changed. */
+  readonly to: string;
+  readonly state: NamedAddressState;
+  /** Why it is not changed; else empty. */
+  readonly why: string;
+}
+
+/**
+ * `left`: it leads to the old grid still. `kept`: it leads to the restored one as it is. `outside`: to neither, as far
+ * as is known. `unseen`: nobody could look.
+ */
+type NamedAddressState = (typeof NAMED_ADDRESS_STATES)[number];
+export const NAMED_ADDRESS_STATES = ['changed', 'planned', 'left', 'kept', 'outside', 'unseen'] as const;
+
 export type RestoreStep =
   | { readonly type: 'isRunning' }
   | { readonly type: 'stop' }
   /** What staging would meet; changes nothing. */
-  | ({ readonly type: 'check' } & StagePlan)
+  | ({
+      readonly type: 'check';
+      /** Null: nothing in the data is to be changed. */
+      readonly moves: AddressMoves | null;
+    } & StagePlan)
   | ({ readonly type: 'stage' } & StagePlan)
   /** Recovers the staged member where no client can reach it, looks at it, and shuts it down again. */
   | {
@@ -97,6 +134,8 @@ export type RestoreStep =
       readonly standbys: readonly string[];
       /** Asked while it is proven; only of members whose `check` said that they take questions. */
       readonly questions: readonly Question[];
+      /** Null: nothing in the data is to be changed. */
+      readonly moves: AddressMoves | null;
     }
   | { readonly type: 'switchIn' }
   | { readonly type: 'start' }
@@ -160,6 +199,7 @@ export type RestoreStepResult =
       readonly warnings: readonly Warning[];
       readonly rooms: readonly RestoreRoom[];
       readonly takesQuestions: boolean;
+      readonly addresses: readonly NamedAddress[];
     }
   /** `followsAs`: the name that its primary will know it by; null for one that follows nobody. */
   | { readonly type: 'staged'; readonly bytes: number; readonly followsAs: string | null }
@@ -169,6 +209,7 @@ export type RestoreStepResult =
       readonly warnings: readonly Warning[];
       readonly prepared: readonly FoundPrepared[];
       readonly answers: readonly Answer[];
+      readonly addresses: readonly NamedAddress[];
     }
   | { readonly type: 'opened'; readonly warnings: readonly Warning[]; readonly problems: readonly string[] };
 

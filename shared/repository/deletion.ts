@@ -33,7 +33,8 @@ export async function retire(layout: Layout, grid: string, checkpoint: string): 
  * Makes sure that a checkpoint that was not committed never will be. False, with nothing changed, when it is
  * committed. A late commit and this exclude each other, because both create the same file exclusively.
  *
- * The file is a link to repository.json: it takes no room, so that what filled the disk can be discarded.
+ * The file is a link to repository.json and so takes no disk space: on a full disk a new file could not be made, and what
+ * filled it could not be discarded.
  */
 export async function giveUp(layout: Layout, grid: string, checkpoint: string): Promise<boolean> {
   if (await isThere(layout.deletedManifest(grid, checkpoint))) return true;

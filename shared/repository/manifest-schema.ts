@@ -120,6 +120,17 @@ export const memberManifestSchema = z.object({
   }),
   mark,
   engineFacts: z.unknown(),
+  warnings: z
+    .array(
+      z.object({
+        code: z.string(),
+        about: z.string().nullable(),
+        text: z.string(),
+        hint: z.string(),
+        doubtful: z.boolean().optional(),
+      }),
+    )
+    .optional(),
   artifacts,
 });
 

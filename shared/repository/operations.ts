@@ -19,8 +19,8 @@ import { readStoredFile } from './stored-file.ts';
  * other, the collection yields. Neither can miss the other. Over NFS this holds too: the look follows a
  * change of our own in the same directory, which makes the client drop what it had cached of it.
  *
- * The marker of a collection has its kind and its holder in its name and no content: it takes no room, so
- * that a full disk can be cleared. That of an operation has them in its content.
+ * The marker of a collection has its kind and its holder in its name, and no content: on a full disk, which it is to
+ * clear, a content could not be written. That of an operation has them in its content.
  *
  * An operation that reads a checkpoint names it in its marker, and a deletion announces itself by a marker that has
  * the checkpoint in its name. Each looks for the other afterwards, and whoever finds the other gives up. The marker of

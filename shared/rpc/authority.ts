@@ -1,9 +1,10 @@
 import 'reflect-metadata';
-import { randomUUID, webcrypto } from 'node:crypto';
-import { chmod, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { webcrypto } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import { StillpointError } from '../domain/errors.ts';
+import { writeWhole } from '../runtime/whole-file.ts';
 
 /**
  * The CA of a grid, and what it signs. ECDSA P-256 with SHA-256. The CA lasts ten years, the others 825 days. A private
@@ -59,9 +60,9 @@ export async function issue(input: {
   const issued = issuedDirectory(dirname(input.cert));
   await mkdir(issued, { recursive: true, mode: 0o700 });
   const pem = certificate.toString('pem');
-  await writeWhole(join(issued, `${certificate.serialNumber}.pem`), pem, 0o644);
-  await writeWhole(input.key, await privatePem(keys), 0o600);
-  await writeWhole(input.cert, pem, 0o644);
+  await writeWhole(join(issued, `${certificate.serialNumber}.pem`), `${pem}\n`, 0o644);
+  await writeWhole(input.key, `${await privatePem(keys)}\n`, 0o600);
+  await writeWhole(input.cert, `${pem}\n`, 0o644);
 }
 
 /** The CA of a directory that pki init made. Rejects `pki-missing`. */
@@ -102,34 +103,6 @@ export function newSerialNumber(): string {
   const bytes = webcrypto.getRandomValues(new Uint8Array(16));
   bytes[0] = (bytes[0] ?? 0) & 0x7f;
   return Buffer.from(bytes).toString('hex');
-}
-
-/** Durable on return, and never half: a reader finds the file of before, or this one. */
-export async function writeWhole(path: string, text: string, mode: number): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
-  try {
-    const file = await open(temporary, 'wx', mode);
-    try {
-      await chmod(temporary, mode);
-      await file.writeFile(`${text}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    await syncDirectory(dirname(path));
-  } finally {
-    await rm(temporary, { force: true });
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
-  }
 }
 
 export function issuedDirectory(directory: string): string {

@@ -12,6 +12,12 @@ import { NAME } from '../domain/name.ts';
 import type { Token } from '../domain/token.ts';
 import type { Viewing } from '../domain/viewing.ts';
 import type { Warning } from '../domain/warning.ts';
+import {
+  NAMED_ADDRESS_STATES,
+  type AddressMove,
+  type AddressMoves,
+  type NamedAddress,
+} from '../domain/wire.ts';
 import type * as wire from './generated/agent.ts';
 
 /** Values that several messages share, domain ↔ wire. What is not understood is a `bad-message`. */
@@ -91,12 +97,31 @@ export function fromFailure(failure: Failure): wire.Failure {
   };
 }
 
-export function toWarning({ code, about, text, hint }: wire.Warning): Warning {
-  return { code, about: about ?? null, text, hint };
+export function toWarning({ code, about, text, hint, doubtful }: wire.Warning): Warning {
+  return { code, about: about ?? null, text, hint, ...(doubtful && { doubtful }) };
 }
 
-export function fromWarning({ code, about, text, hint }: Warning): wire.Warning {
-  return { code, about: about ?? undefined, text, hint };
+export function fromWarning({ code, about, text, hint, doubtful = false }: Warning): wire.Warning {
+  return { code, about: about ?? undefined, text, hint, doubtful };
+}
+
+export function toMoves(moves: wire.AddressMoves | undefined): AddressMoves | null {
+  const toMove = ({ from, to }: wire.AddressMove): AddressMove => ({ from, to });
+  return moves === undefined ? null : { members: moves.members.map(toMove), hosts: moves.hosts.map(toMove) };
+}
+
+export function fromMoves(moves: AddressMoves | null): wire.AddressMoves | undefined {
+  if (moves === null) return undefined;
+  return {
+    members: moves.members.map((move) => ({ ...move })),
+    hosts: moves.hosts.map((move) => ({ ...move })),
+  };
+}
+
+export function toNamedAddress(value: wire.NamedAddress): NamedAddress {
+  const { database, kind, name, from, to, why } = value;
+  const state = oneOf(value.state, NAMED_ADDRESS_STATES, 'state of an address');
+  return { database, kind, name, from, to, state, why };
 }
 
 export function toMark(mark: wire.Mark | undefined): Mark | null {

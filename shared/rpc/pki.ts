@@ -1,10 +1,12 @@
 import 'reflect-metadata';
 import { X509Certificate } from 'node:crypto';
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import { StillpointError } from '../domain/errors.ts';
+import { isThere } from '../runtime/is-there.ts';
+import { writeWhole } from '../runtime/whole-file.ts';
 import {
   ALGORITHM,
   CA_DAYS,
@@ -15,7 +17,6 @@ import {
   readAuthority,
   newSerialNumber,
   validity,
-  writeWhole,
 } from './authority.ts';
 import { GRID_URI, peerOf } from './peer.ts';
 import { plainSerial, revocationList, revokedSerials } from './revocation.ts';
@@ -58,9 +59,9 @@ export async function initializePki(directory: string, options: { grid?: string 
   });
   const authority = { certificate, keys };
   const [ca = '', caKey = '', cert = '', key = '', list = ''] = paths;
-  await writeWhole(caKey, await privatePem(keys), 0o600);
-  await writeWhole(ca, certificate.toString('pem'), 0o644);
-  await writeWhole(list, await revocationList({ authority, earlier: null, serials: [] }), 0o644);
+  await writeWhole(caKey, `${await privatePem(keys)}\n`, 0o600);
+  await writeWhole(ca, `${certificate.toString('pem')}\n`, 0o644);
+  await writeWhole(list, `${await revocationList({ authority, earlier: null, serials: [] })}\n`, 0o644);
   const names: x509.JsonGeneralNames =
     options.grid === undefined ? [] : [{ type: 'url', value: `${GRID_URI}${options.grid}` }];
   await issue({ authority, name: 'coordinator', role: 'coordinator', names, cert, key });
@@ -151,7 +152,7 @@ export async function revokeCertificates(
   const list = join(directory, LIST);
   const earlier = (await isThere(list)) ? await readFile(list, 'utf8') : null;
   const serials = revoked.map(({ serialNumber }) => serialNumber);
-  await writeWhole(list, await revocationList({ authority, earlier, serials }), 0o644);
+  await writeWhole(list, `${await revocationList({ authority, earlier, serials })}\n`, 0o644);
   return { list, revoked };
 }
 
@@ -213,13 +214,6 @@ function missing(path: string, cause?: unknown): StillpointError {
     },
     2,
     { cause },
-  );
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
   );
 }
 

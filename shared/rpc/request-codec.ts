@@ -1,7 +1,17 @@
 import { assertNever } from '../domain/assert-never.ts';
 import type { MemberCommand } from '../domain/messages.ts';
 import type { AgentRequest, RestoreStep } from '../domain/wire.ts';
-import { badMessage, oneOf, present, toAssignment, toLease, toProcess, toToken } from './codec-values.ts';
+import {
+  badMessage,
+  fromMoves,
+  oneOf,
+  present,
+  toAssignment,
+  toLease,
+  toMoves,
+  toProcess,
+  toToken,
+} from './codec-values.ts';
 import type * as wire from './generated/agent.ts';
 
 /** What the coordinator says: domain → wire. */
@@ -198,7 +208,15 @@ function encodeStep(step: RestoreStep): WireStep {
       const { restoreId, grid, checkpoint, source, own, follow } = step;
       return {
         $case: step.type,
-        value: { restoreId, grid, checkpoint, source, own: own ?? undefined, follow: follow ?? undefined },
+        value: {
+          restoreId,
+          grid,
+          checkpoint,
+          source,
+          own: own ?? undefined,
+          follow: follow ?? undefined,
+          moves: fromMoves(step.type === 'check' ? step.moves : null),
+        },
       };
     }
     case 'prove':
@@ -208,6 +226,7 @@ function encodeStep(step: RestoreStep): WireStep {
           committed: [...step.committed],
           standbys: [...step.standbys],
           questions: step.questions.map((question) => ({ ...question })),
+          moves: fromMoves(step.moves),
         },
       };
     case 'relocate':
@@ -237,8 +256,7 @@ function decodeStep(received: WireStep | undefined): RestoreStep {
     case 'check':
     case 'stage': {
       const { member, digest } = present(value.source, 'source');
-      return {
-        type: $case,
+      const plan = {
         restoreId: value.restoreId,
         grid: value.grid,
         checkpoint: value.checkpoint,
@@ -246,6 +264,9 @@ function decodeStep(received: WireStep | undefined): RestoreStep {
         own: value.own === undefined ? null : { member: value.own.member, digest: value.own.digest },
         follow: value.follow ?? null,
       };
+      return $case === 'stage'
+        ? { type: $case, ...plan }
+        : { type: $case, ...plan, moves: toMoves(value.moves) };
     }
     case 'prove':
       return {
@@ -253,6 +274,7 @@ function decodeStep(received: WireStep | undefined): RestoreStep {
         committed: value.committed,
         standbys: value.standbys,
         questions: value.questions.map(({ name, statement, database }) => ({ name, statement, database })),
+        moves: toMoves(value.moves),
       };
     case 'relocate':
       return { type: 'relocate', processes: value.processes.map(toProcess) };

@@ -19,6 +19,7 @@ import {
   toMark,
   toToken,
   toViewing,
+  toNamedAddress,
   toWarning,
 } from './codec-values.ts';
 import type * as wire from './generated/agent.ts';
@@ -295,7 +296,13 @@ function encodeResult(result: RestoreStepResult): WireResult {
       const { provesInPrivate, warnings, takesQuestions } = result;
       return {
         $case: 'checked',
-        value: { provesInPrivate, warnings: warnings.map(fromWarning), rooms, takesQuestions },
+        value: {
+          provesInPrivate,
+          warnings: warnings.map(fromWarning),
+          rooms,
+          takesQuestions,
+          addresses: result.addresses.map((address) => ({ ...address })),
+        },
       };
     }
     case 'staged':
@@ -317,6 +324,7 @@ function encodeResult(result: RestoreStepResult): WireResult {
           warnings: warnings.map(fromWarning),
           prepared: transactions,
           answers: answers.map((answer) => ({ ...answer })),
+          addresses: result.addresses.map((address) => ({ ...address })),
         },
       };
     }
@@ -349,6 +357,7 @@ function decodeResult(received: WireResult | undefined): RestoreStepResult {
           freeBytes: toCount(freeBytes),
         })),
         takesQuestions: value.takesQuestions,
+        addresses: value.addresses.map(toNamedAddress),
       };
     case 'staged':
       return { type: 'staged', bytes: toCount(value.bytes), followsAs: value.followsAs ?? null };
@@ -370,6 +379,7 @@ function decodeResult(received: WireResult | undefined): RestoreStepResult {
           error,
           durationMs: toDuration(durationMs, 'answer'),
         })),
+        addresses: value.addresses.map(toNamedAddress),
       };
     case 'opened':
       return { type: 'opened', warnings: value.warnings.map(toWarning), problems: value.problems };

@@ -50,6 +50,7 @@ describe('the parts of a checkpoint of one member', () => {
       assignment: BY_ITSELF,
       mark: MARK,
       engineFacts: 'facts',
+      warnings: [],
     });
     await capture.close();
     expect(calls.join(', ')).to.equal(

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkAgentFile } from '../../agent/check.ts';
 import { initializePki } from '../../shared/rpc/pki.ts';
@@ -23,7 +23,7 @@ describe('the check of an agent file', () => {
       'grid: orders',
       'listen: 127.0.42.1:7411',
       `state: ${state}`,
-      `repository: ${folder.path}`,
+      ...(more.some((line) => line.startsWith('repository:')) ? [] : [`repository: ${folder.path}`]),
     ];
     writeFileSync(file, [...lines, `tls: ${JSON.stringify(tls)}`, ...more].join('\n'));
     return checkAgentFile(file);
@@ -36,6 +36,14 @@ describe('the check of an agent file', () => {
     expect(notes).to.have.length(1);
     expect(notes[0]).to.match(/alpha\.pem expires at .*, in 2[89] days: renew it with stillpoint pki renew$/);
     expect((await check(-0.5)).problems).to.have.length(1);
+  });
+
+  it('takes a place that cannot be looked at for no absent one, and says why', async () => {
+    const loop = join(folder.path, 'loop');
+    symlinkSync(loop, loop);
+    const { notes } = await check(60, [`repository: ${loop}`]);
+    expect(notes).to.have.length(1);
+    expect(notes[0]).to.match(/loop cannot be looked at: ELOOP/);
   });
 
   it('refuses metrics on an address that others reach, and takes one of loopback', async () => {

@@ -120,7 +120,13 @@ describe('a restore on its host', () => {
     expect(refused).to.have.nested.property('failure.code', 'drill-not-allowed');
     await restore.perform('pa', plan('plain'));
     const questions = [{ name: 'q', statement: 'SELECT 1', database: '' }];
-    const asked = restore.perform('pa', { type: 'prove', committed: [], standbys: [], questions });
+    const asked = restore.perform('pa', {
+      type: 'prove',
+      committed: [],
+      standbys: [],
+      questions,
+      moves: null,
+    });
     expect(await failureOf(asked)).to.have.nested.property('failure.code', 'drill-not-allowed');
     await restore.end();
   });
@@ -149,7 +155,7 @@ describe('a restore on its host', () => {
     await earlier.end();
 
     const later = operation();
-    for (const step of [{ ...plan('later'), type: 'check' as const }, plan('later')]) {
+    for (const step of [{ ...plan('later'), type: 'check' as const, moves: null }, plan('later')]) {
       const refused = await failureOf(later.perform('pa', step));
       expect(refused).to.have.nested.property('failure.code', 'restore-unfinished');
       expect(refused).to.have.nested.property('failure.hint').that.includes('--finish earlier');

@@ -1,11 +1,13 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { EXIT, failureOf, StillpointError } from '../../shared/domain/errors.ts';
 import type { ParticipantDescription } from '../../shared/domain/participant.ts';
 import { version } from '../../shared/runtime/version.ts';
 import { END_TO_END, runEndToEnd } from './checkpoint/end-to-end.ts';
+import { readSequence, type Sequence } from './contract/sequence-file.ts';
 import { junitOf } from './junit.ts';
-import { readOptions, suiteInputOf, USAGE, usage, type Options } from './options.ts';
+import { epochOfNow, readOptions, suiteInputOf, targetOf, USAGE, usage, type Options } from './options.ts';
 import type { Result, Verdict } from './promise.ts';
+import { replay } from './replay.ts';
 import { PROMISES, runSuite } from './suite.ts';
 
 async function main(): Promise<number> {
@@ -25,7 +27,36 @@ async function run(options: Options): Promise<number> {
   if (options.version === true) return print(`${version}\n`);
   if (options.list === true)
     return print([...PROMISES, ...END_TO_END].map(({ id, says }) => `${id.padEnd(28)}${says}\n`).join(''));
+  if (options.replay !== undefined) return await replayed(options, options.replay);
   return await check(options);
+}
+
+/** Prints the sequence as it goes, to the first answer that is other than recorded. */
+async function replayed(options: Options, file: string): Promise<number> {
+  const json = options.json === true;
+  const done = await replay({
+    ...targetOf(options),
+    sequence: await sequenceIn(file),
+    epoch: epochOfNow(),
+    onStep: ({ line, difference }) => {
+      if (!json)
+        process.stdout.write(`${difference === null ? 'as recorded' : 'differs'.padEnd(11)}  ${line}\n`);
+    },
+  });
+  const last = done.at(-1);
+  const difference = last?.difference ?? null;
+  if (json) process.stdout.write(`${JSON.stringify({ file, steps: done })}\n`);
+  else if (difference === null) process.stdout.write(`${done.length} calls, all as recorded\n`);
+  else process.stdout.write(`recorded: ${last?.line ?? ''}\nseen: ${difference}\n`);
+  return difference === null ? EXIT.done : EXIT.invalid;
+}
+
+async function sequenceIn(file: string): Promise<Sequence> {
+  try {
+    return readSequence(await readFile(file, 'utf8'));
+  } catch (error) {
+    throw usage(`${file} cannot be replayed: ${(error as Error).message}`);
+  }
 }
 
 async function check(options: Options): Promise<number> {

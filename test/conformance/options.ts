@@ -29,6 +29,7 @@ export const USAGE = `stillpoint-conformance: does a process keep the contract o
   --hold-ms N       for how long is watched what must not happen (500)
   --sequences N     how many generated sequences of calls (30)
   --seed N          which ones (1)
+  --replay FILE     makes the calls of a recorded sequence (proto/sequences) and compares the answers, nothing else
   --junit FILE      a report for build servers
   --list            the promises
   --json            one object for scripts
@@ -67,6 +68,7 @@ export function readOptions() {
         start: text,
         only: { ...text, multiple: true },
         junit: text,
+        replay: text,
         writers: { ...text, default: '3' },
         'time-out': { ...text, default: '900' },
         'lease-ms': { ...text, default: '300' },
@@ -87,6 +89,11 @@ export function readOptions() {
   }
 }
 
+/** Newer than every real checkpoint's, and than every earlier run's: seconds since 1970. */
+export function epochOfNow(): number {
+  return Math.floor(Date.now() / 1000);
+}
+
 export function suiteInputOf(options: Options): { input: SuiteInput; timeOutMs: number } {
   const input: SuiteInput = {
     ...targetOf(options),
@@ -100,8 +107,7 @@ export function suiteInputOf(options: Options): { input: SuiteInput; timeOutMs: 
       runs: numberFrom(options.sequences, 'sequences', 1),
       seed: numberFrom(options.seed, 'seed', 0),
     },
-    // Seconds since 1970: ahead of every real checkpoint's and of every earlier run.
-    epoch: Math.floor(Date.now() / 1000),
+    epoch: epochOfNow(),
     ...(options.only !== undefined && { only: known(options.only) }),
   };
   return { input, timeOutMs: numberFrom(options['time-out'], 'time-out', 1) * 1000 };

@@ -13,7 +13,7 @@ import { PROMISES, runSuite } from './suite.ts';
 // whole contract, of which no other promise may be blamed.
 
 const PACE = { leaseMs: 60, holdMs: 80, graceMs: 900, patienceMs: 2500, startMs: 1500 };
-const AT_ONCE = 6;
+const AT_ONCE = 4;
 /** Those that were once found under another name, or under many. */
 const WHOLE: ReadonlySet<string> = new Set([
   'disconnects-who-waits',
@@ -27,7 +27,11 @@ const ROLES: readonly ModelRole[] = ['node', 'state-keeper', 'realm-service', 's
 
 /** Renew and repeats are judged only where they came in time, which many models side by side must be able to: longer ones. */
 const leaseOf = (fault: PlantedFault | null): number =>
-  fault === null || ['lease-renewed', 'repeats-keep-leases'].includes(fault.promise) ? 200 : PACE.leaseMs;
+  fault === null
+    ? 500
+    : ['lease-renewed', 'repeats-keep-leases'].includes(fault.promise)
+      ? 500
+      : PACE.leaseMs;
 
 interface Outcome {
   readonly verdicts: readonly Verdict[];

@@ -4,16 +4,25 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import * as grpc from '@grpc/grpc-js';
 import { connectParticipant } from '../../shared/rpc/participant-client.ts';
+import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
+import { loadTls } from '../../shared/rpc/tls-files.ts';
+import { ROOT } from '../lab/processes.ts';
+import { programFile } from '../lab/programs.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
+import { modelInProcess } from './model/in-process.ts';
 import type { Verdict } from './promise.ts';
 
 // Goal: whoever runs the suite against a process hears of a broken promise by its name, and of what was not tried. Method:
 // the command as others run it, against the model as a process of its own; what faults it finds is in planted.test.ts.
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const NODE = join(HERE, 'model/node.ts');
+const NODE = programFile('test/conformance/model/node.ts');
+const SUITE = programFile('test/conformance/main.ts');
 const CLIENT = join(HERE, 'model/client');
+/** For this file alone. */
+const TLS_HOST = '127.0.18.3';
 const PACE = ['--hold-ms', '100', '--lease-ms', '300'];
 
 interface Ran {
@@ -53,10 +62,8 @@ describe('the conformance suite as a program', function () {
   it('finds every promise of a node kept by a process that keeps them, by programs, and leaves it released', async () => {
     const { socket, programs } = await model('none');
     const report = join(folder.path, 'report.xml');
-    const { code, output } = await conformance([
-      ...['--socket', `unix:${socket}`, '--json', '--strict', '--junit', report],
-      ...[...PACE, ...programs],
-    ]);
+    const options = ['--socket', `unix:${socket}`, '--json', '--strict', '--junit', report];
+    const { code, output } = await conformance([...options, ...PACE, ...programs]);
     expect(code, output).to.equal(0);
     const { promises, notTried } = JSON.parse(output) as { promises: Verdict[]; notTried: string[] };
     expect(notTried).to.deep.equal([]);
@@ -102,6 +109,50 @@ describe('the conformance suite as a program', function () {
     expect(await heldBy(socket)).to.equal('');
   });
 
+  it('replays a recorded sequence, and shows the first answer that is another one', async () => {
+    const file = join(ROOT, 'proto/sequences/node-lost-answers.calls');
+    const good = await conformance(['--socket', (await model('replayed')).socket, '--replay', file]);
+    expect(good.code, good.output + good.errors).to.equal(0);
+    expect(good.output)
+      .to.match(/^as recorded {2}SuspendWriting operation=A/m)
+      .and.to.contain('all as recorded');
+    const { socket } = await model('forgets-that-it-was-at-rest');
+    const bad = await conformance(['--socket', socket, '--replay', file]);
+    expect(bad.code).to.equal(6);
+    expect(bad.output).to.match(/^recorded: Resume operation=A token=1 -> OK held=true\nseen: held=false$/m);
+    expect(await heldBy(socket)).to.equal('');
+    expect((await conformance(['--socket', socket, '--replay', HERE])).code).to.equal(2);
+  });
+
+  it('reaches a process over mutual TLS, as its agent does', async () => {
+    const pki = join(folder.path, 'pki');
+    await initializePki(pki);
+    await issueAgentCertificates(pki, [TLS_HOST]);
+    const tls = {
+      ca: join(pki, 'ca.pem'),
+      cert: join(pki, `${TLS_HOST}.pem`),
+      key: join(pki, `${TLS_HOST}-key.pem`),
+    };
+    const { ca, cert, key } = await loadTls(tls);
+    const one = await modelInProcess(join(folder.path, 'tls'), 'node', null);
+    const port = await one.listen(
+      `${TLS_HOST}:0`,
+      grpc.ServerCredentials.createSsl(ca, [{ private_key: key, cert_chain: cert }], true),
+    );
+    const files = Object.entries(tls).flatMap(([name, path]) => [`--${name}`, path]);
+    try {
+      const only = ['describe-complete', 'unknown-fields-ignored', 'mark-repeats'].flatMap((id) => [
+        '--only',
+        id,
+      ]);
+      const ran = await conformance(['--address', `${TLS_HOST}:${port}`, ...files, ...only]);
+      expect(ran.code, ran.output + ran.errors).to.equal(0);
+      expect(ran.output).to.contain('3 kept, 0 broken');
+    } finally {
+      one.close();
+    }
+  });
+
   it('is used with a socket or an address, and says what is wrong with its command line', async () => {
     for (const args of [
       [],
@@ -131,9 +182,7 @@ describe('the conformance suite as a program', function () {
   });
 
   async function conformance(args: readonly string[]): Promise<Ran> {
-    const child = spawn(process.execPath, [join(HERE, 'main.ts'), ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = spawn(process.execPath, [SUITE, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     alive.add(child);
     let output = '';
     let errors = '';

@@ -37,6 +37,7 @@ export function reportOf(changes: Partial<DrillReport> = {}): DrillReport {
         proven: ['mark: recovered to 0/A3000188, no further'],
       },
     ],
+    addresses: [],
     checks: [],
     obstacles: [],
     notProven: [],

@@ -170,11 +170,18 @@ function isRunning({ running }: ScriptedAgents, member: string): boolean {
 function stepResult(step: string, running: boolean): RestoreStepResult {
   if (step === 'isRunning') return { type: 'running', running };
   if (step === 'check')
-    return { type: 'checked', provesInPrivate: false, warnings: [], rooms: [], takesQuestions: false };
+    return {
+      type: 'checked',
+      provesInPrivate: false,
+      warnings: [],
+      rooms: [],
+      takesQuestions: false,
+      addresses: [],
+    };
   if (step === 'stage') return { type: 'staged', bytes: 0, followsAs: null };
   if (step === 'open') return { type: 'opened', warnings: [], problems: [] };
   if (step === 'verify' || step === 'prove')
-    return { type: 'verified', checks: [], warnings: [], prepared: [], answers: [] };
+    return { type: 'verified', checks: [], warnings: [], prepared: [], answers: [], addresses: [] };
   return { type: 'done', bytes: 0 };
 }
 

@@ -2,9 +2,9 @@ import { expect } from 'chai';
 import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { madeRepository } from '../repository/made.ts';
 import { stillpoint, type Finished } from '../lab/processes.ts';
+import { programFile } from '../lab/programs.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { treeOf } from '../lab/trees.ts';
 import { checkpointId, storeCheckpoint } from '../repository/samples.ts';
@@ -13,7 +13,7 @@ import { checkpointId, storeCheckpoint } from '../repository/samples.ts';
 // a mistake touches nothing.
 // Method: the real command as a process of its own, off a terminal; no agent listens anywhere.
 
-const PROGRAM = fileURLToPath(new URL('../../coordinator/main.ts', import.meta.url));
+const PROGRAM = programFile('coordinator/main.ts');
 const COMMANDS = [
   'checkpoint create',
   'checkpoint list',

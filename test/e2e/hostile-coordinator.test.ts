@@ -177,9 +177,19 @@ describe('an agent with a hostile coordinator', () => {
       { type: 'raiseEpoch', id: 9, epoch: 100_000_000 },
       { type: 'joinLineage', id: 9, lineage: '../../lineage' },
       member('aa', { type: 'arm', token: { ...token, counter: 100_000_000 }, leaseMs: 1000 }),
-      restore('aa', { type: 'prove', committed: ['a\0b'], standbys: [], questions: [] }),
-      restore('aa', { type: 'prove', committed: ['x'.repeat(300)], standbys: [], questions: [] }),
-      restore('aa', { type: 'prove', committed: [], standbys: ['a\nb'], questions: [] }),
+      restore('aa', { type: 'prove', committed: ['a\0b'], standbys: [], questions: [], moves: null }),
+      restore('aa', {
+        type: 'prove',
+        committed: ['x'.repeat(300)],
+        standbys: [],
+        questions: [],
+        moves: null,
+      }),
+      restore('aa', { type: 'prove', committed: [], standbys: ['a\nb'], questions: [], moves: null }),
+      ...[
+        { members: [{ from: 'a:1', to: "b'; DROP:1" }], hosts: [] },
+        { members: [], hosts: [{ from: 'a', to: 'b\nc' }] },
+      ].map((moves) => restore('aa', { type: 'prove', committed: [], standbys: [], questions: [], moves })),
       restore('aa', { type: 'end', restoreId: '../x' }),
       restore('aa', {
         type: 'relocate',

@@ -15,20 +15,20 @@ import {
 } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { fillWithCommits } from '../lab/full-pool.ts';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { guardOf } from '../lab/guards.ts';
 import { Hooks } from '../lab/hooks.ts';
 import { freePort } from '../lab/ports.ts';
 import { startProgram, until, type RunningCommand } from '../lab/processes.ts';
+import { programFile } from '../lab/programs.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 
 // Goal: whatever else is broken (every connection taken, files damaged, a log that nobody reads, a privilege gone), it
 // keeps no member frozen, and no command waiting without a word. Method: one host with a real server.
 
 const CREATE = ['checkpoint', 'create', 'x', '--output', 'json', '--quiet'];
-const AGENT = fileURLToPath(new URL('../../agent/main.ts', import.meta.url));
+const AGENT = programFile('agent/main.ts');
 
 describe('a grid whose members must be thawed', () => {
   const folder = temporaryFolder('undo-hooks');

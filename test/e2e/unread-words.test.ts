@@ -4,13 +4,14 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
 import { Hooks } from '../lab/hooks.ts';
-import { ROOT, until } from '../lab/processes.ts';
+import { until } from '../lab/processes.ts';
+import { programFile } from '../lab/programs.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 
 // Goal: what becomes of a command's words never decides what becomes of its work.
 // Method: the real command behind pipes that are closed early, or full and kept open.
 
-const PROGRAM = `${ROOT}coordinator/main.ts`;
+const PROGRAM = programFile('coordinator/main.ts');
 
 describe('a command whose words nobody reads', () => {
   const folder = temporaryFolder('unread');

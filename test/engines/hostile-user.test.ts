@@ -284,6 +284,9 @@ function postgresRestoration(user: HostileUser): PostgresRestoration {
     leftOut: [],
     walLink: null,
     damagedPages: [],
+    collations: [],
+    locales: [],
+    inForce: [],
     outbound: [],
   };
   const directories = ['base', 'base/global', 'base/pg_tblspc', 'tablespaces/16384', 'also/0'];

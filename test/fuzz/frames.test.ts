@@ -102,6 +102,7 @@ const RESPONSES: readonly AgentResponse[] = [
         { gid: 'g', database: 'd', committed: true, cause: '', byHand: { commit: 'c', rollback: 'r' } },
       ],
       answers: [{ name: 'n', text: '1', error: '', durationMs: 2.5 }],
+      addresses: [{ database: 'd', kind: 'k', name: 'n', from: 'a:1', to: 'b:1', state: 'changed', why: '' }],
     },
   },
 ];

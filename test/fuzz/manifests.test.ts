@@ -68,6 +68,9 @@ const facts: PostgresFacts = {
   leftOut: [],
   walLink: null,
   damagedPages: [],
+  collations: [],
+  locales: [],
+  inForce: [],
   outbound: [],
 };
 

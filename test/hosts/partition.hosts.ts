@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import type { Failure } from '../../shared/domain/errors.ts';
 import { until } from '../lab/processes.ts';
 import { commits } from './lab/commits.ts';
 import { heal, part } from './lab/network.ts';
@@ -24,7 +25,7 @@ describe('a partition between the commands and two of four hosts', function () {
 
   interface Ended {
     readonly code: number | null;
-    readonly error: { readonly code: string; readonly message: string; readonly hint: string };
+    readonly error: Failure;
     readonly said: string;
   }
 
@@ -62,22 +63,35 @@ describe('a partition between the commands and two of four hosts', function () {
     await grid().expect(0, 'stillpoint checkpoint create healed --grid grid.yaml --output json');
   }
 
-  for (const moment of ['prepared', 'collected']) {
-    it(`aborts a checkpoint that it meets when members have ${moment}, and says which hosts are away`, async () => {
-      const before = await grid().verified();
-      const { code, said } = await cutAt(moment);
-      expect(code, said).to.equal(4);
-      for (const { name } of parted()) expect(said).to.include(name);
-      expect(await grid().verified()).to.deep.equal(before);
-      await isWholeAgain();
-    });
-  }
+  it('aborts a checkpoint that it meets when members have prepared, and says which hosts are away', async () => {
+    const before = await grid().verified();
+    const { code, said } = await cutAt('prepared');
+    expect(code, said).to.equal(4);
+    for (const { name } of parted()) expect(said).to.include(name);
+    expect(await grid().verified()).to.deep.equal(before);
+    await isWholeAgain();
+  });
+
+  it('aborts a checkpoint that it meets when members have stored, and calls nobody frozen whose thaw was proven', async () => {
+    const before = await grid().verified();
+    const { code, error, said } = await cutAt('collected');
+    expect(code, said).to.equal(4);
+    expect(error.host).to.be.oneOf(parted().map(({ name }) => name));
+    expect(error.members?.map(({ state }) => state)).to.deep.equal(grid().clusters.map(() => 'running'));
+    expect(await grid().verified()).to.deep.equal(before);
+    await isWholeAgain();
+  });
 
   it('@short has every member commit again within the lease when it begins in the window, and names who may still be frozen', async () => {
     const before = await grid().verified();
-    const { code, said } = await cutAt('marked');
+    const { code, error, said } = await cutAt('marked');
     expect(code, said).to.equal(5);
-    for (const { name } of parted()) expect(said).to.include(name);
+    for (const { host, member } of grid().clusters)
+      expect(error.members, said).to.deep.include(
+        parted().includes(host)
+          ? { name: member, state: 'unknown', host: host.name }
+          : { name: member, state: 'running' },
+      );
     expect(await grid().verified()).to.deep.equal(before);
     await isWholeAgain();
   });

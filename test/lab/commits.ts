@@ -1,10 +1,10 @@
 import type { TestMember } from './grid.ts';
 
 /**
- * Whether a commit returns within half a second on each of these primaries now, and synchronous_standby_names is
- * empty as in every lab.
+ * Whether a commit returns within half a second on each of these primaries now, and synchronous_standby_names is as
+ * given: empty as in nearly every lab.
  */
-export async function commitsOn(primaries: readonly TestMember[]): Promise<boolean> {
+export async function commitsOn(primaries: readonly TestMember[], standbyNames = ''): Promise<boolean> {
   const results = await Promise.all(
     primaries.map(async ({ server }) => {
       const client = await server.connect();
@@ -18,7 +18,7 @@ export async function commitsOn(primaries: readonly TestMember[]): Promise<boole
         const { rows } = await client.query<{ names: string }>(
           "SELECT current_setting('synchronous_standby_names') AS names",
         );
-        return rows[0]?.names === '';
+        return rows[0]?.names === standbyNames;
       } finally {
         await client.end().catch(() => undefined);
       }

@@ -29,7 +29,7 @@ export function agentYaml(input: {
       `    engine: postgres`,
       `    address: ${server.host}:${server.port}`,
       `    data: ${server.data}`,
-      `    connection: postgresql://${role}@${server.host}:${server.port}/postgres`,
+      `    connection: ${options.connection?.(server) ?? `postgresql://${role}@${server.host}:${server.port}/postgres`}`,
       `    binaries: ${postgresBinaries(server.version)}`,
       ...(serverUser === null ? [] : [`    owner: ${serverUser.name}`]),
       ...(options.memberLines?.(member) ?? []).map((line) => `    ${line}`),

@@ -22,6 +22,7 @@ export async function makeMember(
     host: place.address,
     ...(options.version !== undefined && { version: options.version }),
     ...(options.settings !== undefined && { settings: options.settings }),
+    ...(options.hba !== undefined && { hba: options.hba }),
     walSegmentMb: options.walSegmentMb ?? 1,
     // A standby is a copy of its primary, made when that runs.
     existing: options.empty === true || index > 0,

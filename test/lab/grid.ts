@@ -1,7 +1,16 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { initRepository } from '../../shared/repository/open.ts';
+import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
 import { agentYaml, gridYaml } from './grid-files.ts';
 import { freePort } from './ports.ts';
 import { guardOf } from './guards.ts';
@@ -52,6 +61,10 @@ export interface GridOptions {
    * zeros that everybody receives, reads and stores: of the usual 16 MB that is most of what a small checkpoint works.
    */
   readonly walSegmentMb?: 1 | 16;
+  /** Lines put first in pg_hba.conf of every server. */
+  readonly hba?: readonly string[];
+  /** How agents connect, where not over TCP. */
+  readonly connection?: (server: PostgresServer) => string;
   /** Connect as superuser instead of the least-privileged role. */
   readonly superuser?: boolean;
   readonly repository?: string;
@@ -200,6 +213,8 @@ export class TestGrid {
       if (!standby) await commitsAgain(name, server);
     }
     for (const host of this.hosts) {
+      const warned = /.*DeprecationWarning.*/.exec(readFileSync(host.log, 'utf8'))?.[0];
+      if (warned !== undefined) throw new Error(`the agent on ${host.address} printed ${warned}`);
       for (const room of ['freezes', 'spool', 'restores']) {
         const path = join(host.state, room);
         if (!existsSync(path)) continue;
@@ -271,6 +286,17 @@ function killAll(data: string): void {
   }
 }
 
+/** By the programs of a package where it is that which is tested; else by what they call, without a process for each. */
+async function makeCertificates(pki: string, { beside, hosts, programs }: GridOptions): Promise<void> {
+  if (programs === undefined) {
+    if (beside === undefined) await initializePki(pki);
+    await issueAgentCertificates(pki, hosts, { force: true });
+    return;
+  }
+  if (beside === undefined) await mustSucceed(stillpoint(['pki', 'init', pki], {}, programs));
+  await mustSucceed(stillpoint(['pki', 'issue', pki, '--force', ...hosts], {}, programs));
+}
+
 export async function createGrid(options: GridOptions): Promise<TestGrid> {
   const name = options.name ?? 'orders';
   const folder = options.beside === undefined ? temporaryFolder('grid') : null;
@@ -280,9 +306,7 @@ export async function createGrid(options: GridOptions): Promise<TestGrid> {
   const repository = options.repository ?? options.beside?.repository ?? join(root, 'repository');
   mkdirSync(base, { recursive: true, mode: 0o755 });
   await initRepository(repository);
-  const makes = (...words: string[]): Promise<void> => mustSucceed(stillpoint(words, {}, options.programs));
-  if (options.beside === undefined) await makes('pki', 'init', pki);
-  await makes('pki', 'issue', pki, '--force', ...options.hosts);
+  await makeCertificates(pki, options);
 
   const hosts: TestHost[] = [];
   for (const [index, address] of options.hosts.entries()) {

@@ -6,7 +6,7 @@ export function guardsOf(configuration: string): number[] {
     if (!/^\d+$/.test(name)) return [];
     try {
       const command = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0');
-      const program = command.findIndex((word) => word.endsWith('agent/guard/main.ts'));
+      const program = command.findIndex((word) => /agent\/guard\/main\.[jt]s$/.test(word));
       return program >= 0 && command[program + 1] === configuration ? [Number(name)] : [];
     } catch {
       // It ended meanwhile.

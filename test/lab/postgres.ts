@@ -12,7 +12,9 @@ import {
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { Client, type QueryResultRow } from 'pg';
+import { freshCluster } from './fresh-cluster.ts';
 import { freePort } from './ports.ts';
+import { serverUser } from './server-user.ts';
 import { labRoot } from './temporary.ts';
 
 /**
@@ -21,9 +23,7 @@ import { labRoot } from './temporary.ts';
  */
 export type PostgresVersion = '14' | '15' | '16' | '17' | '18';
 
-/** The user that servers run as; null when we are not root and run them as ourselves. */
-export const serverUser: { uid: number; gid: number; name: string } | null =
-  process.getuid?.() === 0 ? { uid: 65534, gid: 65534, name: 'nobody' } : null;
+export { serverUser };
 
 const require = createRequire(import.meta.url);
 
@@ -114,20 +114,7 @@ export async function postgresServer(options: PostgresOptions): Promise<Postgres
   if (options.existing !== true) {
     mkdirSync(data, { recursive: true, mode: 0o700 });
     if (serverUser !== null) chownSync(data, serverUser.uid, serverUser.gid);
-    const made = run('initdb', [
-      '-D',
-      data,
-      '-U',
-      'postgres',
-      '-A',
-      'trust',
-      '-E',
-      'UTF8',
-      '--locale=C',
-      '--no-sync',
-      `--wal-segsize=${options.walSegmentMb ?? 16}`,
-    ]);
-    if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr}${made.stdout}`);
+    freshCluster(binaries, data, options.walSegmentMb ?? 16);
     writeFileSync(
       join(data, 'postgresql.conf'),
       [

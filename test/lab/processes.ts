@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { openSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { programFile, ROOT } from './programs.ts';
 
 /** Every process that the lab started and that may still live; ended when this process ends. */
 const alive = new Set<ChildProcess>();
@@ -27,30 +28,33 @@ export interface RunningCommand {
   onStderr(listener: (all: string) => void): void;
 }
 
-export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+export { ROOT };
 
-// Tests start the same programs many times: what was compiled once is not compiled again. Node keeps it when a process
-// ends by itself; ours are killed, so it is told to keep it soon after the start.
-process.env['NODE_COMPILE_CACHE'] ??= `${ROOT}node_modules/.cache/stillpoint`;
-process.env['NODE_OPTIONS'] ??=
-  "--import=data:text/javascript,import{flushCompileCache}from'node:module';setTimeout(flushCompileCache,2000).unref()";
-
-/** Where each program lies: in the sources, or where a package was installed. */
+/** Where each program lies: in the sources, where they were built, or where a package was installed. */
 export type Programs = Readonly<Record<'coordinator/main.ts' | 'agent/main.ts', string>>;
 
-const SOURCES: Programs = {
-  'coordinator/main.ts': `${ROOT}coordinator/main.ts`,
-  'agent/main.ts': `${ROOT}agent/main.ts`,
+const OURS: Programs = {
+  'coordinator/main.ts': programFile('coordinator/main.ts'),
+  'agent/main.ts': programFile('agent/main.ts'),
 };
+const SOURCES: Programs = {
+  'coordinator/main.ts': join(ROOT, 'coordinator/main.ts'),
+  'agent/main.ts': join(ROOT, 'agent/main.ts'),
+};
+
+/** A module that is loaded beside a program (NODE_OPTIONS) knows the sources, and changes what they do. */
+function fileOf(program: keyof Programs, env: NodeJS.ProcessEnv, programs: Programs): string {
+  return (programs === OURS && env['NODE_OPTIONS'] !== undefined ? SOURCES : programs)[program];
+}
 
 /** Starts a program of the project with the Node that runs us. */
 export function startProgram(
   program: keyof Programs,
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
-  programs: Programs = SOURCES,
+  programs: Programs = OURS,
 ): RunningCommand {
-  const child = spawn(process.execPath, [programs[program], ...args], {
+  const child = spawn(process.execPath, [fileOf(program, env, programs), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });
@@ -89,7 +93,7 @@ export function startProgram(
 export function stillpoint(
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
-  programs: Programs = SOURCES,
+  programs: Programs = OURS,
 ): Promise<Finished> {
   return startProgram('coordinator/main.ts', args, env, programs).finished;
 }
@@ -107,11 +111,11 @@ export async function startAgent(
   configuration: string,
   log: string,
   env: NodeJS.ProcessEnv = {},
-  programs: Programs = SOURCES,
+  programs: Programs = OURS,
 ): Promise<Daemon> {
   const out = openSync(log, 'a');
   const from = readFileSync(log, 'utf8').length;
-  const child = spawn(process.execPath, [programs['agent/main.ts'], '--config', configuration], {
+  const child = spawn(process.execPath, [fileOf('agent/main.ts', env, programs), '--config', configuration], {
     stdio: ['ignore', out, out],
     env: { ...process.env, ...env },
   });

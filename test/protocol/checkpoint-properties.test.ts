@@ -9,7 +9,7 @@ const FIRST = 20_261_120;
 
 describe('in every run of the protocol, whatever fails when', () => {
   it('a committed checkpoint is a consistent cut, and nobody stays frozen [S1] [S56] [S71] [S89]', async function () {
-    this.timeout(120_000);
+    this.timeout(180_000);
     const { failures, endings } = await runSeeds({ type: 'seeds', from: FIRST, count: 4000 });
 
     expect(failures, `./scripts/simulate --seed ${failures[0]?.seed}`).to.deep.equal([]);

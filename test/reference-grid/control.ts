@@ -10,7 +10,9 @@ import { fileURLToPath } from 'node:url';
  *
  * BASE.pid names the process, BASE.log has what it says.
  */
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
+const MAIN = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? 'main.ts' : 'main.js', import.meta.url));
+/** Whichever started it: the sources, or what was built of them. */
+const ANY_MAIN = /\/reference-grid\/main\.[jt]s\0/;
 const LOOK_EVERY_MS = 10;
 const START_MS = 20_000;
 const STOP_MS = 20_000;
@@ -20,7 +22,7 @@ export function pidOf(base: string): number | null {
   try {
     const pid = Number(readFileSync(`${base}.pid`, 'utf8'));
     const [, state] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ');
-    const isOurs = readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(MAIN);
+    const isOurs = ANY_MAIN.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
     return isOurs && state?.startsWith('Z') === false ? pid : null;
   } catch {
     return null;

@@ -1,13 +1,13 @@
 import { execFile } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { until } from '../lab/processes.ts';
+import { programFile } from '../lab/programs.ts';
 import { pidOf } from './control.ts';
 import type { DefinedProcess } from './definition.ts';
 
-const CONTROL = fileURLToPath(new URL('control.ts', import.meta.url));
+const CONTROL = programFile('test/reference-grid/control.ts');
 
 /** Bases of the processes that may live; ended when this process ends. */
 const begun = new Set<string>();

@@ -141,7 +141,9 @@ class RealmService {
         throw new GridError('no-definition', 'there is no definition; hint: define the grid');
       const after = relocated(before, processes);
       // What is so already is no change.
-      return JSON.stringify(after) === JSON.stringify(before) ? before : { ...after, version: before.version + 1 };
+      return JSON.stringify(after) === JSON.stringify(before)
+        ? before
+        : { ...after, version: before.version + 1 };
     });
   }
 

@@ -1,7 +1,12 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
-import type { AgentRequest, AgentResponse, RestoreStep } from '../../shared/domain/wire.ts';
+import {
+  NAMED_ADDRESS_STATES,
+  type AgentRequest,
+  type AgentResponse,
+  type RestoreStep,
+} from '../../shared/domain/wire.ts';
 import { AgentMessage, CoordinatorMessage } from '../../shared/rpc/generated/agent.ts';
 import { decodeRequest, encodeRequest } from '../../shared/rpc/request-codec.ts';
 import { decodeResponse, encodeResponse } from '../../shared/rpc/response-codec.ts';
@@ -42,6 +47,28 @@ const commands: fc.Arbitrary<MemberCommand> = fc.oneof(
   fc.record({ type: fc.constant('abort' as const), token: fc.option(token) }),
 );
 
+const stagePlan = {
+  restoreId: text,
+  grid: text,
+  checkpoint: text,
+  source: fc.record({ member: text, digest: text }),
+  own: fc.option(fc.record({ member: text, digest: text })),
+  follow: fc.option(text),
+};
+const movesOfSome = fc.array(fc.record({ from: text, to: text }));
+const moves = fc.record({ members: movesOfSome, hosts: movesOfSome });
+const addresses = fc.array(
+  fc.record({
+    database: text,
+    kind: text,
+    name: text,
+    from: text,
+    to: text,
+    state: fc.constantFrom(...NAMED_ADDRESS_STATES),
+    why: text,
+  }),
+);
+
 const steps: fc.Arbitrary<RestoreStep> = fc.oneof(
   fc.record({
     type: fc.constantFrom(
@@ -59,19 +86,20 @@ const steps: fc.Arbitrary<RestoreStep> = fc.oneof(
     ),
   }) as fc.Arbitrary<RestoreStep>,
   fc.record({
-    type: fc.constantFrom('check' as const, 'stage' as const),
-    restoreId: text,
-    grid: text,
-    checkpoint: text,
-    source: fc.record({ member: text, digest: text }),
-    own: fc.option(fc.record({ member: text, digest: text })),
-    follow: fc.option(text),
+    type: fc.constant('check' as const),
+    ...stagePlan,
+    moves: fc.option(moves),
+  }),
+  fc.record({
+    type: fc.constant('stage' as const),
+    ...stagePlan,
   }),
   fc.record({
     type: fc.constant('prove' as const),
     committed: fc.array(text),
     standbys: fc.array(text),
     questions: fc.array(fc.record({ name: text, statement: text, database: text })),
+    moves: fc.option(moves),
   }),
   fc.record({ type: fc.constant('end' as const), restoreId: text }),
   fc.record({ type: fc.constant('relocate' as const), processes }),
@@ -167,7 +195,9 @@ const realm = fc.record({
   highestCounter: fc.nat(),
 });
 
-const warning = fc.record({ code: text, about: fc.option(text), text, hint: text });
+const warning = fc
+  .record({ code: text, about: fc.option(text), text, hint: text, doubtful: fc.boolean() })
+  .map(({ doubtful, ...rest }) => ({ ...rest, ...(doubtful && { doubtful }) }));
 
 const traits = fc.record({
   domain: text,
@@ -270,6 +300,7 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
         answers: fc.array(
           fc.record({ name: text, text, error: text, durationMs: fc.double({ min: 0, noNaN: true }) }),
         ),
+        addresses,
       }),
       fc.record({
         type: fc.constant('checked' as const),
@@ -277,6 +308,7 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
         warnings: fc.array(warning),
         rooms: fc.array(fc.record({ fileSystem: text, path: text, neededBytes: count, freeBytes: count })),
         takesQuestions: fc.boolean(),
+        addresses,
       }),
       fc.record({ type: fc.constant('staged' as const), bytes: count, followsAs: fc.option(text) }),
       fc.record({

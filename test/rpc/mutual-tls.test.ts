@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import * as grpc from '@grpc/grpc-js';
-import { statSync } from 'node:fs';
+import { mkdirSync, readlinkSync, statSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { createServer, connect as connectSocket, type Server, type Socket } from 'node:net';
 import type { StillpointError } from '../../shared/domain/errors.ts';
@@ -148,6 +148,20 @@ describe('the wire between coordinator and agent', () => {
     expect(statSync(join(ours, 'ca-key.pem')).mode & 0o777).to.equal(0o600);
     expect(statSync(join(ours, `${HOST}-key.pem`)).mode & 0o777).to.equal(0o600);
     expect(await refusalOf(checkPrivateKeyFile(join(ours, 'ca.pem')))).to.equal('key-readable');
+  });
+
+  it('takes a key that cannot be looked at for no absent one', async () => {
+    const directory = join(folder.path, 'looped');
+    mkdirSync(directory);
+    const key = join(directory, 'ca-key.pem');
+    symlinkSync('ca-key.pem', key);
+    const failed = await initializePki(directory).then(
+      () => null,
+      (error: unknown) => error as NodeJS.ErrnoException,
+    );
+
+    expect(failed?.code).to.equal('ELOOP');
+    expect(readlinkSync(key)).to.equal('ca-key.pem');
   });
 
   it('never replaces a CA, and a certificate only by force', async () => {

@@ -5,6 +5,7 @@ import { answers } from '../restore/processes.ts';
 import { withParticipant } from './link.ts';
 import { completeCheckpoints } from './local-checkpoint.ts';
 import type { NativeSettings } from './settings.ts';
+import { strangersIn } from './strangers.ts';
 import { describeStopped } from './stopped.ts';
 
 const MOST_NODES_OF_A_COPYSET = 3;
@@ -14,7 +15,9 @@ export async function describeNative(settings: NativeSettings, ours: boolean): P
   const localCheckpoints = settings.role === 'node' ? await completeCheckpoints(settings.data) : [];
   try {
     const said = await withParticipant(settings, (participant) => participant.describe());
-    return { ...running(settings, said, ours), localCheckpoints };
+    const described = running(settings, said, ours);
+    const problems = [...described.problems, ...(await strangersIn(settings))];
+    return { ...described, problems, localCheckpoints };
   } catch (error) {
     if (!(error instanceof StillpointError)) throw error;
     const down = { ...unknown(settings), ...(await describeStopped(settings)), localCheckpoints };

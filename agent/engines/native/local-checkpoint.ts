@@ -122,6 +122,30 @@ export class LocalCheckpoint {
     }
   }
 
+  /**
+   * A linked file becomes one of our own, of `length` bytes where that is given: what the process does with its file
+   * from then on (it may use it again under another name) does not reach it. Durable.
+   */
+  async detach(path: string, length: number | null): Promise<void> {
+    const own = `${path}.own`;
+    await this.drop(own);
+    await closing(await open(this.#at(path), constants.O_RDONLY | constants.O_NOFOLLOW), (linked) =>
+      this.copy(linked, own),
+    );
+    if (length !== null)
+      await closing(await open(this.#at(own), constants.O_RDWR | constants.O_NOFOLLOW), async (file) => {
+        await file.truncate(length);
+        await file.sync();
+      });
+    await rename(this.#at(own), this.#at(path));
+    await syncPath(this.#at(dirname(path)));
+  }
+
+  /** How a file stands: its length, and when it was last written. */
+  async standsAs(path: string): Promise<string> {
+    return this.#reading(path, async (file) => standing(await file.stat()));
+  }
+
   async write(path: string, bytes: Uint8Array | string): Promise<void> {
     const target = await this.#place(path);
     const temporary = `${target}.new`;
@@ -298,6 +322,11 @@ async function begunCheckpoints(data: string): Promise<string[]> {
   const entries = await closing(room, () => room.entries());
   if (room.isForeign) return [];
   return entries.map(({ name }) => name).filter((name) => parseCheckpointId(name) !== null);
+}
+
+/** The same at two times: nobody wrote to the file between. */
+export function standing({ size, mtimeMs }: Stats): string {
+  return `${size} bytes, written at ${mtimeMs}`;
 }
 
 function mustBeId(checkpoint: string): string {

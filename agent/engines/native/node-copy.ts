@@ -15,6 +15,12 @@ import { liveOf, type NativeSettings } from './settings.ts';
 /** The room of a node's files among its artifacts: what `live/` is made of. */
 export const DATA_ROOM = 'data';
 
+/** What the hold of the same node knows. */
+interface HeldNode {
+  readonly journalDirectory: string;
+  closedFile(): Promise<string | null>;
+}
+
 /** What the beginning leaves for the end. */
 interface Begun {
   readonly local: LocalCheckpoint;
@@ -30,7 +36,7 @@ export class NodeCopy implements Copy {
   readonly #settings: NativeSettings;
   readonly #context: CopyContext;
   readonly #operation: Operation;
-  readonly #hold: { readonly journalDirectory: string };
+  readonly #hold: HeldNode;
   readonly #fate: CopyFate;
   #local: LocalCheckpoint | null = null;
   #journal: JournalFiles | null = null;
@@ -41,7 +47,7 @@ export class NodeCopy implements Copy {
     context: CopyContext,
     shared: {
       readonly operation: Operation;
-      readonly hold: { readonly journalDirectory: string };
+      readonly hold: HeldNode;
       readonly fate: CopyFate;
     },
   ) {
@@ -89,26 +95,29 @@ export class NodeCopy implements Copy {
   }
 
   finish(): Promise<unknown> {
-    return this.#operation.calls.run(() => this.#finish());
+    return this.#operation.calls.run(() => this.#finish().catch((error: unknown) => this.#failed(error)));
   }
 
   async #finish(): Promise<unknown> {
     const { local, journal } = this.#ready();
     const { journalDirectory } = this.#hold;
-    const { cut, participant, id } = this.#operation;
+    const { cut, participant, id, calls } = this.#operation;
     const names = await journal.keepThrough(cut.journalFile);
+    const room = join(DATA_ROOM, journalDirectory);
+    // Before the process may do with its files what it likes. What lies behind the mark in the last is not of it.
+    await this.#mustBeAsMarked(local, join(room, cut.journalFile));
+    for (const name of names) {
+      calls.signal.throwIfAborted();
+      await local.detach(join(room, name), name === cut.journalFile ? cut.length : null);
+    }
     const retained = await this.#ended(participant.releaseJournal({ operation: id }));
     if (!retained.held) throw notHeld(this.#settings.name, 'the retention of its journal', retained.cause);
     if (this.#context.maintenance) {
       const { held, cause } = await this.#ended(participant.leaveMaintenance({ operation: id }));
       if (!held) throw notHeld(this.#settings.name, 'its maintenance mode', cause);
     }
-    const room = join(DATA_ROOM, journalDirectory);
-    const length = await local.lengthOf(join(room, cut.journalFile));
-    if (length !== cut.length)
-      throw differentLength(this.#settings.name, cut.journalFile, cut.length, length);
     for (const name of names) {
-      this.#operation.calls.signal.throwIfAborted();
+      calls.signal.throwIfAborted();
       const entry = { path: `${room}/${name}`, mode: 0o600, mtimeMs: Date.now() };
       await this.#context.artifacts.file(entry, local.content(entry.path, await local.lengthOf(entry.path)));
     }
@@ -117,6 +126,22 @@ export class NodeCopy implements Copy {
     await journal.end();
     await local.close();
     return { kind: 'node', journalDirectory, journalFiles: names, content: cut.content };
+  }
+
+  /** It has all that was said at the mark, and nobody has written to it since. */
+  async #mustBeAsMarked(local: LocalCheckpoint, path: string): Promise<void> {
+    const { name } = this.#settings;
+    const { journalFile, length } = this.#operation.cut;
+    const found = await local.lengthOf(path);
+    if (found < length)
+      throw journalChanged(
+        `the journal file ${journalFile} of ${name} was ${length} bytes long at the mark and is ${found} now`,
+      );
+    const [atMark, now] = [await this.#hold.closedFile(), await local.standsAs(path)];
+    if (atMark !== null && atMark !== now)
+      throw journalChanged(
+        `the journal file ${journalFile} of ${name} was written after the mark: ${atMark}, then ${now}`,
+      );
   }
 
   /** What another process says of a hold is not about this one. */
@@ -172,10 +197,7 @@ function neverThere(settings: NativeSettings, name: string, asked: 'first' | 'la
       );
 }
 
-function differentLength(member: string, file: string, expected: number, found: number): StillpointError {
-  return new StillpointError({
-    code: 'journal-changed',
-    message: `the journal file ${file} of ${member} was ${expected} bytes long at the mark and is ${found} now`,
-    hint: 'a closed journal file must never change: see docs/participant.md',
-  });
+function journalChanged(message: string): StillpointError {
+  const hint = 'what SwitchJournal has closed must never be written again: see docs/participant.md';
+  return new StillpointError({ code: 'journal-changed', message, hint });
 }

@@ -3,6 +3,7 @@ import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import { AnchoredDirectory } from '../../anchored-directory.ts';
 import { type Hold, type HoldContext, outOfOrder } from '../engine.ts';
+import { standing } from './local-checkpoint.ts';
 import { notHeld, type Operation } from './operation.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
 
@@ -17,8 +18,8 @@ export class NodeHold implements Hold {
   #journal: JournalWatch | null = null;
   /** As prepared: another node taking over means that what was prepared here may lack what it acknowledges. */
   #primary = false;
-  /** How the journal stood right after the mark. */
-  #atMark: Promise<string> = Promise.resolve('');
+  /** How the journal stood right after the mark, from the file on that ends there. */
+  #atMark: Promise<ReadonlyMap<string, string>> = Promise.resolve(new Map());
 
   constructor(settings: NativeSettings, context: HoldContext, operation: Operation, isCopied: boolean) {
     this.#settings = settings;
@@ -31,6 +32,11 @@ export class NodeHold implements Hold {
   get journalDirectory(): string {
     if (this.#journalDirectory === null) throw outOfOrder('not prepared');
     return this.#journalDirectory;
+  }
+
+  /** How the file that ended at the mark stood right after it; null where it was not to be seen. */
+  async closedFile(): Promise<string | null> {
+    return (await this.#atMark.catch(() => null))?.get(this.#operation.cut.journalFile) ?? null;
   }
 
   prepare(): Promise<void> {
@@ -76,10 +82,13 @@ export class NodeHold implements Hold {
     return this.#operation.calls.run(async () => {
       const sights = Promise.all([this.#atMark, this.#readJournal()]);
       sights.catch(() => undefined);
-      const [before, now] = await sights.catch((): [string, string] => ['', 'unreadable']);
+      const [before, now] = await sights.then(
+        ([atMark, since]) => [inWords(atMark), inWords(since)],
+        () => ['', 'unreadable'],
+      );
       const proof = await this.#operation.thaw(token, released);
       if (proof.type !== 'held' || before === now) return proof;
-      const cause = `its journal grew while it was held: ${before || 'unknown'} became ${now}`;
+      const cause = `its journal was written while it was held: ${before || 'unknown'} became ${now}`;
       return { type: 'broken', incarnation: proof.incarnation, cause };
     });
   }
@@ -89,10 +98,14 @@ export class NodeHold implements Hold {
     await this.#journal?.close();
   }
 
-  async #readJournal(): Promise<string> {
+  async #readJournal(): Promise<ReadonlyMap<string, string>> {
     if (this.#journal === null) throw outOfOrder('not prepared');
-    return this.#journal.read();
+    return this.#journal.read(this.#operation.cut.journalFile);
   }
+}
+
+function inWords(stands: ReadonlyMap<string, string>): string {
+  return [...stands].map(([name, stand]) => `${name} with ${stand}`).join(', ');
 }
 
 /** How a node's journal stands: the same at two times, and nothing was journaled between. */
@@ -107,14 +120,18 @@ class JournalWatch {
     return new JournalWatch(await AnchoredDirectory.open(path));
   }
 
-  /** The newest file and its length. Older ones are closed: that one of them goes is no sign of a write. */
-  async read(): Promise<string> {
-    const newest = (await this.#directory.entries())
-      .map(({ name }) => name)
-      .toSorted()
-      .at(-1);
-    if (newest === undefined) return '';
-    return `${newest} ${(await this.#directory.stat(newest))?.size ?? 'gone'}`;
+  /**
+   * How each file from this one on stands. Older ones are closed: that one of them goes is no sign of a write. Files that
+   * are longer than what is in them show a write by its time alone.
+   */
+  async read(from: string): Promise<ReadonlyMap<string, string>> {
+    const names = (await this.#directory.entries()).map(({ name }) => name).filter((name) => name >= from);
+    const stands = new Map<string, string>();
+    for (const name of names.toSorted()) {
+      const stats = await this.#directory.stat(name);
+      stands.set(name, stats === null ? 'gone' : standing(stats));
+    }
+    return stands;
   }
 
   close(): Promise<void> {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { byteRateSchema, byteSizeSchema } from '../../byte-size.ts';
 import { hostPort } from '../../address.ts';
+import { readConnectionUrl } from './server/connection-url.ts';
 import { memberShape, oneSupervisor, supervisionShape } from '../member-schema.ts';
 
 const GIGABYTE = 1024 ** 3;
@@ -31,17 +32,24 @@ export const postgresMemberSchema = z
     /** Application names of standbys that stream from this server, serve no reads, and pass its journal on to nobody who does. */
     withoutReads: z.array(z.string().min(1)).default([]),
     /** How the agent connects; never with a password in it: `passwordFile`, or PGPASSFILE's format. */
-    connection: z
-      .string()
-      .refine(
-        isConnectionUrl,
-        'must be a postgresql:// URL (what is odd in a name is written as %2F and the like)',
-      ),
+    connection: z.string().transform((text, context) => {
+      const url = readConnectionUrl(text);
+      if (url !== null) return url;
+      context.addIssue(
+        'must be a postgresql:// URL (what is odd in a name is written as %2F and the like; a Unix socket by its directory: ?host=/run/postgresql&port=5432)',
+      );
+      return z.NEVER;
+    }),
     passwordFile: z.string().startsWith('/').optional(),
     /** The folder with pg_ctl, for members without `run` and `unit`. */
     binaries: z.string().startsWith('/').optional(),
     ...supervisionShape,
     copy: copySchema.prefault({}),
+    /**
+     * How commits are made to wait: by a setting that is set for the freeze, or by a standby that the owner's own list
+     * names always. See docs/engines/postgres.md.
+     */
+    fence: z.enum(['set', 'standing']).default('set'),
     /** What is done about settings that their owner has written and not reloaded: a freeze reloads them. */
     pendingSettings: z.enum(['refuse', 'activate']).default('refuse'),
     /** Where restored tablespaces go: location in the checkpoint → directory here. */
@@ -50,16 +58,6 @@ export const postgresMemberSchema = z
     wal: z.string().startsWith('/', 'must be an absolute path').optional(),
   })
   .refine(...oneSupervisor);
-
-function isConnectionUrl(text: string): boolean {
-  if (!/^postgres(ql)?:\/\//.test(text) || !URL.canParse(text)) return false;
-  try {
-    const { username, hostname, pathname } = new URL(text);
-    return [username, hostname, pathname].every((part) => typeof decodeURIComponent(part) === 'string');
-  } catch {
-    return false;
-  }
-}
 
 export type PostgresSettings = z.infer<typeof postgresMemberSchema>;
 

@@ -241,7 +241,24 @@ export interface Stage {
     | ManifestReference
     | undefined;
   /** host:port of the primary to follow; not set for a primary. */
-  follow?: string | undefined;
+  follow?:
+    | string
+    | undefined;
+  /** Set in a check: what it would change in the data is looked at too. */
+  moves: AddressMoves | undefined;
+}
+
+/** Where addresses of the old grid are from now on. */
+export interface AddressMoves {
+  /** Of members, host:port. */
+  members: AddressMove[];
+  /** Of hosts, without a port. */
+  hosts: AddressMove[];
+}
+
+export interface AddressMove {
+  from: string;
+  to: string;
 }
 
 export interface ManifestReference {
@@ -266,6 +283,8 @@ export interface Prove {
   standbys: string[];
   /** What a drill asks of it meanwhile, only to read. */
   questions: Question[];
+  /** Set where what in the data leads to the old grid is to lead to the restored one. */
+  moves: AddressMoves | undefined;
 }
 
 export interface Question {
@@ -430,6 +449,8 @@ export interface Warning {
   text: string;
   /** What to do about it. */
   hint: string;
+  /** What is restored may be damaged, or not as its users left it: a strict restore ends. */
+  doubtful: boolean;
 }
 
 /** Who gets a member's journal as it is written, and how the member itself is known where it gets one. */
@@ -676,6 +697,21 @@ export interface Checked {
   rooms: Room[];
   /** It answers questions while it is proven. */
   takesQuestions: boolean;
+  addresses: NamedAddress[];
+}
+
+/** What in the data leads to another server. */
+export interface NamedAddress {
+  database: string;
+  kind: string;
+  name: string;
+  from: string;
+  /** Empty where it is not changed. */
+  to: string;
+  /** "changed", "planned", "left", "kept", "outside" or "unseen" */
+  state: string;
+  /** Why it is not changed. */
+  why: string;
 }
 
 /** Bytes that a restore needs in one file system of the host. */
@@ -702,6 +738,7 @@ export interface Verified {
   warnings: Warning[];
   prepared: PreparedTransaction[];
   answers: Answer[];
+  addresses: NamedAddress[];
 }
 
 export interface Answer {
@@ -3874,7 +3911,15 @@ export const Stop: MessageFns<Stop> = {
 };
 
 function createBaseStage(): Stage {
-  return { restoreId: "", grid: "", checkpoint: "", source: undefined, own: undefined, follow: undefined };
+  return {
+    restoreId: "",
+    grid: "",
+    checkpoint: "",
+    source: undefined,
+    own: undefined,
+    follow: undefined,
+    moves: undefined,
+  };
 }
 
 export const Stage: MessageFns<Stage> = {
@@ -3896,6 +3941,9 @@ export const Stage: MessageFns<Stage> = {
     }
     if (message.follow !== undefined) {
       writer.uint32(50).string(message.follow);
+    }
+    if (message.moves !== undefined) {
+      AddressMoves.encode(message.moves, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -3961,6 +4009,14 @@ export const Stage: MessageFns<Stage> = {
             message.follow = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.moves = AddressMoves.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3985,6 +4041,7 @@ export const Stage: MessageFns<Stage> = {
       source: isSet(object.source) ? ManifestReference.fromJSON(object.source) : undefined,
       own: isSet(object.own) ? ManifestReference.fromJSON(object.own) : undefined,
       follow: isSet(object.follow) ? globalThis.String(object.follow) : undefined,
+      moves: isSet(object.moves) ? AddressMoves.fromJSON(object.moves) : undefined,
     };
   },
 
@@ -4008,6 +4065,9 @@ export const Stage: MessageFns<Stage> = {
     if (message.follow !== undefined) {
       obj.follow = message.follow;
     }
+    if (message.moves !== undefined) {
+      obj.moves = AddressMoves.toJSON(message.moves);
+    }
     return obj;
   },
 
@@ -4026,6 +4086,179 @@ export const Stage: MessageFns<Stage> = {
       ? ManifestReference.fromPartial(object.own)
       : undefined;
     message.follow = object.follow ?? undefined;
+    message.moves = (object.moves !== undefined && object.moves !== null)
+      ? AddressMoves.fromPartial(object.moves)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAddressMoves(): AddressMoves {
+  return { members: [], hosts: [] };
+}
+
+export const AddressMoves: MessageFns<AddressMoves> = {
+  encode(message: AddressMoves, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.members) {
+      AddressMove.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.hosts) {
+      AddressMove.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AddressMoves {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAddressMoves();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.members.push(AddressMove.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.hosts.push(AddressMove.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AddressMoves {
+    return {
+      members: globalThis.Array.isArray(object?.members) ? object.members.map((e: any) => AddressMove.fromJSON(e)) : [],
+      hosts: globalThis.Array.isArray(object?.hosts) ? object.hosts.map((e: any) => AddressMove.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: AddressMoves): unknown {
+    const obj: any = {};
+    if (message.members?.length) {
+      obj.members = message.members.map((e) => AddressMove.toJSON(e));
+    }
+    if (message.hosts?.length) {
+      obj.hosts = message.hosts.map((e) => AddressMove.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AddressMoves>): AddressMoves {
+    return AddressMoves.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AddressMoves>): AddressMoves {
+    const message = createBaseAddressMoves();
+    message.members = object.members?.map((e) => AddressMove.fromPartial(e)) || [];
+    message.hosts = object.hosts?.map((e) => AddressMove.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseAddressMove(): AddressMove {
+  return { from: "", to: "" };
+}
+
+export const AddressMove: MessageFns<AddressMove> = {
+  encode(message: AddressMove, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.from !== "") {
+      writer.uint32(10).string(message.from);
+    }
+    if (message.to !== "") {
+      writer.uint32(18).string(message.to);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AddressMove {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAddressMove();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.from = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.to = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AddressMove {
+    return {
+      from: isSet(object.from) ? globalThis.String(object.from) : "",
+      to: isSet(object.to) ? globalThis.String(object.to) : "",
+    };
+  },
+
+  toJSON(message: AddressMove): unknown {
+    const obj: any = {};
+    if (message.from !== "") {
+      obj.from = message.from;
+    }
+    if (message.to !== "") {
+      obj.to = message.to;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AddressMove>): AddressMove {
+    return AddressMove.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AddressMove>): AddressMove {
+    const message = createBaseAddressMove();
+    message.from = object.from ?? "";
+    message.to = object.to ?? "";
     return message;
   },
 };
@@ -4272,7 +4505,7 @@ export const Verify: MessageFns<Verify> = {
 };
 
 function createBaseProve(): Prove {
-  return { committed: [], standbys: [], questions: [] };
+  return { committed: [], standbys: [], questions: [], moves: undefined };
 }
 
 export const Prove: MessageFns<Prove> = {
@@ -4285,6 +4518,9 @@ export const Prove: MessageFns<Prove> = {
     }
     for (const v of message.questions) {
       Question.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.moves !== undefined) {
+      AddressMoves.encode(message.moves, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -4326,6 +4562,14 @@ export const Prove: MessageFns<Prove> = {
             message.questions.push(Question.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.moves = AddressMoves.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4347,6 +4591,7 @@ export const Prove: MessageFns<Prove> = {
       questions: globalThis.Array.isArray(object?.questions)
         ? object.questions.map((e: any) => Question.fromJSON(e))
         : [],
+      moves: isSet(object.moves) ? AddressMoves.fromJSON(object.moves) : undefined,
     };
   },
 
@@ -4361,6 +4606,9 @@ export const Prove: MessageFns<Prove> = {
     if (message.questions?.length) {
       obj.questions = message.questions.map((e) => Question.toJSON(e));
     }
+    if (message.moves !== undefined) {
+      obj.moves = AddressMoves.toJSON(message.moves);
+    }
     return obj;
   },
 
@@ -4372,6 +4620,9 @@ export const Prove: MessageFns<Prove> = {
     message.committed = object.committed?.map((e) => e) || [];
     message.standbys = object.standbys?.map((e) => e) || [];
     message.questions = object.questions?.map((e) => Question.fromPartial(e)) || [];
+    message.moves = (object.moves !== undefined && object.moves !== null)
+      ? AddressMoves.fromPartial(object.moves)
+      : undefined;
     return message;
   },
 };
@@ -6452,7 +6703,7 @@ export const Traits: MessageFns<Traits> = {
 };
 
 function createBaseWarning(): Warning {
-  return { code: "", about: undefined, text: "", hint: "" };
+  return { code: "", about: undefined, text: "", hint: "", doubtful: false };
 }
 
 export const Warning: MessageFns<Warning> = {
@@ -6468,6 +6719,9 @@ export const Warning: MessageFns<Warning> = {
     }
     if (message.hint !== "") {
       writer.uint32(34).string(message.hint);
+    }
+    if (message.doubtful !== false) {
+      writer.uint32(40).bool(message.doubtful);
     }
     return writer;
   },
@@ -6517,6 +6771,14 @@ export const Warning: MessageFns<Warning> = {
             message.hint = reader.string();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.doubtful = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6535,6 +6797,7 @@ export const Warning: MessageFns<Warning> = {
       about: isSet(object.about) ? globalThis.String(object.about) : undefined,
       text: isSet(object.text) ? globalThis.String(object.text) : "",
       hint: isSet(object.hint) ? globalThis.String(object.hint) : "",
+      doubtful: isSet(object.doubtful) ? globalThis.Boolean(object.doubtful) : false,
     };
   },
 
@@ -6552,6 +6815,9 @@ export const Warning: MessageFns<Warning> = {
     if (message.hint !== "") {
       obj.hint = message.hint;
     }
+    if (message.doubtful !== false) {
+      obj.doubtful = message.doubtful;
+    }
     return obj;
   },
 
@@ -6564,6 +6830,7 @@ export const Warning: MessageFns<Warning> = {
     message.about = object.about ?? undefined;
     message.text = object.text ?? "";
     message.hint = object.hint ?? "";
+    message.doubtful = object.doubtful ?? false;
     return message;
   },
 };
@@ -10283,7 +10550,7 @@ export const RunningState: MessageFns<RunningState> = {
 };
 
 function createBaseChecked(): Checked {
-  return { provesInPrivate: false, warnings: [], rooms: [], takesQuestions: false };
+  return { provesInPrivate: false, warnings: [], rooms: [], takesQuestions: false, addresses: [] };
 }
 
 export const Checked: MessageFns<Checked> = {
@@ -10299,6 +10566,9 @@ export const Checked: MessageFns<Checked> = {
     }
     if (message.takesQuestions !== false) {
       writer.uint32(32).bool(message.takesQuestions);
+    }
+    for (const v of message.addresses) {
+      NamedAddress.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -10348,6 +10618,14 @@ export const Checked: MessageFns<Checked> = {
             message.takesQuestions = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.addresses.push(NamedAddress.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -10374,6 +10652,9 @@ export const Checked: MessageFns<Checked> = {
         : isSet(object.takes_questions)
         ? globalThis.Boolean(object.takes_questions)
         : false,
+      addresses: globalThis.Array.isArray(object?.addresses)
+        ? object.addresses.map((e: any) => NamedAddress.fromJSON(e))
+        : [],
     };
   },
 
@@ -10391,6 +10672,9 @@ export const Checked: MessageFns<Checked> = {
     if (message.takesQuestions !== false) {
       obj.takesQuestions = message.takesQuestions;
     }
+    if (message.addresses?.length) {
+      obj.addresses = message.addresses.map((e) => NamedAddress.toJSON(e));
+    }
     return obj;
   },
 
@@ -10403,6 +10687,172 @@ export const Checked: MessageFns<Checked> = {
     message.warnings = object.warnings?.map((e) => Warning.fromPartial(e)) || [];
     message.rooms = object.rooms?.map((e) => Room.fromPartial(e)) || [];
     message.takesQuestions = object.takesQuestions ?? false;
+    message.addresses = object.addresses?.map((e) => NamedAddress.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseNamedAddress(): NamedAddress {
+  return { database: "", kind: "", name: "", from: "", to: "", state: "", why: "" };
+}
+
+export const NamedAddress: MessageFns<NamedAddress> = {
+  encode(message: NamedAddress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.database !== "") {
+      writer.uint32(10).string(message.database);
+    }
+    if (message.kind !== "") {
+      writer.uint32(18).string(message.kind);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    if (message.from !== "") {
+      writer.uint32(34).string(message.from);
+    }
+    if (message.to !== "") {
+      writer.uint32(42).string(message.to);
+    }
+    if (message.state !== "") {
+      writer.uint32(50).string(message.state);
+    }
+    if (message.why !== "") {
+      writer.uint32(58).string(message.why);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NamedAddress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNamedAddress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.database = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.from = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.to = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.why = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NamedAddress {
+    return {
+      database: isSet(object.database) ? globalThis.String(object.database) : "",
+      kind: isSet(object.kind) ? globalThis.String(object.kind) : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      from: isSet(object.from) ? globalThis.String(object.from) : "",
+      to: isSet(object.to) ? globalThis.String(object.to) : "",
+      state: isSet(object.state) ? globalThis.String(object.state) : "",
+      why: isSet(object.why) ? globalThis.String(object.why) : "",
+    };
+  },
+
+  toJSON(message: NamedAddress): unknown {
+    const obj: any = {};
+    if (message.database !== "") {
+      obj.database = message.database;
+    }
+    if (message.kind !== "") {
+      obj.kind = message.kind;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.from !== "") {
+      obj.from = message.from;
+    }
+    if (message.to !== "") {
+      obj.to = message.to;
+    }
+    if (message.state !== "") {
+      obj.state = message.state;
+    }
+    if (message.why !== "") {
+      obj.why = message.why;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NamedAddress>): NamedAddress {
+    return NamedAddress.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NamedAddress>): NamedAddress {
+    const message = createBaseNamedAddress();
+    message.database = object.database ?? "";
+    message.kind = object.kind ?? "";
+    message.name = object.name ?? "";
+    message.from = object.from ?? "";
+    message.to = object.to ?? "";
+    message.state = object.state ?? "";
+    message.why = object.why ?? "";
     return message;
   },
 };
@@ -10722,7 +11172,7 @@ export const Opened: MessageFns<Opened> = {
 };
 
 function createBaseVerified(): Verified {
-  return { checks: [], warnings: [], prepared: [], answers: [] };
+  return { checks: [], warnings: [], prepared: [], answers: [], addresses: [] };
 }
 
 export const Verified: MessageFns<Verified> = {
@@ -10738,6 +11188,9 @@ export const Verified: MessageFns<Verified> = {
     }
     for (const v of message.answers) {
       Answer.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.addresses) {
+      NamedAddress.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -10787,6 +11240,14 @@ export const Verified: MessageFns<Verified> = {
             message.answers.push(Answer.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.addresses.push(NamedAddress.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -10807,6 +11268,9 @@ export const Verified: MessageFns<Verified> = {
         ? object.prepared.map((e: any) => PreparedTransaction.fromJSON(e))
         : [],
       answers: globalThis.Array.isArray(object?.answers) ? object.answers.map((e: any) => Answer.fromJSON(e)) : [],
+      addresses: globalThis.Array.isArray(object?.addresses)
+        ? object.addresses.map((e: any) => NamedAddress.fromJSON(e))
+        : [],
     };
   },
 
@@ -10824,6 +11288,9 @@ export const Verified: MessageFns<Verified> = {
     if (message.answers?.length) {
       obj.answers = message.answers.map((e) => Answer.toJSON(e));
     }
+    if (message.addresses?.length) {
+      obj.addresses = message.addresses.map((e) => NamedAddress.toJSON(e));
+    }
     return obj;
   },
 
@@ -10836,6 +11303,7 @@ export const Verified: MessageFns<Verified> = {
     message.warnings = object.warnings?.map((e) => Warning.fromPartial(e)) || [];
     message.prepared = object.prepared?.map((e) => PreparedTransaction.fromPartial(e)) || [];
     message.answers = object.answers?.map((e) => Answer.fromPartial(e)) || [];
+    message.addresses = object.addresses?.map((e) => NamedAddress.fromPartial(e)) || [];
     return message;
   },
 };

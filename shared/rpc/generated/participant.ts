@@ -117,7 +117,7 @@ export interface DescribeResponse {
   primary: boolean;
   /** The identity of the data itself: equal on all nodes of a copyset, and on all state keepers. */
   dataIdentity: string;
-  /** Estimate of the bytes below `live/`. */
+  /** Estimate of the bytes below `live/`, right to within a few times. */
   sizeBytes: bigint;
   clientConnections: number;
   held:
@@ -163,7 +163,9 @@ export interface Content {
  * too, and is held for none.
  */
 export interface Held {
+  /** Also one whose Quiesce waits. */
   operation: string;
+  /** At rest; not yet while Quiesce waits. */
   quiesced: boolean;
   writingSuspended: boolean;
   journalRetained: boolean;
@@ -204,7 +206,7 @@ export interface DefinedProcess {
   name: string;
   address: string;
   dataDirectory: string;
-  /** As far as the realm service sees it. */
+  /** It was heard from in the last seconds, as far as the realm service sees it. Nothing is decided by it. */
   running: boolean;
 }
 
@@ -212,6 +214,7 @@ export interface QuiesceRequest {
   operation: string;
   token: Token | undefined;
   allowReads: boolean;
+  /** The agent gives 3000. */
   timeoutMs: number;
   leaseMs: number;
 }
@@ -232,6 +235,7 @@ export interface SwitchJournalResponse {
   incarnation: string;
   /** The name of the file that ends here, within the journal directory. */
   journalFile: string;
+  /** What is written in it; the file itself may be longer. */
   length: bigint;
   /**
    * What a process that is started on what is captured here comes up with. Optional: answer it where it is known
@@ -4163,12 +4167,15 @@ export const ParticipantServiceService = {
   },
   /**
    * Comes to rest. When it answers `quiesced`: every write acknowledged before is durable; and until Resume, or the
-   * end of the lease, nothing new becomes visible to anyone or is acknowledged, and the journal does not grow, also not
-   * by replication from other nodes. It does not wait for other processes: what it has logged but not acknowledged stays
-   * so. Clients wait; they are not refused and not disconnected. With `allow_reads` reads are answered from what
-   * was visible at the moment of rest; without, they wait too. What cannot come to rest within `timeout_ms` is named
-   * in `not_quiesced`, and the process goes on as if it had not been asked.
-   * A token that was resumed is not quiesced again: FAILED_PRECONDITION. All roles but proxy.
+   * end of the lease, nothing new becomes visible to anyone or is acknowledged, and the journal does not grow, also
+   * not by replication from other nodes. It does not wait for other processes: what it has logged but not
+   * acknowledged stays so. Clients wait; they are not refused and not disconnected. With `allow_reads` reads are
+   * answered from what was visible at the moment of rest; without, they wait too. What cannot come to rest within
+   * `timeout_ms` is named in `not_quiesced`, and the process goes on as if it had not been asked; its token was seen,
+   * and may be tried again. A process that is idle, or has only short writes, comes to rest. While it waits, a repeat
+   * waits with it; a Resume or Release ends the waiting, which is answered ABORTED; a caller that hangs up ends
+   * nothing. A token that was resumed, also before it was quiesced, is not quiesced again: FAILED_PRECONDITION. All
+   * roles but proxy.
    */
   quiesce: {
     path: "/stillpoint.participant.v1.ParticipantService/Quiesce" as const,
@@ -4180,9 +4187,10 @@ export const ParticipantServiceService = {
     responseDeserialize: (value: Buffer): QuiesceResponse => QuiesceResponse.decode(value),
   },
   /**
-   * Closes the current journal file and begins the next: the mark. Only while quiesced with the same token. The closed
-   * file is durable when it answers, and never changes again. A state keeper or realm service answers with the
-   * version of the state it has, in decimal, and length 0: of a keeper's, as SaveKeeperState says it.
+   * Closes the current journal file and begins the next: the mark. Only while quiesced with the same token. The
+   * closed file is durable when it answers, and is not written again while it is retained; what is in it ends at
+   * `length`. A state keeper or realm service answers with the version of the state it has, in decimal, and length 0:
+   * of a keeper's, as SaveKeeperState says it.
    */
   switchJournal: {
     path: "/stillpoint.participant.v1.ParticipantService/SwitchJournal" as const,
@@ -4196,7 +4204,8 @@ export const ParticipantServiceService = {
   },
   /**
    * Goes on at once. `held` is true only if the process was quiesced with this token from its answer to Quiesce until
-   * now without a break.
+   * now without a break. Of what was never at rest it is false, and a Quiesce with this token that comes later is
+   * refused.
    */
   resume: {
     path: "/stillpoint.participant.v1.ParticipantService/Resume" as const,
@@ -4225,7 +4234,8 @@ export const ParticipantServiceService = {
   },
   /**
    * The write daemon goes on. With `retain_journal` no journal file from `first_journal_file` on is removed until
-   * ReleaseJournal. `held`: it was suspended without a break.
+   * ReleaseJournal, with a lease of its own that begins now. `held`: it was suspended without a break; else nothing is
+   * retained. `lease_ms` counts only with `retain_journal`.
    */
   resumeWriting: {
     path: "/stillpoint.participant.v1.ParticipantService/ResumeWriting" as const,
@@ -4237,7 +4247,10 @@ export const ParticipantServiceService = {
       Buffer.from(ResumeWritingResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ResumeWritingResponse => ResumeWritingResponse.decode(value),
   },
-  /** Journal files may be removed again. `held`: none was since SuspendWriting. */
+  /**
+   * Journal files may be removed again. `held`: they were retained without a break since SuspendWriting; where the
+   * lease ran out it is false, also if no file has gone yet. While writing is suspended it changes nothing.
+   */
   releaseJournal: {
     path: "/stillpoint.participant.v1.ParticipantService/ReleaseJournal" as const,
     requestStream: false as const,
@@ -4249,7 +4262,10 @@ export const ParticipantServiceService = {
       Buffer.from(ReleaseJournalResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReleaseJournalResponse => ReleaseJournalResponse.decode(value),
   },
-  /** Counts every lease of this operation anew from now. Answers with what is still held. */
+  /**
+   * Counts every lease of this operation anew from now. Answers with what is still held. Does nothing to a Quiesce that
+   * waits.
+   */
   renew: {
     path: "/stillpoint.participant.v1.ParticipantService/Renew" as const,
     requestStream: false as const,
@@ -4259,7 +4275,10 @@ export const ParticipantServiceService = {
     responseSerialize: (value: RenewResponse): Buffer => Buffer.from(RenewResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RenewResponse => RenewResponse.decode(value),
   },
-  /** Ends everything that this operation holds, in whatever state. Never fails but for UNAVAILABLE. */
+  /**
+   * Ends everything that this operation holds, in whatever state, also when another operation holds the process or a
+   * Quiesce waits. Never fails but for UNAVAILABLE, and INVALID_ARGUMENT where it names no operation.
+   */
   release: {
     path: "/stillpoint.participant.v1.ParticipantService/Release" as const,
     requestStream: false as const,
@@ -4272,7 +4291,7 @@ export const ParticipantServiceService = {
   /**
    * Refuses clients' writes, with an error that says so, until LeaveMaintenance or the end of the lease. Reads go on.
    * Writes acknowledged before stay. Maintenance that the grid's operator has switched on is no operation's: neither
-   * ends the other. Nodes only.
+   * ends the other. A write that comes when the process also rests waits for the end of the rest first. Nodes only.
    */
   enterMaintenance: {
     path: "/stillpoint.participant.v1.ParticipantService/EnterMaintenance" as const,
@@ -4298,8 +4317,9 @@ export const ParticipantServiceService = {
   },
   /**
    * Writes a copy of the realm's database, durable, into `<data directory>/backups/`, named with the time at which it
-   * was made, and records the checkpoint's epoch and counter as the highest seen. Primary realm service only; a
-   * satellite answers FAILED_PRECONDITION and names its primary.
+   * was made, and records the checkpoint's epoch and counter as the highest seen, which is no change of the definition.
+   * Repeated, it answers with the same file. Not at rest. Primary realm service only; a satellite answers
+   * FAILED_PRECONDITION and names its primary.
    */
   backUpDatabase: {
     path: "/stillpoint.participant.v1.ParticipantService/BackUpDatabase" as const,
@@ -4326,7 +4346,8 @@ export const ParticipantServiceService = {
   },
   /**
    * Changes addresses and directories in the realm's definition, all or none, durable, and deploys it to
-   * satellites. Used by a restore onto other hosts, when the realm service runs and nothing else does.
+   * satellites. What is so already changes nothing, and a process that is not defined is INVALID_ARGUMENT. Not at rest.
+   * Used by a restore onto other hosts, when the realm service runs and nothing else does.
    * Primary realm service only, as above.
    */
   relocate: {
@@ -4358,23 +4379,28 @@ export interface ParticipantServiceServer extends UntypedServiceImplementation {
   describe: handleUnaryCall<DescribeRequest, DescribeResponse>;
   /**
    * Comes to rest. When it answers `quiesced`: every write acknowledged before is durable; and until Resume, or the
-   * end of the lease, nothing new becomes visible to anyone or is acknowledged, and the journal does not grow, also not
-   * by replication from other nodes. It does not wait for other processes: what it has logged but not acknowledged stays
-   * so. Clients wait; they are not refused and not disconnected. With `allow_reads` reads are answered from what
-   * was visible at the moment of rest; without, they wait too. What cannot come to rest within `timeout_ms` is named
-   * in `not_quiesced`, and the process goes on as if it had not been asked.
-   * A token that was resumed is not quiesced again: FAILED_PRECONDITION. All roles but proxy.
+   * end of the lease, nothing new becomes visible to anyone or is acknowledged, and the journal does not grow, also
+   * not by replication from other nodes. It does not wait for other processes: what it has logged but not
+   * acknowledged stays so. Clients wait; they are not refused and not disconnected. With `allow_reads` reads are
+   * answered from what was visible at the moment of rest; without, they wait too. What cannot come to rest within
+   * `timeout_ms` is named in `not_quiesced`, and the process goes on as if it had not been asked; its token was seen,
+   * and may be tried again. A process that is idle, or has only short writes, comes to rest. While it waits, a repeat
+   * waits with it; a Resume or Release ends the waiting, which is answered ABORTED; a caller that hangs up ends
+   * nothing. A token that was resumed, also before it was quiesced, is not quiesced again: FAILED_PRECONDITION. All
+   * roles but proxy.
    */
   quiesce: handleUnaryCall<QuiesceRequest, QuiesceResponse>;
   /**
-   * Closes the current journal file and begins the next: the mark. Only while quiesced with the same token. The closed
-   * file is durable when it answers, and never changes again. A state keeper or realm service answers with the
-   * version of the state it has, in decimal, and length 0: of a keeper's, as SaveKeeperState says it.
+   * Closes the current journal file and begins the next: the mark. Only while quiesced with the same token. The
+   * closed file is durable when it answers, and is not written again while it is retained; what is in it ends at
+   * `length`. A state keeper or realm service answers with the version of the state it has, in decimal, and length 0:
+   * of a keeper's, as SaveKeeperState says it.
    */
   switchJournal: handleUnaryCall<SwitchJournalRequest, SwitchJournalResponse>;
   /**
    * Goes on at once. `held` is true only if the process was quiesced with this token from its answer to Quiesce until
-   * now without a break.
+   * now without a break. Of what was never at rest it is false, and a Quiesce with this token that comes later is
+   * refused.
    */
   resume: handleUnaryCall<ResumeRequest, ResumeResponse>;
   /**
@@ -4385,33 +4411,45 @@ export interface ParticipantServiceServer extends UntypedServiceImplementation {
   suspendWriting: handleUnaryCall<SuspendWritingRequest, SuspendWritingResponse>;
   /**
    * The write daemon goes on. With `retain_journal` no journal file from `first_journal_file` on is removed until
-   * ReleaseJournal. `held`: it was suspended without a break.
+   * ReleaseJournal, with a lease of its own that begins now. `held`: it was suspended without a break; else nothing is
+   * retained. `lease_ms` counts only with `retain_journal`.
    */
   resumeWriting: handleUnaryCall<ResumeWritingRequest, ResumeWritingResponse>;
-  /** Journal files may be removed again. `held`: none was since SuspendWriting. */
+  /**
+   * Journal files may be removed again. `held`: they were retained without a break since SuspendWriting; where the
+   * lease ran out it is false, also if no file has gone yet. While writing is suspended it changes nothing.
+   */
   releaseJournal: handleUnaryCall<ReleaseJournalRequest, ReleaseJournalResponse>;
-  /** Counts every lease of this operation anew from now. Answers with what is still held. */
+  /**
+   * Counts every lease of this operation anew from now. Answers with what is still held. Does nothing to a Quiesce that
+   * waits.
+   */
   renew: handleUnaryCall<RenewRequest, RenewResponse>;
-  /** Ends everything that this operation holds, in whatever state. Never fails but for UNAVAILABLE. */
+  /**
+   * Ends everything that this operation holds, in whatever state, also when another operation holds the process or a
+   * Quiesce waits. Never fails but for UNAVAILABLE, and INVALID_ARGUMENT where it names no operation.
+   */
   release: handleUnaryCall<ReleaseRequest, ReleaseResponse>;
   /**
    * Refuses clients' writes, with an error that says so, until LeaveMaintenance or the end of the lease. Reads go on.
    * Writes acknowledged before stay. Maintenance that the grid's operator has switched on is no operation's: neither
-   * ends the other. Nodes only.
+   * ends the other. A write that comes when the process also rests waits for the end of the rest first. Nodes only.
    */
   enterMaintenance: handleUnaryCall<EnterMaintenanceRequest, EnterMaintenanceResponse>;
   leaveMaintenance: handleUnaryCall<LeaveMaintenanceRequest, LeaveMaintenanceResponse>;
   /**
    * Writes a copy of the realm's database, durable, into `<data directory>/backups/`, named with the time at which it
-   * was made, and records the checkpoint's epoch and counter as the highest seen. Primary realm service only; a
-   * satellite answers FAILED_PRECONDITION and names its primary.
+   * was made, and records the checkpoint's epoch and counter as the highest seen, which is no change of the definition.
+   * Repeated, it answers with the same file. Not at rest. Primary realm service only; a satellite answers
+   * FAILED_PRECONDITION and names its primary.
    */
   backUpDatabase: handleUnaryCall<BackUpDatabaseRequest, BackUpDatabaseResponse>;
   /** The state by which the keepers govern, as bytes that another keeper can start from. State keepers only. */
   saveKeeperState: handleUnaryCall<SaveKeeperStateRequest, SaveKeeperStateResponse>;
   /**
    * Changes addresses and directories in the realm's definition, all or none, durable, and deploys it to
-   * satellites. Used by a restore onto other hosts, when the realm service runs and nothing else does.
+   * satellites. What is so already changes nothing, and a process that is not defined is INVALID_ARGUMENT. Not at rest.
+   * Used by a restore onto other hosts, when the realm service runs and nothing else does.
    * Primary realm service only, as above.
    */
   relocate: handleUnaryCall<RelocateRequest, RelocateResponse>;
@@ -4441,12 +4479,15 @@ export interface ParticipantServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Comes to rest. When it answers `quiesced`: every write acknowledged before is durable; and until Resume, or the
-   * end of the lease, nothing new becomes visible to anyone or is acknowledged, and the journal does not grow, also not
-   * by replication from other nodes. It does not wait for other processes: what it has logged but not acknowledged stays
-   * so. Clients wait; they are not refused and not disconnected. With `allow_reads` reads are answered from what
-   * was visible at the moment of rest; without, they wait too. What cannot come to rest within `timeout_ms` is named
-   * in `not_quiesced`, and the process goes on as if it had not been asked.
-   * A token that was resumed is not quiesced again: FAILED_PRECONDITION. All roles but proxy.
+   * end of the lease, nothing new becomes visible to anyone or is acknowledged, and the journal does not grow, also
+   * not by replication from other nodes. It does not wait for other processes: what it has logged but not
+   * acknowledged stays so. Clients wait; they are not refused and not disconnected. With `allow_reads` reads are
+   * answered from what was visible at the moment of rest; without, they wait too. What cannot come to rest within
+   * `timeout_ms` is named in `not_quiesced`, and the process goes on as if it had not been asked; its token was seen,
+   * and may be tried again. A process that is idle, or has only short writes, comes to rest. While it waits, a repeat
+   * waits with it; a Resume or Release ends the waiting, which is answered ABORTED; a caller that hangs up ends
+   * nothing. A token that was resumed, also before it was quiesced, is not quiesced again: FAILED_PRECONDITION. All
+   * roles but proxy.
    */
   quiesce(
     request: QuiesceRequest,
@@ -4464,9 +4505,10 @@ export interface ParticipantServiceClient extends Client {
     callback: (error: ServiceError | null, response: QuiesceResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Closes the current journal file and begins the next: the mark. Only while quiesced with the same token. The closed
-   * file is durable when it answers, and never changes again. A state keeper or realm service answers with the
-   * version of the state it has, in decimal, and length 0: of a keeper's, as SaveKeeperState says it.
+   * Closes the current journal file and begins the next: the mark. Only while quiesced with the same token. The
+   * closed file is durable when it answers, and is not written again while it is retained; what is in it ends at
+   * `length`. A state keeper or realm service answers with the version of the state it has, in decimal, and length 0:
+   * of a keeper's, as SaveKeeperState says it.
    */
   switchJournal(
     request: SwitchJournalRequest,
@@ -4485,7 +4527,8 @@ export interface ParticipantServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Goes on at once. `held` is true only if the process was quiesced with this token from its answer to Quiesce until
-   * now without a break.
+   * now without a break. Of what was never at rest it is false, and a Quiesce with this token that comes later is
+   * refused.
    */
   resume(
     request: ResumeRequest,
@@ -4524,7 +4567,8 @@ export interface ParticipantServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * The write daemon goes on. With `retain_journal` no journal file from `first_journal_file` on is removed until
-   * ReleaseJournal. `held`: it was suspended without a break.
+   * ReleaseJournal, with a lease of its own that begins now. `held`: it was suspended without a break; else nothing is
+   * retained. `lease_ms` counts only with `retain_journal`.
    */
   resumeWriting(
     request: ResumeWritingRequest,
@@ -4541,7 +4585,10 @@ export interface ParticipantServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ResumeWritingResponse) => void,
   ): ClientUnaryCall;
-  /** Journal files may be removed again. `held`: none was since SuspendWriting. */
+  /**
+   * Journal files may be removed again. `held`: they were retained without a break since SuspendWriting; where the
+   * lease ran out it is false, also if no file has gone yet. While writing is suspended it changes nothing.
+   */
   releaseJournal(
     request: ReleaseJournalRequest,
     callback: (error: ServiceError | null, response: ReleaseJournalResponse) => void,
@@ -4557,7 +4604,10 @@ export interface ParticipantServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ReleaseJournalResponse) => void,
   ): ClientUnaryCall;
-  /** Counts every lease of this operation anew from now. Answers with what is still held. */
+  /**
+   * Counts every lease of this operation anew from now. Answers with what is still held. Does nothing to a Quiesce that
+   * waits.
+   */
   renew(
     request: RenewRequest,
     callback: (error: ServiceError | null, response: RenewResponse) => void,
@@ -4573,7 +4623,10 @@ export interface ParticipantServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RenewResponse) => void,
   ): ClientUnaryCall;
-  /** Ends everything that this operation holds, in whatever state. Never fails but for UNAVAILABLE. */
+  /**
+   * Ends everything that this operation holds, in whatever state, also when another operation holds the process or a
+   * Quiesce waits. Never fails but for UNAVAILABLE, and INVALID_ARGUMENT where it names no operation.
+   */
   release(
     request: ReleaseRequest,
     callback: (error: ServiceError | null, response: ReleaseResponse) => void,
@@ -4592,7 +4645,7 @@ export interface ParticipantServiceClient extends Client {
   /**
    * Refuses clients' writes, with an error that says so, until LeaveMaintenance or the end of the lease. Reads go on.
    * Writes acknowledged before stay. Maintenance that the grid's operator has switched on is no operation's: neither
-   * ends the other. Nodes only.
+   * ends the other. A write that comes when the process also rests waits for the end of the rest first. Nodes only.
    */
   enterMaintenance(
     request: EnterMaintenanceRequest,
@@ -4626,8 +4679,9 @@ export interface ParticipantServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Writes a copy of the realm's database, durable, into `<data directory>/backups/`, named with the time at which it
-   * was made, and records the checkpoint's epoch and counter as the highest seen. Primary realm service only; a
-   * satellite answers FAILED_PRECONDITION and names its primary.
+   * was made, and records the checkpoint's epoch and counter as the highest seen, which is no change of the definition.
+   * Repeated, it answers with the same file. Not at rest. Primary realm service only; a satellite answers
+   * FAILED_PRECONDITION and names its primary.
    */
   backUpDatabase(
     request: BackUpDatabaseRequest,
@@ -4662,7 +4716,8 @@ export interface ParticipantServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Changes addresses and directories in the realm's definition, all or none, durable, and deploys it to
-   * satellites. Used by a restore onto other hosts, when the realm service runs and nothing else does.
+   * satellites. What is so already changes nothing, and a process that is not defined is INVALID_ARGUMENT. Not at rest.
+   * Used by a restore onto other hosts, when the realm service runs and nothing else does.
    * Primary realm service only, as above.
    */
   relocate(

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readAgentFile } from '../../../agent/agent-file.ts';
 import type { FoundMember } from '../../../agent/engines/discovery.ts';
@@ -54,7 +54,7 @@ function content(members: readonly FoundMember[]): AgentFileContent {
 describe("an agent's file that init writes", () => {
   const folder = temporaryFolder('init');
   after(() => folder.remove());
-  const failure = (work: Promise<unknown>): Promise<{ code: string; hint: string }> =>
+  const failure = (work: Promise<unknown>): Promise<{ code: string; message: string; hint: string }> =>
     work.then(
       () => expect.fail('it was not refused'),
       (error: unknown) => failureOf(error, { code: 'internal', hint: '' }),
@@ -96,6 +96,14 @@ describe("an agent's file that init writes", () => {
     );
     expect(readFileSync(path, 'utf8')).to.equal('mine\n');
     expect(statSync(path).mode & 0o777).to.equal(0o640);
+  });
+
+  it('is not written at a name that cannot be looked at: its reader says why', async () => {
+    const loop = join(folder.path, 'loop.yaml');
+    symlinkSync(loop, loop);
+    const failed = await failure(initialize(['--config', loop], () => undefined));
+
+    expect(failed).to.include({ message: `${loop} cannot be read (ELOOP)` });
   });
 
   it('calls the host as the certificate does that lies beside it, and says so where there is none', async () => {

@@ -23,8 +23,7 @@ export type CallName =
   | 'relocate';
 
 /** What an answer changes. `forestall`: what has not begun is over, so that a late beginning is refused. */
-export type Effect =
-  'none' | 'take' | 'join' | 'mark' | 'end' | 'forestall' | 'give-up' | 'renew' | 'release';
+type Effect = 'none' | 'take' | 'join' | 'mark' | 'end' | 'forestall' | 'give-up' | 'renew' | 'release';
 
 export interface Cell {
   readonly status: Status;

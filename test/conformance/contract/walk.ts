@@ -1,6 +1,6 @@
 import { formatToken } from '../../../shared/domain/token.ts';
 import type { Participant } from '../../../shared/rpc/participant-client.ts';
-import { ContractMachine, type Asked } from './machine.ts';
+import type { Asked, ContractMachine } from './machine.ts';
 import { perform } from './perform.ts';
 import { HOLD_OF, protoName, type HoldName } from './table.ts';
 

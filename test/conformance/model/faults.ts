@@ -96,7 +96,7 @@ const BEHAVIOUR = {
     'rest-journal-still': [
       'journal-grows-in-the-freeze',
       'logs-a-moment-after-it-came-to-rest',
-      'logs-before-the-gate',
+      'logs-what-waits',
     ],
     'not-quiesced-runs-on': [
       'cannot-rest-and-does-not-say-what',

@@ -2,7 +2,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { HasFault } from './faults.ts';
 
 const LATE_MS = 60;
-const ANSWERS_LATE_MS = 110;
+const ANSWERS_LATE_MS = 30;
+const ANSWERS_AT_LAST_MS = 120;
+const LOGS_MS = 25;
 const POLL_MS = 3;
 
 /** What clients read and write. */
@@ -67,11 +69,12 @@ export class Front {
       throw new Disconnected('connection closed');
     if (this.#atRest()) this.#waitingRows.push(row);
     if (this.#atRest() && has('logs-and-shows-and-holds-back-the-answer')) {
-      this.#store.add(row);
+      setTimeout(() => this.#store.add(row), LOGS_MS).unref();
       await this.#rest();
       return `written ${row}`;
     }
-    if (this.#atRest() && has('logs-before-the-gate')) this.#store.appendLine(`# ${row}`);
+    if (this.#atRest() && has('logs-what-waits'))
+      setTimeout(() => this.#store.appendLine(`# ${row}`), LOGS_MS).unref();
     const leaks =
       has('acknowledges-in-the-freeze') ||
       (has('acknowledges-to-one-of-many-in-the-freeze') && isOfLast(row));
@@ -102,7 +105,7 @@ export class Front {
     if (isRefused && !has('writes-in-maintenance') && !has('waits-in-maintenance')) return `refused ${row}`;
     this.#store.add(row);
     if (isRefused && has('writes-in-maintenance')) return `refused ${row}`;
-    if (has('acknowledges-late')) await pause(ANSWERS_LATE_MS);
+    if (has('acknowledges-late')) await this.#lateAtRest(1 + Math.floor(row / 1_000_000));
     return `written ${row}`;
   }
 
@@ -131,6 +134,17 @@ export class Front {
       this.#store.rows.add(shown);
     }
     return rows;
+  }
+
+  /** Answers when it has been at rest for a while; each writer after another while. */
+  async #lateAtRest(rank: number): Promise<void> {
+    const until = performance.now() + ANSWERS_AT_LAST_MS;
+    let restedSince: number | null = null;
+    for (let now = performance.now(); now < until; now = performance.now()) {
+      restedSince = this.#atRest() ? (restedSince ?? now) : null;
+      if (restedSince !== null && now - restedSince > rank * ANSWERS_LATE_MS) return;
+      await pause(POLL_MS);
+    }
   }
 
   #atRest(): boolean {

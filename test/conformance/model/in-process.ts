@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type * as grpc from '@grpc/grpc-js';
 import type { Launched, Programs, RunningProgram } from '../programs.ts';
 import { Unjudged } from '../promise.ts';
 import type { Fault } from './faults.ts';
@@ -16,6 +17,8 @@ export interface InProcess {
   readonly programs: Programs;
   /** For whom it holds anything. */
   readonly heldFor: () => string;
+  /** Serves the contract there too; resolves to the port. */
+  listen(at: string, credentials: grpc.ServerCredentials): Promise<number>;
   close(): void;
 }
 
@@ -67,6 +70,7 @@ export async function modelInProcess(
   return {
     target: `unix:${join(folder, 's')}`,
     programs,
+    listen: (at, credentials) => first.listen(at, credentials),
     heldFor: () => first.participant.machine.operation,
     close: () => {
       for (const model of models.values()) model.close();

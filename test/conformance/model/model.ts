@@ -6,7 +6,8 @@ import * as wire from '../../../shared/rpc/generated/participant.ts';
 import { ContractMachine } from '../contract/machine.ts';
 import { cellsOf, type Fault, type HasFault } from './faults.ts';
 import { Front } from './front.ts';
-import { ModelParticipant, serveModel, type Held, type ModelRole } from './participant.ts';
+import { ModelParticipant, type Held, type ModelRole } from './participant.ts';
+import { bound, serveModel } from './serve.ts';
 import { State } from './state.ts';
 import { Store } from './store.ts';
 
@@ -92,6 +93,12 @@ export class Model {
     }
   }
 
+  /** Also there; resolves to the port. */
+  async listen(at: string, credentials: grpc.ServerCredentials): Promise<number> {
+    if (this.#server === null) throw new Error('it does not serve the contract');
+    return await bound(this.#server, at, credentials);
+  }
+
   close(): void {
     this.#server?.forceShutdown();
     this.#inLive?.close();
@@ -135,7 +142,6 @@ export class Model {
       },
       backUp: (key, epoch, counter) => this.#state.backUp(key, epoch, counter),
       saveState: () => {
-        const has = this.#has;
         const state = has('saves-no-state') ? Buffer.alloc(0) : this.#state.bytes;
         return { state, version: BigInt(this.#state.version) };
       },

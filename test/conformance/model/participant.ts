@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
-import * as wire from '../../../shared/rpc/generated/participant.ts';
-import { ContractMachine, type Asked, type Decision, type Hold } from '../contract/machine.ts';
+import type * as wire from '../../../shared/rpc/generated/participant.ts';
+import type { Asked, ContractMachine, Decision, Hold } from '../contract/machine.ts';
 import type { CallName, HoldName, Status } from '../contract/table.ts';
 import type { HasFault } from './faults.ts';
 
@@ -302,7 +302,7 @@ export class ModelParticipant {
     if (name === 'journalRetained' && has('retains-for-half-the-lease')) leaseMs /= 2;
     const end = (): void =>
       this.#end(name, has('claims-held-after-expiry') || has(`claims-${name}-after-expiry`));
-    this.#timers.set(name, setTimeout(end, Math.min(leaseMs, 2 ** 31 - 1)));
+    this.#timers.set(name, setTimeout(end, Math.min(Math.ceil(leaseMs) + 1, 2 ** 31 - 1)));
   }
 
   #end(name: HoldName, held: boolean, isStuck = false): void {
@@ -352,55 +352,3 @@ const ENDS: Partial<Record<CallName, HoldName>> = {
   releaseJournal: 'journalRetained',
   leaveMaintenance: 'maintenance',
 };
-
-/** Serves it at a Unix socket that only its owner may open. */
-export async function serveModel(
-  participant: ModelParticipant,
-  socket: string,
-  has: HasFault,
-): Promise<grpc.Server> {
-  const server = new grpc.Server();
-  const service = Object.fromEntries(
-    Object.entries(wire.ParticipantServiceService).map(([name, method]) => {
-      const path = name as CallName;
-      const deserialize = method.requestDeserialize as (bytes: Buffer) => unknown;
-      const strict = (bytes: Buffer): unknown => ({ ...(deserialize(bytes) as object), size: bytes.length });
-      return [name, { ...method, requestDeserialize: path === 'describe' ? strict : deserialize }];
-    }),
-  ) as unknown as grpc.ServiceDefinition;
-  const handlers = Object.entries(participant.answers).map(([name, answer]) => [
-    name,
-    (call: grpc.ServerUnaryCall<never, unknown>, done: grpc.sendUnaryData<unknown>) => {
-      void (async () => {
-        if (name === 'describe' && (call.request as { size: number }).size > 0) refuseUnknown(has);
-        return await (answer as (request: never) => unknown)(call.request);
-      })().then(
-        (value) => done(null, value),
-        (error: Error) =>
-          done({
-            code: error instanceof Refusal ? error.code : grpc.status.INTERNAL,
-            details: error.message,
-          }),
-      );
-    },
-  ]);
-  server.addService(service, Object.fromEntries(handlers) as grpc.UntypedServiceImplementation);
-  const mask = process.umask(0o177);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      const credentials = grpc.ServerCredentials.createInsecure();
-      server.bindAsync(`unix:${socket}`, credentials, (error) =>
-        error === null ? resolve() : reject(error),
-      );
-    });
-  } finally {
-    process.umask(mask);
-  }
-  return server;
-}
-
-function refuseUnknown(has: HasFault): void {
-  if (has('refuses-fields-that-it-does-not-know'))
-    throw new Refusal('INVALID_ARGUMENT', 'field 999 is unknown');
-  if (has('fails-over-fields-that-it-does-not-know')) throw new Refusal('INTERNAL', 'field 999 is unknown');
-}

@@ -102,10 +102,10 @@ export class Store {
     if (this.#has('says-more-than-is-in-the-file')) return this.#next({ file, length: length + 100_000 });
     const late = this.#file;
     if (this.#has('changes-a-closed-journal-file')) {
-      const file = fs.openSync(join(this.#journal(), this.journalFile), 'r+');
+      const again = fs.openSync(join(this.#journal(), this.journalFile), 'r+');
       setTimeout(() => {
-        fs.writeSync(file, '#', 0);
-        fs.closeSync(file);
+        fs.writeSync(again, '#', 0);
+        fs.closeSync(again);
       }, CHANGES_MS).unref();
     }
     if (this.#has('shortens-a-closed-journal-file')) {

@@ -180,6 +180,7 @@ export const callPromises: readonly ContractPromise[] = [
   },
   {
     id: 'malformed-refused',
+    hiddenBy: ['calls-of-the-role'],
     says: 'Errors: INVALID_ARGUMENT, the request is malformed. After an error the process is as it was before.',
     roles: RESTING_ROLES,
     async check(lab) {
@@ -227,6 +228,7 @@ export const callPromises: readonly ContractPromise[] = [
   },
   {
     id: 'release-frees-clients',
+    hiddenBy: ['rest-clients-wait'],
     says: 'Release ends everything that this operation holds: clients go on.',
     roles: RESTING_ROLES,
     needs: ['writer'],

@@ -12,6 +12,7 @@ const LENGTHS = [1, 1.5, 3];
 export const leasePromises: readonly ContractPromise[] = [
   {
     id: 'lease-ends',
+    hiddenBy: ['rest-clients-wait'],
     says: 'Deadlines: whatever a call holds back ends by itself when lease_ms has passed since the last Renew.',
     roles: RESTING_ROLES,
     async check(lab) {

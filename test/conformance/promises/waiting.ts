@@ -43,7 +43,7 @@ export const waitingPromises: readonly ContractPromise[] = [
     says: 'Quiesce: what cannot come to rest is named in not_quiesced, and the process goes on as if not asked.',
     roles: RESTING_ROLES,
     needs: ['busy'],
-    hiddenBy: ['quiesce-in-time'],
+    hiddenBy: ['quiesce-in-time', 'rest-clients-wait'],
     async check(lab) {
       const { participant } = lab;
       return await whileBusy(lab, async () => {
@@ -165,7 +165,7 @@ async function waits(lab: Lab, operation: string, work: Promise<unknown>): Promi
 }
 
 /** While the implementer's program keeps the process from coming to rest. `stop` ends it before. */
-export async function whileBusy<T>(lab: Lab, body: (stop: () => Promise<void>) => Promise<T>): Promise<T> {
+async function whileBusy<T>(lab: Lab, body: (stop: () => Promise<void>) => Promise<T>): Promise<T> {
   let isBusy = false;
   const { programs, description } = lab;
   const busy = startProgram(programs.busy ?? [], { data: description.dataDirectory }, () => (isBusy = true));

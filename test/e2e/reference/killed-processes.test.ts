@@ -100,7 +100,6 @@ describe('a checkpoint in which a process of the grid dies', () => {
     const verified = await lab.grid.run(['checkpoint', 'verify', checkpoint, '--quiet']);
     expect(verified.code, verified.stderr).to.equal(0);
     await expectUntouched(lab);
-    await expectCapturedWithout(name);
   });
 
   it('is none when two of three state keepers die in the freeze, and goes on when they are back [S30]', async () => {
@@ -126,8 +125,6 @@ describe('a checkpoint in which a process of the grid dies', () => {
       expect(code, stdout).to.equal(4);
       expect(stdout).to.match(new RegExp(`"member":"(${primary}|${other})"`));
       await expectUntouched(lab);
-      await lab.reference.healthy();
-      await expectNextCheckpoint(lab, signal === 'SIGKILL' ? [primary] : []);
     });
   }
 

@@ -32,7 +32,11 @@ export interface ModelLab {
   remove(): Promise<void>;
 }
 
-export async function modelLab(fault: Fault | 'none' = 'none'): Promise<ModelLab> {
+/** `preallocates`: its journal files are longer than what is in them, and are used again. */
+export async function modelLab(
+  fault: Fault | 'none' = 'none',
+  journal: 'grows' | 'preallocates' = 'grows',
+): Promise<ModelLab> {
   const folder = temporaryFolder('model');
   const data = join(folder.path, 'data');
   const socket = join(folder.path, 'node.sock');
@@ -50,7 +54,9 @@ export async function modelLab(fault: Fault | 'none' = 'none'): Promise<ModelLab
   let child: ChildProcess | null = null;
   let next = 0;
   const start = async (): Promise<void> => {
-    child = spawn(process.execPath, [NODE, data, socket, fault], { stdio: ['ignore', 'pipe', 'inherit'] });
+    child = spawn(process.execPath, [NODE, data, socket, fault, journal], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     if (child.stdout !== null) await once(child.stdout, 'data');
   };
   const stop = async (): Promise<void> => {

@@ -175,7 +175,7 @@ for (const version of versions) {
 
       expect(proof.type).to.equal('held');
       expect(mark).to.not.equal(null);
-      expect(collected).to.deep.equal({ assignment, mark, engineFacts: null });
+      expect(collected).to.deep.equal({ assignment, mark, engineFacts: null, warnings: [] });
       expect([artifacts.files.size, artifacts.directories.size]).to.deep.equal([0, 0]);
       expect(await lab.server.query('SELECT FROM pg_replication_slots')).to.deep.equal([]);
     });

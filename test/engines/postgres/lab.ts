@@ -31,6 +31,7 @@ export function settingsFor(
     binaries: server.binaries,
     copy: { checkpoint: 'fast', mostJournal: 16 * 1024 ** 3, damagedPages: 'refuse' },
     pendingSettings: 'refuse',
+    fence: 'set',
     tablespaces: {},
     withoutReads: [],
     ...change,

@@ -276,7 +276,7 @@ describe('the configuration of a restored server', () => {
         settings(() => here),
         captured,
       )
-        .check()
+        .check(null)
         .catch((error: unknown) => error);
       expect(refused).to.have.nested.property('failure.code', 'also-without-place');
     });

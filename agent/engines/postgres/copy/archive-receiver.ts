@@ -199,7 +199,7 @@ async function collected(entry: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-/** What a file does not have, it needs no memory for. */
+/** An entry that is not kept: read to its end, for the next one begins there. */
 async function skipped(entry: AsyncIterable<Uint8Array>): Promise<void> {
   for await (const _ of entry);
 }

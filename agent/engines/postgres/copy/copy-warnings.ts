@@ -1,4 +1,5 @@
 import { DatabaseError, type Client } from 'pg';
+import type { Warning } from '../../../../shared/domain/warning.ts';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import { connect, databaseUrl } from '../server/connection.ts';
 import type { ServerWarning } from '../server/replication-connection.ts';
@@ -84,6 +85,17 @@ async function relationOf(settings: PostgresSettings, control: Client, file: str
   } finally {
     client.end().catch(() => undefined);
   }
+}
+
+/** Of a checkpoint that is made, or restored, with them. */
+export function damagedPageWarnings(about: string, pages: readonly string[]): Warning[] {
+  return pages.map((page) => ({
+    code: 'postgres-page-damaged',
+    about,
+    doubtful: true,
+    text: `${page} had a wrong checksum when the checkpoint was taken, and has it in the checkpoint`,
+    hint: 'an index: REINDEX; a table: take its rows from a standby or an older checkpoint',
+  }));
 }
 
 export function pagesDamaged(member: string, pages: readonly string[]): StillpointError {

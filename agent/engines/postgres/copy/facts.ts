@@ -60,6 +60,41 @@ const factsSchema = z.object({
   walLink: z.string().nullable().default(null),
   /** Pages whose checksum was wrong when they were copied, in words. */
   damagedPages: z.array(z.string()).readonly().default([]),
+  /** Collations with a version that indexes are ordered by; a name that is null is the database's own. */
+  collations: z
+    .array(
+      z
+        .object({
+          database: z.string(),
+          name: z.string().nullable(),
+          /** `c`, `i` or `b`, as `pg_collation.collprovider`. */
+          provider: z.string(),
+          locale: z.string(),
+          version: z.string(),
+          /** The first of them. */
+          indexes: z.array(z.string()).readonly(),
+          count,
+        })
+        .readonly(),
+    )
+    .readonly()
+    .default([]),
+  /** Locales of the C library that databases and settings need. */
+  locales: z.array(z.string()).readonly().default([]),
+  /** Settings that were in force, and that the files say otherwise, not any more, or never did. */
+  inForce: z
+    .array(
+      z
+        .object({
+          name: z.string(),
+          inForce: z.string(),
+          inFiles: z.string().nullable(),
+          onCommandLine: z.boolean(),
+        })
+        .readonly(),
+    )
+    .readonly()
+    .default([]),
   /** What in the data leads to another server, as far as the agent's role saw it. Never a login. */
   outbound: z
     .array(
@@ -71,6 +106,13 @@ const factsSchema = z.object({
           address: z.string(),
           /** What to do about it, in words or as a statement. */
           change: z.string(),
+          /** Where it leads; an empty host is the host of the server itself. None in checkpoints that do not say. */
+          places: z
+            .array(z.object({ host: z.string(), port: count.nullable() }).readonly())
+            .readonly()
+            .default([]),
+          /** Whether a restore can change it. */
+          editable: z.boolean().default(false),
         })
         .readonly(),
     )

@@ -69,6 +69,9 @@ function observerFacts(facts: ServerFacts, settings: PostgresSettings): Postgres
     leftOut: [],
     walLink: null,
     damagedPages: [],
+    collations: [],
+    locales: [],
+    inForce: [],
     outbound: [],
   };
 }

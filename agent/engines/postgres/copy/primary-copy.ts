@@ -1,10 +1,11 @@
 import type { Mark } from '../../../../shared/domain/grid.ts';
+import type { Warning } from '../../../../shared/domain/warning.ts';
 import { outOfOrder, type Copy, type CopyContext } from '../../engine.ts';
 import { ownerOf } from '../../restore/owner.ts';
 import type { BaseCopy } from './archive-receiver.ts';
 import { copyBase } from './base-copy.ts';
 import { storeDirectories } from './collect.ts';
-import { CopyWarnings, describePages, pagesDamaged } from './copy-warnings.ts';
+import { CopyWarnings, damagedPageWarnings, describePages, pagesDamaged } from './copy-warnings.ts';
 import type { PostgresFacts } from './facts.ts';
 import { storeLeftOut } from './left-out.ts';
 import { parseLsn } from '../journal/lsn.ts';
@@ -73,6 +74,10 @@ export class PrimaryCopy implements Copy {
       const markPosition = parseLsn(mark.position);
       return primaryFacts({ control, facts, journal, settings, owners, mark, markPosition, ...copied });
     });
+  }
+
+  warnings(): readonly Warning[] {
+    return damagedPageWarnings(this.#session.settings.name, this.#copied?.damagedPages ?? []);
   }
 
   /** All of it is in the repository, or on its way there. */

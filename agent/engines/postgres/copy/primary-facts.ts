@@ -6,7 +6,9 @@ import type { PostgresFacts } from './facts.ts';
 import { linkAt } from './left-out.ts';
 import { formatLsn, type Lsn } from '../journal/lsn.ts';
 import { configuredFiles } from '../look/configured-files.ts';
-import { findOutbound } from '../look/outbound.ts';
+import { localesOf } from '../look/collations.ts';
+import { lookIntoDatabases } from '../look/outbound.ts';
+import { settingsInForce } from '../look/restart-pending.ts';
 import { preparedAtMark, readNames, type PreparedTransaction } from './prepared-transactions.ts';
 import type { ReceivedJournal } from '../journal/received-journal.ts';
 import type { ServerFacts } from '../server/server-facts.ts';
@@ -62,7 +64,9 @@ export async function primaryFacts(input: {
     leftOut: input.leftOut,
     walLink: await linkAt(settings.data, 'pg_wal'),
     damagedPages: input.damagedPages,
-    outbound: await findOutbound(settings, control),
+    ...(await lookIntoDatabases(settings, control)),
+    locales: await localesOf(control),
+    inForce: await settingsInForce(control),
     ...prepared,
   };
 }

@@ -25,6 +25,8 @@ export type FromAcknowledger =
 export interface AcknowledgerData {
   readonly settings: ConnectionSettings;
   readonly applicationName: string;
+  /** Silent for so long, it is dropped by the server; undefined: as every session of ours. */
+  readonly timeoutMs: number | undefined;
   /** The memory of the gate. */
   readonly gate: SharedArrayBuffer;
 }
@@ -36,14 +38,16 @@ class Standby {
   readonly #port: MessagePort;
   readonly #settings: ConnectionSettings;
   readonly #applicationName: string;
+  readonly #timeoutMs: number | undefined;
   readonly #gate: AcknowledgementGate;
   #connection: ReplicationConnection | null = null;
   #received = 0n;
 
-  constructor(port: MessagePort, { settings, applicationName, gate }: AcknowledgerData) {
+  constructor(port: MessagePort, { settings, applicationName, timeoutMs, gate }: AcknowledgerData) {
     this.#port = port;
     this.#settings = settings;
     this.#applicationName = applicationName;
+    this.#timeoutMs = timeoutMs;
     this.#gate = new AcknowledgementGate(gate);
     port.on('message', (order: ToAcknowledger) => this.#obey(order));
   }
@@ -60,7 +64,11 @@ class Standby {
   }
 
   async #connect(): Promise<void> {
-    const connection = await ReplicationConnection.open(this.#settings, this.#applicationName);
+    const connection = await ReplicationConnection.open(
+      this.#settings,
+      this.#applicationName,
+      this.#timeoutMs,
+    );
     const { position } = await connection.identify();
     this.#received = parseLsn(position);
     this.#connection = connection;

@@ -3,6 +3,7 @@ import { Canary } from './canary.ts';
 import { processIdOf } from '../server/connection.ts';
 import type { Fence, FenceContext, LastAcknowledgement } from './fence.ts';
 import { formatLsn } from '../journal/lsn.ts';
+import { endStanding, STANDING_TIMEOUT_MS } from './standing.ts';
 import { standbysHaveTakenUp } from './standby-priorities.ts';
 import {
   restoreStandbyNames,
@@ -27,6 +28,8 @@ export class AcknowledgementFence implements Fence {
    * asked for besides. It connects only after the list was changed, and goes before it is changed back.
    */
   readonly #countsAnyway: boolean;
+  /** The owner's list asks for us by name: it is not changed. */
+  readonly #standing: boolean;
   #acknowledger: Acknowledger | null;
   #canary: Canary | null = null;
   #restorePriority: () => void = () => undefined;
@@ -34,18 +37,19 @@ export class AcknowledgementFence implements Fence {
   constructor(context: FenceContext, names: string) {
     this.#context = context;
     this.#names = names;
-    this.#countsAnyway = mentionsStandby(context.undo.original, STANDBY_NAME);
+    this.#standing = context.undo.standing === true;
+    this.#countsAnyway = !this.#standing && mentionsStandby(context.undo.original, STANDBY_NAME);
     // The thread takes a while to start, and nobody should wait for that.
-    this.#acknowledger = new Acknowledger(context.settings, context.lost);
+    this.#acknowledger = this.#begin();
   }
 
   async arm(): Promise<void> {
-    const { settings, control, signal, lost } = this.#context;
+    const { settings, control, signal } = this.#context;
     if (this.#acknowledger === null || this.#acknowledger.lost !== null) {
       await this.#dropAcknowledger();
       // An abort meanwhile has dropped what there was, and would not see a thread that begins now.
       signal.throwIfAborted();
-      this.#acknowledger = new Acknowledger(settings, lost);
+      this.#acknowledger = this.#begin();
     }
     const acknowledger = this.#acknowledger;
     this.#canary ??= await Canary.open(settings, signal);
@@ -53,9 +57,9 @@ export class AcknowledgementFence implements Fence {
     // An answer shows that the thread is up: from the change of the list until it connects commits wait.
     if (this.#countsAnyway) await acknowledger.thaw();
     else await this.#raisePriority(acknowledger);
-    await whenCheckpointerListens(control, signal, LISTEN_MS);
+    if (!this.#standing) await whenCheckpointerListens(control, signal, LISTEN_MS);
     signal.throwIfAborted();
-    await setStandbyNames(control, this.#names);
+    if (!this.#standing) await setStandbyNames(control, this.#names);
     if (this.#countsAnyway) {
       await acknowledger.connect();
       await this.#raisePriority(acknowledger);
@@ -90,8 +94,8 @@ export class AcknowledgementFence implements Fence {
   }
 
   release(): void {
-    // Where it counts anyway its word must not outlive the list that asks for it besides the owner's: the
-    // undo that follows lets go.
+    // Where the acknowledger counts in the owner's own list too, its word would go on to release commits that the owner's
+    // standbys have not confirmed, once our list is gone. So it is dropped here, and the undo that follows releases them.
     if (this.#countsAnyway) void this.#dropAcknowledger();
     else this.#acknowledger?.release();
   }
@@ -99,6 +103,10 @@ export class AcknowledgementFence implements Fence {
   async disarm(): Promise<void> {
     const { control, undo, signal } = this.#context;
     this.#restorePriority();
+    if (this.#standing) {
+      await this.#dropAcknowledger();
+      return endStanding(control);
+    }
     // It is open already; disarming late costs less than never, and an abort does not wait.
     await whenCheckpointerListens(control, signal, LISTEN_MS).catch(() => signal.throwIfAborted());
     if (this.#countsAnyway) await this.#dropAcknowledger();
@@ -117,6 +125,11 @@ export class AcknowledgementFence implements Fence {
     this.#canary?.close();
     this.#canary = null;
     await this.#dropAcknowledger();
+  }
+
+  #begin(): Acknowledger {
+    const { settings, lost } = this.#context;
+    return new Acknowledger(settings, lost, this.#standing ? { timeoutMs: STANDING_TIMEOUT_MS } : {});
   }
 
   async #dropAcknowledger(): Promise<void> {

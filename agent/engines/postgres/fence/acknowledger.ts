@@ -32,8 +32,15 @@ export class Acknowledger {
   #lost: string | null = null;
   #tellLost: () => void;
 
-  /** `tellLost` is called when the stream is gone, and nobody has stopped it. */
-  constructor(settings: ConnectionSettings, tellLost: () => void, applicationName = STANDBY_NAME) {
+  /**
+   * `tellLost` is called when the stream is gone, and nobody has stopped it. `timeoutMs`: silent for so long, it is
+   * dropped by the server.
+   */
+  constructor(
+    settings: ConnectionSettings,
+    tellLost: () => void,
+    { applicationName = STANDBY_NAME, timeoutMs }: { applicationName?: string; timeoutMs?: number } = {},
+  ) {
     this.#tellLost = tellLost;
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     this.#worker = new Worker(new URL(`./acknowledge-thread.${extension}`, import.meta.url), {
@@ -44,6 +51,7 @@ export class Acknowledger {
           passwordFile: settings.passwordFile,
         },
         applicationName,
+        timeoutMs,
         gate: this.#gate.memory,
       } satisfies AcknowledgerData,
     });

@@ -6,6 +6,7 @@ import { withStandby } from './standby-names.ts';
 
 /** By what the owner's own setting lets a standby of ours be. */
 export function createFence(context: FenceContext): Fence {
+  if (context.undo.standing === true) return new AcknowledgementFence(context, context.undo.original);
   const names = withStandby(context.undo.original, STANDBY_NAME);
   return names === null
     ? new AbsentStandbyFence(context, `FIRST 1 (${ABSENT_STANDBY})`)

@@ -21,11 +21,13 @@ export class StandIn {
   /** Where it cannot help, or get in, nothing comes of it. Idempotent. */
   async join(undo: PrimaryUndo): Promise<void> {
     const name = namesStandby(undo.armed.at(-1) ?? '', STANDBY_NAME) ? STANDBY_NAME : ABSENT_STANDBY;
+    // Nothing was set: there is nothing that it could stand in for.
+    if (undo.standing === true) return;
     // Its word would count for a standby of the owner's, once the setting is put back.
     if (mentionsStandby(undo.original, name)) return;
     if (this.#standby?.lost === null) return;
     await this.leave();
-    this.#standby = new Acknowledger(this.#settings, () => undefined, name);
+    this.#standby = new Acknowledger(this.#settings, () => undefined, { applicationName: name });
     await settledInTime('the stand-in to stream', this.#standby.connect(), JOIN_MS).catch(() => this.leave());
   }
 

@@ -5,6 +5,7 @@ import { StillpointError } from '../../../../shared/domain/errors.ts';
 import { readBeside } from '../../../safe-files.ts';
 import { serverIdentitySchema } from '../server/server-identity.ts';
 import { waitUntil } from '../server/wait-until.ts';
+import { endStanding, passOn } from './standing.ts';
 
 /** What must be put back: the undo of an armed primary. */
 export const primaryUndoSchema = z.object({
@@ -15,6 +16,8 @@ export const primaryUndoSchema = z.object({
   inAutoConf: z.boolean(),
   /** What stood there, where that was not in force yet. */
   inFile: z.string().optional(),
+  /** Nothing is set, and the owner's list names our standby: it must be gone. */
+  standing: z.boolean().optional(),
   /** What we set in its place. A value that is neither is somebody else's, and stays. */
   armed: z.array(z.string()),
   server: serverIdentitySchema.optional(),
@@ -61,6 +64,7 @@ export async function restoreStandbyNames(
   data?: string,
   settleTimeoutMs = SETTLE_TIMEOUT_MS,
 ): Promise<void> {
+  if (undo.standing === true) return endStanding(client);
   const current = await standbyNamesInForce(client);
   const isArmed = undo.armed.includes(current);
   if (current !== undo.original && !isArmed) return;
@@ -75,10 +79,7 @@ export async function restoreStandbyNames(
         : 'ALTER SYSTEM RESET synchronous_standby_names',
     );
   await reloadUntil(client, (value) => !undo.armed.includes(value), settleTimeoutMs);
-  // A sender looks for commits to release when its standby says something: a little journal makes it. A primary that
-  // was demoted meanwhile writes none.
-  if (undo.original !== '' && isArmed)
-    await client.query('SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_switch_wal() END');
+  if (undo.original !== '' && isArmed) await passOn(client);
 }
 
 /** Whether postgresql.auto.conf holds a value of ours; null where neither the role nor the agent may look. */

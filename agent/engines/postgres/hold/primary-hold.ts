@@ -6,6 +6,8 @@ import type { Token } from '../../../../shared/domain/token.ts';
 import type { Viewing } from '../../../../shared/domain/viewing.ts';
 import { outOfOrder, type Hold, type HoldContext } from '../../engine.ts';
 import { fenceLost } from '../fence/acknowledger.ts';
+import { isStandbyThere } from '../fence/standing.ts';
+import { standingProblems } from '../look/fence-problems.ts';
 import { createFence } from '../fence/create-fence.ts';
 import { armedNames, isArmed, type Fence, type LastAcknowledgement } from '../fence/fence.ts';
 import { PostgresGuardian } from './guardian.ts';
@@ -87,18 +89,21 @@ export class PrimaryHold implements Hold {
       this.#held = null;
       journal.hold();
       const facts = await readServerFacts(control);
+      const standing = settings.fence === 'standing';
       // Written since preflight, perhaps hours ago: what comes now reloads it.
-      const [pending] = (await findPendingSettings(control, settings)).problems;
+      const [pending] = standing ? [] : (await findPendingSettings(control, settings)).problems;
       if (pending !== undefined) throw new StillpointError(pending);
       const inFile = (await namesInAutoConf(control, settings.data))?.at(-1) ?? null;
+      if (standing) await this.#mustStand(control, facts.standbyNames);
       // Taken for its owner's, it would be put back at the end, and stay for good.
-      if (isArmed(facts.standbyNames) || isArmed(inFile ?? '')) throw armedByOthers(settings.name);
+      else if (isArmed(facts.standbyNames) || isArmed(inFile ?? '')) throw armedByOthers(settings.name);
       const undo: PrimaryUndo = {
         kind: 'primary',
         original: facts.standbyNames,
         inAutoConf: inFile !== null,
         ...(inFile !== null && inFile !== facts.standbyNames && { inFile }),
-        armed: armedNames(facts.standbyNames),
+        ...(standing && { standing }),
+        armed: standing ? [] : armedNames(facts.standbyNames),
         server: {
           systemIdentifier: facts.systemIdentifier,
           startedAt: facts.startedAt,
@@ -202,7 +207,8 @@ export class PrimaryHold implements Hold {
       const { rows } = await control.query<LookRow>(`EXECUTE stillpoint_look(${since})`);
       const { observed, incarnation, seen } = this.#seen(rows[0]);
       // Of a fence that was lost the names were put back by ourselves.
-      const changed = fence.broken() === null && !undo.armed.includes(rows[0]?.names ?? '');
+      const inForce = undo.standing === true ? [undo.original] : undo.armed;
+      const changed = fence.broken() === null && !inForce.includes(rows[0]?.names ?? '');
       const lost = await this.#open(fence, changed, released);
       await this.#undo.clear();
       if (held === null || armed === null)
@@ -227,6 +233,14 @@ export class PrimaryHold implements Hold {
       if (leak !== null) return { type: 'broken', incarnation, cause: leak };
       return { type: 'held', incarnation, viewing };
     });
+  }
+
+  /** As in preflight, perhaps hours ago; and nobody has our place. */
+  async #mustStand(control: Client, names: string): Promise<void> {
+    const { settings } = this.#session;
+    const [problem] = await standingProblems(control, settings.name, names);
+    if (problem !== undefined) throw new StillpointError(problem);
+    if (this.#fence === null && (await isStandbyThere(control))) throw armedByOthers(settings.name);
   }
 
   /** Opens and disarms. Resolves to what speaks against the fence having held; null where nothing does. */

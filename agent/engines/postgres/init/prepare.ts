@@ -7,6 +7,7 @@ import type { Need, Preparation } from '../../discovery.ts';
 import { ownerOf } from '../../restore/owner.ts';
 import { userOf } from '../../restore/run-as.ts';
 import { connect, readPassword } from '../server/connection.ts';
+import { socketFolderOf } from '../server/connection-url.ts';
 import { readServerVersion } from '../server/server-facts.ts';
 import { missingPrivileges, roleName, roleStatements } from '../look/privileges.ts';
 import type { PostgresSettings } from '../settings.ts';
@@ -31,7 +32,7 @@ async function whatIsMissing(settings: PostgresSettings): Promise<Failure[]> {
   try {
     const client = await connect(settings, { applicationName: 'stillpoint-init', queryTimeoutMs: 10_000 });
     try {
-      const missing = await missingPrivileges(client);
+      const missing = await missingPrivileges(client, settings.fence);
       if (missing.length > 0) return missing;
     } finally {
       client.end().catch(() => undefined);
@@ -202,10 +203,10 @@ async function ownerName(settings: PostgresSettings): Promise<string> {
 }
 
 function partsOf({ connection }: PostgresSettings): { role: string; database: string; whence: Whence } {
-  const { username, pathname, hostname } = new URL(connection);
+  const { username, pathname } = new URL(connection);
   return {
     role: decodeURIComponent(username) || 'stillpoint',
     database: decodeURIComponent(pathname.slice(1)) || 'postgres',
-    whence: hostname.toLowerCase().startsWith('%2f') ? 'socket' : 'samehost',
+    whence: socketFolderOf(connection) === null ? 'samehost' : 'socket',
   };
 }

@@ -10,7 +10,6 @@ import { readBeside } from '../../../safe-files.ts';
 import { OUR_STANDBYS } from '../fence/acknowledger.ts';
 import { findUnstorable } from '../copy/collect.ts';
 import { connect, serverError } from '../server/connection.ts';
-import { isArmed } from '../fence/fence.ts';
 import type { JournalRate } from '../journal/journal-rate.ts';
 import { findPendingSettings } from './pending-settings.ts';
 import { isPristine } from './pristine.ts';
@@ -18,26 +17,22 @@ import { missingPrivileges } from './privileges.ts';
 import { ReplicationConnection } from '../server/replication-connection.ts';
 import { isPostgresRunning } from '../restore/restore.ts';
 import {
-  NEWEST_VERSION,
-  OLDEST_VERSION,
   incarnationOf,
   readServerFacts,
   readSizeBytes,
   type ServerFacts,
+  versionProblem,
 } from '../server/server-facts.ts';
 import type { PostgresSettings } from '../settings.ts';
-import { whySettingsFileStays } from './settings-file.ts';
+import { restartWarnings, settingsInForce } from './restart-pending.ts';
+import { fenceProblems } from './fence-problems.ts';
 import { commitsThatWaitForReplay } from './remote-apply.ts';
 import { asynchronousSubscriptions } from './subscriptions.ts';
 import { readViewing } from './viewing.ts';
 
-/** A freeze was not undone: the server's own setting is ours. */
-const ARMED = 'postgres-armed';
 /** Acknowledgement, journal and base copy. */
 const SENDERS_NEEDED = 3;
 const SIZE_LIMIT_MS = 2000;
-/** Sources of a setting over which postgresql.auto.conf wins (`pg_settings.source`). */
-const SETTABLE = ['default', 'environment variable', 'configuration file'];
 
 /**
  * Looks at the server, changes nothing. A server that is down is described as such, with what its files say;
@@ -67,16 +62,26 @@ export async function describePostgres(
   signal.addEventListener('abort', abort, { once: true });
   try {
     const facts = await readServerFacts(client);
+    const unknownVersion = versionProblem(settings.name, facts);
+    // Whatever else is asked, a server of another version may not know.
+    if (unknownVersion !== null)
+      return {
+        ...unknown(settings),
+        running: true,
+        primary: !facts.inRecovery,
+        version: facts.version,
+        problems: [unknownVersion],
+      };
     const problems = await findProblems(client, settings, facts, busy);
-    // A standby is not reloaded; one that is armed has our own setting in its files.
+    // Neither a standby is reloaded, nor a server with a standing fence; one that is armed has our own setting in its files.
     const pending =
-      problems.length > 0 || facts.inRecovery || busy
+      problems.length > 0 || facts.inRecovery || busy || settings.fence === 'standing'
         ? { problems: [], warnings: [] }
         : await findPendingSettings(client, settings);
     return {
       ...unknown(settings),
       running: true,
-      leftFrozen: problems.some(({ code }) => code === ARMED),
+      leftFrozen: problems.some(({ code }) => code === 'postgres-armed'),
       primary: !facts.inRecovery,
       freezeKind: facts.inRecovery ? 'observer' : 'fenced',
       traits: traitsOf(settings, facts.version),
@@ -94,7 +99,7 @@ export async function describePostgres(
     };
   } catch (error) {
     // Where the role may not even look, what it lacks says more than what failed.
-    const missing = await missingPrivileges(client).catch(() => []);
+    const missing = await missingPrivileges(client, settings.fence).catch(() => []);
     const failure = failureOf(serverError(settings, error), {
       code: 'postgres-look',
       hint: 'its log has what it refused to stillpoint-look: mend that, then stillpoint grid doctor',
@@ -218,15 +223,7 @@ async function findProblems(
   const problem = (code: string, message: string, hint: string): void => {
     problems.push({ code, message: `${settings.name}: ${message}`, hint });
   };
-  const major = Math.floor(facts.serverVersion / 10_000);
-  if (major < OLDEST_VERSION || major > NEWEST_VERSION) {
-    problem(
-      'postgres-version',
-      `PostgreSQL ${facts.version} is not supported: no checkpoint can be taken of it`,
-      `upgrade the server (pg_upgrade) to one of ${OLDEST_VERSION} to ${NEWEST_VERSION}, or take the member out of the agent file`,
-    );
-  }
-  problems.push(...(await missingPrivileges(client)));
+  problems.push(...(await missingPrivileges(client, settings.fence)));
   problems.push(...(await findUnstorable(settings, facts.inRecovery)));
   if (facts.inRecovery || busy) return problems;
   if (facts.walLevel === 'minimal') {
@@ -236,35 +233,7 @@ async function findProblems(
       'ALTER SYSTEM SET wal_level = replica, then restart the server',
     );
   }
-  if (!facts.allowsAlterSystem) {
-    problem(
-      'postgres-alter-system',
-      'allow_alter_system is off, and the fence is put up and taken down with ALTER SYSTEM',
-      'set allow_alter_system = on in postgresql.conf and reload the server',
-    );
-  } else {
-    const stays = await whySettingsFileStays(settings.data);
-    if (stays !== null)
-      problem(
-        'postgres-alter-system',
-        `ALTER SYSTEM would fail, with which the fence is put up and taken down: ${stays}`,
-        'let the user of the server write postgresql.auto.conf and the data directory (ls -l, lsattr and findmnt show what forbids it)',
-      );
-  }
-  if (!SETTABLE.includes(facts.standbyNamesSource)) {
-    problem(
-      'postgres-standby-names',
-      `synchronous_standby_names is given by ${facts.standbyNamesSource}, which wins over what ALTER SYSTEM writes`,
-      'take it out of the command line (-c in pg_ctl.conf or in the unit) and write it into postgresql.conf; then restart the server',
-    );
-  }
-  if (isArmed(facts.standbyNames)) {
-    problem(
-      ARMED,
-      `synchronous_standby_names is ${facts.standbyNames}: a freeze was not undone`,
-      'start the agent that froze it; where there is none, ALTER SYSTEM RESET synchronous_standby_names (or SET your own value), then SELECT pg_reload_conf()',
-    );
-  }
+  problems.push(...(await fenceProblems(client, settings, facts)));
   problems.push(...(await asynchronousSubscriptions(client, settings.name)));
   problems.push(...(await commitsThatWaitForReplay(client, settings)));
   await findLackOfRoom(client, problem);
@@ -358,7 +327,8 @@ async function findWarnings(
             hint: `run the agent as root, or as the owner of ${settings.data}; else watch that disk yourself`,
           },
         ];
-  return [...found, ...outside, ...unseen];
+  const restart = restartWarnings(about, await settingsInForce(client), 'runs');
+  return [...found, ...outside, ...unseen, ...restart];
 }
 
 /** Settings of a server with which a checkpoint is made, and less is certain. */

@@ -29,8 +29,8 @@ export async function diagnosePostgres(settings: PostgresSettings, busy: boolean
     return [...findings, { level: 'problem', failure: error.failure }];
   }
   try {
-    const missing = await missingPrivileges(client);
-    const armed = busy ? [] : await diagnoseArmedFile(client, settings);
+    const missing = await missingPrivileges(client, settings.fence);
+    const armed = busy || settings.fence === 'standing' ? [] : await diagnoseArmedFile(client, settings);
     return [...findings, ...missing.map((failure): Finding => ({ level: 'problem', failure })), ...armed];
   } catch (error) {
     throw serverError(settings, error);

@@ -53,10 +53,12 @@ const SETTINGS = `
              AND NOT EXISTS (SELECT FROM pg_db_role_setting, unnest(setconfig) AS line WHERE split_part(line, '=', 1) = s.name))
      AND (f.name IS NOT NULL OR s.source = 'configuration file')`;
 
+/** One that was taken out of the files, and that only a restart changes, is an error of no file: a reload does all else. */
 const BROKEN = `
   SELECT f.sourcefile AS file, f.sourceline AS line, coalesce(f.name || ': ', '') || f.error AS error
     FROM pg_file_settings f LEFT JOIN pg_settings s ON lower(s.name) = lower(f.name)
    WHERE f.error IS NOT NULL AND s.context IS DISTINCT FROM 'postmaster'
+     AND NOT (f.sourcefile IS NULL AND EXISTS (SELECT FROM pg_settings p WHERE p.pending_restart AND position(p.name IN f.error) > 0))
   UNION ALL
   SELECT current_setting('hba_file'), line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL`;
 

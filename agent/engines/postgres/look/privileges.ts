@@ -1,5 +1,6 @@
 import { escapeIdentifier, type Client } from 'pg';
 import type { Failure } from '../../../../shared/domain/errors.ts';
+import type { PostgresSettings } from '../settings.ts';
 import { readServerVersion } from '../server/server-facts.ts';
 
 // All that the agent's role needs stands here: what is tested, what doctor says of it, what `stillpoint-agent init` does,
@@ -28,6 +29,8 @@ interface Privilege {
   /** Versions that know it; `server_version_num`. */
   readonly since?: number;
   readonly before?: number;
+  /** Needed for this kind of fence only. */
+  readonly ofFence?: PostgresSettings['fence'];
 }
 
 /** Every privilege that a checkpoint uses, each with the statement that grants it. */
@@ -42,12 +45,14 @@ const PRIVILEGES: readonly Privilege[] = [
     test: "has_parameter_privilege('synchronous_standby_names', 'alter system')",
     grant: ALTER_SYSTEM,
     since: SINCE_15,
+    ofFence: 'set',
   },
   {
     name: 'SUPERUSER, without which PostgreSQL 14 lets nobody use ALTER SYSTEM',
     test: '(SELECT rolsuper FROM pg_roles WHERE rolname = current_user)',
     grant: 'ALTER ROLE %s SUPERUSER',
     before: SINCE_15,
+    ofFence: 'set',
   },
   ...ROLES.map((role) => ({
     name: role,
@@ -106,10 +111,14 @@ export function roleStatements(
 }
 
 /** What the role lacks, each with the very statement that a superuser must run. Needs PostgreSQL 14. */
-export async function missingPrivileges(client: Client): Promise<Failure[]> {
+export async function missingPrivileges(
+  client: Client,
+  fence: PostgresSettings['fence'],
+): Promise<Failure[]> {
   const serverVersion = await readServerVersion(client);
   const known = PRIVILEGES.filter(
-    ({ since = 0, before = Infinity }) => since <= serverVersion && serverVersion < before,
+    ({ since = 0, before = Infinity, ofFence = fence }) =>
+      since <= serverVersion && serverVersion < before && ofFence === fence,
   );
   const { rows } = await client.query<{ role: string; database: string; held: boolean[] }>(
     `SELECT quote_ident(current_user) AS role, current_database() AS database,

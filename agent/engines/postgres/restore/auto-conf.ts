@@ -1,3 +1,5 @@
+import { formatConninfo, parseConninfo } from '../server/conninfo.ts';
+
 /**
  * postgresql.auto.conf as lines: what ALTER SYSTEM writes, and what overrides postgresql.conf
  * (https://www.postgresql.org/docs/current/config-setting.html). A later line for a name wins.
@@ -137,41 +139,5 @@ export function conninfoFor(
   parts.delete('hostaddr');
   parts.set('host', follow.host);
   parts.set('port', String(follow.port));
-  return [...parts].map(([key, value]) => `${key}='${value.replace(/(['\\])/g, '\\$1')}'`).join(' ');
-}
-
-export function parseConninfo(text: string): Map<string, string> {
-  const uri = /^postgres(?:ql)?:\/\/(?:([^@/?]*)@)?[^/?]*(?:\/([^?]*))?(?:\?(.*))?$/s.exec(text);
-  if (uri !== null) return parseConnectionUri(uri[1], uri[2], uri[3]);
-  const parts = new Map<string, string>();
-  const pairs = text.matchAll(/(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s\\]|\\.)+))/gs);
-  for (const [, key = '', quoted, plain] of pairs)
-    parts.set(key, (quoted ?? plain ?? '').replace(/\\(.)/gs, '$1'));
-  return parts;
-}
-
-/** By hand: libpq allows several hosts, none, and a plus that is one, where `URL` does not. */
-function parseConnectionUri(login = '', database = '', query = ''): Map<string, string> {
-  const [user = '', ...password] = login.split(':');
-  const parts = new Map<string, string>();
-  const set = (key: string, value: string): void => {
-    if (value !== '') parts.set(key, decoded(value));
-  };
-  set('user', user);
-  set('password', password.join(':'));
-  set('dbname', database);
-  for (const pair of query.split('&')) {
-    const [key = '', ...value] = pair.split('=');
-    if (key !== '') set(decoded(key), value.join('='));
-  }
-  return parts;
-}
-
-/** What is no escape stands for itself: libpq would refuse it, and its server then says so. */
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
+  return formatConninfo(parts);
 }

@@ -8,7 +8,8 @@ import type { PostgresFacts } from '../copy/facts.ts';
 import { hostPort } from '../../../address.ts';
 import { addressOf, type PostgresSettings } from '../settings.ts';
 import { parseStandbyNames, plainName } from '../fence/standby-names.ts';
-import { conninfoFor, formatSettings, parseConninfo, parseSettings, restoredSettings } from './auto-conf.ts';
+import { parseConninfo } from '../server/conninfo.ts';
+import { conninfoFor, formatSettings, parseSettings, restoredSettings } from './auto-conf.ts';
 import { isThere } from '../../../../shared/runtime/is-there.ts';
 
 export const AUTO_CONF = 'postgresql.auto.conf';

@@ -1,7 +1,7 @@
 import { DatabaseError, escapeIdentifier, type Client } from 'pg';
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
-import { outboundOf, outboundWarnings, type Outbound } from '../look/outbound.ts';
+import { leadsOf, type Outbound } from '../look/leads.ts';
 import { readServerVersion } from '../server/server-facts.ts';
 import { textOf, type Looked } from './verify.ts';
 
@@ -12,8 +12,14 @@ import { textOf, type Looked } from './verify.ts';
 const DAMAGE = new Set(['XX001', 'XX002', '58P01']);
 
 export interface LookedAt {
+  /** Those that were entered. */
+  readonly databases: readonly string[];
+  /** Those that take no connections, or of which not all could be looked at. */
+  readonly unseen: readonly { readonly database: string; readonly why: string }[];
   readonly checks: readonly string[];
   readonly warnings: readonly Warning[];
+  /** What leads to other servers, and was not known before. */
+  readonly outbound: readonly Outbound[];
 }
 
 interface Found {
@@ -34,13 +40,17 @@ export async function lookAtDatabases(
   let [indexes, tables] = [0, 0];
   const warnings: Warning[] = [];
   const outbound: Outbound[] = [];
+  const databases: string[] = [];
+  const closed: { database: string; why: string }[] = [];
   for (const { datname, open } of rows) {
     if (datname === 'template0') continue;
     const found = open ? await lookAt(server, datname) : 'it takes no connections';
     if (typeof found === 'string') {
       warnings.push(unseen(server.name, datname, found));
+      closed.push({ database: datname, why: found });
       continue;
     }
+    databases.push(datname);
     indexes += found.indexes;
     tables += found.tables;
     outbound.push(...found.outbound);
@@ -50,8 +60,11 @@ export async function lookAtDatabases(
   const told = new Set(facts.outbound.map(keyOf));
   const more = outbound.filter((one) => !told.has(keyOf(one)));
   return {
+    databases,
+    unseen: closed,
     checks: [`amcheck: ${indexes} indexes, ${tables} tables`],
-    warnings: [...warnings, ...outboundWarnings(server.name, more)],
+    warnings,
+    outbound: more,
   };
 }
 
@@ -66,7 +79,7 @@ async function lookAt(server: Looked, database: string): Promise<Found | string>
   try {
     // We are a superuser here: nothing in the database is taken for a function of the server's.
     await client.query('SET search_path = pg_catalog');
-    const outbound = await outboundOf(client, database);
+    const outbound = await leadsOf(client, database);
     const collations = await otherCollations(client, server.name, database);
     const structures = await checkStructures(client, server.name, database);
     return { ...structures, outbound, warnings: [...collations, ...structures.warnings] };
@@ -106,6 +119,7 @@ async function otherCollations(client: Client, about: string, database: string):
     return {
       code: 'postgres-collation-other',
       about,
+      doubtful: true,
       text: `in database ${database}: ${what} is of version ${here} on this host, and was ${was}: indexes on text may be in another order`,
       hint: `in that database: REINDEX DATABASE ${escapeIdentifier(database)}; ${refresh};`,
     };
@@ -181,6 +195,7 @@ function damaged(about: string, database: string, what: string, damage: string, 
   return {
     code: 'postgres-structure-damaged',
     about,
+    doubtful: true,
     text: `in database ${database}: ${what} is damaged, as it was when the checkpoint was taken: ${damage}`,
     hint: `in that database: ${remedy}`,
   };
@@ -190,6 +205,7 @@ function unseen(about: string, database: string, why: string): Warning {
   return {
     code: 'postgres-database-unseen',
     about,
+    doubtful: true,
     text: `database ${database} was not looked at: ${why}`,
     hint: 'look at it yourself: pg_amcheck, when it takes connections',
   };

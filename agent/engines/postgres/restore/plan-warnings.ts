@@ -1,10 +1,19 @@
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
+import { damagedPageWarnings } from '../copy/copy-warnings.ts';
+import { restartWarnings } from '../look/restart-pending.ts';
 import { outboundWarnings } from '../look/outbound.ts';
 import type { PostgresSettings } from '../settings.ts';
 
-/** What a restore of this checkpoint leaves to its operator, as far as the checkpoint knows. */
-export function planWarnings(settings: PostgresSettings, source: PostgresFacts, follows: boolean): Warning[] {
+/**
+ * What a restore of this checkpoint leaves to its operator, as far as the checkpoint knows. `outbound`: also what leads
+ * to other servers.
+ */
+export function planWarnings(
+  settings: PostgresSettings,
+  source: PostgresFacts,
+  { outbound }: { readonly outbound: boolean },
+): Warning[] {
   const warnings: Warning[] = [];
   const about = settings.name;
   const { archiving, subscriptions, outsideFiles, also } = source;
@@ -48,13 +57,8 @@ export function planWarnings(settings: PostgresSettings, source: PostgresFacts, 
             hint: 'bring it yourself before the server needs it',
           },
     );
-  for (const page of source.damagedPages)
-    warnings.push({
-      code: 'postgres-page-damaged',
-      about,
-      text: `${page} had a wrong checksum when the checkpoint was taken, and has it in the checkpoint`,
-      hint: 'an index: REINDEX; a table: take its rows from a standby or an older checkpoint',
-    });
-  if (!follows) warnings.push(...outboundWarnings(about, source.outbound));
+  warnings.push(...damagedPageWarnings(about, source.damagedPages));
+  warnings.push(...restartWarnings(about, source.inForce, 'restored'));
+  if (outbound) warnings.push(...outboundWarnings(about, source.outbound));
   return warnings;
 }

@@ -1,11 +1,14 @@
 import { escapeLiteral } from 'pg';
-import type { FoundPrepared } from '../../../../shared/domain/wire.ts';
+import type { FoundPrepared, NamedAddress } from '../../../../shared/domain/wire.ts';
 import type { ProveInput, VerifiedMember } from '../../engine.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
+import { outboundWarnings } from '../look/outbound.ts';
+import type { AddressBook } from './address-book.ts';
 import { finishControlFile, readControlFile, withholdControlFile } from './control-file.ts';
 import { lookAtDatabases } from './databases.ts';
 import { PrivateServer, type PrivateServerInput } from './private-server.ts';
 import { askQuestions } from './questions.ts';
+import { rewriteAddresses } from './rewrite-addresses.ts';
 import { checkMark, checkServer, notAsCaptured } from './verify.ts';
 
 export interface ProofInput extends Omit<PrivateServerInput, 'restorePoint' | 'afterwards' | 'preload'> {
@@ -14,6 +17,8 @@ export interface ProofInput extends Omit<PrivateServerInput, 'restorePoint' | 'a
   readonly follows: boolean;
   /** The owner's `shared_preload_libraries`: taken where the journal cannot be replayed without. */
   readonly preload: string;
+  /** Where addresses of the old grid are now, where what names them in the data is to be changed. */
+  readonly book: AddressBook | null;
 }
 
 /** A journal with records of an extension's own kind needs that extension. */
@@ -64,7 +69,7 @@ async function recoverAndLook(input: ProofInput, wanted: ProveInput): Promise<Ve
 }
 
 async function look(
-  { member, data, facts }: ProofInput,
+  { member, data, facts, book }: ProofInput,
   server: PrivateServer,
   { committed, questions }: ProveInput,
 ): Promise<VerifiedMember> {
@@ -82,11 +87,27 @@ async function look(
       const cause = committed.includes(one.gid) ? await commitPrepared(server, one) : null;
       prepared.push({ ...one, committed: cause === '', cause: cause ?? '', byHand: byHand(one.gid) });
     }
+    // What was committed just now may lead somewhere, too.
+    const addresses = book === null ? [] : await rewriteAddresses(looked, databases.databases, book);
+    if (book !== null) addresses.push(...databases.unseen.map(unseenAddress));
     const answers = await askQuestions(server, questions);
-    return { checks: [...checks, ...databases.checks], warnings: databases.warnings, prepared, answers };
+    return {
+      checks: [...checks, ...databases.checks],
+      warnings: [
+        ...databases.warnings,
+        ...(book === null ? outboundWarnings(member, databases.outbound) : []),
+      ],
+      prepared,
+      answers,
+      addresses,
+    };
   } finally {
     client.end().catch(() => undefined);
   }
+}
+
+function unseenAddress({ database, why }: { database: string; why: string }): NamedAddress {
+  return { database, kind: 'database', name: database, from: '', to: '', state: 'unseen', why };
 }
 
 /** For a person at psql. */

@@ -11,6 +11,8 @@ import type {
   Restoration,
   VerifiedMember,
 } from '../../engine.ts';
+import type { AddressMoves } from '../../../../shared/domain/wire.ts';
+import { hostPort } from '../../../address.ts';
 import type { Owner } from '../../../foreign-files.ts';
 import { within } from '../../../safe-files.ts';
 import { mustBeMakeable, mustBeProgram, roomFor } from '../../restore/host-check.ts';
@@ -29,16 +31,19 @@ import { parseLsn } from '../journal/lsn.ts';
 import { makesTablespace } from '../journal/tablespace-records.ts';
 
 import type { PostgresSettings } from '../settings.ts';
+import { AddressBook } from './address-book.ts';
 import { alsoPlaces } from './also-places.ts';
 import { decodeConfiguration, encodeConfiguration } from './configuration-text.ts';
 import { AUTO_CONF, readConfiguration, type StagedConfiguration } from './configuration.ts';
+import { collationWarnings, mustHaveLocales } from './collations.ts';
 import { finishPostgresRestore, rollBackPostgresRestore } from './ending.ts';
 import { movedLines } from './moved-configuration.ts';
 import { openServer } from './open-server.ts';
-import { mustMeetNeeds } from './needs.ts';
+import { mustMeetNeeds, preloadOf } from './needs.ts';
 import { planWarnings } from './plan-warnings.ts';
 import { postgresProgram } from './programs.ts';
 import { proveStaged } from './prove.ts';
+import { planRewriting } from './rewrite-addresses.ts';
 import { serverOwner } from './server-owner.ts';
 import { hasProcess, processOf } from './server-process.ts';
 import { configurationLinks, groupReadsData, isReplaced, stagedName } from './staged-names.ts';
@@ -73,19 +78,17 @@ export class PostgresRestoration implements Restoration {
     this.#own = context.own === null ? null : parseFacts(context.own.manifest);
   }
 
-  async check(): Promise<RestoreCheck> {
+  async check(moves: AddressMoves | null): Promise<RestoreCheck> {
     const { name, data, also, run } = this.#settings;
     const { manifest } = this.#context.source;
     this.#mustHoldData();
     await mustBeReplaceable(name, [data, ...also]);
     for (const path of [data, ...this.#alsoPlaces()]) await mustBeMakeable(name, path);
-    const program = await postgresProgram(
-      this.#settings,
-      this.#source.serverVersion,
-      await serverOwner(this.#settings),
-    );
+    const owner = await serverOwner(this.#settings);
+    const program = await postgresProgram(this.#settings, this.#source.serverVersion, owner);
     const links = configurationLinks(this.#context.own, data);
-    await mustMeetNeeds({ member: name, facts: this.#configurationSource(), program, links });
+    await mustMeetNeeds({ member: name, facts: this.#configurationSource(), program, owner, links });
+    await mustHaveLocales(name, this.#source.locales);
     if (hasUnit(this.#settings)) await mustBeUsable(this.#settings, await processOf(data));
     else
       for (const what of ['start', 'stop'] as const)
@@ -103,10 +106,12 @@ export class PostgresRestoration implements Restoration {
       // A standby is ended at the mark, before it takes anybody.
       takesQuestions: !follows,
       warnings: [
-        ...planWarnings(this.#settings, this.#source, follows),
+        ...planWarnings(this.#settings, this.#source, { outbound: !follows && moves === null }),
+        ...(await collationWarnings({ about: name, collations: this.#source.collations, program, owner })),
         ...(await walWarnings(this.#settings, this.#configurationSource().walLink)),
       ],
       rooms,
+      addresses: moves === null || follows ? [] : await planRewriting(this.#source, this.#addressBook(moves)),
     };
   }
 
@@ -239,7 +244,8 @@ export class PostgresRestoration implements Restoration {
         signal,
         facts: this.#source,
         follows: follow !== null,
-        preload: configuration.preload,
+        preload: preloadOf(this.#source, configuration.preload),
+        book: input.moves === null ? null : this.#addressBook(input.moves),
       },
       input,
     );
@@ -277,6 +283,14 @@ export class PostgresRestoration implements Restoration {
 
   async rollBack(): Promise<void> {
     await rollBackPostgresRestore(this.#settings);
+  }
+
+  #addressBook(moves: AddressMoves): AddressBook {
+    const { address } = this.#context.source.manifest.member;
+    return new AddressBook(moves, {
+      wasHost: hostPort(address).host,
+      host: hostPort(this.#settings.address).host,
+    });
   }
 
   #mustHoldData(): void {

@@ -3,6 +3,8 @@ import { Client, DatabaseError, escapeLiteral, type ClientConfig } from 'pg';
 import { parseIntoClientConfig } from 'pg-connection-string';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import { beside } from '../../../safe-files.ts';
+import { OLDEST_VERSION, versionProblem } from './server-facts.ts';
+import { socketFolderOf } from './connection-url.ts';
 
 /** What is needed to connect; small and plain, so that it can be handed to a thread. */
 export interface ConnectionSettings {
@@ -19,6 +21,8 @@ export interface ConnectOptions {
    */
   readonly replication?: 'physical' | 'database';
   readonly timeoutMs?: number;
+  /** Of a stream: the server drops it when it hears nothing for so long. */
+  readonly silenceMs?: number | undefined;
   /** With the defaults that the server has for others: for a look at them. */
   readonly asOthers?: boolean;
   /** Bound of every statement, by the client's own clock. 0: none. */
@@ -88,16 +92,27 @@ export async function connect(settings: ConnectionSettings, options: ConnectOpti
     connectionTimeoutMillis: options.timeoutMs ?? CONNECT_TIMEOUT_MS,
     query_timeout: options.queryTimeoutMs ?? 0,
     keepAlive: true,
-    options: [owners ?? '', options.asOthers === true ? '' : SESSION].join(' ').trim(),
+    options: [
+      owners ?? '',
+      options.asOthers === true ? '' : SESSION,
+      options.silenceMs === undefined ? '' : `-c wal_sender_timeout=${options.silenceMs}ms`,
+    ]
+      .join(' ')
+      .trim(),
     ...(options.replication !== undefined && {
       replication: options.replication === 'database' ? 'database' : 'true',
     }),
   });
   client.on('error', () => undefined);
-  queueStatements(client);
-  const major = majorVersionSaid(client);
+  // A stream is the one thing that its connection does, and no statement.
+  if (options.replication !== 'physical') queueStatements(client);
+  const version = versionSaid(client);
+  const major = (): number => Number.parseInt(version()) || 0;
   try {
     await client.connect();
+    const tooOld = versionProblem(settings.name, { serverVersion: major() * 10_000, version: version() });
+    // It may not know what our sessions set.
+    if (major() > 0 && major() < OLDEST_VERSION && tooOld !== null) throw new StillpointError(tooOld, 3);
     if (options.replication !== 'physical')
       await client.query(
         assignments({
@@ -164,14 +179,14 @@ function assignments(values: Readonly<Record<string, string>>): string {
     .join('; ');
 }
 
-/** What a server says of itself with each login. 0: not yet. */
-function majorVersionSaid(client: Client): () => number {
-  let major = 0;
+/** What a server says of itself with each login. Empty: nothing yet. */
+function versionSaid(client: Client): () => string {
+  let version = '';
   const { connection } = client as unknown as { connection: EventEmitter };
   connection.on('parameterStatus', (said: { parameterName: string; parameterValue: string }) => {
-    if (said.parameterName === 'server_version') major = Number.parseInt(said.parameterValue);
+    if (said.parameterName === 'server_version') version = said.parameterValue;
   });
-  return () => major;
+  return () => version;
 }
 
 /** The server's process for this connection. */
@@ -206,7 +221,8 @@ export function connectionError(settings: ConnectionSettings, error: unknown): S
   const { passwordFile } = settings;
   const { host, port, username } = new URL(settings.connection);
   const role = decodeURIComponent(username);
-  const where = `${settings.name} at ${host || port}`;
+  const socket = socketFolderOf(settings.connection);
+  const where = `${settings.name} at ${socket === null ? host || port : `${socket}/.s.PGSQL.${port || 5432}`}`;
   const code = error instanceof DatabaseError ? (error.code ?? '') : '';
   const as = (failureCode: string, hint: string): StillpointError =>
     new StillpointError({ code: failureCode, message: `${where}: ${message}`, hint }, 3, { cause: error });
@@ -214,6 +230,13 @@ export function connectionError(settings: ConnectionSettings, error: unknown): S
     return as(
       'postgres-password',
       `write the password of role ${role}, alone, into ${passwordFile === undefined ? 'a file that passwordFile names, or into PGPASSWORD of the agent' : `passwordFile (${passwordFile})`}; a new one: \\password ${role} in psql, as superuser on the primary`,
+    );
+  }
+  if (code === '28000' && socket !== null) {
+    const user = process.getuid?.() === 0 ? 'root' : 'USER';
+    return as(
+      'postgres-hba',
+      `stillpoint-agent init --apply on the host of the server does it; by hand, at the head of pg_hba.conf: "local all ${role} scram-sha-256" and "local replication ${role} scram-sha-256", or "peer map=stillpoint" in their last places and "stillpoint ${user} ${role}" in pg_ident.conf, with the agent's user; then SELECT pg_reload_conf()`,
     );
   }
   if (code === '28000') {
@@ -242,7 +265,7 @@ export function connectionError(settings: ConnectionSettings, error: unknown): S
   if (error instanceof DatabaseError) return as('postgres-error', `see its log (SQLSTATE ${code})`);
   return as(
     'postgres-unreachable',
-    'start it if it is down; if it runs, compare port and listen_addresses (SHOW, in psql) with connection in the agent file',
+    `start it if it is down; if it runs, compare port and ${socket === null ? 'listen_addresses' : 'unix_socket_directories'} (SHOW, in psql) with connection in the agent file`,
   );
 }
 

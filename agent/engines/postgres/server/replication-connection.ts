@@ -33,11 +33,14 @@ export class ReplicationConnection {
     this.#settings = settings;
   }
 
-  static async open(settings: ConnectionSettings, applicationName: string): Promise<ReplicationConnection> {
-    return new ReplicationConnection(
-      await connect(settings, { applicationName, replication: 'physical' }),
-      settings,
-    );
+  /** `silenceMs`: the server drops the stream when it hears nothing for so long. */
+  static async open(
+    settings: ConnectionSettings,
+    applicationName: string,
+    silenceMs?: number,
+  ): Promise<ReplicationConnection> {
+    const client = await connect(settings, { applicationName, replication: 'physical', silenceMs });
+    return new ReplicationConnection(client, settings);
   }
 
   /** The server process behind this connection, as in pg_stat_replication.pid. */

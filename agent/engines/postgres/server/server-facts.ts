@@ -1,4 +1,5 @@
 import { DatabaseError, type Client } from 'pg';
+import type { Failure } from '../../../../shared/domain/errors.ts';
 
 const QUERY_CANCELED = '57014';
 
@@ -55,6 +56,20 @@ export async function readServerFacts(client: Client): Promise<ServerFacts> {
   return row;
 }
 
+/** What is said of a server that is older or newer than those that are supported; null of one that is. */
+export function versionProblem(
+  member: string,
+  { serverVersion, version }: Pick<ServerFacts, 'serverVersion' | 'version'>,
+): Failure | null {
+  const major = Math.floor(serverVersion / 10_000);
+  if (major >= OLDEST_VERSION && major <= NEWEST_VERSION) return null;
+  return {
+    code: 'postgres-version',
+    message: `${member}: PostgreSQL ${version} is not supported: no checkpoint can be taken of it`,
+    hint: `upgrade the server (pg_upgrade) to one of ${OLDEST_VERSION} to ${NEWEST_VERSION}, or take the member out of the agent file`,
+  };
+}
+
 /** `server_version_num`. */
 export async function readServerVersion(client: Client): Promise<number> {
   const { rows } = await client.query<{ version: number }>(
@@ -79,7 +94,8 @@ export async function readSizeBytes(client: Client, limitMs: number): Promise<nu
     if (error instanceof DatabaseError && error.code === QUERY_CANCELED) return 0;
     throw error;
   } finally {
-    await client.query('RESET statement_timeout');
+    // No session of ours has a limit of its owner's, which a reset would bring back.
+    await client.query('SET statement_timeout = 0');
   }
 }
 

@@ -21,7 +21,7 @@ export async function waitUntil(
   }
 }
 
-/** The same for something that is awaited. Nobody minds its own rejection after the time is up. */
+/** The same for a promise. Its rejection is ignored after the time is up: the caller has gone on with the timeout. */
 export async function settledInTime(
   what: string,
   promise: Promise<void>,

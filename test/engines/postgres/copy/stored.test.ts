@@ -341,8 +341,10 @@ for (const version of versions) {
             database: 'postgres',
             kind: 'foreign server (postgres_fdw)',
             name: 'Shard',
-            address: 'shard-b',
+            address: 'shard-b:5432',
             change: `ALTER SERVER "Shard" OPTIONS (SET host '…')`,
+            places: [{ host: 'shard-b', port: 5432 }],
+            editable: true,
           },
           {
             database: 'a/b',
@@ -350,6 +352,8 @@ for (const version of versions) {
             name: '3',
             address: 'worker:5432',
             change: `SELECT citus_update_node(3, '…', …)`,
+            places: [{ host: 'worker', port: 5432 }],
+            editable: true,
           },
         ]);
       } finally {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Failure } from '../../../../shared/domain/errors.ts';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
+import { versionProblem } from '../../../../agent/engines/postgres/server/server-facts.ts';
 import { createPostgresEngine } from '../../../../agent/engines/postgres/postgres-engine.ts';
 import type { PostgresSettings } from '../../../../agent/engines/postgres/settings.ts';
 import { serverUser } from '../../../lab/postgres.ts';
@@ -26,6 +27,27 @@ async function failureOf(work: Promise<unknown>): Promise<Failure> {
   }
   throw new Error('it did not fail');
 }
+
+describe('a PostgreSQL server of another version', () => {
+  for (const [version, serverVersion] of [
+    ['9.6.24', 90_624],
+    ['13.23', 130_023],
+    ['19.0', 190_000],
+  ] as const) {
+    it(`is refused by name: ${version}`, () => {
+      const problem = versionProblem('aa', { version, serverVersion });
+
+      expect(problem?.code).to.equal('postgres-version');
+      expect(problem?.message).to.include(`PostgreSQL ${version} is not supported`);
+      expect(problem?.hint).to.include('14 to 18');
+    });
+  }
+
+  it('is none of those that are supported', () => {
+    for (const serverVersion of [140_000, 150_018, 160_014, 170_010, 180_004])
+      expect(versionProblem('aa', { version: '', serverVersion })).to.equal(null);
+  });
+});
 
 describe('a PostgreSQL server that is not fit for a checkpoint', () => {
   const misfits: readonly {

@@ -1,8 +1,9 @@
 import { expect } from 'chai';
-import { chownSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ArtifactSource } from '../../../../agent/engines/engine.ts';
 import type { PostgresFacts } from '../../../../agent/engines/postgres/copy/facts.ts';
+import { preloadOf } from '../../../../agent/engines/postgres/restore/needs.ts';
 import { PostgresRestoration } from '../../../../agent/engines/postgres/restore/restoration.ts';
 import { stageOf } from '../../../../agent/engines/restore/directory-switch.ts';
 import type { StillpointError } from '../../../../shared/domain/errors.ts';
@@ -50,7 +51,7 @@ for (const version of versions) {
       const check = async (name: string, more: Partial<PostgresFacts>): Promise<unknown> => {
         const part = { configFile: '/srv/old/postgresql.conf', needs: [], preload: [], ...more };
         return restorationTo('0/0', '0/0', name, part)
-          .check()
+          .check(null)
           .then(
             () => 'fit',
             (error: unknown) => (error as StillpointError).message,
@@ -65,6 +66,40 @@ for (const version of versions) {
       // Of a configuration that the target's owner brings nothing is known.
       const outsideFiles = ['/srv/old/postgresql.conf'];
       expect(await check('c', { needs: [absent], outsideFiles })).to.equal('fit');
+    });
+
+    it('is taken to no host whose server cannot read what it needs, or that lacks a locale of its databases', async () => {
+      const { folder } = lab;
+      const key = join(folder, 'key.pem');
+      writeFileSync(key, '', { mode: 0o600 });
+      const part = { configFile: '/srv/old/postgresql.conf', needs: [key], preload: [] };
+      if (serverUser !== null) {
+        const refused = await restorationTo('0/0', '0/0', 'd', part)
+          .check(null)
+          .catch((error: unknown) => error);
+        expect(refused).to.have.nested.property('failure.code', 'configuration-missing');
+        expect((refused as StillpointError).message)
+          .to.include("the server's user cannot read")
+          .and.include(key);
+        chownSync(key, 0, serverUser.gid);
+        chmodSync(key, 0o640);
+      }
+      expect(await restorationTo('0/0', '0/0', 'e', part).check(null)).to.have.property(
+        'provesInPrivate',
+        true,
+      );
+      const foreign = await restorationTo('0/0', '0/0', 'f', { locales: ['xx_YY.UTF-8'] })
+        .check(null)
+        .catch((error: unknown) => error);
+      expect(foreign).to.have.nested.property('failure.code', 'locale-missing');
+    });
+
+    it('is recovered with the libraries that were in force, not with those that its files say since', () => {
+      expect(preloadOf({ preload: ['citus', '$libdir/pg cron'] }, 'other')).to.equal(
+        'citus, "$libdir/pg cron"',
+      );
+      // Of older checkpoints nothing is known but the files.
+      expect(preloadOf({ preload: [] }, 'other')).to.equal('other');
     });
 
     function ownDirectory(name: string): string {

@@ -72,7 +72,15 @@ for (const version of versions) {
         timeline: mark?.timeline ?? 0,
         serverVersion: Number(version) * 10_000,
         outbound: [
-          { database: 'odd', kind: 'node of Citus', name: '1', address: 'worker-a:5432', change: '' },
+          {
+            database: 'odd',
+            kind: 'node of Citus',
+            name: '1',
+            address: 'worker-a:5432',
+            change: '',
+            places: [],
+            editable: false,
+          },
         ],
       } as Partial<PostgresFacts> as PostgresFacts;
       await withholdControlFile(server.data);
@@ -103,6 +111,7 @@ for (const version of versions) {
         facts,
         follows: false,
         preload: '',
+        book: null,
         ...part,
       };
     }
@@ -114,18 +123,24 @@ for (const version of versions) {
     it('is recovered to the mark and stays a standby where it is to follow, whatever umask the agent has', async () => {
       const input = proof({ follows: true });
       const umask = process.umask(0o077);
-      const { checks } = await proveStaged(input, { committed: [], standbys: [], questions: [] }).finally(
-        () => process.umask(umask),
-      );
+      const { checks } = await proveStaged(input, {
+        committed: [],
+        standbys: [],
+        questions: [],
+        moves: null,
+      }).finally(() => process.umask(umask));
       expect(checks.join()).to.include(`recovered to ${facts.markPosition ?? ''}`);
       expect(existsSync(join(server.data, 'global/pg_control'))).to.equal(false);
     });
 
     it('is not proven where its journal does not come to the mark', async () => {
       const input = proof({ facts: { ...facts, restorePoint: 'another_mark' } });
-      const failure = await proveStaged(input, { committed: [], standbys: [], questions: [] }).catch(
-        (error: unknown) => error,
-      );
+      const failure = await proveStaged(input, {
+        committed: [],
+        standbys: [],
+        questions: [],
+        moves: null,
+      }).catch((error: unknown) => error);
       expect(failure).to.be.instanceOf(StillpointError);
       expect((failure as StillpointError).failure.code, String(failure)).to.equal('recovery-failed');
       expect((failure as StillpointError).message).to.include(
@@ -134,7 +149,7 @@ for (const version of versions) {
     });
 
     it('is promoted at the mark, and commits what was committed elsewhere, and nothing else', async () => {
-      proven = await proveStaged(proof(), { committed: ['two'], standbys: [], questions: [] });
+      proven = await proveStaged(proof(), { committed: ['two'], standbys: [], questions: [], moves: null });
       const { checks, prepared } = proven;
       expect(checks.join()).to.include('system identifier').and.include('amcheck');
       expect(prepared).to.deep.equal([

@@ -1,9 +1,14 @@
 import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import { escapeIdentifier } from 'pg';
+import type { Failure } from '../../../../shared/domain/errors.ts';
+import { readConnectionUrl } from '../../../../agent/engines/postgres/server/connection-url.ts';
 import { connect } from '../../../../agent/engines/postgres/server/connection.ts';
 import { postgresMemberSchema } from '../../../../agent/engines/postgres/settings.ts';
+import { failureOf } from '../../../repository/samples.ts';
 import { postgresLab, until, type PostgresLab } from '../lab.ts';
 
 // Goal: names that a server allows are allowed in `connection` too, written as any URL has them.
@@ -34,6 +39,66 @@ describe('the connection of a member', () => {
       }
     });
   }
+
+  const sockets = [
+    [
+      'among the parameters',
+      (folder: string, port: number) => `postgresql://stillpoint@/postgres?host=${folder}&port=${port}`,
+    ],
+    [
+      'among them, encoded',
+      (folder: string, port: number) =>
+        `postgres://stillpoint@/postgres?port=${port}&host=${encodeURIComponent(folder)}`,
+    ],
+    [
+      'in the place of the host',
+      (folder: string, port: number) =>
+        `postgresql://stillpoint@${encodeURIComponent(folder)}:${port}/postgres`,
+    ],
+    [
+      'behind a port',
+      (folder: string, port: number) => `postgresql://stillpoint@:${port}/postgres?host=${folder}`,
+    ],
+  ] as const;
+  for (const [where, write] of sockets) {
+    it(`goes over a Unix socket whose directory stands ${where}`, async () => {
+      const folder = lab.server.data;
+      await lab.server.query(`ALTER SYSTEM SET unix_socket_directories = '${folder}'`);
+      lab.server.stop();
+      writeFileSync(
+        join(folder, 'pg_hba.conf'),
+        'local all all trust\nlocal replication all trust\nhost all postgres all trust\n',
+      );
+      await lab.server.start();
+      const connection = readConnectionUrl(write(folder, lab.server.port)) ?? 'none';
+      for (const replication of [{}, { replication: 'database' }, { replication: 'physical' }] as const) {
+        const client = await connect({ name: 'aa', connection }, { applicationName: 'test', ...replication });
+        if (replication.replication === undefined) {
+          const { rows } = await client.query('SELECT inet_client_addr() AS address, current_user AS role');
+          expect(rows).to.deep.equal([{ address: null, role: 'stillpoint' }]);
+        }
+        await client.end();
+      }
+    });
+  }
+
+  it('over a Unix socket is refused with what mends it: the place of the socket, the lines of pg_hba.conf', async () => {
+    const at = (folder: string, role: string): string =>
+      readConnectionUrl(`postgresql://${role}@/postgres?host=${folder}&port=${lab.server.port}`) ?? 'none';
+    const failureAt = (connection: string): Promise<Failure> =>
+      failureOf(connect({ name: 'aa', connection }, { applicationName: 'test' }));
+    writeFileSync(join(lab.server.data, 'pg_hba.conf'), 'local all all peer\nhost all postgres all trust\n');
+    await lab.server.query('SELECT pg_reload_conf()');
+
+    const nowhere = await failureAt(at('/nowhere', 'stillpoint'));
+    const peer = await failureAt(at(lab.server.data, 'stillpoint'));
+
+    expect(nowhere.code).to.equal('postgres-unreachable');
+    expect(nowhere.message).to.include(`/nowhere/.s.PGSQL.${lab.server.port}`);
+    expect(nowhere.hint).to.include('unix_socket_directories');
+    expect(peer.code).to.equal('postgres-hba');
+    expect(peer.hint).to.match(/local all stillpoint .*peer map=stillpoint.*pg_ident\.conf/);
+  });
 
   it('takes statements that are given to it at once one after another, and nothing is printed of it', async () => {
     // In a process of its own: the driver warns once, and another test may have been warned.
@@ -104,5 +169,7 @@ describe('the connection of a member', () => {
     expect(parse('postgresql://ro%25le@h:1/%2F')).to.equal(true);
     expect(parse('postgresql://ro%zzle@h:1/postgres')).to.equal(false);
     expect(parse('postgresql://role@h:1/%ff')).to.equal(false);
+    expect(parse('postgresql://role@/postgres?host=/run/postgresql&port=none')).to.equal(false);
+    expect(parse('mysql:///postgres?host=/run/postgresql')).to.equal(false);
   });
 });
