@@ -61,15 +61,16 @@ describe('stillpoint-conformance --checkpoint', function () {
     return { code, verdicts, broken: verdicts.filter(({ result }) => result === 'broken'), output };
   }
 
-  async function node(fault: string) {
-    const data = join(folder.path, fault, 'data');
-    const socket = join(folder.path, `${fault.slice(0, 20)}.sock`);
-    await started([process.execPath, NODE, data, socket, fault]);
+  async function node(fault: string, journal: readonly string[] = []) {
+    const place = join(folder.path, [fault, ...journal].join('-'));
+    const [data, socket] = [join(place, 'data'), join(place, 'p.sock')];
+    mkdirSync(place);
+    await started([process.execPath, NODE, data, socket, fault, ...journal]);
     const seen = await checked({
       socket,
       writer: [CLIENT, 'write', '{data}', '{from}'],
       reader: [CLIENT, 'read', '{data}'],
-      start: [process.execPath, NODE, '{data}', '{socket}', fault],
+      start: [process.execPath, NODE, '{data}', '{socket}', fault, ...journal],
     });
     return { ...seen, data };
   }
@@ -82,8 +83,13 @@ describe('stillpoint-conformance --checkpoint', function () {
     expect(readdirSync(rooms)).to.deep.equal([]);
   });
 
+  it('keeps one whose journal files are longer than what is in them: suite and agent say the same', async () => {
+    const { code, output } = await node('none', ['preallocates']);
+    expect(code, output).to.equal(0);
+  });
+
   for (const [fault, step, why] of [
-    ['has-a-socket-in-live', 'checkpoint-taken', 'unsupported-file'],
+    ['has-a-socket-in-live', 'checkpoint-fit', 'unsupported-file'],
     ['names-a-file-that-is-not-there', 'checkpoint-taken', 'participant-contract'],
     ['loses-the-tail', 'checkpoint-restored', 'restore-not-verified'],
   ] as const) {

@@ -111,7 +111,7 @@ export class AgentAlone {
       progress: () => undefined,
     });
     try {
-      await restoration.check();
+      await restoration.check(null);
       await restoration.stage();
       await restoration.switchIn();
       await restoration.start();
