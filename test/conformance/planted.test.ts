@@ -29,9 +29,24 @@ const ROLES: readonly ModelRole[] = ['node', 'state-keeper', 'realm-service', 's
 const leaseOf = (fault: PlantedFault | null): number =>
   fault === null
     ? 500
-    : ['lease-renewed', 'repeats-keep-leases'].includes(fault.promise)
+    : ['lease-lasts', 'lease-renewed', 'repeats-keep-leases'].includes(fault.promise)
       ? 500
       : PACE.leaseMs;
+
+/** There are fewer ways to break these than three. */
+const FEW_WAYS: readonly string[] = [
+  'unknown-fields-ignored',
+  'rest-reads-answered',
+  'started-with-told',
+  'suspended-journal-kept',
+  'maintenance-leaves',
+  'backup-repeats',
+  'recovery-taken',
+  'table-Release',
+  'table-BackUpDatabase',
+  'table-SaveKeeperState',
+  'table-Relocate',
+];
 
 interface Outcome {
   readonly verdicts: readonly Verdict[];

@@ -293,7 +293,7 @@ describe('an agent that lies', () => {
   it('is not committed with chunks that are not stored', async () => {
     lie = (honest, { type }) => {
       const chunks = join(agents.gridFile.repository, 'grids', 'orders', 'chunks');
-      if (type === 'collect') rmSync(chunks, { recursive: true });
+      if (type === 'collect') rmSync(chunks, { recursive: true, force: true });
       return honest;
     };
     await expectAborted('chunk-damaged', /is not stored as its manifest says/);

@@ -72,6 +72,7 @@ describe('a checkpoint that is prepared for long', () => {
         hosts: ['127.0.78.2'],
         copysets: [{ name: 'a', hosts: [0] }],
         env: hooks.env,
+        walSegmentMb: 16,
         stateOf: () => state,
       });
       try {

@@ -5,6 +5,9 @@ import type { GridOptions, TestGrid, TestHost, TestMember } from './grid.ts';
 import { backupCalls, documentedRole } from './postgres-role.ts';
 import { postgresServer, type PostgresServer, serverUser } from './postgres.ts';
 
+/** What a standby may be behind without losing its primary: small journal files would go sooner than usual ones. */
+const SLACK = ['wal_keep_size = 32MB'];
+
 export async function makeMember(
   options: GridOptions,
   copyset: string,
@@ -17,13 +20,14 @@ export async function makeMember(
   const data = join(place.folder, name, 'data');
   mkdirSync(join(place.folder, name), { recursive: true, mode: 0o755 });
   if (serverUser !== null) chownSync(join(place.folder, name), serverUser.uid, serverUser.gid);
+  const walSegmentMb = options.walSegmentMb ?? 1;
   const server = await postgresServer({
     data,
     host: place.address,
     ...(options.version !== undefined && { version: options.version }),
-    ...(options.settings !== undefined && { settings: options.settings }),
+    settings: [...(walSegmentMb === 1 ? SLACK : []), ...(options.settings ?? [])],
     ...(options.hba !== undefined && { hba: options.hba }),
-    walSegmentMb: options.walSegmentMb ?? 1,
+    walSegmentMb,
     // A standby is a copy of its primary, made when that runs.
     existing: options.empty === true || index > 0,
   });

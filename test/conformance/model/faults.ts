@@ -48,7 +48,11 @@ const BEHAVIOUR = {
       'sees-the-token-that-comes-while-it-rests',
     ],
     'release-in-every-state': ['release-forgets-maintenance', 'release-forgets-the-retention'],
-    'release-frees-clients': ['lets-nobody-in-after-Release'],
+    'release-frees-clients': [
+      'lets-nobody-in-after-Release',
+      'forgets-who-waits-at-Release',
+      'disconnects-who-waits-at-Release',
+    ],
     'rest-clients-wait': [
       'refuses-in-the-freeze',
       'refuses-one-of-many-in-the-freeze',
@@ -118,7 +122,11 @@ const BEHAVIOUR = {
       'shortens-a-closed-journal-file',
       'renames-a-closed-journal-file',
     ],
-    'journal-names-sort': ['names-journal-files-in-no-order', 'counts-journal-files-down'],
+    'journal-names-sort': [
+      'names-journal-files-by-chance',
+      'names-journal-files-in-no-order',
+      'counts-journal-files-down',
+    ],
     'mark-restores': [
       'loses-the-tail',
       'loses-the-head',
@@ -152,7 +160,11 @@ const BEHAVIOUR = {
       'refuses-while-suspended',
       'stops-one-of-many-while-suspended',
     ],
-    'suspended-journal-named': ['names-a-journal-file-that-is-not-there', 'names-the-next-journal-file'],
+    'suspended-journal-named': [
+      'names-a-journal-file-that-is-not-there',
+      'names-the-next-journal-file',
+      'names-no-journal-file',
+    ],
     'suspend-repeats': [
       'names-another-journal-file-when-asked-again',
       'names-no-journal-file-when-asked-again',
@@ -168,7 +180,11 @@ const BEHAVIOUR = {
       'waits-in-maintenance',
       'takes-writes-in-maintenance',
     ],
-    'maintenance-reads-go-on': ['refuses-reads-in-maintenance', 'shows-nothing-in-maintenance'],
+    'maintenance-reads-go-on': [
+      'refuses-reads-in-maintenance',
+      'reads-wait-in-maintenance',
+      'shows-nothing-in-maintenance',
+    ],
     'maintenance-leaves': ['lets-nobody-write-after-maintenance', 'refuses-after-maintenance'],
     'lease-ends': ['lease-never-ends', 'maintenance-never-ends', 'takes-milliseconds-for-seconds'],
     'lease-lasts': ['resumes-early', 'ends-long-leases-early', 'retains-for-half-the-lease'],
@@ -206,7 +222,11 @@ const BEHAVIOUR = {
       'names-its-state-in-hexadecimal',
       'says-a-length-of-its-state',
     ],
-    'keeper-state-repeats': ['saves-no-state', 'changes-its-state-and-not-its-version'],
+    'keeper-state-repeats': [
+      'saves-no-state',
+      'counts-its-version-down',
+      'changes-its-state-and-not-its-version',
+    ],
     'recovery-taken': ['leaves-recovery', 'ends-when-it-finds-recovery'],
     'started-with-recovery': [
       'ignores-recovery',
@@ -216,8 +236,12 @@ const BEHAVIOUR = {
   },
   'realm-service': {
     'describe-complete': ['has-no-definition'],
-    'backup-file': ['writes-no-backup', 'writes-an-empty-backup'],
-    'backup-definition': ['says-the-definition-in-no-JSON', 'says-no-definition'],
+    'backup-file': ['writes-no-backup', 'backs-up-into-a-directory', 'writes-an-empty-backup'],
+    'backup-definition': [
+      'says-the-definition-in-no-JSON',
+      'says-half-of-the-definition',
+      'says-no-definition',
+    ],
     'backup-recorded': ['records-no-checkpoint', 'records-one-less', 'records-a-checkpoint-as-a-change'],
     'backup-repeats': ['backs-up-twice'],
     'relocate-raises-version': [

@@ -34,6 +34,7 @@ export class Front {
   readonly #waiting: (() => void)[] = [];
   readonly #waitingRows: number[] = [];
   #isStuck = false;
+  #isDropping = false;
   #wasInMaintenance = false;
 
   constructor(store: Rows, state: FrontState, has: HasFault) {
@@ -52,7 +53,11 @@ export class Front {
   }
 
   /** It goes on. */
-  open(): void {
+  open(by: 'Release' | 'other'): void {
+    const isReleased = by === 'Release';
+    if (isReleased && this.#has('lets-nobody-in-after-Release')) this.#isStuck = true;
+    if (isReleased && this.#has('forgets-who-waits-at-Release')) return;
+    this.#isDropping = isReleased && this.#has('disconnects-who-waits-at-Release');
     this.#waitingRows.length = 0;
     if (this.#has('lets-nobody-in-after-a-rest')) this.#isStuck = true;
     if (this.#has('lets-nobody-in-after-a-rest') || this.#has('forgets-who-waits')) return;
@@ -119,6 +124,7 @@ export class Front {
       throw new Disconnected('refused: at rest');
     if (this.#state.isInMaintenance() && has('refuses-reads-in-maintenance'))
       throw new Disconnected('refused: in maintenance');
+    if (has('reads-wait-in-maintenance')) while (this.#state.isInMaintenance()) await pause(POLL_MS);
     if (this.#state.isInMaintenance() && has('shows-nothing-in-maintenance')) return [];
     if (!this.allowReads && !has('answers-reads-that-should-wait')) {
       if (has('lets-reads-wait-for-a-while')) await Promise.race([this.#rest(), pause(LATE_MS)]);
@@ -152,7 +158,10 @@ export class Front {
   }
 
   async #rest(): Promise<void> {
-    while (this.#atRest() || this.#isStuck) await new Promise<void>((go) => this.#waiting.push(go));
+    while (this.#atRest() || this.#isStuck) {
+      await new Promise<void>((go) => this.#waiting.push(go));
+      if (this.#isDropping) throw new Disconnected('connection closed');
+    }
   }
 }
 

@@ -44,6 +44,7 @@ export class Model {
   #server: grpc.Server | null = null;
   #inLive: Server | null = null;
   #changes: NodeJS.Timeout | null = null;
+  #saved = 0;
 
   constructor(options: ModelOptions) {
     const { data, role, fault } = options;
@@ -130,9 +131,10 @@ export class Model {
         if (has('journal-grows-in-the-freeze')) setTimeout(() => store?.appendLine('#'), 50).unref();
         if (has('logs-a-moment-after-it-came-to-rest')) setTimeout(() => store?.appendLine('#'), 25).unref();
       },
-      goOn: () => {
+      goOn: (by) => {
         this.front.allowReads = true;
-        this.front.open();
+        store?.goOn();
+        this.front.open(by);
       },
       mark: () => this.#mark(),
       suspend: () => store?.suspend() ?? '',
@@ -142,8 +144,9 @@ export class Model {
       },
       backUp: (key, epoch, counter) => this.#state.backUp(key, epoch, counter),
       saveState: () => {
+        if (has('counts-its-version-down')) this.#saved -= 1;
         const state = has('saves-no-state') ? Buffer.alloc(0) : this.#state.bytes;
-        return { state, version: BigInt(this.#state.version) };
+        return { state, version: BigInt(this.#state.version + this.#saved) };
       },
       relocate: (processes) => this.#state.relocate(processes),
     };

@@ -29,7 +29,7 @@ export interface Held {
   /** What cannot come to rest now. */
   activities(): readonly string[];
   rest(allowReads: boolean): void;
-  goOn(): void;
+  goOn(by: 'Release' | 'other'): void;
   mark(): { file: string; length: number; content: wire.Content | undefined };
   suspend(): string;
   resumeWriting(): void;
@@ -175,7 +175,7 @@ export class ModelParticipant {
           if (name === 'maintenance' && has('release-forgets-maintenance')) continue;
           if (name === 'journalRetained' && has('release-forgets-the-retention')) continue;
           if (name === 'quiesced' && !hold.taken && has('a-Release-leaves-a-Quiesce-that-waits')) continue;
-          this.#end(name, false, has('lets-nobody-in-after-Release'));
+          this.#end(name, false, 'Release');
         }
       if (has('a-Release-forgets-the-newest-token')) this.machine.forgetTokens();
       return { incarnation: this.#incarnationFor('release') };
@@ -305,20 +305,19 @@ export class ModelParticipant {
     this.#timers.set(name, setTimeout(end, Math.min(Math.ceil(leaseMs) + 1, 2 ** 31 - 1)));
   }
 
-  #end(name: HoldName, held: boolean, isStuck = false): void {
-    if (!isStuck) this.#ended(name);
-    else if (name !== 'quiesced') this.#ended(name);
+  #end(name: HoldName, held: boolean, by: 'Release' | 'other' = 'other'): void {
+    this.#ended(name, by);
     this.machine.end(name, held);
   }
 
   /** What was held back goes on. */
-  #ended(name: HoldName): void {
+  #ended(name: HoldName, by: 'Release' | 'other' = 'other'): void {
     clearTimeout(this.#timers.get(name));
     this.#timers.delete(name);
     if (name === 'writingSuspended') this.#held.resumeWriting();
     if (name === 'journalRetained') this.#held.retain(false);
     // After the machine has it, for who waits asks the machine.
-    if (name === 'quiesced') queueMicrotask(() => this.#held.goOn());
+    if (name === 'quiesced') queueMicrotask(() => this.#held.goOn(by));
   }
 
   #incarnationFor(call: CallName): string {

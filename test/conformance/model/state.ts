@@ -112,9 +112,12 @@ export class State {
       if (has('records-a-checkpoint-as-a-change')) this.#saved.version += 1;
       this.#save();
       fs.mkdirSync(join(this.#data, 'backups'), { recursive: true });
-      if (!has('writes-no-backup'))
+      if (has('backs-up-into-a-directory')) fs.mkdirSync(join(this.#data, file), { recursive: true });
+      else if (!has('writes-no-backup'))
         fs.writeFileSync(join(this.#data, file), has('writes-an-empty-backup') ? '' : this.bytes);
     }
+    if (has('says-half-of-the-definition'))
+      return { file, definition: Buffer.from(JSON.stringify(this.#saved).slice(0, -9)) };
     const definition = has('says-the-definition-in-no-JSON')
       ? 'grid: model'
       : JSON.stringify(this.#saved.addresses);

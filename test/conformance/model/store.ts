@@ -7,7 +7,9 @@ import type { HasFault } from './faults.ts';
 const FLUSH_MS = 20;
 /** What a node that preallocates its journal files gives each of them. */
 const PREALLOCATED_BYTES = 1 << 16;
-const CHANGES_MS = 70;
+const SPOILS_MS = 10;
+/** So many rows after a suspension has begun. */
+const SPOILED_AT = 10;
 const NEVER_FLUSHED = 1 << 30;
 
 export interface StoreOptions {
@@ -30,6 +32,8 @@ export class Store {
   readonly #options: StoreOptions;
   readonly #daemon: NodeJS.Timeout;
   readonly #closed: string[] = [];
+  readonly #spoils: (() => void)[] = [];
+  #writtenSince = 0;
   #number = 1;
   #file: number;
   #length = 0;
@@ -76,6 +80,7 @@ export class Store {
   /** Durable and visible when it returns. */
   add(row: number): void {
     this.appendLine(String(row));
+    this.#spoilDatabase();
     if (this.#has('loses-a-row-now-and-then') && row % 7 === 0) return;
     this.rows.add(row);
   }
@@ -101,35 +106,43 @@ export class Store {
     if (this.#has('names-a-file-that-is-not-there')) return this.#next({ file: `${file}.gone`, length });
     if (this.#has('says-more-than-is-in-the-file')) return this.#next({ file, length: length + 100_000 });
     const late = this.#file;
-    if (this.#has('changes-a-closed-journal-file')) {
-      const again = fs.openSync(join(this.#journal(), this.journalFile), 'r+');
-      setTimeout(() => {
-        fs.writeSync(again, '#', 0);
-        fs.closeSync(again);
-      }, CHANGES_MS).unref();
-    }
-    if (this.#has('shortens-a-closed-journal-file')) {
-      const path = join(this.#journal(), file);
-      setTimeout(() => fs.existsSync(path) && fs.truncateSync(path, 1), CHANGES_MS).unref();
-    }
-    if (this.#has('renames-a-closed-journal-file')) {
-      const path = join(this.#journal(), file);
-      setTimeout(() => fs.existsSync(path) && fs.renameSync(path, `${path}.old`), CHANGES_MS).unref();
-    }
+    this.#spoil(join(this.#journal(), file));
     fs.closeSync(late);
     this.#closed.push(file);
     return this.#next({ file, length: this.#has('says-less-than-was-logged') ? length >> 1 : length });
   }
 
+  /** The rest is over. */
+  goOn(): void {
+    for (const spoil of this.#spoils.splice(0)) setTimeout(spoil, SPOILS_MS).unref();
+  }
+
+  /** What a closed file must not have done to it. */
+  #spoil(path: string): void {
+    if (this.#has('changes-a-closed-journal-file'))
+      this.#spoils.push(() => fs.writeFileSync(path, '#', { flag: 'r+' }));
+    if (this.#has('shortens-a-closed-journal-file')) this.#spoils.push(() => fs.truncateSync(path, 1));
+    if (this.#has('renames-a-closed-journal-file'))
+      this.#spoils.push(() => fs.renameSync(path, `${path}.old`));
+  }
+
+  /** What must not happen to database files while writing is suspended: in the midst of it. */
+  #spoilDatabase(): void {
+    this.#writtenSince += 1;
+    if (this.#suspendedAt === undefined || this.#writtenSince !== SPOILED_AT) return;
+    if (this.#has('removes-a-database-file-while-suspended'))
+      fs.rmSync(join(this.#live, 'rows.json'), { force: true });
+    if (this.#has('begins-a-database-file-while-suspended'))
+      fs.writeFileSync(join(this.#live, 'server.log'), 'x');
+  }
+
   /** Answers with the first journal file that the table does not have all of. */
   suspend(): string {
     if (this.#suspendedAt === undefined) this.#flush();
+    if (this.#suspendedAt === undefined) this.#writtenSince = 0;
     this.#suspendedAt ??= this.journalFile;
-    if (this.#has('removes-a-database-file-while-suspended'))
-      setTimeout(() => fs.rmSync(join(this.#live, 'rows.json'), { force: true }), FLUSH_MS).unref();
-    if (this.#has('begins-a-database-file-while-suspended'))
-      setTimeout(() => fs.writeFileSync(join(this.#live, 'server.log'), 'x'), FLUSH_MS).unref();
     if (this.#has('names-a-journal-file-that-is-not-there')) return `${this.#suspendedAt}.gone`;
+    if (this.#has('names-no-journal-file')) return '';
     if (this.#has('names-the-next-journal-file')) return this.#nameOf(this.#number + 1);
     return this.#suspendedAt;
   }
@@ -235,8 +248,14 @@ export class Store {
 
   #nameOf(number: number): string {
     if (this.#has('names-journal-files-in-no-order')) return `${number % 2 === 0 ? 'a' : 'b'}${number}.log`;
+    if (this.#has('names-journal-files-by-chance')) return this.#byChance(number);
     if (this.#has('counts-journal-files-down')) return `${String(99_999_999 - number).padStart(8, '0')}.log`;
     return `${String(number).padStart(8, '0')}.log`;
+  }
+
+  /** Names that say nothing of their order. */
+  #byChance(number: number): string {
+    return `${createHash('sha256').update(String(number)).digest('hex').slice(0, 12)}.log`;
   }
 
   #journal(): string {

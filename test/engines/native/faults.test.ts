@@ -66,7 +66,6 @@ describe('the engine of a process that breaks the contract', function () {
     ['journal-grows-in-the-freeze', 'broken', 'sees a journal that grew while it was held'],
     ['resumes-early', 'alreadyResumed', 'hears of a freeze that ended before the thaw'],
     ['changes-its-incarnation', 'member-restarted', 'takes another incarnation for another process'],
-    ['changes-a-closed-journal-file', 'broken', 'sees a closed journal file that is written in the freeze'],
   ];
   for (const [fault, expected, what] of cases) {
     it(what, async () => {
