@@ -19,8 +19,8 @@ export const USAGE = `stillpoint-conformance: does a process keep the contract o
   --busy ARGV       keeps the process from coming to rest: one line when it does, until it is ended
   --start ARGV      runs a process on the files in {data}, until it is ended; it serves the contract at {socket},
                     where that is named
-  --checkpoint      instead: takes checkpoints of a node, with a real agent and the real command, restores one in
-                    another place with --start, and looks at what came back; {address} in --start is a free one
+  --checkpoint      instead: takes checkpoints of it as agent and command do, restores one in another place with
+                    --start, and looks at what came back; {address} in --start is a free one
   --writers N       how many writers at once (3)
   --only ID         this promise only; may be repeated
   --strict          what was not tried counts as broken, for the exit code

@@ -58,7 +58,8 @@ for (const node of nodes) {
           busy: client('busy'),
           start: command({ data: '{data}', socket: '{socket}' }),
         },
-        pace: { leaseMs: 300, holdMs: 100 },
+        pace: { leaseMs: 200, holdMs: 100 },
+        sequences: { seed: 1, runs: 8 },
         epoch: 1,
       });
       const others = verdicts.filter(

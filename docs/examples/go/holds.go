@@ -1,7 +1,7 @@
 package main
 
-// What every participant needs, whatever its role and its data: leases, tokens, repeats, and a gate. All of it is done
-// under one lock, `mu`; whoever waits for a change waits at `changed`.
+// What every participant needs, whatever its role and its data: leases, tokens, repeats, and a gate. It decides by
+// docs/participant-table.md. All of it is done under one lock, `mu`; whoever waits for a change waits at `changed`.
 
 import (
 	"fmt"
@@ -48,9 +48,17 @@ type key struct {
 
 type hold struct {
 	key
-	lease time.Duration
-	until time.Time // time.Now carries a monotonic clock.
-	mark  *wire.SwitchJournalResponse
+	lease  time.Duration
+	until  time.Time // time.Now carries a monotonic clock.
+	taken  bool      // A Quiesce that waits for rest holds others off already; it has no lease yet.
+	busy   []string  // What did not come to rest in time.
+	mark   *wire.SwitchJournalResponse
+	needed string // The first journal file, as it was answered once.
+}
+
+func (h *hold) take() {
+	h.taken, h.until = true, time.Now().Add(h.lease)
+	changed.Broadcast()
 }
 
 type ending struct {
@@ -58,166 +66,134 @@ type ending struct {
 	key
 }
 
-// How many ends are remembered: far more than one operation has, and an operation never comes back after its end.
+// How many ends are remembered.
 const remembered = 1000
 
-// What is held now, how it ended, and the newest token that was not refused.
+// At most one hold of each kind, all of one operation; and how those before have ended.
 type holds struct {
 	now    map[kind]*hold
 	ended  map[ending]bool
 	order  []ending
-	coming map[key]int // who waits for what is not at rest yet
 	newest token
 	onEnd  func(kind)
+}
+
+// What a request says, looked at in the order that the contract has: `check`.
+type asked struct {
+	operation          string
+	token              *wire.Token
+	needsToken, others bool
+	leaseMs, timeoutMs *float64
 }
 
 func refused(code codes.Code, fact, hint string) error {
 	return status.Error(code, fact+"; hint: "+hint)
 }
 
-func keyOf(operation string) (key, error) {
-	if operation == "" {
-		return key{}, refused(codes.InvalidArgument, "operation is missing", "name it")
+func (h *holds) check(a asked) (key, error) {
+	k := key{operation: a.operation}
+	if a.operation == "" {
+		return k, refused(codes.InvalidArgument, "operation is missing", "name it")
 	}
-	return key{operation: operation}, nil
-}
-
-func attemptOf(operation string, said *wire.Token) (key, error) {
-	k, err := keyOf(operation)
-	if err != nil {
-		return k, err
-	}
-	if said == nil {
+	if a.needsToken && a.token == nil {
 		return k, refused(codes.InvalidArgument, "token is missing", "name it")
 	}
-	k.token = token{said.Epoch, said.Counter, said.Attempt}
+	if a.leaseMs != nil && (!(*a.leaseMs > 0) || math.IsInf(*a.leaseMs, 1)) {
+		return k, refused(codes.InvalidArgument, "lease_ms is no positive time", "name one")
+	}
+	if a.timeoutMs != nil && (!(*a.timeoutMs >= 0) || math.IsInf(*a.timeoutMs, 1)) {
+		return k, refused(codes.InvalidArgument, "timeout_ms is no time", "name one")
+	}
+	if other := h.operation(); other != "" && other != a.operation && !a.others {
+		return k, refused(codes.Aborted, "operation "+other+" holds the process", "wait until it has ended")
+	}
+	if a.needsToken {
+		k.token = token{a.token.Epoch, a.token.Counter, a.token.Attempt}
+		if k.token.isOlderThan(h.newest) {
+			return k, refused(codes.Aborted, fmt.Sprint(k.token, " is older than ", h.newest), "a newer attempt has the process")
+		}
+	}
 	return k, nil
 }
 
-func mustBeLease(leaseMs float64) error {
-	if !(leaseMs > 0) || math.IsInf(leaseMs, 1) {
-		return refused(codes.InvalidArgument, "lease_ms is no positive time", "name one")
+// Of a call that is answered: a request that was refused has not been seen, its token included.
+func (h *holds) saw(k key) {
+	if h.newest.isOlderThan(k.token) {
+		h.newest = k.token
 	}
-	return nil
 }
 
-// Of what is held, and of what still waits to be.
-func (h *holds) keys() []key {
-	var keys []key
+func (h *holds) operation() string {
 	for _, one := range h.now {
-		keys = append(keys, one.key)
+		return one.operation
 	}
-	for k := range h.coming {
-		keys = append(keys, k)
-	}
-	return keys
+	return ""
 }
 
-// Everything that speaks against a call before its state does. Its token counts as seen when it is not refused: see `saw`.
-func (h *holds) mayCome(k key) error {
-	for _, other := range h.keys() {
-		if other.operation != k.operation {
-			return refused(codes.Aborted, "operation "+other.operation+" holds the process", "wait until it has ended")
+func (h *holds) taken(what kind) bool { return h.now[what] != nil && h.now[what].taken }
+
+func (h *holds) has(one *hold) bool {
+	for _, other := range h.now {
+		if other == one {
+			return true
 		}
 	}
-	if k.token == (token{}) {
-		return nil
-	}
-	if k.token.isOlderThan(h.newest) {
-		return refused(codes.Aborted, fmt.Sprint(k.token, " is older than ", h.newest), "a newer attempt has the process")
-	}
-	for _, other := range h.keys() {
-		if other.token != (token{}) && other != k {
-			return refused(codes.FailedPrecondition, "it rests with another token", "resume it first")
-		}
-	}
-	return nil
+	return false
 }
 
-func (h *holds) saw(t token) {
-	if h.newest.isOlderThan(t) {
-		h.newest = t
-	}
+func otherToken(what kind) error {
+	return refused(codes.FailedPrecondition, "it is "+string(what)+" with another token", "resume that first")
 }
 
-// Whether it may be taken; false where the call came again and it is still held: that changes nothing.
-func (h *holds) isNew(what kind, k key, leaseMs float64) (bool, error) {
-	if err := mustBeLease(leaseMs); err != nil {
-		return false, err
-	}
-	if err := h.mayCome(k); err != nil {
-		return false, err
-	}
+// A new hold, not taken yet; or the one that is there where the call came again: that changes nothing.
+func (h *holds) begin(what kind, k key, leaseMs float64) (*hold, error) {
 	if _, over := h.ended[ending{what, k}]; over {
-		return false, refused(codes.FailedPrecondition, string(what)+" has ended", "begin anew")
+		return nil, refused(codes.FailedPrecondition, string(what)+" has ended", "begin anew, with a newer token")
 	}
-	if h.holds(what, k) {
-		return false, nil
+	if h.now[what] == nil {
+		h.now[what] = &hold{key: k, lease: time.Duration(leaseMs * float64(time.Millisecond))}
 	}
-	return true, nil
+	if h.now[what].key != k {
+		return nil, otherToken(what)
+	}
+	return h.now[what], nil
 }
 
-func (h *holds) take(what kind, k key, leaseMs float64) (bool, error) {
-	isNew, err := h.isNew(what, k, leaseMs)
-	if isNew {
-		lease := time.Duration(leaseMs * float64(time.Millisecond))
-		h.now[what] = &hold{key: k, lease: lease, until: time.Now().Add(lease)}
-		changed.Broadcast()
+// Whether it was held without a break until now. One that comes first forestalls its beginning, but for a retention.
+func (h *holds) end(what kind, k key, inTime bool) (bool, error) {
+	one := h.now[what]
+	if one != nil && one.key != k {
+		return false, otherToken(what)
 	}
-	return isNew, err
-}
-
-func (h *holds) holds(what kind, k key) bool {
-	return h.now[what] != nil && h.now[what].key == k
-}
-
-// Whether it was held without a break until now.
-func (h *holds) end(what kind, k key, held bool) bool {
-	if h.holds(what, k) {
+	_, known := h.ended[ending{what, k}]
+	if one != nil || (!known && what != retained) {
 		delete(h.now, what)
-		h.remember(what, k, held)
+		h.ended[ending{what, k}] = one != nil && one.taken && inTime
+		h.order = append(h.order, ending{what, k})
+	}
+	if one != nil {
 		h.onEnd(what)
 		changed.Broadcast()
 	}
-	return h.ended[ending{what, k}]
-}
-
-// What was ended is not taken again, and what never was is not either.
-func (h *holds) remember(what kind, k key, held bool) {
-	if _, known := h.ended[ending{what, k}]; known {
-		return
-	}
-	h.ended[ending{what, k}] = held
-	if what == quiesced { // Also what still waits for it.
-		delete(h.coming, k)
-		changed.Broadcast()
-	}
-	h.order = append(h.order, ending{what, k})
 	if len(h.order) > remembered {
 		delete(h.ended, h.order[0])
 		h.order = h.order[1:]
 	}
+	return h.ended[ending{what, k}], nil
 }
 
-// Ends all that the operation holds, and what it still waits for.
 func (h *holds) release(operation string) {
-	for k := range h.coming {
-		if k.operation == operation {
-			delete(h.coming, k)
-		}
-	}
-	changed.Broadcast()
 	for what, one := range h.now {
 		if one.operation == operation {
-			h.end(what, one.key, false)
+			_, _ = h.end(what, one.key, false)
 		}
 	}
 }
 
-func (h *holds) renew(operation string) {
+func (h *holds) renew() {
 	for _, one := range h.now {
-		if one.operation == operation {
-			one.until = time.Now().Add(one.lease)
+		if one.taken {
+			one.take()
 		}
 	}
 }
@@ -225,8 +201,8 @@ func (h *holds) renew(operation string) {
 // First in every call, too: a process that was stopped for a while must not say that it held.
 func (h *holds) expire() {
 	for what, one := range h.now {
-		if !time.Now().Before(one.until) {
-			h.end(what, one.key, false)
+		if one.taken && !time.Now().Before(one.until) {
+			_, _ = h.end(what, one.key, false)
 		}
 	}
 }
@@ -239,53 +215,4 @@ func (h *holds) watch() {
 		changed.Broadcast()
 		mu.Unlock()
 	}
-}
-
-// In front of all that acknowledges, shows or logs. Who is inside when it closes comes out; the others wait.
-type gate struct {
-	holds     *holds
-	inside    map[int]string
-	entered   int
-	closing   int
-	readsGoOn bool
-}
-
-func (g *gate) isClosed(reads bool) bool {
-	return !(reads && g.readsGoOn) && (g.closing > 0 || g.holds.now[quiesced] != nil)
-}
-
-func (g *gate) enter(what string, reads bool) (leave func()) {
-	mu.Lock()
-	defer mu.Unlock()
-	for g.isClosed(reads) {
-		changed.Wait()
-	}
-	if reads {
-		return func() {}
-	}
-	g.entered++
-	number := g.entered
-	g.inside[number] = what
-	return func() {
-		mu.Lock()
-		defer mu.Unlock()
-		delete(g.inside, number)
-		changed.Broadcast()
-	}
-}
-
-// What is still inside when the time is over; nothing where the gate is closed. Called with the lock.
-func (g *gate) close(timeoutMs float64, isGivenUp func() bool) []string {
-	until := time.Now().Add(time.Duration(timeoutMs * float64(time.Millisecond)))
-	g.closing++
-	for len(g.inside) > 0 && !isGivenUp() && time.Now().Before(until) {
-		changed.Wait()
-	}
-	g.closing--
-	changed.Broadcast()
-	var busy []string
-	for _, what := range g.inside {
-		busy = append(busy, what)
-	}
-	return busy
 }

@@ -33,7 +33,7 @@ func main() {
 	data, err := filepath.Abs(os.Args[5])
 	must(err)
 	s := openStore(data)
-	h := &holds{now: map[kind]*hold{}, ended: map[ending]bool{}, coming: map[key]int{}}
+	h := &holds{now: map[kind]*hold{}, ended: map[ending]bool{}}
 	h.onEnd = func(what kind) {
 		s.suspended = s.suspended && what != suspended
 		s.retained = s.retained && what != retained
@@ -93,7 +93,7 @@ func (n *node) serve(client net.Conn, line string) {
 		defer n.gate.enter("a write", false)()
 		row, err := strconv.Atoi(number)
 		mu.Lock()
-		isRefused := err != nil || n.holds.now[maintenance] != nil
+		isRefused := err != nil || n.holds.taken(maintenance)
 		if !isRefused {
 			n.store.log(row)
 			n.store.show(row)

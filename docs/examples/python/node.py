@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from google.protobuf.json_format import MessageToJson
 
-from holds import Code, Gate, Holds, Refused, answering, changed, must_be_lease
+from holds import Code, Gate, Holds, Refused, answering, changed
 
 grid, name, copyset, address, data, socket_path = sys.argv[1:]
 data = pathlib.Path(data).absolute()
@@ -111,8 +111,7 @@ class Participant(services.ParticipantServiceServicer):
     def Describe(self, request, context):
         with changed:
             holds.expire()
-            held = wire.Held(**{kind: True for kind in holds.now})
-            held.operation = next((key[0] for key in holds.keys()), "")
+            held = wire.Held(operation=holds.operation(), **{kind: holds.taken(kind) for kind in holds.now})
             size = sum(file.stat().st_size for file in [*store.journal.iterdir(), *store.live.glob("*.json")])
             return wire.DescribeResponse(
                 contract_version=1, grid=grid, name=name, role=wire.ROLE_NODE, incarnation=incarnation, version="1.0",
@@ -125,94 +124,80 @@ class Participant(services.ParticipantServiceServicer):
 
     def Quiesce(self, request, context):
         with answering(holds, context):
-            key = holds.key(request, needs_token=True)
-            if not 0 <= request.timeout_ms < float("inf"):
-                raise Refused(Code.INVALID_ARGUMENT, "timeout_ms is no time", "name one")
-            must_be_lease(request.lease_ms)
-            holds.may_come(key)
-            if not holds.holds("quiesced", key):
-                holds.is_new("quiesced", key, request.lease_ms)  # What speaks against it is said before anybody waits.
-                holds.coming.append(key)
-                busy = gate.close(request.timeout_ms, lambda: key not in holds.coming)
-                if key not in holds.coming:
-                    raise Refused(Code.ABORTED, "it was resumed or released while it waited", "begin anew")
-                holds.coming.remove(key)
-                holds.saw(key[1])
-                if busy:
-                    return wire.QuiesceResponse(incarnation=incarnation, not_quiesced=busy)
-                gate.reads_go_on = request.allow_reads
-                holds.take("quiesced", key, request.lease_ms)
-            return wire.QuiesceResponse(incarnation=incarnation, quiesced=True)
+            hold = gate.close(holds.key(request, token=True, lease=True, timeout=True), request)
+            return wire.QuiesceResponse(
+                incarnation=incarnation, quiesced=hold.busy is None, not_quiesced=hold.busy
+            )
 
     def SwitchJournal(self, request, context):
         with answering(holds, context):
-            key = holds.may_come(holds.key(request, needs_token=True))
-            if not holds.holds("quiesced", key):
+            key = holds.key(request, token=True)
+            hold = holds.now.get("quiesced")
+            if hold is None or hold.key != key or not hold.taken:
                 raise Refused(Code.FAILED_PRECONDITION, "it is not quiesced with this token", "quiesce it first")
-            hold = holds.now["quiesced"]
-            if "mark" not in hold:
-                hold["mark"] = (*store.switch(), store.content())
-            file, length, content = hold["mark"]
+            holds.saw(key)
+            hold.answer = hold.answer or (*store.switch(), store.content())
+            file, length, content = hold.answer
             return wire.SwitchJournalResponse(
                 incarnation=incarnation, journal_file=file, length=length, content=content
             )
 
     def Resume(self, request, context):
         with answering(holds, context):
-            key = holds.may_come(holds.key(request, needs_token=True))
+            key = holds.key(request, token=True)
             held = holds.end("quiesced", key)
-            holds.forestall("quiesced", key)  # What was resumed is not quiesced again, also where it still waits.
-            holds.saw(key[1])
+            holds.saw(key)
             cause = "" if held else "its lease was over, or it never was quiesced with this token"
             return wire.ResumeResponse(incarnation=incarnation, held=held, cause=cause)
 
     def SuspendWriting(self, request, context):
         with answering(holds, context):
-            if holds.take("writing_suspended", holds.key(request), request.lease_ms):
-                store.suspended = True
-            changed.wait_for(lambda: not store.writing)
-            return wire.SuspendWritingResponse(
-                incarnation=incarnation, first_journal_file=store.first_needed()
-            )
+            hold = holds.begin("writing_suspended", holds.key(request, lease=True), request.lease_ms)
+            store.suspended = True
+            changed.wait_for(lambda: not store.writing or not holds.has(hold))
+            if not holds.has(hold):
+                raise Refused(Code.ABORTED, "it was ended while it waited", "begin anew")
+            if not hold.taken:
+                hold.answer = store.first_needed()
+                hold.take()
+            return wire.SuspendWritingResponse(incarnation=incarnation, first_journal_file=hold.answer)
 
     def ResumeWriting(self, request, context):
         with answering(holds, context):
-            key = holds.key(request)
-            if request.retain_journal:
-                must_be_lease(request.lease_ms)
-            holds.may_come(key)
-            if request.retain_journal and holds.holds("writing_suspended", key):
-                holds.take("journal_retained", key, request.lease_ms)  # before the other ends: no moment between
-                store.retained = True
+            key = holds.key(request, lease=request.retain_journal)
+            if request.retain_journal and holds.taken("writing_suspended"):
+                holds.begin("journal_retained", key, request.lease_ms).take()
+                store.retained = True  # before the other ends: there is no moment between
             held = holds.end("writing_suspended", key)
-            holds.forestall("writing_suspended", key)
             return wire.ResumeWritingResponse(incarnation=incarnation, held=held)
 
     def ReleaseJournal(self, request, context):
         with answering(holds, context):
-            held = holds.end("journal_retained", holds.may_come(holds.key(request)))
+            held = holds.end("journal_retained", holds.key(request), forestall=False)
             return wire.ReleaseJournalResponse(incarnation=incarnation, held=held)
 
     def EnterMaintenance(self, request, context):
         with answering(holds, context):
-            holds.take("maintenance", holds.key(request), request.lease_ms)
+            hold = holds.begin("maintenance", holds.key(request, lease=True), request.lease_ms)
+            if not hold.taken:
+                hold.take()
             return wire.EnterMaintenanceResponse(incarnation=incarnation)
 
     def LeaveMaintenance(self, request, context):
         with answering(holds, context):
-            key = holds.may_come(holds.key(request))
-            held = holds.end("maintenance", key)
-            holds.forestall("maintenance", key)
+            held = holds.end("maintenance", holds.key(request))
             return wire.LeaveMaintenanceResponse(incarnation=incarnation, held=held)
 
     def Renew(self, request, context):
         with answering(holds, context):
-            holds.renew(holds.may_come(holds.key(request))[0])
+            holds.key(request)
+            holds.renew()
             return wire.RenewResponse(held=self.Describe(None, None).held)
 
     def Release(self, request, context):
         with answering(holds, context):
-            holds.release(holds.key(request)[0])
+            operation, _ = holds.key(request, of_others_too=True)
+            holds.release(operation)
             return wire.ReleaseResponse(incarnation=incarnation)
 
 
@@ -244,7 +229,7 @@ class Client(socketserver.StreamRequestHandler):
     def write(self, row):
         with gate.entered("a write"):  # logged, shown and acknowledged: all of it, or nothing before the rest
             with changed:
-                refused = "maintenance" in holds.now
+                refused = holds.taken("maintenance")
                 if not refused:
                     store.log(row)
                     store.show(row)

@@ -1,13 +1,15 @@
 import { rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CheckpointReport, DoctorReport, RestoreReport } from '../../../coordinator/reports.ts';
+import type { Role } from '../../../shared/domain/grid.ts';
 import { EXIT, StillpointError, type Failure } from '../../../shared/domain/errors.ts';
 import type { ParticipantDescription } from '../../../shared/domain/participant.ts';
 import { connectParticipant } from '../../../shared/rpc/participant-client.ts';
 import { lacking } from '../lab.ts';
 import { usage } from '../options.ts';
 import { read } from '../programs.ts';
-import { Broken, Unjudged, type Verdict } from '../promise.ts';
+import { Broken, NODE, RESTING_ROLES, Unjudged, type Verdict } from '../promise.ts';
+import { AgentAlone } from './agent-alone.ts';
 import { emptyPlace, freePort, fromHere, GridOfOne, type Place, type Said } from './grid-of-one.ts';
 
 import type { SuiteInput } from '../suite.ts';
@@ -20,6 +22,8 @@ const OF_THE_AGENT_FILE = ['native-run'];
 interface Step {
   readonly id: string;
   readonly says: string;
+  /** All that come to rest where it is left out. */
+  readonly roles?: readonly Role[];
   /** Resolves to what was seen. Throws as a check of a promise does. */
   try(run: Run): Promise<string>;
 }
@@ -29,7 +33,8 @@ const STEPS: readonly Step[] = [
   {
     id: 'checkpoint-fit',
     says: 'What Describe says is what it is; nothing that it says, and nothing of its files, speaks against a checkpoint',
-    async try({ grid, gridFile }) {
+    async try({ alone, grid, gridFile }) {
+      if (alone !== null) return alone.fit();
       const { result, failure } = await grid.stillpoint(gridFile, ['grid', 'doctor']);
       const { findings = [] } = result as Partial<DoctorReport>;
       const problems = findings.filter(({ level }) => level === 'problem').map((one) => one.failure);
@@ -46,14 +51,15 @@ const STEPS: readonly Step[] = [
   },
   {
     id: 'checkpoint-repeated',
-    says: 'So is the next one, for which it refuses writes meanwhile',
+    says: 'So is the next one; a node refuses writes meanwhile',
     try: (run) => run.checkpoint('maintenance', ['--maintenance']),
   },
   {
     id: 'checkpoint-whole',
     says: 'Every byte of it is in the repository as it was captured',
+    roles: NODE,
     async try(run) {
-      const { failure } = await run.grid.stillpoint(run.gridFile, ['checkpoint', 'verify', run.newest()]);
+      const { failure } = await run.grid.stillpoint(run.gridFile, ['checkpoint', 'verify', run.first()]);
       if (failure !== null) throw new Broken(inWords(failure));
       return 'verified';
     },
@@ -63,17 +69,19 @@ const STEPS: readonly Step[] = [
     says: 'A process started on it in another place comes up healthy, with what was there at the mark',
     async try(run) {
       const [start, place] = await run.otherPlace();
+      if (run.alone !== null) return restoredWith(await run.alone.restore(place));
       const gridFile = await run.grid.agentFor('restored', place);
-      const said = await run.grid.stillpoint(gridFile, ['restore', run.newest(), '--yes']);
+      const said = await run.grid.stillpoint(gridFile, ['restore', run.first(), '--yes']);
       if (said.failure !== null) throw new Broken(inWords(said.failure));
       run.restored = { data: place.data, start };
       const { warnings } = said.result as unknown as RestoreReport;
-      return warnings.length === 0 ? 'restored and verified' : `restored; ${warnings.join('; ')}`;
+      return restoredWith(warnings);
     },
   },
   {
     id: 'checkpoint-rows',
-    says: 'What was acknowledged before the checkpoint began is visible there, and nothing that was written later alone',
+    says: 'What was acknowledged before the checkpoint began is visible there, and nothing that was never written',
+    roles: NODE,
     async try(run) {
       const { reader } = run.programs;
       if (reader === undefined || run.writer === undefined) throw new Unjudged('needs --writer and --reader');
@@ -92,8 +100,8 @@ const STEPS: readonly Step[] = [
 export const END_TO_END: readonly Pick<Step, 'id' | 'says'>[] = STEPS;
 
 /**
- * Does with a node what agent and coordinator do: the real programs, a grid of it alone, and a repository of its own.
- * The process is released when it resolves or rejects, and nothing of ours is left beside its data. Rejects where it
+ * Does with a node what agent and coordinator do: the real programs, a grid of it alone, and a repository of its own. A
+ * realm service and a state keeper are no grid without each other: of them the agent's part is done alone. The process is released when it resolves or rejects, and nothing of ours is left beside its data. Rejects where it
  * cannot be called.
  */
 export async function runEndToEnd(
@@ -101,7 +109,8 @@ export async function runEndToEnd(
 ): Promise<{ description: ParticipantDescription; verdicts: Verdict[] }> {
   const start = startOf(input);
   const description = await describe(input);
-  if (description.role !== 'node' || !description.primary) throw onlyPrimaryNodes(description);
+  if (!RESTING_ROLES.includes(description.role)) throw nothingStored(description);
+  if (description.role !== 'state-keeper' && !description.primary) throw nothingStored(description);
   const verdicts: Verdict[] = [];
   const grid = new GridOfOne(description);
   const run = new Run(input, start, grid, description);
@@ -135,6 +144,8 @@ async function judge(
     seen,
     tookMs: performance.now() - from,
   });
+  if (step.roles?.includes(run.description.role) === false)
+    return told('not-applicable', `is no step of a ${run.description.role}`);
   if (signal?.aborted === true) return told('not-tried', 'the run was ended');
   const broken = before.find(({ result }) => result === 'broken');
   if (broken !== undefined) return told('not-applicable', `hidden by ${broken.id}, which is broken`);
@@ -155,6 +166,8 @@ class Run {
   readonly #input: SuiteInput;
   readonly #start: readonly string[];
   gridFile = '';
+  /** Of a process that is no grid by itself. */
+  alone: AgentAlone | null = null;
   writer: Writers | undefined;
   acknowledgedBefore: ReadonlySet<number> = new Set();
   restored: { readonly data: string; readonly start: readonly string[] } | null = null;
@@ -174,14 +187,12 @@ class Run {
   }
 
   async begin(): Promise<void> {
-    const { address, dataDirectory: data } = this.description;
-    this.gridFile = await this.grid.agentFor('process', {
-      address,
-      data,
-      participant: this.#input.target,
-      ...(this.#input.tls !== undefined && { tls: this.#input.tls }),
-      start: ['true'],
-    });
+    const { address, role, dataDirectory: data } = this.description;
+    const { target: participant, tls } = this.#input;
+    const place = { address, data, participant, ...(tls !== undefined && { tls }), start: ['true'] };
+    const { repository, epoch, folder } = this.grid;
+    if (role === 'node') this.gridFile = await this.grid.agentFor('process', place);
+    else this.alone = new AgentAlone(this.description, { place, repository, epoch, folder });
     const { writer, reader } = this.programs;
     if (writer === undefined || reader === undefined) return;
     const rows = await read(reader, data, TIMEOUT_MS);
@@ -190,7 +201,8 @@ class Run {
   }
 
   async checkpoint(name: string, options: readonly string[]): Promise<string> {
-    this.acknowledgedBefore = new Set(this.writer?.acknowledged);
+    if (this.#checkpoints.length === 0) this.acknowledgedBefore = new Set(this.writer?.acknowledged);
+    if (this.alone !== null) return this.alone.checkpoint(name);
     const { result, failure }: Said = await this.grid.stillpoint(this.gridFile, [
       'checkpoint',
       'create',
@@ -203,10 +215,11 @@ class Run {
     return `${sizeBytes} bytes; held still for ${windowMs.toFixed(1)} ms`;
   }
 
-  newest(): string {
-    const newest = this.#checkpoints.at(-1);
-    if (newest === undefined) throw new Unjudged('there is no checkpoint');
-    return newest;
+  /** It was taken while clients wrote: its mark lies in the midst of a journal file. */
+  first(): string {
+    const [first] = this.#checkpoints;
+    if (first === undefined) throw new Unjudged('there is no checkpoint');
+    return first;
   }
 
   /** Where the restored copy is to run, and its start command. */
@@ -252,12 +265,16 @@ function inWords({ code, message, hint }: Failure): string {
   return `${code}: ${message}; hint: ${hint}`;
 }
 
-function onlyPrimaryNodes({ name, role, primary }: ParticipantDescription): StillpointError {
+function restoredWith(warnings: readonly string[]): string {
+  return warnings.length === 0 ? 'restored and verified' : `restored; ${warnings.join('; ')}`;
+}
+
+function nothingStored({ name, role }: ParticipantDescription): StillpointError {
   return new StillpointError(
     {
       code: 'usage',
-      message: `${name} is ${role === 'node' && !primary ? 'a standby' : `a ${role}`}: --checkpoint takes a grid of one node alone`,
-      hint: 'run it against the primary of a copyset; a realm service and a state keeper need each other and their nodes: make a grid of them (docs/realm-grids.md)',
+      message: `${name} is a ${role}${role === 'proxy' ? '' : ' that is not primary'}: a checkpoint has nothing of it that could be restored alone`,
+      hint: 'run --checkpoint against the primary of its copyset or realm',
     },
     EXIT.usage,
   );

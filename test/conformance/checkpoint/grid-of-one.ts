@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as pause } from 'node:timers/promises';
-import { endStarted } from '../../../agent/engines/native/started-processes.ts';
+import { endStarted, startMark } from '../../../agent/engines/native/started-processes.ts';
 import { StillpointError, type Failure } from '../../../shared/domain/errors.ts';
 import type { ParticipantDescription } from '../../../shared/domain/participant.ts';
 import { initRepository, openRepository } from '../../../shared/repository/open.ts';
@@ -54,16 +54,18 @@ export class GridOfOne {
     return join(this.folder, 'pki');
   }
 
-  get #repository(): string {
+  get repository(): string {
     return join(this.folder, 'repository');
   }
 
+  /** Of this run: newer than that of every run before. */
+  readonly epoch = Math.floor((Date.now() - EPOCHS_SINCE) / EPOCH_MS);
+
   async begin(): Promise<void> {
-    await initRepository(this.#repository);
-    const repository = await openRepository(this.#repository);
+    await initRepository(this.repository);
+    const repository = await openRepository(this.repository);
     try {
-      const epoch = Math.floor((Date.now() - EPOCHS_SINCE) / EPOCH_MS);
-      await repository.raiseEpoch(this.#description.grid, epoch);
+      await repository.raiseEpoch(this.#description.grid, this.epoch);
     } finally {
       await repository.close();
     }
@@ -88,7 +90,7 @@ export class GridOfOne {
       cert: join(this.#pki, `${who}.pem`),
       key: join(this.#pki, `${who}-key.pem`),
     });
-    const common = { grid, repository: this.#repository };
+    const common = { grid, repository: this.repository };
     const agent = {
       ...common,
       listen,
@@ -104,7 +106,7 @@ export class GridOfOne {
           data: place.data,
           participant: place.participant,
           ...(place.tls !== undefined && { tls: place.tls }),
-          run: { start: place.start, stop: ['true'] },
+          run: { start: place.start, stop: stopOf(place) },
         },
       ],
     };
@@ -184,6 +186,18 @@ export class GridOfOne {
     child.once('exit', () => this.#alive.delete(child));
     return child;
   }
+}
+
+/** Ends what a start command of the agent became: by that it knows it, too. */
+export function stopOf({ data }: Pick<Place, 'data'>): string[] {
+  const mark = JSON.stringify(Object.entries(startMark({ data })).map((entry) => entry.join('=')));
+  const program = `const { readdirSync, readFileSync } = require('node:fs');
+for (const pid of readdirSync('/proc').filter((name) => /^\\d+$/.test(name) && Number(name) !== process.pid))
+  try {
+    const has = readFileSync('/proc/' + pid + '/environ', 'utf8').split('\\0');
+    if (${mark}.every((one) => has.includes(one))) process.kill(Number(pid), 'SIGTERM');
+  } catch {}`;
+  return [process.execPath, '-e', program];
 }
 
 function objectIn(text: string): Readonly<Record<string, unknown>> {
