@@ -99,7 +99,8 @@ for (const version of new Set(['14' as const, ...versions])) {
         const { connections } = await footprint(lab.server);
         return connections.length === 0;
       });
-      expect(await footprint(lab.server)).to.deep.equal(found);
+      // The look's connection may still have been closing then.
+      expect(await footprint(lab.server)).to.deep.equal({ ...found, connections: [] });
     });
 
     it('lets go at once when it is aborted while it holds', async () => {
