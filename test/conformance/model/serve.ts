@@ -1,3 +1,4 @@
+import { chmodSync } from 'node:fs';
 import * as grpc from '@grpc/grpc-js';
 import * as wire from '../../../shared/rpc/generated/participant.ts';
 import type { CallName } from '../contract/table.ts';
@@ -36,12 +37,9 @@ export async function serveModel(
     },
   ]);
   server.addService(service, Object.fromEntries(handlers) as grpc.UntypedServiceImplementation);
-  const mask = process.umask(0o177);
-  try {
-    await bound(server, `unix:${socket}`, grpc.ServerCredentials.createInsecure());
-  } finally {
-    process.umask(mask);
-  }
+  await bound(server, `unix:${socket}`, grpc.ServerCredentials.createInsecure());
+  // Many are served in one process at a time: a umask would be everybody's, and the last one to put it back leaves another's.
+  chmodSync(socket, 0o600);
   return server;
 }
 

@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { Capture } from '../../../agent/capture.ts';
@@ -103,11 +103,11 @@ export async function scriptedProcess(role: keyof typeof ROLES): Promise<Scripte
   const path = settings.participant.slice('unix:'.length);
   rmSync(path, { force: true });
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const before = globalThis.process.umask(0o077);
   server.bindAsync(settings.participant, grpc.ServerCredentials.createInsecure(), (error) =>
     error === null ? resolve() : reject(error),
   );
-  await promise.finally(() => globalThis.process.umask(before));
+  await promise;
+  chmodSync(path, 0o600);
   return process;
 }
 
