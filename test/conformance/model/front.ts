@@ -134,12 +134,16 @@ export class Front {
     if (isAtRest && has('shows-less-at-rest')) return rows.slice(0, -5);
     if (isAtRest && has('shows-nothing-at-rest')) return [];
     if (isAtRest && has('forgets-while-it-rests')) this.#store.rows.delete(rows.at(-1) ?? 0);
-    const [shown] = isAtRest ? this.#waitingRows : [];
-    if (shown !== undefined && has('shows-what-waits')) {
-      this.#waitingRows.shift();
-      this.#store.rows.add(shown);
-    }
+    if (isAtRest && has('shows-what-waits')) void this.#showWhatWaits();
     return rows;
+  }
+
+  /** Whoever comes to wait in this rest is seen by the next reader. */
+  async #showWhatWaits(): Promise<void> {
+    while (this.#atRest()) {
+      for (const row of this.#waitingRows.splice(0)) this.#store.rows.add(row);
+      await pause(POLL_MS);
+    }
   }
 
   /** Answers when it has been at rest for a while; each writer after another while. */
