@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type * as grpc from '@grpc/grpc-js';
 import type * as protoLoader from '@grpc/proto-loader';
@@ -65,6 +65,6 @@ function loadServices(folder: string): ReadonlyMap<string, Service> {
 /** Beside the sources, or beside the compiled package; null where it was taken away. */
 function protoFolder(): string | null {
   const here = dirname(fileURLToPath(import.meta.url));
-  const folders = ['../../proto', '../../../proto'].map((path) => `${here}/${path}`);
-  return folders.find((path) => existsSync(`${path}/agent.proto`)) ?? null;
+  const folders = ['../../proto', '../../../proto'].map((path) => join(here, path));
+  return folders.find((path) => existsSync(join(path, 'agent.proto'))) ?? null;
 }
