@@ -6,22 +6,44 @@ import type { RestorePlan } from './restore-plan.ts';
 // How a restore as a whole fails; what its steps meet on a host is the agents' to say.
 
 export function stillRunning(plan: RestorePlan, running: ReadonlySet<PlannedMember>): StillpointError {
-  const [first] = running;
-  const named = [...running].map((member) => `${member.name} on ${member.to.host}`);
   return new StillpointError(
     {
-      code: 'member-running',
-      message: `${named.join(', ')} still running`,
+      message: `${named(running)} still running`,
       hint: 'stop every process of the target grid first, or let --stop do it',
-      ...(first !== undefined && { host: first.to.host, member: first.name }),
       phase: 'stop check',
-      members: plan.members.map((member) => ({
-        name: member.name,
-        state: running.has(member) ? 'running' : 'stopped',
-      })),
+      ...whoRuns(plan, running),
     },
     EXIT.refused,
   );
+}
+
+/** It was found stopped, or was stopped, before: a supervisor is not fought. */
+export function startedByOthers(plan: RestorePlan, running: ReadonlySet<PlannedMember>): StillpointError {
+  return new StillpointError({
+    message: `${named(running)} runs again: something started it while the restore was under way`,
+    hint: 'pause what supervises it (systemd, Patroni, a health check) for the time of the restore, then restore again',
+    phase: 'switch',
+    ...whoRuns(plan, running),
+  });
+}
+
+function named(running: ReadonlySet<PlannedMember>): string {
+  return [...running].map((member) => `${member.name} on ${member.to.host}`).join(', ');
+}
+
+function whoRuns(
+  plan: RestorePlan,
+  running: ReadonlySet<PlannedMember>,
+): Pick<Failure, 'code' | 'host' | 'member' | 'members'> {
+  const [first] = running;
+  return {
+    code: 'member-running',
+    ...(first !== undefined && { host: first.to.host, member: first.name }),
+    members: plan.members.map((member) => ({
+      name: member.name,
+      state: running.has(member) ? 'running' : 'stopped',
+    })),
+  };
 }
 
 export function takenForDead(): StillpointError {

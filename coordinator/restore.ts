@@ -28,6 +28,7 @@ import {
   decidedForward,
   refusedInPlan,
   repositoryDiffers,
+  startedByOthers,
   stillRunning,
   takenForDead,
 } from './restore-failures.ts';
@@ -208,7 +209,7 @@ class GridRestore {
       }
     }
     const running = await this.#steps.running(plan.members);
-    if (running.length > 0) throw stillRunning(plan, new Set(running));
+    if (running.length > 0) throw startedByOthers(plan, new Set(running));
   }
 
   async #restore(plan: RestorePlan, lineage: string, lease: OperationLease): Promise<RestoreReport> {
