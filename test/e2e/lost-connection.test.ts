@@ -150,7 +150,7 @@ describe('a checkpoint whose network fails in the freeze', () => {
     );
     expect(stderr).to.match(/^hint: .*stillpoint grid status/m);
     expect(stderr)
-      .to.match(/^ {2}aa: unknown$/m)
+      .to.match(/^ {2}aa: unknown on 127\.0\.41\.1$/m)
       .and.to.match(/^ {2}ba: running$/m);
     network.mend();
     await expectUntouched();
