@@ -79,8 +79,10 @@ for (const version of versions) {
       const spoolDirectory = join(folder, `spool-of-${version}`);
       mkdirSync(spoolDirectory);
       const { capture } = await beginCapture(engine, folder, { artifacts, spoolDirectory });
-      const spool = (): number =>
-        readdirSync(spoolDirectory).reduce((sum, name) => sum + statSync(join(spoolDirectory, name)).size, 0);
+      // A file that was listed may have been stored meanwhile, and is gone.
+      const sizeOf = (name: string): number =>
+        statSync(join(spoolDirectory, name), { throwIfNoEntry: false })?.size ?? 0;
+      const spool = (): number => readdirSync(spoolDirectory).reduce((sum, name) => sum + sizeOf(name), 0);
       try {
         const preparing = capture.prepare();
         await until('the base copy to begin', () => artifacts.begun);

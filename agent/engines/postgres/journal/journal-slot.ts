@@ -90,6 +90,20 @@ export class JournalSlot {
     again();
   }
 
+  /** Why the stream was lost: a server that has given the slot up has removed what it was still to send. */
+  async causeOf(streamLost: StillpointError): Promise<StillpointError> {
+    try {
+      const { rows } = await this.#client.query<Pick<Kept, 'status'>>(
+        `SELECT wal_status AS status FROM pg_replication_slots WHERE slot_name = ${escapeLiteral(this.#name)}`,
+      );
+      const [{ status } = { status: 'lost' }] = rows;
+      if (status === 'reserved' || status === 'extended') return streamLost;
+    } catch {
+      // Its session was ended too.
+    }
+    return slotLost(this.#member, this.#safeLimit, streamLost);
+  }
+
   /** The session ends, and the server with it what it kept for us. Idempotent. */
   close(): void {
     this.#closed = true;

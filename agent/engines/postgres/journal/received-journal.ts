@@ -1,4 +1,5 @@
 import type { Client } from 'pg';
+import { StillpointError } from '../../../../shared/domain/errors.ts';
 import type { JournalContext } from '../../engine.ts';
 import { storeHistories } from '../copy/collect.ts';
 import { JournalReceiver } from './journal-receiver.ts';
@@ -6,6 +7,7 @@ import { JournalSlot } from './journal-slot.ts';
 import { JournalStore } from './journal-store.ts';
 import type { Lsn } from './lsn.ts';
 import type { ServerFacts } from '../server/server-facts.ts';
+import { settledInTime } from '../server/wait-until.ts';
 import type { PostgresSettings } from '../settings.ts';
 
 /** For a session to answer, or to be known as lost. */
@@ -52,7 +54,7 @@ export class ReceivedJournal {
         directory: context.spoolDirectory,
         segmentBytes: facts.walSegmentSizeBytes,
         filled: (segment) => (store === null ? early.push(segment) : store.filled(segment)),
-        lost,
+        lost: (error) => void causeOf(slot, error).then(lost),
       });
       store = new JournalStore({
         artifacts: context.artifacts,
@@ -91,6 +93,12 @@ export class ReceivedJournal {
     this.store.stop();
     await this.receiver.stop();
   }
+}
+
+/** Of a stream that was lost, and not of a disk of ours that is full; as it was told where the server does not say soon. */
+async function causeOf(slot: JournalSlot, error: Error): Promise<Error> {
+  if (!(error instanceof StillpointError) || error.failure.code !== 'journal-lost') return error;
+  return await settledInTime('the state of the slot', slot.causeOf(error), ASK_MS).catch(() => error);
 }
 
 /** Why a session of ours has ended; null where it has not, or nobody can tell soon. */

@@ -22,18 +22,18 @@ export async function waitUntil(
 }
 
 /** The same for a promise. Its rejection is ignored after the time is up: the caller has gone on with the timeout. */
-export async function settledInTime(
+export async function settledInTime<T>(
   what: string,
-  promise: Promise<void>,
+  promise: Promise<T>,
   timeoutMs: number = TIMEOUT_MS,
-): Promise<void> {
+): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(notReached(what, timeoutMs)), timeoutMs);
   });
   promise.catch(() => undefined);
   try {
-    await Promise.race([promise, late]);
+    return await Promise.race([promise, late]);
   } finally {
     clearTimeout(timer);
   }
