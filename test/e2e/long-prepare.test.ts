@@ -102,6 +102,11 @@ describe('a checkpoint that is prepared for long', () => {
 function spoolBytes(grid: TestGrid): number {
   const spool = join(grid.hosts[0]?.state ?? '', 'spool');
   return readdirSync(spool)
-    .flatMap((room) => readdirSync(join(spool, room)).map((name) => statSync(join(spool, room, name)).size))
+    .flatMap((room) =>
+      readdirSync(join(spool, room)).map(
+        // It may have been stored meanwhile, and is gone.
+        (name) => statSync(join(spool, room, name), { throwIfNoEntry: false })?.size ?? 0,
+      ),
+    )
     .reduce((sum, size) => sum + size, 0);
 }
