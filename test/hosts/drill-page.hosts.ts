@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { drillPage } from '../../coordinator/drill/report-page.ts';
 import { reportOf } from '../coordinator/drill-reports.ts';
 import { findBrowser, seePage } from '../lab/browser.ts';
+import { bringPrograms, NoLabHere } from './lab/tools.ts';
 
 // Goal: a person who opens the report sees what happened, with no network and whatever texts are in it.
 // Method: a real browser, by its debugging protocol. The screenshot stays in a directory of its own, for people.
@@ -13,12 +14,14 @@ describe('the page of a drill in a browser', () => {
   let browser: string;
 
   before(function () {
-    const found = findBrowser();
-    if (found === null) {
-      console.log('      needs a browser: apt-get install chromium');
+    try {
+      if (findBrowser() === null) bringPrograms({ chromium: 'chromium' }, console.log);
+      browser = findBrowser() ?? expect.fail('it was installed, and is not found');
+    } catch (error) {
+      if (!(error instanceof NoLabHere)) throw error;
+      console.log(`      ${error.message}`);
       this.skip();
     }
-    browser = found ?? '';
   });
 
   it('shows outcome, times, bars and hostile texts as they are, and asks for nothing', async () => {

@@ -29,9 +29,17 @@ const ANSWER_S = 20;
 /** The lab cannot be here, and nobody has to mend stillpoint for that. */
 export class NoLabHere extends Error {}
 
-/** Installs what is missing of the tools, as Debian has them. Rejects with `NoLabHere`; ends within minutes. */
+/** What hosts are made with. As `bringPrograms`. */
 export function bringTools(say: (words: string) => void): void {
-  const missing = Object.entries(TOOLS).filter(([program]) => !hasProgram(program));
+  bringPrograms(TOOLS, say);
+}
+
+/** Installs what is missing of these programs, as Debian has them. Throws `NoLabHere`; ends within minutes. */
+export function bringPrograms(
+  packageOf: Readonly<Record<string, string>>,
+  say: (words: string) => void,
+): void {
+  const missing = Object.entries(packageOf).filter(([program]) => !hasProgram(program));
   if (missing.length === 0) return;
   const programs = missing.map(([program]) => program).join(', ');
   if (!hasProgram('apt-get')) throw new NoLabHere(`${programs} not found, and there is no apt to install it`);
