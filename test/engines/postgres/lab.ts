@@ -89,6 +89,14 @@ export async function until(
   }
 }
 
+/** So many commits wait for the word of a standby, and no more. */
+export function untilCommitsWait(server: PostgresServer, count = 1): Promise<void> {
+  return until(`${count} commits to wait`, async () => {
+    const rows = await server.query("SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+    return rows.length === count;
+  });
+}
+
 /** What a checkpoint must leave as it found it. */
 export async function footprint(server: PostgresServer): Promise<{
   names: string;

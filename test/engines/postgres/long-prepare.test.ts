@@ -11,7 +11,7 @@ import type { PostgresSettings } from '../../../agent/engines/postgres/settings.
 import type { PostgresServer } from '../../lab/postgres.ts';
 import { MemorySink } from '../memory-sink.ts';
 import { beginCapture, token } from '../tested-capture.ts';
-import { postgresLab, until, versions, type PostgresLab } from './lab.ts';
+import { postgresLab, until, untilCommitsWait, versions, type PostgresLab } from './lab.ts';
 
 // Goal: a checkpoint that is prepared for hours costs its server no more disk than one of seconds.
 // Method: real servers with a small max_wal_size, a base copy that is held back, and five times as much journal.
@@ -138,10 +138,7 @@ for (const version of versions) {
         const client = await server.connect();
         let returned = false;
         const commit = client.query('CREATE TABLE waits ()').then(() => (returned = true));
-        await until('the commit to wait', async () => {
-          const rows = await server.query("SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
-          return rows.length === 1;
-        });
+        await untilCommitsWait(server);
         // The slot has moved on meanwhile, and more than once.
         await writeJournal(server, 32);
         await new Promise((resolve) => setTimeout(resolve, 2500));

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { constants, getPriority } from 'node:os';
 import { mayRaisePriority } from '../../../lab/priority.ts';
 import { beginCapture, token } from '../../tested-capture.ts';
-import { footprint, postgresLab, until, versions, type PostgresLab } from '../lab.ts';
+import { footprint, postgresLab, until, untilCommitsWait, versions, type PostgresLab } from '../lab.ts';
 import { FakeStandby } from './fake-standby.ts';
 
 /** The setting as its owner left it: in which file, and as what. */
@@ -54,10 +54,7 @@ for (const version of versions) {
           await capture.freeze(token());
           let acknowledged = false;
           const waiting = write().then(() => (acknowledged = true));
-          await until('the write to wait', async () => {
-            const rows = await lab.server.query("SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
-            return rows.length > 0;
-          });
+          await untilCommitsWait(lab.server);
           const early = acknowledged;
 
           const proof = await capture.thaw(token(), () => undefined);
@@ -139,10 +136,7 @@ for (const version of versions) {
           for (const standby of standbys) standby.silent = true;
           let acknowledged = false;
           const waiting = write().then(() => (acknowledged = true));
-          await until('the write to wait', async () => {
-            const rows = await lab.server.query("SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
-            return rows.length > 0;
-          });
+          await untilCommitsWait(lab.server);
           for (let looks = 0; looks < 40; looks += 1) {
             expect(acknowledged).to.equal(false);
             await new Promise((resolve) => setTimeout(resolve, 2));

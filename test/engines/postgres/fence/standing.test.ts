@@ -5,7 +5,7 @@ import { whyNotStanding } from '../../../../agent/engines/postgres/fence/standin
 import { failureOf } from '../../../repository/samples.ts';
 import { killedAgent } from '../../kill-agent.ts';
 import { beginCapture, token } from '../../tested-capture.ts';
-import { footprint, postgresLab, until, versions, type PostgresLab } from '../lab.ts';
+import { footprint, postgresLab, until, untilCommitsWait, versions, type PostgresLab } from '../lab.ts';
 import { FakeStandby } from './fake-standby.ts';
 
 // Goal: where the owner's list names stillpoint before standbys of its own, a freeze changes no setting, holds as any other,
@@ -80,10 +80,7 @@ for (const version of new Set(['14' as const, ...versions])) {
         await capture.freeze(token());
         let acknowledged = false;
         const waiting = write().then(() => (acknowledged = true));
-        await until('the write to wait', async () => {
-          const rows = await lab.server.query("SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
-          return rows.length > 0;
-        });
+        await untilCommitsWait(lab.server);
         const early = acknowledged;
         const proof = await capture.thaw(token(), () => undefined);
         await waiting;
