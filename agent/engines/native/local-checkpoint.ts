@@ -35,6 +35,8 @@ export class LocalCheckpoint {
   readonly #data: string;
   readonly #id: string;
   #root: AnchoredDirectory | null = null;
+  /** By path: how the process's file stood when it was copied, where it could not be linked. */
+  readonly #copiedFrom = new Map<string, string>();
 
   /** Throws where the text is no checkpoint's id: it becomes a path. */
   constructor(data: string, checkpoint: string) {
@@ -111,7 +113,10 @@ export class LocalCheckpoint {
       if (code === 'EEXIST') return;
       if (code !== 'EXDEV' && code !== 'EPERM' && code !== 'EMLINK') throw error;
       const source = await directory.openFile(name, owner);
-      return closing(source, () => this.copy(source, path));
+      return closing(source, async () => {
+        await this.copy(source, path);
+        this.#copiedFrom.set(path, standing(await source.stat()));
+      });
     }
     try {
       // What was linked is looked at here, where nobody can put something else in its place.
@@ -141,9 +146,9 @@ export class LocalCheckpoint {
     await syncPath(this.#at(dirname(path)));
   }
 
-  /** How a file stands: its length, and when it was last written. */
+  /** How the process's own file stands, or stood when it was copied: its length, and when it was last written. */
   async standsAs(path: string): Promise<string> {
-    return this.#reading(path, async (file) => standing(await file.stat()));
+    return this.#copiedFrom.get(path) ?? this.#reading(path, async (file) => standing(await file.stat()));
   }
 
   async write(path: string, bytes: Uint8Array | string): Promise<void> {
