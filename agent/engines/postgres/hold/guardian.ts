@@ -81,7 +81,8 @@ export class PostgresGuardian implements Guardian {
    */
   async #catchUp(undo: Undo): Promise<void> {
     const { success, data } = primaryUndoSchema.safeParse(undo);
-    if (this.#client === null || !success) return;
+    // Where nothing was set, there is nothing that a session could have missed.
+    if (this.#client === null || !success || data.standing === true) return;
     const names = await standbyNamesInForce(this.#client).catch(() => null);
     if (names !== null && data.armed.includes(names)) return;
     try {

@@ -240,7 +240,8 @@ export class PrimaryHold implements Hold {
     const { settings } = this.#session;
     const [problem] = await standingProblems(control, settings.name, names);
     if (problem !== undefined) throw new StillpointError(problem);
-    if (this.#fence === null && (await isStandbyThere(control))) throw armedByOthers(settings.name);
+    const isOurs = this.#fence?.broken() === null;
+    if (!isOurs && (await isStandbyThere(control))) throw armedByOthers(settings.name);
   }
 
   /** Opens and disarms. Resolves to what speaks against the fence having held; null where nothing does. */

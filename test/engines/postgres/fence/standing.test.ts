@@ -161,6 +161,25 @@ for (const version of new Set(['14' as const, ...versions])) {
       await until('it to be fit again', async () => (await codes()).length === 0);
     });
 
+    it('is refused where somebody else has its place by then, also for a second attempt', async () => {
+      const { capture } = await beginCapture(engine, lab.folder);
+      await capture.prepare();
+      await capture.arm(token());
+      await capture.freeze(token());
+      await capture.thaw(token(), () => undefined);
+      const other = await FakeStandby.join(lab.server, 'stillpoint');
+      const failure = await failureOf(capture.arm(token(2)));
+      const streams = await lab.server.query(
+        "SELECT FROM pg_stat_replication WHERE application_name = 'stillpoint'",
+      );
+      await capture.abort();
+      other.leave();
+
+      expect(failure.code).to.equal('postgres-armed');
+      expect(streams).to.have.length(1);
+      await until('it to be fit again', async () => (await codes()).length === 0);
+    });
+
     it('is refused where the list is another; and without the key such a list is one that was left armed', async () => {
       const set = createPostgresEngine(lab.settings);
       const { problems } = await set.describe(AbortSignal.timeout(10_000));
