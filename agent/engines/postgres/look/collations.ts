@@ -8,19 +8,20 @@ export type UsedCollation = PostgresFacts['collations'][number];
 
 const MOST_INDEXES = 20;
 
+/** PostgreSQL 14 keeps no version of a database's own collation, and its columns are not there. */
 const USED = `
   WITH used AS (
     SELECT DISTINCT i.indexrelid, coll.oid
       FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indcollation) AS coll (oid) WHERE coll.oid <> 0),
   known AS (
-    SELECT c.oid, c.oid::pg_catalog.regcollation::text AS name, c.collprovider AS provider, c.collversion AS version,
+    SELECT c.oid, c.oid::pg_catalog.regcollation::text AS name, c.collprovider::text AS provider, c.collversion AS version,
            coalesce(pg_catalog.to_jsonb(c) ->> 'colllocale', pg_catalog.to_jsonb(c) ->> 'colliculocale', c.collcollate) AS locale
       FROM pg_catalog.pg_collation c WHERE c.collprovider <> 'd'
     UNION ALL
-    SELECT 100, NULL, d.datlocprovider, d.datcollversion,
+    SELECT 100, NULL, pg_catalog.to_jsonb(d) ->> 'datlocprovider', pg_catalog.to_jsonb(d) ->> 'datcollversion',
            coalesce(pg_catalog.to_jsonb(d) ->> 'datlocale', pg_catalog.to_jsonb(d) ->> 'daticulocale', d.datcollate)
       FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
-  SELECT k.name, k.provider::text, k.locale, k.version, count(*)::int AS count,
+  SELECT k.name, k.provider, k.locale, k.version, count(*)::int AS count,
          (pg_catalog.array_agg(u.indexrelid::pg_catalog.regclass::text ORDER BY u.indexrelid))[1:${MOST_INDEXES}] AS indexes
     FROM used u JOIN known k ON k.oid = u.oid
    WHERE k.version IS NOT NULL AND k.locale IS NOT NULL

@@ -35,14 +35,11 @@ export async function lookIntoDatabases(
     } catch {
       continue;
     }
-    try {
-      for (const { edit: _, ...lead } of await leadsOf(client, name)) outbound.push(lead);
-      collations.push(...(await collationsOf(client, name)));
-    } catch {
-      // What this role may not see, the restore sees.
-    } finally {
-      client.end().catch(() => undefined);
-    }
+    // What this role may not see, the restore sees; and what it may not see of one hides nothing of the other.
+    const leads = await leadsOf(client, name).catch(() => []);
+    for (const { edit: _, ...lead } of leads) outbound.push(lead);
+    collations.push(...(await collationsOf(client, name).catch(() => [])));
+    client.end().catch(() => undefined);
   }
   return { outbound, collations };
 }
