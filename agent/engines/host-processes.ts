@@ -30,7 +30,8 @@ export async function hostProcesses(isWanted: (program: string) => boolean): Pro
   return found;
 }
 
-async function processNumbers(): Promise<number[]> {
+/** Of all processes of this host that we may see. */
+export async function processNumbers(): Promise<number[]> {
   const names = await readdir('/proc').catch(() => []);
   return names.filter((name) => /^\d+$/.test(name)).map(Number);
 }

@@ -1,6 +1,7 @@
 import { readdir, readlink, realpath } from 'node:fs/promises';
-import { join, sep } from 'node:path';
+import { sep } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
+import { processNumbers } from '../host-processes.ts';
 import { answers, runCommand, type Said } from '../restore/processes.ts';
 import { commandUser } from '../restore/run-as.ts';
 import { hasUnit, isUnitUp, startUnit, stopUnit } from '../restore/unit.ts';
@@ -57,7 +58,7 @@ export async function takeBackStart(settings: NativeSettings, signal: AbortSigna
     () => null,
     (error: unknown) => error as Error,
   );
-  if (!hasUnit(settings)) await endStarted(settings);
+  if (!hasUnit(settings) && !(await endStarted(settings))) throw failure ?? cannotStop(settings);
   if (failure !== null && (await isProcessRunning(settings))) throw failure;
 }
 
@@ -92,12 +93,11 @@ async function answersItself(settings: NativeSettings): Promise<boolean> {
 async function hasOpenFiles(directory: string): Promise<boolean> {
   const root = await realpath(directory).catch(() => null);
   if (root === null) return false;
-  const processes = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
-  for (const pid of processes) {
-    if (Number(pid) === process.pid) continue;
-    const descriptors = await readdir(join('/proc', pid, 'fd')).catch(() => []);
+  for (const pid of await processNumbers()) {
+    if (pid === process.pid) continue;
+    const descriptors = await readdir(`/proc/${pid}/fd`).catch(() => []);
     for (const descriptor of descriptors) {
-      const target = await readlink(join('/proc', pid, 'fd', descriptor)).catch(() => '');
+      const target = await readlink(`/proc/${pid}/fd/${descriptor}`).catch(() => '');
       if (target.startsWith(root + sep)) return true;
     }
   }
