@@ -1,7 +1,15 @@
 import { escapeIdentifier, escapeLiteral, type Client, type QueryConfig } from 'pg';
 import { formatConninfo, parseConninfo } from '../server/conninfo.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
-import { LIBPQ_PORT, parametersFor, placeInWords, placesOf, type Parameters, type Place } from './places.ts';
+import {
+  LIBPQ_PORT,
+  parametersFor,
+  placeInWords,
+  placesInWords,
+  placesOf,
+  type Parameters,
+  type Place,
+} from './places.ts';
 
 // What stands in a database and leads to another server. Each kind of it is read here, and says how it is changed.
 
@@ -94,17 +102,22 @@ interface Led {
 }
 
 function libpqOptions({ isServer }: ForeignObject, options: Parameters): Led | null {
-  const service = options.get('service');
-  if (service !== undefined && !options.has('host') && !options.has('hostaddr'))
-    return { key: 'service', address: `the service ${service} of pg_service.conf`, places: [], edit: null };
-  if (!isServer && !options.has('host') && !options.has('hostaddr')) return null;
-  const places = placesOf(options);
-  return {
-    key: 'host',
-    address: places.map(placeInWords).join(', '),
-    places,
-    edit: (to) => parametersFor(options, to),
-  };
+  const led = libpqLed(options);
+  if (led.edit === null) return { key: 'service', ...led };
+  return isServer || namesHost(options) ? { key: 'host', ...led } : null;
+}
+
+/** As libpq reads parameters: a service leads nowhere that we know, and is the operator's to change. */
+function libpqLed(parameters: Parameters): Omit<Led, 'key'> {
+  const service = parameters.get('service');
+  if (service !== undefined && !namesHost(parameters))
+    return { address: `the service ${service} of pg_service.conf`, places: [], edit: null };
+  const places = placesOf(parameters);
+  return { address: placesInWords(places), places, edit: (to) => parametersFor(parameters, to) };
+}
+
+function namesHost(parameters: Parameters): boolean {
+  return parameters.has('host') || parameters.has('hostaddr');
 }
 
 /** Nobody knows what port such a wrapper takes where none is said. */
@@ -199,16 +212,13 @@ function conninfoLead(
   change: (conninfo: string) => QueryConfig,
 ): Pick<Found, 'address' | 'places' | 'edit'> {
   const parameters = parseConninfo(conninfo);
-  const service = parameters.get('service');
-  if (service !== undefined && !parameters.has('host') && !parameters.has('hostaddr'))
-    return { address: `the service ${service} of pg_service.conf`, places: [], edit: null };
-  const places = placesOf(parameters);
+  const { edit, ...led } = libpqLed(parameters);
+  if (edit === null) return { ...led, edit };
   return {
-    address: places.map(placeInWords).join(', '),
-    places,
+    ...led,
     edit(to) {
       const changed = new Map(parameters);
-      for (const [key, value] of parametersFor(parameters, to))
+      for (const [key, value] of edit(to))
         if (value === null) changed.delete(key);
         else changed.set(key, value);
       return change(formatConninfo(changed));

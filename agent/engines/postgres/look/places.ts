@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { beforePort } from '../../../address.ts';
 
 /** Where a server is said to be. */
 export interface Place {
@@ -68,9 +69,13 @@ function listsOf(parameters: Parameters): { hosts: string[]; addresses: string[]
 }
 
 /** For people. */
+export function placesInWords(places: readonly Place[]): string {
+  return places.map(placeInWords).join(', ');
+}
+
 export function placeInWords({ host, port }: Place): string {
   if (host === '')
     return port === null || port === LIBPQ_PORT ? 'the local server' : `the local server:${port}`;
-  const shown = isIP(host) === 6 ? `[${host}]` : host;
+  const shown = beforePort(host);
   return port === null ? shown : `${shown}:${port}`;
 }

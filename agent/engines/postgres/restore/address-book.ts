@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import type { AddressMoves } from '../../../../shared/domain/wire.ts';
 import { hostPort } from '../../../address.ts';
 import { placeInWords, type Place } from '../look/places.ts';
+import { settledInTime } from '../server/wait-until.ts';
 
 const RESOLVE_MS = 2000;
 const LOCAL = new Set(['', 'localhost', '127.0.0.1', '::1']);
@@ -119,13 +120,8 @@ function plain(host: string): string {
 
 /** None where nobody knows it, or says so in time. */
 async function resolveHost(host: string): Promise<readonly string[]> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never[]>((resolve) => {
-    timer = setTimeout(() => resolve([]), RESOLVE_MS);
-  });
-  const found = lookup(host, { all: true }).then(
+  return settledInTime('a name to be resolved', lookup(host, { all: true }), RESOLVE_MS).then(
     (all) => all.map(({ address }) => address),
     () => [],
   );
-  return Promise.race([found, late]).finally(() => clearTimeout(timer));
 }

@@ -9,7 +9,7 @@ import { lookAtDatabases } from './databases.ts';
 import { PrivateServer, type PrivateServerInput } from './private-server.ts';
 import { askQuestions } from './questions.ts';
 import { rewriteAddresses } from './rewrite-addresses.ts';
-import { checkMark, checkServer, notAsCaptured } from './verify.ts';
+import { checkMark, checkServer, notAsCaptured, textOf } from './verify.ts';
 
 export interface ProofInput extends Omit<PrivateServerInput, 'restorePoint' | 'afterwards' | 'preload'> {
   readonly facts: PostgresFacts;
@@ -130,6 +130,6 @@ async function commitPrepared(
       client.end().catch(() => undefined);
     }
   } catch (error) {
-    return (error instanceof Error ? error.message : String(error)) || 'it could not be committed';
+    return textOf(error) || 'it could not be committed';
   }
 }

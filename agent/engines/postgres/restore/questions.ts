@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { escapeIdentifier, type Client, type QueryConfig } from 'pg';
 import type { Answer, Question } from '../../../../shared/domain/wire.ts';
 import type { PrivateServer } from './private-server.ts';
+import { textOf } from './verify.ts';
 
 const LONGEST_MS = 60_000;
 /** The server's own bound comes first, so that the answer has its words. */
@@ -24,7 +25,7 @@ export async function askQuestions(server: PrivateServer, questions: readonly Qu
       (text) => ({ text, error: '' }),
       (error: unknown) => ({
         text: '',
-        error: (error instanceof Error ? error.message : String(error)) || 'it was not answered',
+        error: textOf(error) || 'it was not answered',
       }),
     );
     answers.push({ name: question.name, ...answer, durationMs: performance.now() - startedAt });

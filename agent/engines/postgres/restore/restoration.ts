@@ -1,6 +1,5 @@
 import { dirname, join } from 'node:path';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import type { RestoreRoom } from '../../../../shared/domain/wire.ts';
 import { isThere } from '../../../../shared/runtime/is-there.ts';
 import type {
   ArtifactSource,
@@ -11,7 +10,7 @@ import type {
   Restoration,
   VerifiedMember,
 } from '../../engine.ts';
-import type { AddressMoves } from '../../../../shared/domain/wire.ts';
+import type { AddressMoves, RestoreRoom } from '../../../../shared/domain/wire.ts';
 import { hostPort } from '../../../address.ts';
 import type { Owner } from '../../../foreign-files.ts';
 import { within } from '../../../safe-files.ts';

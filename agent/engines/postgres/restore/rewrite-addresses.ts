@@ -2,7 +2,7 @@ import type { Client, QueryConfig } from 'pg';
 import type { NamedAddress } from '../../../../shared/domain/wire.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
 import { leadsOf, type Lead, type Outbound } from '../look/leads.ts';
-import { placeInWords, type Place } from '../look/places.ts';
+import { placesInWords, type Place } from '../look/places.ts';
 import type { AddressBook, Fate } from './address-book.ts';
 import { textOf, type Looked } from './verify.ts';
 
@@ -19,7 +19,7 @@ export async function planRewriting(
   for (const one of outbound) {
     const { fate, row } = await judge(one, book);
     if (fate.type !== 'moves') named.push(row);
-    else if (one.editable) named.push({ ...row, state: 'planned', to: inWords(fate.places) });
+    else if (one.editable) named.push({ ...row, state: 'planned', to: placesInWords(fate.places) });
     else named.push({ ...row, state: 'left', why: BY_HAND });
   }
   for (const { database, name } of subscriptions) {
@@ -61,6 +61,7 @@ async function rewriteIn(client: Client, database: string, book: AddressBook): P
     if (fate.type !== 'moves') named.set(keyOf(lead), row);
     else named.set(keyOf(lead), await edited(client, lead, row, fate.places));
   }
+  if (![...named.values()].some(({ state }) => state === 'changed')) return [...named.values()];
   // What the server says afterwards counts.
   for (const lead of await leadsOf(client, database)) {
     const row = named.get(keyOf(lead));
@@ -83,7 +84,7 @@ async function edited(
   if (lead.edit === null) return { ...row, state: 'left', why: BY_HAND };
   try {
     await change(client, lead.edit(places));
-    return { ...row, state: 'changed', to: inWords(places) };
+    return { ...row, state: 'changed', to: placesInWords(places) };
   } catch (error) {
     return { ...row, state: 'left', why: textOf(error) };
   }
@@ -123,8 +124,4 @@ async function judge(
 
 function keyOf({ kind, name }: Outbound): string {
   return JSON.stringify([kind, name]);
-}
-
-function inWords(places: readonly Place[]): string {
-  return places.map(placeInWords).join(', ');
 }

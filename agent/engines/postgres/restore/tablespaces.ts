@@ -32,13 +32,18 @@ export async function dropReplacedTablespaces(data: string, roots: readonly stri
 }
 
 async function dropLinkedFrom(old: string, roots: readonly string[]): Promise<void> {
-  const places = new Set(roots.map((root) => resolve(root)));
-  for (const [oid, target] of await linksIn(join(old, 'pg_tblspc'))) {
-    const numbered = dirname(target);
-    // Nothing but what a restore made: one of the server's own may lie below the same place.
-    const made = basename(target) === oid && /^\d+$/.test(oid) && /^\d+$/.test(basename(numbered));
-    if (made && places.has(dirname(numbered))) await dropTablespace(target);
-  }
+  for (const [oid, target] of await linksIn(join(old, 'pg_tblspc')))
+    if (/^\d+$/.test(oid) && isMadeByRestore(target, oid, roots)) await dropTablespace(target);
+}
+
+/** Whether it lies in a numbered directory of one of `roots`: what is the server's own may lie below the same place. */
+export function isMadeByRestore(target: string, name: string, roots: readonly string[]): boolean {
+  const numbered = dirname(target);
+  return (
+    basename(target) === name &&
+    /^\d+$/.test(basename(numbered)) &&
+    roots.some((root) => dirname(numbered) === resolve(root))
+  );
 }
 
 /** Oid → where it leads, of every link in a directory; what is none leads nowhere. */

@@ -1,9 +1,9 @@
-import { basename, dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import { oldOf } from '../../restore/directory-switch.ts';
 import { linkAt } from '../copy/left-out.ts';
 import type { PostgresSettings } from '../settings.ts';
-import { dropTablespace, freeTablespaceDirectory, linksIn } from './tablespaces.ts';
+import { dropTablespace, freeTablespaceDirectory, isMadeByRestore, linksIn } from './tablespaces.ts';
 
 // A server may have its journal on another disk: pg_wal is a link then, and a base copy does not say so. Where the agent's
 // file names a place (`wal`), a restored server has its journal in <wal>/<n>/pg_wal, a fresh number for each restore.
@@ -29,7 +29,7 @@ export async function walWarnings(
       hint: "name a directory on its disk for it ('wal: DIR' of this member in the agent file), and restart the agent",
     });
   const here = await linkAt(data, WAL);
-  if (here !== null && !isOfRestore(here, wal))
+  if (here !== null && !isMadeByRestore(here, WAL, rootsOf(wal)))
     warnings.push({
       code: 'postgres-wal-left',
       about: name,
@@ -42,15 +42,9 @@ export async function walWarnings(
 /** Of the server that was replaced: what an earlier restore made. What its owner made is its owner's. */
 export async function dropReplacedWal({ data, wal }: PostgresSettings): Promise<void> {
   for (const [name, target] of await linksIn(oldOf(data)))
-    if (name === WAL && isOfRestore(target, wal)) await dropTablespace(target);
+    if (name === WAL && isMadeByRestore(target, WAL, rootsOf(wal))) await dropTablespace(target);
 }
 
-function isOfRestore(place: string, root: string | undefined): boolean {
-  const numbered = dirname(place);
-  return (
-    root !== undefined &&
-    basename(place) === WAL &&
-    /^\d+$/.test(basename(numbered)) &&
-    dirname(numbered) === resolve(root)
-  );
+function rootsOf(wal: string | undefined): string[] {
+  return wal === undefined ? [] : [wal];
 }
