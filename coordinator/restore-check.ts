@@ -4,7 +4,13 @@ import type { RestoreRoom } from '../shared/domain/wire.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import type { PlannedMember } from './planned-member.ts';
 
-const MOST_NAMED = 20;
+const MOST_LISTED = 20;
+
+/** For one message: the first of them, and how many more there are. */
+export function listed(lines: readonly string[]): string {
+  const more = lines.length > MOST_LISTED ? `; and ${lines.length - MOST_LISTED} more` : '';
+  return lines.slice(0, MOST_LISTED).join('; ') + more;
+}
 
 /**
  * Rejects `checkpoint-damaged` (exit code 6), naming files and members, unless what a restore would read is sound.
@@ -23,11 +29,10 @@ export async function checkRestorable(input: {
   const [first] = damage;
   if (first === undefined) return;
   const named = damage.map(({ member, file, cause }) => `${member ?? 'grid'}: ${file}: ${cause}`);
-  const more = named.length > MOST_NAMED ? `; and ${named.length - MOST_NAMED} more` : '';
   throw new StillpointError(
     {
       code: 'checkpoint-damaged',
-      message: `${checkpoint} is damaged: ${named.slice(0, MOST_NAMED).join('; ')}${more}`,
+      message: `${checkpoint} is damaged: ${listed(named)}`,
       hint: `no host was touched; restore another checkpoint, and see all damage with stillpoint checkpoint verify ${checkpoint}`,
       phase,
       ...(first.member !== null && { member: first.member }),

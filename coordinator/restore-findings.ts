@@ -5,6 +5,7 @@ import type { AddressMoves, NamedAddress } from '../shared/domain/wire.ts';
 import { hostOf } from './agents.ts';
 import type { PlannedMember } from './planned-member.ts';
 import type { AddressReport, RestoreReport } from './reports.ts';
+import { listed } from './restore-check.ts';
 import type { RestorePlan } from './restore-plan.ts';
 
 /** What an operator asks of a restore beyond the data's being that of the checkpoint. */
@@ -16,8 +17,6 @@ export interface RestoreDemands {
   /** What is doubtful about the restored data ends the restore. */
   readonly strict: boolean;
 }
-
-const MOST_NAMED = 20;
 
 /** What a restore has found out about the data, and whether that is what its operator asked for. */
 export class RestoreFindings {
@@ -117,7 +116,7 @@ function addressesLeft(left: readonly AddressReport[], phase: Phase): Stillpoint
   return new StillpointError(
     {
       code: 'addresses-left',
-      message: `something in the data leads to the old grid, and cannot be changed: ${named(left.map(addressLine))}`,
+      message: `something in the data leads to the old grid, and cannot be changed: ${listed(left.map(addressLine))}`,
       hint: 'name its host with --map OLD=NEW where that is what lacks; or restore with --allow-old-addresses besides, and change it before clients come in: it is told again then',
       phase,
       ...(first !== undefined && { member: first.member }),
@@ -130,15 +129,10 @@ function restoreDoubtful(doubtful: readonly Warning[], phase: Phase): Stillpoint
   return new StillpointError(
     {
       code: 'restore-doubtful',
-      message: `with --strict this is not restored: ${named(doubtful.map(warningLine))}`,
+      message: `with --strict this is not restored: ${listed(doubtful.map(warningLine))}`,
       hint: 'restore another checkpoint, or onto hosts like those of the checkpoint; without --strict it is restored, and told',
       phase,
     },
     phase === 'plan' ? EXIT.invalid : EXIT.rolledBack,
   );
-}
-
-function named(lines: readonly string[]): string {
-  const more = lines.length > MOST_NAMED ? `; and ${lines.length - MOST_NAMED} more` : '';
-  return lines.slice(0, MOST_NAMED).join('; ') + more;
 }

@@ -64,13 +64,13 @@ export class RestoreSteps {
     const ended = (result: RestoreStepResult | null): void =>
       this.#ended({ member, step: step.type, startedAt, endedAt: performance.now(), result });
     // Who has said stop has nothing else to watch, and a process that does not stop keeps all waiting.
-    const still = setInterval(() => {
+    const tellStill = (): void => {
       const seconds = Math.round((performance.now() - startedAt) / 1000);
-      if (step.type === 'rollBack')
-        this.#progress.note(
-          `${member.name}: still rolling back after ${seconds} s: its agent's log on ${member.to.host} says what it waits for; interrupt once more to leave it to the agent`,
-        );
-    }, this.#stillMs);
+      this.#progress.note(
+        `${member.name}: still rolling back after ${seconds} s: its agent's log on ${member.to.host} says what it waits for; interrupt once more to leave it to the agent`,
+      );
+    };
+    const still = step.type === 'rollBack' ? setInterval(tellStill, this.#stillMs) : undefined;
     try {
       const result = await this.#connection(member).restore(member.name, step);
       ended(result);

@@ -175,6 +175,7 @@ class GridRestore {
       return [{ member, rooms: result.rooms }];
     });
     checkRooms(rooms);
+    this.#input.rehearsal?.named(this.#findings.addresses);
     this.#findings.mustSatisfy('plan');
     this.#input.rehearsal?.looked({ asked, private: this.#private });
   }
