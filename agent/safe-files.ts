@@ -37,10 +37,3 @@ export async function readPlainFile(path: string, mostBytes: number): Promise<st
     return buffer.toString('utf8', 0, bytesRead);
   });
 }
-
-/** Makes the entries of a directory durable, in which only we can put something in the place of something else. */
-export async function syncDirectory(path: string): Promise<void> {
-  await closing(await open(path, constants.O_RDONLY | constants.O_DIRECTORY), (directory) =>
-    directory.sync(),
-  );
-}

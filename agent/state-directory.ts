@@ -9,7 +9,7 @@ import { compareTokens, type Token } from '../shared/domain/token.ts';
 import { agentDiskError } from './disk-error.ts';
 import type { Spending } from './freeze-budget.ts';
 import type { Undo } from './engines/engine.ts';
-import { syncDirectory } from './safe-files.ts';
+import { syncDirectory } from '../shared/runtime/whole-file.ts';
 
 /**
  * What the agent must remember across its own death, each in a file of its own:

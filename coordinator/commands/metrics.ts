@@ -36,7 +36,7 @@ export function registerMetrics(program: Command): Command {
 async function writeTextfile(path: string, text: string): Promise<void> {
   try {
     // The exporter is another user.
-    await writeWhole(path, text, 0o644);
+    await writeWhole(path, text, 0o644, { durable: false });
   } catch (error) {
     throw new StillpointError(
       {

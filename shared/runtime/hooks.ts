@@ -1,6 +1,5 @@
 import { appendFileSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { watch } from 'chokidar';
 import type { Reach } from './moments.ts';
 
 /**
@@ -17,9 +16,11 @@ export const reach: Reach = async (moment, who) => {
   await Promise.all([released(`${moment}.hold`), released(`${moment}.${who}.hold`)]);
 };
 
-function released(name: string): Promise<void> {
+async function released(name: string): Promise<void> {
   const file = join(directory ?? '', name);
-  if (!existsSync(file)) return Promise.resolve();
+  if (!existsSync(file)) return;
+  // No command of an operator's waits here, and each would load it.
+  const { watch } = await import('chokidar');
   return new Promise((resolve) => {
     const watcher = watch(file, { ignoreInitial: true });
     const look = (): void => {

@@ -21,28 +21,36 @@ export async function writeNewFile(path: string, text: string): Promise<void> {
 }
 
 /**
- * Durable on return, and never half: a reader finds the file of before, or this one, with this mode whatever the umask is.
+ * Never half: a reader finds the file of before, or this one, with this mode whatever the umask is. Durable on return, but
+ * for what is written anew before long: that is not worth a wait for the disk, nor a right to read the directory.
  * What is being written has a name that begins with a dot. Rejects with the system's own error.
  */
-export async function writeWhole(path: string, text: string, mode: number): Promise<void> {
+export async function writeWhole(
+  path: string,
+  text: string,
+  mode: number,
+  { durable = true }: { durable?: boolean } = {},
+): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}`);
   try {
     const file = await open(temporary, 'wx', mode);
     try {
       await file.chmod(mode);
       await file.writeFile(text);
-      await file.sync();
+      if (durable) await file.sync();
     } finally {
       await file.close();
     }
     await rename(temporary, path);
-    await syncDirectory(dirname(path));
-  } finally {
-    await rm(temporary, { force: true });
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw error;
   }
+  if (durable) await syncDirectory(dirname(path));
 }
 
-async function syncDirectory(path: string): Promise<void> {
+/** Makes the entries of a directory durable. */
+export async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');
   try {
     await directory.sync();

@@ -5,7 +5,8 @@ import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 import type { Artifact } from '../../../shared/domain/manifest.ts';
 import { AnchoredDirectory } from '../../anchored-directory.ts';
 import type { Owner } from '../../foreign-files.ts';
-import { beside, syncDirectory } from '../../safe-files.ts';
+import { beside } from '../../safe-files.ts';
+import { syncDirectory } from '../../../shared/runtime/whole-file.ts';
 import { fullDisk } from '../../disk-error.ts';
 import type { ArtifactSource } from '../engine.ts';
 
