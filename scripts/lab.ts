@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { lockState } from '../agent/state-lock.ts';
+import { failureOf } from '../shared/domain/errors.ts';
 import { packageFile, installStillpoint } from '../test/hosts/lab/install.ts';
 import { rootImage } from '../test/hosts/lab/image.ts';
 import { down, HostsLab, NAMES } from '../test/hosts/lab/hosts-lab.ts';
@@ -61,7 +62,8 @@ async function main([verb, ...words]: readonly string[]): Promise<number> {
 async function begin(): Promise<void> {
   const reason = whyNotHere();
   if (reason !== null) throw new NoLabHere(reason);
-  await lockState(LOCK).catch(() => {
+  await lockState(LOCK).catch((error: unknown) => {
+    if (failureOf(error, { code: 'internal', hint: '' }).code !== 'agent-runs') throw error;
     throw new NoLabHere('another command uses the lab of this machine');
   });
   bringTools(say);
