@@ -235,10 +235,13 @@ class CheckpointCreation {
   async #foundByMembers(checkpoint: string, { members }: CommitProof): Promise<Warning[]> {
     const { grid } = this.#input.gridFile;
     const found: Warning[] = [];
-    for (const { name, manifestDigest } of members)
-      found.push(
-        ...((await this.#repository.readMember(grid, checkpoint, name, manifestDigest)).warnings ?? []),
-      );
+    for (const { name, manifestDigest } of members) {
+      // What cannot be read is no warning: the commit that follows says so.
+      const manifest = await this.#repository
+        .readMember(grid, checkpoint, name, manifestDigest)
+        .catch(() => null);
+      found.push(...(manifest?.warnings ?? []));
+    }
     for (const warning of found) this.#input.progress.note(`warning: ${warningLine(warning)}`);
     return found;
   }

@@ -7,7 +7,7 @@ import type { HostDescription } from '../../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
 import type { AgentResponse } from '../../shared/domain/wire.ts';
 import { createLog } from '../../shared/runtime/log.ts';
-import { goOn } from '../../shared/runtime/moments.ts';
+import { goOn, type Reach } from '../../shared/runtime/moments.ts';
 import { describedHost, describedMember } from './descriptions.ts';
 import { patient, quiet, scriptedAgents, type ScriptedAgents } from './scripted-agents.ts';
 import { asItIs, honestAnswers, MARK, type ManifestHead } from './honest-agent.ts';
@@ -27,12 +27,14 @@ describe('an agent that lies', () => {
   let lie: (honest: readonly MemberAnswer[], command: MemberCommand) => readonly MemberAnswer[];
   /** Whom it says it of. */
   let liesAbout: string;
+  let reach: Reach;
 
   beforeEach(async () => {
     commands = [];
     changeManifest = asItIs;
     lie = (honest) => honest;
     liesAbout = 'ba';
+    reach = goOn;
     agents = await scriptedAgents([
       describedHost('alpha', [describedMember('aa')]),
       describedHost('beta', [describedMember('ba')]),
@@ -65,7 +67,7 @@ describe('an agent that lies', () => {
         cancellation: patient,
         progress: quiet,
         log: createLog({ name: 'test', level: 'silent' }),
-        reach: goOn,
+        reach,
       });
       return { failure: null, exitCode: 0 };
     } catch (error) {
@@ -291,10 +293,11 @@ describe('an agent that lies', () => {
   });
 
   it('is not committed with chunks that are not stored', async () => {
-    lie = (honest, { type }) => {
+    // Not sooner: the honest one stores too.
+    reach = (moment) => {
       const chunks = join(agents.gridFile.repository, 'grids', 'orders', 'chunks');
-      if (type === 'collect') rmSync(chunks, { recursive: true, force: true });
-      return honest;
+      if (moment === 'committing') rmSync(chunks, { recursive: true });
+      return Promise.resolve();
     };
     await expectAborted('chunk-damaged', /is not stored as its manifest says/);
   });
