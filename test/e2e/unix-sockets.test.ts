@@ -34,8 +34,8 @@ describe('a grid whose agents come over Unix sockets, without passwords', () => 
         'local replication stillpoint peer map=stillpoint',
       ],
       // libpq's two ways to say it.
-      connection: ({ port }) =>
-        port % 2 === 0
+      connection: ({ port, data }) =>
+        data.includes('/aa/')
           ? `postgresql://stillpoint@/postgres?host=${sockets}&port=${port}`
           : `postgresql://stillpoint@${encodeURIComponent(sockets)}:${port}/postgres`,
       env: hooks.env,

@@ -4,7 +4,7 @@ import { fileEndingAt, parseLsn } from '../../../agent/engines/postgres/journal/
 import { restorePointName } from '../../../agent/engines/postgres/hold/restore-point.ts';
 import type { PostgresServer } from '../../lab/postgres.ts';
 import { beginCapture, CHECKPOINT, token } from '../tested-capture.ts';
-import { postgresLab, until, untilCommitsWait, versions, type PostgresLab } from './lab.ts';
+import { postgresLab, until, versions, type PostgresLab } from './lab.ts';
 
 const SEGMENT = 16 * 1024 * 1024;
 
@@ -116,7 +116,10 @@ for (const version of versions) {
         client.query("COMMIT PREPARED 'old, committed in the window'"),
         other.query("PREPARE TRANSACTION 'in the window'"),
       ];
-      await untilCommitsWait(lab.server, 2);
+      await until('both to wait', async () => {
+        const rows = await lab.server.query("SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+        return rows.length === 2;
+      });
 
       const proof = await capture.thaw(token(), () => undefined);
       await Promise.all(late);

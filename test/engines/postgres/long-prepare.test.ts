@@ -11,7 +11,7 @@ import type { PostgresSettings } from '../../../agent/engines/postgres/settings.
 import type { PostgresServer } from '../../lab/postgres.ts';
 import { MemorySink } from '../memory-sink.ts';
 import { beginCapture, token } from '../tested-capture.ts';
-import { postgresLab, until, untilCommitsWait, versions, type PostgresLab } from './lab.ts';
+import { postgresLab, until, versions, type PostgresLab } from './lab.ts';
 
 // Goal: a checkpoint that is prepared for hours costs its server no more disk than one of seconds.
 // Method: real servers with a small max_wal_size, a base copy that is held back, and five times as much journal.
@@ -138,10 +138,22 @@ for (const version of versions) {
         const client = await server.connect();
         let returned = false;
         const commit = client.query('CREATE TABLE waits ()').then(() => (returned = true));
-        await untilCommitsWait(server);
-        // The slot has moved on meanwhile, and more than once.
-        await writeJournal(server, 32);
-        await new Promise((resolve) => setTimeout(resolve, 2500));
+        await until('the commit to wait', async () => {
+          const rows = await server.query("SELECT FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+          return rows.length === 1;
+        });
+        // The slot moves on meanwhile, and more than once.
+        const kept = async (): Promise<unknown> =>
+          (
+            await server.query(
+              "SELECT restart_lsn FROM pg_replication_slots WHERE slot_name LIKE 'stillpoint%'",
+            )
+          )[0];
+        for (let moves = 0; moves < 2; moves += 1) {
+          const before = JSON.stringify(await kept());
+          await writeJournal(server, 16);
+          await until('the slot to move on', async () => JSON.stringify(await kept()) !== before);
+        }
         const whileItMoves = returned;
         await server.query('ALTER SYSTEM RESET synchronous_standby_names');
         await server.query('SELECT pg_reload_conf()');

@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { once } from 'node:events';
 import { createPostgresEngine } from '../../../../agent/engines/postgres/postgres-engine.ts';
 import { killedAgent } from '../../kill-agent.ts';
 import { beginCapture, token } from '../../tested-capture.ts';
@@ -65,12 +66,20 @@ describe('a PostgreSQL server whose defaults for sessions are against us', () =>
     const { problems } = await engine.describe(AbortSignal.timeout(10_000));
     await capture.prepare();
     await capture.arm(token());
-    await new Promise((resolve) => setTimeout(resolve, 700));
+    // Another session meets the limits meanwhile: of a statement, then of one that is idle.
+    const other = await lab.server.connect();
+    other.on('error', () => undefined);
+    const ended = once(other, 'end').catch((error: Error) => error.message);
+    await other.query('SET transaction_timeout = 0');
+    const refused = await other.query('SELECT pg_sleep(60)').catch((error: Error) => error.message);
+    const idle = await ended;
     await capture.freeze(token());
     const proof = await capture.thaw(token(), () => undefined);
     const { mark } = await capture.collect();
     await capture.close();
 
+    expect(refused).to.match(/statement timeout/);
+    expect(idle).to.match(/idle-session timeout/);
     expect(problems).to.deep.equal([]);
     expect(proof.type).to.equal('held');
     expect(mark).to.not.equal(null);
@@ -143,14 +152,27 @@ describe('a PostgreSQL server whose defaults for sessions are against us', () =>
       lost: (error) => void lost.push(error),
     });
     await capture.prepare();
-    await new Promise((resolve) => setTimeout(resolve, 4500));
-    // A server ends idle slots with its own checkpoints.
-    await lab.server.query('CHECKPOINT');
-    const slots = await lab.server.query('SELECT wal_status FROM pg_replication_slots');
-    await capture.abort();
+    await lab.server.query("SELECT pg_create_physical_replication_slot('untouched', true)");
+    try {
+      await until('a slot that nobody touches to be ended', async () => {
+        // A server ends idle slots with its own checkpoints.
+        await lab.server.query('CHECKPOINT');
+        const rows = await lab.server.query(
+          "SELECT FROM pg_replication_slots WHERE slot_name = 'untouched' AND invalidation_reason = 'idle_timeout'",
+        );
+        return rows.length === 1;
+      });
+      const slots = await lab.server.query(
+        "SELECT wal_status FROM pg_replication_slots WHERE slot_name <> 'untouched'",
+      );
 
-    expect(slots).to.have.length(1);
-    expect(lost).to.deep.equal([]);
+      expect(slots).to.have.length(1);
+      expect(slots[0]).to.have.property('wal_status').that.is.oneOf(['reserved', 'extended']);
+      expect(lost).to.deep.equal([]);
+    } finally {
+      await capture.abort();
+      await lab.server.query("SELECT pg_drop_replication_slot('untouched')");
+    }
   });
 });
 
