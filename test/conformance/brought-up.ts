@@ -51,11 +51,7 @@ export const broughtUp = madeOnce((lab) =>
     const data = join(folder, 'data');
     const captured = await captureInto(lab, data);
     const restored = await runningOn(lab, folder, async (started) => {
-      let rows: ReadonlySet<number> | undefined;
-      await lab.becomes(async () => {
-        rows = await lab.rows(data).catch(() => undefined);
-        return rows !== undefined || started.isGone();
-      }, lab.pace.startMs);
+      const rows = await firstRows(lab, data, started);
       if (rows === undefined)
         throw new Broken(`a process started on the files cannot be read: ${started.complaint()}`);
       return { rows, description: await descriptionAt(lab, folder, started) };
@@ -89,6 +85,20 @@ export async function runningOn<T>(
   } finally {
     await started.stop();
   }
+}
+
+/** What a process that was just started has; undefined where it cannot be read in the time that a start may take. */
+export async function firstRows(
+  lab: Lab,
+  data: string,
+  started: RunningProgram,
+): Promise<ReadonlySet<number> | undefined> {
+  let rows: ReadonlySet<number> | undefined;
+  await lab.becomes(async () => {
+    rows = await lab.rows(data).catch(() => undefined);
+    return rows !== undefined || started.isGone();
+  }, lab.pace.startMs);
+  return rows;
 }
 
 /** What such a process says of itself; null where it was not asked to serve the contract. */

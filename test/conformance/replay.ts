@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { StillpointError } from '../../shared/domain/errors.ts';
 import { connectParticipant, type Participant } from '../../shared/rpc/participant-client.ts';
 import type { TlsFiles } from '../../shared/rpc/tls-files.ts';
 import type { Asked } from './contract/machine.ts';
@@ -68,7 +69,12 @@ async function differenceOf(
       ? null
       : `${step.lapses} is held for long after its lease`;
   const { asked, status, held, holder } = step;
-  const outcome = await perform(participant, withNames(asked, epoch, operationOf));
+  const outcome = await perform(participant, withNames(asked, epoch, operationOf)).catch((error: unknown) => {
+    // Nobody who is not there has answered otherwise.
+    if (!(error instanceof StillpointError) || error.failure.code === 'participant-unreachable') throw error;
+    return error;
+  });
+  if (outcome instanceof StillpointError) return outcome.message;
   if (outcome.status !== status) return `${outcome.status} ${outcome.message}`.trim();
   if (held !== null && outcome.held !== held) return `held=${String(outcome.held)}`;
   if (asked.call === 'quiesce' && status === 'OK' && outcome.quiesced !== true)

@@ -6,7 +6,7 @@ import type { TlsFiles } from '../../shared/rpc/tls-files.ts';
 import { releaseAll } from './holds.ts';
 import { missingFor } from './needs.ts';
 import { Lab, type Pace } from './lab.ts';
-import { read, type Programs } from './programs.ts';
+import type { Programs } from './programs.ts';
 import { Broken, Unjudged, type ContractPromise, type Result, type Verdict } from './promise.ts';
 import { callPromises } from './promises/calls.ts';
 import { contentPromises } from './promises/content.ts';
@@ -22,7 +22,7 @@ import { tablePromises } from './promises/table.ts';
 import { tokenPromises } from './promises/tokens.ts';
 import { waitingPromises } from './promises/waiting.ts';
 import { writingPromises } from './promises/writing.ts';
-import { Writers } from './writers.ts';
+import { startWriters, type Writers } from './writers.ts';
 
 /** Whoever breaks one of these breaks much else by it. */
 const FIRST = ['describe-complete', 'calls-of-the-role', 'quiesce-comes-to-rest', 'rest-clients-wait'];
@@ -98,7 +98,7 @@ export async function runSuite(
   try {
     const description = await firstDescription(participant, tell);
     if (description === null) return { description, verdicts };
-    writer = await startWriters(programs, description, input.writers ?? WRITERS);
+    writer = await startWriters(programs, description.dataDirectory, input.writers ?? WRITERS);
     const lab = new Lab({
       ...input,
       pace: { ...PACE, ...input.pace },
@@ -137,24 +137,6 @@ async function firstDescription(
     tell({ id: promise.id, says: promise.says, result: 'broken', seen: error.failure.message, tookMs: 0 });
     return null;
   }
-}
-
-async function startWriters(
-  programs: Programs,
-  { dataDirectory }: ParticipantDescription,
-  count: number,
-): Promise<Writers | undefined> {
-  if (programs.writer === undefined || programs.reader === undefined) return undefined;
-  const rows = await read(programs.reader, dataDirectory, TIMEOUT_MS).catch((error: unknown) => {
-    throw new StillpointError({
-      code: 'usage',
-      message: `the reader does not read: ${error instanceof Error ? error.message : String(error)}`,
-      hint: 'it prints the visible numbers, one a line, and ends with 0',
-    });
-  });
-  let highest = 0;
-  for (const row of rows) highest = Math.max(highest, row);
-  return new Writers(programs.writer, dataDirectory, { from: highest + 1, count });
 }
 
 /** One pass through the promises, with what is known of those before. */

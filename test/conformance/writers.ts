@@ -1,9 +1,31 @@
-import { startProgram, type Program, type RunningProgram } from './programs.ts';
+import { StillpointError } from '../../shared/domain/errors.ts';
+import { read, startProgram, type Program, type Programs, type RunningProgram } from './programs.ts';
 
 /** So far apart are the numbers of the writers, which do not know of each other. */
 const APART = 1_000_000;
 /** What a writer that ended may have had under way. */
 const BEYOND = 1000;
+
+const READ_MS = 10_000;
+
+/** Writers of the process that has its files in `data`, behind what is there; none where the programs are not named. */
+export async function startWriters(
+  { writer, reader }: Programs,
+  data: string,
+  count: number,
+): Promise<Writers | undefined> {
+  if (writer === undefined || reader === undefined) return undefined;
+  const rows = await read(reader, data, READ_MS).catch((error: unknown) => {
+    throw new StillpointError({
+      code: 'usage',
+      message: `the reader does not read: ${error instanceof Error ? error.message : String(error)}`,
+      hint: 'it prints the visible numbers, one a line, and ends with 0',
+    });
+  });
+  let highest = 0;
+  for (const row of rows) highest = Math.max(highest, row);
+  return new Writers(writer, data, { from: highest + 1, count });
+}
 
 interface One {
   program: RunningProgram;

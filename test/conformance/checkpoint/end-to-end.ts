@@ -1,5 +1,6 @@
 import { rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { CheckpointReport, DoctorReport, RestoreReport } from '../../../coordinator/reports.ts';
 import type { Role } from '../../../shared/domain/grid.ts';
 import { EXIT, StillpointError, type Failure } from '../../../shared/domain/errors.ts';
@@ -13,9 +14,10 @@ import { AgentAlone } from './agent-alone.ts';
 import { emptyPlace, freePort, fromHere, GridOfOne, type Place, type Said } from './grid-of-one.ts';
 
 import type { SuiteInput } from '../suite.ts';
-import { Writers } from '../writers.ts';
+import { startWriters, type Writers } from '../writers.ts';
 
 const TIMEOUT_MS = 10_000;
+const POLL_MS = 20;
 /** What speaks against a restore in place, which is not tried. */
 const OF_THE_AGENT_FILE = ['native-run'];
 
@@ -86,6 +88,8 @@ const STEPS: readonly Step[] = [
       const { reader } = run.programs;
       if (reader === undefined || run.writer === undefined) throw new Unjudged('needs --writer and --reader');
       if (run.restored === null) throw new Unjudged('nothing is restored');
+      if (run.acknowledgedBefore.size === 0)
+        throw new Unjudged(`the writer does not get on: ${run.writer.complaint()}`);
       const rows = await read(reader, run.restored.data, TIMEOUT_MS);
       const missing = lacking(run.acknowledgedBefore, rows);
       if (missing !== null) throw new Broken(`acknowledged before and not there: ${missing}`);
@@ -112,7 +116,7 @@ export async function runEndToEnd(
   if (!RESTING_ROLES.includes(description.role)) throw nothingStored(description);
   if (description.role !== 'state-keeper' && !description.primary) throw nothingStored(description);
   const verdicts: Verdict[] = [];
-  const grid = new GridOfOne(description);
+  const grid = new GridOfOne(description, input.signal);
   const run = new Run(input, start, grid, description);
   try {
     await grid.begin();
@@ -124,8 +128,11 @@ export async function runEndToEnd(
     }
     return { description, verdicts };
   } finally {
-    await run.end();
-    await grid.end();
+    try {
+      await run.end();
+    } finally {
+      await grid.end();
+    }
   }
 }
 
@@ -146,12 +153,15 @@ async function judge(
   });
   if (step.roles?.includes(run.description.role) === false)
     return told('not-applicable', `is no step of a ${run.description.role}`);
-  if (signal?.aborted === true) return told('not-tried', 'the run was ended');
+  const isEnded = (): boolean => signal?.aborted === true;
+  if (isEnded()) return told('not-tried', 'the run was ended');
   const broken = before.find(({ result }) => result === 'broken');
   if (broken !== undefined) return told('not-applicable', `hidden by ${broken.id}, which is broken`);
   try {
     return told('kept', await step.try(run));
   } catch (error) {
+    // What was ended with the run says nothing of the process.
+    if (isEnded()) return told('not-tried', 'the run was ended');
     if (error instanceof Unjudged) return told('not-tried', error.message);
     if (error instanceof Broken) return told('broken', error.message);
     throw error;
@@ -193,11 +203,9 @@ class Run {
     const { repository, epoch, folder } = this.grid;
     if (role === 'node') this.gridFile = await this.grid.agentFor('process', place);
     else this.alone = new AgentAlone(this.description, { place, repository, epoch, folder });
-    const { writer, reader } = this.programs;
-    if (writer === undefined || reader === undefined) return;
-    const rows = await read(reader, data, TIMEOUT_MS);
-    const from = [...rows].reduce((most, row) => Math.max(most, row), 0) + 1;
-    this.writer = new Writers(writer, data, { from, count: this.#input.writers ?? 1 });
+    this.writer = await startWriters(this.programs, data, this.#input.writers ?? 1);
+    const until = performance.now() + TIMEOUT_MS;
+    while (this.writer?.counts.includes(0) === true && performance.now() < until) await pause(POLL_MS);
   }
 
   async checkpoint(name: string, options: readonly string[]): Promise<string> {

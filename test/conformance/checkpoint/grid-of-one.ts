@@ -45,9 +45,12 @@ export class GridOfOne {
   readonly #description: ParticipantDescription;
   readonly #alive = new Set<ChildProcess>();
   readonly #places: Place[] = [];
+  readonly #signal: AbortSignal | undefined;
 
-  constructor(description: ParticipantDescription) {
+  /** `signal`: a command that is under way when it comes is interrupted, as from a terminal. */
+  constructor(description: ParticipantDescription, signal?: AbortSignal) {
     this.#description = description;
+    this.#signal = signal;
   }
 
   get #pki(): string {
@@ -144,7 +147,7 @@ export class GridOfOne {
     for (;;) {
       const said = readFileSync(log, 'utf8');
       if (said.includes('"event":"listening"')) return;
-      if (child.exitCode !== null || performance.now() > until)
+      if (!this.#alive.has(child) || performance.now() > until)
         throw new StillpointError({
           code: 'agent-failed',
           message: `the agent for ${this.#description.name} does not listen: ${said.slice(-1000)}`,
@@ -164,7 +167,10 @@ export class GridOfOne {
     child.stdout?.on('data', (bytes: Buffer) => (stdout += bytes.toString()));
     child.stderr?.on('data', (bytes: Buffer) => (stderr += bytes.toString()));
     const limit = setTimeout(() => child.kill('SIGKILL'), COMMAND_MS);
+    const interrupt = (): void => void child.kill('SIGINT');
+    this.#signal?.addEventListener('abort', interrupt);
     const [code] = (await once(child, 'close')) as [number | null];
+    this.#signal?.removeEventListener('abort', interrupt);
     clearTimeout(limit);
     const result = objectIn(stdout);
     const { error } = result as { error?: Failure };

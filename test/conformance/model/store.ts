@@ -95,7 +95,8 @@ export class Store {
           ? 2
           : 1;
     if (this.#buffered.length < keeps) return;
-    this.#write(keeps === 2 ? this.#buffered.splice(0, 1) : this.#buffered.splice(0));
+    // A fault keeps a row at any time: at rest too, whenever that comes.
+    this.#write(this.#buffered.splice(0, Math.max(1, keeps - 1)));
   }
 
   switchJournal(): { file: string; length: number } {

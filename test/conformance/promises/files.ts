@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { inFolder, runningOn } from '../brought-up.ts';
+import { firstRows, inFolder, runningOn } from '../brought-up.ts';
 import { lacking, LONG_MS, type Lab } from '../lab.ts';
 import { Broken, NODE, RESTING_ROLES, Unjudged, type ContractPromise } from '../promise.ts';
 
@@ -74,14 +74,10 @@ async function comesUpAtRest(lab: Lab): Promise<string> {
       { operation },
     );
     await participant.releaseJournal({ operation });
-    let rows: ReadonlySet<number> = new Set();
-    await runningOn(lab, folder, async (started) => {
-      const isRead = async (): Promise<boolean> => {
-        rows = await lab.rows(data).catch(() => rows);
-        return rows.size > 0 || started.isGone();
-      };
-      if (!(await lab.becomes(isRead)) || started.isGone())
-        throw new Unjudged(`a process started on the files cannot be read: ${started.complaint()}`);
+    const rows = await runningOn(lab, folder, async (started) => {
+      const read = await firstRows(lab, data, started);
+      if (read !== undefined) return read;
+      throw new Unjudged(`a process started on the files cannot be read: ${started.complaint()}`);
     });
     const missing = lacking(acknowledged, rows);
     if (missing !== null) throw new Broken(`acknowledged, and not in the files at rest: ${missing}`);
