@@ -11,7 +11,7 @@ import { DOWN, each, NAMES, realmGrid } from './realm-grid.ts';
 
 // Goal: nodes that a realm could define are a grid by themselves where the grid file says so, and nowhere else.
 // Method: descriptions in, report, plan or refusal out; the same decisions with real processes are in
-// test/e2e/realm-none.test.ts.
+// test/examples/examples.test.ts.
 
 const NODES = ['a1', 'a2', 'b1', 'b2'] as const;
 const others = NAMES.filter((name) => !NODES.some((node) => node === name));
