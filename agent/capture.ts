@@ -1,7 +1,8 @@
 import type { Assignment } from '../shared/domain/assignment.ts';
 import { StillpointError } from '../shared/domain/errors.ts';
 import type { Mark } from '../shared/domain/grid.ts';
-import type { ThawProof } from '../shared/domain/messages.ts';
+import type { Suspension, ThawProof } from '../shared/domain/messages.ts';
+import { FOR_CHECKPOINT, type Purpose } from '../shared/domain/purpose.ts';
 import type { Token } from '../shared/domain/token.ts';
 import type { CollectedMember } from './collect.ts';
 import { aborted, outOfOrder, type Hold, type Parts } from './engines/engine.ts';
@@ -14,23 +15,27 @@ import { aborted, outOfOrder, type Hold, type Parts } from './engines/engine.ts'
 export class Capture {
   readonly #parts: Parts;
   readonly #assignment: Assignment;
+  readonly #purpose: Purpose;
   #isAborted = false;
   /** Of the last freeze. */
   #mark: Mark | null = null;
 
-  constructor(parts: Parts, assignment: Assignment) {
+  constructor(parts: Parts, assignment: Assignment, purpose: Purpose = FOR_CHECKPOINT) {
     this.#parts = parts;
     this.#assignment = assignment;
+    this.#purpose = purpose;
   }
 
   async prepare(): Promise<void> {
-    const { hold, journal, copy } = this.#parts;
+    const { hold, journal, copy, suspension } = this.#parts;
     if (this.#assignment.part === 'journal' && journal === null) throw noJournal();
     await hold?.prepare();
     this.#mustGoOn();
     await journal?.follow();
     this.#mustGoOn();
     await copy?.begin();
+    this.#mustGoOn();
+    await suspension?.suspend();
   }
 
   async pause(waitsFor: (cause: string) => void): Promise<void> {
@@ -60,14 +65,27 @@ export class Capture {
    * Everything up to the mark is stored. The mark goes into the member manifest; the coordinator has it from the freeze,
    * and a commit is refused where the two differ.
    */
-  async collect(): Promise<Omit<CollectedMember, 'token'>> {
-    const { journal, copy } = this.#parts;
+  async collect(): Promise<Omit<CollectedMember, 'token'> & { readonly suspension?: Suspension }> {
+    const { journal, copy, suspension } = this.#parts;
     const assignment = this.#assignment;
     const mark = this.#mark;
     if (mark !== null && assignment.part !== 'none') await journal?.finish(mark);
     this.#mustGoOn();
-    const engineFacts = (await copy?.finish(mark)) ?? null;
-    return { assignment, mark, engineFacts, warnings: copy?.warnings?.() ?? [] };
+    // Before all else: clients may be waiting for it.
+    const suspended = await suspension?.resume();
+    const engineFacts = (await copy?.finish(mark)) ?? (await this.#parts.facts?.(mark)) ?? null;
+    const warnings = copy?.warnings?.() ?? [];
+    return {
+      assignment,
+      mark,
+      engineFacts,
+      warnings,
+      ...(this.#purpose.type === 'freeze' && { suspension: suspended ?? { held: true } }),
+    };
+  }
+
+  renew(): void {
+    this.#parts.hold?.renew?.();
   }
 
   #hold(): Hold {

@@ -187,6 +187,9 @@ export class MemberRuntime {
         case 'answer':
           this.#context.send(effect.answer);
           break;
+        case 'renew':
+          this.#capture?.renew();
+          break;
         case 'closed':
           this.#end();
           break;
@@ -285,13 +288,13 @@ export class MemberRuntime {
         return answer({ type: 'thawed', proof });
       }
       case 'collect': {
-        const collected = await this.#opened().collect();
+        const { suspension, ...collected } = await this.#opened().collect();
         const stored = await this.#context.store.finish({ ...collected, token: action.token });
         this.#isStored = true;
         await this.#opened().close();
         await this.#dropSpool();
         await this.#context.reach('collected');
-        return answer({ type: 'collected', ...stored });
+        return answer({ type: 'collected', ...stored, ...(suspension !== undefined && { suspension }) });
       }
       case 'abort':
         return answer({ type: 'aborted', state: await this.#abort(engine) });
@@ -310,7 +313,7 @@ export class MemberRuntime {
   }
 
   async #openCapture(asked: Extract<EngineCall, { type: 'prepare' }>): Promise<void> {
-    const { checkpoint, assignment, maintenance } = asked;
+    const { checkpoint, assignment, maintenance, purpose } = asked;
     const { member, kind, engine, operation, state, store, progress } = this.#context;
     this.#spool = await state.makeSpool(operation, member);
     const parts = engine.begin({
@@ -318,6 +321,7 @@ export class MemberRuntime {
       assignment,
       freezeKind: kind,
       maintenance,
+      purpose,
       leaseMs: () => this.#state.leaseMs,
       spoolDirectory: this.#spool,
       artifacts: store,
@@ -328,7 +332,7 @@ export class MemberRuntime {
       saveUndo: (undo) => this.#context.saveUndo(undo, this.#state.leaseMs + 1000),
       reach: (moment) => this.#context.reach(moment),
     });
-    this.#capture = new Capture(parts, assignment);
+    this.#capture = new Capture(parts, assignment, purpose);
   }
 
   /**

@@ -56,6 +56,8 @@ export function checkRequest(request: AgentRequest): void {
     case 'keepAlive':
     case 'release':
     case 'rehearse':
+    case 'askJob':
+    case 'letGo':
       return undefined;
     default:
       return assertNever(request);

@@ -122,6 +122,8 @@ export class StreamSession {
       case 'readLocal':
       case 'salvage':
       case 'restore':
+      case 'askJob':
+      case 'letGo':
         void this.#answer(request);
         return;
       default:
@@ -204,6 +206,9 @@ export class StreamSession {
         this.#mustHold();
         await this.#context.state.saveLineage(request.lineage);
         return { type: 'done', id };
+      case 'askJob':
+      case 'letGo':
+        throw new StillpointError(notClaimed());
       case 'restore': {
         const restore = this.#operation?.work?.restore ?? null;
         if (restore === null) throw new StillpointError(notClaimed());

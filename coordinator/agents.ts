@@ -39,6 +39,8 @@ const ASK_TIMEOUT_MS = 5000;
 export interface AgentEvents {
   memberAnswered?(member: string, answer: MemberAnswer): void;
   progressed?(progress: MemberProgress): void;
+  /** Somebody who may has asked the job of this connection to let go. */
+  letGoAsked?(holder: string): void;
   closed?(failure: Failure): void;
 }
 
@@ -280,6 +282,9 @@ export class AgentConnection {
         return;
       case 'progress':
         this.events.progressed?.(response.progress);
+        return;
+      case 'letGoAsked':
+        this.events.letGoAsked?.(response.holder);
         return;
       case 'rejected':
         return this.cut(response.failure);

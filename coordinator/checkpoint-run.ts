@@ -146,6 +146,8 @@ export class CheckpointRun<Stream extends AgentStream> {
       case 'commit':
         void this.#commit(effect.proof);
         return;
+      case 'holding':
+        return;
       case 'note':
         log.warn({ event: 'triedAgain' }, effect.text);
         progress.note(effect.text);

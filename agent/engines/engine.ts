@@ -1,8 +1,10 @@
 import type { Assignment } from '../../shared/domain/assignment.ts';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import type { DefinedProcess, FreezeKind, Mark, MemberDescription } from '../../shared/domain/grid.ts';
+import type { Approach, ImageManifest } from '../../shared/domain/backup-set.ts';
 import type { GridManifest, MemberManifest } from '../../shared/domain/manifest.ts';
-import type { ThawProof } from '../../shared/domain/messages.ts';
+import type { Suspension, ThawProof } from '../../shared/domain/messages.ts';
+import type { Purpose } from '../../shared/domain/purpose.ts';
 import type { Token } from '../../shared/domain/token.ts';
 import type { Viewing } from '../../shared/domain/viewing.ts';
 import type { Warning } from '../../shared/domain/warning.ts';
@@ -69,6 +71,15 @@ export interface Engine {
   /** Checkpoints beside the member's live data; null where all that is captured goes to the repository alone. */
   readonly localCopies: LocalCopies | null;
 
+  /** What operators' own tools copy of the member; null where the agent's file does not say where that lies. */
+  readonly images: Images | null;
+
+  /**
+   * The member's own log, which operators read: one line is added to it. Null where it is not ours to write; then the
+   * agent's log has these lines. Never called while a member is frozen for an instant.
+   */
+  readonly messages: ((line: string) => Promise<void>) | null;
+
   /** Null of a member that holds no definition of the grid. */
   readonly realm: RealmControl | null;
 
@@ -114,6 +125,22 @@ interface RealmControl {
   relocate(processes: readonly DefinedProcess[]): Promise<void>;
 }
 
+/** Copies that operators made with tools of their own, in the directory that the agent's file names for them. */
+export interface Images {
+  /**
+   * Reads every byte of an image, changes nothing. `name`: of a directory below the one for images, or of a file in it.
+   * Rejects `image-missing`, and `image-unfit` where it is no copy of this member that could be started.
+   */
+  read(name: string, signal: AbortSignal): Promise<ImageManifest>;
+  /**
+   * An image as a restore's source, with the journal that belongs to it up to the mark. `mark`: the member's manifest of
+   * the operation whose mark it is brought to. Rejects before anything is written: `image-changed`, `journal-missing` (not
+   * every file from the image to the mark is there), `journal-foreign` (one is there that is not of the image and would
+   * be read).
+   */
+  open(image: ImageManifest, mark: MemberManifest, approach: Approach): Promise<ArtifactSource>;
+}
+
 /** A checkpoint as it lies beside a member's live data. Nothing of it is verified yet but that it is complete. */
 export interface LocalCopy {
   /** The commit object, as it lies there. */
@@ -138,6 +165,21 @@ export interface Parts {
   readonly copy: Copy | null;
   /** Null where the engine has no journal that is followed apart from the copy, and where none is needed. */
   readonly journal: Journal | null;
+  /** Of a freeze, null where the member has no database files that its operator copies meanwhile. Else not set. */
+  readonly suspension?: WriteSuspension | null;
+  /**
+   * Of an operation that copies nothing: the facts that a restore from an operator's own copy will need (`engineFacts`),
+   * as they are at the mark. Asked after the thaw. Not set where there are none.
+   */
+  facts?(mark: Mark | null): Promise<unknown>;
+}
+
+/** Of a freeze: the member's database files stay as they are, while its clients go on in memory and journal. */
+export interface WriteSuspension {
+  /** In the prepare, before anybody is armed. Resolves when nothing changes the files any more; nor its journal's removal. */
+  suspend(): Promise<void>;
+  /** The operator's own copy is made. The hold's `release` ends it too, and proves nothing. */
+  resume(): Promise<Suspension>;
 }
 
 /** What a checkpoint is begun with. Of the rest each part takes what is its own. */
@@ -152,6 +194,7 @@ export type CheckpointContext = HoldContext &
 
 export interface HoldContext {
   readonly checkpoint: string;
+  readonly purpose: Purpose;
   /** Refuse clients' writes from `prepare` to the end, however it comes. */
   readonly maintenance: boolean;
   /** How long a freeze may last without word from the coordinator. The engine's own deadline must be longer. */
@@ -206,6 +249,12 @@ export interface Hold {
    * thaw came; with it goes who had the journal at any moment of that time. After it resolves the member is as it was before `arm`. May be called when never frozen.
    */
   thaw(token: Token, released: () => void): Promise<ThawProof>;
+
+  /**
+   * The coordinator's word came while a quiesce holds the member: what ends by its own clock counts anew. Not set where
+   * nothing does.
+   */
+  renew?(): void;
 
   /**
    * Opens, disarms, undoes, closes. Right in any state, any number of times; after `thaw` it ends what copy and journal

@@ -1,4 +1,5 @@
 import type { Failure } from './errors.ts';
+import type { Abilities } from './purpose.ts';
 import type { Viewing } from './viewing.ts';
 import type { Warning } from './warning.ts';
 
@@ -123,6 +124,8 @@ export interface MemberDescription {
   readonly realm: Realm | null;
   /** How many of its kind govern together, of how many, as it sees it: state keepers, and realm services; else null. */
   readonly quorum: { readonly running: number; readonly configured: number } | null;
+  /** What it can take part in besides checkpoints. */
+  readonly abilities: Abilities;
   /** Who gets its journal; absent where its engine hands it to nobody, and where it does not run. */
   readonly viewing?: Viewing;
 }

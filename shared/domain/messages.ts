@@ -1,6 +1,7 @@
 import type { Assignment } from './assignment.ts';
 import type { Failure, MemberState } from './errors.ts';
 import type { Mark } from './grid.ts';
+import type { Purpose } from './purpose.ts';
 import type { Token } from './token.ts';
 import type { Viewing } from './viewing.ts';
 
@@ -24,6 +25,8 @@ export type MemberCommand =
       readonly assignment: Assignment;
       /** Clients' writes are refused from now until the member has collected, or the operation ends. */
       readonly maintenance: boolean;
+      /** Not set: a checkpoint. */
+      readonly purpose?: Purpose;
     }
   /** Observers only: show nothing newer from now on. Nobody is held by it, so it may take minutes. */
   | { readonly type: 'pause'; readonly token: Token }
@@ -55,6 +58,9 @@ export type ThawProof =
   | { readonly type: 'alreadyResumed'; readonly incarnation: string; readonly cause: string }
   /** It was held, but something became visible in between, or the process was restarted. */
   | { readonly type: 'broken'; readonly incarnation: string; readonly cause: string };
+
+/** Whether a write daemon was suspended without a break, and why not. */
+export type Suspension = { readonly held: true } | { readonly held: false; readonly cause: string };
 
 export type MemberAnswer =
   | { readonly type: 'prepared' }
@@ -89,6 +95,8 @@ export type MemberAnswer =
       readonly sizeBytes: number;
       /** New bytes this member added to the repository. */
       readonly storedBytes: number;
+      /** Of a freeze: whether no database file has changed since it was prepared. Absent where nothing was to stay so. */
+      readonly suspension?: Suspension;
     }
   /** Nothing of this operation is left on the member. `running`, or `stopped` where the process is gone. */
   | { readonly type: 'aborted'; readonly state: MemberState }

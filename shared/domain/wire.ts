@@ -2,9 +2,10 @@ import type { Failure } from './errors.ts';
 import type { DefinedProcess, HostDescription } from './grid.ts';
 import type { Warning } from './warning.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from './messages.ts';
+import type { Purpose } from './purpose.ts';
 
 /** Raised with every change that an older peer would misread. A mismatch is refused in preflight. */
-export const PROTOCOL_VERSION = 5;
+export const PROTOCOL_VERSION = 6;
 
 /** No member is held, and no host claimed, for longer without word: `leaseSeconds` of the grid file ends there too. */
 export const MAX_LEASE_MS = 600_000;
@@ -58,8 +59,29 @@ export type AgentRequest =
   | { readonly type: 'raiseEpoch'; readonly id: number; readonly epoch: number }
   /** The checkpoints of this host's grid are of this lineage from now on. */
   | { readonly type: 'joinLineage'; readonly id: number; readonly lineage: string }
+  /** Which job holds this host? Changes nothing. */
+  | { readonly type: 'askJob'; readonly id: number }
+  /** To the job that holds the grid, through any of its agents: let go of it. */
+  | {
+      readonly type: 'letGo';
+      readonly id: number;
+      /** The job's token; empty: whichever freeze holds the grid. */
+      readonly operation: string;
+      /** The agent ends the operation by itself, whoever holds it. */
+      readonly force: boolean;
+    }
   | { readonly type: 'member'; readonly member: string; readonly command: MemberCommand }
   | { readonly type: 'restore'; readonly id: number; readonly member: string; readonly step: RestoreStep };
+
+/** The operation that a host is claimed for. */
+export interface HeldBy {
+  /** The job's token: who has it may let go. */
+  readonly operation: string;
+  readonly holder: string;
+  /** Null where no member of this host was prepared yet, and of a restore. */
+  readonly checkpoint: string | null;
+  readonly purpose: Purpose | null;
+}
 
 /** A member that was stored again from a copy on its host. */
 export interface SalvagedMember {
@@ -235,6 +257,16 @@ export type AgentResponse =
   /** `resumed`: the work of this operation, whose stream was lost, was kept. */
   | { readonly type: 'claimed'; readonly id: number; readonly resumed: boolean }
   | { readonly type: 'done'; readonly id: number }
+  | {
+      readonly type: 'job';
+      readonly id: number;
+      readonly held: HeldBy | null;
+      /** The highest number that this agent has ever seen in a token. */
+      readonly highestEpoch: number;
+      readonly highestCounter: number;
+    }
+  /** To the job that holds the grid: somebody who may has asked it to let go. */
+  | { readonly type: 'letGoAsked'; readonly holder: string }
   | {
       readonly type: 'localCheckpoint';
       readonly id: number;

@@ -31,7 +31,7 @@ export function becomeAborting(
     kind,
     failure,
     token,
-    mayHold: state.armSent && !haveAllLetGo(state.phase),
+    mayHold: state.armSent && !haveAllLetGo(state),
     confirmed: new Map(),
     retryAt: now + deadlines.abortRetryMs,
     giveUpAt: now + deadlines.abortGiveUpMs,
@@ -110,9 +110,12 @@ function confirmed(
   return over(state, [...effects, { type: 'finish', outcome: { kind: phase.kind, failure } }]);
 }
 
-/** Each has said so with its proof, after its undo; and nobody is armed again. */
-function haveAllLetGo({ name }: CoordinatorPhase): boolean {
-  return name === 'collecting' || name === 'committing';
+/**
+ * Each has said so with its proof, after its undo; and nobody is armed again. Of a freeze the write daemons wait until each
+ * has collected.
+ */
+function haveAllLetGo({ phase: { name }, config }: CoordinatorState): boolean {
+  return name === 'committing' || (name === 'collecting' && config.purpose?.type !== 'freeze');
 }
 
 function over(state: CoordinatorState, effects: readonly CoordinatorEffect[]): CoordinatorStep {

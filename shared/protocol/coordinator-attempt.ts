@@ -5,6 +5,7 @@ import type { MemberAnswer } from '../domain/messages.ts';
 import { sameToken, type Token } from '../domain/token.ts';
 import { becomeAborting } from './coordinator-abort.ts';
 import { becomeCollecting } from './coordinator-commit.ts';
+import { becomeHolding, becomeThawing } from './coordinator-hold.ts';
 import type {
   Attempt,
   CoordinatorEffect,
@@ -14,7 +15,7 @@ import type {
   Round,
 } from './coordinator-state.ts';
 import { holders, stay, tokenOf, toEach, isComplete, withEntry } from './coordinator-step.ts';
-import { findInvalid } from './validity.ts';
+import { findInvalid, type InvalidCut } from './validity.ts';
 import { findUnheld, type Unheld } from './viewers.ts';
 
 /**
@@ -119,7 +120,7 @@ function armed(
   if (!isComplete(holders(state), next.armed)) return stay({ ...state, phase: { ...phase, attempt: next } });
   return unheldAtArm(state, next) === null
     ? becomeFreezing(state, next, 0, now)
-    : askToThaw(state, next, now);
+    : becomeThawing(state, next, now);
 }
 
 /** Somebody can see and is not held: this attempt can be no cut, so nobody is frozen for it. */
@@ -139,7 +140,7 @@ function becomeFreezing(
   now: number,
 ): CoordinatorStep {
   const round = ROUNDS.find((one, index) => index >= from && holders(state, one).length > 0);
-  if (round === undefined) return becomeThawing(state, attempt, now);
+  if (round === undefined) return allMarked(state, attempt, now);
   const { leaseMs, deadlines } = state.config;
   const fencedFrom = round === 'fenced' ? now : attempt.fencedFrom;
   const phase: CoordinatorPhase = {
@@ -170,19 +171,12 @@ function marked(
   return stay({ ...state, phase: { ...phase, attempt: next } });
 }
 
-function becomeThawing(state: CoordinatorState, attempt: Attempt, now: number): CoordinatorStep {
+/** Everybody is held at one moment: a quiesce is there, and anything else lets go. */
+function allMarked(state: CoordinatorState, attempt: Attempt, now: number): CoordinatorStep {
   if (!isComplete(holders(state), attempt.marked)) throw new Error('thaw before every member has marked');
-  return askToThaw(state, attempt, now);
-}
-
-function askToThaw(state: CoordinatorState, attempt: Attempt, now: number): CoordinatorStep {
-  return {
-    state: { ...state, phase: { name: 'thawing', attempt, deadline: now + state.config.deadlines.thawMs } },
-    effects: [
-      ...toEach(holders(state), { type: 'thaw', token: attempt.token }),
-      { type: 'enter', phase: 'thaw', attempt: attempt.token.attempt },
-    ],
-  };
+  return state.config.purpose?.type === 'quiesce'
+    ? becomeHolding(state, attempt)
+    : becomeThawing(state, attempt, now);
 }
 
 function released(
@@ -233,19 +227,35 @@ function allThawed(state: CoordinatorState, attempt: Attempt, now: number): Coor
     proof: attempt.proofs.get(name),
   }));
   const invalid = unheldAtArm(state, attempt) ?? findInvalid(held, allowLogical);
-  if (invalid === null) return becomeCollecting(state, attempt, now);
-  const { maxAttempts } = state.config;
-  // Arms that failed have used up tokens, and no attempt at a cut.
-  if (attempt.token.attempt - state.failedArms < maxAttempts)
+  const isFreeze = state.config.purpose?.type === 'freeze';
+  if (invalid === null)
+    return isFreeze ? becomeHolding(state, attempt) : becomeCollecting(state, attempt, now);
+  // Arms that failed have used up tokens, and no attempt at a cut. What was copied while it was held is not held again.
+  if (!wasHeld(state, attempt) && attempt.token.attempt - state.failedArms < state.config.maxAttempts)
     return beginAttempt(state, attempt.token.attempt + 1, now);
-  const failure: Failure = {
+  return becomeAborting(state, notProven(state, attempt, invalid), 'invalid', attempt.token, now);
+}
+
+/** Of a quiesce: the job had it, and has copied something by it. */
+function wasHeld({ config }: CoordinatorState, attempt: Attempt): boolean {
+  return config.purpose?.type === 'quiesce' && attempt.marked.size > 0;
+}
+
+function notProven(state: CoordinatorState, attempt: Attempt, invalid: InvalidCut): Failure {
+  const about = { member: invalid.member, phase: 'thaw' } as const;
+  if (wasHeld(state, attempt))
+    return {
+      code: invalid.code ?? 'already-resumed',
+      message: `${invalid.member} was not held until the end: ${invalid.cause}`,
+      hint: invalid.hint ?? 'what was copied meanwhile is not to be trusted: quiesce again, and copy again',
+      ...about,
+    };
+  return {
     code: invalid.code ?? 'checkpoint-invalid',
-    message: `the cut could not be proven in ${maxAttempts} attempts; ${invalid.member}: ${invalid.cause}`,
+    message: `the cut could not be proven in ${state.config.maxAttempts} attempts; ${invalid.member}: ${invalid.cause}`,
     hint:
       invalid.hint ??
       'end the traffic or the fault it names, then create the checkpoint again; nothing was committed',
-    member: invalid.member,
-    phase: 'thaw',
+    ...about,
   };
-  return becomeAborting(state, failure, 'invalid', attempt.token, now);
 }

@@ -9,7 +9,8 @@ import type {
   CoordinatorState,
   CoordinatorStep,
 } from './coordinator-state.ts';
-import { names, stay, toEach, isComplete, withEntry } from './coordinator-step.ts';
+import { names, stay, toEach, isComplete, windowMs, withEntry } from './coordinator-step.ts';
+import { findNotSuspended } from './validity.ts';
 
 /**
  * From a proven cut to a commit. The grid runs again: members store what belongs to their marks, and only
@@ -35,11 +36,27 @@ export function collectAnswered(
   phase: Collecting,
   member: string,
   answer: MemberAnswer,
+  now: number,
 ): CoordinatorStep {
   if (answer.type !== 'collected') return stay(state);
   const next = { ...phase, collected: withEntry(phase.collected, member, answer) };
-  if (isComplete(names(state), next.collected)) return becomeCommitting(state, commitProof(state, next));
-  return stay({ ...state, phase: next });
+  return isComplete(names(state), next.collected)
+    ? allCollected({ ...state, phase: next }, next, now)
+    : stay({ ...state, phase: next });
+}
+
+/** Of a freeze this is the end of what it was for: what was copied meanwhile is worth something only where it held. */
+function allCollected(state: CoordinatorState, phase: Collecting, now: number): CoordinatorStep {
+  const invalid = state.config.purpose?.type === 'freeze' ? findNotSuspended(phase.collected) : null;
+  if (invalid === null) return becomeCommitting(state, commitProof(state, phase));
+  const failure: Failure = {
+    code: 'already-resumed',
+    message: `${invalid.member} had resumed writing to its database files already: ${invalid.cause}`,
+    hint: 'what was copied during this freeze is not to be trusted: freeze again, and copy again',
+    member: invalid.member,
+    phase: 'thaw',
+  };
+  return becomeAborting(state, failure, 'invalid', phase.attempt.token, now);
 }
 
 function becomeCommitting(state: CoordinatorState, proof: CommitProof): CoordinatorStep {
@@ -69,14 +86,9 @@ export function commitFailed(state: CoordinatorState, failure: Failure, now: num
 
 function commitProof(state: CoordinatorState, phase: Collecting): CommitProof {
   const { attempt, collected } = phase;
-  const lastReleased = Math.max(
-    ...state.config.members
-      .filter(({ kind }) => kind !== 'observer')
-      .map(({ name }) => attempt.released.get(name)?.at ?? 0),
-  );
   return {
     token: attempt.token,
-    windowMs: attempt.fencedFrom === null ? 0 : lastReleased - attempt.fencedFrom,
+    windowMs: windowMs(state, attempt) ?? 0,
     members: state.config.members.map(({ name, kind, assignment = BY_ITSELF }) => {
       const marked = attempt.marked.get(name);
       const stored = collected.get(name);

@@ -13,6 +13,7 @@ import {
 import { becomeDisarming, becomeTryingAgain, disarmAnswered } from './coordinator-arm-again.ts';
 import { attemptAnswered, pauseAnswered } from './coordinator-attempt.ts';
 import { collectAnswered, commitFailed, committed } from './coordinator-commit.ts';
+import { letGo } from './coordinator-hold.ts';
 import {
   becomeAway,
   becomePreparing,
@@ -56,10 +57,11 @@ export type * from './coordinator-state.ts';
  *                         ↑                     │                                              │           ↓
  *                         └─ waiting ← disarming┘ an arm failed            invalid: a new attempt      committing
  *
+ *   A quiesce stays in holding between freezing and thawing, a freeze between thawing and collecting, until its job lets go.
  *   and from everywhere before committing: aborting → over
  *
  * Here every event finds its phase. What the phases do: coordinator-prepare (preparing, pausing), coordinator-attempt
- * (arming, freezing, thawing), coordinator-arm-again (disarming, waiting), coordinator-commit (collecting,
+ * (arming, freezing, thawing), coordinator-hold (holding), coordinator-arm-again (disarming, waiting), coordinator-commit (collecting,
  * committing), coordinator-abort.
  */
 export function initialCoordinator(config: CoordinatorConfig): CoordinatorState {
@@ -84,6 +86,8 @@ export function stepCoordinator(state: CoordinatorState, event: CoordinatorEvent
       return memberLost(state, event);
     case 'memberReconnected':
       return memberReconnected(state, event);
+    case 'letGo':
+      return letGo(state, event.now);
     case 'cancelled':
       return cancelled(state, event.failure, event.now);
     case 'committed':
@@ -114,6 +118,7 @@ export function nextDeadline(state: CoordinatorState): number | null {
     case 'aborting':
       return Math.min(phase.retryAt, phase.giveUpAt);
     case 'idle':
+    case 'holding':
     case 'committing':
     case 'over':
       return null;
@@ -143,10 +148,10 @@ function answerReceived(
   if (answer.type === 'aborted') return memberEnded(state, phase, member, answer, now);
   if (phase.name === 'preparing') return prepareAnswered(state, phase, member, answer, now);
   if (phase.name === 'pausing') return pauseAnswered(state, phase, member, answer, now);
-  if (phase.name === 'waiting') return stay(state);
+  if (phase.name === 'waiting' || phase.name === 'holding') return stay(state);
   // An answer to an older attempt: what it speaks of is over.
   if (!('token' in answer) || !sameToken(answer.token, phase.attempt.token)) return stay(state);
-  if (phase.name === 'collecting') return collectAnswered(state, phase, member, answer);
+  if (phase.name === 'collecting') return collectAnswered(state, phase, member, answer, now);
   if (phase.name === 'disarming') return disarmAnswered(state, phase, member, answer, now);
   if (phase.name === 'arming' && answer.type === 'disarmed')
     return becomeDisarming(state, phase.attempt, answer.failure ?? releasedByItsLease(member), member, now);
@@ -175,7 +180,9 @@ function memberLost(
   const { phase } = gone;
   if (phase.name === 'aborting') return memberWentAway(gone, phase, member);
   if (phase.name === 'committing' || phase.name === 'over') return stay(gone);
-  const isPatient = mayReturn && !state.armSent && !state.config.maintenance;
+  const { maintenance, purpose } = state.config;
+  // Nobody's writes, and nobody's write daemon, wait while a stream is waited for.
+  const isPatient = mayReturn && !state.armSent && !maintenance && purpose?.type !== 'freeze';
   if (isPatient && (phase.name === 'preparing' || phase.name === 'pausing'))
     return becomeAway(gone, phase, member, failure, now);
   return abort(gone, { phase: phaseOf(phase), member, ...failure }, now);
@@ -238,6 +245,7 @@ function phaseOf(phase: CoordinatorPhase): Phase {
     case 'waiting':
       return 'prepare';
     case 'freezing':
+    case 'holding':
       return 'freeze';
     case 'thawing':
       return 'thaw';

@@ -1,4 +1,5 @@
 import { BY_ITSELF } from '../domain/assignment.ts';
+import { FOR_CHECKPOINT } from '../domain/purpose.ts';
 import type { Failure } from '../domain/errors.ts';
 import type { MemberAnswer } from '../domain/messages.ts';
 import { beginAttempt } from './coordinator-attempt.ts';
@@ -101,7 +102,7 @@ export function workGone(member: string): Failure {
 }
 
 function prepare({ config }: CoordinatorState, member: string): CoordinatorEffect {
-  const { checkpoint, maintenance, members } = config;
+  const { checkpoint, maintenance, members, purpose = FOR_CHECKPOINT } = config;
   const { assignment = BY_ITSELF } = members.find(({ name }) => name === member) ?? {};
-  return { type: 'send', member, command: { type: 'prepare', checkpoint, assignment, maintenance } };
+  return { type: 'send', member, command: { type: 'prepare', checkpoint, assignment, maintenance, purpose } };
 }

@@ -2,6 +2,7 @@ import type { Assignment } from '../domain/assignment.ts';
 import type { Failure, MemberState, Phase } from '../domain/errors.ts';
 import type { FreezeKind, Mark } from '../domain/grid.ts';
 import type { MemberAnswer, MemberCommand, ThawProof } from '../domain/messages.ts';
+import type { Purpose } from '../domain/purpose.ts';
 import type { Token } from '../domain/token.ts';
 import type { Viewing } from '../domain/viewing.ts';
 
@@ -20,6 +21,8 @@ export interface CoordinatorConfig {
   readonly checkpoint: string;
   /** Whether clients' writes are refused while the checkpoint is made. */
   readonly maintenance: boolean;
+  /** Not set: a checkpoint. */
+  readonly purpose?: Purpose;
   /** Whether consumers of logical replication outside of the grid are no reason against a cut. */
   readonly allowLogical?: boolean;
   readonly epoch: number;
@@ -73,6 +76,8 @@ export type CoordinatorEvent =
       readonly member: string;
       readonly resumed?: boolean;
     }
+  /** The job lets go of what it holds. */
+  | { readonly type: 'letGo'; readonly now: number }
   | { readonly type: 'cancelled'; readonly now: number; readonly failure: Failure }
   | { readonly type: 'committed'; readonly now: number }
   | { readonly type: 'commitFailed'; readonly now: number; readonly failure: Failure }
@@ -85,10 +90,20 @@ export type CoordinatorEffect =
   | { readonly type: 'reconnect'; readonly member: string }
   /** Write the grid manifest, exclusively; then say `committed` or `commitFailed`. */
   | { readonly type: 'commit'; readonly proof: CommitProof }
+  /** Everybody is held for the job: what it came for may begin. It lasts until `letGo`. */
+  | { readonly type: 'holding'; readonly held: Held }
   /** For people: what went wrong and is tried again. */
   | { readonly type: 'note'; readonly text: string }
   | { readonly type: 'enter'; readonly phase: Phase; readonly attempt: number }
   | { readonly type: 'finish'; readonly outcome: Outcome };
+
+/** What is known while the job holds the grid; that it held is known at the end only. */
+export interface Held {
+  readonly token: Token;
+  /** Null where nobody was let go of yet. */
+  readonly windowMs: number | null;
+  readonly marks: readonly { readonly name: string; readonly mark: Mark | null }[];
+}
 
 /** All that the protocol knows of a valid cut; the grid manifest is made of it. */
 export interface CommitProof {
@@ -157,6 +172,8 @@ export type CoordinatorPhase =
     }
   | { readonly name: 'waiting'; readonly next: number; readonly deadline: number }
   | { readonly name: 'freezing'; readonly round: Round; readonly attempt: Attempt; readonly deadline: number }
+  /** Of a quiesce before the thaw, of a freeze after it. Its bound is the agents' own, and the word of the job. */
+  | { readonly name: 'holding'; readonly attempt: Attempt }
   | { readonly name: 'thawing'; readonly attempt: Attempt; readonly deadline: number }
   | {
       readonly name: 'collecting';

@@ -1,7 +1,13 @@
 import { BY_ITSELF } from '../domain/assignment.ts';
 import type { MemberCommand } from '../domain/messages.ts';
 import type { Token } from '../domain/token.ts';
-import type { CoordinatorEffect, CoordinatorState, CoordinatorStep, Round } from './coordinator-state.ts';
+import type {
+  Attempt,
+  CoordinatorEffect,
+  CoordinatorState,
+  CoordinatorStep,
+  Round,
+} from './coordinator-state.ts';
 
 /** What every phase of the coordinator says: nothing happens, who is meant, tell each of them. */
 export function stay(state: CoordinatorState): CoordinatorStep {
@@ -26,6 +32,14 @@ export function tokenOf({ config: { epoch, counter } }: CoordinatorState, attemp
 
 export function toEach(members: readonly string[], command: MemberCommand): CoordinatorEffect[] {
   return members.map((member) => ({ type: 'send', member, command }));
+}
+
+/** From the first fence being asked for to the last being known open; null where one of them is not open yet. */
+export function windowMs(state: CoordinatorState, { fencedFrom, released }: Attempt): number | null {
+  const marking = [...holders(state, 'fenced'), ...holders(state, 'instant')];
+  if (!isComplete(marking, released)) return null;
+  if (fencedFrom === null) return 0;
+  return Math.max(...marking.map((name) => released.get(name)?.at ?? 0)) - fencedFrom;
 }
 
 /** Counting, apart from what is counted: which of the expected have not answered yet, in their order. */

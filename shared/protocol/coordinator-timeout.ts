@@ -71,6 +71,7 @@ export function timeOut(state: CoordinatorState, now: number): Failure {
       );
     case 'idle':
     case 'waiting':
+    case 'holding':
     case 'committing':
     case 'aborting':
     case 'over':

@@ -73,7 +73,7 @@ export function becomeClosed(state: MemberMachineState): MemberStep {
  * A stream that is lost before the first arm costs nothing: nobody is held, and what takes hours is kept. The same
  * operation may come back on a new stream until the coordinator has been silent for too long, or until another
  * operation takes the grid. From the first arm on the stream is what holds the operation: when it closes, the member
- * aborts at once. So it does where clients' writes are refused from the beginning.
+ * aborts at once. So it does where clients' writes are refused, or a write daemon waits, from the beginning.
  */
 export function streamClosed(state: MemberMachineState): MemberStep {
   return isKept(state) ? stay({ ...state, streamLost: true }) : operationEnded(state);
@@ -90,7 +90,7 @@ export function mayBeResumed(state: MemberMachineState): boolean {
   return isKept(state) || (state.streamLost && (name === 'aborting' || name === 'aborted'));
 }
 
-function isKept({ phase: { name }, wasArmed, maintenance }: MemberMachineState): boolean {
-  if (wasArmed || maintenance) return false;
+function isKept({ phase: { name }, wasArmed, maintenance, purpose }: MemberMachineState): boolean {
+  if (wasArmed || maintenance || purpose.type === 'freeze') return false;
   return name === 'preparing' || name === 'prepared' || name === 'pausing' || name === 'paused';
 }

@@ -1,5 +1,6 @@
 import { assertNever } from '../domain/assert-never.ts';
 import type { MemberCommand } from '../domain/messages.ts';
+import { FOR_CHECKPOINT } from '../domain/purpose.ts';
 import { formatToken, sameToken, type Token } from '../domain/token.ts';
 import { grantLease, leaseHasEnded, renewLease } from './lease.ts';
 import { abortReceived } from './member-abort.ts';
@@ -55,11 +56,16 @@ function afterTheEnd(state: MemberMachineState, command: MemberCommand): MemberS
 
 function becomePreparing(
   state: MemberMachineState,
-  { checkpoint, assignment, maintenance }: Extract<MemberCommand, { type: 'prepare' }>,
+  {
+    checkpoint,
+    assignment,
+    maintenance,
+    purpose = FOR_CHECKPOINT,
+  }: Extract<MemberCommand, { type: 'prepare' }>,
 ): MemberStep {
   return call(
-    { ...state, maintenance, isHeldByLead: assignment.hold === 'none' },
-    { type: 'prepare', checkpoint, assignment, maintenance },
+    { ...state, maintenance, purpose, isHeldByLead: assignment.hold === 'none' },
+    { type: 'prepare', checkpoint, assignment, maintenance, purpose },
     (number) => ({ name: 'preparing', call: number }),
   );
 }

@@ -122,12 +122,13 @@ function becomeCollected(
   token: Token,
   result: Extract<EngineResult, { type: 'collected' }>,
 ): MemberStep {
-  const { manifestDigest, sizeBytes, storedBytes } = result;
+  const { manifestDigest, sizeBytes, storedBytes, suspension } = result;
   return answerFirst({ ...state, phase: { name: 'collected', token } }, keyOf({ type: 'collect', token }), {
     type: 'collected',
     token,
     manifestDigest,
     sizeBytes,
     storedBytes,
+    ...(suspension !== undefined && { suspension }),
   });
 }

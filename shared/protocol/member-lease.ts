@@ -3,13 +3,25 @@ import { leaseHasEnded, renewLease } from './lease.ts';
 import type { MemberMachineState, MemberPhase, MemberStep } from './member-state.ts';
 import { answerFirst, call, keyOf, stay } from './member-step.ts';
 
-/** Any word renews the lease of what is armed or frozen: the coordinator lives and knows what it asked. */
+/**
+ * Any word renews the lease of what is armed or frozen: the coordinator lives and knows what it asked. A quiesce waits for
+ * what its member writes, for as long as it was told to: there the word counts while it is being frozen too.
+ */
 export function messageReceived(state: MemberMachineState, now: number): MemberMachineState {
   const { phase } = state;
-  if (phase.name !== 'armed' && phase.name !== 'frozen') return { ...state, heardAt: now };
+  if (phase.name !== 'armed' && phase.name !== 'frozen' && phase.name !== 'freezing')
+    return { ...state, heardAt: now };
+  if (phase.name === 'freezing' && state.purpose.type !== 'quiesce') return { ...state, heardAt: now };
   // A lease that has run out is not renewed, even if nobody has noticed yet.
   if (leaseHasEnded(phase.lease, now)) return { ...state, heardAt: now };
   return { ...state, heardAt: now, phase: { ...phase, lease: renewLease(phase.lease, now) } };
+}
+
+/** A word that renews the lease of a quiesce renews what its engine has promised to end by itself. */
+export function wordReceived(state: MemberMachineState, now: number): MemberStep {
+  const next = messageReceived(state, now);
+  const isRenewed = next.phase !== state.phase && state.purpose.type === 'quiesce';
+  return { state: next, effects: isRenewed && state.isFrozen ? [{ type: 'renew' }] : [] };
 }
 
 /**

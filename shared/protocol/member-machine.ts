@@ -1,10 +1,11 @@
 import { assertNever } from '../domain/assert-never.ts';
+import { FOR_CHECKPOINT } from '../domain/purpose.ts';
 import type { Token } from '../domain/token.ts';
 import { leaseEndsAt, leaseHasEnded } from './lease.ts';
 import { becomeAborting, becomeClosed, operationEnded, streamClosed, streamResumed } from './member-abort.ts';
 import { commandReceived } from './member-commands.ts';
 import { engineAnswered } from './member-engine.ts';
-import { becomeReleasing, messageReceived } from './member-lease.ts';
+import { becomeReleasing, messageReceived, wordReceived } from './member-lease.ts';
 import type { MemberConfig, MemberEvent, MemberMachineState, MemberStep } from './member-state.ts';
 import { stay } from './member-step.ts';
 
@@ -43,6 +44,7 @@ export function initialMember(config: MemberConfig, highest: Token | null, now =
     highest,
     wasArmed: false,
     maintenance: false,
+    purpose: FOR_CHECKPOINT,
     isHeldByLead: false,
     leaseMs: config.leaseMs,
     isFrozen: false,
@@ -59,7 +61,7 @@ export function stepMember(state: MemberMachineState, event: MemberEvent): Membe
     case 'commandReceived':
       return commandReceived(messageReceived(state, event.now), event.command, event.now);
     case 'messageReceived':
-      return stay(messageReceived(state, event.now));
+      return wordReceived(state, event.now);
     case 'streamClosed':
       return streamClosed(state);
     case 'streamResumed':

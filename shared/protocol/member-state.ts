@@ -1,7 +1,8 @@
 import type { Assignment } from '../domain/assignment.ts';
 import type { Failure, MemberState as StateInWords } from '../domain/errors.ts';
 import type { FreezeKind, Mark } from '../domain/grid.ts';
-import type { MemberAnswer, MemberCommand, ThawProof } from '../domain/messages.ts';
+import type { MemberAnswer, MemberCommand, Suspension, ThawProof } from '../domain/messages.ts';
+import type { Purpose } from '../domain/purpose.ts';
 import type { Token } from '../domain/token.ts';
 import type { Viewing } from '../domain/viewing.ts';
 import type { Lease } from './lease.ts';
@@ -41,6 +42,7 @@ export type EngineCall =
       readonly checkpoint: string;
       readonly assignment: Assignment;
       readonly maintenance: boolean;
+      readonly purpose: Purpose;
     }
   /** Observers only: resolves when nothing newer is shown. */
   | { readonly type: 'pause'; readonly token: Token }
@@ -72,6 +74,7 @@ export type EngineResult =
       readonly manifestDigest: string;
       readonly sizeBytes: number;
       readonly storedBytes: number;
+      readonly suspension?: Suspension;
     }
   | { readonly type: 'aborted'; readonly state: StateInWords }
   | { readonly type: 'failed'; readonly failure: Failure };
@@ -82,6 +85,8 @@ export type MemberEffect =
   /** Started, not waited for; its results come as `engineAnswered` with this call's number. */
   | { readonly type: 'engine'; readonly call: number; readonly action: EngineCall }
   | { readonly type: 'answer'; readonly answer: MemberAnswer }
+  /** The coordinator lives and knows that the member is held: what the engine lets go of by its own clock counts anew. */
+  | { readonly type: 'renew' }
   /** The operation is over on this member, and its coordinator gone. */
   | { readonly type: 'closed' };
 
@@ -144,6 +149,7 @@ export interface MemberMachineState {
   /** Whether any arm came in this operation: then its stream is what holds it. */
   readonly wasArmed: boolean;
   readonly maintenance: boolean;
+  readonly purpose: Purpose;
   /** Whether it is held by the lead of its domain, and by nothing here. */
   readonly isHeldByLead: boolean;
   /** Of the last freeze that was armed. */

@@ -1,6 +1,6 @@
 import type { Assignment } from '../domain/assignment.ts';
 import type { FreezeKind } from '../domain/grid.ts';
-import type { ThawProof } from '../domain/messages.ts';
+import type { Suspension, ThawProof } from '../domain/messages.ts';
 import { findUnheld } from './viewers.ts';
 
 /**
@@ -57,4 +57,18 @@ export function findInvalid(members: readonly HeldMember[], allowLogical = false
     viewing: proof?.type === 'held' ? proof.viewing : undefined,
   }));
   return findUnheld(viewed, allowLogical);
+}
+
+/**
+ * The first member of a freeze whose database files may have changed before its end, null when all say that they have
+ * not. One that says nothing has not held: an observer, which has no write daemon that anybody copies from, says so too.
+ */
+export function findNotSuspended(
+  collected: ReadonlyMap<string, { readonly suspension?: Suspension }>,
+): InvalidCut | null {
+  for (const [member, { suspension }] of collected) {
+    if (suspension === undefined) return { member, cause: 'it gave no proof that it was suspended' };
+    if (!suspension.held) return { member, cause: suspension.cause };
+  }
+  return null;
 }

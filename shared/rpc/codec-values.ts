@@ -10,6 +10,7 @@ import type {
 } from '../domain/grid.ts';
 import { NAME } from '../domain/name.ts';
 import type { Token } from '../domain/token.ts';
+import type { Abilities } from '../domain/purpose.ts';
 import type { Viewing } from '../domain/viewing.ts';
 import type { Warning } from '../domain/warning.ts';
 import {
@@ -181,6 +182,7 @@ function toMember(member: wire.MemberDescription): MemberDescription {
     localCheckpoints: member.localCheckpoints,
     realm: member.realm === undefined ? null : toRealm(member.realm),
     quorum: member.quorum === undefined ? null : toQuorum(member.quorum),
+    abilities: toAbilities(member.abilities),
     ...toViewing(member.viewing),
   };
 }
@@ -213,7 +215,32 @@ function fromMember(member: MemberDescription): wire.MemberDescription {
     localCheckpoints: [...member.localCheckpoints],
     realm: member.realm === null ? undefined : fromRealm(member.realm),
     quorum: member.quorum ?? undefined,
+    abilities: fromAbilities(member.abilities),
     viewing: fromViewing(member.viewing),
+  };
+}
+
+function fromAbilities(abilities: Abilities): wire.Abilities {
+  const { journalCheckpoint, quiesce, quiesceAllowingReads, freeze } = abilities;
+  const from = (why: Abilities['freeze']): wire.Failure | undefined =>
+    why === null ? undefined : fromFailure(why);
+  return {
+    journalCheckpoint: from(journalCheckpoint),
+    quiesce: from(quiesce),
+    quiesceAllowingReads: from(quiesceAllowingReads),
+    freeze: from(freeze),
+  };
+}
+
+function toAbilities(value: wire.Abilities | undefined): Abilities {
+  const { journalCheckpoint, quiesce, quiesceAllowingReads, freeze } = present(value, 'abilities');
+  const to = (why: wire.Failure | undefined): Abilities['freeze'] =>
+    why === undefined ? null : toFailure(why);
+  return {
+    journalCheckpoint: to(journalCheckpoint),
+    quiesce: to(quiesce),
+    quiesceAllowingReads: to(quiesceAllowingReads),
+    freeze: to(freeze),
   };
 }
 

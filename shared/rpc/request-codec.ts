@@ -1,5 +1,6 @@
 import { assertNever } from '../domain/assert-never.ts';
 import type { MemberCommand } from '../domain/messages.ts';
+import { FOR_CHECKPOINT } from '../domain/purpose.ts';
 import type { AgentRequest, RestoreStep } from '../domain/wire.ts';
 import {
   badMessage,
@@ -12,6 +13,7 @@ import {
   toProcess,
   toToken,
 } from './codec-values.ts';
+import { fromPurpose, toPurpose } from './purpose-codec.ts';
 import type * as wire from './generated/agent.ts';
 
 /** What the coordinator says: domain → wire. */
@@ -53,6 +55,12 @@ export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
       return message({ $case: 'raiseEpoch', value: { id: request.id, epoch: request.epoch } });
     case 'joinLineage':
       return message({ $case: 'joinLineage', value: { id: request.id, lineage: request.lineage } });
+    case 'askJob':
+      return message({ $case: 'askJob', value: { id: request.id } });
+    case 'letGo': {
+      const { id, operation, force } = request;
+      return message({ $case: 'letGo', value: { id, operation, force } });
+    }
     case 'member':
       return message({
         $case: 'memberCommand',
@@ -109,6 +117,10 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
       return { type: 'raiseEpoch', id: value.id, epoch: value.epoch };
     case 'joinLineage':
       return { type: 'joinLineage', id: value.id, lineage: value.lineage };
+    case 'askJob':
+      return { type: 'askJob', id: value.id };
+    case 'letGo':
+      return { type: 'letGo', id: value.id, operation: value.operation, force: value.force };
     case 'memberCommand':
       return { type: 'member', member: value.member, command: decodeCommand(value.command) };
     case 'restoreRequest':
@@ -133,6 +145,7 @@ function encodeCommand(command: MemberCommand): WireCommand {
           checkpoint: command.checkpoint,
           assignment: command.assignment,
           maintenance: command.maintenance,
+          purpose: fromPurpose(command.purpose ?? FOR_CHECKPOINT),
         },
       };
     case 'pause':
@@ -165,6 +178,7 @@ function decodeCommand(received: WireCommand | undefined): MemberCommand {
         checkpoint: value.checkpoint,
         assignment: toAssignment(value.assignment),
         maintenance: value.maintenance,
+        purpose: toPurpose(value.purpose),
       };
     case 'pause':
       return { type: 'pause', token: toToken(value.token) };

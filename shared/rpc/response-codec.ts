@@ -22,6 +22,7 @@ import {
   toNamedAddress,
   toWarning,
 } from './codec-values.ts';
+import { fromHeldBy, fromSuspension, toHeldBy, toSuspension } from './purpose-codec.ts';
 import type * as wire from './generated/agent.ts';
 
 /** What the agent says: domain → wire. */
@@ -66,6 +67,13 @@ export function encodeResponse(response: AgentResponse): wire.AgentMessage {
       return message({ $case: 'claimed', value: { id: response.id, resumed: response.resumed } });
     case 'done':
       return message({ $case: 'done', value: { id: response.id } });
+    case 'job': {
+      const { id, held, highestEpoch, highestCounter } = response;
+      const value = { id, held: fromHeldBy(held), highestEpoch, highestCounter };
+      return message({ $case: 'job', value });
+    }
+    case 'letGoAsked':
+      return message({ $case: 'letGoAsked', value: { holder: response.holder } });
     case 'failed':
       return message({ $case: 'failed', value: { id: response.id, failure: fromFailure(response.failure) } });
     case 'memberAnswer':
@@ -138,6 +146,12 @@ export function decodeResponse({ message: received }: wire.AgentMessage): AgentR
       return { type: 'claimed', id: value.id, resumed: value.resumed };
     case 'done':
       return { type: 'done', id: value.id };
+    case 'job': {
+      const { id, held, highestEpoch, highestCounter } = value;
+      return { type: 'job', id, held: toHeldBy(held), highestEpoch, highestCounter };
+    }
+    case 'letGoAsked':
+      return { type: 'letGoAsked', holder: value.holder };
     case 'failed':
       return { type: 'failed', id: value.id, failure: toFailure(value.failure) };
     case 'memberAnswer':
@@ -197,12 +211,13 @@ function encodeAnswer(answer: MemberAnswer): WireAnswer {
       return { $case: 'thawed', value: { token, proof: type, incarnation, cause, viewing } };
     }
     case 'collected': {
-      const { token, manifestDigest, sizeBytes, storedBytes } = answer;
+      const { token, manifestDigest, sizeBytes, storedBytes, suspension } = answer;
       const value = {
         token,
         manifestDigest,
         sizeBytes: fromCount(sizeBytes),
         storedBytes: fromCount(storedBytes),
+        suspension: fromSuspension(suspension),
       };
       return { $case: 'collected', value };
     }
@@ -257,6 +272,7 @@ function decodeAnswer(received: WireAnswer | undefined): MemberAnswer {
         manifestDigest: value.manifestDigest,
         sizeBytes: toCount(value.sizeBytes),
         storedBytes: toCount(value.storedBytes),
+        ...(value.suspension !== undefined && { suspension: toSuspension(value.suspension) }),
       };
     case 'aborted':
       return { type: 'aborted', state: oneOf(value.state, STATES, 'state') };

@@ -1,3 +1,4 @@
+import { ABLE } from '../../shared/domain/purpose.ts';
 import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import type { HostDescription, MemberDescription, Traits } from '../../shared/domain/grid.ts';
 import { LINEAGE, serverTraits } from '../repository/samples.ts';
@@ -32,6 +33,7 @@ export function describedMember(name: string, changes: Changes = {}): MemberDesc
     localCheckpoints: [],
     realm: null,
     quorum: null,
+    abilities: ABLE,
     ...changes,
     traits: serverTraits(name, {
       compatibility: version.split('.')[0] ?? '',

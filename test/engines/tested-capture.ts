@@ -1,3 +1,4 @@
+import { FOR_CHECKPOINT } from '../../shared/domain/purpose.ts';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { BY_ITSELF } from '../../shared/domain/assignment.ts';
@@ -39,6 +40,7 @@ export async function beginCapture(
     freezeKind,
     checkpoint: CHECKPOINT,
     maintenance: false,
+    purpose: FOR_CHECKPOINT,
     leaseMs: () => 10_000,
     spoolDirectory,
     artifacts,

@@ -180,7 +180,13 @@ describe('a command to a member', () => {
       {
         type: 'engine',
         call: 1,
-        action: { type: 'prepare', checkpoint: 'c', assignment: BY_ITSELF, maintenance: true },
+        action: {
+          type: 'prepare',
+          checkpoint: 'c',
+          assignment: BY_ITSELF,
+          maintenance: true,
+          purpose: { type: 'checkpoint' },
+        },
       },
     ]);
     expect(new Driven().armed().receives(freeze()).effects).to.deep.equal([

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
+import type { Purpose } from '../../shared/domain/purpose.ts';
 import {
   NAMED_ADDRESS_STATES,
   type AgentRequest,
@@ -32,6 +33,12 @@ const failure = fc
 const process = fc.record({ name: text, address: text, dataDirectory: text, running: fc.boolean() });
 const processes = fc.array(process, { maxLength: 2 });
 
+const purposes: fc.Arbitrary<Purpose> = fc.oneof(
+  fc.record({ type: fc.constantFrom('checkpoint' as const, 'journalCheckpoint' as const) }),
+  fc.record({ type: fc.constant('quiesce' as const), allowReads: fc.boolean(), timeOutMs: ms }),
+  fc.record({ type: fc.constant('freeze' as const), timeOutMs: ms }),
+);
+
 const commands: fc.Arbitrary<MemberCommand> = fc.oneof(
   fc.record({
     type: fc.constant('prepare' as const),
@@ -41,6 +48,7 @@ const commands: fc.Arbitrary<MemberCommand> = fc.oneof(
       part: fc.constantFrom('whole' as const, 'journal' as const, 'none' as const),
     }),
     maintenance: fc.boolean(),
+    purpose: purposes,
   }),
   fc.record({ type: fc.constantFrom('arm' as const, 'freeze' as const), token, leaseMs: ms }),
   fc.record({ type: fc.constantFrom('thaw' as const, 'renew' as const, 'collect' as const), token }),
@@ -108,7 +116,13 @@ const steps: fc.Arbitrary<RestoreStep> = fc.oneof(
 const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
   fc.record({ type: fc.constant('hello' as const), protocolVersion: count, grid: text, holder: text }),
   fc.record({
-    type: fc.constantFrom('describe' as const, 'diagnose' as const, 'release' as const, 'rehearse' as const),
+    type: fc.constantFrom(
+      'describe' as const,
+      'diagnose' as const,
+      'release' as const,
+      'rehearse' as const,
+      'askJob' as const,
+    ),
     id,
   }),
   fc.record({
@@ -119,6 +133,7 @@ const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
     leaseMs: ms,
   }),
   fc.constant({ type: 'keepAlive' as const }),
+  fc.record({ type: fc.constant('letGo' as const), id, operation: text, force: fc.boolean() }),
   fc.record({ type: fc.constant('settle' as const), id, checkpoint: text }),
   fc.record({ type: fc.constant('dropLocal' as const), id, checkpoints: fc.array(text, { maxLength: 3 }) }),
   fc.record({ type: fc.constant('readLocal' as const), id, checkpoint: text }),
@@ -178,6 +193,17 @@ const answers: fc.Arbitrary<MemberAnswer> = fc.oneof(
     sizeBytes: count,
     storedBytes: count,
   }),
+  fc.record({
+    type: fc.constant('collected' as const),
+    token,
+    manifestDigest: text,
+    sizeBytes: count,
+    storedBytes: count,
+    suspension: fc.oneof(
+      fc.record({ held: fc.constant(true as const) }),
+      fc.record({ held: fc.constant(false as const), cause: text }),
+    ),
+  }),
   fc.record({ type: fc.constant('aborted' as const), state }),
   fc.record({ type: fc.constant('failed' as const), failure, state }),
   fc.record({ type: fc.constant('refused' as const), failure }),
@@ -235,6 +261,12 @@ const plainMember = {
   localCheckpoints: fc.array(text, { maxLength: 2 }),
   realm: fc.option(realm),
   quorum: fc.option(fc.record({ running: fc.nat(), configured: fc.nat() })),
+  abilities: fc.record({
+    journalCheckpoint: fc.option(failure),
+    quiesce: fc.option(failure),
+    quiesceAllowingReads: fc.option(failure),
+    freeze: fc.option(failure),
+  }),
 };
 const member = fc.oneof(fc.record(plainMember), fc.record({ ...plainMember, viewing }));
 
@@ -275,6 +307,21 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
     ),
   }),
   fc.record({ type: fc.constant('done' as const), id }),
+  fc.record({
+    type: fc.constant('job' as const),
+    id,
+    held: fc.option(
+      fc.record({
+        operation: text,
+        holder: text,
+        checkpoint: fc.option(text.filter((value) => value !== '')),
+        purpose: fc.option(purposes),
+      }),
+    ),
+    highestEpoch: count,
+    highestCounter: count,
+  }),
+  fc.record({ type: fc.constant('letGoAsked' as const), holder: text }),
   fc.record({ type: fc.constant('claimed' as const), id, resumed: fc.boolean() }),
   fc.record({ type: fc.constant('failed' as const), id, failure }),
   fc.record({ type: fc.constant('memberAnswer' as const), member: text, answer: answers }),

@@ -1,3 +1,4 @@
+import { FOR_CHECKPOINT } from '../../shared/domain/purpose.ts';
 import type { CheckpointContext, Engine, Hold, Parts } from '../../agent/engines/engine.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import { formatToken, type Token } from '../../shared/domain/token.ts';
@@ -29,7 +30,7 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning' | 'freeB
     const { assignment } = context;
     const prepare = async (): Promise<void> => {
       const asked = { type: 'prepare', checkpoint: this.#operation, assignment } as const;
-      await this.#call({ ...asked, maintenance: false });
+      await this.#call({ ...asked, maintenance: false, purpose: FOR_CHECKPOINT });
     };
     if (assignment.hold !== 'none')
       return { hold: { ...this.#hold(context), prepare }, copy: null, journal: null };

@@ -17,6 +17,7 @@ const COORDINATOR: Changes<CoordinatorPhase['name']> = {
   waiting: ['pausing', 'arming', 'aborting', 'over'],
   freezing: ['freezing', 'thawing', 'aborting', 'over'],
   thawing: ['collecting', 'pausing', 'arming', 'aborting', 'over'],
+  holding: ['thawing', 'collecting', 'aborting', 'over'],
   collecting: ['committing', 'aborting', 'over'],
   committing: ['over', 'aborting'],
   aborting: ['over'],

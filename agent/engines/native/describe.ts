@@ -1,3 +1,4 @@
+import { ABLE } from '../../../shared/domain/purpose.ts';
 import { StillpointError, type Failure } from '../../../shared/domain/errors.ts';
 import type { FreezeKind, MemberDescription, Traits } from '../../../shared/domain/grid.ts';
 import type { ParticipantDescription } from '../../../shared/domain/participant.ts';
@@ -98,6 +99,7 @@ function unknown(settings: NativeSettings): MemberDescription {
     localCheckpoints: [],
     realm: null,
     quorum: null,
+    abilities: ABLE,
   };
 }
 

@@ -58,6 +58,8 @@ export function createNativeEngine(settings: NativeSettings): Engine {
         for (const checkpoint of checkpoints) await new LocalCheckpoint(settings.data, checkpoint).remove();
       },
     },
+    images: null,
+    messages: null,
     realm:
       settings.role === 'realm-service' ? { relocate: (processes) => relocate(settings, processes) } : null,
     async stop(signal) {

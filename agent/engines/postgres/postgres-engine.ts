@@ -48,6 +48,8 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
     restorePlace: () => restorePlaceAt([settings.data, ...settings.also]),
     recoverRestore: (outcome) => recoverPostgresRestore(settings, outcome),
     localCopies: null,
+    images: null,
+    messages: null,
     realm: null,
     stop: (signal) => stopPostgres(settings, signal),
     isRunning: () => isPostgresRunning(settings),

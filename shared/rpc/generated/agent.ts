@@ -39,6 +39,8 @@ export interface CoordinatorMessage {
     | { $case: "readLocal"; value: ReadLocal }
     | { $case: "salvage"; value: Salvage }
     | { $case: "joinLineage"; value: JoinLineage }
+    | { $case: "askJob"; value: AskJob }
+    | { $case: "letGo"; value: LetGo }
     | undefined;
 }
 
@@ -114,6 +116,20 @@ export interface JoinLineage {
   lineage: string;
 }
 
+/** Which job holds this host? Answered by Job. */
+export interface AskJob {
+  id: number;
+}
+
+/** To the job that holds the grid, through any of its agents: let go of it. Refused where another job holds it. */
+export interface LetGo {
+  id: number;
+  /** The job's token; empty: whichever freeze holds the grid. */
+  operation: string;
+  /** The agent ends the operation by itself, whoever holds it: what was copied meanwhile is not to be trusted. */
+  force: boolean;
+}
+
 export interface Release {
   id: number;
 }
@@ -145,7 +161,24 @@ export interface Prepare {
   checkpoint: string;
   /** Refuse clients' writes from now until the member has collected, or the operation ends. */
   maintenance: boolean;
-  assignment: Assignment | undefined;
+  assignment:
+    | Assignment
+    | undefined;
+  /** Not set: a checkpoint. */
+  purpose: Purpose | undefined;
+}
+
+/** What members are held for. */
+export interface Purpose {
+  /**
+   * "checkpoint"; "journalCheckpoint": for the mark alone; "quiesce": until the job lets go; "freeze": for the mark, while
+   * no database file changes until the job lets go.
+   */
+  type: string;
+  /** Of a quiesce. */
+  allowReads: boolean;
+  /** Of a quiesce: for one member to come to rest. Of a freeze: so long clients may go on updating. */
+  timeOutMs: number;
 }
 
 /** What the coordinator has a member do, from what its engine declares. */
@@ -342,6 +375,8 @@ export interface AgentMessage {
     | { $case: "localCheckpoint"; value: LocalCheckpoint }
     | { $case: "salvaged"; value: Salvaged }
     | { $case: "claimed"; value: Claimed }
+    | { $case: "job"; value: Job }
+    | { $case: "letGoAsked"; value: LetGoAsked }
     | undefined;
 }
 
@@ -411,6 +446,15 @@ export interface MemberDescription {
     | undefined;
   /** An earlier freeze was not undone, as its engine sees it. */
   leftFrozen: boolean;
+  abilities: Abilities | undefined;
+}
+
+/** Why a member can take no part in an operation, and what does the same; not set where it can. */
+export interface Abilities {
+  journalCheckpoint: Failure | undefined;
+  quiesce: Failure | undefined;
+  quiesceAllowingReads: Failure | undefined;
+  freeze: Failure | undefined;
 }
 
 /** What its engine declares of a member: a coordinator asks these, and never which engine it is. */
@@ -557,6 +601,29 @@ export interface Done {
   id: number;
 }
 
+/** Answer to AskJob. */
+export interface Job {
+  id: number;
+  /** Not set: nobody holds the host. */
+  held: HeldBy | undefined;
+  highestEpoch: number;
+  highestCounter: number;
+}
+
+export interface HeldBy {
+  /** The job's token. */
+  operation: string;
+  holder: string;
+  /** Empty where no member of this host was prepared yet. */
+  checkpoint: string;
+  purpose: Purpose | undefined;
+}
+
+/** To the job that holds the grid: somebody who may has asked it to let go. */
+export interface LetGoAsked {
+  holder: string;
+}
+
 export interface Failed {
   id: number;
   failure: Failure | undefined;
@@ -656,6 +723,15 @@ export interface Collected {
   manifestDigest: string;
   sizeBytes: bigint;
   storedBytes: bigint;
+  /** Of a freeze only. */
+  suspension: Suspension | undefined;
+}
+
+/** Whether no database file has changed from the prepare of a freeze to its end. */
+export interface Suspension {
+  held: boolean;
+  /** Empty where it held. */
+  cause: string;
 }
 
 export interface Aborted {
@@ -828,6 +904,12 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "joinLineage":
         JoinLineage.encode(message.message.value, writer.uint32(242).fork()).join();
         break;
+      case "askJob":
+        AskJob.encode(message.message.value, writer.uint32(250).fork()).join();
+        break;
+      case "letGo":
+        LetGo.encode(message.message.value, writer.uint32(258).fork()).join();
+        break;
     }
     return writer;
   },
@@ -965,6 +1047,22 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
             message.message = { $case: "joinLineage", value: JoinLineage.decode(reader, reader.uint32()) };
             continue;
           }
+          case 31: {
+            if (tag !== 250) {
+              break;
+            }
+
+            message.message = { $case: "askJob", value: AskJob.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 32: {
+            if (tag !== 258) {
+              break;
+            }
+
+            message.message = { $case: "letGo", value: LetGo.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1023,6 +1121,14 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
         ? { $case: "joinLineage", value: JoinLineage.fromJSON(object.joinLineage) }
         : isSet(object.join_lineage)
         ? { $case: "joinLineage", value: JoinLineage.fromJSON(object.join_lineage) }
+        : isSet(object.askJob)
+        ? { $case: "askJob", value: AskJob.fromJSON(object.askJob) }
+        : isSet(object.ask_job)
+        ? { $case: "askJob", value: AskJob.fromJSON(object.ask_job) }
+        : isSet(object.letGo)
+        ? { $case: "letGo", value: LetGo.fromJSON(object.letGo) }
+        : isSet(object.let_go)
+        ? { $case: "letGo", value: LetGo.fromJSON(object.let_go) }
         : undefined,
     };
   },
@@ -1059,6 +1165,10 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       obj.salvage = Salvage.toJSON(message.message.value);
     } else if (message.message?.$case === "joinLineage") {
       obj.joinLineage = JoinLineage.toJSON(message.message.value);
+    } else if (message.message?.$case === "askJob") {
+      obj.askJob = AskJob.toJSON(message.message.value);
+    } else if (message.message?.$case === "letGo") {
+      obj.letGo = LetGo.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1156,6 +1266,18 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "joinLineage": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "joinLineage", value: JoinLineage.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "askJob": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "askJob", value: AskJob.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "letGo": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "letGo", value: LetGo.fromPartial(object.message.value) };
         }
         break;
       }
@@ -2171,6 +2293,174 @@ export const JoinLineage: MessageFns<JoinLineage> = {
   },
 };
 
+function createBaseAskJob(): AskJob {
+  return { id: 0 };
+}
+
+export const AskJob: MessageFns<AskJob> = {
+  encode(message: AskJob, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AskJob {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAskJob();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AskJob {
+    return { id: isSet(object.id) ? globalThis.Number(object.id) : 0 };
+  },
+
+  toJSON(message: AskJob): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AskJob>): AskJob {
+    return AskJob.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AskJob>): AskJob {
+    const message = createBaseAskJob();
+    message.id = object.id ?? 0;
+    return message;
+  },
+};
+
+function createBaseLetGo(): LetGo {
+  return { id: 0, operation: "", force: false };
+}
+
+export const LetGo: MessageFns<LetGo> = {
+  encode(message: LetGo, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.operation !== "") {
+      writer.uint32(18).string(message.operation);
+    }
+    if (message.force !== false) {
+      writer.uint32(24).bool(message.force);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LetGo {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLetGo();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.force = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LetGo {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      operation: isSet(object.operation) ? globalThis.String(object.operation) : "",
+      force: isSet(object.force) ? globalThis.Boolean(object.force) : false,
+    };
+  },
+
+  toJSON(message: LetGo): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.operation !== "") {
+      obj.operation = message.operation;
+    }
+    if (message.force !== false) {
+      obj.force = message.force;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LetGo>): LetGo {
+    return LetGo.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LetGo>): LetGo {
+    const message = createBaseLetGo();
+    message.id = object.id ?? 0;
+    message.operation = object.operation ?? "";
+    message.force = object.force ?? false;
+    return message;
+  },
+};
+
 function createBaseRelease(): Release {
   return { id: 0 };
 }
@@ -2604,7 +2894,7 @@ export const MemberCommand: MessageFns<MemberCommand> = {
 };
 
 function createBasePrepare(): Prepare {
-  return { checkpoint: "", maintenance: false, assignment: undefined };
+  return { checkpoint: "", maintenance: false, assignment: undefined, purpose: undefined };
 }
 
 export const Prepare: MessageFns<Prepare> = {
@@ -2617,6 +2907,9 @@ export const Prepare: MessageFns<Prepare> = {
     }
     if (message.assignment !== undefined) {
       Assignment.encode(message.assignment, writer.uint32(26).fork()).join();
+    }
+    if (message.purpose !== undefined) {
+      Purpose.encode(message.purpose, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -2658,6 +2951,14 @@ export const Prepare: MessageFns<Prepare> = {
             message.assignment = Assignment.decode(reader, reader.uint32());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.purpose = Purpose.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2675,6 +2976,7 @@ export const Prepare: MessageFns<Prepare> = {
       checkpoint: isSet(object.checkpoint) ? globalThis.String(object.checkpoint) : "",
       maintenance: isSet(object.maintenance) ? globalThis.Boolean(object.maintenance) : false,
       assignment: isSet(object.assignment) ? Assignment.fromJSON(object.assignment) : undefined,
+      purpose: isSet(object.purpose) ? Purpose.fromJSON(object.purpose) : undefined,
     };
   },
 
@@ -2689,6 +2991,9 @@ export const Prepare: MessageFns<Prepare> = {
     if (message.assignment !== undefined) {
       obj.assignment = Assignment.toJSON(message.assignment);
     }
+    if (message.purpose !== undefined) {
+      obj.purpose = Purpose.toJSON(message.purpose);
+    }
     return obj;
   },
 
@@ -2702,6 +3007,118 @@ export const Prepare: MessageFns<Prepare> = {
     message.assignment = (object.assignment !== undefined && object.assignment !== null)
       ? Assignment.fromPartial(object.assignment)
       : undefined;
+    message.purpose = (object.purpose !== undefined && object.purpose !== null)
+      ? Purpose.fromPartial(object.purpose)
+      : undefined;
+    return message;
+  },
+};
+
+function createBasePurpose(): Purpose {
+  return { type: "", allowReads: false, timeOutMs: 0 };
+}
+
+export const Purpose: MessageFns<Purpose> = {
+  encode(message: Purpose, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== "") {
+      writer.uint32(10).string(message.type);
+    }
+    if (message.allowReads !== false) {
+      writer.uint32(16).bool(message.allowReads);
+    }
+    if (message.timeOutMs !== 0) {
+      writer.uint32(25).double(message.timeOutMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Purpose {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePurpose();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.allowReads = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.timeOutMs = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Purpose {
+    return {
+      type: isSet(object.type) ? globalThis.String(object.type) : "",
+      allowReads: isSet(object.allowReads)
+        ? globalThis.Boolean(object.allowReads)
+        : isSet(object.allow_reads)
+        ? globalThis.Boolean(object.allow_reads)
+        : false,
+      timeOutMs: isSet(object.timeOutMs)
+        ? globalThis.Number(object.timeOutMs)
+        : isSet(object.time_out_ms)
+        ? globalThis.Number(object.time_out_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: Purpose): unknown {
+    const obj: any = {};
+    if (message.type !== "") {
+      obj.type = message.type;
+    }
+    if (message.allowReads !== false) {
+      obj.allowReads = message.allowReads;
+    }
+    if (message.timeOutMs !== 0) {
+      obj.timeOutMs = floatToJson(message.timeOutMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Purpose>): Purpose {
+    return Purpose.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Purpose>): Purpose {
+    const message = createBasePurpose();
+    message.type = object.type ?? "";
+    message.allowReads = object.allowReads ?? false;
+    message.timeOutMs = object.timeOutMs ?? 0;
     return message;
   },
 };
@@ -5230,6 +5647,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "claimed":
         Claimed.encode(message.message.value, writer.uint32(106).fork()).join();
         break;
+      case "job":
+        Job.encode(message.message.value, writer.uint32(114).fork()).join();
+        break;
+      case "letGoAsked":
+        LetGoAsked.encode(message.message.value, writer.uint32(122).fork()).join();
+        break;
     }
     return writer;
   },
@@ -5351,6 +5774,22 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "claimed", value: Claimed.decode(reader, reader.uint32()) };
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.message = { $case: "job", value: Job.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.message = { $case: "letGoAsked", value: LetGoAsked.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5395,6 +5834,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         ? { $case: "salvaged", value: Salvaged.fromJSON(object.salvaged) }
         : isSet(object.claimed)
         ? { $case: "claimed", value: Claimed.fromJSON(object.claimed) }
+        : isSet(object.job)
+        ? { $case: "job", value: Job.fromJSON(object.job) }
+        : isSet(object.letGoAsked)
+        ? { $case: "letGoAsked", value: LetGoAsked.fromJSON(object.letGoAsked) }
+        : isSet(object.let_go_asked)
+        ? { $case: "letGoAsked", value: LetGoAsked.fromJSON(object.let_go_asked) }
         : undefined,
     };
   },
@@ -5427,6 +5872,10 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       obj.salvaged = Salvaged.toJSON(message.message.value);
     } else if (message.message?.$case === "claimed") {
       obj.claimed = Claimed.toJSON(message.message.value);
+    } else if (message.message?.$case === "job") {
+      obj.job = Job.toJSON(message.message.value);
+    } else if (message.message?.$case === "letGoAsked") {
+      obj.letGoAsked = LetGoAsked.toJSON(message.message.value);
     }
     return obj;
   },
@@ -5512,6 +5961,18 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "claimed": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "claimed", value: Claimed.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "job": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "job", value: Job.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "letGoAsked": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "letGoAsked", value: LetGoAsked.fromPartial(object.message.value) };
         }
         break;
       }
@@ -5991,6 +6452,7 @@ function createBaseMemberDescription(): MemberDescription {
     copyBytesPerSecond: 0n,
     traits: undefined,
     leftFrozen: false,
+    abilities: undefined,
   };
 }
 
@@ -6076,6 +6538,9 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     }
     if (message.leftFrozen !== false) {
       writer.uint32(192).bool(message.leftFrozen);
+    }
+    if (message.abilities !== undefined) {
+      Abilities.encode(message.abilities, writer.uint32(202).fork()).join();
     }
     return writer;
   },
@@ -6285,6 +6750,14 @@ export const MemberDescription: MessageFns<MemberDescription> = {
             message.leftFrozen = reader.bool();
             continue;
           }
+          case 25: {
+            if (tag !== 202) {
+              break;
+            }
+
+            message.abilities = Abilities.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6359,6 +6832,7 @@ export const MemberDescription: MessageFns<MemberDescription> = {
         : isSet(object.left_frozen)
         ? globalThis.Boolean(object.left_frozen)
         : false,
+      abilities: isSet(object.abilities) ? Abilities.fromJSON(object.abilities) : undefined,
     };
   },
 
@@ -6436,6 +6910,9 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     if (message.leftFrozen !== false) {
       obj.leftFrozen = message.leftFrozen;
     }
+    if (message.abilities !== undefined) {
+      obj.abilities = Abilities.toJSON(message.abilities);
+    }
     return obj;
   },
 
@@ -6479,6 +6956,142 @@ export const MemberDescription: MessageFns<MemberDescription> = {
       ? Traits.fromPartial(object.traits)
       : undefined;
     message.leftFrozen = object.leftFrozen ?? false;
+    message.abilities = (object.abilities !== undefined && object.abilities !== null)
+      ? Abilities.fromPartial(object.abilities)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAbilities(): Abilities {
+  return { journalCheckpoint: undefined, quiesce: undefined, quiesceAllowingReads: undefined, freeze: undefined };
+}
+
+export const Abilities: MessageFns<Abilities> = {
+  encode(message: Abilities, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.journalCheckpoint !== undefined) {
+      Failure.encode(message.journalCheckpoint, writer.uint32(10).fork()).join();
+    }
+    if (message.quiesce !== undefined) {
+      Failure.encode(message.quiesce, writer.uint32(18).fork()).join();
+    }
+    if (message.quiesceAllowingReads !== undefined) {
+      Failure.encode(message.quiesceAllowingReads, writer.uint32(26).fork()).join();
+    }
+    if (message.freeze !== undefined) {
+      Failure.encode(message.freeze, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Abilities {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAbilities();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.journalCheckpoint = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.quiesce = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.quiesceAllowingReads = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.freeze = Failure.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Abilities {
+    return {
+      journalCheckpoint: isSet(object.journalCheckpoint)
+        ? Failure.fromJSON(object.journalCheckpoint)
+        : isSet(object.journal_checkpoint)
+        ? Failure.fromJSON(object.journal_checkpoint)
+        : undefined,
+      quiesce: isSet(object.quiesce) ? Failure.fromJSON(object.quiesce) : undefined,
+      quiesceAllowingReads: isSet(object.quiesceAllowingReads)
+        ? Failure.fromJSON(object.quiesceAllowingReads)
+        : isSet(object.quiesce_allowing_reads)
+        ? Failure.fromJSON(object.quiesce_allowing_reads)
+        : undefined,
+      freeze: isSet(object.freeze) ? Failure.fromJSON(object.freeze) : undefined,
+    };
+  },
+
+  toJSON(message: Abilities): unknown {
+    const obj: any = {};
+    if (message.journalCheckpoint !== undefined) {
+      obj.journalCheckpoint = Failure.toJSON(message.journalCheckpoint);
+    }
+    if (message.quiesce !== undefined) {
+      obj.quiesce = Failure.toJSON(message.quiesce);
+    }
+    if (message.quiesceAllowingReads !== undefined) {
+      obj.quiesceAllowingReads = Failure.toJSON(message.quiesceAllowingReads);
+    }
+    if (message.freeze !== undefined) {
+      obj.freeze = Failure.toJSON(message.freeze);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Abilities>): Abilities {
+    return Abilities.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Abilities>): Abilities {
+    const message = createBaseAbilities();
+    message.journalCheckpoint = (object.journalCheckpoint !== undefined && object.journalCheckpoint !== null)
+      ? Failure.fromPartial(object.journalCheckpoint)
+      : undefined;
+    message.quiesce = (object.quiesce !== undefined && object.quiesce !== null)
+      ? Failure.fromPartial(object.quiesce)
+      : undefined;
+    message.quiesceAllowingReads = (object.quiesceAllowingReads !== undefined && object.quiesceAllowingReads !== null)
+      ? Failure.fromPartial(object.quiesceAllowingReads)
+      : undefined;
+    message.freeze = (object.freeze !== undefined && object.freeze !== null)
+      ? Failure.fromPartial(object.freeze)
+      : undefined;
     return message;
   },
 };
@@ -8427,6 +9040,317 @@ export const Done: MessageFns<Done> = {
   },
 };
 
+function createBaseJob(): Job {
+  return { id: 0, held: undefined, highestEpoch: 0, highestCounter: 0 };
+}
+
+export const Job: MessageFns<Job> = {
+  encode(message: Job, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.held !== undefined) {
+      HeldBy.encode(message.held, writer.uint32(18).fork()).join();
+    }
+    if (message.highestEpoch !== 0) {
+      writer.uint32(24).uint32(message.highestEpoch);
+    }
+    if (message.highestCounter !== 0) {
+      writer.uint32(32).uint32(message.highestCounter);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Job {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJob();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.held = HeldBy.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.highestEpoch = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.highestCounter = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Job {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      held: isSet(object.held) ? HeldBy.fromJSON(object.held) : undefined,
+      highestEpoch: isSet(object.highestEpoch)
+        ? globalThis.Number(object.highestEpoch)
+        : isSet(object.highest_epoch)
+        ? globalThis.Number(object.highest_epoch)
+        : 0,
+      highestCounter: isSet(object.highestCounter)
+        ? globalThis.Number(object.highestCounter)
+        : isSet(object.highest_counter)
+        ? globalThis.Number(object.highest_counter)
+        : 0,
+    };
+  },
+
+  toJSON(message: Job): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.held !== undefined) {
+      obj.held = HeldBy.toJSON(message.held);
+    }
+    if (message.highestEpoch !== 0) {
+      obj.highestEpoch = Math.round(message.highestEpoch);
+    }
+    if (message.highestCounter !== 0) {
+      obj.highestCounter = Math.round(message.highestCounter);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Job>): Job {
+    return Job.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Job>): Job {
+    const message = createBaseJob();
+    message.id = object.id ?? 0;
+    message.held = (object.held !== undefined && object.held !== null) ? HeldBy.fromPartial(object.held) : undefined;
+    message.highestEpoch = object.highestEpoch ?? 0;
+    message.highestCounter = object.highestCounter ?? 0;
+    return message;
+  },
+};
+
+function createBaseHeldBy(): HeldBy {
+  return { operation: "", holder: "", checkpoint: "", purpose: undefined };
+}
+
+export const HeldBy: MessageFns<HeldBy> = {
+  encode(message: HeldBy, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.operation !== "") {
+      writer.uint32(10).string(message.operation);
+    }
+    if (message.holder !== "") {
+      writer.uint32(18).string(message.holder);
+    }
+    if (message.checkpoint !== "") {
+      writer.uint32(26).string(message.checkpoint);
+    }
+    if (message.purpose !== undefined) {
+      Purpose.encode(message.purpose, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HeldBy {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHeldBy();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.operation = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.holder = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.checkpoint = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.purpose = Purpose.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): HeldBy {
+    return {
+      operation: isSet(object.operation) ? globalThis.String(object.operation) : "",
+      holder: isSet(object.holder) ? globalThis.String(object.holder) : "",
+      checkpoint: isSet(object.checkpoint) ? globalThis.String(object.checkpoint) : "",
+      purpose: isSet(object.purpose) ? Purpose.fromJSON(object.purpose) : undefined,
+    };
+  },
+
+  toJSON(message: HeldBy): unknown {
+    const obj: any = {};
+    if (message.operation !== "") {
+      obj.operation = message.operation;
+    }
+    if (message.holder !== "") {
+      obj.holder = message.holder;
+    }
+    if (message.checkpoint !== "") {
+      obj.checkpoint = message.checkpoint;
+    }
+    if (message.purpose !== undefined) {
+      obj.purpose = Purpose.toJSON(message.purpose);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<HeldBy>): HeldBy {
+    return HeldBy.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HeldBy>): HeldBy {
+    const message = createBaseHeldBy();
+    message.operation = object.operation ?? "";
+    message.holder = object.holder ?? "";
+    message.checkpoint = object.checkpoint ?? "";
+    message.purpose = (object.purpose !== undefined && object.purpose !== null)
+      ? Purpose.fromPartial(object.purpose)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseLetGoAsked(): LetGoAsked {
+  return { holder: "" };
+}
+
+export const LetGoAsked: MessageFns<LetGoAsked> = {
+  encode(message: LetGoAsked, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.holder !== "") {
+      writer.uint32(10).string(message.holder);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LetGoAsked {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLetGoAsked();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.holder = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LetGoAsked {
+    return { holder: isSet(object.holder) ? globalThis.String(object.holder) : "" };
+  },
+
+  toJSON(message: LetGoAsked): unknown {
+    const obj: any = {};
+    if (message.holder !== "") {
+      obj.holder = message.holder;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LetGoAsked>): LetGoAsked {
+    return LetGoAsked.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LetGoAsked>): LetGoAsked {
+    const message = createBaseLetGoAsked();
+    message.holder = object.holder ?? "";
+    return message;
+  },
+};
+
 function createBaseFailed(): Failed {
   return { id: 0, failure: undefined };
 }
@@ -9852,7 +10776,7 @@ export const Thawed: MessageFns<Thawed> = {
 };
 
 function createBaseCollected(): Collected {
-  return { token: undefined, manifestDigest: "", sizeBytes: 0n, storedBytes: 0n };
+  return { token: undefined, manifestDigest: "", sizeBytes: 0n, storedBytes: 0n, suspension: undefined };
 }
 
 export const Collected: MessageFns<Collected> = {
@@ -9874,6 +10798,9 @@ export const Collected: MessageFns<Collected> = {
         throw new globalThis.Error("value provided for field message.storedBytes of type uint64 too large");
       }
       writer.uint32(32).uint64(message.storedBytes);
+    }
+    if (message.suspension !== undefined) {
+      Suspension.encode(message.suspension, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -9923,6 +10850,14 @@ export const Collected: MessageFns<Collected> = {
             message.storedBytes = reader.uint64() as bigint;
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.suspension = Suspension.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9953,6 +10888,7 @@ export const Collected: MessageFns<Collected> = {
         : isSet(object.stored_bytes)
         ? BigInt(object.stored_bytes)
         : 0n,
+      suspension: isSet(object.suspension) ? Suspension.fromJSON(object.suspension) : undefined,
     };
   },
 
@@ -9970,6 +10906,9 @@ export const Collected: MessageFns<Collected> = {
     if (message.storedBytes !== 0n) {
       obj.storedBytes = message.storedBytes.toString();
     }
+    if (message.suspension !== undefined) {
+      obj.suspension = Suspension.toJSON(message.suspension);
+    }
     return obj;
   },
 
@@ -9984,6 +10923,94 @@ export const Collected: MessageFns<Collected> = {
     message.storedBytes = (object.storedBytes !== undefined && object.storedBytes !== null)
       ? BigInt(object.storedBytes)
       : 0n;
+    message.suspension = (object.suspension !== undefined && object.suspension !== null)
+      ? Suspension.fromPartial(object.suspension)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSuspension(): Suspension {
+  return { held: false, cause: "" };
+}
+
+export const Suspension: MessageFns<Suspension> = {
+  encode(message: Suspension, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.held !== false) {
+      writer.uint32(8).bool(message.held);
+    }
+    if (message.cause !== "") {
+      writer.uint32(18).string(message.cause);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Suspension {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSuspension();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.held = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cause = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Suspension {
+    return {
+      held: isSet(object.held) ? globalThis.Boolean(object.held) : false,
+      cause: isSet(object.cause) ? globalThis.String(object.cause) : "",
+    };
+  },
+
+  toJSON(message: Suspension): unknown {
+    const obj: any = {};
+    if (message.held !== false) {
+      obj.held = message.held;
+    }
+    if (message.cause !== "") {
+      obj.cause = message.cause;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Suspension>): Suspension {
+    return Suspension.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Suspension>): Suspension {
+    const message = createBaseSuspension();
+    message.held = object.held ?? false;
+    message.cause = object.cause ?? "";
     return message;
   },
 };

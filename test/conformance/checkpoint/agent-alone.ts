@@ -1,3 +1,4 @@
+import { FOR_CHECKPOINT } from '../../../shared/domain/purpose.ts';
 import { Capture } from '../../../agent/capture.ts';
 import { memberStore } from '../../../agent/collect.ts';
 import type { ArtifactSource } from '../../../agent/engines/engine.ts';
@@ -68,6 +69,7 @@ export class AgentAlone {
       assignment: BY_ITSELF,
       freezeKind: description.freezeKind,
       maintenance: false,
+      purpose: FOR_CHECKPOINT,
       leaseMs: () => LEASE_MS,
       spoolDirectory: this.#folder,
       artifacts: store,

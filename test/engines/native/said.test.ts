@@ -1,3 +1,4 @@
+import { FOR_CHECKPOINT } from '../../../shared/domain/purpose.ts';
 import { expect } from 'chai';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -164,6 +165,7 @@ describe('a process that says what it is', () => {
       freezeKind: 'fenced',
       checkpoint: '20261120T120000.123Z_00000000_00000007_nightly',
       maintenance: false,
+      purpose: FOR_CHECKPOINT,
       leaseMs: () => 5000,
       spoolDirectory: folder.path,
       artifacts,

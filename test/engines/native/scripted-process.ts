@@ -1,3 +1,4 @@
+import { FOR_CHECKPOINT } from '../../../shared/domain/purpose.ts';
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
@@ -117,6 +118,7 @@ function captureOf(settings: NativeSettings, folder: string, maintenance: boolea
     freezeKind: 'fenced',
     checkpoint: '20261120T120000.123Z_00000000_00000007_nightly',
     maintenance,
+    purpose: FOR_CHECKPOINT,
     leaseMs: () => 5000,
     spoolDirectory: folder,
     artifacts: new MemorySink(),

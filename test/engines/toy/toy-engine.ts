@@ -1,3 +1,4 @@
+import { ABLE } from '../../../shared/domain/purpose.ts';
 import { appendFile, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
@@ -55,6 +56,8 @@ export function createToyEngine(settings: ToySettings): Engine {
     }),
     recoverRestore: (outcome) => (outcome === 'restored' ? dropOld(at) : putBack(at)),
     localCopies: null,
+    images: null,
+    messages: null,
     realm: null,
     stop: () => rm(at('running'), { force: true }),
     isRunning: () => isThere(at('running')),
@@ -209,6 +212,7 @@ const UNKNOWN = {
   localCheckpoints: [],
   realm: null,
   quorum: null,
+  abilities: ABLE,
 } as const;
 
 async function describe(settings: ToySettings): Promise<MemberDescription> {

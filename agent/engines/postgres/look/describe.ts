@@ -1,3 +1,4 @@
+import { ABLE } from '../../../../shared/domain/purpose.ts';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from 'pg';
@@ -210,6 +211,7 @@ function unknown(settings: PostgresSettings): MemberDescription {
     localCheckpoints: [],
     realm: null,
     quorum: null,
+    abilities: ABLE,
   };
 }
 
