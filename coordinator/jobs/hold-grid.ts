@@ -1,11 +1,7 @@
 import { formatCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import type { Failure } from '../../shared/domain/errors.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
-import {
-  PURPOSE_WORDS,
-  type HoldPurpose,
-  type Purpose,
-} from '../../shared/domain/purpose.ts';
+import { PURPOSE_WORDS, type HoldPurpose, type Purpose } from '../../shared/domain/purpose.ts';
 import type { CoordinatorConfig, Outcome } from '../../shared/protocol/coordinator-machine.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import type { Logger } from '../../shared/runtime/log.ts';
