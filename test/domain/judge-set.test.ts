@@ -357,7 +357,7 @@ describe('a set that was made in any order of things', () => {
       }
       if (happening.type === 'letGo' && isHeld && held !== null) {
         isHeld = false;
-        held = { ...(held as { number: number; from: number; to: number }), to: time };
+        held = { ...held, to: time };
       }
     });
     const done = held as { number: number; from: number; to: number } | null;
