@@ -11,6 +11,9 @@ import { addressSchema, hostPort } from './address.ts';
 import { byteSizeSchema } from './byte-size.ts';
 import { engineOf, memberSchema } from './engines/registry.ts';
 
+/** A week: longer than any copy that clients wait for. */
+const MAX_HOLD_S = 604_800;
+
 /**
  * What this agent lets a grid do to its members, within any hour (docs/agent.md). By default a checkpoint every
  * three seconds with three attempts each passes: 3600 freezes, and 300 s are 80 ms for each.
@@ -24,6 +27,12 @@ const freezeBudgetSchema = z.strictObject({
     .min(1, 'must be at least 1')
     .max(MAX_LEASE_MS / 1000, 'must be at most 600')
     .default(MAX_LEASE_MS / 1000),
+  /** The longest that one quiesce or freeze may hold them, with a word of its job all the while; not of `totalSeconds`. */
+  holdSeconds: z
+    .number()
+    .min(1, 'must be at least 1')
+    .max(MAX_HOLD_S, 'must be at most 604800')
+    .default(3600),
 });
 
 /** What must stay free on each disk while a checkpoint is taken (docs/agent.md). */

@@ -2,8 +2,10 @@ import type { Assignment } from '../shared/domain/assignment.ts';
 import type { Failure } from '../shared/domain/errors.ts';
 import type { MemberDescription } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from '../shared/domain/messages.ts';
+import { FOR_CHECKPOINT, type Purpose } from '../shared/domain/purpose.ts';
 import { sameToken, type Token } from '../shared/domain/token.ts';
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
+import type { Alarm } from '../shared/runtime/clock.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { MemberStore } from './collect.ts';
 import type { Engine } from './engines/engine.ts';
@@ -38,9 +40,17 @@ export interface CheckpointOperationContext {
   };
   readonly happenings: Pick<Happenings, 'membersReleased'>;
   readonly maxLeaseMs: number;
+  /** How long its job may hold the members by a quiesce or a freeze. */
+  readonly maxHoldMs: number;
   readonly keepFree: KeepFree;
   /** Of the disks that all members of the host share. */
   readonly hostRooms: readonly Room[];
+}
+
+/** What the members of the host were first prepared for. */
+interface Prepared {
+  readonly checkpoint: string;
+  readonly purpose: Purpose;
 }
 
 /** What a checkpoint needs of an engine. */
@@ -51,6 +61,8 @@ type Charge = Pick<FreezeCharge, 'held' | 'release' | 'end'>;
 export interface Listener {
   answer(member: string, answer: MemberAnswer): void;
   progress(progress: MemberProgress): void;
+  /** Somebody who may has asked the job to let go. */
+  letGoAsked(holder: string): void;
 }
 
 /** One checkpoint's work on this host: a runtime for each member that takes part, and one guard for all. */
@@ -67,10 +79,21 @@ export class CheckpointOperation {
   /** End the watch over a disk. */
   readonly #watches: (() => void)[] = [];
   readonly #collected = new Set<string>();
+  #prepared: Prepared | null = null;
+  readonly #held: Alarm;
+  #isTimed = false;
 
   constructor(context: CheckpointOperationContext, listener: Listener) {
     this.#context = context;
     this.#listener = listener;
+    this.#held = context.surroundings.clock.alarm(() =>
+      this.#giveUp('heldTooLong', [...this.#runtimes.keys()], heldTooLong(context.maxHoldMs)),
+    );
+  }
+
+  /** Null where no member was prepared yet. */
+  get prepared(): Prepared | null {
+    return this.#prepared;
   }
 
   get frozenMembers(): ReadonlySet<string> {
@@ -125,22 +148,45 @@ export class CheckpointOperation {
   async #record(token: Token, leaseMs: number): Promise<void> {
     if (this.#attempt === null || !sameToken(this.#attempt.token, token)) {
       this.#charge?.end();
-      this.#attempt = { token, charge: this.#context.freezeLedger.charge(leaseMs) };
+      // What a quiesce holds has a bound of its own.
+      const chargedMs = this.#prepared?.purpose.type === 'quiesce' ? 0 : leaseMs;
+      this.#attempt = { token, charge: this.#context.freezeLedger.charge(chargedMs) };
     }
     this.#charge = await this.#attempt.charge;
     await this.#context.state.recordToken(token);
   }
 
   #heldChanged(): void {
+    const isQuiesce = this.#prepared?.purpose.type === 'quiesce';
     if (this.frozenMembers.size > 0) {
       this.#heldFrom ??= this.#context.surroundings.clock.now();
-      this.#charge?.held((failure) => this.#exhausted(failure));
+      if (isQuiesce) this.#timeHold();
+      else this.#charge?.held((failure) => this.#exhausted(failure));
       return;
     }
+    if (isQuiesce) this.#held.set(null);
     this.#charge?.release();
     if (this.#heldFrom !== null)
       this.#context.happenings.membersReleased(this.#context.surroundings.clock.now() - this.#heldFrom);
     this.#heldFrom = null;
+  }
+
+  /** From the first member that is held or suspended for the job, and not anew for another. */
+  #timeHold(): void {
+    if (this.#isTimed) return;
+    this.#isTimed = true;
+    this.#held.set(this.#context.surroundings.clock.now() + this.#context.maxHoldMs);
+  }
+
+  /** To the job: somebody else wants it to let go. */
+  askToLetGo(holder: string): void {
+    this.#context.log.info({ event: 'letGoAsked', by: holder }, `${holder} asks to let go`);
+    this.#listener?.letGoAsked(holder);
+  }
+
+  /** Ends it, whatever its job says. What it came for is lost. */
+  force(holder: string): void {
+    this.#giveUp('forced', [...this.#runtimes.keys()], forced(holder));
   }
 
   /** Words of the coordinator have renewed the lease for too long. */
@@ -210,12 +256,16 @@ export class CheckpointOperation {
 
   #answer(member: string, answer: MemberAnswer): void {
     if (answer.type === 'collected') this.#collected.add(member);
-    if (this.#collected.size === this.#runtimes.size) this.#endWatches();
+    if (this.#collected.size === this.#runtimes.size) {
+      this.#endWatches();
+      this.#held.set(null);
+    }
     this.#listener?.answer(member, answer);
   }
 
   async #end(): Promise<void> {
     this.#endWatches();
+    this.#held.set(null);
     for (const runtime of this.#runtimes.values()) runtime.operationEnded();
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.closed));
     this.#charge?.end();
@@ -240,6 +290,7 @@ export class CheckpointOperation {
     // The guard starts with the first command, long before anything could need it: arming must be quick.
     this.#guard ??= this.#startGuard();
     const checkpoint = command.type === 'prepare' ? command.checkpoint : '';
+    if (command.type === 'prepare') this.#prepare(command);
     const runtime = new MemberRuntime({
       machine,
       clock,
@@ -281,6 +332,12 @@ export class CheckpointOperation {
     return runtime;
   }
 
+  #prepare({ checkpoint, purpose = FOR_CHECKPOINT }: Extract<MemberCommand, { type: 'prepare' }>): void {
+    this.#prepared ??= { checkpoint, purpose };
+    // Its write daemon is suspended in the prepare.
+    if (purpose.type === 'freeze') this.#timeHold();
+  }
+
   #startGuard(): Guard {
     return new Guard({
       start: this.#context.surroundings.startGuard,
@@ -301,6 +358,22 @@ export function leaseRefusal(leaseMs: number, maxLeaseMs: number): Failure | nul
     code: 'lease-too-long',
     message: `a lease of ${leaseMs / 1000} s was asked for; the agent grants ${maxLeaseMs / 1000} s at most`,
     hint: 'lower leaseSeconds in the grid file, or raise freezeBudget.leaseSeconds in the agent file',
+  };
+}
+
+function heldTooLong(maxHoldMs: number): Failure {
+  return {
+    code: 'held-too-long',
+    message: `the members were held for the ${maxHoldMs / 1000} s that one job may hold them, and let go`,
+    hint: 'what was copied meanwhile is not to be trusted: copy faster (a snapshot), or raise freezeBudget.holdSeconds in the agent file',
+  };
+}
+
+function forced(holder: string): Failure {
+  return {
+    code: 'forced',
+    message: `${holder} has ended it with --force`,
+    hint: 'what was copied meanwhile is not to be trusted: start it again, and copy again',
   };
 }
 

@@ -75,6 +75,7 @@ export function beginWork(
       freezeLedger,
       happenings,
       maxLeaseMs: file.freezeBudget.leaseSeconds * 1000,
+      maxHoldMs: file.freezeBudget.holdSeconds * 1000,
       keepFree,
       hostRooms: hostRooms({ statePath: state.path, repository, keepFree }),
     },

@@ -79,6 +79,18 @@ export class HostClaim<Work extends ClaimedWork> {
     return this.#held?.work.unfinished() ?? new Map();
   }
 
+  /** The operation that has the host; null where none has, or where it ends. */
+  get held(): { readonly operation: string; readonly holder: string; readonly work: Work } | null {
+    if (this.#held === null || this.#held.ending !== null) return null;
+    const { operation, holder } = this.#held.claim;
+    return { operation, holder, work: this.#held.work };
+  }
+
+  /** Ends what has the host. Rejects `grid-busy` where that has not come to its end within this time. */
+  async endHeld(limitMs: number): Promise<void> {
+    if (this.#held !== null) await this.#endWithin(this.#held, limitMs);
+  }
+
   /**
    * Resolves when this operation has the host, with the work that `begin` makes, or with that of its earlier stream.
    * `begin` is given what to call when the work has ended by itself. Rejects `grid-busy`, naming the holder, or what

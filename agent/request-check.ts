@@ -57,8 +57,9 @@ export function checkRequest(request: AgentRequest): void {
     case 'release':
     case 'rehearse':
     case 'askJob':
-    case 'letGo':
       return undefined;
+    case 'letGo':
+      return must('operation', request.operation === '' || NAME.test(request.operation));
     default:
       return assertNever(request);
   }

@@ -8,6 +8,7 @@ import { leaseRefusal, type Listener } from './checkpoint-operation.ts';
 import { beginWork, type ClaimRequest, type ServiceContext, type Work } from './claimed-work.ts';
 import { agentVersion, type describeHost, type diagnoseHost } from './describe.ts';
 import type { ClaimedOperation, HostClaim } from './host-claim.ts';
+import { jobOf, letGo } from './jobs.ts';
 import { checkRequest } from './request-check.ts';
 import { readLocal, salvage } from './salvage.ts';
 import { dropLocal, raiseEpoch, settle } from './settle.ts';
@@ -207,8 +208,10 @@ export class StreamSession {
         await this.#context.state.saveLineage(request.lineage);
         return { type: 'done', id };
       case 'askJob':
+        return { type: 'job', id, ...jobOf(this.#claim, this.#context.state) };
       case 'letGo':
-        throw new StillpointError(notClaimed());
+        await letGo(this.#context, this.#claim, { ...request, holder: this.#holder });
+        return { type: 'done', id };
       case 'restore': {
         const restore = this.#operation?.work?.restore ?? null;
         if (restore === null) throw new StillpointError(notClaimed());
@@ -231,6 +234,7 @@ export class StreamSession {
     const listener: Listener = {
       answer: (member, answer) => this.#send({ type: 'memberAnswer', member, answer }),
       progress: (progress) => this.#send({ type: 'progress', progress }),
+      letGoAsked: (holder) => this.#send({ type: 'letGoAsked', holder }),
     };
     const { operation: id, leaseMs } = request;
     const operation = await this.#claim.claim({ operation: id, holder: this.#holder, leaseMs }, (ended) =>

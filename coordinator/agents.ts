@@ -35,6 +35,8 @@ const CLAIM_MARGIN_MS = 10_000;
 const LONG: Patience = { withinMs: null, untilCancelled: false };
 const ASK_TIMEOUT_MS = 5000;
 
+export type AskedJob = Omit<Extract<AgentResponse, { type: 'job' }>, 'type' | 'id'>;
+
 /** What a connection tells while an operation is under way. */
 export interface AgentEvents {
   memberAnswered?(member: string, answer: MemberAnswer): void;
@@ -196,6 +198,22 @@ export class AgentConnection {
       await this.#request({ type: 'rehearse' });
   }
 
+  /** Which job holds that host, and the highest number that its agent has seen. */
+  async askJob(): Promise<AskedJob> {
+    const response = await this.#request(
+      { type: 'askJob' },
+      { withinMs: ASK_TIMEOUT_MS, untilCancelled: true },
+    );
+    if (response.type !== 'job') throw unexpected(response, this.host);
+    const { held, highestEpoch, highestCounter } = response;
+    return { held, highestEpoch, highestCounter };
+  }
+
+  /** Resolves when the job was asked; with `force` when no member of that host is held any more. */
+  async letGo(operation: string, force: boolean): Promise<void> {
+    await this.#request({ type: 'letGo', operation, force }, { withinMs: LOOK_MS, untilCancelled: true });
+  }
+
   async restore(member: string, step: RestoreStep): Promise<RestoreStepResult> {
     const response = await this.#request({ type: 'restore', member, step });
     if (response.type !== 'restored') throw unexpected(response, this.host);
@@ -341,45 +359,6 @@ export async function askHosts(gridFile: GridFile, signal: AbortSignal): Promise
   } finally {
     for (const connection of connections) connection.close();
   }
-}
-
-/**
- * Claims the grid at every agent. The first in the order of addresses decides between two coordinators that
- * come at the same moment: who has it, has the grid.
- */
-export async function claimAll(
-  connections: readonly AgentConnection[],
-  operation: string,
-  purpose: 'checkpoint' | 'restore',
-  leaseMs: number,
-): Promise<void> {
-  const [first, ...others] = [...connections].sort((a, b) => (a.address < b.address ? -1 : 1));
-  await first?.claim(operation, purpose, leaseMs);
-  await Promise.all(others.map((connection) => connection.claim(operation, purpose, leaseMs)));
-}
-
-/** Ends the claims and the streams. A stream that is gone already needs no release. */
-export async function closeAll(connections: Iterable<AgentConnection>, release: boolean): Promise<void> {
-  await Promise.all(
-    [...connections].map(async (connection) => {
-      if (release && !connection.isClosed) {
-        const patience = new Promise<void>((resolve) => setTimeout(resolve, 5000).unref());
-        await Promise.race([connection.release().catch(() => undefined), patience]);
-      }
-      connection.close();
-    }),
-  );
-}
-
-/** Says a word to every agent often enough that no lease runs out while the coordinator lives. */
-export function keepAlive(connections: () => Iterable<AgentConnection>, leaseMs: number): { stop(): void } {
-  const timer = setInterval(
-    () => {
-      for (const connection of connections()) if (!connection.isClosed) connection.keepAlive();
-    },
-    Math.max(50, leaseMs / 4),
-  );
-  return { stop: () => clearInterval(timer) };
 }
 
 export function hostOf(address: string): string {

@@ -1,4 +1,5 @@
 import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
+import type { HoldPurpose } from '../shared/domain/purpose.ts';
 import { warningLine, type Warning } from '../shared/domain/warning.ts';
 import type { CommitProof } from '../shared/protocol/coordinator-machine.ts';
 import type { GridFile } from './grid-file.ts';
@@ -10,12 +11,14 @@ export function gridManifest(input: {
   readonly gridFile: GridFile;
   readonly identity: { readonly checkpoint: string; readonly lineage: string };
   readonly proof: CommitProof;
-  readonly report: PreflightReport;
+  /** Of what copies nothing. Not set: a checkpoint. */
+  readonly purpose?: HoldPurpose | undefined;
+  readonly report: Pick<PreflightReport, 'members' | 'copysets' | 'absent' | 'warnings'>;
   /** What was found while members were stored. */
   readonly found: readonly Warning[];
   readonly durationMs: number;
 }): GridManifest {
-  const { gridFile, identity, proof, report, found: stored, durationMs } = input;
+  const { gridFile, identity, proof, purpose, report, found: stored, durationMs } = input;
   const { checkpoint, lineage } = identity;
   const members = proof.members.map((proven) => {
     const found = report.members.find(({ description }) => description.name === proven.name);
@@ -47,6 +50,7 @@ export function gridManifest(input: {
     format: 1,
     grid: gridFile.grid,
     checkpoint,
+    ...(purpose !== undefined && { purpose }),
     lineage,
     epoch: proof.token.epoch,
     counter: proof.token.counter,

@@ -1,10 +1,13 @@
 import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
+import type { GridManifest } from '../shared/domain/manifest.ts';
+import { HOLD_PURPOSES, PURPOSE_WORDS, type HoldPurpose } from '../shared/domain/purpose.ts';
 import type { CatalogueEntry, Repository } from '../shared/repository/repository.ts';
 
 /**
  * The checkpoint that a person means: the full id, its name where only one of the lineage has it, or `latest`, the
- * newest valid one of the lineage. Entries that are no valid checkpoint are found by their full id only.
+ * newest valid one of the lineage. Entries that are no valid checkpoint, and operations that copied nothing, are found by
+ * their full id only.
  */
 export async function selectCheckpoint(
   repository: Repository,
@@ -12,11 +15,13 @@ export async function selectCheckpoint(
   selector: string,
   lineageOf: (entries: readonly CatalogueEntry[]) => Promise<string | null>,
 ): Promise<CatalogueEntry> {
-  const all = await entriesOfOneGrid(repository, grid);
+  const all = await entriesOfOneGrid(repository, grid, HOLD_PURPOSES);
   const exact = all.find((entry) => entry.checkpoint === selector);
   if (exact !== undefined) return exact;
   const lineage = await lineageOf(all);
-  const entries = all.filter(({ manifest }) => manifest === null || manifest.lineage === lineage);
+  const entries = all.filter(
+    ({ manifest }) => manifest === null || (manifest.purpose === undefined && manifest.lineage === lineage),
+  );
   const valid = entries.filter((entry) => entry.state === 'valid');
   if (selector === 'latest') {
     const [newest] = valid;
@@ -62,12 +67,27 @@ export function notValid({ checkpoint, state, cause }: CatalogueEntry): Stillpoi
   );
 }
 
+/** What was copied can be restored from the repository alone. */
+export function checkCopied({ checkpoint, purpose }: GridManifest): void {
+  if (purpose === undefined) return;
+  throw new StillpointError(
+    {
+      code: 'nothing-copied',
+      message: `${checkpoint} is a ${PURPOSE_WORDS[purpose]}: the repository has its marks, and no copy of its members`,
+      hint: `bring the copies that your own tool made to it: stillpoint restore ${checkpoint} --set SET; or restore a checkpoint: stillpoint checkpoint list`,
+      phase: 'plan',
+    },
+    EXIT.refused,
+  );
+}
+
 /** Newest first. Where no grid is named, the repository must hold no more than one. */
 export async function entriesOfOneGrid(
   repository: Repository,
   grid: string | null,
+  purposes: readonly HoldPurpose[] = [],
 ): Promise<CatalogueEntry[]> {
-  const entries = await repository.list(grid ?? undefined);
+  const entries = await repository.list(grid ?? undefined, { purposes });
   const grids = [...new Set(entries.map((entry) => entry.grid))];
   if (grids.length <= 1) return entries;
   throw fail(

@@ -10,6 +10,7 @@ import type { Reach } from '../shared/runtime/moments.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { raisePriority } from '../shared/runtime/priority.ts';
 import { warningLine, type Warning } from '../shared/domain/warning.ts';
+import { HOLD_PURPOSES } from '../shared/domain/purpose.ts';
 import { AgentConnection, hostOf, throwRefused } from './agents.ts';
 import { AnswerCheck } from './answer-check.ts';
 import { heeding, type Cancellation } from './cancellation.ts';
@@ -130,7 +131,7 @@ class CheckpointCreation {
     });
     const lineage = lineageToCreate({
       hosts: described.map(({ host }) => host),
-      entries: await repository.list(gridFile.grid),
+      entries: await repository.list(gridFile.grid, { purposes: HOLD_PURPOSES }),
       adopt: this.#input.adopt ?? null,
     });
     cancellation.signal.throwIfAborted();

@@ -1,5 +1,6 @@
 import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
+import { HOLD_PURPOSES } from '../shared/domain/purpose.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { throwRefused } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
@@ -54,7 +55,7 @@ async function raise(
 }
 
 async function usedEpoch(repository: Repository, grid: string): Promise<number> {
-  const entries = await repository.list(grid);
+  const entries = await repository.list(grid, { purposes: HOLD_PURPOSES });
   return Math.max(0, ...entries.map(({ checkpoint }) => parseCheckpointId(checkpoint)?.epoch ?? 0));
 }
 

@@ -2,6 +2,7 @@ import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { SalvagedMember } from '../shared/domain/wire.ts';
+import { HOLD_PURPOSES } from '../shared/domain/purpose.ts';
 import { parseGridManifest } from '../shared/repository/manifest-schema.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { type AgentConnection, throwRefused } from './agents.ts';
@@ -135,7 +136,8 @@ class Salvage {
 
   async #mustBeAbsent(checkpoint: string): Promise<void> {
     const { grid } = this.#input.gridFile;
-    const entry = (await this.#repository.list(grid)).find((one) => one.checkpoint === checkpoint);
+    const entries = await this.#repository.list(grid, { purposes: HOLD_PURPOSES });
+    const entry = entries.find((one) => one.checkpoint === checkpoint);
     if (entry === undefined) return;
     if (entry.state === 'uncommitted') return this.#repository.discard(grid, checkpoint);
     throw refuse(

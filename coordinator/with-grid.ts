@@ -2,7 +2,7 @@ import { type Failure, failureOf } from '../shared/domain/errors.ts';
 import type { HostDescription } from '../shared/domain/grid.ts';
 import { openRepository } from '../shared/repository/open.ts';
 import type { OperationLease, OperationStart, Repository } from '../shared/repository/repository.ts';
-import { type AgentConnection, claimAll, closeAll, keepAlive, openAgents, throwRefused } from './agents.ts';
+import { type AgentConnection, openAgents, throwRefused } from './agents.ts';
 import { heeding } from './cancellation.ts';
 import type { GridFile } from './grid-file.ts';
 
@@ -62,6 +62,45 @@ export async function withAgents<T>(
     alive.stop();
     await closeAll(agents.connections, true);
   }
+}
+
+/**
+ * Claims the grid at every agent. The first in the order of addresses decides between two coordinators that
+ * come at the same moment: who has it, has the grid.
+ */
+async function claimAll(
+  connections: readonly AgentConnection[],
+  operation: string,
+  purpose: 'checkpoint' | 'restore',
+  leaseMs: number,
+): Promise<void> {
+  const [first, ...others] = [...connections].sort((a, b) => (a.address < b.address ? -1 : 1));
+  await first?.claim(operation, purpose, leaseMs);
+  await Promise.all(others.map((connection) => connection.claim(operation, purpose, leaseMs)));
+}
+
+/** Ends the claims and the streams. A stream that is gone already needs no release. */
+async function closeAll(connections: Iterable<AgentConnection>, release: boolean): Promise<void> {
+  await Promise.all(
+    [...connections].map(async (connection) => {
+      if (release && !connection.isClosed) {
+        const patience = new Promise<void>((resolve) => setTimeout(resolve, 5000).unref());
+        await Promise.race([connection.release().catch(() => undefined), patience]);
+      }
+      connection.close();
+    }),
+  );
+}
+
+/** Says a word to every agent often enough that no lease runs out while the coordinator lives. */
+function keepAlive(connections: () => Iterable<AgentConnection>, leaseMs: number): { stop(): void } {
+  const timer = setInterval(
+    () => {
+      for (const connection of connections()) if (!connection.isClosed) connection.keepAlive();
+    },
+    Math.max(50, leaseMs / 4),
+  );
+  return { stop: () => clearInterval(timer) };
 }
 
 /** Opens the repository; the signal ends the wait for one that hangs. Where it cannot be opened, nothing was touched. */

@@ -3,6 +3,7 @@ import { parseCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
 import type { GridManifest, GridManifestMember } from '../../shared/domain/manifest.ts';
+import { HOLD_PURPOSES, PURPOSE_WORDS } from '../../shared/domain/purpose.ts';
 import type { CatalogueEntry, Leftover, Repository } from '../../shared/repository/repository.ts';
 import { askHosts } from '../agents.ts';
 import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
@@ -44,11 +45,13 @@ function registerList(checkpoint: Command): Command {
   return checkpoint
     .command('list')
     .description('the checkpoints in the repository, newest first')
+    .option('--all', 'also journal checkpoints, quiesces and freezes, of which the repository has no copy')
     .addHelpText('after', '\nExample: stillpoint checkpoint list --repository /srv/stillpoint')
-    .action((_options: unknown, command: Command) =>
+    .action(({ all }: { all?: boolean }, command: Command) =>
       withSession(command, async ({ repository: open, printer }) => {
         const { repository, grid } = await open();
-        const entries = await repository.list(grid ?? undefined);
+        const purposes = all === true ? HOLD_PURPOSES : [];
+        const entries = await repository.list(grid ?? undefined, { purposes });
         const problems = entries.flatMap((one) => damageOf(one) ?? []);
         const grids = [...new Set([...(grid === null ? [] : [grid]), ...entries.map((entry) => entry.grid)])];
         const leftovers = (await Promise.all(grids.map((one) => repository.leftovers(one)))).flat();
@@ -192,6 +195,7 @@ function listed(entry: CatalogueEntry): object {
     state: entry.state,
     ...(entry.cause !== null && { cause: entry.cause }),
     ...(manifest !== null && {
+      ...(manifest.purpose !== undefined && { purpose: manifest.purpose }),
       lineage: manifest.lineage,
       windowMs: manifest.windowMs,
       durationMs: manifest.durationMs,
@@ -223,7 +227,7 @@ function listInWords(entries: readonly CatalogueEntry[]): string {
     manifest?.lineage.slice(0, SHOWN) ?? '',
     manifest === null ? '' : inMegabytes(manifest.sizeBytes),
     manifest === null ? '' : `${manifest.windowMs.toFixed(1)} ms`,
-    cause ?? '',
+    cause ?? (manifest?.purpose === undefined ? '' : PURPOSE_WORDS[manifest.purpose]),
   ]);
   return table([['CHECKPOINT', 'STATE', 'LINEAGE', 'SIZE', 'FROZEN', ''], ...rows]);
 }
@@ -242,6 +246,11 @@ function describeInWords(manifest: GridManifest, entry: CatalogueEntry): string 
   return [
     `${manifest.checkpoint}: ${entry.state}${entry.cause === null ? '' : ` (${entry.cause})`}`,
     `  grid ${manifest.grid}, lineage ${manifest.lineage}, epoch ${manifest.epoch}, counter ${manifest.counter}, attempt ${manifest.token.attempt}, ${manifest.createdAt}`,
+    ...(manifest.purpose === undefined
+      ? []
+      : [
+          `  a ${PURPOSE_WORDS[manifest.purpose]}: its members were held, and nothing of them is stored but their marks`,
+        ]),
     `  frozen for ${manifest.windowMs.toFixed(2)} ms; ${inMegabytes(manifest.sizeBytes)}, ${inMegabytes(manifest.storedBytes)} of it new`,
     table([['  MEMBER', 'HOST', 'ROLE', 'ENGINE', 'COPYSET', 'JOURNAL ENDS WITH', 'AT', 'SIZE'], ...rows]),
     ...manifest.absent.map((member) => `  absent: ${member} was down`),
@@ -251,6 +260,8 @@ function describeInWords(manifest: GridManifest, entry: CatalogueEntry): string 
 
 /** Whole as it is, the checkpoint does not bring these back. */
 function notCopied(manifest: GridManifest | null): string {
+  if (manifest?.purpose !== undefined)
+    return `; it is a ${PURPOSE_WORDS[manifest.purpose]}: nothing of its members was copied, only held still`;
   const held = manifest?.members.filter(
     ({ mark, assignment }) => mark !== null && assignment.part === 'none',
   );

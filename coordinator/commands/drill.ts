@@ -5,7 +5,7 @@ import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import type { Reach } from '../../shared/runtime/moments.ts';
 import { askHosts } from '../agents.ts';
-import { selectCheckpoint } from '../checkpoint-selector.ts';
+import { checkCopied, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
 import { drillGrid } from '../drill/drill.ts';
 import { drillPage } from '../drill/report-page.ts';
@@ -77,6 +77,7 @@ function drill(id: string, options: DrillOptions, command: Command, reach: Reach
           ask: () => askHosts(gridFile, cancellation.signal),
         }),
       );
+      if (entry.manifest !== null) checkCopied(entry.manifest);
       const report = await drillGrid({
         gridFile,
         repository,

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Reach } from '../../shared/runtime/moments.ts';
 import { askHosts } from '../agents.ts';
-import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
+import { checkCopied, notValid, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
 import { LINEAGE_HELP, lineageToSelect } from '../lineage.ts';
 import { table } from '../output.ts';
@@ -69,6 +69,7 @@ export function registerRestore(program: Command, reach: Reach): Command {
             }),
           );
           if (entry.state !== 'valid' || entry.manifest === null) throw notValid(entry);
+          checkCopied(entry.manifest);
           const dryRun = options.dryRun ?? false;
           if (!dryRun)
             await confirm(`replace the data of grid ${gridFile.grid} by ${entry.checkpoint}`, {

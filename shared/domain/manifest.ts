@@ -1,5 +1,6 @@
 import type { Assignment } from './assignment.ts';
 import type { EngineName, FreezeKind, JournalMap, Mark, Role, Traits } from './grid.ts';
+import type { HoldPurpose } from './purpose.ts';
 import type { Token } from './token.ts';
 import type { Warning } from './warning.ts';
 
@@ -88,6 +89,8 @@ export interface GridManifest {
   readonly format: 1;
   readonly grid: string;
   readonly checkpoint: string;
+  /** Its members were held for this, and nothing of them is stored but their marks. Not set: a checkpoint. */
+  readonly purpose?: HoldPurpose;
   /** Which grid of this name: a copy restored elsewhere has a lineage of its own. */
   readonly lineage: string;
   readonly epoch: number;

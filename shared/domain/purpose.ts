@@ -23,6 +23,14 @@ export type HoldPurpose = Exclude<Purpose['type'], 'checkpoint'>;
 
 export const HOLD_PURPOSES: readonly HoldPurpose[] = ['journalCheckpoint', 'quiesce', 'freeze'];
 
+/** As operators call them. */
+export const PURPOSE_WORDS: Readonly<Record<Purpose['type'], string>> = {
+  checkpoint: 'checkpoint',
+  journalCheckpoint: 'journal checkpoint',
+  quiesce: 'quiesce',
+  freeze: 'freeze',
+};
+
 export const FOR_CHECKPOINT: Purpose = { type: 'checkpoint' };
 
 /** It lasts until the job that asked for it lets go. */

@@ -13,8 +13,9 @@ import { names, stay, missing, withEntry } from './coordinator-step.ts';
  * Abort everywhere. One failure ends the checkpoint on every member, and the coordinator does not call it
  * over until each has said that it runs: a lost abort is sent again, a lost agent is connected anew. Thawing
  * is safe under any outcome, so repeating it can do no harm. Only a member that was never asked to arm needs
- * no confirmation: it cannot be frozen. When all have proven that they let go, one that cannot be reached is waited for
- * too, since it may have something to take away; but it is not called maybe frozen.
+ * no confirmation: it cannot be frozen. Of a freeze it is one that was never asked to prepare: its write daemon waits from
+ * then on. When all have proven that they let go, one that cannot be reached is waited for too, since it may have
+ * something to take away; but it is not called maybe frozen.
  */
 type Aborting = Extract<CoordinatorPhase, { name: 'aborting' }>;
 
@@ -31,13 +32,13 @@ export function becomeAborting(
     kind,
     failure,
     token,
-    mayHold: state.armSent && !haveAllLetGo(state),
+    mayHold: state.holdSent && !haveAllLetGo(state),
     confirmed: new Map(),
     retryAt: now + deadlines.abortRetryMs,
     giveUpAt: now + deadlines.abortGiveUpMs,
   };
   const next = { ...state, phase };
-  const reconnects: CoordinatorEffect[] = state.armSent
+  const reconnects: CoordinatorEffect[] = state.holdSent
     ? [...state.lost].map((member) => ({ type: 'reconnect', member }))
     : [];
   return finishWhenConfirmed(next, phase, [...aborts(next, phase), ...reconnects]);
@@ -55,7 +56,7 @@ export function abortAnswered(
 }
 
 export function memberWentAway(state: CoordinatorState, phase: Aborting, member: string): CoordinatorStep {
-  if (phase.confirmed.has(member) || !state.armSent) return finishWhenConfirmed(state, phase, []);
+  if (phase.confirmed.has(member) || !state.holdSent) return finishWhenConfirmed(state, phase, []);
   return { state, effects: [{ type: 'reconnect', member }] };
 }
 
@@ -125,7 +126,7 @@ function over(state: CoordinatorState, effects: readonly CoordinatorEffect[]): C
 /** Whose word is still needed: everyone's who can be asked, and everyone's who could be frozen. */
 function unconfirmed(state: CoordinatorState, phase: Aborting): string[] {
   const asked = missing(names(state), phase.confirmed);
-  return state.armSent ? asked : asked.filter((name) => !state.lost.has(name));
+  return state.holdSent ? asked : asked.filter((name) => !state.lost.has(name));
 }
 
 function aborts(state: CoordinatorState, phase: Aborting): CoordinatorEffect[] {

@@ -101,7 +101,7 @@ function becomeArming(state: CoordinatorState, number: number, now: number): Coo
     proofs: new Map(),
   };
   return {
-    state: { ...state, armSent: true, phase: { name: 'arming', attempt, deadline: now + deadlines.armMs } },
+    state: { ...state, holdSent: true, phase: { name: 'arming', attempt, deadline: now + deadlines.armMs } },
     effects: toEach(holders(state), { type: 'arm', token: attempt.token, leaseMs }),
   };
 }

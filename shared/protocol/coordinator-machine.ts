@@ -72,7 +72,7 @@ export function initialCoordinator(config: CoordinatorConfig): CoordinatorState 
     away: new Map(),
     failedArms: 0,
     firstArmFailure: null,
-    armSent: false,
+    holdSent: false,
   };
 }
 
@@ -180,9 +180,8 @@ function memberLost(
   const { phase } = gone;
   if (phase.name === 'aborting') return memberWentAway(gone, phase, member);
   if (phase.name === 'committing' || phase.name === 'over') return stay(gone);
-  const { maintenance, purpose } = state.config;
   // Nobody's writes, and nobody's write daemon, wait while a stream is waited for.
-  const isPatient = mayReturn && !state.armSent && !maintenance && purpose?.type !== 'freeze';
+  const isPatient = mayReturn && !state.holdSent && !state.config.maintenance;
   if (isPatient && (phase.name === 'preparing' || phase.name === 'pausing'))
     return becomeAway(gone, phase, member, failure, now);
   return abort(gone, { phase: phaseOf(phase), member, ...failure }, now);

@@ -23,10 +23,11 @@ type Preparing = Extract<CoordinatorPhase, { name: 'preparing' }>;
 type Pausing = Extract<CoordinatorPhase, { name: 'pausing' }>;
 
 export function becomePreparing(state: CoordinatorState, now: number): CoordinatorStep {
-  const { deadlines } = state.config;
+  const { deadlines, purpose } = state.config;
   const deadline = deadlines.prepareMs === null ? null : now + deadlines.prepareMs;
+  const holdSent = purpose?.type === 'freeze';
   return {
-    state: { ...state, phase: { name: 'preparing', prepared: new Set(), deadline } },
+    state: { ...state, holdSent, phase: { name: 'preparing', prepared: new Set(), deadline } },
     effects: [
       { type: 'enter', phase: 'prepare', attempt: 1 },
       ...names(state).map((member) => prepare(state, member)),

@@ -211,8 +211,8 @@ export interface CoordinatorState {
   readonly failedArms: number;
   /** Of the first of them. */
   readonly firstArmFailure: Failure | null;
-  /** Whether any arm was sent in this operation: before that nobody can be frozen. */
-  readonly armSent: boolean;
+  /** Whether anything was sent by which somebody may be held: an arm, or the prepare of a freeze. */
+  readonly holdSent: boolean;
 }
 
 export interface CoordinatorStep {

@@ -45,7 +45,8 @@ export function operationEnded(state: MemberMachineState): MemberStep {
  */
 export function engineFailed(state: MemberMachineState, failure: Failure): MemberStep {
   const { phase } = state;
-  const mayBeFrozen = phase.name === 'freezing' || phase.name === 'thawing' || phase.name === 'releasing';
+  const isHeld = phase.name === 'freezing' || phase.name === 'thawing' || phase.name === 'releasing';
+  const mayBeFrozen = isHeld || state.purpose.type === 'freeze';
   const closing = phase.name === 'aborting' && phase.closing;
   const told = { type: 'failed', failure, state: mayBeFrozen ? 'frozen' : 'running' } as const;
   // Nobody may listen now: who asks for the preparation on a new stream is told of its end.

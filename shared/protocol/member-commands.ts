@@ -95,10 +95,19 @@ function armReceived(state: MemberMachineState, token: Token, leaseMs: number, n
   return becomeArming(state, token, leaseMs, now);
 }
 
-/** The token is on disk before the engine changes anything: that order is the effects' order. */
+/**
+ * The token is on disk before the engine changes anything: that order is the effects' order. What a guard has ended of a
+ * fence begins anew with the arm; a write daemon was suspended once, and is not suspended again.
+ */
 function becomeArming(state: MemberMachineState, token: Token, leaseMs: number, now: number): MemberStep {
   return call(
-    { ...state, highest: token, wasArmed: true, leaseMs, guardThawed: false },
+    {
+      ...state,
+      highest: token,
+      wasArmed: true,
+      leaseMs,
+      guardThawed: state.guardThawed && state.purpose.type === 'freeze',
+    },
     { type: 'arm', token },
     (number) => ({ name: 'arming', call: number, token, lease: grantLease(leaseMs, now), asked: false }),
     [{ type: 'record', token }],

@@ -52,6 +52,11 @@ export function engineAnswered(
   }
 }
 
+const ENDED_BY_GUARD = {
+  held: false,
+  cause: 'the guard thawed it: the agent was silent for too long',
+} as const;
+
 function isOpen({ type }: EngineResult): boolean {
   return type === 'released' || type === 'thawed';
 }
@@ -113,8 +118,7 @@ function thawAnswered(state: MemberMachineState, token: Token, result: EngineRes
 /** The engine cannot know that the guard thawed it, if the guard was quick. */
 function provenBy({ guardThawed }: MemberMachineState, proof: ThawProof): ThawProof {
   if (proof.type !== 'held' || !guardThawed) return proof;
-  const cause = 'the guard thawed it: the agent was silent for too long';
-  return { type: 'broken', incarnation: proof.incarnation, cause };
+  return { type: 'broken', incarnation: proof.incarnation, cause: ENDED_BY_GUARD.cause };
 }
 
 function becomeCollected(
@@ -122,7 +126,9 @@ function becomeCollected(
   token: Token,
   result: Extract<EngineResult, { type: 'collected' }>,
 ): MemberStep {
-  const { manifestDigest, sizeBytes, storedBytes, suspension } = result;
+  const { manifestDigest, sizeBytes, storedBytes } = result;
+  const suspension =
+    result.suspension?.held === true && state.guardThawed ? ENDED_BY_GUARD : result.suspension;
   return answerFirst({ ...state, phase: { name: 'collected', token } }, keyOf({ type: 'collect', token }), {
     type: 'collected',
     token,

@@ -85,8 +85,13 @@ export function nextMemberDeadline(state: MemberMachineState): number | null {
   if (phase.name === 'aborting' || phase.name === 'closed' || phase.name === 'idle') return null;
   // What was aborted while nobody listened waits to be told, and not for ever.
   if (phase.name === 'aborted' && !streamLost) return null;
-  const silent = state.heardAt + state.config.operationSilenceMs;
+  const silent = state.heardAt + silenceMs(state);
   return 'lease' in phase ? Math.min(silent, leaseEndsAt(phase.lease)) : silent;
+}
+
+/** What costs the grid nothing is kept for long. A write daemon that waits is held, and waits no longer than a lease. */
+function silenceMs({ purpose, phase, leaseMs, config }: MemberMachineState): number {
+  return purpose.type === 'freeze' && phase.name !== 'collected' ? leaseMs : config.operationSilenceMs;
 }
 
 function timePassed(state: MemberMachineState, now: number): MemberStep {

@@ -156,7 +156,7 @@ export interface MemberMachineState {
   readonly leaseMs: number;
   /** From the order to close the fence until it is known to be open. */
   readonly isFrozen: boolean;
-  /** Since the last arm. */
+  /** Since the last arm; of a freeze since it was prepared. */
   readonly guardThawed: boolean;
   /** The stream is gone, and what was prepared is kept for the next one. */
   readonly streamLost: boolean;

@@ -21,7 +21,7 @@ export function isGivenUp(text: string): boolean {
   return /^\{"format":\d+,"id":"[0-9a-f-]{36}"(,"digest":"[0-9a-f]{64}")?\}\n$/.test(text);
 }
 
-/** Reads what is stored. Needs nothing but the repository: no live grid, no agent. */
+/** Reads all that is stored, whatever its purpose. Needs nothing but the repository: no live grid, no agent. */
 export async function listCheckpoints(layout: Layout, grid?: string): Promise<CatalogueEntry[]> {
   const grids = grid === undefined ? (await namesIn(layout.grids())).filter(isName) : [grid];
   const entries: CatalogueEntry[] = [];

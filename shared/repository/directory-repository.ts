@@ -38,6 +38,7 @@ import type {
   CatalogueEntry,
   Damage,
   Leftover,
+  ListOptions,
   MemberWriter,
   OperationLease,
   OperationStart,
@@ -179,16 +180,20 @@ class DirectoryRepository implements Repository {
     const lease = await this.beginOperation({ grid, id: `commit-${randomUUID()}`, holder: this.#self });
     try {
       await commitCheckpoint(this.#layout, this.#chunks, manifest, lease);
-      // They have served. A marker that stays keeps garbage for some days, and no more.
-      await dropLeftovers(this.#layout, grid).catch(() => undefined);
+      // They have served, but for what copies nothing. A marker that stays keeps garbage for some days, and no more.
+      if (manifest.purpose === undefined) await dropLeftovers(this.#layout, grid).catch(() => undefined);
     } finally {
       // A marker that stays is forgotten when it was silent for long; what was committed stands.
       await lease.end().catch(() => undefined);
     }
   }
 
-  list(grid?: string): Promise<CatalogueEntry[]> {
-    return listCheckpoints(this.#layout, grid);
+  async list(grid?: string, { purposes }: ListOptions = { purposes: [] }): Promise<CatalogueEntry[]> {
+    const entries = await listCheckpoints(this.#layout, grid);
+    return entries.filter(({ state, manifest }) => {
+      const purpose = manifest?.purpose;
+      return state !== 'valid' || purpose === undefined || purposes.includes(purpose);
+    });
   }
 
   readCheckpoint(grid: string, checkpoint: string): Promise<GridManifest> {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
 import { NAME } from '../domain/name.ts';
+import { HOLD_PURPOSES } from '../domain/purpose.ts';
 import { checkArtifactPath, isChunkKey, isName } from './layout.ts';
 import { seal, unseal } from './seal.ts';
 
@@ -141,6 +142,7 @@ const gridManifestSchema = z.object({
   format: z.literal(1),
   grid: z.string(),
   checkpoint: z.string(),
+  purpose: z.enum(HOLD_PURPOSES).optional(),
   lineage: z.uuid(),
   epoch: count,
   counter: count,

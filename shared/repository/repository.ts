@@ -1,5 +1,6 @@
 import type { BackupSet, EndedBackup, ImageManifest, ImageSummary, Stamp } from '../domain/backup-set.ts';
 import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
+import type { HoldPurpose } from '../domain/purpose.ts';
 
 /**
  * Where artifacts and manifests live. A directory now; the contract is what another place must promise too.
@@ -61,8 +62,12 @@ export interface Repository {
    */
   commit(manifest: GridManifest): Promise<void>;
 
-  /** Newest first (by epoch and counter). Damaged or half-deleted ones are listed as what they are. */
-  list(grid?: string): Promise<CatalogueEntry[]>;
+  /**
+   * Newest first (by epoch and counter). Damaged or half-deleted ones are listed as what they are. What is committed of
+   * operations that copy nothing is no checkpoint to restore from: it is listed where its purpose is asked for, and
+   * where it is damaged, because it keeps garbage from being collected then.
+   */
+  list(grid?: string, options?: ListOptions): Promise<CatalogueEntry[]>;
   /** Rejects `checkpoint-missing` / `manifest-damaged`. */
   readCheckpoint(grid: string, checkpoint: string): Promise<GridManifest>;
   /**
@@ -217,6 +222,11 @@ export interface MemberWriter {
   finish(
     manifest: Omit<MemberManifest, 'artifacts'>,
   ): Promise<{ manifestDigest: string; sizeBytes: number; storedBytes: number }>;
+}
+
+export interface ListOptions {
+  /** Besides checkpoints. */
+  readonly purposes: readonly HoldPurpose[];
 }
 
 export interface CatalogueEntry {

@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import { CheckpointOperation, type Listener } from '../../agent/checkpoint-operation.ts';
 import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import type { MemberCommand } from '../../shared/domain/messages.ts';
+import { FOR_CHECKPOINT, type Purpose } from '../../shared/domain/purpose.ts';
 import { firstToken as token, HeldHost, settled } from './held-host.ts';
 
 // Goal: one checkpoint on one host ends on all of its members, with its guard and its charge, whatever ends it.
@@ -15,10 +16,13 @@ const PREPARE: MemberCommand = {
 };
 
 /** An operation, and what its stream was told: `member: type` and the code of a failure. */
-function operated(host: HeldHost): { operation: CheckpointOperation; answers: string[]; listener: Listener } {
+function operated(
+  host: HeldHost,
+  maxHoldMs = 3_600_000,
+): { operation: CheckpointOperation; answers: string[]; listener: Listener } {
   const answers: string[] = [];
   const listener = listenerOf(answers);
-  const operation = new CheckpointOperation({ ...host.context, ended: () => undefined }, listener);
+  const operation = new CheckpointOperation({ ...host.context, maxHoldMs, ended: () => undefined }, listener);
   return { operation, answers, listener };
 }
 
@@ -31,12 +35,21 @@ function listenerOf(answers: string[]): Listener {
           .trim(),
       ),
     progress: () => undefined,
+    letGoAsked: (holder) => answers.push(`asked by ${holder}`),
   };
 }
 
 async function frozen(operation: CheckpointOperation, ...members: readonly string[]): Promise<void> {
+  await frozenFor(FOR_CHECKPOINT, operation, ...members);
+}
+
+async function frozenFor(
+  purpose: Purpose,
+  operation: CheckpointOperation,
+  ...members: readonly string[]
+): Promise<void> {
   for (const command of [
-    PREPARE,
+    { ...PREPARE, purpose },
     { type: 'arm', token, leaseMs: 1000 },
     { type: 'freeze', token, leaseMs: 1000 },
   ] as const) {
@@ -178,5 +191,49 @@ describe('a checkpoint on one host', () => {
     expect(host.calls.at(-1)).to.equal('a: undo kept');
     expect(host.calls).not.to.include('a: undo cleared');
     expect(host.guards[0]?.isLeft).to.equal(true);
+  });
+
+  /** Its coordinator says a word in every quarter of a lease. */
+  async function spoken(host: HeldHost, operation: CheckpointOperation, ms: number): Promise<void> {
+    for (let passed = 0; passed < ms; passed += 250) {
+      await host.clock.pass(250);
+      operation.messageReceived();
+    }
+  }
+
+  it('holds for a quiesce until its own bound, which is not that of a freeze: then everybody runs', async () => {
+    const host = new HeldHost(['a', 'b']);
+    const { operation, answers } = operated(host, 10_000);
+    await frozenFor({ type: 'quiesce', allowReads: false, timeOutMs: 1000 }, operation, 'a', 'b');
+    expect(host.calls.filter((call) => call.startsWith('charge'))).to.deep.equal(['charged 0']);
+    await spoken(host, operation, 9750);
+    expect([...operation.frozenMembers]).to.deep.equal(['a', 'b']);
+    await spoken(host, operation, 500);
+    expect(answers.slice(-4)).to.have.members([
+      'a: failed held-too-long',
+      'b: failed held-too-long',
+      'a: aborted',
+      'b: aborted',
+    ]);
+    expect([...operation.frozenMembers]).to.deep.equal([]);
+  });
+
+  it('bounds how long a write daemon waits from the prepare on, and not what comes after all have collected', async () => {
+    const host = new HeldHost(['a']);
+    const { operation, answers } = operated(host, 10_000);
+    await frozenFor({ type: 'freeze', timeOutMs: 600_000 }, operation, 'a');
+    expect(host.calls).to.include('charged 1000');
+    operation.receive('a', { type: 'thaw', token });
+    await spoken(host, operation, 9000);
+    operation.receive('a', { type: 'collect', token });
+    await spoken(host, operation, 5000);
+    expect(answers.at(-1)).to.equal('a: collected');
+
+    const late = new HeldHost(['a']);
+    const suspended = operated(late, 10_000);
+    await frozenFor({ type: 'freeze', timeOutMs: 600_000 }, suspended.operation, 'a');
+    suspended.operation.receive('a', { type: 'thaw', token });
+    await spoken(late, suspended.operation, 10_250);
+    expect(suspended.answers.slice(-2)).to.deep.equal(['a: failed held-too-long', 'a: aborted']);
   });
 });

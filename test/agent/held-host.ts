@@ -135,6 +135,7 @@ export class HeldHost {
         },
       },
       maxLeaseMs: 5000,
+      maxHoldMs: 3_600_000,
       keepFree: { journal: 0, state: 0, repository: 0 },
       hostRooms: [],
     };

@@ -1,5 +1,6 @@
 import type { FreezeKind } from '../../shared/domain/grid.ts';
-import type { MemberAnswer, ThawProof } from '../../shared/domain/messages.ts';
+import type { MemberAnswer, Suspension, ThawProof } from '../../shared/domain/messages.ts';
+import { FOR_CHECKPOINT, type Purpose } from '../../shared/domain/purpose.ts';
 import {
   initialCoordinator,
   stepCoordinator,
@@ -7,6 +8,7 @@ import {
   type CoordinatorEffect,
   type CoordinatorEvent,
   type CoordinatorState,
+  type Held,
   type Outcome,
 } from '../../shared/protocol/coordinator-machine.ts';
 
@@ -30,11 +32,13 @@ export class Driven {
     members: Record<string, FreezeKind>,
     limits: { prepareMs?: number; collectMs?: number } = {},
     heldBy: Record<string, string> = {},
+    purpose: Purpose = FOR_CHECKPOINT,
   ) {
     this.state = initialCoordinator({
       members: Object.entries(members).map(([name, kind]) => ({ name, kind, ...holding(name, heldBy) })),
       maintenance: false,
       checkpoint: 'c',
+      purpose,
       epoch: 0,
       counter: 7,
       leaseMs: 1000,
@@ -77,6 +81,16 @@ export class Driven {
     });
   }
 
+  /** What the job is told when it has the grid. */
+  get held(): Held | undefined {
+    return this.effects.flatMap((effect) => (effect.type === 'holding' ? [effect.held] : []))[0];
+  }
+
+  letGo(): void {
+    this.now += 1;
+    this.happens({ type: 'letGo', now: this.now });
+  }
+
   get outcome(): Outcome | undefined {
     return this.effects.flatMap((effect) => (effect.type === 'finish' ? [effect.outcome] : []))[0];
   }
@@ -105,13 +119,15 @@ export class Driven {
     this.answers(member, { type: 'thawed', token: token(attempt), proof });
   }
 
-  collects(member: string, attempt = 1): void {
+  /** `suspension`: what a member of a freeze says besides. */
+  collects(member: string, suspension?: Suspension, attempt = 1): void {
     this.answers(member, {
       type: 'collected',
       token: token(attempt),
       manifestDigest: `digest of ${member}`,
       sizeBytes: 10,
       storedBytes: 5,
+      ...(suspension !== undefined && { suspension }),
     });
   }
 }

@@ -1,5 +1,6 @@
 import { BY_ITSELF } from '../../shared/domain/assignment.ts';
 import type { MemberCommand } from '../../shared/domain/messages.ts';
+import { FOR_CHECKPOINT, type Purpose } from '../../shared/domain/purpose.ts';
 import type { Token } from '../../shared/domain/token.ts';
 import {
   initialMember,
@@ -21,8 +22,10 @@ export class Driven {
   state;
   effects: MemberEffect[] = [];
   now = 0;
+  readonly #purpose: Purpose;
 
-  constructor(highest: Token | null = null) {
+  constructor(highest: Token | null = null, purpose: Purpose = FOR_CHECKPOINT) {
+    this.#purpose = purpose;
     this.state = initialMember(
       { member: 'm', kind: 'fenced', operationSilenceMs: 1000, leaseMs: 1000 },
       highest,
@@ -56,8 +59,14 @@ export class Driven {
     });
   }
 
+  preparing(): this {
+    const purpose = this.#purpose;
+    const asked = { type: 'prepare', checkpoint: 'c', assignment: BY_ITSELF, maintenance: false } as const;
+    return this.receives({ ...asked, purpose });
+  }
+
   armed(token = first): this {
-    return this.receives({ type: 'prepare', checkpoint: 'c', assignment: BY_ITSELF, maintenance: false })
+    return this.preparing()
       .engine({ type: 'prepared' })
       .receives({ type: 'arm', token, leaseMs: LEASE })
       .engine({ type: 'armed', incarnation: 'i' });
@@ -65,5 +74,9 @@ export class Driven {
 
   frozen(): this {
     return this.armed().receives({ type: 'freeze', token: first, leaseMs: LEASE }).engine(marked);
+  }
+
+  thawed(): this {
+    return this.frozen().receives({ type: 'thaw', token: first }).engine(held);
   }
 }

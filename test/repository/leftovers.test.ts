@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { madeRepository } from './made.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
-import { checkpointId, GRID, inPieces, noise, storeCheckpoint } from './samples.ts';
+import { checkpointId, GRID, inPieces, noise, storeCheckpoint, storeHeld } from './samples.ts';
 
 // Goal: what an aborted run has stored waits for the next run, for a time, and then goes; a deleted checkpoint does not
 // wait. Method: a real repository in a directory; the age of a marker is set by hand.
@@ -51,6 +51,14 @@ describe('what an aborted run has stored', () => {
     expect(stored.members[0]?.storedBytes).to.equal(0);
     // With a commit it has served.
     expect(await repository.leftovers(GRID)).to.deep.equal([]);
+  });
+
+  it('stays when an operation that copies nothing is committed: it was of no use to that', async () => {
+    await abortedRun(1);
+    await storeHeld(repository, checkpointId(2), 'journalCheckpoint');
+    expect((await repository.leftovers(GRID)).map(({ checkpoint }) => checkpoint)).to.deep.equal([
+      checkpointId(1),
+    ]);
   });
 
   it('goes when it is dropped, and after seven days by itself', async () => {

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { initRepository, openRepository } from '../../shared/repository/open.ts';
+import { HOLD_PURPOSES, type HoldPurpose } from '../../shared/domain/purpose.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import {
   breakingOff,
@@ -17,6 +18,7 @@ import {
   rows,
   sha256,
   storeCheckpoint,
+  storeHeld,
   storeMember,
   verified,
 } from './samples.ts';
@@ -277,6 +279,25 @@ export function repositorySuite(kind: string, emptyPlace: () => Place): void {
       expect(entries[1]).to.include({ manifest: null, grid: GRID });
       expect(entries[2]?.manifest?.counter).to.equal(10);
       expect(await repository.list('another')).to.deep.equal([]);
+    });
+
+    it('lists what copies nothing where its purpose is asked for, and knows its number always', async () => {
+      await storeCheckpoint(repository, checkpointId(1), { a: { 'base/1': rows(9, 'a') } });
+      await storeHeld(repository, checkpointId(2), 'quiesce');
+      await storeHeld(repository, checkpointId(3), 'journalCheckpoint');
+
+      const listed = async (purposes: readonly HoldPurpose[]): Promise<string[]> =>
+        (await repository.list(GRID, { purposes })).map(({ checkpoint }) => checkpoint);
+      expect((await repository.list(GRID)).map(({ checkpoint }) => checkpoint)).to.deep.equal([
+        checkpointId(1),
+      ]);
+      expect(await listed(['quiesce'])).to.deep.equal([checkpointId(2), checkpointId(1)]);
+      expect(await listed(HOLD_PURPOSES)).to.deep.equal([3, 2, 1].map((counter) => checkpointId(counter)));
+      expect(await repository.highestNumber(GRID)).to.deep.equal({ epoch: 0, counter: 3 });
+      expect((await repository.readCheckpoint(GRID, checkpointId(2))).purpose).to.equal('quiesce');
+      expect(await verified(repository, checkpointId(3))).to.deep.equal([]);
+      await repository.deleteCheckpoint(GRID, checkpointId(3));
+      expect(await listed(HOLD_PURPOSES)).to.deep.equal([checkpointId(2), checkpointId(1)]);
     });
 
     it('knows the highest number, also of what was never committed', async () => {

@@ -4,6 +4,7 @@ import { formatCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import type { Traits } from '../../shared/domain/grid.ts';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import type { GridManifest, GridManifestMember, MemberManifest } from '../../shared/domain/manifest.ts';
+import type { HoldPurpose } from '../../shared/domain/purpose.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 
 /** Content and manifests for tests of the repository. */
@@ -167,6 +168,18 @@ export async function storeCheckpoint(
     stored.push(await storeMember(repository, checkpoint, name, files));
   }
   const manifest = gridManifest(checkpoint, stored);
+  await repository.commit(manifest);
+  return manifest;
+}
+
+/** Commits an operation that copies nothing. */
+export async function storeHeld(
+  repository: Repository,
+  checkpoint: string,
+  purpose: HoldPurpose,
+): Promise<GridManifest> {
+  const member = await storeMember(repository, checkpoint, 'a', {});
+  const manifest = { ...gridManifest(checkpoint, [member]), purpose };
   await repository.commit(manifest);
   return manifest;
 }

@@ -11,7 +11,7 @@ import { CalledEngine } from './called-engine.ts';
 import type { Connection } from './connection.ts';
 import type { SimulatedEngine } from './engine.ts';
 import { StandInGuard, Undoing, type SimulatedGuard } from './guard.ts';
-import { LEASE_MS } from './limits.ts';
+import { HOLD_MS, LEASE_MS } from './limits.ts';
 import { Process } from './process.ts';
 import { Broken } from './promises.ts';
 import { actsWhenDead, actsWhenStopped } from './silent-agent.ts';
@@ -208,7 +208,11 @@ export class SimulatedAgent extends Process {
   }
 
   #listener(work: Work): Listener {
-    return { answer: (_, answer) => this.judged(() => this.#answer(work, answer), undefined), progress() {} };
+    return {
+      answer: (_, answer) => this.judged(() => this.#answer(work, answer), undefined),
+      progress() {},
+      letGoAsked() {},
+    };
   }
 
   #begin(connection: Connection, name: string, ended: () => void): Work {
@@ -238,10 +242,15 @@ export class SimulatedAgent extends Process {
           happenings: { membersReleased: () => undefined },
           freezeLedger: { refusal: () => null, charge: () => this.#charge() },
           maxLeaseMs: LEASE_MS,
+          maxHoldMs: HOLD_MS,
           keepFree: { journal: 0, state: 0, repository: 0 },
           hostRooms: [],
         },
-        { answer: (member, answer) => this.#listener(work).answer(member, answer), progress() {} },
+        {
+          answer: (member, answer) => this.#listener(work).answer(member, answer),
+          progress() {},
+          letGoAsked() {},
+        },
       ),
       machine: null,
       connection,

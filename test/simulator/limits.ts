@@ -1,3 +1,5 @@
+/** For one job of a quiesce or a freeze. */
+export const HOLD_MS = 3_600_000;
 export const LEASE_MS = 1000;
 export const MAX_ATTEMPTS = 3;
 export const MAX_ARMS = 5;

@@ -117,7 +117,7 @@ export class World {
     after: CoordinatorState,
   ): void {
     const [from, to] = [before.phase.name, after.phase.name];
-    if (event.type === 'memberLost' && before.armSent) this.isLostLate = true;
+    if (event.type === 'memberLost' && before.holdSent) this.isLostLate = true;
     if (to === 'collecting') coordinator.hasProofs = true;
     const isRound =
       before.phase.name === 'freezing' &&
