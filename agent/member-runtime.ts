@@ -3,6 +3,7 @@ import type { FreezeKind } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand } from '../shared/domain/messages.ts';
 import { assertNever } from '../shared/domain/assert-never.ts';
 import { formatToken, type Token } from '../shared/domain/token.ts';
+import { isHeldForJob } from '../shared/protocol/member-step.ts';
 import type * as memberMachine from '../shared/protocol/member-machine.ts';
 import type {
   EngineCall,
@@ -103,6 +104,10 @@ export class MemberRuntime {
     return this.#state.isFrozen;
   }
 
+  get isHeldForJob(): boolean {
+    return isHeldForJob(this.#state);
+  }
+
   /** Why an abort that is under way has not ended yet; null where nothing keeps it. */
   get abortFailure(): Failure | null {
     return this.#abortFailure;
@@ -191,7 +196,8 @@ export class MemberRuntime {
           this.#capture?.renew();
           break;
         case 'closed':
-          this.#end();
+          this.#alarm.set(null);
+          this.#resolveClosed();
           break;
         default:
           assertNever(effect);
@@ -216,11 +222,6 @@ export class MemberRuntime {
         result: { type: 'failed', failure },
       });
     }
-  }
-
-  #end(): void {
-    this.#alarm.set(null);
-    this.#resolveClosed();
   }
 
   async #call(call: number, action: EngineCall): Promise<void> {
