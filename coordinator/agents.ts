@@ -34,6 +34,7 @@ const LOOK_MS = 60_000;
 /** An agent refuses a claim after a lease at the latest: until then it waits for what it is aborting. */
 const CLAIM_MARGIN_MS = 10_000;
 const LONG: Patience = { withinMs: null, untilCancelled: false };
+const LOOK: Patience = { withinMs: LOOK_MS, untilCancelled: true };
 const GIVEN_UP: Patience = { ...LONG, untilCancelled: true };
 const ASK_TIMEOUT_MS = 5000;
 
@@ -164,10 +165,7 @@ export class AgentConnection {
 
   /** What lies complete of a checkpoint on that host; empty where nothing does. */
   async readLocal(checkpoint: string): Promise<{ gridManifest: string; metadataDigest: string }> {
-    const response = await this.#request(
-      { type: 'readLocal', checkpoint },
-      { withinMs: LOOK_MS, untilCancelled: true },
-    );
+    const response = await this.#request({ type: 'readLocal', checkpoint }, LOOK);
     if (response.type !== 'localCheckpoint') throw unexpected(response, this.host);
     return response;
   }
@@ -213,15 +211,12 @@ export class AgentConnection {
 
   /** Resolves when the job was asked; with `force` when no member of that host is held any more. */
   async letGo(operation: string, force: boolean): Promise<void> {
-    await this.#request({ type: 'letGo', operation, force }, { withinMs: LOOK_MS, untilCancelled: true });
+    await this.#request({ type: 'letGo', operation, force }, LOOK);
   }
 
   /** How that host stands: what holds the member, and the highest number that its agent has seen. */
   async stampMember(member: string): Promise<Stamp> {
-    const response = await this.#request(
-      { type: 'stampMember', member },
-      { withinMs: LOOK_MS, untilCancelled: true },
-    );
+    const response = await this.#request({ type: 'stampMember', member }, LOOK);
     if (response.type !== 'stamped') throw unexpected(response, this.host);
     return response.stamp;
   }
