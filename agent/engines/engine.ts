@@ -172,6 +172,8 @@ export interface Parts {
    * as they are at the mark. Asked after the thaw. Not set where there are none.
    */
   facts?(mark: Mark | null): Promise<unknown>;
+  /** After `facts`: what was found meanwhile, and goes with the operation. */
+  warnings?(): readonly Warning[];
 }
 
 /** Of a freeze: the member's database files stay as they are, while its clients go on in memory and journal. */

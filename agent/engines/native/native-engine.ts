@@ -5,6 +5,7 @@ import { relocateUnsupported, type CheckpointContext, type Engine, type Parts } 
 import { CopyFate } from './copy-fate.ts';
 import { describeNative } from './describe.ts';
 import { diagnoseNative } from './diagnose.ts';
+import { NodeImages } from './images.ts';
 import { withParticipant } from './link.ts';
 import { LocalCheckpoint } from './local-checkpoint.ts';
 import { readLocalCopy } from './local-copy.ts';
@@ -58,7 +59,7 @@ export function createNativeEngine(settings: NativeSettings): Engine {
         for (const checkpoint of checkpoints) await new LocalCheckpoint(settings.data, checkpoint).remove();
       },
     },
-    images: null,
+    images: imagesOf(settings),
     messages: null,
     realm:
       settings.role === 'realm-service' ? { relocate: (processes) => relocate(settings, processes) } : null,
@@ -68,6 +69,11 @@ export function createNativeEngine(settings: NativeSettings): Engine {
     },
     isRunning: () => isProcessRunning(settings),
   };
+}
+
+function imagesOf(settings: NativeSettings): NodeImages | null {
+  const { images } = settings;
+  return images === undefined ? null : new NodeImages({ ...settings, images });
 }
 
 /** Only what is elsewhere than the definition says is changed. */
