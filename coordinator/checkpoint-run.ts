@@ -9,6 +9,7 @@ import type {
   CoordinatorEffect,
   CoordinatorEvent,
   CoordinatorState,
+  Held,
   Outcome,
 } from '../shared/protocol/coordinator-machine.ts';
 import type { Alarm, Clock } from '../shared/runtime/clock.ts';
@@ -38,6 +39,8 @@ export interface CheckpointRunInput<Stream extends AgentStream> {
   raisePriority(): () => void;
   /** `resumed`: the agent has kept the work of this operation. */
   reconnect(address: string): Promise<{ stream: Stream; resumed: boolean }>;
+  /** Of an operation that lasts until its job lets go: what the job is told. */
+  readonly job?: { held(held: Held): void; letGoAsked(holder: string): void };
   /** Durable when it resolves. */
   commit(proof: CommitProof): Promise<void>;
 }
@@ -88,6 +91,11 @@ export class CheckpointRun<Stream extends AgentStream> {
     if (signal.aborted) cancel();
   }
 
+  /** The job lets go of what it holds. */
+  letGo(): void {
+    this.#dispatch({ type: 'letGo', now: this.#now() });
+  }
+
   #now(): number {
     return this.#input.clock.now();
   }
@@ -109,6 +117,7 @@ export class CheckpointRun<Stream extends AgentStream> {
         if (waitsFor !== '') this.#input.progress.note(`${member}: ${waitsFor}`);
         else if (bytesTotal > 0) this.#input.progress.bytes(member, bytesDone, bytesTotal);
       },
+      letGoAsked: (holder) => this.#input.job?.letGoAsked(holder),
       closed: (failure) => {
         const mayReturn = OF_THE_CONNECTION.includes(failure.code);
         for (const member of this.#membersOf(address)) {
@@ -147,6 +156,7 @@ export class CheckpointRun<Stream extends AgentStream> {
         void this.#commit(effect.proof);
         return;
       case 'holding':
+        this.#input.job?.held(effect.held);
         return;
       case 'note':
         log.warn({ event: 'triedAgain' }, effect.text);
