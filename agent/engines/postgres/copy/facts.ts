@@ -13,7 +13,7 @@ const factsSchema = z.object({
   systemIdentifier: z.string(),
   timeline: count,
   walSegmentSizeBytes: count,
-  /** Where the base copy's WAL starts; null for an observer. */
+  /** Where the base copy's WAL starts; null for an observer, and where nothing was copied. */
   startPosition: position.nullable(),
   /** The end of the restore point's record; null for an observer. */
   markPosition: position.nullable(),

@@ -92,7 +92,7 @@ export class JournalStore {
     await appendFile(log, '');
     for await (const line of createInterface({ input: createReadStream(log) })) {
       const record = loggedSchema.parse(JSON.parse(line));
-      if (record.start >= this.#start) yield { ...record, bareCommit: null };
+      if (record.start >= this.#start) yield { ...record, commit: null };
     }
     for await (const record of this.#walk.through(mark))
       if (isOfPrepared(record) && record.start >= this.#start) yield record;

@@ -13,11 +13,20 @@ export interface TransactionRecord {
   readonly type: 'commit' | 'abort' | 'prepare' | 'commitPrepared' | 'abortPrepared';
   /** Low 32 bits of the transaction; for the ends of a prepared one, that one's. */
   readonly xid: number;
-  /** Of a `commit`: it carries nothing but the fact, and the subtransactions of which it is one; else null. */
-  readonly bareCommit: { readonly subtransactions: readonly number[] } | null;
+  /** Of a `commit`. */
+  readonly commit: CommitRecord | null;
   /** Of a `prepare`. */
   readonly prepared: PreparedRecord | null;
   readonly start: Lsn;
+}
+
+interface CommitRecord {
+  /**
+   * Besides the fact, and the subtransactions of which it is one. `housekeeping`: caches that it empties, locks that it
+   * lets go of. `more`: files that it drops, an origin that it moves on.
+   */
+  readonly carries: 'nothing' | 'housekeeping' | 'more';
+  readonly subtransactions: readonly number[];
 }
 
 interface PreparedRecord {
@@ -27,15 +36,14 @@ interface PreparedRecord {
 }
 
 const PAGE = 8192n;
-const RECORD_HEADER = 24;
+export const RECORD_HEADER = 24;
 /** XLogRecordMaxSize. */
 const MOST_RECORD_BYTES = 1020 * 1024 * 1024;
 /** Read at once: a file has whole ones of these. */
 const BLOCK = 256n * 1024n;
 const XLOG_RESOURCE_MANAGER = 0;
 const XLOG_SWITCH = 0x40;
-const XACT_RESOURCE_MANAGER = 1;
-const XACT_ASSIGNMENT = 0x50;
+export const XACT_RESOURCE_MANAGER = 1;
 const XACT_OPERATIONS: Readonly<Record<number, TransactionRecord['type']>> = {
   0x00: 'commit',
   0x10: 'prepare',
@@ -69,30 +77,6 @@ export async function* transactionRecords(span: JournalSpan): AsyncGenerator<Tra
   }
 }
 
-/**
- * Which of these transactions have written anything in [from, to) besides the record that they are committed.
- * The list of its subtransactions that a long one writes now and then changes nothing either.
- */
-export async function transactionsThatWrote(
-  span: JournalSpan,
-  among: ReadonlySet<number>,
-): Promise<Set<number>> {
-  const wrote = new Set<number>();
-  const walk = new RecordWalk(span, span.from, null);
-  try {
-    for await (const { xid, manager, info } of walk.through(span.to)) {
-      if (!among.has(xid)) continue;
-      const operation = info & 0x70;
-      const isSilent =
-        manager === XACT_RESOURCE_MANAGER && (operation === 0x00 || operation === XACT_ASSIGNMENT);
-      if (!isSilent) wrote.add(xid);
-    }
-  } finally {
-    await walk.close();
-  }
-  return wrote;
-}
-
 /** Transaction records in several goes, so that files can be dropped when everything in them was seen. */
 export class TransactionWalk {
   readonly #records: RecordWalk;
@@ -100,7 +84,7 @@ export class TransactionWalk {
 
   /** `from` is where a record begins or ends, or the beginning of a file. */
   constructor(where: JournalOfServer, from: Lsn) {
-    this.#records = new RecordWalk(where, from, XACT_RESOURCE_MANAGER);
+    this.#records = new RecordWalk(where, from, ({ manager }) => manager === XACT_RESOURCE_MANAGER);
     this.#serverVersion = where.serverVersion;
   }
 
@@ -133,24 +117,27 @@ export class TransactionWalk {
   }
 }
 
-interface JournalRecord {
-  readonly start: Lsn;
+interface RecordHeader {
   readonly xid: number;
   readonly manager: number;
   readonly info: number;
-  /** The whole record, where its manager was asked for; else its header. */
+}
+
+export interface JournalRecord extends RecordHeader {
+  readonly start: Lsn;
+  /** The whole record, where such were asked for; else its header. */
   readonly bytes: Buffer;
 }
 
-/** Records of one resource manager only and whole (`wanted`), or of all and their headers (null). */
+/** Those records whole that are `wanted`, or all of them and their headers (null). */
 export class RecordWalk {
   readonly #journal: Journal;
   readonly #segmentBytes: number;
   readonly #from: Lsn;
-  readonly #wanted: number | null;
+  readonly #wanted: ((header: RecordHeader) => boolean) | null;
   #at: Lsn | null = null;
 
-  constructor(where: JournalFiles, from: Lsn, wanted: number | null) {
+  constructor(where: JournalFiles, from: Lsn, wanted: ((header: RecordHeader) => boolean) | null) {
     this.#journal = new Journal(where.directory, where.timeline, where.segmentBytes);
     this.#segmentBytes = where.segmentBytes;
     this.#from = from;
@@ -191,7 +178,7 @@ export class RecordWalk {
       if (manager === XLOG_RESOURCE_MANAGER && (info & 0xf0) === XLOG_SWITCH) {
         // The rest of this file is empty.
         end = segmentStart(segmentOf(start, segmentBytes) + 1n, segmentBytes);
-      } else if (manager === this.#wanted) {
+      } else if (this.#wanted?.({ xid, manager, info }) === true) {
         // Nothing is there behind the last file: such a length is none, and not to be held.
         if (end > received && (isLast || length > MOST_RECORD_BYTES)) throw badRecord(start, length);
         if (end > received) return;
@@ -212,7 +199,7 @@ function badRecord(at: Lsn, length: number): StillpointError {
 }
 
 /** A record whose parts point out of it is none. */
-function readable<T>(at: Lsn, length: number, read: () => T): T {
+export function readable<T>(at: Lsn, length: number, read: () => T): T {
   try {
     return read();
   } catch (error) {
@@ -245,22 +232,26 @@ function parseTransaction(
   const main = mainData(record);
   if (main === null) return null;
   const hasFlags = (info & 0x80) !== 0;
-  const one = { type, xid, prepared: null, bareCommit: null, start };
+  const one = { type, xid, prepared: null, commit: null, start };
   if (type === 'prepare') return { ...one, prepared: preparedRecord(main, serverVersion) };
   if (type === 'abort') return one;
-  if (type === 'commit') return { ...one, bareCommit: bareCommit(main, hasFlags) };
+  if (type === 'commit') return { ...one, commit: commitRecord(main, hasFlags) };
   return { ...one, xid: preparedXid(main, hasFlags, serverVersion) ?? xid };
 }
 
-/** Files that it drops, caches that it empties, an origin that it moves on: a commit with one of these is not bare. */
-function bareCommit(main: Buffer, hasFlags: boolean): TransactionRecord['bareCommit'] {
+/** Flags of xl_xact_xinfo that say more than a database and subtransactions. */
+const MORE_OF_COMMIT = 0x1fc;
+const HOUSEKEEPING = 0x48;
+
+function commitRecord(main: Buffer, hasFlags: boolean): CommitRecord {
   const flags = hasFlags ? main.readUInt32LE(8) : 0;
-  if ((flags & 0x1fc) !== 0) return null;
-  if ((flags & 0x02) === 0) return { subtransactions: [] };
+  const more = flags & MORE_OF_COMMIT;
+  const carries = more === 0 ? 'nothing' : (more & ~HOUSEKEEPING) === 0 ? 'housekeeping' : 'more';
+  if ((flags & 0x02) === 0) return { carries, subtransactions: [] };
   const at = (flags & 0x01) === 0 ? 12 : 20;
   const count = main.readInt32LE(at);
   const subtransactions = Array.from({ length: count }, (_, index) => main.readUInt32LE(at + 4 + 4 * index));
-  return { subtransactions };
+  return { carries, subtransactions };
 }
 
 /** Transaction records refer to no pages: after the header comes one block of main data. */
