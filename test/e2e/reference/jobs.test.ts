@@ -170,7 +170,10 @@ describe('a job that holds a grid of nodes', () => {
         '-c',
         `echo $$ > ${file(`pid-${what}`)}; exec sleep 300 >/dev/null 2>&1`,
       );
-      await until('the program', () => existsSync(file(`pid-${what}`)) && readFileSync(file(`pid-${what}`), 'utf8') !== '');
+      await until(
+        'the program',
+        () => existsSync(file(`pid-${what}`)) && readFileSync(file(`pid-${what}`), 'utf8') !== '',
+      );
       const program = Number(readFileSync(file(`pid-${what}`), 'utf8'));
       job.signal('SIGKILL');
       await job.finished;
