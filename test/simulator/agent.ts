@@ -132,7 +132,7 @@ export class SimulatedAgent extends Process {
   commandReceived(connection: Connection, command: MemberCommand): void {
     const work = this.#heard(connection);
     if (work === null) return this.#refuse(connection);
-    if (!work.isEnding) this.world.checks.commandReceived(this, command);
+    if (!work.isEnding) this.world.checks.commandReceived(this, work.name, command);
     this.#runs(() => {
       work.checkpoint.messageReceived();
       work.checkpoint.receive(this.name, command);
@@ -289,6 +289,7 @@ export class SimulatedAgent extends Process {
     const { member } = this.world.machines;
     return {
       clock: this.clock,
+      time: () => new Date(this.clock.now()),
       machine: {
         ...member,
         initialMember: (...given) => (work().machine = member.initialMember(...given)),

@@ -66,7 +66,16 @@ export function strike(world: World, fault: Fault): void {
       agent.disk.fails = true;
       return;
     case 'leak':
-      engine.leaks += 1;
+      if (fault.heldFor === undefined) engine.leaks += 1;
+      else engine.leakNow();
+      return;
+    case 'daemonResumes':
+      engine.daemon.resume('itself');
+      return;
+    case 'askWithToken':
+    case 'askWithWrongToken':
+    case 'askWithoutToken':
+    case 'force':
       return;
     case 'crashEngine':
       checks.excuse(member);

@@ -58,7 +58,10 @@ describe('the simulator', () => {
     const promises = new Set<string | undefined>();
     for (let seed = 1; seed <= 100; seed += 1) {
       const models = ['commitFence', 'instant', 'instant'] as const;
-      const run = await simulate({ ...scenarioOf(seed), models, faults: [], clients: 3 });
+      const { hold, ...one } = scenarioOf(seed);
+      // What is held for a job has its own models.
+      if (hold !== undefined) continue;
+      const run = await simulate({ ...one, models, faults: [], clients: 3 });
       promises.add(run.failure?.promise);
     }
     expect([...promises]).to.have.members(['consistent-cut', undefined]);

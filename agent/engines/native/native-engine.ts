@@ -5,10 +5,12 @@ import { relocateUnsupported, type CheckpointContext, type Engine, type Parts } 
 import { CopyFate } from './copy-fate.ts';
 import { describeNative } from './describe.ts';
 import { diagnoseNative } from './diagnose.ts';
+import { NodeImages } from './images.ts';
 import { withParticipant } from './link.ts';
 import { LocalCheckpoint } from './local-checkpoint.ts';
 import { readLocalCopy } from './local-copy.ts';
 import { isProcessRunning, stopProcess } from './native-process.ts';
+import { addMessage } from './messages.ts';
 import { NativeGuardian } from './native-undo.ts';
 import { NodeCopy } from './node-copy.ts';
 import { NodeHold } from './node-hold.ts';
@@ -22,6 +24,7 @@ import {
 } from './restoration.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
 import { settleNative } from './settle.ts';
+import { NodeSuspension } from './suspension.ts';
 import { StateCopy } from './state-copy.ts';
 import { StateHold } from './state-hold.ts';
 
@@ -58,8 +61,8 @@ export function createNativeEngine(settings: NativeSettings): Engine {
         for (const checkpoint of checkpoints) await new LocalCheckpoint(settings.data, checkpoint).remove();
       },
     },
-    images: null,
-    messages: null,
+    images: imagesOf(settings),
+    messages: settings.role === 'node' ? (line) => addMessage(settings, line) : null,
     realm:
       settings.role === 'realm-service' ? { relocate: (processes) => relocate(settings, processes) } : null,
     async stop(signal) {
@@ -68,6 +71,11 @@ export function createNativeEngine(settings: NativeSettings): Engine {
     },
     isRunning: () => isProcessRunning(settings),
   };
+}
+
+function imagesOf(settings: NativeSettings): NodeImages | null {
+  const { images } = settings;
+  return images === undefined ? null : new NodeImages({ ...settings, images });
 }
 
 /** Only what is elsewhere than the definition says is changed. */
@@ -97,8 +105,21 @@ function partsOf(
 ): Parts {
   const operation = new Operation(settings, context, ended);
   const isCopied = context.assignment.part === 'whole';
+  const { purpose } = context;
   if (settings.role === 'node') {
-    const hold = new NodeHold(settings, context, operation, isCopied);
+    const suspension =
+      purpose.type === 'freeze' || purpose.type === 'quiesce'
+        ? new NodeSuspension(settings, operation, purpose.type === 'freeze' ? purpose.timeOutMs : 0)
+        : null;
+    const hold = new NodeHold(settings, context, { operation, isCopied, suspension });
+    if (purpose.type !== 'checkpoint')
+      return {
+        hold,
+        copy: null,
+        journal: null,
+        ...(purpose.type === 'freeze' && { suspension }),
+        facts: () => hold.facts(),
+      };
     const copy = new NodeCopy(settings, context, { operation, hold, fate });
     return { hold, copy: isCopied ? copy : null, journal: null };
   }

@@ -7,7 +7,7 @@ import { readDescription } from '../../../shared/rpc/participant-codec.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
 
 /** What a process says of itself when it does not run; it may be left out (proto/participant.proto, "Files"). */
-const DESCRIBED = 'described.json';
+export const DESCRIBED = 'described.json';
 const MOST_BYTES = 4 * 1024 * 1024;
 
 type Known = Pick<MemberDescription, 'dataIdentity' | 'version' | 'realm'>;
@@ -30,7 +30,7 @@ export async function describeStopped(settings: NativeSettings): Promise<Partial
 }
 
 /** The file is the process's: a link, a fifo or an endless one must not hold up the agent. */
-async function readSaid(path: string): Promise<ParticipantDescription | null> {
+export async function readSaid(path: string): Promise<ParticipantDescription | null> {
   try {
     const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
