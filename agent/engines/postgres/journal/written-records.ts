@@ -3,6 +3,7 @@ import {
   RECORD_HEADER,
   RecordWalk,
   XACT_RESOURCE_MANAGER,
+  XLOG_RESOURCE_MANAGER,
   type JournalRecord,
   type JournalSpan,
 } from './wal-records.ts';
@@ -16,7 +17,6 @@ export interface Written {
 }
 
 /** Of the server's src/include/access/rmgrlist.h, and the operations of each. */
-const XLOG = 0;
 const XLOG_FPI_FOR_HINT = 0xb0;
 const SMGR = 2;
 const SMGR_TRUNCATE = 0x20;
@@ -76,7 +76,7 @@ function isUpkeep({ manager, info }: JournalRecord): boolean {
       return true;
     case XACT_RESOURCE_MANAGER:
       return (info & 0x70) === XACT_INVALIDATIONS;
-    case XLOG:
+    case XLOG_RESOURCE_MANAGER:
       return (info & 0xf0) === XLOG_FPI_FOR_HINT;
     case HEAP:
       return (info & 0x70) === HEAP_INPLACE;
