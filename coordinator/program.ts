@@ -11,6 +11,7 @@ import { registerMetrics } from './commands/metrics.ts';
 import { registerPki } from './commands/pki.ts';
 import { registerRepository } from './commands/repository.ts';
 import { registerRestore } from './commands/restore.ts';
+import { registerSets } from './commands/set.ts';
 import { addGlobalOptions } from './session.ts';
 import { stdout } from './words.ts';
 
@@ -31,6 +32,7 @@ export function createProgram(reach: Reach = goOn): Command {
     registerSalvage(checkpoint),
     registerRestore(program, reach),
     registerDrill(program, reach),
+    ...registerSets(program),
     ...registerGrid(program),
     ...registerRepository(program),
     ...registerPki(program),
