@@ -15,6 +15,7 @@ import { registerPki } from './commands/pki.ts';
 import { registerQuiesce } from './commands/quiesce.ts';
 import { registerRepository } from './commands/repository.ts';
 import { registerRestore } from './commands/restore.ts';
+import { registerSets } from './commands/set.ts';
 import { addGlobalOptions } from './session.ts';
 import { stdout } from './words.ts';
 
@@ -35,11 +36,15 @@ export function createProgram(reach: Reach = goOn): Command {
     registerSalvage(checkpoint),
     registerRestore(program, reach),
     registerDrill(program, reach),
+<<<<<<< HEAD
     registerQuiesce(program, reach),
     registerResume(program),
     registerJournalCheckpoint(program, reach),
     registerFreeze(program, reach),
     registerThaw(program),
+=======
+    ...registerSets(program),
+>>>>>>> i17-sets
     ...registerGrid(program),
     ...registerRepository(program),
     ...registerPki(program),
