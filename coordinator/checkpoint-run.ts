@@ -39,10 +39,17 @@ export interface CheckpointRunInput<Stream extends AgentStream> {
   raisePriority(): () => void;
   /** `resumed`: the agent has kept the work of this operation. */
   reconnect(address: string): Promise<{ stream: Stream; resumed: boolean }>;
-  /** Of an operation that lasts until its job lets go: what the job is told. */
-  readonly job?: { held(held: Held): void; letGoAsked(holder: string): void };
+  readonly job?: RunningJob;
   /** Durable when it resolves. */
   commit(proof: CommitProof): Promise<void>;
+}
+
+/** Of what lasts until it is let go. */
+export interface RunningJob {
+  /** Everybody is held. */
+  holding(held: Held): void;
+  /** Somebody who may wants it to end. */
+  letGoAsked(holder: string): void;
 }
 
 /** The stream to one agent. */
@@ -83,8 +90,7 @@ export class CheckpointRun<Stream extends AgentStream> {
   start(): void {
     for (const [address, stream] of this.#input.streams) this.#listenTo(address, stream);
     const { signal, second } = this.#input.cancellation;
-    const cancel = (): void =>
-      this.#dispatch({ type: 'cancelled', now: this.#now(), failure: cancelled(signal) });
+    const cancel = (): void => this.cancel(cancelled(signal));
     signal.addEventListener('abort', cancel, { once: true });
     second.addEventListener('abort', cancel, { once: true });
     this.#dispatch({ type: 'started', now: this.#now() });
@@ -94,6 +100,11 @@ export class CheckpointRun<Stream extends AgentStream> {
   /** The job lets go of what it holds. */
   letGo(): void {
     this.#dispatch({ type: 'letGo', now: this.#now() });
+  }
+
+  /** Aborts everywhere. */
+  cancel(failure: Failure): void {
+    this.#dispatch({ type: 'cancelled', now: this.#now(), failure });
   }
 
   #now(): number {
@@ -156,7 +167,7 @@ export class CheckpointRun<Stream extends AgentStream> {
         void this.#commit(effect.proof);
         return;
       case 'holding':
-        this.#input.job?.held(effect.held);
+        this.#input.job?.holding(effect.held);
         return;
       case 'note':
         log.warn({ event: 'triedAgain' }, effect.text);

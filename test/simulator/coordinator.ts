@@ -173,8 +173,8 @@ export class SimulatedCoordinator extends Process {
         log: SILENT_LOG,
         raisePriority: () => () => undefined,
         job: {
-          held: () => this.job.begins(() => this.judged(() => run.letGo(), undefined)),
-          letGoAsked: () => this.judged(() => run.letGo(), undefined),
+          holding: () => this.job.begins(() => this.judged(() => run.letGo(), undefined)),
+          letGoAsked: () => this.judged(() => this.job.isAsked(run), undefined),
         },
         reconnect: (address) => this.#reconnect(address),
         commit: (proof) => this.world.tasks.promise(this, (...keep) => this.#commit(proof, ...keep)),
@@ -282,6 +282,11 @@ export class SimulatedCoordinator extends Process {
       () => this.#opened.get(connection)?.events.memberAnswered?.(connection.agent.name, answer),
       undefined,
     );
+  }
+
+  /** Somebody who may, says an agent, wants its job to let go. */
+  letGoAsked(connection: Connection, holder: string): void {
+    this.judged(() => this.#opened.get(connection)?.events.letGoAsked?.(holder), undefined);
   }
 
   connectionLost(connection: Connection): void {

@@ -1,3 +1,4 @@
+import type { Failure } from '../../shared/domain/errors.ts';
 import type { Purpose } from '../../shared/domain/purpose.ts';
 import { checkTold } from './hold-checks.ts';
 import type { SimulatedCoordinator } from './coordinator.ts';
@@ -63,6 +64,12 @@ export class Job {
         world.clientsWanted(3000);
       });
     });
+  }
+
+  /** Before all are held there is nothing to keep: then it is an end like any other. */
+  isAsked(run: { letGo(): void; cancel(failure: Failure): void }): void {
+    if (this.heldFrom === null) run.cancel({ code: 'interrupted', message: 'asked to let go', hint: 'none' });
+    else run.letGo();
   }
 
   letsGo(): void {

@@ -1,5 +1,7 @@
 import { Coverage } from './coverage.ts';
+import { holdSeed } from './hold-scenario.ts';
 import { PLANTED } from './planted.ts';
+import { PLANTED_IN_HOLDS } from './planted-holds.ts';
 import { PLANTED_IN_THE_UNDO } from './planted-undo.ts';
 import { plantedMachines } from './planted-machines.ts';
 import { simulate, type RunFailure } from './run.ts';
@@ -65,11 +67,12 @@ export async function findPlanted({ id, limit }: Extract<Job, { type: 'planted' 
   if (planted === undefined) throw new Error(`nothing planted is called ${id}`);
   const machines = await plantedMachines(planted);
   const others = new Set<string>();
+  const isOfHolds = PLANTED_IN_HOLDS.includes(planted);
   const isOfRepository =
     PLANTED_IN_THE_UNDO.includes(planted) ||
     (planted.edits.length > 0 && planted.edits.every(({ file }) => file.startsWith('repository/')));
   for (let runs = 1; runs <= limit; runs += 1) {
-    const seed = isOfRepository ? withRepository(runs) : withModel(runs);
+    const seed = isOfRepository ? withRepository(runs) : isOfHolds ? holdSeed(runs) : withModel(runs);
     const { failure } = await simulate(scenarioOf(seed), { machines });
     if (failure?.promise === planted.breaks)
       return { type: 'planted', id, seed, runs, message: failure.message, others: [...others] };

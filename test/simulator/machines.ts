@@ -2,6 +2,7 @@ import * as identity from '../../agent/engines/postgres/server/server-identity.t
 import * as checkpoint from '../../agent/checkpoint-operation.ts';
 import * as guard from '../../agent/guard/watches.ts';
 import * as hostClaim from '../../agent/host-claim.ts';
+import * as jobs from '../../agent/jobs.ts';
 import * as undoKeeper from '../../agent/undo-keeper.ts';
 import * as assignment from '../../coordinator/assignment.ts';
 import * as driver from '../../coordinator/checkpoint-run.ts';
@@ -20,6 +21,8 @@ export interface Machines {
   /** What an agent has of one checkpoint: its members' runtimes, which perform the effects of their machines, and its side of the guard. */
   readonly checkpoint: Pick<typeof checkpoint, 'CheckpointOperation'>;
   readonly hostClaim: Pick<typeof hostClaim, 'HostClaim'>;
+  /** Who may have a job let go. */
+  readonly jobs: Pick<typeof jobs, 'letGo'>;
   readonly member: Pick<
     typeof member,
     'initialMember' | 'stepMember' | 'nextMemberDeadline' | 'mayBeResumed'
@@ -38,6 +41,7 @@ export const MACHINES: Machines = {
   driver,
   checkpoint,
   hostClaim,
+  jobs,
   member,
   claim,
   repository,
