@@ -2,7 +2,7 @@ import type { Assignment } from '../shared/domain/assignment.ts';
 import type { Failure } from '../shared/domain/errors.ts';
 import type { MemberDescription } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from '../shared/domain/messages.ts';
-import { FOR_CHECKPOINT, type Purpose } from '../shared/domain/purpose.ts';
+import { FOR_CHECKPOINT, type HoldPurpose, type Purpose } from '../shared/domain/purpose.ts';
 import { sameToken, type Token } from '../shared/domain/token.ts';
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
 import type { Alarm } from '../shared/runtime/clock.ts';
@@ -54,7 +54,7 @@ interface Prepared {
 }
 
 /** What a checkpoint needs of an engine. */
-type OperatedEngine = Pick<Engine, 'begin' | 'isRunning' | 'freeBytes'>;
+type OperatedEngine = Pick<Engine, 'begin' | 'isRunning' | 'freeBytes'> & Partial<Pick<Engine, 'messages'>>;
 type Charge = Pick<FreezeCharge, 'held' | 'release' | 'end'>;
 
 /** Where its answers go: the stream that holds it. */
@@ -94,6 +94,13 @@ export class CheckpointOperation {
   /** Null where no member was prepared yet. */
   get prepared(): Prepared | null {
     return this.#prepared;
+  }
+
+  /** The quiesce or freeze that holds a member; null where none does, or not yet, or no longer. */
+  heldForJob(member: string): { readonly purpose: HoldPurpose; readonly checkpoint: string } | null {
+    if (this.#prepared === null || this.#runtimes.get(member)?.isHeldForJob !== true) return null;
+    const { checkpoint, purpose } = this.#prepared;
+    return purpose.type === 'checkpoint' ? null : { purpose: purpose.type, checkpoint };
   }
 
   get frozenMembers(): ReadonlySet<string> {
@@ -280,7 +287,7 @@ export class CheckpointOperation {
 
   #begin(member: string, command: MemberCommand): MemberRuntime | null {
     const { members, descriptions, log, leaseMs, id, state, surroundings, storeOf } = this.#context;
-    const { clock, machine, priority, reach } = surroundings;
+    const { clock, time, machine, priority, reach } = surroundings;
     const known = members.get(member);
     const description = descriptions.get(member);
     if (known === undefined || description === undefined) {
@@ -294,6 +301,7 @@ export class CheckpointOperation {
     const runtime = new MemberRuntime({
       machine,
       clock,
+      time,
       priority,
       reach: (moment) => reach(moment, member),
       member,

@@ -1,7 +1,7 @@
 import { assertNever } from '../shared/domain/assert-never.ts';
 import type { Failure } from '../shared/domain/errors.ts';
 import { failureOf } from '../shared/domain/errors.ts';
-import type { MemberCommand } from '../shared/domain/messages.ts';
+import type { MemberAnswer, MemberCommand } from '../shared/domain/messages.ts';
 import type * as coordinatorMachine from '../shared/protocol/coordinator-machine.ts';
 import type {
   CommitProof,
@@ -39,9 +39,9 @@ export interface CheckpointRunInput<Stream extends AgentStream> {
   raisePriority(): () => void;
   /** `resumed`: the agent has kept the work of this operation. */
   reconnect(address: string): Promise<{ stream: Stream; resumed: boolean }>;
-  readonly job?: RunningJob;
   /** Durable when it resolves. */
   commit(proof: CommitProof): Promise<void>;
+  readonly job?: RunningJob;
 }
 
 /** Of what lasts until it is let go. */
@@ -50,6 +50,9 @@ export interface RunningJob {
   holding(held: Held): void;
   /** Somebody who may wants it to end. */
   letGoAsked(holder: string): void;
+  memberFailed(member: string, failure: Failure): void;
+  /** Members whose time is over tell so at one moment: so long the first waits, so that the others are heard too. */
+  readonly gatherMs: number;
 }
 
 /** The stream to one agent. */
@@ -77,6 +80,8 @@ export class CheckpointRun<Stream extends AgentStream> {
   #state: CoordinatorState;
   readonly #reconnecting = new Set<string>();
   #over = false;
+  #gathered: [string, MemberAnswer][] | null = null;
+  #hasGathered = false;
   #restorePriority: (() => void) | null = null;
 
   /** `finished` is called once, and after it nothing is sent any more. */
@@ -97,7 +102,7 @@ export class CheckpointRun<Stream extends AgentStream> {
     if (signal.aborted) cancel();
   }
 
-  /** The job lets go of what it holds. */
+  /** What was held is over when the run has finished with it. Before all is held it is for nobody. */
   letGo(): void {
     this.#dispatch({ type: 'letGo', now: this.#now() });
   }
@@ -120,15 +125,18 @@ export class CheckpointRun<Stream extends AgentStream> {
           // Closed, it tells of itself: to every member that it has, with this as the reason.
           return stream.cut(untrue);
         }
-        if (answer.type === 'failed') this.#input.progress.note(`${member}: ${answer.failure.message}`);
-        this.#dispatch({ type: 'answerReceived', now: this.#now(), member, answer });
+        if (answer.type === 'failed') {
+          this.#input.progress.note(`${member}: ${answer.failure.message}`);
+          this.#input.job?.memberFailed(member, answer.failure);
+        }
+        this.#hear(member, answer);
       },
+      letGoAsked: (holder) => this.#input.job?.letGoAsked(holder),
       progressed: ({ member, bytesDone, bytesTotal, waitsFor }) => {
         if (this.#input.addressOf.get(member) !== address) return;
         if (waitsFor !== '') this.#input.progress.note(`${member}: ${waitsFor}`);
         else if (bytesTotal > 0) this.#input.progress.bytes(member, bytesDone, bytesTotal);
       },
-      letGoAsked: (holder) => this.#input.job?.letGoAsked(holder),
       closed: (failure) => {
         const mayReturn = OF_THE_CONNECTION.includes(failure.code);
         for (const member of this.#membersOf(address)) {
@@ -137,6 +145,23 @@ export class CheckpointRun<Stream extends AgentStream> {
       },
     };
     if (stream.isClosed) stream.events.closed?.(lost(address));
+  }
+
+  /** In the order of their coming. What fails is let go of on its host already, and nothing can go forward. */
+  #hear(member: string, answer: MemberAnswer): void {
+    const gatherMs = this.#input.job?.gatherMs ?? 0;
+    if (this.#gathered !== null) this.#gathered.push([member, answer]);
+    else if (answer.type !== 'failed' || gatherMs === 0 || this.#hasGathered)
+      this.#dispatch({ type: 'answerReceived', now: this.#now(), member, answer });
+    else {
+      this.#gathered = [[member, answer]];
+      this.#hasGathered = true;
+      void this.#input.clock.pause(gatherMs).then(() => {
+        const gathered = this.#gathered ?? [];
+        this.#gathered = null;
+        for (const [from, said] of gathered) this.#hear(from, said);
+      });
+    }
   }
 
   #membersOf(address: string): string[] {
@@ -167,6 +192,7 @@ export class CheckpointRun<Stream extends AgentStream> {
         void this.#commit(effect.proof);
         return;
       case 'holding':
+        this.#restorePriority?.();
         this.#input.job?.holding(effect.held);
         return;
       case 'note':

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { EndedBackup, ImageManifest, ImageSummary, Stamp } from '../domain/backup-set.ts';
+import { IMAGE_NAME } from '../domain/name.ts';
 import { HOLD_PURPOSES } from '../domain/purpose.ts';
 import { isName } from './layout.ts';
 import { artifactPath, isTree } from './manifest-schema.ts';
@@ -9,6 +10,7 @@ import { artifactPath, isTree } from './manifest-schema.ts';
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
 const count = z.number().int().nonnegative();
 const name = z.string().refine(isName, 'is no name');
+const imageName = z.string().regex(IMAGE_NAME, 'is no name');
 const number = { epoch: count, counter: count };
 
 export const stampSchema: z.ZodType<Stamp> = z.object({
@@ -22,7 +24,7 @@ export const stampSchema: z.ZodType<Stamp> = z.object({
 
 export const endedSchema: z.ZodType<EndedBackup> = z.object({
   type: z.enum(['ended', 'added']),
-  image: name,
+  image: imageName,
   stamp: stampSchema,
   begunBefore: z.array(name),
 });
@@ -53,7 +55,7 @@ const entry = z.discriminatedUnion('kind', [
 
 export const imageSchema: z.ZodType<ImageManifest> = z.object({
   member: name,
-  image: name,
+  image: imageName,
   engine: z.string(),
   dataIdentity: z.string(),
   entries: z.array(entry).superRefine(isTree),

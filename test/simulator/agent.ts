@@ -299,6 +299,7 @@ export class SimulatedAgent extends Process {
     const { member } = this.world.machines;
     return {
       clock: this.clock,
+      time: () => new Date(this.clock.now()),
       machine: {
         ...member,
         initialMember: (...given) => (work().machine = member.initialMember(...given)),

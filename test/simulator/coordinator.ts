@@ -143,6 +143,7 @@ export class SimulatedCoordinator extends Process {
     this.#hasBegun = true;
     world.repository.sweeper = this.name;
     if (world.storage === null) this.#keepAlive();
+    const held = this.job.begin();
     const run = new machines.driver.CheckpointRun<SimulatedStream>(
       {
         config: {
@@ -172,15 +173,13 @@ export class SimulatedCoordinator extends Process {
         progress: SILENT_PROGRESS,
         log: SILENT_LOG,
         raisePriority: () => () => undefined,
-        job: {
-          holding: () => this.job.begins(() => this.judged(() => run.letGo(), undefined)),
-          letGoAsked: () => this.judged(() => this.job.isAsked(run), undefined),
-        },
+        ...(held !== null && { job: held }),
         reconnect: (address) => this.#reconnect(address),
         commit: (proof) => this.world.tasks.promise(this, (...keep) => this.#commit(proof, ...keep)),
       },
       (outcome) => this.judged(() => this.#end(outcome), undefined),
     );
+    held?.drives(run);
     this.judged(() => run.start(), undefined);
   }
 
@@ -349,6 +348,14 @@ export class SimulatedCoordinator extends Process {
       (second ? this.#cancelledTwice : this.#cancelled).abort(INTERRUPTED);
       if (second && !this.isOver && !this.#commits)
         throw new Broken('ends', `${this.name} does not stop when it is told twice`);
+    });
+  }
+
+  /** SIGTERM: its job lets go. */
+  terminate(): void {
+    this.happen(() => {
+      this.world.note(this.name, 48, 0, () => 'SIGTERM');
+      this.judged(() => this.job.terminated(), undefined);
     });
   }
 

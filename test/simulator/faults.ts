@@ -122,6 +122,9 @@ export function strike(world: World, fault: Fault): void {
       coordinator.pause();
       timeline.after(forTime, () => coordinator.isPaused && coordinator.resume());
       return;
+    case 'terminate':
+      coordinator?.terminate();
+      return;
     case 'cancel':
       coordinator?.cancel();
       return;

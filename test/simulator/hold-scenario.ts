@@ -62,9 +62,17 @@ const WHILE_HELD = [
   'askWithWrongToken',
   'askWithoutToken',
   'force',
+  'terminate',
 ] as const;
 
-const ASKS = ['askWithToken', 'askWithToken', 'askWithWrongToken', 'askWithoutToken', 'force'] as const;
+const ASKS = [
+  'askWithToken',
+  'askWithToken',
+  'askWithWrongToken',
+  'askWithoutToken',
+  'force',
+  'terminate',
+] as const;
 
 /** Each as often as it is named; the last is whatever else may go wrong. */
 const SORTS = [

@@ -5,6 +5,7 @@ import * as hostClaim from '../../agent/host-claim.ts';
 import * as jobs from '../../agent/jobs.ts';
 import * as undoKeeper from '../../agent/undo-keeper.ts';
 import * as assignment from '../../coordinator/assignment.ts';
+import * as heldJob from '../../coordinator/jobs/held-job.ts';
 import * as driver from '../../coordinator/checkpoint-run.ts';
 import * as claim from '../../shared/protocol/claim.ts';
 import * as coordinator from '../../shared/protocol/coordinator-machine.ts';
@@ -16,6 +17,8 @@ export interface Machines {
   readonly coordinator: Pick<typeof coordinator, 'initialCoordinator' | 'stepCoordinator' | 'nextDeadline'>;
   /** What performs the effects of the coordinator's machine. */
   readonly driver: Pick<typeof driver, 'CheckpointRun'>;
+  /** Between the driver and what the grid is held for. */
+  readonly heldJob: Pick<typeof heldJob, 'HeldJob'>;
   /** Who holds a domain, and copies it. */
   readonly assignment: Pick<typeof assignment, 'assign'>;
   /** What an agent has of one checkpoint: its members' runtimes, which perform the effects of their machines, and its side of the guard. */
@@ -40,6 +43,7 @@ export const MACHINES: Machines = {
   coordinator,
   driver,
   checkpoint,
+  heldJob,
   hostClaim,
   jobs,
   member,
