@@ -51,6 +51,7 @@ export class SimulatedCoordinator extends Process {
   /** Of all members: that they let go. */
   hasProofs = false;
   readonly job: Job;
+  readonly startedAt: number;
   readonly #isIgnorant: boolean;
   readonly #cancelled = new AbortController();
   readonly #cancelledTwice = new AbortController();
@@ -67,6 +68,7 @@ export class SimulatedCoordinator extends Process {
     super(world, `coordinator ${number}`);
     this.#isIgnorant = isIgnorant;
     this.job = jobOf(this, number);
+    this.startedAt = world.now;
     this.#checks = new CommandChecks(this, this.job);
     world.note(this.name, 40, number, () => 'started');
     this.after(world.random.between(200, 2000), () => this.#claimAll());
@@ -236,6 +238,7 @@ export class SimulatedCoordinator extends Process {
       this.world.note(this.name, 42, proof.token.attempt, () => 'the commit object is durable');
       repository.commits.push({ operation: this.name, proof });
       this.world.checks.committed(this, proof);
+      this.world.backups.committed(this);
       this.after(random.between(50, 2000), committed);
     });
   }

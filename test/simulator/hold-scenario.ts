@@ -10,7 +10,9 @@ const HOLD_SEED = 4;
 /** An operator's own tool copies one member, whatever else goes on. */
 export interface OperatorsBackup {
   readonly member: number;
+  /** From the beginning, or from when a job has the grid. */
   readonly at: number;
+  readonly isWhileHeld: boolean;
   readonly takes: number;
 }
 
@@ -121,7 +123,7 @@ export function holdScenarioOf(
       purpose,
       worksFor,
       others: Array.from({ length: 3 }, () => (random.chance(0.4) ? purpose : anyPurpose(random, models))),
-      backups: backupsOf(random, models),
+      backups: backupsOf(random, models, worksFor),
     },
   };
 }
@@ -282,11 +284,13 @@ function slowToRest(random: Random, timeOutMs: number, members: number): Fault[]
 }
 
 /** Of members that have data of their own, at any time. */
-function backupsOf(random: Random, models: readonly Model[]): OperatorsBackup[] {
+function backupsOf(random: Random, models: readonly Model[], worksFor: number): OperatorsBackup[] {
   const own = models.flatMap((model, member) => (model === 'observer' ? [] : [member]));
   return Array.from({ length: random.pick([0, 1, 1, 2, 3]) }, () => ({
     member: random.pick(own),
-    at: Math.floor(random.scaled(100, 200_000)),
-    takes: Math.floor(random.scaled(500, 200_000)),
+    ...(random.chance(0.5)
+      ? { isWhileHeld: false, at: Math.floor(random.scaled(100, 200_000)) }
+      : { isWhileHeld: true, at: random.below(worksFor) }),
+    takes: Math.floor(random.scaled(500, random.chance(0.5) ? 200_000 : worksFor)),
   }));
 }

@@ -7,6 +7,7 @@ import * as undoKeeper from '../../agent/undo-keeper.ts';
 import * as assignment from '../../coordinator/assignment.ts';
 import * as heldJob from '../../coordinator/jobs/held-job.ts';
 import * as driver from '../../coordinator/checkpoint-run.ts';
+import * as judgeSet from '../../shared/domain/judge-set.ts';
 import * as claim from '../../shared/protocol/claim.ts';
 import * as coordinator from '../../shared/protocol/coordinator-machine.ts';
 import * as member from '../../shared/protocol/member-machine.ts';
@@ -30,6 +31,8 @@ export interface Machines {
     typeof member,
     'initialMember' | 'stepMember' | 'nextMemberDeadline' | 'mayBeResumed'
   >;
+  /** What an operator's backup can be restored to. */
+  readonly judgeSet: Pick<typeof judgeSet, 'judge'>;
   readonly claim: Pick<typeof claim, 'decideClaim'>;
   readonly repository: Pick<typeof repository, 'initDirectoryRepository' | 'openDirectoryRepository'>;
   /** What undoes when an agent cannot. */
@@ -47,6 +50,7 @@ export const MACHINES: Machines = {
   hostClaim,
   jobs,
   member,
+  judgeSet,
   claim,
   repository,
   guard,

@@ -15,6 +15,9 @@ const RUNTIME = '../agent/member-runtime';
 const OPERATION = '../agent/checkpoint-operation';
 const JOBS = '../agent/jobs';
 const RUN = '../coordinator/checkpoint-run';
+const HELD_JOB = '../coordinator/jobs/held-job';
+const JUDGE = 'domain/judge-set';
+const MEMBER_STEP = 'protocol/member-step';
 
 const ALL_MARKED = 'if (isComplete(holders(state, round), next.marked)) {';
 const NO_DEADLINE =
@@ -203,6 +206,48 @@ export const PLANTED_IN_HOLDS: readonly Planted[] = [
       "if ((phase.name !== 'thawed' && phase.name !== 'released') || !sameToken(phase.token, token)) {",
     ],
   ),
+  // What was copied, and what it can be restored to.
+  plant('a-checkpoint-counts-for-a-backup-that-ended-later', 'stamp', [
+    JUDGE,
+    'if (epoch < hold.epoch || (epoch === hold.epoch && counter < hold.counter)) return [];',
+    'if (epoch < hold.epoch || (epoch === hold.epoch && counter <= hold.counter)) return [];',
+  ]),
+  plant('a-checkpoint-counts-for-no-backup-that-ended-just-before', 'stamp', [
+    JUDGE,
+    'if (epoch < hold.epoch || (epoch === hold.epoch && counter < hold.counter)) return [];',
+    'if (epoch < hold.epoch || (epoch === hold.epoch && counter < hold.counter - 1)) return [];',
+  ]),
+  plant('a-backup-that-begins-before-its-hold-is-taken', 'stamp', [
+    JUDGE,
+    'if (begun.heldBy === null) return outside(',
+    'if (begun.heldBy === null) return begun.stoppedAs === null ? [] : outside(',
+  ]),
+  plant('a-backup-that-ends-after-its-hold-is-taken', 'stamp', [
+    JUDGE,
+    'if (ended === null || isThis(ended.stamp)) return [];',
+    'if (ended === null || isThis(begun)) return [];',
+  ]),
+  plant('a-backup-of-another-hold-is-taken', 'stamp', [
+    JUDGE,
+    'stamp.heldBy?.checkpoint === hold.checkpoint;',
+    'stamp.heldBy?.checkpoint !== undefined;',
+  ]),
+  plant('who-is-only-prepared-is-taken-for-held', 'stamp', [
+    MEMBER_STEP,
+    "if (purpose.type === 'quiesce') return phase.name === 'frozen';",
+    "if (purpose.type === 'quiesce') return phase.name !== 'idle';",
+  ]),
+  plant('who-is-held-is-not-said-to-be', 'stamp', [
+    MEMBER_STEP,
+    "return purpose.type === 'freeze' && phase.name === 'thawed' && phase.held;",
+    "return purpose.type === 'freeze' && phase.name === 'collected';",
+  ]),
+  plant('who-is-asked-before-it-has-the-grid-goes-on', 'job', [
+    HELD_JOB,
+    'this.#run?.cancel(endedEarly(by.who));',
+    'void endedEarly(by.who);',
+  ]),
+
   plant('proofs-of-an-older-attempt-count', 'tries-again', [
     COORDINATOR,
     "if (!('token' in answer) || !sameToken(answer.token, phase.attempt.token)) return stay(state);",

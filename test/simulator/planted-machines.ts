@@ -9,6 +9,7 @@ import type * as undoKeeper from '../../agent/undo-keeper.ts';
 import type * as assignment from '../../coordinator/assignment.ts';
 import type * as heldJob from '../../coordinator/jobs/held-job.ts';
 import type * as driver from '../../coordinator/checkpoint-run.ts';
+import type * as judgeSet from '../../shared/domain/judge-set.ts';
 import type * as claim from '../../shared/protocol/claim.ts';
 import type * as coordinator from '../../shared/protocol/coordinator-machine.ts';
 import type * as member from '../../shared/protocol/member-machine.ts';
@@ -44,6 +45,7 @@ export async function plantedMachines(planted: Planted): Promise<Machines> {
     jobs: (await load('../agent/jobs.ts')) as typeof jobs,
     coordinator: (await load('protocol/coordinator-machine.ts')) as typeof coordinator,
     member: (await load('protocol/member-machine.ts')) as typeof member,
+    judgeSet: (await load('domain/judge-set.ts')) as typeof judgeSet,
     claim: (await load('protocol/claim.ts')) as typeof claim,
     repository: (await load('repository/directory-repository.ts')) as typeof repository,
   };
