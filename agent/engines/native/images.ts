@@ -154,12 +154,13 @@ export class NodeImages implements Images {
     return entries.some((entry) => entry.name === LIVE && entry.isDirectory()) ? LIVE : '';
   }
 
-  /** What the process last said of itself when the image was made. */
-  async #said(tree: ImageTree, image: string): Promise<ParticipantDescription> {
+  /** What the process last said of itself when the image was made; null where it did not know yet what it has. */
+  async #said(tree: ImageTree, image: string): Promise<ParticipantDescription | null> {
     const parts: Uint8Array[] = [];
     for await (const bytes of tree.content(DESCRIBED, null)) parts.push(bytes);
     try {
-      return readDescription(Buffer.concat(parts).toString('utf8'));
+      const said = readDescription(Buffer.concat(parts).toString('utf8'));
+      return said.dataIdentity === '' ? null : said;
     } catch (error) {
       const { message } = error as Error;
       throw this.#unfit(image, `has a ${DESCRIBED} that cannot be read: ${message}`, 'copy it again');
@@ -180,7 +181,8 @@ export class NodeImages implements Images {
 
   #mustBeOurs({ role, copyset, name: found }: ParticipantDescription, image: string): void {
     const { copyset: ours = null } = this.#settings;
-    if (role === 'node' && copyset === ours) return;
+    // One that had not heard of its grid yet has no copyset to say.
+    if (role === 'node' && (copyset === null || copyset === ours)) return;
     throw this.#unfit(
       image,
       `is of the ${role} ${found} of copyset ${copyset ?? 'none'}`,
