@@ -74,7 +74,7 @@ export class Capture {
     // Before all else: clients may be waiting for it.
     const suspended = await suspension?.resume();
     const engineFacts = (await copy?.finish(mark)) ?? (await this.#parts.facts?.(mark)) ?? null;
-    const warnings = copy?.warnings?.() ?? [];
+    const warnings = [...(copy?.warnings?.() ?? []), ...(this.#parts.warnings?.() ?? [])];
     return {
       assignment,
       mark,

@@ -2,7 +2,7 @@ import type { Assignment } from '../shared/domain/assignment.ts';
 import type { Failure } from '../shared/domain/errors.ts';
 import type { MemberDescription } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from '../shared/domain/messages.ts';
-import { FOR_CHECKPOINT, type Purpose } from '../shared/domain/purpose.ts';
+import { FOR_CHECKPOINT, type HoldPurpose, type Purpose } from '../shared/domain/purpose.ts';
 import { sameToken, type Token } from '../shared/domain/token.ts';
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
 import type { Alarm } from '../shared/runtime/clock.ts';
@@ -94,6 +94,13 @@ export class CheckpointOperation {
   /** Null where no member was prepared yet. */
   get prepared(): Prepared | null {
     return this.#prepared;
+  }
+
+  /** The quiesce or freeze that holds a member; null where none does, or not yet, or no longer. */
+  heldForJob(member: string): { readonly purpose: HoldPurpose; readonly checkpoint: string } | null {
+    if (this.#prepared === null || this.#runtimes.get(member)?.isHeldForJob !== true) return null;
+    const { checkpoint, purpose } = this.#prepared;
+    return purpose.type === 'checkpoint' ? null : { purpose: purpose.type, checkpoint };
   }
 
   get frozenMembers(): ReadonlySet<string> {

@@ -3,6 +3,7 @@ import type { MemberCommand } from '../shared/domain/messages.ts';
 import { assertNever } from '../shared/domain/assert-never.ts';
 import type { Purpose } from '../shared/domain/purpose.ts';
 import { formatToken } from '../shared/domain/token.ts';
+import { isHeldForJob } from '../shared/protocol/member-step.ts';
 import type {
   EngineCall,
   EngineResult,
@@ -56,6 +57,10 @@ export class MemberRuntime {
 
   get isFrozen(): boolean {
     return this.#state.isFrozen;
+  }
+
+  get isHeldForJob(): boolean {
+    return isHeldForJob(this.#state);
   }
 
   /** Why an abort that is under way has not ended yet; null where nothing keeps it. */
@@ -146,7 +151,8 @@ export class MemberRuntime {
           this.#capture?.renew();
           break;
         case 'closed':
-          this.#end();
+          this.#alarm.set(null);
+          this.#resolveClosed();
           break;
         default:
           assertNever(effect);
@@ -171,11 +177,6 @@ export class MemberRuntime {
         result: { type: 'failed', failure },
       });
     }
-  }
-
-  #end(): void {
-    this.#alarm.set(null);
-    this.#resolveClosed();
   }
 
   async #call(call: number, action: EngineCall): Promise<void> {

@@ -4,9 +4,9 @@ import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { StillpointError } from '../shared/domain/errors.ts';
 import type { DefinedProcess } from '../shared/domain/grid.ts';
 import type { MemberCommand } from '../shared/domain/messages.ts';
-import { NAME } from '../shared/domain/name.ts';
+import { IMAGE_NAME, NAME } from '../shared/domain/name.ts';
 import type { Token } from '../shared/domain/token.ts';
-import type { AddressMoves, AgentRequest, RestoreStep } from '../shared/domain/wire.ts';
+import type { AddressMoves, AgentRequest, ImageReference, RestoreStep } from '../shared/domain/wire.ts';
 import { beforePort, isAddress } from './address.ts';
 
 /**
@@ -45,6 +45,17 @@ export function checkRequest(request: AgentRequest): void {
       return must('epoch', request.epoch <= MAX_NUMBER);
     case 'joinLineage':
       return must('lineage', LINEAGE.test(request.lineage));
+    case 'stampMember':
+      return must('member', NAME.test(request.member));
+    case 'readImage':
+      must('set', NAME.test(request.set));
+      must('member', NAME.test(request.member));
+      return must('image', IMAGE_NAME.test(request.image));
+    case 'checkImage':
+      must('member', NAME.test(request.member));
+      checkCheckpoint(request.checkpoint);
+      checkReference(request.mark);
+      return checkImage(request.image);
     case 'member':
       must('member', NAME.test(request.member));
       return checkCommand(request.command);
@@ -84,10 +95,8 @@ function checkStep(step: RestoreStep): void {
       must('restore', NAME.test(step.restoreId));
       must('grid', NAME.test(step.grid));
       checkCheckpoint(step.checkpoint);
-      for (const { member, digest } of [step.source, ...(step.own === null ? [] : [step.own])]) {
-        must('source', NAME.test(member));
-        must('digest', DIGEST.test(digest));
-      }
+      for (const one of [step.source, ...(step.own === null ? [] : [step.own])]) checkReference(one);
+      if (step.image !== undefined) checkImage(step.image);
       if (step.type === 'check') checkMoves(step.moves);
       return must('address to follow', step.follow === null || isAddress(step.follow));
     case 'prove':
@@ -119,6 +128,16 @@ function checkStep(step: RestoreStep): void {
     default:
       return assertNever(step);
   }
+}
+
+function checkReference({ member, digest }: { member: string; digest: string }): void {
+  must('source', NAME.test(member));
+  must('digest', DIGEST.test(digest));
+}
+
+function checkImage({ set, digest }: ImageReference): void {
+  must('set', NAME.test(set));
+  must('digest', DIGEST.test(digest));
 }
 
 /** Written into the data that is restored. */

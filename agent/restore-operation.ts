@@ -8,6 +8,7 @@ import type { Reach } from '../shared/runtime/moments.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { admitDrill, mustBeEmpty } from './admit-drill.ts';
 import type { AgentMember } from './agent-member.ts';
+import { openImage } from './backups.ts';
 import {
   relocateUnsupported,
   type ArtifactSource,
@@ -190,7 +191,10 @@ export class RestoreOperation {
     const restoration = member.engine.restoration({
       checkpoint: plan.checkpoint,
       restore: { grid: plan.grid, restoreId: plan.restoreId, repositoryId: repository.id },
-      source: await read(plan.source),
+      source:
+        plan.image === undefined
+          ? await read(plan.source)
+          : await openImage(repository, member, plan, plan.image),
       own: plan.own === null ? null : await read(plan.own),
       follow: plan.follow,
       signal: this.#cancelled.signal,

@@ -1,4 +1,5 @@
 import type { ServerStream } from '../shared/rpc/agent-server.ts';
+import { ImageReader } from './backups.ts';
 import type { ServiceContext, Work } from './claimed-work.ts';
 import { HostClaim } from './host-claim.ts';
 import { describeHost, diagnoseHost } from './describe.ts';
@@ -19,6 +20,7 @@ export class Service {
     this.#looks = {
       describe: shareNext(() => describeHost(context, this.#claim)),
       diagnose: shareNext(() => diagnoseHost(context)),
+      images: new ImageReader(context),
     };
   }
 

@@ -1,10 +1,12 @@
 import { assertNever } from '../shared/domain/assert-never.ts';
+import type { ImageSummary } from '../shared/domain/backup-set.ts';
 import { EXIT, type Failure, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { MemberDescription } from '../shared/domain/grid.ts';
 import { type AgentRequest, type AgentResponse, PROTOCOL_VERSION } from '../shared/domain/wire.ts';
 import type { ServerStream } from '../shared/rpc/agent-server.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { leaseRefusal, type Listener } from './checkpoint-operation.ts';
+import { stampOf, type ImageReader } from './backups.ts';
 import { beginWork, type ClaimRequest, type ServiceContext, type Work } from './claimed-work.ts';
 import { agentVersion, type describeHost, type diagnoseHost } from './describe.ts';
 import type { ClaimedOperation, HostClaim } from './host-claim.ts';
@@ -12,6 +14,9 @@ import { jobOf, letGo } from './jobs.ts';
 import { checkRequest } from './request-check.ts';
 import { readLocal, salvage } from './salvage.ts';
 import { dropLocal, raiseEpoch, settle } from './settle.ts';
+
+/** What was ended is no error, and needs no stack. */
+const ENDED_CODES: ReadonlySet<string> = new Set(['restore-taken-back', 'image-given-up']);
 
 type Answered = Exclude<Extract<AgentRequest, { id: number }>, { type: 'rehearse' }>;
 
@@ -24,6 +29,7 @@ const REQUESTS_AT_ONCE = 16;
 export interface Looks {
   describe(): ReturnType<typeof describeHost>;
   diagnose(): ReturnType<typeof diagnoseHost>;
+  readonly images: Pick<ImageReader, 'read' | 'check'>;
 }
 
 /** One coordinator's stream, from its hello to its end: what is said on it, and what it has claimed the host for. */
@@ -125,6 +131,9 @@ export class StreamSession {
       case 'restore':
       case 'askJob':
       case 'letGo':
+      case 'stampMember':
+      case 'readImage':
+      case 'checkImage':
         void this.#answer(request);
         return;
       default:
@@ -160,8 +169,7 @@ export class StreamSession {
         hint: 'journalctl -u stillpoint-agent says why; then ask again',
       });
       const about = { event: 'requestFailed', request: request.type };
-      // What was ended is no error, and needs no stack.
-      if (failure.code === 'restore-taken-back')
+      if (ENDED_CODES.has(failure.code))
         this.#log.info({ ...about, code: failure.code }, failure.message);
       else this.#log.error({ ...about, err: error }, failure.message);
       this.#send({ type: 'failed', id: request.id, failure });
@@ -212,6 +220,13 @@ export class StreamSession {
       case 'letGo':
         await letGo(this.#context, this.#claim, { ...request, holder: this.#holder });
         return { type: 'done', id };
+      case 'stampMember':
+        return { type: 'stamped', id, stamp: await stampOf(this.#context, this.#claim, request.member) };
+      case 'readImage':
+        return { type: 'imageRead', id, image: await this.#readImage(request) };
+      case 'checkImage':
+        await this.#looks.images.check(request);
+        return { type: 'done', id };
       case 'restore': {
         const restore = this.#operation?.work?.restore ?? null;
         if (restore === null) throw new StillpointError(notClaimed());
@@ -220,6 +235,16 @@ export class StreamSession {
       default:
         return assertNever(request);
     }
+  }
+
+  #readImage(request: Extract<AgentRequest, { type: 'readImage' }>): Promise<ImageSummary> {
+    const { member } = request;
+    return this.#looks.images.read(request, this.#stream.closed, (bytesDone) =>
+      this.#send({
+        type: 'progress',
+        progress: { member, phase: 'image', bytesDone, bytesTotal: 0, waitsFor: '' },
+      }),
+    );
   }
 
   #mustHold(): void {

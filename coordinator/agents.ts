@@ -1,4 +1,4 @@
-import { hostname } from 'node:os';
+import type { ImageSummary, Stamp } from '../shared/domain/backup-set.ts';
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
 import type { HostDescription } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from '../shared/domain/messages.ts';
@@ -15,6 +15,7 @@ import type { Warning } from '../shared/domain/warning.ts';
 import { heeding, isCancellation } from './cancellation.ts';
 import { silent, streamEnded, unanswered, unexpected } from './agent-failures.ts';
 import type { GridFile } from './grid-file.ts';
+import { holderName } from './holder-name.ts';
 
 type Numbered = Extract<AgentRequest, { id: number }>;
 type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
@@ -33,6 +34,8 @@ const LOOK_MS = 60_000;
 /** An agent refuses a claim after a lease at the latest: until then it waits for what it is aborting. */
 const CLAIM_MARGIN_MS = 10_000;
 const LONG: Patience = { withinMs: null, untilCancelled: false };
+const LOOK: Patience = { withinMs: LOOK_MS, untilCancelled: true };
+const GIVEN_UP: Patience = { ...LONG, untilCancelled: true };
 const ASK_TIMEOUT_MS = 5000;
 
 export type AskedJob = Omit<Extract<AgentResponse, { type: 'job' }>, 'type' | 'id'>;
@@ -155,17 +158,14 @@ export class AgentConnection {
 
   /** Resolves with what of a committed checkpoint could not be finished on that host, one line each. */
   async settle(checkpoint: string): Promise<readonly Warning[]> {
-    const response = await this.#request({ type: 'settle', checkpoint }, { ...LONG, untilCancelled: true });
+    const response = await this.#request({ type: 'settle', checkpoint }, GIVEN_UP);
     if (response.type !== 'settled') throw unexpected(response, this.host);
     return response.warnings;
   }
 
   /** What lies complete of a checkpoint on that host; empty where nothing does. */
   async readLocal(checkpoint: string): Promise<{ gridManifest: string; metadataDigest: string }> {
-    const response = await this.#request(
-      { type: 'readLocal', checkpoint },
-      { withinMs: LOOK_MS, untilCancelled: true },
-    );
+    const response = await this.#request({ type: 'readLocal', checkpoint }, LOOK);
     if (response.type !== 'localCheckpoint') throw unexpected(response, this.host);
     return response;
   }
@@ -179,7 +179,7 @@ export class AgentConnection {
 
   /** Removes what lies of these checkpoints on that host. The repository is not touched. */
   async dropLocal(checkpoints: readonly string[]): Promise<void> {
-    await this.#request({ type: 'dropLocal', checkpoints }, { ...LONG, untilCancelled: true });
+    await this.#request({ type: 'dropLocal', checkpoints }, GIVEN_UP);
   }
 
   /** From then on that host refuses tokens of a lower epoch. */
@@ -211,7 +211,26 @@ export class AgentConnection {
 
   /** Resolves when the job was asked; with `force` when no member of that host is held any more. */
   async letGo(operation: string, force: boolean): Promise<void> {
-    await this.#request({ type: 'letGo', operation, force }, { withinMs: LOOK_MS, untilCancelled: true });
+    await this.#request({ type: 'letGo', operation, force }, LOOK);
+  }
+
+  /** How that host stands: what holds the member, and the highest number that its agent has seen. */
+  async stampMember(member: string): Promise<Stamp> {
+    const response = await this.#request({ type: 'stampMember', member }, LOOK);
+    if (response.type !== 'stamped') throw unexpected(response, this.host);
+    return response.stamp;
+  }
+
+  /** Resolves when every byte of the image was read, and its manifest is in the repository. */
+  async readImage(set: string, member: string, image: string): Promise<ImageSummary> {
+    const response = await this.#request({ type: 'readImage', set, member, image }, GIVEN_UP);
+    if (response.type !== 'imageRead') throw unexpected(response, this.host);
+    return response.image;
+  }
+
+  /** Rejects with what keeps the image from being brought to the mark. */
+  async checkImage(asked: Omit<Extract<AgentRequest, { type: 'checkImage' }>, 'type' | 'id'>): Promise<void> {
+    await this.#request({ type: 'checkImage', ...asked }, GIVEN_UP);
   }
 
   async restore(member: string, step: RestoreStep): Promise<RestoreStepResult> {
@@ -376,9 +395,4 @@ export function refused(error: unknown): StillpointError {
 /** For `catch`: rejects with the failure as one of preflight. */
 export function throwRefused(error: unknown): never {
   throw refused(error);
-}
-
-function holderName(): string {
-  const user = process.env['USER'] ?? process.env['LOGNAME'] ?? `uid ${process.getuid?.() ?? '?'}`;
-  return `${user}@${hostname()} pid ${process.pid}`;
 }

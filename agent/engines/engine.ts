@@ -131,7 +131,7 @@ export interface Images {
    * Reads every byte of an image, changes nothing. `name`: of a directory below the one for images, or of a file in it.
    * Rejects `image-missing`, and `image-unfit` where it is no copy of this member that could be started.
    */
-  read(name: string, signal: AbortSignal): Promise<ImageManifest>;
+  read(name: string, signal: AbortSignal, progress: (bytesDone: number) => void): Promise<ImageManifest>;
   /**
    * An image as a restore's source, with the journal that belongs to it up to the mark. `mark`: the member's manifest of
    * the operation whose mark it is brought to. Rejects before anything is written: `image-changed`, `journal-missing` (not
@@ -172,6 +172,8 @@ export interface Parts {
    * as they are at the mark. Asked after the thaw. Not set where there are none.
    */
   facts?(mark: Mark | null): Promise<unknown>;
+  /** After `facts`: what was found meanwhile, and goes with the operation. */
+  warnings?(): readonly Warning[];
 }
 
 /** Of a freeze: the member's database files stay as they are, while its clients go on in memory and journal. */

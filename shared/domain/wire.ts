@@ -1,3 +1,4 @@
+import type { Approach, ImageSummary, Stamp } from './backup-set.ts';
 import type { Failure } from './errors.ts';
 import type { DefinedProcess, HostDescription } from './grid.ts';
 import type { Warning } from './warning.ts';
@@ -70,6 +71,26 @@ export type AgentRequest =
       /** The agent ends the operation by itself, whoever holds it. */
       readonly force: boolean;
     }
+  /** How does the member's host stand, now that its operator's own backup begins, or has ended? Changes nothing. */
+  | { readonly type: 'stampMember'; readonly id: number; readonly member: string }
+  /** Reads every byte of an image and stores its manifest in the repository. Given up when the stream ends. */
+  | {
+      readonly type: 'readImage';
+      readonly id: number;
+      readonly set: string;
+      readonly member: string;
+      /** Its name in the directory that the agent's file names. */
+      readonly image: string;
+    }
+  /** Could the image be brought to the mark? Changes nothing; fails with what is in the way. */
+  | {
+      readonly type: 'checkImage';
+      readonly id: number;
+      readonly member: string;
+      readonly checkpoint: string;
+      readonly mark: ManifestReference;
+      readonly image: ImageReference;
+    }
   | { readonly type: 'member'; readonly member: string; readonly command: MemberCommand }
   | { readonly type: 'restore'; readonly id: number; readonly member: string; readonly step: RestoreStep };
 
@@ -91,15 +112,30 @@ export interface SalvagedMember {
   readonly storedBytes: number;
 }
 
+/** A member manifest of a checkpoint. */
+interface ManifestReference {
+  readonly member: string;
+  readonly digest: string;
+}
+
+/** The manifest of an operator's own image, in a set of the repository. */
+export interface ImageReference {
+  readonly set: string;
+  readonly digest: string;
+  readonly approach: Approach;
+}
+
 /** What builds one restored member. */
 export interface StagePlan {
   readonly restoreId: string;
   readonly grid: string;
   readonly checkpoint: string;
   /** Member manifest that the data comes from, by name and digest. */
-  readonly source: { readonly member: string; readonly digest: string };
+  readonly source: ManifestReference;
+  /** Set where the data is an operator's own image, and is brought to the mark of `source`. */
+  readonly image?: ImageReference;
   /** This member's own manifest, where it had one besides. */
-  readonly own: { readonly member: string; readonly digest: string } | null;
+  readonly own: ManifestReference | null;
   /** Connection target of the primary to follow, `host:port`; null for a primary. */
   readonly follow: string | null;
 }
@@ -267,6 +303,8 @@ export type AgentResponse =
     }
   /** To the job that holds the grid: somebody who may has asked it to let go. */
   | { readonly type: 'letGoAsked'; readonly holder: string }
+  | { readonly type: 'stamped'; readonly id: number; readonly stamp: Stamp }
+  | { readonly type: 'imageRead'; readonly id: number; readonly image: ImageSummary }
   | {
       readonly type: 'localCheckpoint';
       readonly id: number;

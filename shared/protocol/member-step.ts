@@ -54,3 +54,10 @@ export function keyOf(command: MemberCommand): string {
 export function inWords(phase: MemberPhase): string {
   return 'token' in phase ? `${phase.name} with ${formatToken(phase.token)}` : phase.name;
 }
+
+/** A quiesce or a freeze holds the member, and what is copied of it now is of that moment. */
+export function isHeldForJob({ phase, purpose, guardThawed }: MemberMachineState): boolean {
+  if (guardThawed) return false;
+  if (purpose.type === 'quiesce') return phase.name === 'frozen';
+  return purpose.type === 'freeze' && phase.name === 'thawed' && phase.held;
+}

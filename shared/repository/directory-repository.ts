@@ -2,8 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { stat, statfs } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { BackupSet, EndedBackup, ImageManifest, ImageSummary, Stamp } from '../domain/backup-set.ts';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
+import { deleteSet, readImage, readSet, readSets, recordBackup, saveImage } from './backup-sets.ts';
 import { BlockBuffers } from './blocks.ts';
 import {
   damageUnlessDeleted,
@@ -42,6 +44,7 @@ import type {
   OperationStart,
   Repository,
   RestoreOutcome,
+  SetEntry,
   StoredDrill,
   Verification,
 } from './repository.ts';
@@ -272,6 +275,43 @@ class DirectoryRepository implements Repository {
 
   drills(grid: string): Promise<StoredDrill[]> {
     return readDrills(this.#layout, grid);
+  }
+
+  async beginBackup(grid: string, set: string, member: string, begun: Stamp): Promise<void> {
+    await this.recognise();
+    await recordBackup({ layout: this.#layout, grid, set }, 'begun', member, begun);
+  }
+
+  async endBackup(grid: string, set: string, member: string, ended: EndedBackup): Promise<void> {
+    await this.recognise();
+    await recordBackup({ layout: this.#layout, grid, set }, 'ended', member, ended);
+  }
+
+  async recordImage(grid: string, set: string, member: string, image: ImageSummary): Promise<void> {
+    await this.recognise();
+    await recordBackup({ layout: this.#layout, grid, set }, 'read', member, image);
+  }
+
+  async saveImage(grid: string, set: string, image: ImageManifest): Promise<{ readonly digest: string }> {
+    await this.recognise();
+    return saveImage({ layout: this.#layout, grid, set }, image);
+  }
+
+  readImage(grid: string, set: string, digest: string): Promise<ImageManifest> {
+    return readImage({ layout: this.#layout, grid, set }, digest);
+  }
+
+  sets(grid?: string): Promise<SetEntry[]> {
+    return readSets(this.#layout, grid);
+  }
+
+  readSet(grid: string, set: string): Promise<BackupSet> {
+    return readSet({ layout: this.#layout, grid, set });
+  }
+
+  async deleteSet(grid: string, set: string): Promise<void> {
+    await this.recognise();
+    await deleteSet({ layout: this.#layout, grid, set });
   }
 
   async announceRestore(grid: string, restoreId: string, announced: AnnouncedRestore): Promise<void> {

@@ -5,7 +5,7 @@ import { checkpointMissing, isStillCommitted, listCheckpoints, namesIn, readMemb
 import { giveUp, isThere, removeManifests, removeRemains, retire } from './deletion.ts';
 import { TEMPORARY_PREFIX } from './durable-files.ts';
 import type { MemberManifest } from '../domain/manifest.ts';
-import type { Layout } from './layout.ts';
+import { isName, type Layout } from './layout.ts';
 import { dropLeftovers, keptSinceMs, readLeftovers } from './leftovers.ts';
 import { beginCollection, beginDeletion, COLLECTION_REFRESH_MS } from './operations.ts';
 import type { CatalogueEntry, OperationLease } from './repository.ts';
@@ -190,6 +190,7 @@ async function sweepTemporaries(
     layout.restores(grid),
     layout.drills(grid),
     layout.epochs(grid),
+    ...(await setDirectories(layout, grid)),
     // A power cut can bring back the second name of what was committed.
     ...living.flatMap(({ checkpoint }) => [
       layout.checkpoint(grid, checkpoint),
@@ -206,6 +207,15 @@ async function sweepTemporaries(
       if (now - writtenAt > STALE_MS) await removeFile(path);
     }
   }
+}
+
+async function setDirectories(layout: Layout, grid: string): Promise<string[]> {
+  const sets = (await namesIn(layout.sets(grid))).filter(isName);
+  return sets.flatMap((set) => [
+    layout.set(grid, set),
+    ...(['begun', 'ended', 'read'] as const).map((kind) => layout.backups(grid, set, kind)),
+    layout.images(grid, set),
+  ]);
 }
 
 async function entriesOf(directory: string): Promise<string[]> {

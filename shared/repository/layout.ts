@@ -2,6 +2,9 @@ import { join } from 'node:path';
 import { parseCheckpointId } from '../domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 
+/** What is recorded of a member's backup in a set. */
+export type BackupRecord = 'begun' | 'ended' | 'read';
+
 /**
  * Where everything lies in a repository directory:
  *
@@ -17,6 +20,12 @@ import { EXIT, StillpointError } from '../domain/errors.ts';
  *   grids/<grid>/drills/<id>.json                       the report of a drill; nothing depends on it
  *   grids/<grid>/verifications/<time>_<id>.json         that a checkpoint was read as a whole, and what was found
  *   grids/<grid>/epochs/<epoch>.json                    an epoch that the grid was raised to, written once
+ *   grids/<grid>/sets/<set>/set.json                    that there is this backup set
+ *   grids/<grid>/sets/<set>/set.json.deleting           the same once its deletion has begun
+ *   grids/<grid>/sets/<set>/begun/<member>.json         how the member's host stood when its backup began
+ *   grids/<grid>/sets/<set>/ended/<member>.json         and when it had ended; the name of the image
+ *   grids/<grid>/sets/<set>/read/<member>.json          what its agent found in the image, and the manifest's digest
+ *   grids/<grid>/sets/<set>/images/<digest>.json        the manifest of an image, named by the digest of its bytes
  *
  * Names come from files and from the wire, so each is checked before it becomes part of a path.
  */
@@ -126,6 +135,39 @@ export class Layout {
   verification(grid: string, checkpoint: string, atMs: number): string {
     if (parseCheckpointId(checkpoint) === null) throw badName(checkpoint);
     return join(this.verifications(grid), `${String(atMs).padStart(14, '0')}_${checkpoint}.json`);
+  }
+
+  sets(grid: string): string {
+    return join(this.grids(), part(grid), 'sets');
+  }
+
+  set(grid: string, set: string): string {
+    return join(this.sets(grid), part(set));
+  }
+
+  setHead(grid: string, set: string): string {
+    return join(this.set(grid, set), 'set.json');
+  }
+
+  deletedSet(grid: string, set: string): string {
+    return join(this.set(grid, set), 'set.json.deleting');
+  }
+
+  backups(grid: string, set: string, kind: BackupRecord): string {
+    return join(this.set(grid, set), kind);
+  }
+
+  backup(grid: string, set: string, kind: BackupRecord, member: string): string {
+    return join(this.backups(grid, set, kind), `${part(member)}.json`);
+  }
+
+  images(grid: string, set: string): string {
+    return join(this.set(grid, set), 'images');
+  }
+
+  image(grid: string, set: string, digest: string): string {
+    if (!/^[0-9a-f]{64}$/.test(digest)) throw badName(digest);
+    return join(this.images(grid, set), `${digest}.json`);
   }
 
   epochs(grid: string): string {

@@ -3,8 +3,8 @@ import { EXIT, StillpointError } from '../domain/errors.ts';
 import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
 import { NAME } from '../domain/name.ts';
 import { HOLD_PURPOSES } from '../domain/purpose.ts';
-import { sha256 } from './digest.ts';
 import { checkArtifactPath, isChunkKey, isName } from './layout.ts';
+import { seal, unseal } from './seal.ts';
 
 /**
  * The most that is read, and written, as one manifest: text of this length is still one string of Node's. It is enough
@@ -49,7 +49,7 @@ const who = {
     part: z.enum(['whole', 'journal', 'none']),
   }),
 };
-const path = z.string().refine((text) => {
+export const artifactPath = z.string().refine((text) => {
   try {
     checkArtifactPath(text);
     return true;
@@ -75,7 +75,7 @@ const artifact = z.discriminatedUnion('kind', [
   z
     .object({
       kind: z.literal('file'),
-      path,
+      path: artifactPath,
       mode: count,
       mtimeMs: z.number(),
       sizeBytes: count,
@@ -86,15 +86,18 @@ const artifact = z.discriminatedUnion('kind', [
       ({ sizeBytes, chunks }) => sizeBytes === chunks.reduce((sum, one) => sum + one.sizeBytes, 0),
       'is not as long as its chunks',
     ),
-  z.object({ kind: z.literal('directory'), path, mode: count }),
-  z.object({ kind: z.literal('symlink'), path, target: z.string().min(1) }),
+  z.object({ kind: z.literal('directory'), path: artifactPath, mode: count }),
+  z.object({ kind: z.literal('symlink'), path: artifactPath, target: z.string().min(1) }),
 ]);
 
 /**
  * A tree: every path once, and nothing below a file or a symbolic link. A restore that wrote below a link
- * would write wherever the link points.
+ * would write wherever the link points. For `superRefine`.
  */
-const artifacts = z.array(artifact).superRefine((all, context) => {
+export function isTree(
+  all: readonly { readonly path: string; readonly kind: string }[],
+  context: { addIssue(issue: string): void },
+): void {
   const kinds = new Map(all.map((one) => [one.path, one.kind]));
   if (kinds.size !== all.length) context.addIssue('names a path twice');
   for (const { path: whole } of all) {
@@ -105,7 +108,7 @@ const artifacts = z.array(artifact).superRefine((all, context) => {
       }
     }
   }
-});
+}
 
 export const memberManifestSchema = z.object({
   format: z.literal(1),
@@ -132,7 +135,7 @@ export const memberManifestSchema = z.object({
       }),
     )
     .optional(),
-  artifacts,
+  artifacts: z.array(artifact).superRefine(isTree),
 });
 
 const gridManifestSchema = z.object({
@@ -159,6 +162,7 @@ const gridManifestSchema = z.object({
         manifestDigest: digest,
         mark,
         incarnation: z.string(),
+        stoppedAs: z.string().optional(),
         fenceMs: duration,
         markMs: duration,
         thawMs: duration,
@@ -175,23 +179,14 @@ export function parseMemberManifest(text: string, file: string): MemberManifest 
   return parse(memberManifestSchema, parseJson(text, file), file) as MemberManifest;
 }
 
-/**
- * The commit object has nothing above it that names its digest, so it carries its own. The digest is of the text as it
- * stands, and what stands around it is fixed: every flipped bit is found before anything is made of the text.
- */
-const SEAL = /^\{"digest":"([0-9a-f]{64})","manifest":/;
-const SEAL_END = '}\n';
-
+/** The commit object has nothing above it that names its digest. */
 export function sealGridManifest(manifest: GridManifest): string {
-  const text = JSON.stringify(manifest);
-  return `{"digest":"${sha256(text)}","manifest":${text}${SEAL_END}`;
+  return seal('manifest', JSON.stringify(manifest));
 }
 
 export function parseGridManifest(text: string, file: string): GridManifest {
-  const [head = '', own] = SEAL.exec(text) ?? [];
-  const manifest = text.slice(head.length, -SEAL_END.length);
-  if (!text.endsWith(SEAL_END) || sha256(manifest) !== own)
-    throw damaged(file, 'it does not have its own digest');
+  const manifest = unseal('manifest', text);
+  if (manifest === null) throw damaged(file, 'it does not have its own digest');
   return parse(gridManifestSchema, parseJson(manifest, file), file) as GridManifest;
 }
 

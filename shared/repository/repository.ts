@@ -1,3 +1,4 @@
+import type { BackupSet, EndedBackup, ImageManifest, ImageSummary, Stamp } from '../domain/backup-set.ts';
 import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
 import type { HoldPurpose } from '../domain/purpose.ts';
 
@@ -11,7 +12,7 @@ import type { HoldPurpose } from '../domain/purpose.ts';
  * else the disk says), `repository-missing`, `repository-format`, `repository-damaged`, `repository-busy`
  * (garbage is collected, or this process was taken for dead), `chunk-damaged`, `manifest-damaged`,
  * `decision-damaged`, `bad-manifest` (what is to be written could not be read back), `bad-name`,
- * `checkpoint-missing`, `checkpoint-exists`, `commit-unknown`.
+ * `checkpoint-missing`, `checkpoint-exists`, `commit-unknown`, and those of backup sets.
  */
 export interface Repository {
   /** The repository's identity, equal for every agent and coordinator that uses the same one. */
@@ -132,6 +133,25 @@ export interface Repository {
   /** The reports that can be read, in no order. One that is damaged is left out: it is history and nothing else. */
   drills(grid: string): Promise<StoredDrill[]>;
 
+  /**
+   * A member's own backup begins, or has ended, or its image was read: each once in a set, which the first of them makes.
+   * Nothing of an image is in the repository but its manifest. Reject `backup-recorded` where that is recorded already,
+   * and `set-deleting`.
+   */
+  beginBackup(grid: string, set: string, member: string, begun: Stamp): Promise<void>;
+  endBackup(grid: string, set: string, member: string, ended: EndedBackup): Promise<void>;
+  recordImage(grid: string, set: string, member: string, image: ImageSummary): Promise<void>;
+  /** Stores the manifest of an image, by its digest: once or again, the same. */
+  saveImage(grid: string, set: string, image: ImageManifest): Promise<{ readonly digest: string }>;
+  /** Rejects `set-missing` where there is none with this digest, and `set-damaged`. */
+  readImage(grid: string, set: string, digest: string): Promise<ImageManifest>;
+  /** In order of their names. Damaged or half-deleted ones are listed as what they are. */
+  sets(grid?: string): Promise<SetEntry[]>;
+  /** Rejects `set-missing` and `set-damaged`. */
+  readSet(grid: string, set: string): Promise<BackupSet>;
+  /** Forgets the set. Touches no image. Rerunnable after a crash; rejects `set-missing`. */
+  deleteSet(grid: string, set: string): Promise<void>;
+
   /** Ends worker threads. Idempotent. */
   close(): Promise<void>;
 }
@@ -216,6 +236,15 @@ export interface CatalogueEntry {
   readonly state: 'valid' | 'damaged' | 'deleting' | 'uncommitted';
   readonly manifest: GridManifest | null;
   /** What is wrong, where it is not valid. */
+  readonly cause: string | null;
+}
+
+export interface SetEntry {
+  readonly grid: string;
+  readonly name: string;
+  readonly state: 'readable' | 'damaged' | 'deleting';
+  readonly set: BackupSet | null;
+  /** What is wrong, where it cannot be read. */
   readonly cause: string | null;
 }
 

@@ -15,9 +15,9 @@ export interface AgentListener {
   cut(peer: string): void;
   /** New connections are judged by this from now on. */
   renew(material: TlsMaterial): void;
-  /** Cuts the connections whose certificate is among these, by serial number. */
+  /** Cuts the connections whose certificate is among these, by serial number; also those in their handshake, when it ends. */
   cutRevoked(isRevoked: (serialNumber: string) => boolean): void;
-  /** Whether anybody is connected. */
+  /** Whether anybody is connected, or about to be. */
   isConnected(): boolean;
   /** No new connections. */
   close(): void;
@@ -41,6 +41,8 @@ export async function listenForPeers(input: {
 }): Promise<AgentListener> {
   const { listen, material, accepted, refused } = input;
   const sockets = new Map<string, TLSSocket>();
+  let open = 0;
+  let isRevokedNow: (serialNumber: string) => boolean = () => false;
   const server = createServer({
     ...secure(material),
     requestCert: true,
@@ -50,6 +52,16 @@ export async function listenForPeers(input: {
     handshakeTimeout: HANDSHAKE_MS,
   });
   server.maxConnections = MAX_CONNECTIONS;
+  server.on('connection', (socket) => {
+    open += 1;
+    socket.once('close', () => (open -= 1));
+  });
+  const refuseRevoked = (peer: string, socket: TLSSocket): boolean => {
+    if (!isRevokedNow(socket.getPeerCertificate().serialNumber)) return false;
+    refused({ peer, cause: 'its certificate has been revoked' });
+    socket.destroy();
+    return true;
+  };
   server.on('secureConnection', (socket) => {
     const peer = addressOf(socket);
     // Without a listener an error would end the process.
@@ -59,6 +71,8 @@ export async function listenForPeers(input: {
       socket.destroy();
       return;
     }
+    // It was judged by the list that was there when its handshake began.
+    if (refuseRevoked(peer, socket)) return;
     sockets.set(peer, socket);
     socket.once('close', () => sockets.delete(peer));
     accepted(socket);
@@ -81,13 +95,10 @@ export async function listenForPeers(input: {
     cut: (peer) => void sockets.get(peer)?.destroy(),
     renew: (renewed) => server.setSecureContext(secure(renewed)),
     cutRevoked(isRevoked) {
-      for (const [peer, socket] of sockets) {
-        if (!isRevoked(socket.getPeerCertificate().serialNumber)) continue;
-        refused({ peer, cause: 'its certificate has been revoked' });
-        socket.destroy();
-      }
+      isRevokedNow = isRevoked;
+      for (const [peer, socket] of sockets) refuseRevoked(peer, socket);
     },
-    isConnected: () => sockets.size > 0,
+    isConnected: () => open > 0,
     close: () => void server.close(),
   };
 }

@@ -14,6 +14,7 @@ import {
   toToken,
 } from './codec-values.ts';
 import { fromPurpose, toPurpose } from './purpose-codec.ts';
+import { toImageReference } from './set-codec.ts';
 import type * as wire from './generated/agent.ts';
 
 /** What the coordinator says: domain → wire. */
@@ -60,6 +61,16 @@ export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
     case 'letGo': {
       const { id, operation, force } = request;
       return message({ $case: 'letGo', value: { id, operation, force } });
+    }
+    case 'stampMember':
+      return message({ $case: 'stampMember', value: { id: request.id, member: request.member } });
+    case 'readImage': {
+      const { id, set, member, image } = request;
+      return message({ $case: 'readImage', value: { id, set, member, image } });
+    }
+    case 'checkImage': {
+      const { id, member, checkpoint, mark, image } = request;
+      return message({ $case: 'checkImage', value: { id, member, checkpoint, mark, image } });
     }
     case 'member':
       return message({
@@ -121,6 +132,17 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
       return { type: 'askJob', id: value.id };
     case 'letGo':
       return { type: 'letGo', id: value.id, operation: value.operation, force: value.force };
+    case 'stampMember':
+      return { type: 'stampMember', id: value.id, member: value.member };
+    case 'readImage': {
+      const { id, set, member, image } = value;
+      return { type: 'readImage', id, set, member, image };
+    }
+    case 'checkImage': {
+      const { id, member, checkpoint } = value;
+      const mark = toReference(value.mark, 'mark');
+      return { type: 'checkImage', id, member, checkpoint, mark, image: toImageReference(value.image) };
+    }
     case 'memberCommand':
       return { type: 'member', member: value.member, command: decodeCommand(value.command) };
     case 'restoreRequest':
@@ -219,7 +241,7 @@ function encodeStep(step: RestoreStep): WireStep {
       return { $case: step.type, value: {} };
     case 'check':
     case 'stage': {
-      const { restoreId, grid, checkpoint, source, own, follow } = step;
+      const { restoreId, grid, checkpoint, source, image, own, follow } = step;
       return {
         $case: step.type,
         value: {
@@ -227,6 +249,7 @@ function encodeStep(step: RestoreStep): WireStep {
           grid,
           checkpoint,
           source,
+          image,
           own: own ?? undefined,
           follow: follow ?? undefined,
           moves: fromMoves(step.type === 'check' ? step.moves : null),
@@ -252,6 +275,14 @@ function encodeStep(step: RestoreStep): WireStep {
   }
 }
 
+function toReference(
+  value: wire.ManifestReference | undefined,
+  what: string,
+): { member: string; digest: string } {
+  const { member, digest } = present(value, what);
+  return { member, digest };
+}
+
 function decodeStep(received: WireStep | undefined): RestoreStep {
   const { $case, value } = present(received, 'step');
   switch ($case) {
@@ -269,13 +300,13 @@ function decodeStep(received: WireStep | undefined): RestoreStep {
       return { type: $case };
     case 'check':
     case 'stage': {
-      const { member, digest } = present(value.source, 'source');
       const plan = {
         restoreId: value.restoreId,
         grid: value.grid,
         checkpoint: value.checkpoint,
-        source: { member, digest },
-        own: value.own === undefined ? null : { member: value.own.member, digest: value.own.digest },
+        source: toReference(value.source, 'source'),
+        ...(value.image !== undefined && { image: toImageReference(value.image) }),
+        own: value.own === undefined ? null : toReference(value.own, 'own'),
         follow: value.follow ?? null,
       };
       return $case === 'stage'

@@ -1,6 +1,6 @@
 import { assertNever } from '../domain/assert-never.ts';
 import type { MemberAnswer, ThawProof } from '../domain/messages.ts';
-import type { AgentResponse, RestoreStepResult } from '../domain/wire.ts';
+import type { AgentResponse } from '../domain/wire.ts';
 import {
   badMessage,
   fromCount,
@@ -19,10 +19,11 @@ import {
   toMark,
   toToken,
   toViewing,
-  toNamedAddress,
   toWarning,
 } from './codec-values.ts';
 import { fromHeldBy, fromSuspension, toHeldBy, toSuspension } from './purpose-codec.ts';
+import { decodeResult, encodeResult } from './result-codec.ts';
+import { fromImageSummary, fromStamp, toImageSummary, toStamp } from './set-codec.ts';
 import type * as wire from './generated/agent.ts';
 
 /** What the agent says: domain → wire. */
@@ -74,6 +75,12 @@ export function encodeResponse(response: AgentResponse): wire.AgentMessage {
     }
     case 'letGoAsked':
       return message({ $case: 'letGoAsked', value: { holder: response.holder } });
+    case 'stamped':
+      return message({ $case: 'stamped', value: fromStamp(response.id, response.stamp) });
+    case 'imageRead': {
+      const { id, image } = response;
+      return message({ $case: 'imageRead', value: { id, image: fromImageSummary(image) } });
+    }
     case 'failed':
       return message({ $case: 'failed', value: { id: response.id, failure: fromFailure(response.failure) } });
     case 'memberAnswer':
@@ -152,6 +159,10 @@ export function decodeResponse({ message: received }: wire.AgentMessage): AgentR
     }
     case 'letGoAsked':
       return { type: 'letGoAsked', holder: value.holder };
+    case 'stamped':
+      return { type: 'stamped', id: value.id, stamp: toStamp(value) };
+    case 'imageRead':
+      return { type: 'imageRead', id: value.id, image: toImageSummary(value.image) };
     case 'failed':
       return { type: 'failed', id: value.id, failure: toFailure(value.failure) };
     case 'memberAnswer':
@@ -292,114 +303,4 @@ function decodeAnswer(received: WireAnswer | undefined): MemberAnswer {
 function decodeProof({ proof, incarnation, cause, viewing }: wire.Thawed): ThawProof {
   const type = oneOf(proof, ['held', 'alreadyResumed', 'broken'], 'proof');
   return type === 'held' ? { type, incarnation, ...toViewing(viewing) } : { type, incarnation, cause };
-}
-
-type WireResult = NonNullable<wire.Restored['result']>;
-
-function encodeResult(result: RestoreStepResult): WireResult {
-  switch (result.type) {
-    case 'done':
-      return { $case: 'done', value: { bytes: fromCount(result.bytes) } };
-    case 'running':
-      return { $case: 'running', value: { running: result.running } };
-    case 'checked': {
-      const rooms = result.rooms.map(({ fileSystem, path, neededBytes, freeBytes }) => ({
-        fileSystem,
-        path,
-        neededBytes: fromCount(neededBytes),
-        freeBytes: fromCount(freeBytes),
-      }));
-      const { provesInPrivate, warnings, takesQuestions } = result;
-      return {
-        $case: 'checked',
-        value: {
-          provesInPrivate,
-          warnings: warnings.map(fromWarning),
-          rooms,
-          takesQuestions,
-          addresses: result.addresses.map((address) => ({ ...address })),
-        },
-      };
-    }
-    case 'staged':
-      return {
-        $case: 'staged',
-        value: { bytes: fromCount(result.bytes), followsAs: result.followsAs ?? undefined },
-      };
-    case 'verified': {
-      const { checks, warnings, prepared, answers } = result;
-      const transactions = prepared.map(({ byHand, ...one }) => ({
-        ...one,
-        commitByHand: byHand.commit,
-        rollbackByHand: byHand.rollback,
-      }));
-      return {
-        $case: 'verified',
-        value: {
-          checks: [...checks],
-          warnings: warnings.map(fromWarning),
-          prepared: transactions,
-          answers: answers.map((answer) => ({ ...answer })),
-          addresses: result.addresses.map((address) => ({ ...address })),
-        },
-      };
-    }
-    case 'opened':
-      return {
-        $case: 'opened',
-        value: { warnings: result.warnings.map(fromWarning), problems: [...result.problems] },
-      };
-    default:
-      return assertNever(result);
-  }
-}
-
-function decodeResult(received: WireResult | undefined): RestoreStepResult {
-  const { $case, value } = present(received, 'result');
-  switch ($case) {
-    case 'done':
-      return { type: 'done', bytes: toCount(value.bytes) };
-    case 'running':
-      return { type: 'running', running: value.running };
-    case 'checked':
-      return {
-        type: 'checked',
-        provesInPrivate: value.provesInPrivate,
-        warnings: value.warnings.map(toWarning),
-        rooms: value.rooms.map(({ fileSystem, path, neededBytes, freeBytes }) => ({
-          fileSystem,
-          path,
-          neededBytes: toCount(neededBytes),
-          freeBytes: toCount(freeBytes),
-        })),
-        takesQuestions: value.takesQuestions,
-        addresses: value.addresses.map(toNamedAddress),
-      };
-    case 'staged':
-      return { type: 'staged', bytes: toCount(value.bytes), followsAs: value.followsAs ?? null };
-    case 'verified':
-      return {
-        type: 'verified',
-        checks: value.checks,
-        warnings: value.warnings.map(toWarning),
-        prepared: value.prepared.map(({ gid, database, committed, cause, commitByHand, rollbackByHand }) => ({
-          gid,
-          database,
-          committed,
-          cause,
-          byHand: { commit: commitByHand, rollback: rollbackByHand },
-        })),
-        answers: value.answers.map(({ name, text, error, durationMs }) => ({
-          name,
-          text,
-          error,
-          durationMs: toDuration(durationMs, 'answer'),
-        })),
-        addresses: value.addresses.map(toNamedAddress),
-      };
-    case 'opened':
-      return { type: 'opened', warnings: value.warnings.map(toWarning), problems: value.problems };
-    default:
-      throw badMessage('an unknown result');
-  }
 }

@@ -89,7 +89,7 @@ function factsOf({ before = [], events }: Journal): Promise<unknown> {
   async function* records(): AsyncGenerator<TransactionRecord> {
     for (const [type, xid, gid] of events) {
       const prepared = gid === undefined ? null : { gid, databaseOid: 5, ownerOid: 10 };
-      yield { type, xid, prepared, bareCommit: null, start: 0n };
+      yield { type, xid, prepared, commit: null, start: 0n };
     }
   }
   return preparedAtMark({

@@ -23,6 +23,7 @@ import {
   verified,
 } from './samples.ts';
 import { itRemovesAndDecides } from './removing-suite.ts';
+import { itKeepsBackupSets } from './sets-suite.ts';
 
 /** A place where a repository can be made; each call gives a fresh, empty one. */
 export interface Place {
@@ -337,12 +338,14 @@ export function repositorySuite(kind: string, emptyPlace: () => Place): void {
       expect(seen.at(-1)).to.equal(sizeBytes);
     });
 
-    itRemovesAndDecides({
+    const given = {
       get repository() {
         return repository;
       },
       open,
-    });
+    };
+    itRemovesAndDecides(given);
+    itKeepsBackupSets(given);
 
     it('reads no member of another checkpoint as one of this', async () => {
       await storeCheckpoint(repository, checkpointId(1), { a: { 'base/1': rows(9, 'a') } });

@@ -55,6 +55,12 @@ const commands: fc.Arbitrary<MemberCommand> = fc.oneof(
   fc.record({ type: fc.constant('abort' as const), token: fc.option(token) }),
 );
 
+const imageReference = fc.record({
+  set: text,
+  digest: text,
+  approach: fc.constantFrom('journals' as const, 'quiesce' as const, 'freeze' as const),
+});
+
 const stagePlan = {
   restoreId: text,
   grid: text,
@@ -103,6 +109,11 @@ const steps: fc.Arbitrary<RestoreStep> = fc.oneof(
     ...stagePlan,
   }),
   fc.record({
+    type: fc.constant('stage' as const),
+    ...stagePlan,
+    image: imageReference,
+  }),
+  fc.record({
     type: fc.constant('prove' as const),
     committed: fc.array(text),
     standbys: fc.array(text),
@@ -140,6 +151,16 @@ const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
   fc.record({ type: fc.constant('salvage' as const), id, checkpoint: text, metadata: fc.boolean() }),
   fc.record({ type: fc.constant('raiseEpoch' as const), id, epoch: fc.nat() }),
   fc.record({ type: fc.constant('joinLineage' as const), id, lineage: text }),
+  fc.record({ type: fc.constant('stampMember' as const), id, member: text }),
+  fc.record({ type: fc.constant('readImage' as const), id, set: text, member: text, image: text }),
+  fc.record({
+    type: fc.constant('checkImage' as const),
+    id,
+    member: text,
+    checkpoint: text,
+    mark: fc.record({ member: text, digest: text }),
+    image: imageReference,
+  }),
   fc.record({ type: fc.constant('member' as const), member: text, command: commands }),
   fc.record({ type: fc.constant('restore' as const), id, member: text, step: steps }),
 );
@@ -322,6 +343,36 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
     highestCounter: count,
   }),
   fc.record({ type: fc.constant('letGoAsked' as const), holder: text }),
+  fc.record({
+    type: fc.constant('stamped' as const),
+    id,
+    stamp: fc.record({
+      epoch: count,
+      counter: count,
+      heldBy: fc.option(
+        fc.record({
+          operation: text,
+          purpose: fc.constantFrom('journalCheckpoint' as const, 'quiesce' as const, 'freeze' as const),
+          checkpoint: text,
+        }),
+      ),
+      incarnation: text,
+      stoppedAs: fc.option(text),
+    }),
+  }),
+  fc.record({
+    type: fc.constant('imageRead' as const),
+    id,
+    image: fc.record({
+      digest: text,
+      engine: text,
+      dataIdentity: text,
+      files: count,
+      sizeBytes: count,
+      firstJournalFile: fc.option(text),
+      journalFiles: fc.array(text),
+    }),
+  }),
   fc.record({ type: fc.constant('claimed' as const), id, resumed: fc.boolean() }),
   fc.record({ type: fc.constant('failed' as const), id, failure }),
   fc.record({ type: fc.constant('memberAnswer' as const), member: text, answer: answers }),

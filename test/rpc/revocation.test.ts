@@ -1,9 +1,13 @@
 import { expect } from 'chai';
 import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect as connectTcp, createServer, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { connect as connectTls } from 'node:tls';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import { connectAgent, type ClientStream } from '../../shared/rpc/agent-client.ts';
+import type { RefusedPeer } from '../../shared/rpc/agent-listener.ts';
 import { serveAgents, type AgentServer } from '../../shared/rpc/agent-server.ts';
 import {
   initializePki,
@@ -24,12 +28,19 @@ describe('a certificate that is renewed or revoked', () => {
   let pki: string;
   let number = 0;
   let server: AgentServer;
+  let refusals: RefusedPeer[] = [];
 
   beforeEach(async () => {
     pki = join(folder.path, `pki-${(number += 1)}`);
     await initializePki(pki);
     await issueAgentCertificates(pki, [`${HOST},alpha.example`]);
-    server = await serveAgents({ listen: `${HOST}:0`, tls: files(HOST), onStream: () => undefined });
+    refusals = [];
+    server = await serveAgents({
+      listen: `${HOST}:0`,
+      tls: files(HOST),
+      onStream: () => undefined,
+      onRefused: (peer) => void refusals.push(peer),
+    });
   });
   afterEach(() => server.close());
   after(() => folder.remove());
@@ -80,6 +91,36 @@ describe('a certificate that is renewed or revoked', () => {
     const stream = await connect();
     expect(stream.expiresAt).to.equal(server.expiry().own);
     stream.close();
+  });
+
+  it('is turned away when its handshake began before, and ends after', async () => {
+    const thief = stolen('coordinator');
+    const wire = await HeldWire.to(HOST, server.port);
+    try {
+      const { ca, cert, key } = await loadTls(thief);
+      const socket = connectTls({
+        port: wire.port,
+        ca,
+        cert,
+        key,
+        ALPNProtocols: ['h2'],
+        checkServerIdentity: () => undefined,
+      });
+      socket.on('error', () => undefined);
+      const ended = once(socket, 'close');
+      await wire.answered;
+
+      await revokeCertificates(pki, ['coordinator']);
+      await renewCertificates(pki, ['coordinator']);
+      await server.reload();
+      expect(refusals).to.deep.equal([]);
+      wire.release();
+      await ended;
+
+      expect(refusals.map(({ cause }) => cause)).to.deep.equal(['its certificate has been revoked']);
+    } finally {
+      wire.close();
+    }
   });
 
   it('is not believed by coordinators when it is an agent’s, whatever that agent knows', async () => {
@@ -141,3 +182,49 @@ describe('a certificate that is renewed or revoked', () => {
     );
   });
 });
+
+/** A connection on which the client's answer to the server's first words waits. */
+class HeldWire {
+  readonly port: number;
+  readonly answered: Promise<unknown>;
+  readonly #near: Promise<Socket>;
+  readonly #far: Socket;
+  readonly #listener: ReturnType<typeof createServer>;
+
+  private constructor(listener: ReturnType<typeof createServer>, far: Socket) {
+    this.#listener = listener;
+    this.#far = far;
+    this.port = (listener.address() as AddressInfo).port;
+    this.answered = once(far, 'data');
+    this.#near = once(listener, 'connection').then(([socket]) => {
+      const near = socket as Socket;
+      // Its first words are the hello: what is behind them waits.
+      near.once('data', (hello: Buffer) => {
+        near.pause();
+        far.write(hello);
+      });
+      near.on('error', () => undefined);
+      far.on('data', (bytes: Buffer) => near.write(bytes));
+      far.on('close', () => near.destroy());
+      return near;
+    });
+  }
+
+  static async to(host: string, port: number): Promise<HeldWire> {
+    const listener = createServer();
+    listener.listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const far = connectTcp({ host, port });
+    far.on('error', () => undefined);
+    return new HeldWire(listener, far);
+  }
+
+  release(): void {
+    void this.#near.then((near) => near.on('data', (bytes: Buffer) => this.#far.write(bytes)).resume());
+  }
+
+  close(): void {
+    this.#far.destroy();
+    this.#listener.close();
+  }
+}

@@ -5,6 +5,8 @@ import type { Owner } from '../../foreign-files.ts';
 import { userNamed } from './owner.ts';
 
 const run = promisify(execFile);
+/** Of a command that only looks. */
+const LOOK_MS = 5000;
 
 /** What is spawned. */
 export interface Command {
@@ -39,6 +41,30 @@ export async function commandAs(owner: Owner | null, command: readonly string[])
   if (owner.uid === process.getuid?.()) return { program, args, env: environmentOf(user) };
   const [switching = '', ...options] = await switchTo(user);
   return { program: switching, args: [...options, program, ...args], env: environmentOf(user) };
+}
+
+/**
+ * Runs a command that only looks. Null where it ends well, else why not, in its own last words. Rejects where it could not
+ * be asked, or did not answer in time: that is no answer.
+ */
+export async function refusalAs(
+  owner: Owner | null,
+  command: readonly string[],
+  limitMs = LOOK_MS,
+): Promise<string | null> {
+  const { program, args, env } = await commandAs(owner, command);
+  try {
+    await run(program, [...args], { cwd: '/', timeout: limitMs, env: { ...env, LC_ALL: 'C' } });
+    return null;
+  } catch (error) {
+    const { code, stderr = '', message } = error as Error & { code?: unknown; stderr?: string };
+    if (typeof code === 'number') return (stderr.trim() || message).split('\n').at(-1) ?? '';
+    throw new StillpointError({
+      code: 'command-hangs',
+      message: `${command.join(' ')} did not run, or did not answer in ${limitMs / 1000} s: ${message}`,
+      hint: 'look at the load and the disks of the host, then try again',
+    });
+  }
 }
 
 /** By its number, as the host knows it; one that no list of users has is no member of any group. */

@@ -41,6 +41,9 @@ export interface CoordinatorMessage {
     | { $case: "joinLineage"; value: JoinLineage }
     | { $case: "askJob"; value: AskJob }
     | { $case: "letGo"; value: LetGo }
+    | { $case: "stampMember"; value: StampMember }
+    | { $case: "readImage"; value: ReadImage }
+    | { $case: "checkImage"; value: CheckImage }
     | undefined;
 }
 
@@ -128,6 +131,45 @@ export interface LetGo {
   operation: string;
   /** The agent ends the operation by itself, whoever holds it: what was copied meanwhile is not to be trusted. */
   force: boolean;
+}
+
+/**
+ * How does a member's host stand now? Asked when an operator's own backup of it begins and when it has ended. Answered by
+ * Stamped.
+ */
+export interface StampMember {
+  id: number;
+  member: string;
+}
+
+/**
+ * Reads every byte of an image of a member, which lies where the agent's file says, and stores its manifest in the
+ * repository. Given up when the stream ends. Answered by ImageRead.
+ */
+export interface ReadImage {
+  id: number;
+  set: string;
+  member: string;
+  /** Its name below that directory: no path leads elsewhere. */
+  image: string;
+}
+
+/** Could this image be brought to this mark? Changes nothing. Answered by Done, or Failed with what is in the way. */
+export interface CheckImage {
+  id: number;
+  member: string;
+  checkpoint: string;
+  /** The member manifest of that operation: its mark. */
+  mark: ManifestReference | undefined;
+  image: ImageReference | undefined;
+}
+
+/** The manifest of an image in a set of the repository. */
+export interface ImageReference {
+  set: string;
+  digest: string;
+  /** "journals", "quiesce" or "freeze" */
+  approach: string;
 }
 
 export interface Release {
@@ -278,7 +320,11 @@ export interface Stage {
     | string
     | undefined;
   /** Set in a check: what it would change in the data is looked at too. */
-  moves: AddressMoves | undefined;
+  moves:
+    | AddressMoves
+    | undefined;
+  /** Set where an operator's own image is brought to the mark of `source`, of which nothing else is stored. */
+  image: ImageReference | undefined;
 }
 
 /** Where addresses of the old grid are from now on. */
@@ -377,6 +423,8 @@ export interface AgentMessage {
     | { $case: "claimed"; value: Claimed }
     | { $case: "job"; value: Job }
     | { $case: "letGoAsked"; value: LetGoAsked }
+    | { $case: "stamped"; value: Stamped }
+    | { $case: "imageRead"; value: ImageRead }
     | undefined;
 }
 
@@ -599,6 +647,50 @@ export interface Claimed {
 
 export interface Done {
   id: number;
+}
+
+/** Answer to StampMember. */
+export interface Stamped {
+  id: number;
+  /** The highest number that the agent had seen in a token. */
+  epoch: number;
+  counter: number;
+  /** Set where a quiesce or a freeze held the member. */
+  heldBy:
+    | StampedHold
+    | undefined;
+  /** Empty where no process ran. */
+  incarnation: string;
+  /** Set where none ran: how its files lay. */
+  stoppedAs?: string | undefined;
+}
+
+export interface StampedHold {
+  operation: string;
+  /** "quiesce" or "freeze" */
+  purpose: string;
+  checkpoint: string;
+}
+
+/** Answer to ReadImage. */
+export interface ImageRead {
+  id: number;
+  image: ImageSummary | undefined;
+}
+
+export interface ImageSummary {
+  /** Of its manifest in the repository. */
+  digest: string;
+  engine: string;
+  dataIdentity: string;
+  files: bigint;
+  sizeBytes: bigint;
+  /** Not set where its engine cannot tell. */
+  firstJournalFile?:
+    | string
+    | undefined;
+  /** In their order. */
+  journalFiles: string[];
 }
 
 /** Answer to AskJob. */
@@ -910,6 +1002,15 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "letGo":
         LetGo.encode(message.message.value, writer.uint32(258).fork()).join();
         break;
+      case "stampMember":
+        StampMember.encode(message.message.value, writer.uint32(322).fork()).join();
+        break;
+      case "readImage":
+        ReadImage.encode(message.message.value, writer.uint32(330).fork()).join();
+        break;
+      case "checkImage":
+        CheckImage.encode(message.message.value, writer.uint32(338).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1063,6 +1164,30 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
             message.message = { $case: "letGo", value: LetGo.decode(reader, reader.uint32()) };
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.message = { $case: "stampMember", value: StampMember.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 41: {
+            if (tag !== 330) {
+              break;
+            }
+
+            message.message = { $case: "readImage", value: ReadImage.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 42: {
+            if (tag !== 338) {
+              break;
+            }
+
+            message.message = { $case: "checkImage", value: CheckImage.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1129,6 +1254,18 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
         ? { $case: "letGo", value: LetGo.fromJSON(object.letGo) }
         : isSet(object.let_go)
         ? { $case: "letGo", value: LetGo.fromJSON(object.let_go) }
+        : isSet(object.stampMember)
+        ? { $case: "stampMember", value: StampMember.fromJSON(object.stampMember) }
+        : isSet(object.stamp_member)
+        ? { $case: "stampMember", value: StampMember.fromJSON(object.stamp_member) }
+        : isSet(object.readImage)
+        ? { $case: "readImage", value: ReadImage.fromJSON(object.readImage) }
+        : isSet(object.read_image)
+        ? { $case: "readImage", value: ReadImage.fromJSON(object.read_image) }
+        : isSet(object.checkImage)
+        ? { $case: "checkImage", value: CheckImage.fromJSON(object.checkImage) }
+        : isSet(object.check_image)
+        ? { $case: "checkImage", value: CheckImage.fromJSON(object.check_image) }
         : undefined,
     };
   },
@@ -1169,6 +1306,12 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       obj.askJob = AskJob.toJSON(message.message.value);
     } else if (message.message?.$case === "letGo") {
       obj.letGo = LetGo.toJSON(message.message.value);
+    } else if (message.message?.$case === "stampMember") {
+      obj.stampMember = StampMember.toJSON(message.message.value);
+    } else if (message.message?.$case === "readImage") {
+      obj.readImage = ReadImage.toJSON(message.message.value);
+    } else if (message.message?.$case === "checkImage") {
+      obj.checkImage = CheckImage.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1278,6 +1421,24 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "letGo": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "letGo", value: LetGo.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "stampMember": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "stampMember", value: StampMember.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "readImage": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "readImage", value: ReadImage.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "checkImage": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "checkImage", value: CheckImage.fromPartial(object.message.value) };
         }
         break;
       }
@@ -2457,6 +2618,446 @@ export const LetGo: MessageFns<LetGo> = {
     message.id = object.id ?? 0;
     message.operation = object.operation ?? "";
     message.force = object.force ?? false;
+    return message;
+  },
+};
+
+function createBaseStampMember(): StampMember {
+  return { id: 0, member: "" };
+}
+
+export const StampMember: MessageFns<StampMember> = {
+  encode(message: StampMember, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.member !== "") {
+      writer.uint32(18).string(message.member);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StampMember {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStampMember();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.member = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StampMember {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      member: isSet(object.member) ? globalThis.String(object.member) : "",
+    };
+  },
+
+  toJSON(message: StampMember): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.member !== "") {
+      obj.member = message.member;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StampMember>): StampMember {
+    return StampMember.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StampMember>): StampMember {
+    const message = createBaseStampMember();
+    message.id = object.id ?? 0;
+    message.member = object.member ?? "";
+    return message;
+  },
+};
+
+function createBaseReadImage(): ReadImage {
+  return { id: 0, set: "", member: "", image: "" };
+}
+
+export const ReadImage: MessageFns<ReadImage> = {
+  encode(message: ReadImage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.set !== "") {
+      writer.uint32(18).string(message.set);
+    }
+    if (message.member !== "") {
+      writer.uint32(26).string(message.member);
+    }
+    if (message.image !== "") {
+      writer.uint32(34).string(message.image);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadImage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadImage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.set = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.member = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.image = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReadImage {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      set: isSet(object.set) ? globalThis.String(object.set) : "",
+      member: isSet(object.member) ? globalThis.String(object.member) : "",
+      image: isSet(object.image) ? globalThis.String(object.image) : "",
+    };
+  },
+
+  toJSON(message: ReadImage): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.set !== "") {
+      obj.set = message.set;
+    }
+    if (message.member !== "") {
+      obj.member = message.member;
+    }
+    if (message.image !== "") {
+      obj.image = message.image;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReadImage>): ReadImage {
+    return ReadImage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReadImage>): ReadImage {
+    const message = createBaseReadImage();
+    message.id = object.id ?? 0;
+    message.set = object.set ?? "";
+    message.member = object.member ?? "";
+    message.image = object.image ?? "";
+    return message;
+  },
+};
+
+function createBaseCheckImage(): CheckImage {
+  return { id: 0, member: "", checkpoint: "", mark: undefined, image: undefined };
+}
+
+export const CheckImage: MessageFns<CheckImage> = {
+  encode(message: CheckImage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.member !== "") {
+      writer.uint32(18).string(message.member);
+    }
+    if (message.checkpoint !== "") {
+      writer.uint32(26).string(message.checkpoint);
+    }
+    if (message.mark !== undefined) {
+      ManifestReference.encode(message.mark, writer.uint32(34).fork()).join();
+    }
+    if (message.image !== undefined) {
+      ImageReference.encode(message.image, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CheckImage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCheckImage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.member = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.checkpoint = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.mark = ManifestReference.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.image = ImageReference.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CheckImage {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      member: isSet(object.member) ? globalThis.String(object.member) : "",
+      checkpoint: isSet(object.checkpoint) ? globalThis.String(object.checkpoint) : "",
+      mark: isSet(object.mark) ? ManifestReference.fromJSON(object.mark) : undefined,
+      image: isSet(object.image) ? ImageReference.fromJSON(object.image) : undefined,
+    };
+  },
+
+  toJSON(message: CheckImage): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.member !== "") {
+      obj.member = message.member;
+    }
+    if (message.checkpoint !== "") {
+      obj.checkpoint = message.checkpoint;
+    }
+    if (message.mark !== undefined) {
+      obj.mark = ManifestReference.toJSON(message.mark);
+    }
+    if (message.image !== undefined) {
+      obj.image = ImageReference.toJSON(message.image);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CheckImage>): CheckImage {
+    return CheckImage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CheckImage>): CheckImage {
+    const message = createBaseCheckImage();
+    message.id = object.id ?? 0;
+    message.member = object.member ?? "";
+    message.checkpoint = object.checkpoint ?? "";
+    message.mark = (object.mark !== undefined && object.mark !== null)
+      ? ManifestReference.fromPartial(object.mark)
+      : undefined;
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageReference.fromPartial(object.image)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseImageReference(): ImageReference {
+  return { set: "", digest: "", approach: "" };
+}
+
+export const ImageReference: MessageFns<ImageReference> = {
+  encode(message: ImageReference, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.set !== "") {
+      writer.uint32(10).string(message.set);
+    }
+    if (message.digest !== "") {
+      writer.uint32(18).string(message.digest);
+    }
+    if (message.approach !== "") {
+      writer.uint32(26).string(message.approach);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageReference {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageReference();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.set = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.approach = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImageReference {
+    return {
+      set: isSet(object.set) ? globalThis.String(object.set) : "",
+      digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+      approach: isSet(object.approach) ? globalThis.String(object.approach) : "",
+    };
+  },
+
+  toJSON(message: ImageReference): unknown {
+    const obj: any = {};
+    if (message.set !== "") {
+      obj.set = message.set;
+    }
+    if (message.digest !== "") {
+      obj.digest = message.digest;
+    }
+    if (message.approach !== "") {
+      obj.approach = message.approach;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImageReference>): ImageReference {
+    return ImageReference.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageReference>): ImageReference {
+    const message = createBaseImageReference();
+    message.set = object.set ?? "";
+    message.digest = object.digest ?? "";
+    message.approach = object.approach ?? "";
     return message;
   },
 };
@@ -4336,6 +4937,7 @@ function createBaseStage(): Stage {
     own: undefined,
     follow: undefined,
     moves: undefined,
+    image: undefined,
   };
 }
 
@@ -4361,6 +4963,9 @@ export const Stage: MessageFns<Stage> = {
     }
     if (message.moves !== undefined) {
       AddressMoves.encode(message.moves, writer.uint32(58).fork()).join();
+    }
+    if (message.image !== undefined) {
+      ImageReference.encode(message.image, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -4434,6 +5039,14 @@ export const Stage: MessageFns<Stage> = {
             message.moves = AddressMoves.decode(reader, reader.uint32());
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.image = ImageReference.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4459,6 +5072,7 @@ export const Stage: MessageFns<Stage> = {
       own: isSet(object.own) ? ManifestReference.fromJSON(object.own) : undefined,
       follow: isSet(object.follow) ? globalThis.String(object.follow) : undefined,
       moves: isSet(object.moves) ? AddressMoves.fromJSON(object.moves) : undefined,
+      image: isSet(object.image) ? ImageReference.fromJSON(object.image) : undefined,
     };
   },
 
@@ -4485,6 +5099,9 @@ export const Stage: MessageFns<Stage> = {
     if (message.moves !== undefined) {
       obj.moves = AddressMoves.toJSON(message.moves);
     }
+    if (message.image !== undefined) {
+      obj.image = ImageReference.toJSON(message.image);
+    }
     return obj;
   },
 
@@ -4505,6 +5122,9 @@ export const Stage: MessageFns<Stage> = {
     message.follow = object.follow ?? undefined;
     message.moves = (object.moves !== undefined && object.moves !== null)
       ? AddressMoves.fromPartial(object.moves)
+      : undefined;
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageReference.fromPartial(object.image)
       : undefined;
     return message;
   },
@@ -5653,6 +6273,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "letGoAsked":
         LetGoAsked.encode(message.message.value, writer.uint32(122).fork()).join();
         break;
+      case "stamped":
+        Stamped.encode(message.message.value, writer.uint32(322).fork()).join();
+        break;
+      case "imageRead":
+        ImageRead.encode(message.message.value, writer.uint32(330).fork()).join();
+        break;
     }
     return writer;
   },
@@ -5790,6 +6416,22 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "letGoAsked", value: LetGoAsked.decode(reader, reader.uint32()) };
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.message = { $case: "stamped", value: Stamped.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 41: {
+            if (tag !== 330) {
+              break;
+            }
+
+            message.message = { $case: "imageRead", value: ImageRead.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5840,6 +6482,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         ? { $case: "letGoAsked", value: LetGoAsked.fromJSON(object.letGoAsked) }
         : isSet(object.let_go_asked)
         ? { $case: "letGoAsked", value: LetGoAsked.fromJSON(object.let_go_asked) }
+        : isSet(object.stamped)
+        ? { $case: "stamped", value: Stamped.fromJSON(object.stamped) }
+        : isSet(object.imageRead)
+        ? { $case: "imageRead", value: ImageRead.fromJSON(object.imageRead) }
+        : isSet(object.image_read)
+        ? { $case: "imageRead", value: ImageRead.fromJSON(object.image_read) }
         : undefined,
     };
   },
@@ -5876,6 +6524,10 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       obj.job = Job.toJSON(message.message.value);
     } else if (message.message?.$case === "letGoAsked") {
       obj.letGoAsked = LetGoAsked.toJSON(message.message.value);
+    } else if (message.message?.$case === "stamped") {
+      obj.stamped = Stamped.toJSON(message.message.value);
+    } else if (message.message?.$case === "imageRead") {
+      obj.imageRead = ImageRead.toJSON(message.message.value);
     }
     return obj;
   },
@@ -5973,6 +6625,18 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "letGoAsked": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "letGoAsked", value: LetGoAsked.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "stamped": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "stamped", value: Stamped.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "imageRead": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "imageRead", value: ImageRead.fromPartial(object.message.value) };
         }
         break;
       }
@@ -9036,6 +9700,548 @@ export const Done: MessageFns<Done> = {
   fromPartial(object: DeepPartial<Done>): Done {
     const message = createBaseDone();
     message.id = object.id ?? 0;
+    return message;
+  },
+};
+
+function createBaseStamped(): Stamped {
+  return { id: 0, epoch: 0, counter: 0, heldBy: undefined, incarnation: "", stoppedAs: undefined };
+}
+
+export const Stamped: MessageFns<Stamped> = {
+  encode(message: Stamped, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(16).uint32(message.epoch);
+    }
+    if (message.counter !== 0) {
+      writer.uint32(24).uint32(message.counter);
+    }
+    if (message.heldBy !== undefined) {
+      StampedHold.encode(message.heldBy, writer.uint32(34).fork()).join();
+    }
+    if (message.incarnation !== "") {
+      writer.uint32(42).string(message.incarnation);
+    }
+    if (message.stoppedAs !== undefined) {
+      writer.uint32(50).string(message.stoppedAs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Stamped {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStamped();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.epoch = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.counter = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.heldBy = StampedHold.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.incarnation = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.stoppedAs = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Stamped {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+      counter: isSet(object.counter) ? globalThis.Number(object.counter) : 0,
+      heldBy: isSet(object.heldBy)
+        ? StampedHold.fromJSON(object.heldBy)
+        : isSet(object.held_by)
+        ? StampedHold.fromJSON(object.held_by)
+        : undefined,
+      incarnation: isSet(object.incarnation) ? globalThis.String(object.incarnation) : "",
+      stoppedAs: isSet(object.stoppedAs)
+        ? globalThis.String(object.stoppedAs)
+        : isSet(object.stopped_as)
+        ? globalThis.String(object.stopped_as)
+        : undefined,
+    };
+  },
+
+  toJSON(message: Stamped): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    if (message.counter !== 0) {
+      obj.counter = Math.round(message.counter);
+    }
+    if (message.heldBy !== undefined) {
+      obj.heldBy = StampedHold.toJSON(message.heldBy);
+    }
+    if (message.incarnation !== "") {
+      obj.incarnation = message.incarnation;
+    }
+    if (message.stoppedAs !== undefined) {
+      obj.stoppedAs = message.stoppedAs;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Stamped>): Stamped {
+    return Stamped.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Stamped>): Stamped {
+    const message = createBaseStamped();
+    message.id = object.id ?? 0;
+    message.epoch = object.epoch ?? 0;
+    message.counter = object.counter ?? 0;
+    message.heldBy = (object.heldBy !== undefined && object.heldBy !== null)
+      ? StampedHold.fromPartial(object.heldBy)
+      : undefined;
+    message.incarnation = object.incarnation ?? "";
+    message.stoppedAs = object.stoppedAs ?? undefined;
+    return message;
+  },
+};
+
+function createBaseStampedHold(): StampedHold {
+  return { operation: "", purpose: "", checkpoint: "" };
+}
+
+export const StampedHold: MessageFns<StampedHold> = {
+  encode(message: StampedHold, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.operation !== "") {
+      writer.uint32(10).string(message.operation);
+    }
+    if (message.purpose !== "") {
+      writer.uint32(18).string(message.purpose);
+    }
+    if (message.checkpoint !== "") {
+      writer.uint32(26).string(message.checkpoint);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StampedHold {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStampedHold();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.operation = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.purpose = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.checkpoint = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StampedHold {
+    return {
+      operation: isSet(object.operation) ? globalThis.String(object.operation) : "",
+      purpose: isSet(object.purpose) ? globalThis.String(object.purpose) : "",
+      checkpoint: isSet(object.checkpoint) ? globalThis.String(object.checkpoint) : "",
+    };
+  },
+
+  toJSON(message: StampedHold): unknown {
+    const obj: any = {};
+    if (message.operation !== "") {
+      obj.operation = message.operation;
+    }
+    if (message.purpose !== "") {
+      obj.purpose = message.purpose;
+    }
+    if (message.checkpoint !== "") {
+      obj.checkpoint = message.checkpoint;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StampedHold>): StampedHold {
+    return StampedHold.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StampedHold>): StampedHold {
+    const message = createBaseStampedHold();
+    message.operation = object.operation ?? "";
+    message.purpose = object.purpose ?? "";
+    message.checkpoint = object.checkpoint ?? "";
+    return message;
+  },
+};
+
+function createBaseImageRead(): ImageRead {
+  return { id: 0, image: undefined };
+}
+
+export const ImageRead: MessageFns<ImageRead> = {
+  encode(message: ImageRead, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.image !== undefined) {
+      ImageSummary.encode(message.image, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageRead {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageRead();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.image = ImageSummary.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImageRead {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      image: isSet(object.image) ? ImageSummary.fromJSON(object.image) : undefined,
+    };
+  },
+
+  toJSON(message: ImageRead): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.image !== undefined) {
+      obj.image = ImageSummary.toJSON(message.image);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImageRead>): ImageRead {
+    return ImageRead.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageRead>): ImageRead {
+    const message = createBaseImageRead();
+    message.id = object.id ?? 0;
+    message.image = (object.image !== undefined && object.image !== null)
+      ? ImageSummary.fromPartial(object.image)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseImageSummary(): ImageSummary {
+  return {
+    digest: "",
+    engine: "",
+    dataIdentity: "",
+    files: 0n,
+    sizeBytes: 0n,
+    firstJournalFile: undefined,
+    journalFiles: [],
+  };
+}
+
+export const ImageSummary: MessageFns<ImageSummary> = {
+  encode(message: ImageSummary, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.digest !== "") {
+      writer.uint32(10).string(message.digest);
+    }
+    if (message.engine !== "") {
+      writer.uint32(18).string(message.engine);
+    }
+    if (message.dataIdentity !== "") {
+      writer.uint32(26).string(message.dataIdentity);
+    }
+    if (message.files !== 0n) {
+      if (BigInt.asUintN(64, message.files) !== message.files) {
+        throw new globalThis.Error("value provided for field message.files of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.files);
+    }
+    if (message.sizeBytes !== 0n) {
+      if (BigInt.asUintN(64, message.sizeBytes) !== message.sizeBytes) {
+        throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.sizeBytes);
+    }
+    if (message.firstJournalFile !== undefined) {
+      writer.uint32(50).string(message.firstJournalFile);
+    }
+    for (const v of message.journalFiles) {
+      writer.uint32(58).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImageSummary {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImageSummary();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.engine = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.dataIdentity = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.files = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.sizeBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.firstJournalFile = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.journalFiles.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImageSummary {
+    return {
+      digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+      engine: isSet(object.engine) ? globalThis.String(object.engine) : "",
+      dataIdentity: isSet(object.dataIdentity)
+        ? globalThis.String(object.dataIdentity)
+        : isSet(object.data_identity)
+        ? globalThis.String(object.data_identity)
+        : "",
+      files: isSet(object.files) ? BigInt(object.files) : 0n,
+      sizeBytes: isSet(object.sizeBytes)
+        ? BigInt(object.sizeBytes)
+        : isSet(object.size_bytes)
+        ? BigInt(object.size_bytes)
+        : 0n,
+      firstJournalFile: isSet(object.firstJournalFile)
+        ? globalThis.String(object.firstJournalFile)
+        : isSet(object.first_journal_file)
+        ? globalThis.String(object.first_journal_file)
+        : undefined,
+      journalFiles: globalThis.Array.isArray(object?.journalFiles)
+        ? object.journalFiles.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.journal_files)
+        ? object.journal_files.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ImageSummary): unknown {
+    const obj: any = {};
+    if (message.digest !== "") {
+      obj.digest = message.digest;
+    }
+    if (message.engine !== "") {
+      obj.engine = message.engine;
+    }
+    if (message.dataIdentity !== "") {
+      obj.dataIdentity = message.dataIdentity;
+    }
+    if (message.files !== 0n) {
+      obj.files = message.files.toString();
+    }
+    if (message.sizeBytes !== 0n) {
+      obj.sizeBytes = message.sizeBytes.toString();
+    }
+    if (message.firstJournalFile !== undefined) {
+      obj.firstJournalFile = message.firstJournalFile;
+    }
+    if (message.journalFiles?.length) {
+      obj.journalFiles = message.journalFiles;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImageSummary>): ImageSummary {
+    return ImageSummary.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImageSummary>): ImageSummary {
+    const message = createBaseImageSummary();
+    message.digest = object.digest ?? "";
+    message.engine = object.engine ?? "";
+    message.dataIdentity = object.dataIdentity ?? "";
+    message.files = (object.files !== undefined && object.files !== null) ? BigInt(object.files) : 0n;
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
+    message.firstJournalFile = object.firstJournalFile ?? undefined;
+    message.journalFiles = object.journalFiles?.map((e) => e) || [];
     return message;
   },
 };

@@ -105,10 +105,11 @@ export const leasePromises: readonly ContractPromise[] = [
   },
 ];
 
-/** Renews in time, or begins again: a machine that stopped us for as long as the lease proves nothing. */
+/** Renews in time, or begins again with twice the lease: a machine that stopped us for as long as that proves nothing. */
 async function renewed(lab: Lab, kind: HoldKind): Promise<void> {
   const { participant, pace } = lab;
-  for (let attempts = 0; attempts < TRIES; attempts += 1) {
+  for (let tries = 0; tries < TRIES; tries += 1) {
+    const leaseMs = pace.leaseMs * 2 ** tries;
     const attempt = lab.attempt();
     const { operation } = attempt;
     let last = performance.now();
@@ -116,14 +117,14 @@ async function renewed(lab: Lab, kind: HoldKind): Promise<void> {
     const call = async <T>(promise: () => Promise<T>): Promise<T> => {
       const asked = performance.now();
       const answer = await promise();
-      inTime &&= performance.now() - last < pace.leaseMs;
+      inTime &&= performance.now() - last < leaseMs;
       last = asked;
       return answer;
     };
-    await kind.take(lab, attempt, pace.leaseMs);
+    await kind.take(lab, attempt, leaseMs);
     let complaint: string | null = null;
     for (let round = 0; round < RENEW_ROUNDS && inTime && complaint === null; round += 1) {
-      await pause(pace.leaseMs / 3);
+      await pause(leaseMs / 3);
       const held = await call(() => participant.renew({ operation }));
       if (!held[kind.name]) complaint = `Renew in time: held is ${brief(held)}`;
     }

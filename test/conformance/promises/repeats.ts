@@ -17,9 +17,10 @@ export const repeatPromises: readonly ContractPromise[] = [
     async check(lab) {
       const kinds = (await toldHoldKinds(lab)).filter(({ name }) => name !== 'journalRetained');
       for (const kind of kinds) {
-        let outcome = await repeated(lab, kind);
+        let { leaseMs } = lab.pace;
+        let outcome = await repeated(lab, kind, leaseMs);
         for (let tries = 1; tries < TRIES && outcome === 'too late'; tries += 1)
-          outcome = await repeated(lab, kind);
+          outcome = await repeated(lab, kind, (leaseMs *= 2));
         if (outcome === 'held')
           throw new Broken(`${kind.name}, repeated again and again, is held long after its lease`);
         if (outcome === 'too late')
@@ -53,8 +54,8 @@ export const repeatPromises: readonly ContractPromise[] = [
 ];
 
 /** Asks for a hold again and again, each time before its lease is over. */
-async function repeated(lab: Lab, kind: HoldKind): Promise<'held' | 'over' | 'too late'> {
-  const { leaseMs, graceMs } = lab.pace;
+async function repeated(lab: Lab, kind: HoldKind, leaseMs: number): Promise<'held' | 'over' | 'too late'> {
+  const { graceMs } = lab.pace;
   const attempt = lab.attempt();
   const from = performance.now();
   await kind.take(lab, attempt, leaseMs);

@@ -3,7 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chownSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runCommand } from '../../../agent/engines/restore/processes.ts';
-import { commandUser } from '../../../agent/engines/restore/run-as.ts';
+import { commandUser, refusalAs } from '../../../agent/engines/restore/run-as.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
 
 // Goal: a command has the rights of the user that it runs as: all of them, and none of the agent's.
@@ -32,6 +32,17 @@ describe("an operator's command", () => {
       expect(await printed(null, 'env')).not.to.contain('NOTIFY_SOCKET');
     } finally {
       delete process.env['NOTIFY_SOCKET'];
+    }
+  });
+
+  it('that looks says why it is refused; what did not run, or did not answer in time, has not said no', async () => {
+    expect(await refusalAs(null, ['test', '-r', '/'])).to.equal(null);
+    expect(await refusalAs(null, ['ls', join(folder.path, 'nothing')])).to.match(
+      /No such file or directory$/,
+    );
+    for (const command of [['stillpoint-has-no-such-program'], ['sleep', '60']]) {
+      const failure = await refusalAs(null, command, 200).catch((error: unknown) => error);
+      expect(failure).to.have.nested.property('failure.code', 'command-hangs');
     }
   });
 

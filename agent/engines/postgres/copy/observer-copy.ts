@@ -41,7 +41,8 @@ export class ObserverCopy implements Copy {
   }
 }
 
-function observerFacts(facts: ServerFacts, settings: PostgresSettings): PostgresFacts {
+/** What is known of a standby's server. */
+export function observerFacts(facts: ServerFacts, settings: PostgresSettings): PostgresFacts {
   return {
     kind: 'observer',
     serverVersion: facts.serverVersion,

@@ -1,6 +1,5 @@
 import type { Client } from 'pg';
 import type { Mark } from '../../../../shared/domain/grid.ts';
-import type { BaseCopy } from './archive-receiver.ts';
 import { readSubscriptions } from './collect.ts';
 import type { PostgresFacts } from './facts.ts';
 import { linkAt } from './left-out.ts';
@@ -21,7 +20,8 @@ export async function primaryFacts(input: {
   settings: PostgresSettings;
   facts: ServerFacts;
   journal: ReceivedJournal;
-  base: BaseCopy;
+  /** `start` is null where nothing was copied. */
+  base: { readonly start: Lsn | null; readonly tablespaces: PostgresFacts['tablespaces'] };
   damagedPages: readonly string[];
   leftOut: PostgresFacts['leftOut'];
   preparedBefore: readonly PreparedTransaction[];
@@ -48,7 +48,7 @@ export async function primaryFacts(input: {
     systemIdentifier: facts.systemIdentifier,
     timeline,
     walSegmentSizeBytes: facts.walSegmentSizeBytes,
-    startPosition: formatLsn(base.start),
+    startPosition: base.start === null ? null : formatLsn(base.start),
     markPosition: mark.position,
     restorePoint: mark.name,
     synchronousStandbyNames: owners?.inFile ?? owners?.original ?? facts.standbyNames,

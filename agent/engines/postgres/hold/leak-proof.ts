@@ -1,12 +1,10 @@
 import type { Client } from 'pg';
 import type { JournalReceiver } from '../journal/journal-receiver.ts';
 import type { Lsn } from '../journal/lsn.ts';
-import {
-  transactionRecords,
-  transactionsThatWrote,
-  type JournalSpan,
-  type TransactionRecord,
-} from '../journal/wal-records.ts';
+import { transactionRecords, type JournalSpan, type TransactionRecord } from '../journal/wal-records.ts';
+import { writtenBy } from '../journal/written-records.ts';
+import type { ConnectionSettings } from '../server/connection.ts';
+import { areStatistics } from './statistics.ts';
 
 /**
  * Did anything that was logged after the mark become visible before the thaw came?
@@ -17,17 +15,22 @@ import {
  * name top-level transactions only, so a subtransaction looks finished from the start. The journal sorts that
  * out: its commit records carry the number of the top-level transaction.)
  *
- * Two kinds of suspects are innocent. One is a commit that was acknowledged before the fence closed, whose
+ * Three kinds of suspects are innocent. One is a commit that was acknowledged before the fence closed, whose
  * process had not yet woken up when the first snapshot was taken. Its record lies before the mark, so it is in
  * the cut, and it does no harm that it is seen. Therefore the suspects are compared with the commit records
  * that the journal holds after the mark.
  *
- * The other is a transaction that has written nothing but the record of its commit. The server makes no such
+ * Another is a transaction that has written nothing but the record of its commit. The server makes no such
  * commit wait, whatever synchronous_commit says: it changed unlogged or temporary tables, or sent a NOTIFY. It
  * leaves nothing that a restore could bring back or miss. What a client learns from it is what its writer
- * knew, and that was visible: a write that was not stays unacknowledged. To see that it wrote nothing, all of
- * the journal since its beginning is needed. A transaction that is younger than the arm has its journal in our
- * hands; an older one cannot be cleared.
+ * knew, and that was visible: a write that was not stays unacknowledged.
+ *
+ * The third is an ANALYZE: an autovacuum worker sets synchronous_commit = local for itself, and begins one every now
+ * and then, which a freeze that lasts will meet. It writes what the planner guesses by, and no client's data: a restore
+ * that has it or has it not shows the same rows.
+ *
+ * To see what a transaction wrote, all of the journal since its beginning is needed. One that is younger than the arm has
+ * its journal in our hands; an older one cannot be cleared.
  */
 export interface Snapshot {
   readonly xmin: bigint;
@@ -68,6 +71,7 @@ const MOST_BYTES_SEARCHED = 256n * 1024n * 1024n;
  * suspects: the common case costs one query.
  */
 export async function findLeak(input: {
+  settings: ConnectionSettings;
   control: Client;
   receiver: JournalReceiver;
   serverVersion: number;
@@ -104,28 +108,42 @@ export async function findLeak(input: {
     if (record.type === 'commit' || record.type === 'commitPrepared') commits.set(record.xid, record);
   }
   const leaks = suspects.filter((xid) => commits.has(inJournal(xid)));
-  const cleared = await silentAmong(leaks, commits, atArm, span);
+  const cleared = await harmlessAmong(leaks, { commits, atArm, span, control, settings: input.settings });
   const [one, ...others] = leaks.filter((xid) => !cleared.has(xid));
   return one === undefined ? null : inWords(one, others.length, one < atArm.snapshot.xmax);
 }
 
-/** Those that wrote nothing but their commit, as far as that can be known. */
-async function silentAmong(
+/** Those that wrote nothing but their commit, or nothing but statistics, as far as that can be known. */
+async function harmlessAmong(
   leaks: readonly bigint[],
-  commits: ReadonlyMap<number, TransactionRecord>,
-  atArm: Observation,
-  span: JournalSpan,
+  known: {
+    readonly commits: ReadonlyMap<number, TransactionRecord>;
+    readonly atArm: Observation;
+    readonly span: JournalSpan;
+    readonly control: Client;
+    readonly settings: ConnectionSettings;
+  },
 ): Promise<ReadonlySet<bigint>> {
-  const parts = new Map<bigint, readonly number[]>();
-  for (const xid of leaks) {
-    const bare = commits.get(inJournal(xid))?.bareCommit ?? null;
-    if (bare !== null && xid >= atArm.snapshot.xmax)
-      parts.set(xid, [inJournal(xid), ...bare.subtransactions]);
+  const { commits, atArm, span, control, settings } = known;
+  const young = leaks.flatMap((xid) => {
+    const commit = commits.get(inJournal(xid))?.commit ?? null;
+    return commit === null || commit.carries === 'more' || xid < atArm.snapshot.xmax ? [] : [{ xid, commit }];
+  });
+  const harmless = new Set<bigint>();
+  if (young.length === 0 || span.to - atArm.position > MOST_BYTES_SEARCHED) return harmless;
+  const partsOf = (one: (typeof young)[number]): number[] => [
+    inJournal(one.xid),
+    ...one.commit.subtransactions,
+  ];
+  const written = await writtenBy({ ...span, from: atArm.position }, new Set(young.flatMap(partsOf)));
+  for (const one of young) {
+    const found = partsOf(one).flatMap((part) => written.get(part) ?? []);
+    const relations = new Set(found.flatMap((part) => [...part.relations]));
+    const isSilent = found.length === 0 && one.commit.carries === 'nothing';
+    const isUpkeep = found.length > 0 && !found.some(({ more }) => more);
+    if (isSilent || (isUpkeep && (await areStatistics(control, settings, relations)))) harmless.add(one.xid);
   }
-  if (parts.size === 0 || span.to - atArm.position > MOST_BYTES_SEARCHED) return new Set();
-  const all = new Set([...parts.values()].flat());
-  const wrote = await transactionsThatWrote({ ...span, from: atArm.position }, all);
-  return new Set([...parts].flatMap(([xid, own]) => (own.some((part) => wrote.has(part)) ? [] : [xid])));
+  return harmless;
 }
 
 /** Journal records carry the low 32 bits of a transaction's number. */
@@ -136,5 +154,5 @@ function inJournal(xid: bigint): number {
 function inWords(xid: bigint, others: number, isOlder: boolean): string {
   const more = others === 0 ? '' : ` and ${others} more`;
   const age = isOlder ? ', begun before the freeze was armed,' : '';
-  return `transaction ${xid}${more}${age} passed the fence: synchronous_commit was off or local for it (its session, role or database; an autovacuum worker sets it so for itself), or its wait was cancelled`;
+  return `transaction ${xid}${more}${age} passed the fence: synchronous_commit was off or local for it (its session, role or database), or its wait was cancelled`;
 }

@@ -10,6 +10,7 @@ import { isStandbyThere } from '../fence/standing.ts';
 import { standingProblems } from '../look/fence-problems.ts';
 import { createFence } from '../fence/create-fence.ts';
 import { armedNames, isArmed, type Fence, type LastAcknowledgement } from '../fence/fence.ts';
+import { DirtyBuffers } from './dirty-buffers.ts';
 import { PostgresGuardian } from './guardian.ts';
 import { findLeak, parseSnapshot, type Observation } from './leak-proof.ts';
 import type { LookRow } from './look-statements.ts';
@@ -60,6 +61,8 @@ export class PrimaryHold implements Hold {
   readonly #guardian: PostgresGuardian;
   readonly #closed: () => void;
   readonly #undo: SavedUndo<PrimaryUndo>;
+  /** Of a quiesce. */
+  readonly #quiesce: { readonly buffers: DirtyBuffers; readonly timeOutMs: number } | null;
   #fence: Fence | null = null;
   /** The setting that the fence was made for. */
   #fenceUndo: PrimaryUndo | null = null;
@@ -73,12 +76,21 @@ export class PrimaryHold implements Hold {
     this.#undo = new SavedUndo(context);
     this.#guardian = new PostgresGuardian(session.settings);
     this.#closed = closed;
+    const { purpose } = context;
+    this.#quiesce =
+      purpose.type === 'quiesce'
+        ? {
+            buffers: new DirtyBuffers(session.settings, session.signal),
+            timeOutMs: purpose.timeOutMs,
+          }
+        : null;
   }
 
   prepare(): Promise<void> {
     return this.#working(async () => {
       await this.#session.open();
       await this.#guardian.open();
+      await this.#quiesce?.buffers.prepare();
     });
   }
 
@@ -153,6 +165,7 @@ export class PrimaryHold implements Hold {
       const fence = this.#fence;
       if (fence === null) throw outOfOrder('freeze before arm');
       const name = restorePointName(this.#checkpoint, token.attempt);
+      const askedAt = performance.now();
       const last = await fence.close();
       const fencedAt = performance.now();
       await this.#reach('fenced');
@@ -170,8 +183,20 @@ export class PrimaryHold implements Hold {
         incarnation,
       };
       this.#session.owners = this.#undo.current;
+      await this.#comeToRest(askedAt);
       return { incarnation, mark, fencedAt, markedAt };
     });
+  }
+
+  /** What was written is on disk: an image that is made now has it. */
+  async #comeToRest(askedAt: number): Promise<void> {
+    if (this.#quiesce === null) return;
+    const { buffers, timeOutMs } = this.#quiesce;
+    const leftMs = askedAt + timeOutMs - performance.now();
+    await buffers.write(this.#session.ready().control, leftMs, timeOutMs);
+    // While it was waited for the fence must have held.
+    const cause = this.#fence?.broken() ?? null;
+    if (cause !== null) throw fenceLost(cause);
   }
 
   /** Asks until the fence holds; in that moment the mark is made. */
@@ -223,6 +248,7 @@ export class PrimaryHold implements Hold {
       });
       const { serverVersion } = facts;
       const leak = await findLeak({
+        settings: this.#session.settings,
         control,
         receiver: journal.receiver,
         serverVersion,
@@ -273,6 +299,7 @@ export class PrimaryHold implements Hold {
 
   async #close(): Promise<void> {
     this.#held?.watch.stop();
+    this.#quiesce?.buffers.close();
     await this.#dropFence();
     await this.#guardian.close();
     this.#session.close();

@@ -9,7 +9,7 @@ import { userOf } from '../../restore/run-as.ts';
 import { connect, readPassword } from '../server/connection.ts';
 import { socketFolderOf } from '../server/connection-url.ts';
 import { readServerVersion } from '../server/server-facts.ts';
-import { missingPrivileges, roleName, roleStatements } from '../look/privileges.ts';
+import { grantableForQuiesce, missingPrivileges, roleName, roleStatements } from '../look/privileges.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { letIn } from './access-file.ts';
 import { accessLines, type Whence } from './access-lines.ts';
@@ -32,7 +32,10 @@ async function whatIsMissing(settings: PostgresSettings): Promise<Failure[]> {
   try {
     const client = await connect(settings, { applicationName: 'stillpoint-init', queryTimeoutMs: 10_000 });
     try {
-      const missing = await missingPrivileges(client, settings.fence);
+      const missing = [
+        ...(await missingPrivileges(client, settings.fence)),
+        ...(await grantableForQuiesce(client)),
+      ];
       if (missing.length > 0) return missing;
     } finally {
       client.end().catch(() => undefined);

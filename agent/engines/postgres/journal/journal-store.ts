@@ -5,7 +5,8 @@ import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import type { ArtifactSink } from '../../engine.ts';
 import { segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
-import { TransactionWalk, type JournalFiles, type TransactionRecord } from './wal-records.ts';
+import type { JournalFiles } from './journal-bytes.ts';
+import { TransactionWalk, type TransactionRecord } from './wal-records.ts';
 
 const READ_BYTES = 1024 * 1024;
 /** Files that wait in the spool until it is known where the base copy starts. */
@@ -92,7 +93,7 @@ export class JournalStore {
     await appendFile(log, '');
     for await (const line of createInterface({ input: createReadStream(log) })) {
       const record = loggedSchema.parse(JSON.parse(line));
-      if (record.start >= this.#start) yield { ...record, bareCommit: null };
+      if (record.start >= this.#start) yield { ...record, commit: null };
     }
     for await (const record of this.#walk.through(mark))
       if (isOfPrepared(record) && record.start >= this.#start) yield record;

@@ -13,11 +13,18 @@ const STOP_MS = 5000;
 export class PrimaryJournal implements Journal {
   readonly #session: PrimarySession;
   readonly #context: JournalContext;
+  readonly #followed: () => Promise<void>;
   #received: ReceivedJournal | null = null;
 
-  constructor(session: PrimarySession, context: JournalContext) {
+  /** `followed` is called once, before `follow` resolves. */
+  constructor(
+    session: PrimarySession,
+    context: JournalContext,
+    followed: () => Promise<void> = () => Promise.resolve(),
+  ) {
     this.#session = session;
     this.#context = context;
+    this.#followed = followed;
   }
 
   follow(): Promise<void> {
@@ -32,6 +39,7 @@ export class PrimaryJournal implements Journal {
         lost: (error) => void this.#lost(error),
       });
       this.#session.followed(this.#received);
+      await this.#followed();
     };
     return this.#session.call(follow, () => this.release());
   }

@@ -1,7 +1,6 @@
-import { open, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
-import { StillpointError } from '../../../../shared/domain/errors.ts';
-import { formatLsn, segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
+import type { StillpointError } from '../../../../shared/domain/errors.ts';
+import { aligned, JournalBytes, journalDamaged, type JournalFiles } from './journal-bytes.ts';
+import { formatLsn, segmentOf, segmentStart, type Lsn } from './lsn.ts';
 
 /**
  * Walks the records of received journal files. Layout: src/include/access/xlog_internal.h and xlogrecord.h
@@ -13,11 +12,20 @@ export interface TransactionRecord {
   readonly type: 'commit' | 'abort' | 'prepare' | 'commitPrepared' | 'abortPrepared';
   /** Low 32 bits of the transaction; for the ends of a prepared one, that one's. */
   readonly xid: number;
-  /** Of a `commit`: it carries nothing but the fact, and the subtransactions of which it is one; else null. */
-  readonly bareCommit: { readonly subtransactions: readonly number[] } | null;
+  /** Of a `commit`. */
+  readonly commit: CommitRecord | null;
   /** Of a `prepare`. */
   readonly prepared: PreparedRecord | null;
   readonly start: Lsn;
+}
+
+interface CommitRecord {
+  /**
+   * Besides the fact, and the subtransactions of which it is one. `housekeeping`: caches that it empties, locks that it
+   * lets go of. `more`: files that it drops, an origin that it moves on.
+   */
+  readonly carries: 'nothing' | 'housekeeping' | 'more';
+  readonly subtransactions: readonly number[];
 }
 
 interface PreparedRecord {
@@ -26,16 +34,12 @@ interface PreparedRecord {
   readonly ownerOid: number;
 }
 
-const PAGE = 8192n;
-const RECORD_HEADER = 24;
+export const RECORD_HEADER = 24;
 /** XLogRecordMaxSize. */
-const MOST_RECORD_BYTES = 1020 * 1024 * 1024;
-/** Read at once: a file has whole ones of these. */
-const BLOCK = 256n * 1024n;
-const XLOG_RESOURCE_MANAGER = 0;
+export const MOST_RECORD_BYTES = 1020 * 1024 * 1024;
+export const XLOG_RESOURCE_MANAGER = 0;
 const XLOG_SWITCH = 0x40;
-const XACT_RESOURCE_MANAGER = 1;
-const XACT_ASSIGNMENT = 0x50;
+export const XACT_RESOURCE_MANAGER = 1;
 const XACT_OPERATIONS: Readonly<Record<number, TransactionRecord['type']>> = {
   0x00: 'commit',
   0x10: 'prepare',
@@ -43,13 +47,6 @@ const XACT_OPERATIONS: Readonly<Record<number, TransactionRecord['type']>> = {
   0x30: 'commitPrepared',
   0x40: 'abortPrepared',
 };
-
-/** Where received journal files lie. */
-export interface JournalFiles {
-  readonly directory: string;
-  readonly timeline: number;
-  readonly segmentBytes: number;
-}
 
 type JournalOfServer = JournalFiles & {
   /** `server_version_num`. */
@@ -69,30 +66,6 @@ export async function* transactionRecords(span: JournalSpan): AsyncGenerator<Tra
   }
 }
 
-/**
- * Which of these transactions have written anything in [from, to) besides the record that they are committed.
- * The list of its subtransactions that a long one writes now and then changes nothing either.
- */
-export async function transactionsThatWrote(
-  span: JournalSpan,
-  among: ReadonlySet<number>,
-): Promise<Set<number>> {
-  const wrote = new Set<number>();
-  const walk = new RecordWalk(span, span.from, null);
-  try {
-    for await (const { xid, manager, info } of walk.through(span.to)) {
-      if (!among.has(xid)) continue;
-      const operation = info & 0x70;
-      const isSilent =
-        manager === XACT_RESOURCE_MANAGER && (operation === 0x00 || operation === XACT_ASSIGNMENT);
-      if (!isSilent) wrote.add(xid);
-    }
-  } finally {
-    await walk.close();
-  }
-  return wrote;
-}
-
 /** Transaction records in several goes, so that files can be dropped when everything in them was seen. */
 export class TransactionWalk {
   readonly #records: RecordWalk;
@@ -100,7 +73,7 @@ export class TransactionWalk {
 
   /** `from` is where a record begins or ends, or the beginning of a file. */
   constructor(where: JournalOfServer, from: Lsn) {
-    this.#records = new RecordWalk(where, from, XACT_RESOURCE_MANAGER);
+    this.#records = new RecordWalk(where, from, ({ manager }) => manager === XACT_RESOURCE_MANAGER);
     this.#serverVersion = where.serverVersion;
   }
 
@@ -133,25 +106,28 @@ export class TransactionWalk {
   }
 }
 
-interface JournalRecord {
-  readonly start: Lsn;
+interface RecordHeader {
   readonly xid: number;
   readonly manager: number;
   readonly info: number;
-  /** The whole record, where its manager was asked for; else its header. */
+}
+
+export interface JournalRecord extends RecordHeader {
+  readonly start: Lsn;
+  /** The whole record, where such were asked for; else its header. */
   readonly bytes: Buffer;
 }
 
-/** Records of one resource manager only and whole (`wanted`), or of all and their headers (null). */
+/** Those records whole that are `wanted`, or all of them and their headers (null). */
 export class RecordWalk {
-  readonly #journal: Journal;
+  readonly #journal: JournalBytes;
   readonly #segmentBytes: number;
   readonly #from: Lsn;
-  readonly #wanted: number | null;
+  readonly #wanted: ((header: RecordHeader) => boolean) | null;
   #at: Lsn | null = null;
 
-  constructor(where: JournalFiles, from: Lsn, wanted: number | null) {
-    this.#journal = new Journal(where.directory, where.timeline, where.segmentBytes);
+  constructor(where: JournalFiles, from: Lsn, wanted: ((header: RecordHeader) => boolean) | null) {
+    this.#journal = new JournalBytes(where);
     this.#segmentBytes = where.segmentBytes;
     this.#from = from;
     this.#wanted = wanted;
@@ -187,11 +163,16 @@ export class RecordWalk {
       const manager = header[17] ?? 0;
       const xid = header.readUInt32LE(4);
       let end = journal.advance(start, length);
+      const over = await journal.overwrittenAt(start, end < received ? end : received);
+      if (over !== null) {
+        this.#at = over;
+        continue;
+      }
       let found: JournalRecord | null = null;
-      if (manager === XLOG_RESOURCE_MANAGER && (info & 0xf0) === XLOG_SWITCH) {
+      if (isSwitch({ manager, info })) {
         // The rest of this file is empty.
         end = segmentStart(segmentOf(start, segmentBytes) + 1n, segmentBytes);
-      } else if (manager === this.#wanted) {
+      } else if (this.#wanted?.({ xid, manager, info }) === true) {
         // Nothing is there behind the last file: such a length is none, and not to be held.
         if (end > received && (isLast || length > MOST_RECORD_BYTES)) throw badRecord(start, length);
         if (end > received) return;
@@ -206,31 +187,24 @@ export class RecordWalk {
   }
 }
 
+/** The server goes on in the next file. */
+export function isSwitch({ manager, info }: { readonly manager: number; readonly info: number }): boolean {
+  return manager === XLOG_RESOURCE_MANAGER && (info & 0xf0) === XLOG_SWITCH;
+}
+
 /** Not "the end": everything up to the end that is asked for was received, so here something is wrong. */
 function badRecord(at: Lsn, length: number): StillpointError {
   return journalDamaged(`the received journal has a record of ${length} bytes at ${formatLsn(at)}`);
 }
 
 /** A record whose parts point out of it is none. */
-function readable<T>(at: Lsn, length: number, read: () => T): T {
+export function readable<T>(at: Lsn, length: number, read: () => T): T {
   try {
     return read();
   } catch (error) {
     if (error instanceof RangeError) throw badRecord(at, length);
     throw error;
   }
-}
-
-export function journalDamaged(message: string): StillpointError {
-  return new StillpointError({
-    code: 'journal-damaged',
-    message,
-    hint: 'create the checkpoint again; if it comes back, look at the disk of the agent and of the server',
-  });
-}
-
-function aligned(lsn: Lsn): Lsn {
-  return (lsn + 7n) & ~7n;
 }
 
 function parseTransaction(
@@ -245,22 +219,26 @@ function parseTransaction(
   const main = mainData(record);
   if (main === null) return null;
   const hasFlags = (info & 0x80) !== 0;
-  const one = { type, xid, prepared: null, bareCommit: null, start };
+  const one = { type, xid, prepared: null, commit: null, start };
   if (type === 'prepare') return { ...one, prepared: preparedRecord(main, serverVersion) };
   if (type === 'abort') return one;
-  if (type === 'commit') return { ...one, bareCommit: bareCommit(main, hasFlags) };
+  if (type === 'commit') return { ...one, commit: commitRecord(main, hasFlags) };
   return { ...one, xid: preparedXid(main, hasFlags, serverVersion) ?? xid };
 }
 
-/** Files that it drops, caches that it empties, an origin that it moves on: a commit with one of these is not bare. */
-function bareCommit(main: Buffer, hasFlags: boolean): TransactionRecord['bareCommit'] {
+/** Flags of xl_xact_xinfo that say more than a database and subtransactions. */
+const MORE_OF_COMMIT = 0x1fc;
+const HOUSEKEEPING = 0x48;
+
+function commitRecord(main: Buffer, hasFlags: boolean): CommitRecord {
   const flags = hasFlags ? main.readUInt32LE(8) : 0;
-  if ((flags & 0x1fc) !== 0) return null;
-  if ((flags & 0x02) === 0) return { subtransactions: [] };
+  const more = flags & MORE_OF_COMMIT;
+  const carries = more === 0 ? 'nothing' : (more & ~HOUSEKEEPING) === 0 ? 'housekeeping' : 'more';
+  if ((flags & 0x02) === 0) return { carries, subtransactions: [] };
   const at = (flags & 0x01) === 0 ? 12 : 20;
   const count = main.readInt32LE(at);
   const subtransactions = Array.from({ length: count }, (_, index) => main.readUInt32LE(at + 4 + 4 * index));
-  return { subtransactions };
+  return { carries, subtransactions };
 }
 
 /** Transaction records refer to no pages: after the header comes one block of main data. */
@@ -307,91 +285,4 @@ function preparedXid(main: Buffer, hasFlags: boolean, serverVersion: number): nu
   if (flags & 0x100) at += 4 + (serverVersion >= 180_000 ? 16 : 12) * main.readInt32LE(at);
   if (flags & 0x08) at += 4 + 16 * main.readInt32LE(at);
   return flags & 0x10 ? main.readUInt32LE(at) : null;
-}
-
-/** The received files as one run of bytes without page headers. */
-class Journal {
-  readonly #directory: string;
-  readonly #timeline: number;
-  readonly #segmentBytes: number;
-  #file: { segment: bigint; handle: FileHandle } | null = null;
-  #block: { start: Lsn; bytes: Buffer } | null = null;
-
-  constructor(directory: string, timeline: number, segmentBytes: number) {
-    this.#directory = directory;
-    this.#timeline = timeline;
-    this.#segmentBytes = segmentBytes;
-  }
-
-  /** The position itself, or behind the header of the page that begins there. */
-  skipPageHeader(at: Lsn): Lsn {
-    if (at % PAGE !== 0n) return at;
-    return at + BigInt(at % BigInt(this.#segmentBytes) === 0n ? 40 : 24);
-  }
-
-  /** The first position from here on where a record begins: a file may begin in the middle of one. */
-  async firstRecord(at: Lsn): Promise<Lsn> {
-    const first = this.skipPageHeader(at);
-    if (at % BigInt(this.#segmentBytes) !== 0n) return first;
-    // XLogPageHeaderData: at 2 its flags, at 16 how much is left of the record before.
-    const header = (await this.#blockAt(at)).subarray(0, 20);
-    const goesOn = (header.readUInt16LE(2) & 1) !== 0;
-    return goesOn ? this.skipPageHeader(aligned(this.advance(first, header.readUInt32LE(16)))) : first;
-  }
-
-  /** The position after so many bytes of record, page headers skipped. */
-  advance(from: Lsn, length: number): Lsn {
-    let at = from;
-    let rest = BigInt(length);
-    for (;;) {
-      const here = PAGE - (at % PAGE);
-      if (rest <= here) return at + rest;
-      rest -= here;
-      at = this.skipPageHeader(at + here);
-    }
-  }
-
-  async read(from: Lsn, length: number): Promise<{ bytes: Buffer; end: Lsn }> {
-    const bytes = Buffer.alloc(length);
-    let at = from;
-    let done = 0;
-    while (done < length) {
-      if (done > 0) at = this.skipPageHeader(at);
-      const block = await this.#blockAt(at - (at % BLOCK));
-      const offset = Number(at % BLOCK);
-      const inPage = Number(PAGE - (at % PAGE));
-      const taken = block.copy(bytes, done, offset, offset + Math.min(length - done, inPage));
-      done += taken;
-      at += BigInt(taken);
-    }
-    return { bytes, end: at };
-  }
-
-  async close(): Promise<void> {
-    await this.#file?.handle.close();
-    this.#file = null;
-  }
-
-  async #blockAt(start: Lsn): Promise<Buffer> {
-    if (this.#block?.start === start) return this.#block.bytes;
-    const segment = segmentOf(start, this.#segmentBytes);
-    if (this.#file?.segment !== segment) {
-      await this.close();
-      const name = segmentName(segment, this.#timeline, this.#segmentBytes);
-      const handle = await open(join(this.#directory, name), 'r').catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') throw journalDamaged(`the received journal has no file ${name}`);
-        throw error;
-      });
-      this.#file = { segment, handle };
-    }
-    const bytes = Buffer.alloc(Number(BLOCK));
-    await this.#file.handle.read(
-      bytes,
-      0,
-      bytes.length,
-      Number(start - segmentStart(segment, this.#segmentBytes)),
-    );
-    this.#block = { start, bytes };
-    return bytes;
-  }
 }

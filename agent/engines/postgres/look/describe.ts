@@ -1,4 +1,3 @@
-import { ABLE } from '../../../../shared/domain/purpose.ts';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from 'pg';
@@ -25,6 +24,7 @@ import {
   versionProblem,
 } from '../server/server-facts.ts';
 import type { PostgresSettings } from '../settings.ts';
+import { abilitiesOf, readAbilities } from './abilities.ts';
 import { restartWarnings, settingsInForce } from './restart-pending.ts';
 import { fenceProblems } from './fence-problems.ts';
 import { commitsThatWaitForReplay } from './remote-apply.ts';
@@ -97,6 +97,7 @@ export async function describePostgres(
       problems: [...problems, ...pending.problems],
       warnings: [...(await findWarnings(client, settings, facts)), ...pending.warnings],
       viewing: (await readViewing(client, settings, facts)).viewing,
+      abilities: await readAbilities(client, settings, facts),
     };
   } catch (error) {
     // Where the role may not even look, what it lacks says more than what failed.
@@ -211,7 +212,7 @@ function unknown(settings: PostgresSettings): MemberDescription {
     localCheckpoints: [],
     realm: null,
     quorum: null,
-    abilities: ABLE,
+    abilities: abilitiesOf(settings.name, null),
   };
 }
 

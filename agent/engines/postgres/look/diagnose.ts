@@ -7,7 +7,7 @@ import { mustHoldNoMount } from '../../restore/mounts.ts';
 import { hasUnit, unitFindings } from '../../restore/unit.ts';
 import { connect, serverError } from '../server/connection.ts';
 import { isArmed } from '../fence/fence.ts';
-import { missingPrivileges } from './privileges.ts';
+import { missingForQuiesce, missingPrivileges } from './privileges.ts';
 import { processOf } from '../restore/server-process.ts';
 import type { PostgresSettings } from '../settings.ts';
 import { namesInAutoConf } from '../fence/standby-setting.ts';
@@ -31,7 +31,13 @@ export async function diagnosePostgres(settings: PostgresSettings, busy: boolean
   try {
     const missing = await missingPrivileges(client, settings.fence);
     const armed = busy || settings.fence === 'standing' ? [] : await diagnoseArmedFile(client, settings);
-    return [...findings, ...missing.map((failure): Finding => ({ level: 'problem', failure })), ...armed];
+    const forQuiesce = await missingForQuiesce(client);
+    return [
+      ...findings,
+      ...missing.map((failure): Finding => ({ level: 'problem', failure })),
+      ...forQuiesce.map((failure): Finding => ({ level: 'warning', failure })),
+      ...armed,
+    ];
   } catch (error) {
     throw serverError(settings, error);
   } finally {

@@ -20,6 +20,8 @@ const FUNCTIONS = [
 ];
 const VIEWS = ['pg_file_settings', 'pg_hba_file_rules', 'pg_ident_file_mappings'];
 
+/** A role of the server's own. */
+const CHECKPOINT = 'pg_checkpoint';
 const ALTER_SYSTEM = 'GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO %s';
 
 interface Privilege {
@@ -32,6 +34,22 @@ interface Privilege {
   /** Needed for this kind of fence only. */
   readonly ofFence?: PostgresSettings['fence'];
 }
+
+/** What a quiesce needs besides: it has the server write what is dirty in its buffers. */
+const FOR_QUIESCE: readonly Privilege[] = [
+  {
+    name: CHECKPOINT,
+    test: `pg_has_role('${CHECKPOINT}', 'usage')`,
+    grant: `GRANT ${CHECKPOINT} TO %s`,
+    since: SINCE_15,
+  },
+  {
+    name: 'SUPERUSER, without which PostgreSQL 14 lets nobody use CHECKPOINT',
+    test: '(SELECT rolsuper FROM pg_roles WHERE rolname = current_user)',
+    grant: 'ALTER ROLE %s SUPERUSER',
+    before: SINCE_15,
+  },
+];
 
 /** Every privilege that a checkpoint uses, each with the statement that grants it. */
 const PRIVILEGES: readonly Privilege[] = [
@@ -97,7 +115,7 @@ export function roleStatements(
   return [
     `${exists ? 'ALTER' : 'CREATE'} ROLE ${name} LOGIN REPLICATION;`,
     ...(serverVersion >= SINCE_15 ? [`${ALTER_SYSTEM.replace('%s', name)};`] : []),
-    `GRANT ${ROLES.join(', ')} TO ${name};`,
+    `GRANT ${[...ROLES, ...(serverVersion >= SINCE_15 ? [CHECKPOINT] : [])].join(', ')} TO ${name};`,
     `GRANT EXECUTE ON FUNCTION ${first.join(', ')} TO ${name};`,
     `GRANT EXECUTE ON FUNCTION ${second.join(', ')} TO ${name};`,
     `GRANT SELECT ON ${VIEWS.filter(isKnown).join(', ')} TO ${name};`,
@@ -115,10 +133,28 @@ export async function missingPrivileges(
   client: Client,
   fence: PostgresSettings['fence'],
 ): Promise<Failure[]> {
+  const needed = PRIVILEGES.filter(({ ofFence = fence }) => ofFence === fence);
+  return missing(client, needed, 'no checkpoint can be taken');
+}
+
+/** The same, of what no checkpoint needs and every quiesce does. */
+export function missingForQuiesce(client: Client): Promise<Failure[]> {
+  return missing(client, FOR_QUIESCE, 'checkpoints can be taken, and it cannot be quiesced');
+}
+
+/** What `roleStatements` would give of it: PostgreSQL 14 lets nobody but a superuser do it. */
+export async function grantableForQuiesce(client: Client): Promise<Failure[]> {
+  return (await readServerVersion(client)) < SINCE_15 ? [] : missingForQuiesce(client);
+}
+
+async function missing(
+  client: Client,
+  privileges: readonly Privilege[],
+  consequence: string,
+): Promise<Failure[]> {
   const serverVersion = await readServerVersion(client);
-  const known = PRIVILEGES.filter(
-    ({ since = 0, before = Infinity, ofFence = fence }) =>
-      since <= serverVersion && serverVersion < before && ofFence === fence,
+  const known = privileges.filter(
+    ({ since = 0, before = Infinity }) => since <= serverVersion && serverVersion < before,
   );
   const { rows } = await client.query<{ role: string; database: string; held: boolean[] }>(
     `SELECT quote_ident(current_user) AS role, current_database() AS database,
@@ -131,7 +167,7 @@ export async function missingPrivileges(
     return [
       {
         code: 'postgres-privilege',
-        message: `role ${role} lacks ${name}: no checkpoint can be taken`,
+        message: `role ${role} lacks ${name}: ${consequence}`,
         hint: `as superuser, on the primary, in database ${row?.database ?? 'postgres'}: ${grant.replace('%s', role)};`,
       },
     ];

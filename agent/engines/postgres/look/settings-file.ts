@@ -1,14 +1,9 @@
-import { execFile } from 'node:child_process';
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { mountsBelow } from '../../restore/mounts.ts';
-import { commandAs } from '../../restore/run-as.ts';
+import { refusalAs } from '../../restore/run-as.ts';
 import { processOf } from '../restore/server-process.ts';
 
-const run = promisify(execFile);
-
-const LOOK_MS = 5000;
 const FILE = 'postgresql.auto.conf';
 
 /**
@@ -24,17 +19,7 @@ export async function whySettingsFileStays(data: string): Promise<string | null>
     const { uid, gid } = await stat(`/proc/${pid}`);
     if (![0, uid].includes(process.getuid?.() ?? -1)) return null;
     const place = await realpath(data);
-    const asServer = async (...command: string[]): Promise<string | null> => {
-      const { program, args, env } = await commandAs({ uid, gid }, command);
-      return run(program, args, { cwd: '/', timeout: LOOK_MS, env: { ...env, LC_ALL: 'C' } }).then(
-        () => null,
-        (error: unknown) => {
-          // It was not asked, or did not answer in time.
-          if (typeof (error as { code?: unknown }).code !== 'number') throw error;
-          return lastWords(error);
-        },
-      );
-    };
+    const asServer = (...command: string[]): Promise<string | null> => refusalAs({ uid, gid }, command);
     const seen = `/proc/${pid}/root${place}`;
     if ((await asServer('test', '-r', join(seen, 'PG_VERSION'))) !== null) return null;
     if ((await asServer('test', '-w', seen)) !== null) return `its user cannot write into ${place}`;
@@ -49,14 +34,9 @@ export async function whySettingsFileStays(data: string): Promise<string | null>
       'conv=nocreat,notrunc',
       'status=none',
     );
-    return refused === null ? null : `its user cannot write ${file}: ${refused}`;
+    // The system's own part of it: behind the last colon.
+    return refused === null ? null : `its user cannot write ${file}: ${refused.split(': ').at(-1) ?? ''}`;
   } catch {
     return null;
   }
-}
-
-/** Of what a program says, the system's own part: behind the last colon. */
-function lastWords(error: unknown): string {
-  const { stderr = '', message } = error as Error & { stderr?: string };
-  return (stderr.trim() || message).split('\n').at(-1)?.split(': ').at(-1) ?? '';
 }

@@ -1,17 +1,12 @@
-import { execFile } from 'node:child_process';
 import { dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
 import type { Owner } from '../../../foreign-files.ts';
-import { commandAs } from '../../restore/run-as.ts';
+import { refusalAs } from '../../restore/run-as.ts';
 import { isThere } from '../../../../shared/runtime/is-there.ts';
 
 /** Every build has it: where it lies, the others do. */
 const KNOWN_LIBRARY = 'plpgsql.so';
-const LOOK_MS = 10_000;
-
-const run = promisify(execFile);
 
 /**
  * Throws where the configuration of the checkpoint names what is neither in the checkpoint nor on this host: its server
@@ -37,7 +32,8 @@ export async function mustMeetNeeds(input: {
   for (const path of [...links, ...(isUnknown ? [] : facts.needs)]) {
     if (comesAlong(path)) continue;
     if (!(await isThere(path))) missing.push(path);
-    else if (!(await mayRead(owner, path))) unreadable.push(path);
+    // With all groups that the server's user has on this host.
+    else if ((await refusalAs(owner, ['test', '-r', path])) !== null) unreadable.push(path);
   }
   const libraries = isUnknown ? null : await libraryFolder(program);
   if (libraries !== null)
@@ -53,15 +49,6 @@ export async function mustMeetNeeds(input: {
     hint: "bring it to this host before the restore, or take checkpoints with its directory in 'also' of the agent file",
     member,
   });
-}
-
-/** With all groups that the server's user has on this host. */
-async function mayRead(owner: Owner | null, path: string): Promise<boolean> {
-  const { program, args, env } = await commandAs(owner, ['test', '-r', path]);
-  return run(program, [...args], { env, cwd: '/', timeout: LOOK_MS }).then(
-    () => true,
-    () => false,
-  );
 }
 
 function unreadableFiles(member: string, paths: readonly string[]): StillpointError {
