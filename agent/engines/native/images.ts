@@ -10,7 +10,7 @@ import { ownerOf } from '../restore/owner.ts';
 import { holdFactsOf, type HoldFacts, type JournalFile } from './hold-facts.ts';
 import { foreign, journalOfHeld, journalSince } from './image-journal.ts';
 import { ImageArtifacts, type Origin } from './image-source.ts';
-import { ImageTree } from './image-tree.ts';
+import { ImageTree, type Reader } from './image-tree.ts';
 import { withParticipant } from './link.ts';
 import { DATA_ROOM } from './node-copy.ts';
 import type { NativeSettings } from './settings.ts';
@@ -42,10 +42,16 @@ export class NodeImages implements Images {
     this.#settings = settings;
   }
 
-  async read(name: string, signal: AbortSignal): Promise<ImageManifest> {
+  async read(
+    name: string,
+    signal: AbortSignal,
+    progress: (bytesDone: number) => void,
+  ): Promise<ImageManifest> {
+    let bytesDone = 0;
+    const read = (bytes: number): void => progress((bytesDone += bytes));
     const tree = await this.#tree(name);
     const live = await this.#liveOf(tree, name);
-    const entries = await entriesOf(tree, live, signal);
+    const entries = await entriesOf(tree, live, { signal, read });
     const said = entries.some(({ path }) => live !== '' && path === DESCRIBED)
       ? await this.#said(tree, name)
       : null;
@@ -258,15 +264,11 @@ function refused(code: string, message: string, hint: string): StillpointError {
 }
 
 /** All that counts of an image: what is below `live/`, and beside it what the process said of itself. */
-async function entriesOf(
-  tree: ImageTree,
-  live: ImageFacts['live'],
-  signal?: AbortSignal,
-): Promise<ImageEntry[]> {
-  const entries = await tree.read(live, signal);
+async function entriesOf(tree: ImageTree, live: ImageFacts['live'], reader?: Reader): Promise<ImageEntry[]> {
+  const entries = await tree.read(live, reader);
   const described = live === '' ? undefined : (await tree.files())?.find(({ name }) => name === DESCRIBED);
   if (described === undefined) return entries;
-  const measured = await tree.measure(DESCRIBED, null, signal);
+  const measured = await tree.measure(DESCRIBED, null, reader);
   return [{ kind: 'file', path: DESCRIBED, mode: 0o600, mtimeMs: 0, ...measured }, ...entries];
 }
 

@@ -16,7 +16,7 @@ import type { Approach } from '../../../shared/domain/backup-set.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { MemberManifest } from '../../../shared/domain/manifest.ts';
 import { FREEZE, QUIESCE } from './held-node.ts';
-import { ImagesLab, NO_SIGNAL, type Imaged } from './images-lab.ts';
+import { ImagesLab, type Imaged } from './images-lab.ts';
 
 // Goal: what would bring a node to another moment than the mark's is refused before a file is written. Method: images of a
 // real node that are right, and each made wrong in one way.
@@ -110,7 +110,7 @@ describe('images of a node that are wrong', function () {
   it('are refused where the agent’s file names no place for journals', async () => {
     const { journals: _, ...settings } = lab.a1.settings;
     const without = createNativeEngine(settings).images;
-    const manifest = await lab.images.read(early, NO_SIGNAL);
+    const manifest = await lab.read(early);
     expect(await refusal(without?.open(manifest, late, 'journals'))).to.match(
       /^journal-missing: .*names no journals/,
     );
@@ -146,7 +146,7 @@ describe('images of a node that are wrong', function () {
       (place: string): void => writeFileSync(join(place, 'described.json'), '{}'),
     ]) {
       const name = lab.again(frozen.image);
-      const manifest = await lab.images.read(name, NO_SIGNAL);
+      const manifest = await lab.read(name);
       spoil(lab.placeOf(name));
       expect(await refusal(lab.images.open(manifest, frozen.mark, 'freeze'))).to.match(/^image-changed: /);
     }
@@ -164,9 +164,7 @@ describe('images of a node that are wrong', function () {
 
   it('are refused where they are of another copyset, or another grid', async () => {
     const foreign = lab.copied('data', lab.b1);
-    expect(await refusal(lab.images.read(foreign, NO_SIGNAL))).to.match(
-      /^image-unfit: .*is of the node b1 of copyset b/,
-    );
+    expect(await refusal(lab.read(foreign))).to.match(/^image-unfit: .*is of the node b1 of copyset b/);
     const other = { ...frozen.mark, member: { ...frozen.mark.member, dataIdentity: 'other' } };
     expect(await refusal(lab.open(frozen.image, other, 'freeze'))).to.match(/^image-unfit: .*is of other/);
     const ofB1 = { ...frozen.mark, member: { ...frozen.mark.member, name: 'b1' } };
@@ -177,7 +175,7 @@ describe('images of a node that are wrong', function () {
 
   it('are refused where they are none: not there, a name that leads out, a file, without a journal, with a link', async () => {
     for (const name of ['nothing', '../a1', '', 'a//b', frozen.image + '/described.json'])
-      expect(await refusal(lab.images.read(name, NO_SIGNAL)), name).to.match(/^image-missing: /);
+      expect(await refusal(lab.read(name)), name).to.match(/^image-missing: /);
     const without = await refused(frozen, 'freeze', (place) => rmSync(journal(place), { recursive: true }));
     expect(without).to.match(/^image-unfit: .*has no journal file in journal/);
     const linked = await refused(frozen, 'freeze', (place) =>

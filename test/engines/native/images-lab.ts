@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ArtifactSource, Images } from '../../../agent/engines/engine.ts';
-import type { Approach } from '../../../shared/domain/backup-set.ts';
+import type { Approach, ImageManifest } from '../../../shared/domain/backup-set.ts';
 import type { MemberManifest } from '../../../shared/domain/manifest.ts';
 import { until } from '../../lab/processes.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
@@ -18,7 +18,7 @@ import {
   type HeldNode,
 } from './held-node.ts';
 
-export const NO_SIGNAL = new AbortController().signal;
+const NO_SIGNAL = new AbortController().signal;
 
 /** An image of a1, and a1's manifest of what it was held for when it was made. */
 export interface Imaged {
@@ -144,8 +144,12 @@ export class ImagesLab {
     return (await this.heldImage(FREEZE)).image;
   }
 
+  async read(image: string, progress: (bytesDone: number) => void = () => undefined): Promise<ImageManifest> {
+    return this.images.read(image, NO_SIGNAL, progress);
+  }
+
   async open(image: string, mark: MemberManifest, approach: Approach): Promise<ArtifactSource> {
-    return this.images.open(await this.images.read(image, NO_SIGNAL), mark, approach);
+    return this.images.open(await this.read(image), mark, approach);
   }
 
   /** The keys of a table that a node would have which is restored from it. */

@@ -5,7 +5,7 @@ import type { Restoration } from '../../../agent/engines/engine.ts';
 import { NativeRestoration } from '../../../agent/engines/native/restoration.ts';
 import type { MemberManifest } from '../../../shared/domain/manifest.ts';
 import { FREEZE, QUIESCE } from './held-node.ts';
-import { ImagesLab, keys, NO_SIGNAL } from './images-lab.ts';
+import { ImagesLab, keys } from './images-lab.ts';
 
 // Goal: each of the three approaches brings a node back to the mark from its operator's own copies, and no further. Method:
 // nodes of a real grid, copied by `cp`; what a restore is given is read as a node would read it, and one is restored and
@@ -23,7 +23,10 @@ describe('images of a node', function () {
   it('are read to the last byte, and say whose they are and which journal files are in them', async () => {
     await lab.put('read', 0, 10);
     const { image, mark } = await lab.heldImage(FREEZE);
-    const manifest = await lab.images.read(image, NO_SIGNAL);
+    let bytes = 0;
+    const manifest = await lab.read(image, (bytesDone) => (bytes = bytesDone));
+    const sizes = manifest.entries.map((entry) => (entry.kind === 'file' ? entry.sizeBytes : 0));
+    expect(bytes).to.equal(sizes.reduce((sum, size) => sum + size, 0));
     expect(manifest).to.include({ member: 'a1', image, engine: 'native', firstJournalFile: null });
     expect(manifest.dataIdentity).to.equal(mark.member.dataIdentity).and.not.equal('');
     expect(manifest.journalFiles).to.include(mark.mark?.journalFile);
@@ -82,7 +85,7 @@ describe('images of a node', function () {
     await lab.grid.close();
     const restoration: Restoration = new NativeRestoration(lab.a1.settings, {
       ...{ checkpoint: 'c', source, own: null, follow: null, progress: () => undefined },
-      signal: NO_SIGNAL,
+      signal: new AbortController().signal,
     });
     await restoration.check(null);
     await restoration.stage();
