@@ -36,15 +36,12 @@ export function createProgram(reach: Reach = goOn): Command {
     registerSalvage(checkpoint),
     registerRestore(program, reach),
     registerDrill(program, reach),
-<<<<<<< HEAD
     registerQuiesce(program, reach),
     registerResume(program),
     registerJournalCheckpoint(program, reach),
     registerFreeze(program, reach),
     registerThaw(program),
-=======
     ...registerSets(program),
->>>>>>> i17-sets
     ...registerGrid(program),
     ...registerRepository(program),
     ...registerPki(program),
