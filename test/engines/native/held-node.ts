@@ -18,6 +18,11 @@ export const JOURNAL_CHECKPOINT = { type: 'journalCheckpoint' } as const;
 
 const NOTHING_COPIED = { hold: 'member', part: 'none' } as const;
 
+/** As a process of the grid is started with them. */
+export function optionsOf(options: Readonly<Record<string, string>>): string[] {
+  return Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]);
+}
+
 /** A node of the reference grid, with an engine for it. */
 export interface HeldNode {
   readonly name: string;

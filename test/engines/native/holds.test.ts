@@ -23,7 +23,7 @@ const FREE = { operation: '', quiesced: false, writingSuspended: false, journalR
 const HELD = { ...FREE, operation: 'x', writingSuspended: true, quiesced: true };
 
 describe('a node that is held', () => {
-  let it_: ScriptedProcess;
+  let node: ScriptedProcess;
   const captures: Capture[] = [];
   const lost: Failure[] = [];
   /** Of each call that matters here, its request. */
@@ -37,15 +37,15 @@ describe('a node that is held', () => {
   }
 
   beforeEach(async () => {
-    it_ = await scriptedProcess('node');
-    writeFileSync(join(it_.live, 'journal/7'), 'seven');
-    writeFileSync(join(it_.live, 'journal/8'), '');
-    const { describe: said } = it_.answers;
-    it_.answers['describe'] = (request) => ({ ...said?.(request), held: HELD });
-    it_.answers['renew'] = noting('renew', { held: HELD });
-    it_.answers['suspendWriting'] = noting('suspendWriting', { firstJournalFile: '7' });
-    it_.answers['quiesce'] = noting('quiesce', { quiesced: true });
-    it_.answers['switchJournal'] = () => ({
+    node = await scriptedProcess('node');
+    writeFileSync(join(node.live, 'journal/7'), 'seven');
+    writeFileSync(join(node.live, 'journal/8'), '');
+    const { describe: said } = node.answers;
+    node.answers['describe'] = (request) => ({ ...said?.(request), held: HELD });
+    node.answers['renew'] = noting('renew', { held: HELD });
+    node.answers['suspendWriting'] = noting('suspendWriting', { firstJournalFile: '7' });
+    node.answers['quiesce'] = noting('quiesce', { quiesced: true });
+    node.answers['switchJournal'] = () => ({
       journalFile: '7',
       length: 5n,
       content: { count: 3n, digest: Buffer.from('ab') },
@@ -55,12 +55,12 @@ describe('a node that is held', () => {
   afterEach(async () => {
     for (const capture of captures.splice(0)) await capture.abort();
     lost.length = 0;
-    it_.close();
+    node.close();
   });
 
   function begun(purpose: Purpose): Capture {
     const cause = (error: unknown): void => void lost.push((error as StillpointError).failure);
-    const capture = it_.capture(false, { purpose, assignment: NOTHING_COPIED, lost: cause });
+    const capture = node.capture(false, { purpose, assignment: NOTHING_COPIED, lost: cause });
     captures.push(capture);
     return capture;
   }
@@ -74,7 +74,7 @@ describe('a node that is held', () => {
   }
 
   /** Without those that only look or renew. */
-  const calls = (): string[] => it_.calls.filter((name) => name !== 'describe' && name !== 'renew');
+  const calls = (): string[] => node.calls.filter((name) => name !== 'describe' && name !== 'renew');
   const thawed = (capture: Capture): ReturnType<Capture['thaw']> => capture.thaw(token(), () => undefined);
 
   it('for a journal checkpoint rests with reads allowed for the switch alone, and nothing is copied [S76] [S79] [S80]', async () => {
@@ -136,14 +136,14 @@ describe('a node that is held', () => {
       await capture.abort();
       return suspension;
     };
-    expect(await outcome(() => (it_.answers['resumeWriting'] = () => ({ held: false })))).to.deep.equal({
+    expect(await outcome(() => (node.answers['resumeWriting'] = () => ({ held: false })))).to.deep.equal({
       held: false,
       cause: 'it says that it had resumed writing before',
     });
     expect(
       await outcome(() => {
-        it_.answers['resumeWriting'] = () => ({ held: true });
-        it_.incarnation = 'two';
+        node.answers['resumeWriting'] = () => ({ held: true });
+        node.incarnation = 'two';
       }),
     ).to.deep.equal({ held: false, cause: 'it was restarted meanwhile' });
   });
@@ -151,12 +151,12 @@ describe('a node that is held', () => {
   it('is not said to have been frozen where it crashed, and says how far it is when it comes back [S87] [S91]', async () => {
     const capture = await held(FREEZE);
     await thawed(capture);
-    const { describe: said } = it_.answers;
-    it_.incarnation = 'two';
-    it_.answers['resumeWriting'] = () => {
+    const { describe: said } = node.answers;
+    node.incarnation = 'two';
+    node.answers['resumeWriting'] = () => {
       throw new Refusal(status.UNAVAILABLE, 'it is recovering', 'wait');
     };
-    it_.answers['describe'] = (request) => ({
+    node.answers['describe'] = (request) => ({
       ...said?.(request),
       held: FREE,
       recovering: 'reading the journal, file 3 of 9',
@@ -171,18 +171,18 @@ describe('a node that is held', () => {
   it('is not said to have been frozen where it is gone; where nobody knows, that is an error [S92]', async () => {
     const capture = await held(FREEZE);
     await thawed(capture);
-    it_.answers['resumeWriting'] = () => {
+    node.answers['resumeWriting'] = () => {
       throw new Refusal(status.UNAVAILABLE, 'it is busy', 'wait');
     };
     expect(await codeOf(capture.collect())).to.equal('participant-unavailable');
-    it_.close();
+    node.close();
     const { suspension } = await capture.collect();
     expect(suspension).to.have.property('held', false);
   });
 
   it('is not said to have been quiesced where its database files could be written [S75]', async () => {
     const capture = await held(QUIESCE);
-    it_.answers['resumeWriting'] = () => ({ held: false });
+    node.answers['resumeWriting'] = () => ({ held: false });
     const proof = await thawed(capture);
     expect(proof).to.include({ type: 'alreadyResumed' });
     expect(proof)
@@ -190,11 +190,11 @@ describe('a node that is held', () => {
       .that.matches(/database files could be written/);
   });
 
-  it('has its quiesce renewed by the coordinator’s word, and by nothing else [S73]', async () => {
+  it('has its quiesce renewed by the coordinator’s word [S73]', async () => {
     const capture = await held(QUIESCE);
-    const before = it_.calls.filter((name) => name === 'renew').length;
+    const before = node.calls.filter((name) => name === 'renew').length;
     capture.renew();
-    await until('the word to arrive', () => it_.calls.filter((name) => name === 'renew').length > before);
+    await until('the word to arrive', () => node.calls.filter((name) => name === 'renew').length > before);
     expect(lost).to.deep.equal([]);
   });
 
@@ -206,17 +206,17 @@ describe('a node that is held', () => {
     ] as const) {
       const capture = await held(purpose);
       if (purpose.type === 'freeze') await thawed(capture);
-      it_.answers['renew'] = () => ({ held: now });
+      node.answers['renew'] = () => ({ held: now });
       capture.renew();
       await until('it to be given up', () => lost.length > 0);
       expect(lost.splice(0).map(({ code }) => code)).to.deep.equal(['hold-lost']);
-      it_.answers['renew'] = () => ({ held: HELD });
+      node.answers['renew'] = () => ({ held: HELD });
       await capture.abort();
     }
   });
 
   it('that does not come to rest in the time is told with the kinds of activity that kept it from it [S72]', async () => {
-    it_.answers['quiesce'] = () => ({
+    node.answers['quiesce'] = () => ({
       quiesced: false,
       notQuiesced: ['a scan of table orders by client 7', 'a write'],
     });
@@ -233,39 +233,39 @@ describe('a node that is held', () => {
   it('is refused at the arm where its write daemon does not wait any more', async () => {
     const capture = begun(FREEZE);
     await capture.prepare();
-    const { describe: said } = it_.answers;
-    it_.answers['describe'] = (request) => ({ ...said?.(request), held: FREE });
+    const { describe: said } = node.answers;
+    node.answers['describe'] = (request) => ({ ...said?.(request), held: FREE });
     expect(await codeOf(capture.arm(token()))).to.equal('hold-lost');
   });
 
   it('with a database that is not journaled is warned of, loudly, and of a freeze before all [S86]', async () => {
-    const { describe: said } = it_.answers;
-    it_.answers['describe'] = (request) => ({
+    const { describe: said } = node.answers;
+    node.answers['describe'] = (request) => ({
       ...said?.(request),
       held: FREE,
       unjournaled: ['scratch', 'sessions'],
     });
-    const { warnings, problems } = await describeNative(it_.settings, false);
+    const { warnings, problems } = await describeNative(node.settings, false);
     expect(problems).to.deep.equal([]);
     expect(warnings.map(({ code }) => code)).to.deep.equal(['database-not-journaled']);
     expect(warnings.map(warningLine)[0]).to.match(/scratch, sessions .*LOST where the process crashes/);
   });
 
   it('says that its clients wait, where they do [S84]', async () => {
-    const { describe: said } = it_.answers;
-    it_.answers['describe'] = (request) => ({ ...said?.(request), held: { ...HELD, updatesWait: true } });
-    const { warnings } = await describeNative(it_.settings, true);
+    const { describe: said } = node.answers;
+    node.answers['describe'] = (request) => ({ ...said?.(request), held: { ...HELD, updatesWait: true } });
+    const { warnings } = await describeNative(node.settings, true);
     expect(warnings.map(({ code }) => code)).to.deep.equal(['updates-wait']);
   });
 
   it('is told as recovering, not as failed, while it reads its journal after a crash [S87]', async () => {
-    const { describe: said } = it_.answers;
-    it_.answers['describe'] = (request) => ({
+    const { describe: said } = node.answers;
+    node.answers['describe'] = (request) => ({
       ...said?.(request),
       held: FREE,
       recovering: 'reading the journal, file 3 of 9',
     });
-    const { running, problems } = await describeNative(it_.settings, false);
+    const { running, problems } = await describeNative(node.settings, false);
     expect(running).to.equal(true);
     expect(problems.map(({ code, message }) => `${code}: ${message}`)).to.deep.equal([
       'member-recovering: it is recovering: reading the journal, file 3 of 9',

@@ -13,6 +13,7 @@ import {
   HeldNodes,
   heldNode,
   JOURNAL_CHECKPOINT,
+  optionsOf,
   type QUIESCE,
   rowsIn,
   type HeldNode,
@@ -46,11 +47,19 @@ export class ImagesLab {
   static async launch(hosts: readonly string[]): Promise<ImagesLab> {
     const folder = temporaryFolder('images');
     const grid = await launchReferenceGrid({
-      ...{ folder: folder.path, hosts, copysets: { a: 1, b: 1 }, keepers: 1, proxies: 1, satellites: 0 },
-      options: [
-        ...['--write-ms', '100', '--journal-bytes', '4000', '--timeout-ms', '1000', '--grace-ms', '3000'],
-        ...['--archive', join(folder.path, 'journals')],
-      ],
+      folder: folder.path,
+      hosts,
+      copysets: { a: 1, b: 1 },
+      keepers: 1,
+      proxies: 1,
+      satellites: 0,
+      options: optionsOf({
+        'write-ms': '100',
+        'journal-bytes': '4000',
+        'timeout-ms': '1000',
+        'grace-ms': '3000',
+        archive: join(folder.path, 'journals'),
+      }),
     });
     const lab = new ImagesLab(grid, folder);
     for (const { name, settings } of [lab.a1, lab.b1]) {

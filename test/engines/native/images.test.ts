@@ -84,7 +84,11 @@ describe('images of a node', function () {
     const source = await lab.open(image, mark, 'freeze');
     await lab.grid.close();
     const restoration: Restoration = new NativeRestoration(lab.a1.settings, {
-      ...{ checkpoint: 'c', source, own: null, follow: null, progress: () => undefined },
+      checkpoint: 'c',
+      source,
+      own: null,
+      follow: null,
+      progress: () => undefined,
       signal: new AbortController().signal,
     });
     await restoration.check(null);
