@@ -22,7 +22,7 @@ export interface EndInput extends SetInput {
  * again, it does what is left of that.
  */
 export async function endBackup(input: EndInput): Promise<EndedReport> {
-  const { grid, set: name, repository, member: memberName, image, type } = input;
+  const { grid, set: name, repository, member: memberName, image } = input;
   checkSetName(name);
   if (!IMAGE_NAME.test(image)) throw badImage(image);
   const described = await describedHosts(input);
