@@ -54,7 +54,7 @@ interface Prepared {
 }
 
 /** What a checkpoint needs of an engine. */
-type OperatedEngine = Pick<Engine, 'begin' | 'isRunning' | 'freeBytes'>;
+type OperatedEngine = Pick<Engine, 'begin' | 'isRunning' | 'freeBytes'> & Partial<Pick<Engine, 'messages'>>;
 type Charge = Pick<FreezeCharge, 'held' | 'release' | 'end'>;
 
 /** Where its answers go: the stream that holds it. */
@@ -287,7 +287,7 @@ export class CheckpointOperation {
 
   #begin(member: string, command: MemberCommand): MemberRuntime | null {
     const { members, descriptions, log, leaseMs, id, state, surroundings, storeOf } = this.#context;
-    const { clock, machine, priority, reach } = surroundings;
+    const { clock, time, machine, priority, reach } = surroundings;
     const known = members.get(member);
     const description = descriptions.get(member);
     if (known === undefined || description === undefined) {
@@ -301,6 +301,7 @@ export class CheckpointOperation {
     const runtime = new MemberRuntime({
       machine,
       clock,
+      time,
       priority,
       reach: (moment) => reach(moment, member),
       member,

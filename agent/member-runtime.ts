@@ -1,10 +1,9 @@
 import { failureOf, StillpointError, type Failure, type MemberState } from '../shared/domain/errors.ts';
-import type { FreezeKind } from '../shared/domain/grid.ts';
-import type { MemberAnswer, MemberCommand } from '../shared/domain/messages.ts';
+import type { MemberCommand } from '../shared/domain/messages.ts';
 import { assertNever } from '../shared/domain/assert-never.ts';
-import { formatToken, type Token } from '../shared/domain/token.ts';
+import type { Purpose } from '../shared/domain/purpose.ts';
+import { formatToken } from '../shared/domain/token.ts';
 import { isHeldForJob } from '../shared/protocol/member-step.ts';
-import type * as memberMachine from '../shared/protocol/member-machine.ts';
 import type {
   EngineCall,
   EngineResult,
@@ -12,57 +11,12 @@ import type {
   MemberEvent,
   MemberMachineState,
 } from '../shared/protocol/member-machine.ts';
-import type { Alarm, Clock } from '../shared/runtime/clock.ts';
-import type { Logger } from '../shared/runtime/log.ts';
+import type { Alarm } from '../shared/runtime/clock.ts';
 import { Capture } from './capture.ts';
-import type { Engine, Undo } from './engines/engine.ts';
-import type { MemberStore } from './collect.ts';
+import type { Engine } from './engines/engine.ts';
 import { GrowingPause } from './growing-pause.ts';
-import type { StateDirectory } from './state-directory.ts';
-
-/** What the runtime needs of the rest of the agent, and of the world; the simulator hands in its own (test/simulator). */
-export interface MemberRuntimeContext {
-  readonly machine: Pick<
-    typeof memberMachine,
-    'initialMember' | 'stepMember' | 'nextMemberDeadline' | 'mayBeResumed'
-  >;
-  readonly clock: Clock;
-  readonly priority: Priority;
-  /** A moment by which tests may hold the agent. */
-  reach(moment: string): Promise<void>;
-  readonly member: string;
-  readonly kind: FreezeKind;
-  readonly engine: Pick<Engine, 'begin' | 'isRunning'>;
-  readonly operation: string;
-  readonly state: Pick<StateDirectory, 'highestToken' | 'makeSpool' | 'dropSpool'>;
-  readonly store: MemberStore;
-  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
-  readonly operationSilenceMs: number;
-  /** Until a freeze is armed with one of its own. */
-  readonly leaseMs: number;
-  send(answer: MemberAnswer): void;
-  /** The token is on disk, and the freeze that it is for charged, when it resolves. */
-  record(token: Token, leaseMs: number): Promise<void>;
-  /** `isFrozen` has changed. */
-  heldChanged(): void;
-  progress(bytesDone: number, bytesTotal: number): void;
-  /** The capture cannot become a checkpoint any more: ends the operation on this host, with this cause. */
-  lost(failure: Failure): void;
-  /** In words; empty when it waits no more. */
-  waitsFor(cause: string): void;
-  /** Undoes what an earlier stream of the operation left on this member; why it cannot be done yet, else null. */
-  undoLeft(): Promise<Failure | null>;
-  /** Freeze record and guard: durable and watched when it resolves. */
-  saveUndo(undo: Undo | null, silenceMs: number): Promise<void>;
-}
-
-/** Of this process, while a member may be held. */
-export interface Priority {
-  /** What it gives puts that back. */
-  raise(): () => void;
-  /** Puts it back when what was just answered is on its way. */
-  soon(putBack: () => void): void;
-}
+import type { MemberRuntimeContext } from './member-runtime-context.ts';
+import { OperationMessages } from './operation-messages.ts';
 
 /**
  * Performs the effects of one member's machine: the machine decides, the runtime acts and tells it what came
@@ -75,6 +29,7 @@ export class MemberRuntime {
   readonly #alarm: Alarm;
   #state: MemberMachineState;
   #capture: Capture | null = null;
+  #messages: OperationMessages | null = null;
   #spool: string | null = null;
   /** An abort that comes while its parts are made waits for them: else it would find nothing, and prepare would go on. */
   #opening: Promise<void> = Promise.resolve();
@@ -236,6 +191,7 @@ export class MemberRuntime {
         { event: 'engineFailed', member: this.#context.member, call: action.type, err: error },
         failure.message,
       );
+      if (action.type === 'freeze') this.#messages?.notQuiesced(failure);
       answer({ type: 'failed', failure });
     }
   }
@@ -246,6 +202,7 @@ export class MemberRuntime {
       case 'prepare':
         this.#opening = this.#openCapture(action);
         await this.#opening;
+        this.#messages?.suspending();
         await this.#opened().prepare();
         await this.#context.reach('prepared');
         return answer({ type: 'prepared' });
@@ -267,9 +224,11 @@ export class MemberRuntime {
         return answer({ type: 'disarmed' });
       case 'freeze': {
         const receivedAt = this.#now();
+        this.#messages?.quiescing();
         const held = await this.#opened().freeze(action.token);
         await this.#context.reach('marked');
         const { incarnation, mark, fencedAt, markedAt } = held;
+        this.#messages?.quiesced(action.token, mark);
         return answer({
           type: 'marked',
           incarnation,
@@ -281,15 +240,19 @@ export class MemberRuntime {
       case 'thaw': {
         await this.#context.reach('thawing');
         const receivedAt = this.#now();
+        this.#messages?.resuming();
         const proof = await this.#opened().thaw(action.token, () => {
           answer({ type: 'released', thawMs: this.#now() - receivedAt });
           priority.soon(this.#restorePriority);
         });
+        this.#messages?.resumed(proof);
         await this.#context.reach('released');
         return answer({ type: 'thawed', proof });
       }
       case 'collect': {
+        this.#messages?.thawing();
         const { suspension, ...collected } = await this.#opened().collect();
+        if (suspension !== undefined) this.#messages?.thawed(suspension);
         const stored = await this.#context.store.finish({ ...collected, token: action.token });
         this.#isStored = true;
         await this.#opened().close();
@@ -315,6 +278,7 @@ export class MemberRuntime {
 
   async #openCapture(asked: Extract<EngineCall, { type: 'prepare' }>): Promise<void> {
     const { checkpoint, assignment, maintenance, purpose } = asked;
+    this.#messages = this.#messagesOf(purpose);
     const { member, kind, engine, operation, state, store, progress } = this.#context;
     this.#spool = await state.makeSpool(operation, member);
     const parts = engine.begin({
@@ -334,6 +298,16 @@ export class MemberRuntime {
       reach: (moment) => this.#context.reach(moment),
     });
     this.#capture = new Capture(parts, assignment, purpose);
+  }
+
+  #messagesOf(purpose: Purpose): OperationMessages {
+    const { engine, log, member, time } = this.#context;
+    return new OperationMessages({
+      purpose,
+      time,
+      write: engine.messages ?? (async (line) => log.info({ event: 'message', member }, line)),
+      failed: (error) => log.warn({ event: 'messageLost', member, err: error }, 'a message was not written'),
+    });
   }
 
   /**
@@ -358,6 +332,7 @@ export class MemberRuntime {
     }
     this.#abortFailure = null;
     this.#restorePriority();
+    this.#messages?.over();
     await this.#leaveSpool();
     if (this.#isStored) log.info({ event: 'closed', member }, 'its part is stored, and nothing is left here');
     else log.info({ event: 'aborted', member }, 'nothing of the operation is left');

@@ -3,11 +3,13 @@ import { computerClock, type Clock } from '../shared/runtime/clock.ts';
 import type { Reach } from '../shared/runtime/moments.ts';
 import { raisePriority } from '../shared/runtime/priority.ts';
 import { guardStarter, type StartGuard } from './guard/guard-process.ts';
-import type { MemberRuntimeContext, Priority } from './member-runtime.ts';
+import type { MemberRuntimeContext, Priority } from './member-runtime-context.ts';
 
 /** What a checkpoint needs of the process and the machine that it runs on; the simulator hands in its own (test/simulator). */
 export interface Surroundings {
   readonly clock: Clock;
+  /** For people: no decision rests on it. */
+  readonly time: () => Date;
   readonly machine: MemberRuntimeContext['machine'];
   readonly priority: Priority;
   readonly reach: Reach;
@@ -18,6 +20,7 @@ export interface Surroundings {
 export function ofThisProcess(configuration: string, reach: Reach): Surroundings {
   return {
     clock: computerClock,
+    time: () => new Date(),
     machine: memberMachine,
     priority: {
       raise: raisePriority,

@@ -1,6 +1,16 @@
 import type { Assignment } from '../shared/domain/assignment.ts';
-import type { MemberDescription } from '../shared/domain/grid.ts';
+import type { FreezeKind, MemberDescription } from '../shared/domain/grid.ts';
 import type { Warning } from '../shared/domain/warning.ts';
+
+/** A member as a preflight let it through: it runs, and takes part. */
+export interface TakingPart {
+  readonly host: string;
+  readonly description: MemberDescription;
+  readonly kind: FreezeKind;
+  readonly assignment: Assignment;
+  /** The lead of its domain, where that holds it. */
+  readonly heldBy: string | null;
+}
 
 /** What one member does, and who holds it in its place; null where it is not held by another. */
 export interface Assigned {

@@ -8,12 +8,25 @@ export interface Cancellation {
   readonly second: AbortSignal;
 }
 
-/** Ctrl-C and SIGTERM: once to abort, twice to stop waiting. A time-out counts as the first word. */
-export function listenForCancellation(timeoutMs: number | null): Cancellation & { stop(): void } {
+export interface Words extends Cancellation {
+  /** SIGTERM to what holds until it is let go: that is how scripts and service managers end it. */
+  readonly letGo: AbortSignal;
+}
+
+/**
+ * Ctrl-C and SIGTERM: once to abort, twice to stop waiting. A time-out counts as the first word. Where the operation
+ * `letsGo`, the first SIGTERM is no abort.
+ */
+export function listenForCancellation(
+  timeoutMs: number | null,
+  { letsGo = false }: { letsGo?: boolean } = {},
+): Words & { stop(): void } {
   const first = new AbortController();
   const second = new AbortController();
+  const letGo = new AbortController();
   const hear = (signal: NodeJS.Signals): void => {
-    if (first.signal.aborted) second.abort(interrupted(signal));
+    if (letsGo && signal === 'SIGTERM' && !letGo.signal.aborted) letGo.abort(interrupted(signal));
+    else if (first.signal.aborted) second.abort(interrupted(signal));
     else first.abort(interrupted(signal));
   };
   process.on('SIGINT', hear);
@@ -23,6 +36,7 @@ export function listenForCancellation(timeoutMs: number | null): Cancellation & 
   return {
     signal: first.signal,
     second: second.signal,
+    letGo: letGo.signal,
     stop() {
       process.off('SIGINT', hear);
       process.off('SIGTERM', hear);

@@ -1,3 +1,4 @@
+import type { JournalMap } from '../shared/domain/grid.ts';
 import type { GridManifest, GridManifestMember } from '../shared/domain/manifest.ts';
 import type { HoldPurpose } from '../shared/domain/purpose.ts';
 import { warningLine, type Warning } from '../shared/domain/warning.ts';
@@ -60,18 +61,25 @@ export function gridManifest(input: {
     durationMs,
     sizeBytes: sum((member) => member.sizeBytes),
     storedBytes: sum((member) => member.storedBytes),
-    journalMap: Object.fromEntries(
-      members.flatMap(({ address, traits, mark }) =>
-        mark === null || mark.journalFile === null || !traits.marksJournalFile
-          ? []
-          : [[address, mark.journalFile]],
-      ),
-    ),
+    journalMap: journalMapOf(members),
     copysets: report.copysets,
     members,
     absent: report.absent.map(({ name }) => name),
     warnings: [...report.warnings, ...stored].map(warningLine),
   };
+}
+
+/** `hostname:port` of each member that marks with a journal file → the one that ends there. */
+export function journalMapOf(
+  members: readonly Pick<GridManifestMember, 'address' | 'traits' | 'mark'>[],
+): JournalMap {
+  return Object.fromEntries(
+    members.flatMap(({ address, traits, mark }) =>
+      mark === null || mark.journalFile === null || !traits.marksJournalFile
+        ? []
+        : [[address, mark.journalFile]],
+    ),
+  );
 }
 
 export function checkpointReport(manifest: GridManifest): CheckpointReport {

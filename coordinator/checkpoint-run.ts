@@ -1,7 +1,7 @@
 import { assertNever } from '../shared/domain/assert-never.ts';
 import type { Failure } from '../shared/domain/errors.ts';
 import { failureOf } from '../shared/domain/errors.ts';
-import type { MemberCommand } from '../shared/domain/messages.ts';
+import type { MemberAnswer, MemberCommand } from '../shared/domain/messages.ts';
 import type * as coordinatorMachine from '../shared/protocol/coordinator-machine.ts';
 import type {
   CommitProof,
@@ -9,6 +9,7 @@ import type {
   CoordinatorEffect,
   CoordinatorEvent,
   CoordinatorState,
+  Held,
   Outcome,
 } from '../shared/protocol/coordinator-machine.ts';
 import type { Alarm, Clock } from '../shared/runtime/clock.ts';
@@ -40,6 +41,18 @@ export interface CheckpointRunInput<Stream extends AgentStream> {
   reconnect(address: string): Promise<{ stream: Stream; resumed: boolean }>;
   /** Durable when it resolves. */
   commit(proof: CommitProof): Promise<void>;
+  readonly job?: RunningJob;
+}
+
+/** Of what lasts until it is let go. */
+export interface RunningJob {
+  /** Everybody is held. */
+  holding(held: Held): void;
+  /** Somebody who may wants it to end. */
+  letGoAsked(holder: string): void;
+  memberFailed(member: string, failure: Failure): void;
+  /** Members whose time is over tell so at one moment: so long the first waits, so that the others are heard too. */
+  readonly gatherMs: number;
 }
 
 /** The stream to one agent. */
@@ -67,6 +80,8 @@ export class CheckpointRun<Stream extends AgentStream> {
   #state: CoordinatorState;
   readonly #reconnecting = new Set<string>();
   #over = false;
+  #gathered: [string, MemberAnswer][] | null = null;
+  #hasGathered = false;
   #restorePriority: (() => void) | null = null;
 
   /** `finished` is called once, and after it nothing is sent any more. */
@@ -80,12 +95,21 @@ export class CheckpointRun<Stream extends AgentStream> {
   start(): void {
     for (const [address, stream] of this.#input.streams) this.#listenTo(address, stream);
     const { signal, second } = this.#input.cancellation;
-    const cancel = (): void =>
-      this.#dispatch({ type: 'cancelled', now: this.#now(), failure: cancelled(signal) });
+    const cancel = (): void => this.cancel(cancelled(signal));
     signal.addEventListener('abort', cancel, { once: true });
     second.addEventListener('abort', cancel, { once: true });
     this.#dispatch({ type: 'started', now: this.#now() });
     if (signal.aborted) cancel();
+  }
+
+  /** What was held is over when the run has finished with it. Before all is held it is for nobody. */
+  letGo(): void {
+    this.#dispatch({ type: 'letGo', now: this.#now() });
+  }
+
+  /** Aborts everywhere. */
+  cancel(failure: Failure): void {
+    this.#dispatch({ type: 'cancelled', now: this.#now(), failure });
   }
 
   #now(): number {
@@ -101,9 +125,13 @@ export class CheckpointRun<Stream extends AgentStream> {
           // Closed, it tells of itself: to every member that it has, with this as the reason.
           return stream.cut(untrue);
         }
-        if (answer.type === 'failed') this.#input.progress.note(`${member}: ${answer.failure.message}`);
-        this.#dispatch({ type: 'answerReceived', now: this.#now(), member, answer });
+        if (answer.type === 'failed') {
+          this.#input.progress.note(`${member}: ${answer.failure.message}`);
+          this.#input.job?.memberFailed(member, answer.failure);
+        }
+        this.#hear(member, answer);
       },
+      letGoAsked: (holder) => this.#input.job?.letGoAsked(holder),
       progressed: ({ member, bytesDone, bytesTotal, waitsFor }) => {
         if (this.#input.addressOf.get(member) !== address) return;
         if (waitsFor !== '') this.#input.progress.note(`${member}: ${waitsFor}`);
@@ -117,6 +145,23 @@ export class CheckpointRun<Stream extends AgentStream> {
       },
     };
     if (stream.isClosed) stream.events.closed?.(lost(address));
+  }
+
+  /** In the order of their coming. What fails is let go of on its host already, and nothing can go forward. */
+  #hear(member: string, answer: MemberAnswer): void {
+    const gatherMs = this.#input.job?.gatherMs ?? 0;
+    if (this.#gathered !== null) this.#gathered.push([member, answer]);
+    else if (answer.type !== 'failed' || gatherMs === 0 || this.#hasGathered)
+      this.#dispatch({ type: 'answerReceived', now: this.#now(), member, answer });
+    else {
+      this.#gathered = [[member, answer]];
+      this.#hasGathered = true;
+      void this.#input.clock.pause(gatherMs).then(() => {
+        const gathered = this.#gathered ?? [];
+        this.#gathered = null;
+        for (const [from, said] of gathered) this.#hear(from, said);
+      });
+    }
   }
 
   #membersOf(address: string): string[] {
@@ -147,6 +192,8 @@ export class CheckpointRun<Stream extends AgentStream> {
         void this.#commit(effect.proof);
         return;
       case 'holding':
+        this.#restorePriority?.();
+        this.#input.job?.holding(effect.held);
         return;
       case 'note':
         log.warn({ event: 'triedAgain' }, effect.text);

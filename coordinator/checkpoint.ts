@@ -1,24 +1,25 @@
 import { checkCheckpointName, formatCheckpointId } from '../shared/domain/checkpoint-id.ts';
-import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
+import { failureOf } from '../shared/domain/errors.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
-import * as coordinatorMachine from '../shared/protocol/coordinator-machine.ts';
-import type { CommitProof, Outcome } from '../shared/protocol/coordinator-machine.ts';
-import { operationSilenceMs } from '../shared/protocol/lease.ts';
+import { FOR_CHECKPOINT } from '../shared/domain/purpose.ts';
+import { warningLine } from '../shared/domain/warning.ts';
+import type { Outcome } from '../shared/protocol/coordinator-machine.ts';
 import type { Repository } from '../shared/repository/repository.ts';
-import { computerClock } from '../shared/runtime/clock.ts';
-import type { Reach } from '../shared/runtime/moments.ts';
 import type { Logger } from '../shared/runtime/log.ts';
-import { raisePriority } from '../shared/runtime/priority.ts';
-import { warningLine, type Warning } from '../shared/domain/warning.ts';
-import { HOLD_PURPOSES } from '../shared/domain/purpose.ts';
-import { AgentConnection, hostOf, throwRefused } from './agents.ts';
-import { AnswerCheck } from './answer-check.ts';
+import type { Reach } from '../shared/runtime/moments.ts';
+import { throwRefused } from './agents.ts';
 import { heeding, type Cancellation } from './cancellation.ts';
-import { highestKnown } from './checkpoint-number.ts';
 import { checkpointReport, gridManifest } from './checkpoint-report.ts';
-import { CheckpointRun, type CheckpointRunInput } from './checkpoint-run.ts';
+import { CheckpointRun } from './checkpoint-run.ts';
 import type { GridFile } from './grid-file.ts';
-import { lineageToCreate } from './lineage.ts';
+import {
+  failed,
+  foundByMembers,
+  noteWarnings,
+  numberNext,
+  operationRun,
+  type Numbered,
+} from './operation-run.ts';
 import { checkHosts, preflight, type PreflightReport } from './preflight.ts';
 import type { ProgressView } from './progress.ts';
 import type { CheckpointReport } from './reports.ts';
@@ -39,15 +40,6 @@ export interface CreateCheckpointInput {
   readonly reach: Reach;
 }
 
-const MAX_ATTEMPTS = 3;
-/** With pauses of 1, 2, 4 and 8 s between: a server that flushes for half a minute is armed in the end. */
-const MAX_ARMS = 5;
-const ARM_AGAIN_MS = 1000;
-const ARM_SHARE = 0.8;
-/** An agent gives up a minute earlier, and says why replay did not pause. */
-const PAUSE_MS = 11 * 60_000;
-/** After this many leases nobody can be frozen by design; what could not be confirmed is then reported. */
-const GIVE_UP_LEASES = 3;
 /** Round trips before the window: for each agent, and for all together. A few hundred make a path warm. */
 const REHEARSALS = { each: 300, all: 30_000 };
 
@@ -74,7 +66,6 @@ class CheckpointCreation {
   readonly #repository: Repository;
   readonly #agents: GridAgents;
   readonly #startedAt: number;
-  readonly #leaseMs: number;
   readonly #operation = crypto.randomUUID();
 
   constructor(input: CreateCheckpointInput, repository: Repository, agents: GridAgents, startedAt: number) {
@@ -82,36 +73,26 @@ class CheckpointCreation {
     this.#repository = repository;
     this.#agents = agents;
     this.#startedAt = startedAt;
-    this.#leaseMs = agents.leaseMs;
   }
 
   async run(): Promise<CheckpointReport> {
     const { grid } = this.#input.gridFile;
     await this.#agents.claim('checkpoint', this.#operation).catch(throwRefused);
-    const { report, epoch, counter, lineage, addressOf } = await heeding(
-      this.#input.cancellation.signal,
-      this.#preflight(),
-    );
-    for (const warning of report.warnings) this.#input.progress.note(`warning: ${warningLine(warning)}`);
-    const checkpoint = formatCheckpointId({ at: new Date(), epoch, counter, name: this.#input.name });
+    const { report, number } = await heeding(this.#input.cancellation.signal, this.#preflight());
+    noteWarnings(this.#input.progress, report.warnings);
+    const checkpoint = formatCheckpointId({ at: new Date(), ...number, name: this.#input.name });
     const operation = { grid, id: this.#operation, holder: `checkpoint ${checkpoint}` };
     const work = async (): Promise<CheckpointReport> => {
       await this.#repository.expectLeftovers(grid, checkpoint).catch(throwRefused);
       await this.#sweep();
       await this.#input.reach('accepted', 'coordinator');
       // What it stores stays when it is aborted: the next run finds it.
-      return this.#create({ checkpoint, lineage }, epoch, counter, report, addressOf);
+      return this.#create(checkpoint, number, report);
     };
     return withRepositoryLease(this.#repository, operation, work, throwRefused);
   }
 
-  async #preflight(): Promise<{
-    report: PreflightReport;
-    epoch: number;
-    counter: number;
-    lineage: string;
-    addressOf: Map<string, string>;
-  }> {
+  async #preflight(): Promise<{ report: PreflightReport; number: Numbered }> {
     const { gridFile, cancellation } = this.#input;
     const repository = this.#repository;
     const described = await this.#agents.describe().catch(throwRefused);
@@ -129,23 +110,16 @@ class CheckpointCreation {
       hasEarlierCheckpoint: highest.counter > 0,
       earlier: await this.#newestValid(),
     });
-    const lineage = lineageToCreate({
-      hosts: described.map(({ host }) => host),
-      entries: await repository.list(gridFile.grid, { purposes: HOLD_PURPOSES }),
+    const { signal } = cancellation;
+    const { grid } = gridFile;
+    const number = await numberNext({
+      repository,
+      grid,
+      described,
       adopt: this.#input.adopt ?? null,
+      signal,
     });
-    cancellation.signal.throwIfAborted();
-    // Before the first checkpoint of it is committed, so that no crash leaves one that its own agents do not know.
-    const joining = described.filter(({ host }) => host.lineage !== lineage);
-    await Promise.all(joining.map(({ connection }) => connection.joinLineage(lineage))).catch(throwRefused);
-    const known = highestKnown(
-      highest,
-      described.map(({ host }) => host),
-    );
-    const addressOf = new Map<string, string>();
-    for (const { connection, host } of described)
-      for (const member of host.members) addressOf.set(member.name, connection.address);
-    return { report, epoch: known.epoch, counter: known.counter + 1, lineage, addressOf };
+    return { report, number };
   }
 
   /** Newest first, so the first of them that is valid. What cannot be listed says nothing of this checkpoint. */
@@ -154,97 +128,42 @@ class CheckpointCreation {
     return entries.find(({ state }) => state === 'valid')?.manifest ?? null;
   }
 
-  async #create(
-    identity: { readonly checkpoint: string; readonly lineage: string },
-    epoch: number,
-    counter: number,
-    report: PreflightReport,
-    addressOf: Map<string, string>,
-  ): Promise<CheckpointReport> {
-    const { checkpoint } = identity;
-    const { gridFile, cancellation, progress, log } = this.#input;
+  async #create(checkpoint: string, number: Numbered, report: PreflightReport): Promise<CheckpointReport> {
+    const { gridFile, maintenance, allowLogical = false, cancellation, progress, log } = this.#input;
+    const identity = { checkpoint, lineage: number.lineage };
     let manifest: GridManifest | null = null;
     this.#rehearse();
-    const run: CheckpointRunInput<AgentConnection> = {
-      config: {
-        members: report.members.map(({ description, kind, assignment, heldBy }) => ({
-          name: description.name,
-          kind,
-          assignment,
-          ...(heldBy !== null && { heldBy }),
-        })),
-        checkpoint,
-        maintenance: this.#input.maintenance,
-        allowLogical: this.#input.allowLogical ?? false,
-        epoch,
-        counter,
-        leaseMs: this.#leaseMs,
-        maxAttempts: MAX_ATTEMPTS,
-        maxArms: MAX_ARMS,
-        deadlines: {
-          prepareMs: null,
-          pauseMs: PAUSE_MS,
-          // Before an agent's lease for it ends: then it is taken back and tried again, else all is aborted.
-          armMs: ARM_SHARE * this.#leaseMs,
-          disarmMs: this.#leaseMs + 2000,
-          armAgainMs: ARM_AGAIN_MS,
-          reconnectMs: operationSilenceMs(this.#leaseMs),
-          freezeMs: Math.min(5000, this.#leaseMs),
-          thawMs: this.#leaseMs + 2000,
-          collectMs: null,
-          abortRetryMs: 1000,
-          abortGiveUpMs: Math.max(30_000, GIVE_UP_LEASES * this.#leaseMs),
-        },
-      },
-      streams: this.#agents.byAddress,
-      machine: coordinatorMachine,
-      clock: computerClock,
-      raisePriority,
-      addressOf,
-      answerCheck: new AnswerCheck(
-        report.members.map(({ description, kind }) => ({
-          name: description.name,
-          role: description.role,
-          kind,
-          marksJournalFile: description.traits.marksJournalFile,
-          address: addressOf.get(description.name) ?? '',
-        })),
-      ),
+    const run = operationRun({
+      gridFile,
+      agents: this.#agents,
+      operation: this.#operation,
+      checkpoint,
+      purpose: FOR_CHECKPOINT,
+      number,
+      members: report.members,
+      maintenance,
+      allowLogical,
       cancellation,
       progress,
-      log: log.child({ checkpoint }),
-      reconnect: (address) => this.#reconnect(address),
+      log,
       commit: async (proof) => {
         const durationMs = performance.now() - this.#startedAt;
-        const found = await this.#foundByMembers(checkpoint, proof);
+        const found = await foundByMembers(this.#repository, gridFile.grid, checkpoint, proof);
+        noteWarnings(progress, found);
         manifest = gridManifest({ gridFile, identity, proof, report, found, durationMs });
         await this.#input.reach('committing', 'coordinator');
         await this.#repository.commit(manifest);
         await this.#input.reach('committed', 'coordinator');
       },
-    };
+    });
     const outcome = await new Promise<Outcome>((resolve) => new CheckpointRun(run, resolve).start());
     if (outcome.kind === 'committed' && manifest !== null) {
       const created = checkpointReport(manifest);
       return { ...created, warnings: [...created.warnings, ...(await this.#settle(checkpoint))] };
     }
     await this.#bestEffort(() => this.#repository.discard(gridFile.grid, checkpoint));
-    throw failed(outcome, addressOf);
-  }
-
-  /** What the engines met while they stored their members: in each member's manifest. */
-  async #foundByMembers(checkpoint: string, { members }: CommitProof): Promise<Warning[]> {
-    const { grid } = this.#input.gridFile;
-    const found: Warning[] = [];
-    for (const { name, manifestDigest } of members) {
-      // What cannot be read is no warning: the commit that follows says so.
-      const manifest = await this.#repository
-        .readMember(grid, checkpoint, name, manifestDigest)
-        .catch(() => null);
-      found.push(...(manifest?.warnings ?? []));
-    }
-    for (const warning of found) this.#input.progress.note(`warning: ${warningLine(warning)}`);
-    return found;
+    if (outcome.kind === 'committed') throw new Error('committed without a manifest');
+    throw failed(outcome, number.addressOf);
   }
 
   /** The checkpoint is committed: what fails from here on becomes a warning, and the checkpoint stays valid. */
@@ -287,40 +206,4 @@ class CheckpointCreation {
       this.#input.log.warn({ event: 'leftoversStay', err: error }, 'leftovers stay until the next run');
     }
   }
-
-  async #reconnect(address: string): Promise<{ stream: AgentConnection; resumed: boolean }> {
-    const connection = await AgentConnection.open(
-      this.#input.gridFile,
-      address,
-      2000,
-      this.#input.cancellation.second,
-    );
-    try {
-      // The same operation: the agent goes on with what its broken stream had left, where it may; else it ends it first.
-      const { resumed } = await connection.claim(this.#operation, 'checkpoint', this.#leaseMs);
-      if (!resumed) await connection.describe();
-      return { stream: connection, resumed };
-    } catch (error) {
-      connection.close();
-      throw error;
-    }
-  }
-}
-
-function failed(outcome: Outcome, addressOf: ReadonlyMap<string, string>): StillpointError {
-  if (outcome.kind === 'committed') throw new Error('committed without a manifest');
-  const exit = { aborted: EXIT.aborted, invalid: EXIT.invalid, maybeFrozen: EXIT.maybeFrozen }[outcome.kind];
-  const { failure } = outcome;
-  const hostNamed = (member = ''): { host?: string } => {
-    const address = addressOf.get(member);
-    return address === undefined ? {} : { host: hostOf(address) };
-  };
-  // Where somebody has to go and look.
-  const members = failure.members?.map((one) =>
-    one.state === 'unknown' ? { ...one, ...hostNamed(one.name) } : one,
-  );
-  return new StillpointError(
-    { ...hostNamed(failure.member), ...failure, ...(members !== undefined && { members }) },
-    exit,
-  );
 }

@@ -11,7 +11,10 @@ function wantsJson(words: readonly string[]): boolean {
 }
 
 async function main(): Promise<number> {
-  const words = process.argv.slice(2);
+  const given = process.argv.slice(2);
+  // What stands behind -- are the words of another program.
+  const end = given.indexOf('--');
+  const words = end === -1 ? given : given.slice(0, end);
   const printer = createPrinter(wantsJson(words) ? 'json' : 'text');
   try {
     await createProgram(reach).parseAsync(process.argv);

@@ -1,7 +1,6 @@
-import type { Assignment } from '../shared/domain/assignment.ts';
 import { EXIT, StillpointError, type Failure } from '../shared/domain/errors.ts';
-import type { FreezeKind, HostDescription, MemberDescription } from '../shared/domain/grid.ts';
-import { assign, notCopied, type Assigned } from './assignment.ts';
+import type { HostDescription, MemberDescription } from '../shared/domain/grid.ts';
+import { assign, notCopied, type Assigned, type TakingPart } from './assignment.ts';
 import { checkCopysets, checkNames, checkProcesses, checkSupported } from './membership.ts';
 import type { Warning } from '../shared/domain/warning.ts';
 import { checkRealm, type PlacedMember, type RealmKey } from './realm-preflight.ts';
@@ -19,16 +18,6 @@ import { checkViewers } from './viewer-preflight.ts';
 interface DescribedHost {
   readonly host: HostDescription;
   readonly repositoryId: string;
-}
-
-/** A member as preflight let it through: it runs, and takes part. */
-interface TakingPart {
-  readonly host: string;
-  readonly description: MemberDescription;
-  readonly kind: FreezeKind;
-  readonly assignment: Assignment;
-  /** The lead of its domain, where that holds it. */
-  readonly heldBy: string | null;
 }
 
 export interface PreflightReport {
@@ -71,10 +60,7 @@ export function preflight(input: PreflightInput): PreflightReport {
   checkProcesses(all);
   const realm = checkRealm(input.grid, all, input.realm);
   const running = all.filter(({ description }) => description.running);
-  for (const { host, description } of running) {
-    const problem = description.problems[0];
-    if (problem !== undefined) throw refuse({ ...problem, host, member: description.name });
-  }
+  checkProblems(running);
   checkNobodyFrozen(running);
   checkCopysets(input.copysets, all);
   checkSupported(all);
@@ -111,7 +97,7 @@ export function preflight(input: PreflightInput): PreflightReport {
   };
 }
 
-function assignedTo({ name }: MemberDescription, assignments: ReturnType<typeof assign>): Assigned {
+export function assignedTo({ name }: MemberDescription, assignments: ReturnType<typeof assign>): Assigned {
   const found = assignments.get(name);
   if (found === undefined) throw new Error(`nothing is assigned to ${name}`);
   return found;
@@ -202,8 +188,16 @@ export function checkHosts(agents: readonly { readonly asked: string; readonly s
   }
 }
 
+/** What a member says against it by itself. */
+export function checkProblems(running: readonly PlacedMember[]): void {
+  for (const { host, description } of running) {
+    const problem = description.problems[0];
+    if (problem !== undefined) throw refuse({ ...problem, host, member: description.name });
+  }
+}
+
 /** Whoever asks holds the grid, and has frozen nobody. */
-function checkNobodyFrozen(running: readonly PlacedMember[]): void {
+export function checkNobodyFrozen(running: readonly PlacedMember[]): void {
   const frozen = running.find(({ description }) => description.frozen);
   if (frozen === undefined) return;
   const { host, description } = frozen;
@@ -289,7 +283,7 @@ function sameDataWarnings(running: readonly PlacedMember[]): Warning[] {
   });
 }
 
-function placed(hosts: readonly DescribedHost[]): PlacedMember[] {
+export function placed(hosts: readonly DescribedHost[]): PlacedMember[] {
   return hosts.flatMap(({ host }) => host.members.map((description) => ({ host: host.host, description })));
 }
 

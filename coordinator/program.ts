@@ -6,9 +6,13 @@ import { registerCheckpointCreate } from './commands/checkpoint-create.ts';
 import { registerSalvage } from './commands/checkpoint-salvage.ts';
 import { registerPrune } from './commands/checkpoint-prune.ts';
 import { registerDrill } from './commands/drill.ts';
+import { registerFreeze } from './commands/freeze.ts';
 import { registerGrid } from './commands/grid.ts';
+import { registerJournalCheckpoint } from './commands/journal-checkpoint.ts';
+import { registerResume, registerThaw } from './commands/let-go.ts';
 import { registerMetrics } from './commands/metrics.ts';
 import { registerPki } from './commands/pki.ts';
+import { registerQuiesce } from './commands/quiesce.ts';
 import { registerRepository } from './commands/repository.ts';
 import { registerRestore } from './commands/restore.ts';
 import { registerSets } from './commands/set.ts';
@@ -32,6 +36,11 @@ export function createProgram(reach: Reach = goOn): Command {
     registerSalvage(checkpoint),
     registerRestore(program, reach),
     registerDrill(program, reach),
+    registerQuiesce(program, reach),
+    registerResume(program),
+    registerJournalCheckpoint(program, reach),
+    registerFreeze(program, reach),
+    registerThaw(program),
     ...registerSets(program),
     ...registerGrid(program),
     ...registerRepository(program),

@@ -108,9 +108,7 @@ function reachableRealm(all: readonly PlacedMember[]): Realm {
   const services = all.filter(({ description }) => description.role === 'realm-service');
   const running = runningRealmServices(all);
   const primaries = running.filter(({ description }) => description.primary);
-  const realm = primaries
-    .flatMap(({ description }) => description.realm ?? [])
-    .reduce<Realm | null>((best, one) => (best === null || one.version > best.version ? one : best), null);
+  const realm = newestOf(primaries);
   if (realm === null) {
     throw refuse({
       code: 'realm-unreachable',
@@ -191,6 +189,23 @@ function checkKeepers(realm: Realm, all: readonly PlacedMember[]): void {
         ? 'see in their logs why they do not reach each other; `grid status` shows each'
         : `${namesOf(down)} ${down.length === 1 ? 'is' : 'are'} down. Where copysets changed meanwhile, stop the others too, then start all of them`,
   });
+}
+
+/**
+ * For operations that hold nodes alone: every node that the newest definition has must be a member, and every node be
+ * defined. Where no realm service runs, nobody can tell: such an operation needs none.
+ */
+export function checkNodesDefined(all: readonly PlacedMember[], key: RealmKey): void {
+  if (key === 'none') return;
+  const realm = newestOf(runningRealmServices(all));
+  const nodes = all.filter(({ description }) => description.role === 'node');
+  if (realm !== null) checkDefinition({ ...realm, realmServices: [], keepers: [], proxies: [] }, nodes);
+}
+
+function newestOf(services: readonly PlacedMember[]): Realm | null {
+  return services
+    .flatMap(({ description }) => description.realm ?? [])
+    .reduce<Realm | null>((best, one) => (best === null || one.version > best.version ? one : best), null);
 }
 
 function checkDefinition(realm: Realm, all: readonly PlacedMember[]): void {

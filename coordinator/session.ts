@@ -4,7 +4,7 @@ import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
 import { createLog, type Logger } from '../shared/runtime/log.ts';
-import { listenForCancellation, type Cancellation } from './cancellation.ts';
+import { listenForCancellation, type Words } from './cancellation.ts';
 import { loadGridFile, type GridFile } from './grid-file.ts';
 import { createPrinter, type ResultPrinter } from './output.ts';
 import { createProgress, type ProgressView } from './progress.ts';
@@ -24,7 +24,7 @@ interface GlobalOptions {
 export interface Session {
   readonly printer: ResultPrinter;
   readonly progress: ProgressView;
-  readonly cancellation: Cancellation;
+  readonly cancellation: Words;
   readonly log: Logger;
   /** For commands that speak to agents: refused where others may read the coordinator's private key. */
   gridFile(): Promise<GridFile>;
@@ -81,12 +81,13 @@ export function addGlobalOptions(command: Command): Command {
 
 /**
  * Runs a command's action with a session, and ends the session whatever comes. Ctrl-C ends it at once, but
- * for an operation on the grid (`abortsItself`), which must thaw or roll back first; a second one ends that too.
+ * for an operation on the grid (`abortsItself`), which must thaw or roll back first; a second one ends that too. SIGTERM does
+ * the same, but to what holds the grid until it is let go (`letsGo`).
  */
 export async function withSession(
   command: Command,
   action: (session: Session) => Promise<void>,
-  options: { abortsItself: boolean } = { abortsItself: false },
+  options: { readonly abortsItself: boolean; readonly letsGo?: boolean } = { abortsItself: false },
 ): Promise<void> {
   const given = {
     output: 'text',
@@ -94,7 +95,7 @@ export async function withSession(
     logLevel: 'warn',
     ...command.optsWithGlobals<Partial<GlobalOptions>>(),
   } as GlobalOptions;
-  const cancellation = listenForCancellation(given.timeout ?? null);
+  const cancellation = listenForCancellation(given.timeout ?? null, options);
   const progress = await createProgress({ quiet: given.quiet });
   let opened: Repository | null = null;
   async function readGridFile(): Promise<GridFile> {

@@ -32,6 +32,10 @@ export interface ParticipantDescription {
   readonly problems: readonly ParticipantProblem[];
   /** From its own files, before it took anything from another process; null where it does not say. */
   readonly startedWith: Content | null;
+  /** Nodes: databases of which not every update is journaled, by name. */
+  readonly unjournaled: readonly string[];
+  /** What it does while it is starting and not there yet, and how far it is; null where it is there. */
+  readonly recovering: string | null;
 }
 
 /** What a process holds, in its own words: equal where nothing is missing, added or changed. */
@@ -50,6 +54,8 @@ export interface ParticipantHolds {
   readonly writingSuspended: boolean;
   readonly journalRetained: boolean;
   readonly maintenance: boolean;
+  /** Clients' updates wait for the end of the suspension. */
+  readonly updatesWait: boolean;
 }
 
 interface ParticipantProblem {

@@ -47,8 +47,10 @@ export interface Participant {
   ): Promise<Quiescence>;
   switchJournal(request: Attempt): Promise<JournalCut>;
   resume(request: Attempt): Promise<HoldEnding>;
-  /** Resolves to the first journal file that the database files need. */
-  suspendWriting(request: Leased): Promise<{ incarnation: string; firstJournalFile: string }>;
+  /** Resolves to the first journal file that the database files need. Without `updatesWaitAfterMs` no time lets updates wait. */
+  suspendWriting(
+    request: Leased & { readonly updatesWaitAfterMs?: number },
+  ): Promise<{ incarnation: string; firstJournalFile: string }>;
   resumeWriting(request: Leased & { readonly retainJournal: boolean }): Promise<HoldEnding>;
   releaseJournal(request: Operation): Promise<HoldEnding>;
   renew(request: Operation): Promise<ParticipantHolds>;
@@ -99,10 +101,15 @@ export async function connectParticipant(input: {
     switchJournal: (request) => call('SwitchJournal', service.switchJournal, request, toCut),
     resume: (request) => call('Resume', service.resume, request, toEnding),
     suspendWriting: (request) =>
-      call('SuspendWriting', service.suspendWriting, request, ({ incarnation, firstJournalFile }) => ({
-        incarnation: toIncarnation(incarnation),
-        firstJournalFile: toFileName(firstJournalFile, 'first_journal_file'),
-      })),
+      call(
+        'SuspendWriting',
+        service.suspendWriting,
+        { updatesWaitAfterMs: 0, ...request },
+        ({ incarnation, firstJournalFile }) => ({
+          incarnation: toIncarnation(incarnation),
+          firstJournalFile: toFileName(firstJournalFile, 'first_journal_file'),
+        }),
+      ),
     resumeWriting: (request) => call('ResumeWriting', service.resumeWriting, request, toEnding),
     releaseJournal: (request) => call('ReleaseJournal', service.releaseJournal, request, toEnding),
     renew: (request) => call('Renew', service.renew, request, ({ held }) => toHolds(held)),

@@ -66,6 +66,8 @@ export function toDescription(value: wire.DescribeResponse): ParticipantDescript
     highestCounter: value.highestCounter,
     problems: value.problems,
     startedWith: toContent(value.startedWith, 'started_with'),
+    unjournaled: value.unjournaled,
+    recovering: toLine(value.recovering, 'recovering') || null,
   };
 }
 
@@ -106,6 +108,11 @@ function toContent(value: wire.Content | undefined, field: string): Content | nu
     count: toNumber(value.count, `${field}.count`),
     digest: Buffer.from(value.digest).toString('hex'),
   };
+}
+
+function toLine(value: string, field: string): string {
+  must(!/[\r\n]/.test(value), `${field} has more than one line`);
+  return value;
 }
 
 export function toFileName(value: string, field: string): string {

@@ -158,6 +158,7 @@ export class HeldHost {
   #surroundings(): Surroundings {
     return {
       clock: this.clock,
+      time: () => new Date(),
       machine,
       priority: { raise: () => () => undefined, soon: (putBack) => putBack() },
       reach: () => Promise.resolve(),

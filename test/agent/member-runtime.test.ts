@@ -20,6 +20,7 @@ function runtimeOf(hold: Prepared, state: State, answers: MemberAnswer[]): Membe
   return new MemberRuntime({
     machine,
     clock: computerClock,
+    time: () => new Date(),
     priority: { raise: () => () => undefined, soon: (putBack) => putBack() },
     reach: () => Promise.resolve(),
     member: 'a',

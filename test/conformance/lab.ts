@@ -132,9 +132,13 @@ export class Lab {
   }
 
   /** As whileQuiesced, for suspended writing. */
-  async whileSuspended<T>(body: (operation: string, firstJournalFile: string) => Promise<T>): Promise<T> {
+  async whileSuspended<T>(
+    body: (operation: string, firstJournalFile: string) => Promise<T>,
+    { updatesWaitAfterMs = 0 } = {},
+  ): Promise<T> {
     const { operation } = this.attempt();
-    const { firstJournalFile } = await this.participant.suspendWriting({ operation, leaseMs: LONG_MS });
+    const request = { operation, leaseMs: LONG_MS, updatesWaitAfterMs };
+    const { firstJournalFile } = await this.participant.suspendWriting(request);
     return await this.#judged(
       () => body(operation, firstJournalFile),
       async () => {

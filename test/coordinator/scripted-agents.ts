@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { GridFile } from '../../coordinator/grid-file.ts';
 import type { ProgressView } from '../../coordinator/progress.ts';
 import type { ImageManifest, ImageSummary, Stamp } from '../../shared/domain/backup-set.ts';
-import { StillpointError } from '../../shared/domain/errors.ts';
+import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
 import type { MemberCommand } from '../../shared/domain/messages.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
@@ -10,6 +10,7 @@ import {
   PROTOCOL_VERSION,
   type AgentRequest,
   type AgentResponse,
+  type HeldBy,
   type RestoreStepResult,
 } from '../../shared/domain/wire.ts';
 import { madeRepository } from '../repository/made.ts';
@@ -39,6 +40,12 @@ export interface ScriptedAgents {
   stampOf: (member: string) => Stamp;
   /** What is in an image. */
   imageOf: (member: string, image: string) => ImageManifest;
+  /** Which job an agent says that it is held by. Nobody by default. */
+  heldBy: (host: string) => HeldBy | null;
+  /** To the stream that has claimed this host. */
+  tell: (host: string, response: AgentResponse) => void;
+  /** The streams that have claimed this host end. */
+  cut: (host: string) => void;
   /** What a process answers when it is asked whether it runs: all of them, or those of these names. */
   running: boolean | readonly string[];
   close(): Promise<void>;
@@ -58,12 +65,13 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
   const location = join(folder.path, 'repository');
   const repository = await madeRepository(location);
   const servers: AgentServer[] = [];
+  const claimed = new Map<string, ServerStream>();
   for (const [index, name] of names.entries()) {
     servers.push(
       await serveAgents({
         listen: `${name}:0`,
         tls: tls(name),
-        onStream: (stream) => void serve(agents, index, stream).catch(() => undefined),
+        onStream: (stream) => void serve(agents, claimed, index, stream).catch(() => undefined),
       }),
     );
   }
@@ -85,6 +93,9 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     imageOf: () => {
       throw new Error('this test has no images');
     },
+    heldBy: () => null,
+    tell: (host, response) => claimed.get(host)?.send(response),
+    cut: (host) => claimed.get(host)?.close(),
     running: false,
     async close() {
       await Promise.all(servers.map((server) => server.close()));
@@ -125,15 +136,25 @@ export async function storeManifest(repository: Repository, manifest: GridManife
   return stored;
 }
 
-async function serve(agents: ScriptedAgents, index: number, stream: ServerStream): Promise<void> {
+async function serve(
+  agents: ScriptedAgents,
+  claimed: Map<string, ServerStream>,
+  index: number,
+  stream: ServerStream,
+): Promise<void> {
   for await (const request of stream.requests) {
     const host = agents.hosts[index];
     if (host === undefined) throw new Error(`no host ${index}`);
     if (request.type === 'hello') {
       const { grid } = host;
+      if (request.grid !== grid) {
+        stream.send({ type: 'rejected', failure: wrongGrid(grid, request.grid) });
+        continue;
+      }
       const versions = { protocolVersion: PROTOCOL_VERSION, agentVersion: '0' };
       stream.send({ type: 'welcome', ...versions, host: host.host, grid });
     } else if ('id' in request) {
+      if (request.type === 'claim') claimed.set(host.host, stream);
       const answered = await answer(agents, host, request);
       if (!agents.silentOn(host.host, request)) stream.send(answered);
     } else if (request.type === 'member') {
@@ -141,6 +162,10 @@ async function serve(agents: ScriptedAgents, index: number, stream: ServerStream
       for (const response of said) stream.send(response);
     }
   }
+}
+
+function wrongGrid(ours: string, theirs: string): Failure {
+  return { code: 'wrong-grid', message: `of grid ${ours}, not ${theirs}`, hint: 'correct it' };
 }
 
 async function answer(
@@ -165,6 +190,8 @@ async function answer(
       return { type: 'stamped', id, stamp: agents.stampOf(request.member) };
     case 'readImage':
       return { type: 'imageRead', id, image: await readImage(agents, request) };
+    case 'askJob':
+      return { type: 'job', id, held: agents.heldBy(host.host), highestEpoch: 0, highestCounter: 0 };
     case 'settle':
       return { type: 'settled', id, warnings: [] };
     case 'restore':

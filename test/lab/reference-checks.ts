@@ -16,6 +16,7 @@ const FREE: ParticipantHolds = {
   writingSuspended: false,
   journalRetained: false,
   maintenance: false,
+  updatesWait: false,
 };
 /** Enough for a fail-over; the freeze itself must be over long before. */
 const WRITE_MS = 8000;
@@ -44,9 +45,9 @@ export async function expectFree(lab: ReferenceLab, withinMs = 8000): Promise<vo
 export async function heldBy({ participant }: GridProcess): Promise<ParticipantHolds> {
   const link = await connectParticipant({ target: participant, timeoutMs: 5000 });
   try {
-    const { operation, quiesced, writingSuspended, journalRetained, maintenance } = (await link.describe())
-      .held;
-    return { operation, quiesced, writingSuspended, journalRetained, maintenance };
+    const { held } = await link.describe();
+    const { operation, quiesced, writingSuspended, journalRetained, maintenance, updatesWait } = held;
+    return { operation, quiesced, writingSuspended, journalRetained, maintenance, updatesWait };
   } finally {
     link.close();
   }

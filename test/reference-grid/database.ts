@@ -61,6 +61,16 @@ export class Database {
     return this.#applied.history;
   }
 
+  /** Rows that are changed in memory and not on disk. */
+  get buffered(): number {
+    return this.#dirty.rows.size + (this.#writing?.rows.size ?? 0);
+  }
+
+  /** Takes in what no log has: the write daemon alone makes it durable. */
+  change(table: string, key: string, value: string): void {
+    this.apply({ kind: 'row', table, key, value }, this.#applied.place);
+  }
+
   /** Takes in an entry of the log that ends at this place. */
   apply(entry: LogEntry, place: Place): void {
     this.#applied = { place, history: historyAfter(this.#applied.history, entry) };

@@ -1,5 +1,5 @@
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { open, readFile, type FileHandle } from 'node:fs/promises';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { copyFile, open, readFile, rename, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import type { LogEntry } from './calls.ts';
@@ -19,14 +19,18 @@ const HEADER_BYTES = 8;
 export class Journal {
   readonly #folder: string;
   readonly #maxFileBytes: number;
+  readonly #archive: string;
   #number: number;
   #handle: FileHandle | undefined;
   #length = 0;
   #retainedFrom: string | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(folder: string, maxFileBytes: number) {
+  /** `archive`: where each file goes when it has ended; empty: nowhere. */
+  constructor(folder: string, maxFileBytes: number, archive = '') {
     mkdirSync(folder, { recursive: true });
+    if (archive !== '') mkdirSync(archive, { recursive: true });
+    this.#archive = archive;
     this.#folder = folder;
     this.#maxFileBytes = maxFileBytes;
     this.#number = Number.parseInt(this.files().at(-1) ?? '0', 10);
@@ -48,10 +52,23 @@ export class Journal {
 
   async #begin(): Promise<void> {
     await this.#close();
+    await this.#archiveEnded();
     this.#number += 1;
     this.#handle = await open(join(this.#folder, nameOf(this.#number)), 'ax');
     this.#length = 0;
     await syncFolder(this.#folder);
+  }
+
+  /** Nobody sees a part of one there: it gets its name when it is whole. */
+  async #archiveEnded(): Promise<void> {
+    if (this.#archive === '') return;
+    for (const name of this.files()) {
+      const place = join(this.#archive, name);
+      if (existsSync(place)) continue;
+      await copyFile(join(this.#folder, name), `${place}.new`);
+      await rename(`${place}.new`, place);
+    }
+    await syncFolder(this.#archive);
   }
 
   /** Makes all of them durable together; answers where each of them ends. */

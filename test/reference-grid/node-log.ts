@@ -20,21 +20,57 @@ export class NodeLog {
   /** The last of what is logged, for those that follow. */
   #recent: Update[] = [];
   #startedWith: Content | undefined;
+  readonly #buffers: number;
   #suspended = false;
   #retained = false;
+  #recovering: string | undefined = 'opening its database files';
+  /** From then on updates wait for the end of the suspension, by `performance.now()`. */
+  #updatesWaitFrom = Infinity;
+  #resumed = Promise.withResolvers<void>();
 
-  constructor(dataDirectory: string, journalBytes: number) {
+  /** `buffers`: so many changed rows have room in memory while writing is suspended; 0: as many as come. */
+  constructor(dataDirectory: string, journalBytes: number, { archive = '', buffers = 0 } = {}) {
     this.database = new Database(dataDirectory);
-    this.#journal = new Journal(join(dataDirectory, 'live', 'journal'), journalBytes);
+    this.#journal = new Journal(join(dataDirectory, 'live', 'journal'), journalBytes, archive);
     this.#logged = this.database.history;
+    this.#buffers = buffers;
   }
 
-  async begin(): Promise<void> {
-    for await (const { entry, end } of this.#journal.read(this.database.place))
+  /** `mayGoOn`: before each file of the journal. */
+  async begin(mayGoOn: () => Promise<void> = () => Promise.resolve()): Promise<void> {
+    const { place } = this.database;
+    const files = this.#journal.files().filter((name) => name >= place.file);
+    const look = async (at: number): Promise<void> => {
+      this.#recovering = `reading the journal, file ${at + 1} of ${files.length}`;
+      await mayGoOn();
+    };
+    let at = 0;
+    await look(at);
+    for await (const { entry, end } of this.#journal.read(place)) {
+      for (; files[at] !== end.file; at += 1) await look(at + 1);
       this.database.apply(entry, end);
+    }
     this.#logged = this.database.history;
     this.#startedWith = this.content;
     await this.#journal.begin();
+    this.#recovering = undefined;
+  }
+
+  /** What it does at its start, and how far it is; undefined when it is there. */
+  get recovering(): string | undefined {
+    return this.#recovering;
+  }
+
+  /** Whether updates wait for the end of the suspension: memory is full, or they were to go on for so long only. */
+  get updatesWait(): boolean {
+    if (!this.#suspended) return false;
+    const isFull = this.#buffers > 0 && this.database.buffered >= this.#buffers;
+    return isFull || performance.now() >= this.#updatesWaitFrom;
+  }
+
+  /** Resolves when an update may be made. */
+  async room(): Promise<void> {
+    while (this.updatesWait) await this.#resumed.promise;
   }
 
   /** What its own files held. */
@@ -113,9 +149,11 @@ export class NodeLog {
     return { ...(await this.#journal.switch()), content };
   }
 
-  async suspend(): Promise<string> {
+  /** `updatesWaitAfterMs`: so long updates go on; 0: as long as it lasts. */
+  async suspend(updatesWaitAfterMs = 0): Promise<string> {
     this.#suspended = true;
     await this.database.suspend();
+    this.#updatesWaitFrom = updatesWaitAfterMs === 0 ? Infinity : performance.now() + updatesWaitAfterMs;
     const { file } = this.database.place;
     this.#journal.retainFrom(file);
     return file;
@@ -124,6 +162,8 @@ export class NodeLog {
   resume(): void {
     this.#suspended = false;
     this.database.resume();
+    this.#resumed.resolve();
+    this.#resumed = Promise.withResolvers();
     this.retain(this.#retained);
   }
 

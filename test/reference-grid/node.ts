@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { CopysetState, Heartbeat, LogEntry, NodeCalls, Report } from './calls.ts';
 import { copysetOf, type DefinedProcess } from './definition.ts';
 import { every, type Repetition } from './every.ts';
@@ -29,7 +31,7 @@ class Node {
 
   constructor(options: Options) {
     this.#options = options;
-    this.log = new NodeLog(options.data, options.journalBytes);
+    this.log = new NodeLog(options.data, options.journalBytes, options);
     this.#realm = new RealmLink(options, () => this.#changed());
     this.#keepers = new KeeperLink(
       () => this.#realm.definition.keepers.map(({ address }) => address),
@@ -64,7 +66,8 @@ class Node {
       checkRow(table, key);
       if (this.#refusesWrites.operation || this.#refusesWrites.operator)
         throw new GridError('maintenance', 'the grid is in maintenance: no writes');
-      await this.#served().put(table, key, value, by);
+      await this.log.room();
+      await this.#put(table, key, value, by);
       return {};
     },
 
@@ -129,11 +132,15 @@ class Node {
         clientConnections: clients(),
         problems: undecidedProblem(this.#keepers.undecided),
         startedWith: this.log.startedWith,
+        unjournaled: [...this.#options.unjournaled],
+        recovering: this.log.recovering ?? '',
       }),
+      recovering: () => this.log.recovering,
       unfit: () => this.unfit(),
       rest: { gate: this.gate, switchJournal: () => this.log.switchJournal() },
       writing: {
-        suspend: () => this.log.suspend(),
+        suspend: (updatesWaitAfterMs) => this.log.suspend(updatesWaitAfterMs),
+        updatesWait: () => this.log.updatesWait,
         resume: () => this.log.resume(),
         retain: (retained) => this.log.retain(retained),
         refuseWrites: (refused) => (this.#refusesWrites.operation = refused),
@@ -143,6 +150,7 @@ class Node {
   }
 
   unfit(): string | undefined {
+    if (this.log.recovering !== undefined) return `it is recovering: ${this.log.recovering}`;
     const state = this.#keepers.copyset(this.#copyset);
     if (this.#keepers.undecided.length > 0)
       return `copyset ${this.#keepers.undecided.join(', ')} is undecided`;
@@ -160,6 +168,14 @@ class Node {
 
   get #isPrimary(): boolean {
     return this.#primary !== undefined && this.#keepers.copyset(this.#copyset)?.term === this.#primary.term;
+  }
+
+  async #put(table: string, key: string, value: string | null, by: string): Promise<void> {
+    const primary = this.#served();
+    if (!this.#options.unjournaled.includes(table)) return await primary.put(table, key, value, by);
+    await this.gate.run(`a write of table ${table} by ${by}`, () =>
+      this.log.database.change(table, key, value ?? ''),
+    );
   }
 
   /** The primary that this node is; throws where it may not serve now. */
@@ -266,6 +282,7 @@ class Node {
 }
 
 const MAX_KEY_BYTES = 1000;
+const LOOK_MS = 20;
 
 function checkRow(table: string, key: string): void {
   const bytes = Buffer.from(table + key);
@@ -275,14 +292,21 @@ function checkRow(table: string, key: string): void {
 
 export async function startNode(options: Options): Promise<Running> {
   const node = new Node(options);
-  await node.log.begin();
-  const server = await serve(options.listen, node.serving);
-  const begun = node.begin();
+  const { recoveryWaits } = options;
+  const listening = (async () => {
+    await node.log.begin(async () => {
+      while (recoveryWaits !== '' && existsSync(recoveryWaits)) await pause(LOOK_MS);
+    });
+    return await serve(options.listen, node.serving);
+  })();
+  let server: Awaited<typeof listening> | undefined;
+  const listens = listening.then((it) => void (server = it));
   return {
-    participation: node.participation(() => server.clients()),
-    begun,
+    participation: node.participation(() => server?.clients() ?? 0),
+    listens,
+    begun: listens.then(() => node.begin()),
     async stop() {
-      server.close();
+      (await listening).close();
       await node.end();
     },
   };

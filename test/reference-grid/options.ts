@@ -23,6 +23,14 @@ export interface Options {
   readonly writeMs: number;
   /** At which length a journal file is ended. */
   readonly journalBytes: number;
+  /** Nodes: where each journal file goes when it has ended, for good; empty: nowhere. */
+  readonly archive: string;
+  /** Nodes: so many changed rows have room in memory while writing is suspended; 0: as many as come. */
+  readonly buffers: number;
+  /** Nodes: tables whose updates are not journaled. */
+  readonly unjournaled: readonly string[];
+  /** Nodes: recovery goes on when this file is gone, as with a slow disk; empty: at once. */
+  readonly recoveryWaits: string;
 }
 
 export function readOptions(argv: readonly string[]): Options {
@@ -41,6 +49,10 @@ export function readOptions(argv: readonly string[]): Options {
       'grace-ms': { ...text, default: '5000' },
       'write-ms': { ...text, default: '500' },
       'journal-bytes': { ...text, default: String(16 * 2 ** 20) },
+      archive: { ...text, default: '' },
+      buffers: { ...text, default: '0' },
+      unjournaled: { ...text, default: '' },
+      'recovery-waits': { ...text, default: '' },
     },
   });
   for (const name of ['name', 'listen', 'participant'] as const) {
@@ -58,5 +70,9 @@ export function readOptions(argv: readonly string[]): Options {
     graceMs: Number(values['grace-ms']),
     writeMs: Number(values['write-ms']),
     journalBytes: Number(values['journal-bytes']),
+    archive: values.archive,
+    buffers: Number(values.buffers),
+    unjournaled: values.unjournaled.split(',').filter((table) => table !== ''),
+    recoveryWaits: values['recovery-waits'],
   };
 }

@@ -23,6 +23,8 @@ import { Holds, Refusal } from './holds.ts';
 /** What a role brings to the contract; what it leaves out is UNIMPLEMENTED, as the contract says for its role. */
 export interface Participation {
   describe(): Omit<DescribeResponse, 'contractVersion' | 'incarnation' | 'version' | 'held'>;
+  /** What it does while it is not there yet; undefined when it is. */
+  recovering?(): string | undefined;
   /** Why it is not fit for clients; undefined when it is. */
   unfit(): string | undefined;
   readonly rest?: {
@@ -31,7 +33,9 @@ export interface Participation {
   };
   readonly writing?: {
     /** Resolves, when the database files are at rest, to the first journal file that they need. */
-    suspend(): Promise<string>;
+    suspend(updatesWaitAfterMs: number): Promise<string>;
+    /** Clients' updates wait for its end. */
+    updatesWait(): boolean;
     resume(): void;
     retain(retained: boolean): void;
     refuseWrites(refused: boolean): void;
@@ -50,6 +54,7 @@ const FREE: Held = {
   writingSuspended: false,
   journalRetained: false,
   maintenance: false,
+  updatesWait: false,
 };
 
 /** New with every start of this process. */
@@ -63,7 +68,7 @@ type RequestOf<Name extends keyof Answers> = ReturnType<
 /** Serves the contract on a Unix socket that only its owner may open. */
 export async function serveParticipant(listen: string, role: Participation): Promise<grpc.Server> {
   const server = new grpc.Server();
-  server.addService(ParticipantServiceService, methodsOf(answersOf(role)));
+  server.addService(ParticipantServiceService, methodsOf(answersOf(role), role));
   rmSync(listen.replace(/^unix:/, ''), { force: true });
   const mask = process.umask(0o177);
   try {
@@ -106,6 +111,7 @@ function answersOf(role: Participation): Answers {
     writingSuspended: holds.holds('writingSuspended'),
     journalRetained: holds.holds('journalRetained'),
     maintenance: holds.holds('maintenance') || role.writing?.isInMaintenance() === true,
+    updatesWait: role.writing?.updatesWait() === true,
   });
   /** A token is seen (`commit`) when nothing speaks against its request any more. */
   const mayCome = (operation: string, attempt: string, token: Token): { commit(): void } => {
@@ -164,8 +170,10 @@ function answersOf(role: Participation): Answers {
       return { incarnation, held: wasHeld, cause: wasHeld ? '' : cause };
     },
 
-    async suspendWriting({ operation, leaseMs }: RequestOf<'suspendWriting'>) {
+    async suspendWriting({ operation, leaseMs, updatesWaitAfterMs }: RequestOf<'suspendWriting'>) {
       const writing = has(role.writing);
+      const isTime = Number.isFinite(updatesWaitAfterMs) && updatesWaitAfterMs >= 0;
+      must(isTime, 'updates_wait_after_ms is not a time');
       const hold = {
         kind: 'writingSuspended',
         operation: named(operation),
@@ -173,7 +181,7 @@ function answersOf(role: Participation): Answers {
       } as const;
       const firstJournalFile = await holds.take(
         hold,
-        () => writing.suspend(),
+        () => writing.suspend(updatesWaitAfterMs),
         () => writing.resume(),
       );
       return { incarnation, firstJournalFile };
@@ -264,7 +272,10 @@ function answersOf(role: Participation): Answers {
   } satisfies Answers;
 }
 
-function methodsOf(answers: Answers): grpc.UntypedServiceImplementation {
+/** What is answered by a process that is not there yet. */
+const WHILE_RECOVERING = ['describe', 'health', 'release'];
+
+function methodsOf(answers: Answers, role: Participation): grpc.UntypedServiceImplementation {
   const entries = Object.entries(answers) as [string, (request: unknown) => unknown][];
   return Object.fromEntries(
     entries.map(([name, answer]) => [
@@ -272,6 +283,9 @@ function methodsOf(answers: Answers): grpc.UntypedServiceImplementation {
       (call: grpc.ServerUnaryCall<unknown, unknown>, reply: grpc.sendUnaryData<unknown>): void => {
         void (async () => {
           try {
+            const recovering = role.recovering?.();
+            if (recovering !== undefined && !WHILE_RECOVERING.includes(name))
+              throw new Refusal(grpc.status.UNAVAILABLE, `it is recovering: ${recovering}`, 'wait');
             reply(null, await answer(call.request));
           } catch (error) {
             const { message } = error as Error;

@@ -8,6 +8,8 @@ import type { Participation } from './participant.ts';
 /** A started process of any role. */
 export interface Running {
   readonly participation: Participation;
+  /** Resolves when clients reach it. Not set: they do. */
+  readonly listens?: Promise<void>;
   /** Resolves when it takes part in the grid; rejects where it cannot, ever. */
   readonly begun: Promise<void>;
   stop(): Promise<void>;
@@ -34,6 +36,8 @@ export function describedBase(options: Options, definition: GridDefinition | und
     highestCounter: 0,
     problems: [],
     startedWith: undefined,
+    unjournaled: [],
+    recovering: '',
   };
 }
 

@@ -24,6 +24,7 @@ const LOOK_EVERY = 500_000;
 interface Work extends ClaimedWork {
   readonly name: string;
   readonly checkpoint: CheckpointOperation;
+  readonly restore: null;
   /** As the machine of its member stands; null before the first command. */
   machine: MemberMachineState | null;
   connection: Connection;
@@ -116,6 +117,11 @@ export class SimulatedAgent extends Process {
     answer({ type: 'granted', highest: this.disk.recorded, resumed });
   }
 
+  /** Who has this host, as any stream finds it. */
+  get claim(): HostClaim<Work> {
+    return this.#host;
+  }
+
   /** Whether a stream that is lost now costs nothing. */
   get hasKeepsake(): boolean {
     return this.#work?.mayBeResumed() ?? false;
@@ -132,7 +138,7 @@ export class SimulatedAgent extends Process {
   commandReceived(connection: Connection, command: MemberCommand): void {
     const work = this.#heard(connection);
     if (work === null) return this.#refuse(connection);
-    if (!work.isEnding) this.world.checks.commandReceived(this, command);
+    if (!work.isEnding) this.world.checks.commandReceived(this, work.name, command);
     this.#runs(() => {
       work.checkpoint.messageReceived();
       work.checkpoint.receive(this.name, command);
@@ -211,7 +217,10 @@ export class SimulatedAgent extends Process {
     return {
       answer: (_, answer) => this.judged(() => this.#answer(work, answer), undefined),
       progress() {},
-      letGoAsked() {},
+      letGoAsked: (holder) =>
+        work.connection.send('coordinator', () =>
+          work.connection.coordinator.letGoAsked(work.connection, holder),
+        ),
     };
   }
 
@@ -249,9 +258,10 @@ export class SimulatedAgent extends Process {
         {
           answer: (member, answer) => this.#listener(work).answer(member, answer),
           progress() {},
-          letGoAsked() {},
+          letGoAsked: (holder) => this.#listener(work).letGoAsked(holder),
         },
       ),
+      restore: null,
       machine: null,
       connection,
       isEnding: false,
@@ -289,6 +299,7 @@ export class SimulatedAgent extends Process {
     const { member } = this.world.machines;
     return {
       clock: this.clock,
+      time: () => new Date(this.clock.now()),
       machine: {
         ...member,
         initialMember: (...given) => (work().machine = member.initialMember(...given)),

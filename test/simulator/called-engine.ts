@@ -1,6 +1,6 @@
-import { FOR_CHECKPOINT } from '../../shared/domain/purpose.ts';
-import type { CheckpointContext, Engine, Hold, Parts } from '../../agent/engines/engine.ts';
+import type { CheckpointContext, Engine, Hold, Parts, WriteSuspension } from '../../agent/engines/engine.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
+import type { Suspension } from '../../shared/domain/messages.ts';
 import { formatToken, type Token } from '../../shared/domain/token.ts';
 import type { EngineCall, EngineResult, MemberPhase } from '../../shared/protocol/member-machine.ts';
 import type { SimulatedAgent } from './agent.ts';
@@ -27,13 +27,18 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning' | 'freeB
   }
 
   begin(context: CheckpointContext): Parts {
-    const { assignment } = context;
+    const { assignment, purpose } = context;
     const prepare = async (): Promise<void> => {
       const asked = { type: 'prepare', checkpoint: this.#operation, assignment } as const;
-      await this.#call({ ...asked, maintenance: false, purpose: FOR_CHECKPOINT });
+      await this.#call({ ...asked, maintenance: false, purpose });
     };
     if (assignment.hold !== 'none')
-      return { hold: { ...this.#hold(context), prepare }, copy: null, journal: null };
+      return {
+        hold: { ...this.#hold(context), prepare },
+        copy: null,
+        journal: null,
+        suspension: purpose.type === 'freeze' ? this.#suspension() : null,
+      };
     const abandon = async (): Promise<void> => void (await this.#call({ type: 'abort' }));
     return {
       hold: null,
@@ -52,7 +57,8 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning' | 'freeB
 
   /** What the model of an undo does in the place of the real one. */
   async openLeft(): Promise<null> {
-    if (this.#agent.engine.isFenced) await this.#call({ type: 'abort' });
+    const { engine } = this.#agent;
+    if (engine.isFenced || engine.daemon.suspended !== null) await this.#call({ type: 'abort' });
     return null;
   }
 
@@ -76,6 +82,22 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning' | 'freeB
         else stored(mustBe('collected', result));
       }),
     );
+  }
+
+  /** Null of an observer: nobody copies its files, and it writes what another has logged. */
+  #suspension(): WriteSuspension | null {
+    const { engine, world } = this.#agent;
+    if (engine.observed !== null) return null;
+    return {
+      suspend: async () => {
+        await this.#answered((answer) => engine.suspendWriting(this.#operation, answer));
+      },
+      resume: () => {
+        const token = this.#token();
+        this.#agent.judged(() => world.checks.resumeCalled(this.#agent, this.#operation), undefined);
+        return this.#answered<Suspension>((answer) => engine.resumeWriting(this.#operation, token, answer));
+      },
+    };
   }
 
   /** With what a freeze leaves on a member, which is saved before anything is changed. */
@@ -118,6 +140,7 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning' | 'freeB
         await saveUndo(null);
         return proof;
       },
+      renew: () => this.#agent.engine.renew(),
       // What is collected has nothing open any more.
       release: async () => {
         if (this.#phase()?.name === 'collecting') return;
@@ -138,17 +161,27 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning' | 'freeB
   /** `said`: whether an answer is none that ends the call. */
   #call(action: EngineCall, said: (result: EngineResult) => boolean = () => false): Promise<EngineResult> {
     const agent = this.#agent;
-    const { life, world } = agent;
+    const { world } = agent;
     world.note(agent.name, 24, action.type.length, () => `engine: ${action.type}`);
     agent.judged(() => world.checks.engineCalled(agent, this.#operation, action), undefined);
     if (action.type === 'abort') agent.aborts += 1;
+    return this.#answered((answer) => agent.engine.perform(action, this.#operation, answer), said);
+  }
+
+  /** In this life of the agent, when it is not stopped. */
+  #answered<Result extends EngineResult | Suspension = EngineResult>(
+    ask: (answer: (result: Result | EngineResult) => void) => void,
+    said: (result: EngineResult) => boolean = () => false,
+  ): Promise<Result> {
+    const agent = this.#agent;
+    const { life, world } = agent;
     return world.tasks.promise(agent, (answered, failed) =>
-      agent.engine.perform(action, this.#operation, (result) => {
+      ask((result) => {
         if (agent.life !== life) return;
         agent.happen(() => {
-          if (said(result)) return;
-          if (result.type === 'failed') failed(new StillpointError(result.failure));
-          else answered(result);
+          if ('type' in result && said(result)) return;
+          if ('type' in result && result.type === 'failed') failed(new StillpointError(result.failure));
+          else answered(result as Result);
         });
       }),
     );

@@ -6,13 +6,16 @@ import type { EngineCall, EngineResult, MemberPhase } from '../../shared/protoco
 import type { SimulatedAgent } from './agent.ts';
 import type { SimulatedCoordinator } from './coordinator.ts';
 import { checkCut } from './cut.ts';
+import { checkHold } from './hold-checks.ts';
 import type { Attempted } from './attempted.ts';
 import type { SimulatedEngine } from './engine.ts';
+import type { Job } from './job.ts';
 import { LEASE_MS, MAX_ARMS, MAX_ATTEMPTS } from './limits.ts';
 import { MAX_DRIFT } from './process.ts';
 import { Broken } from './promises.ts';
 import { whyNotHeld } from './truth.ts';
 import type { World } from './world.ts';
+import type { Suspended } from './write-daemon.ts';
 
 const LEASE = LEASE_MS * 1000;
 /** By the slowest clock, and until the engine has done it. */
@@ -39,6 +42,9 @@ interface Watched {
   toldToEnd: boolean;
   /** By its own clock: the last word that renewed its lease, or the start of the call that granted it. */
   renewedMs: number;
+  /** The last word: a write daemon waits for no longer than a lease from then on. */
+  heardMs: number;
+  /** An arm or a freeze is under way, which no word gives more time; but a quiesce. */
   isCalling: boolean;
   /** When each arm and each freeze was first received. */
   readonly granted: Map<string, number>;
@@ -61,6 +67,7 @@ export class Checks {
     this.#watched = world.scenario.models.map(() => ({
       toldToEnd: false,
       renewedMs: 0,
+      heardMs: 0,
       isCalling: false,
       granted: new Map(),
       lastFenced: null,
@@ -75,7 +82,8 @@ export class Checks {
 
   // What an agent hears and does.
 
-  commandReceived(agent: SimulatedAgent, command: MemberCommand): void {
+  commandReceived(agent: SimulatedAgent, operation: string, command: MemberCommand): void {
+    if (command.type === 'thaw') this.#checkThaw(agent, operation);
     if (command.type === 'thaw' || command.type === 'disarm' || command.type === 'abort')
       this.toldToEnd(agent);
     this.messageReceived(agent);
@@ -87,8 +95,16 @@ export class Checks {
     if (command.type === 'arm') watched.toldToEnd = false;
   }
 
+  /** What a quiesce holds is held until its job lets go. */
+  #checkThaw({ name }: SimulatedAgent, operation: string): void {
+    const job = this.#jobOf(operation);
+    if (job?.purpose.type === 'quiesce' && job.heldFrom !== null && job.letGoAt === null)
+      throw new Broken('holds', `${name} is to let go, and ${operation} has not let go`);
+  }
+
   messageReceived(agent: SimulatedAgent): void {
     const watched = this.#of(agent.index);
+    watched.heardMs = agent.nowMs;
     // A lease that has run out stays so, whoever speaks then.
     if (!watched.isCalling && !this.#leaseIsOver(agent)) watched.renewedMs = agent.nowMs;
   }
@@ -165,10 +181,13 @@ export class Checks {
       if (action.type === 'arm') this.#checkPaused(operation, action.token);
       else this.#checkCuts(agent, operation);
       watched.renewedMs = watched.granted.get(grantOf(action)) ?? agent.nowMs;
-      watched.isCalling = true;
+      const isQuiesce = this.#jobOf(operation)?.purpose.type === 'quiesce';
+      watched.isCalling = action.type === 'arm' || !isQuiesce;
     }
     if (action.type !== 'thaw' && action.type !== 'abort') return;
-    const isOver = this.#leaseIsOver(agent);
+    const isFreeze = this.#jobOf(operation)?.purpose.type === 'freeze';
+    const isSilent = isFreeze && agent.nowMs - watched.heardMs >= LEASE_MS - 0.001;
+    const isOver = this.#leaseIsOver(agent) || isSilent;
     if (!watched.toldToEnd && !isOver) {
       throw new Broken(
         'lease-lasts',
@@ -298,15 +317,32 @@ export class Checks {
 
   #checkHowLong(member: number, attempted: Attempted): void {
     const { now } = this.#world;
-    const { engine, lastWordAt } = this.#world.agents[member] as SimulatedAgent;
-    // A server that is down holds nobody up by its fence.
+    const { engine } = this.#world.agents[member] as SimulatedAgent;
+    const silent = this.#silentFor(member, attempted.fencedAt ?? now);
+    if (silent > this.#longestSilence(member))
+      throw new Broken('thaws-by-itself', `engine ${member} was frozen for ${silent} µs without a word`);
     const fencedAt = Math.max(attempted.fencedAt ?? now, engine.upSince);
-    const since = Math.max(fencedAt, lastWordAt, Math.min(now, engine.address.reachableFrom));
-    const bound = this.#of(member).isExcused ? EXCUSED : LEASE_AT_MOST;
-    if (now - since > bound)
-      throw new Broken('thaws-by-itself', `engine ${member} was frozen for ${now - since} µs without a word`);
-    if (now - fencedAt > LONGEST)
+    const isQuiesce = this.#jobOf(attempted.operation)?.purpose.type === 'quiesce';
+    if (now - fencedAt > LONGEST && !isQuiesce)
       throw new Broken('thaws-by-itself', `engine ${member} was frozen for ${now - fencedAt} µs`);
+  }
+
+  /** The same for a write daemon that goes on. */
+  resuming(member: number, { since }: Suspended): void {
+    const silent = this.#silentFor(member, since);
+    if (silent > this.#longestSilence(member))
+      throw new Broken('thaws-by-itself', `engine ${member} was suspended for ${silent} µs without a word`);
+  }
+
+  /** Its agent has its write daemon go on because that was asked for: then its job has let go. */
+  resumeCalled({ name }: SimulatedAgent, operation: string): void {
+    const job = this.#jobOf(operation);
+    if (job?.letGoAt === null)
+      throw new Broken('holds', `${name} has its write daemon go on, and ${operation} has not let go`);
+  }
+
+  #jobOf(operation: string): Job | undefined {
+    return this.#world.coordinators.find(({ name }) => name === operation)?.job;
   }
 
   committed(coordinator: SimulatedCoordinator, proof: CommitProof): void {
@@ -314,12 +350,26 @@ export class Checks {
     if (commits.some((one) => one.proof !== proof && compareTokens(one.proof.token, proof.token) >= 0))
       throw new Broken('tokens-grow', `${formatToken(proof.token)} is committed after a newer one`);
     checkCut(this.#world, coordinator, proof);
+    checkHold(this.#world, coordinator, proof);
+  }
+
+  /** A server that is down holds nobody up. */
+  #silentFor(member: number, from: number): number {
+    const { now } = this.#world;
+    const { engine, lastWordAt } = this.#world.agents[member] as SimulatedAgent;
+    return now - Math.max(from, engine.upSince, lastWordAt, Math.min(now, engine.address.reachableFrom));
+  }
+
+  #longestSilence(member: number): number {
+    return this.#of(member).isExcused ? EXCUSED : LEASE_AT_MOST;
   }
 
   /** Faults have stopped long ago. */
   atTheEnd(): void {
     for (const engine of this.#world.engines) {
       if (engine.isFenced) throw new Broken('thaws-by-itself', `engine ${engine.index} stays frozen`);
+      if (engine.daemon.suspended !== null)
+        throw new Broken('thaws-by-itself', `engine ${engine.index} stays suspended`);
       if (engine.isPaused) throw new Broken('thaws-by-itself', `engine ${engine.index} stays paused`);
     }
   }

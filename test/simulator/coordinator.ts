@@ -1,6 +1,7 @@
-import { BY_ITSELF } from '../../shared/domain/assignment.ts';
+import { BY_ITSELF, type Assignment } from '../../shared/domain/assignment.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { MemberAnswer, MemberCommand } from '../../shared/domain/messages.ts';
+import { FOR_CHECKPOINT } from '../../shared/domain/purpose.ts';
 import type {
   CommitProof,
   CoordinatorEvent,
@@ -9,8 +10,10 @@ import type {
 } from '../../shared/protocol/coordinator-machine.ts';
 import type { ConfiguredMember, CoordinatorStep } from '../../shared/protocol/coordinator-state.ts';
 import type { ClaimAnswer, SimulatedAgent } from './agent.ts';
+import { CommandChecks } from './command-checks.ts';
 import type { Connection } from './connection.ts';
 import { checkEnding } from './ending.ts';
+import { Job } from './job.ts';
 import { DEADLINES, LEASE_MS, MAX_ARMS, MAX_ATTEMPTS } from './limits.ts';
 import { Process } from './process.ts';
 import { Broken } from './promises.ts';
@@ -29,6 +32,15 @@ function commitFailed(code: string, message: string): StillpointError {
   return new StillpointError({ code, message, hint: 'none' });
 }
 
+/** Whoever comes later takes no longer for it than others have patience for the next. */
+function jobOf(coordinator: SimulatedCoordinator, number: number): Job {
+  const { hold } = coordinator.world.scenario;
+  if (hold === undefined) return new Job(coordinator, FOR_CHECKPOINT, 0);
+  if (number === 0) return new Job(coordinator, hold.purpose, hold.worksFor);
+  const purpose = hold.others[(number - 1) % hold.others.length] ?? FOR_CHECKPOINT;
+  return new Job(coordinator, purpose, Math.min(hold.worksFor, 1_000_000));
+}
+
 /** One run of the command: claims every agent, the first before the others, then lets the real driver run. */
 export class SimulatedCoordinator extends Process {
   ending: Ending | null = null;
@@ -36,16 +48,11 @@ export class SimulatedCoordinator extends Process {
   commitsFrom = Infinity;
   /** What it has to do after its end is done too. */
   hasExited = false;
-  /** When it first said abort; null before. */
-  abortsSince: number | null = null;
   /** Of all members: that they let go. */
   hasProofs = false;
+  readonly job: Job;
+  readonly startedAt: number;
   readonly #isIgnorant: boolean;
-  #phase: { type: MemberCommand['type'] | null; attempt: number; sinceMs: number } = {
-    type: null,
-    attempt: 0,
-    sinceMs: 0,
-  };
   readonly #cancelled = new AbortController();
   readonly #cancelledTwice = new AbortController();
   #commits = false;
@@ -55,18 +62,23 @@ export class SimulatedCoordinator extends Process {
   #driven: ((ending: Ending) => void) | null = null;
   readonly #streams = new Map<string, SimulatedStream>();
   readonly #opened = new Map<Connection, SimulatedStream>();
-  readonly #aborted = new Map<string, number>();
-  readonly #gone = new Set<string>();
-  #disarmedAtMs: number | null = null;
+  readonly #checks: CommandChecks;
 
   constructor(world: World, number: number, isIgnorant: boolean) {
     super(world, `coordinator ${number}`);
     this.#isIgnorant = isIgnorant;
+    this.job = jobOf(this, number);
+    this.startedAt = world.now;
+    this.#checks = new CommandChecks(this, this.job);
     world.note(this.name, 40, number, () => 'started');
     this.after(world.random.between(200, 2000), () => this.#claimAll());
     this.after(CLAIM_TIMEOUT, () => {
       if (!this.#hasBegun && !this.#isAsking) this.#end({ kind: 'refused' });
     });
+  }
+
+  get abortsSince(): number | null {
+    return this.#checks.abortsSince;
   }
 
   get isOver(): boolean {
@@ -128,14 +140,18 @@ export class SimulatedCoordinator extends Process {
     const { world } = this;
     const { scenario, machines, agents } = world;
     const patience = scenario.isPatient ? null : 3000;
+    const { purpose } = this.job;
+    const freezeMs = purpose.type === 'quiesce' ? purpose.timeOutMs : DEADLINES.freezeMs;
     this.#hasBegun = true;
     world.repository.sweeper = this.name;
     if (world.storage === null) this.#keepAlive();
+    const held = this.job.begin();
     const run = new machines.driver.CheckpointRun<SimulatedStream>(
       {
         config: {
           members: this.#members(),
           checkpoint: this.name,
+          purpose,
           maintenance: false,
           allowLogical: scenario.allowsLogical,
           epoch: 0,
@@ -143,7 +159,7 @@ export class SimulatedCoordinator extends Process {
           leaseMs: LEASE_MS,
           maxAttempts: MAX_ATTEMPTS,
           maxArms: MAX_ARMS,
-          deadlines: { ...DEADLINES, prepareMs: patience, collectMs: patience },
+          deadlines: { ...DEADLINES, freezeMs, prepareMs: patience, collectMs: patience },
         },
         machine: {
           ...machines.coordinator,
@@ -159,20 +175,24 @@ export class SimulatedCoordinator extends Process {
         progress: SILENT_PROGRESS,
         log: SILENT_LOG,
         raisePriority: () => () => undefined,
+        ...(held !== null && { job: held }),
         reconnect: (address) => this.#reconnect(address),
         commit: (proof) => this.world.tasks.promise(this, (...keep) => this.#commit(proof, ...keep)),
       },
       (outcome) => this.judged(() => this.#end(outcome), undefined),
     );
+    held?.drives(run);
     this.judged(() => run.start(), undefined);
   }
 
   /** As preflight finds them, with what each is to do. */
   #members(): readonly ConfiguredMember[] {
     const { agents, machines } = this.world;
+    const isCopied = this.job.purpose.type === 'checkpoint';
     const assigned = machines.assignment.assign(agents.map(({ engine }) => engine.description));
     return agents.map(({ name, engine: { kind } }) => {
-      const { assignment = BY_ITSELF, heldBy = null } = assigned.get(name) ?? {};
+      const { assignment: whole = BY_ITSELF, heldBy = null } = assigned.get(name) ?? {};
+      const assignment: Assignment = isCopied ? whole : { ...whole, part: 'none' };
       return { name, kind, assignment, ...(heldBy !== null && { heldBy }) };
     });
   }
@@ -181,66 +201,26 @@ export class SimulatedCoordinator extends Process {
 
   #step(before: CoordinatorState, event: CoordinatorEvent): CoordinatorStep {
     const stepped = this.world.machines.coordinator.stepCoordinator(before, event);
-    if (event.type === 'memberLost') this.#gone.add(event.member);
-    if (event.type === 'memberReconnected') this.#gone.delete(event.member);
+    if (event.type === 'memberLost') this.#checks.lost(event.member);
+    if (event.type === 'memberReconnected') this.#checks.back(event.member);
+    if (event.type === 'letGo' && before.phase.name === 'holding') this.job.letsGo();
     this.world.coordinatorStepped(this, before, event, stepped.state);
-    if (stepped.effects.some(({ type }) => type === 'reconnect') && stepped.state.phase.name === 'aborting')
-      this.#checkTime('abort');
+    for (const effect of stepped.effects) {
+      if (effect.type === 'reconnect' && stepped.state.phase.name === 'aborting')
+        this.#checks.checkTime('abort');
+      if (effect.type !== 'holding') continue;
+      this.#checks.jobBegins();
+      this.job.told(effect.held.token.attempt);
+    }
     return stepped;
   }
 
   /** A command goes out. */
   sends(connection: Connection, command: MemberCommand): void {
     const member = connection.agent.name;
-    this.judged(() => {
-      if (command.type === 'abort') this.#aborts(member);
-      this.#checkTime(command.type, 'token' in command ? command.token?.attempt : 0);
-      this.#checkArm(member, command.type);
-    }, undefined);
+    this.judged(() => this.#checks.sends(member, command), undefined);
     this.world.note(this.name, 41, command.type.length, () => `to ${member}: ${command.type}`);
     connection.send('agent', () => connection.agent.commandReceived(connection, command));
-  }
-
-  /** From the first command of a kind to the first of the next; who is lost is connected anew for the abort. */
-  #checkTime(type: MemberCommand['type'], attempt = 0): void {
-    const { type: last, sinceMs } = this.#phase;
-    if (type === last && (type === 'abort' || attempt === this.#phase.attempt)) return;
-    const tookMs = this.nowMs - sinceMs;
-    this.#phase = { type, attempt, sinceMs: this.nowMs };
-    const rounds = new Set(this.world.engines.map(({ kind }) => kind)).size;
-    const { pauseMs, armMs, disarmMs, armAgainMs, freezeMs, thawMs } = DEADLINES;
-    // With one member there is nobody else to disarm before the pause.
-    const betweenMs = type === 'arm' || type === 'pause' ? armAgainMs * 2 ** (MAX_ARMS - 2) : 0;
-    const longestMs =
-      {
-        pause: pauseMs,
-        arm: armMs + betweenMs,
-        disarm: disarmMs + betweenMs,
-        freeze: rounds * freezeMs,
-        thaw: thawMs,
-      }[last as string] ?? Infinity;
-    if (tookMs > longestMs + 2 && !this.wasPaused)
-      throw new Broken('in-time', `${this.name} says ${type} ${tookMs} ms after its first ${last}`);
-  }
-
-  /** Nobody is armed whose stream is known to be lost, and an arm that failed is not tried again at once. */
-  #checkArm(member: string, type: MemberCommand['type']): void {
-    if (type === 'disarm') this.#disarmedAtMs ??= this.nowMs;
-    if (type !== 'arm' && type !== 'pause') return;
-    if (this.#gone.has(member))
-      throw new Broken('resumes', `${this.name} says ${type} to ${member}, which is lost`);
-    const sinceMs = this.nowMs - (this.#disarmedAtMs ?? -Infinity);
-    this.#disarmedAtMs = null;
-    if (sinceMs < DEADLINES.armAgainMs)
-      throw new Broken('pauses', `${this.name} says ${type} again ${sinceMs} ms after a disarm`);
-  }
-
-  #aborts(member: string): void {
-    this.abortsSince ??= this.world.now;
-    const times = (this.#aborted.get(member) ?? 0) + 1;
-    this.#aborted.set(member, times);
-    if (times > 2 * (DEADLINES.abortGiveUpMs / DEADLINES.abortRetryMs))
-      throw new Broken('pauses', `${this.name} says abort to ${member} for the ${times}th time`);
   }
 
   #commit(proof: CommitProof, committed: () => void, failed: (error: Error) => void): void {
@@ -258,6 +238,7 @@ export class SimulatedCoordinator extends Process {
       this.world.note(this.name, 42, proof.token.attempt, () => 'the commit object is durable');
       repository.commits.push({ operation: this.name, proof });
       this.world.checks.committed(this, proof);
+      this.world.backups.committed(this);
       this.after(random.between(50, 2000), committed);
     });
   }
@@ -303,6 +284,11 @@ export class SimulatedCoordinator extends Process {
       () => this.#opened.get(connection)?.events.memberAnswered?.(connection.agent.name, answer),
       undefined,
     );
+  }
+
+  /** Somebody who may, says an agent, wants its job to let go. */
+  letGoAsked(connection: Connection, holder: string): void {
+    this.judged(() => this.#opened.get(connection)?.events.letGoAsked?.(holder), undefined);
   }
 
   connectionLost(connection: Connection): void {
@@ -365,6 +351,14 @@ export class SimulatedCoordinator extends Process {
       (second ? this.#cancelledTwice : this.#cancelled).abort(INTERRUPTED);
       if (second && !this.isOver && !this.#commits)
         throw new Broken('ends', `${this.name} does not stop when it is told twice`);
+    });
+  }
+
+  /** SIGTERM: its job lets go. */
+  terminate(): void {
+    this.happen(() => {
+      this.world.note(this.name, 48, 0, () => 'SIGTERM');
+      this.judged(() => this.job.terminated(), undefined);
     });
   }
 

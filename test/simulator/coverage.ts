@@ -15,8 +15,8 @@ const COORDINATOR: Changes<CoordinatorPhase['name']> = {
   arming: ['freezing', 'thawing', 'disarming', 'waiting', 'aborting', 'over'],
   disarming: ['waiting', 'aborting', 'over'],
   waiting: ['pausing', 'arming', 'aborting', 'over'],
-  freezing: ['freezing', 'thawing', 'aborting', 'over'],
-  thawing: ['collecting', 'pausing', 'arming', 'aborting', 'over'],
+  freezing: ['freezing', 'holding', 'thawing', 'aborting', 'over'],
+  thawing: ['holding', 'collecting', 'pausing', 'arming', 'aborting', 'over'],
   holding: ['thawing', 'collecting', 'aborting', 'over'],
   collecting: ['committing', 'aborting', 'over'],
   committing: ['over', 'aborting'],
@@ -147,6 +147,7 @@ const EVENTS: readonly string[] = [
   'streamResumed',
   'operationEnded',
   'engineAnswered',
+  'letGo',
 ];
 
 /** For the event log's hash. */

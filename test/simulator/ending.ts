@@ -1,4 +1,5 @@
 import type { Ending, SimulatedCoordinator } from './coordinator.ts';
+import type { SimulatedEngine } from './engine.ts';
 import { DEADLINES, MAX_ATTEMPTS } from './limits.ts';
 import { MAX_DRIFT } from './process.ts';
 import { Broken } from './promises.ts';
@@ -16,8 +17,7 @@ export function checkEnding(world: World, coordinator: SimulatedCoordinator, end
     throw new Broken('ending', `${coordinator.name} says ${ending.kind}; committed: ${isCommitted}`);
   // A member that was told as stopped may come back fenced; whoever found it down opens it then.
   const frozen = engines.filter(
-    (engine) =>
-      engine.isUp && !engine.isLeft && engine.isFenced && engine.current?.operation === coordinator.name,
+    (engine) => engine.isUp && !engine.isLeft && isHeldFor(engine, coordinator.name),
   );
   if (ending.kind === 'maybeFrozen') {
     if (coordinator.hasProofs)
@@ -49,11 +49,20 @@ export function checkEnding(world: World, coordinator: SimulatedCoordinator, end
   const { abortsSince } = coordinator;
   if (abortsSince !== null && world.now - abortsSince > ABORTS_AT_MOST && !coordinator.wasPaused)
     throw new Broken('ends', `${coordinator.name} did not give up its abort in time`);
-  if (ending.kind === 'invalid') checkInvalid(world, coordinator);
+  if (ending.kind === 'invalid') checkInvalid(world, coordinator, ending);
 }
 
-/** Invalid only after so many attempts, and in the last something was really wrong. */
-function checkInvalid(world: World, coordinator: SimulatedCoordinator): void {
+/** Fenced, or with a write daemon that waits. */
+function isHeldFor({ isFenced, current, daemon }: SimulatedEngine, operation: string): boolean {
+  return (isFenced && current?.operation === operation) || daemon.suspended?.operation === operation;
+}
+
+/** Invalid only after so many attempts, and in the last something was really wrong; what a job had is had once. */
+function checkInvalid(
+  world: World,
+  coordinator: SimulatedCoordinator,
+  ending: Extract<Ending, { kind: 'invalid' }>,
+): void {
   const holders = world.engines.filter((engine) => engine.holder === engine);
   const last = holders.map((engine) =>
     engine.attempts.findLast(({ operation }) => operation === coordinator.name),
@@ -68,8 +77,17 @@ function checkInvalid(world: World, coordinator: SimulatedCoordinator): void {
         .map(({ token }) => token.attempt),
     ),
   );
-  if (cuts.size < MAX_ATTEMPTS)
+  const { job, name } = coordinator;
+  const wasHeld = job.heldFrom !== null;
+  const code = ending.failure.code;
+  if (wasHeld && code !== 'already-resumed')
+    throw new Broken('ending', `${name} says ${code} of what its job had, and not that it had resumed`);
+  if (!wasHeld && cuts.size < MAX_ATTEMPTS)
     throw new Broken('ending', `${coordinator.name} says invalid before the last attempt`);
-  if (last.every((attempted) => attempted !== undefined && whyNotProven(attempted) === null))
+  const isCut = last.every((attempted) => attempted !== undefined && whyNotProven(attempted) === null);
+  const wasSuspended = world.engines.every(({ daemon }) =>
+    daemon.history.every(({ operation, by }) => operation !== name || by === 'collect'),
+  );
+  if (isCut && wasSuspended)
     throw new Broken('ending', `${coordinator.name} says invalid, and every member held`);
 }

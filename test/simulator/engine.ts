@@ -1,10 +1,12 @@
 import { BY_ITSELF, type Assignment } from '../../shared/domain/assignment.ts';
+import { FOR_CHECKPOINT, type Purpose } from '../../shared/domain/purpose.ts';
+import type { Suspension } from '../../shared/domain/messages.ts';
 import { formatToken, type Token } from '../../shared/domain/token.ts';
 import type { EngineCall, EngineResult } from '../../shared/protocol/member-machine.ts';
 import { newAttempt, positionOf, type Attempted } from './attempted.ts';
 import { failed, type Answer } from './engine-calls.ts';
 import type { Fault } from './scenario.ts';
-import { SimulatedServer } from './server.ts';
+import { SimulatedServer, TRIED_EVERY } from './server.ts';
 
 type EngineFault = Extract<Fault, { kind: 'engineFails' | 'engineRefuses' | 'engineHangs' | 'engineSlow' }>;
 
@@ -24,6 +26,9 @@ export class SimulatedEngine extends SimulatedServer {
   leaks = 0;
   /** What it was last prepared for. */
   assignment: Assignment = BY_ITSELF;
+  #purpose: Purpose = FOR_CHECKPOINT;
+  /** When its agent said last that it is still to be held. */
+  #renewedAt = 0;
   collectedFor: string | null = null;
   /** The operation whose base copy is here. */
   preparedFor: string | null = null;
@@ -88,6 +93,7 @@ export class SimulatedEngine extends SimulatedServer {
         this.world.checks.begins(this, operation);
         this.preparedFor = operation;
         this.assignment = action.assignment;
+        this.#purpose = action.purpose;
         return done({ type: 'prepared' });
       case 'pause':
         if (!this.isPaused) this.shown = this.observed?.log.length ?? 0;
@@ -140,6 +146,7 @@ export class SimulatedEngine extends SimulatedServer {
     if (armed === null) return answer(failed('freeze: nothing is armed'));
     this.world.checks.closing(this.index, armed, action.token);
     this.close(armed);
+    if (this.#purpose.type === 'quiesce') this.#opensByItself(armed);
     this.world.note(
       `engine ${this.index}`,
       1,
@@ -171,12 +178,74 @@ export class SimulatedEngine extends SimulatedServer {
     else this.calls.later(action, mark);
   }
 
+  /** What a quiesce holds ends by the engine's own clock, where nobody renews it. */
+  #opensByItself(armed: Attempted): void {
+    this.renew();
+    const look = (): void => {
+      if (this.armed !== armed || armed.openedAt !== null) return;
+      const silent = this.world.now - this.#renewedAt;
+      if (silent >= ENGINE_DEADLINE) this.open('deadline');
+      if (this.isFenced) this.world.timeline.after(Math.max(TRIED_EVERY, ENGINE_DEADLINE - silent), look);
+    };
+    this.world.timeline.after(ENGINE_DEADLINE, look);
+  }
+
+  renew(): void {
+    this.#renewedAt = this.world.now;
+  }
+
+  /** `answer`: a failure, or that it is done. */
+  suspendWriting(operation: string, answer: Answer): void {
+    const action = { type: 'prepare', checkpoint: operation, assignment: this.assignment } as const;
+    this.#daemonCall({ ...action, maintenance: false, purpose: this.#purpose }, answer, (done) => {
+      this.daemon.suspend(operation);
+      done({ type: 'prepared' });
+    });
+  }
+
+  /** It tells the truth as far as it knows it: a new process knows of no suspension. */
+  resumeWriting(
+    operation: string,
+    token: Token,
+    answer: (suspension: Suspension | EngineResult) => void,
+  ): void {
+    this.#daemonCall({ type: 'collect', token }, answer, () => {
+      const last = this.daemon.history.findLast((one) => one.operation === operation);
+      const suspension: Suspension =
+        last?.until === null ? { held: true } : { held: false, cause: `resumed by ${last?.by ?? 'nobody'}` };
+      this.daemon.resume('collect');
+      this.calls.end(this.calls.current);
+      answer(suspension);
+    });
+  }
+
+  #daemonCall(
+    action: Exclude<EngineCall, { type: 'abort' }>,
+    answer: Answer,
+    act: (done: (result: EngineResult) => void) => void,
+  ): void {
+    const pending = this.calls.begin(action, answer);
+    this.calls.later(action, () => {
+      if (!this.isUp) return this.calls.giveUp('nobody listens');
+      act((result) => {
+        this.calls.end(pending);
+        answer(result);
+      });
+    });
+  }
+
+  /** At once, where it is held. */
+  leakNow(): void {
+    if (this.armed !== null) this.#leak(this.armed);
+  }
+
   #leak(armed: Attempted): void {
     if (this.armed !== armed || !this.isFenced) return;
     armed.leaked = true;
     this.world.note(`engine ${this.index}`, 3, 0, () => 'something gets past the fence');
     this.shown = this.observed?.log.length ?? 0;
-    this.written.letIn();
+    if (this.observed !== null) this.shownAt.push(this.world.now);
+    this.letIn();
     this.show();
   }
 

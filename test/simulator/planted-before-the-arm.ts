@@ -18,7 +18,11 @@ export const PLANTED_BEFORE_THE_ARM: readonly Planted[] = [
   plant(
     'the-work-of-a-stream-that-closed-while-armed-is-kept',
     'thaws-by-itself',
-    [STREAM, 'if (wasArmed || maintenance) return false;', 'if (wasArmed && maintenance) return false;'],
+    [
+      STREAM,
+      "if (wasArmed || maintenance || purpose.type === 'freeze') return false;",
+      'if (wasArmed && maintenance) return false;',
+    ],
     [
       STREAM,
       "return name === 'preparing' ||",
@@ -108,8 +112,8 @@ export const PLANTED_BEFORE_THE_ARM: readonly Planted[] = [
   ]),
   plant('arms-that-failed-use-up-the-attempts', 'ending', [
     ATTEMPT,
-    'attempt.token.attempt - state.failedArms < maxAttempts',
-    'attempt.token.attempt < maxAttempts',
+    'attempt.token.attempt - state.failedArms < state.config.maxAttempts',
+    'attempt.token.attempt < state.config.maxAttempts',
   ]),
   plant('a-member-that-failed-to-arm-aborts', 'tries-again', [
     ENGINE,

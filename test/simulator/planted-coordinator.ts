@@ -3,7 +3,9 @@ import { plant, type Planted } from './plant.ts';
 const COORDINATOR = 'protocol/coordinator-machine';
 const PREPARE = 'protocol/coordinator-prepare';
 const ATTEMPT = 'protocol/coordinator-attempt';
+const HOLD = 'protocol/coordinator-hold';
 const COMMIT = 'protocol/coordinator-commit';
+const STEP = 'protocol/coordinator-step';
 const ABORT = 'protocol/coordinator-abort';
 const VALIDITY = 'protocol/validity';
 const COMMANDS = 'protocol/member-commands';
@@ -56,7 +58,7 @@ export const PLANTED_IN_THE_COORDINATOR: readonly Planted[] = [
     'prepared.size >= names(state).length - 1',
   ]),
   plant('thaw-only-the-fenced', 'no-reason', [
-    ATTEMPT,
+    HOLD,
     "toEach(holders(state), { type: 'thaw'",
     "toEach(holders(state, 'fenced'), { type: 'thaw'",
   ]),
@@ -110,20 +112,20 @@ export const PLANTED_IN_THE_COORDINATOR: readonly Planted[] = [
     'proven',
     [
       ATTEMPT,
-      'if (invalid === null) return',
-      'if (invalid === null || attempt.token.attempt === state.config.maxAttempts) return',
+      'if (invalid === null)\n',
+      'if (invalid === null || attempt.token.attempt === state.config.maxAttempts)\n',
     ],
     NO_HELD_NEEDED,
   ),
   plant('invalid-is-never-tried-again', 'ending', [
     ATTEMPT,
-    'if (attempt.token.attempt - state.failedArms < maxAttempts)',
-    'if (attempt.token.attempt < 1)',
+    'attempt.token.attempt - state.failedArms < state.config.maxAttempts)',
+    'attempt.token.attempt < 1)',
   ]),
   plant('one-attempt-too-many', 'tries-again', [
     ATTEMPT,
-    'if (attempt.token.attempt - state.failedArms < maxAttempts)',
-    'if (attempt.token.attempt - state.failedArms <= maxAttempts)',
+    'attempt.token.attempt - state.failedArms < state.config.maxAttempts)',
+    'attempt.token.attempt - state.failedArms <= state.config.maxAttempts)',
   ]),
   plant('the-next-attempt-has-the-same-token', 'ends', [
     ATTEMPT,
@@ -142,8 +144,8 @@ export const PLANTED_IN_THE_COORDINATOR: readonly Planted[] = [
     'stored',
     [
       COMMIT,
-      'if (isComplete(names(state), next.collected)) return',
-      'if (next.collected.size >= names(state).length - 1 && next.collected.size > 0) return',
+      'return isComplete(names(state), next.collected)',
+      'return next.collected.size >= names(state).length - 1 && next.collected.size > 0',
     ],
     [
       COMMIT,
@@ -166,7 +168,7 @@ export const PLANTED_IN_THE_COORDINATOR: readonly Planted[] = [
     "if (phase.name === 'committing' || phase.name === 'over') return stay(gone);",
     "if (phase.name === 'over') return stay(gone);",
   ]),
-  plant('the-window-ends-with-the-first-thaw', 'window', [COMMIT, 'Math.max(', 'Math.min(']),
+  plant('the-window-ends-with-the-first-thaw', 'window', [STEP, 'Math.max(', 'Math.min(']),
   plant('the-window-begins-with-the-last-round', 'window', [
     ATTEMPT,
     "const fencedFrom = round === 'fenced' ? now : attempt.fencedFrom;",
@@ -181,7 +183,7 @@ export const PLANTED_IN_THE_COORDINATOR: readonly Planted[] = [
   // Deadlines.
   plant('arming-has-no-deadline', 'in-time', [ATTEMPT, 'now + deadlines.armMs', 'now + 1e9']),
   plant('freezing-has-no-deadline', 'in-time', [ATTEMPT, 'now + deadlines.freezeMs', 'now + 1e9']),
-  plant('thawing-has-no-deadline', 'in-time', [ATTEMPT, 'now + state.config.deadlines.thawMs', 'now + 1e9']),
+  plant('thawing-has-no-deadline', 'in-time', [HOLD, 'now + state.config.deadlines.thawMs', 'now + 1e9']),
   plant('an-abort-is-never-given-up', 'ends', [
     ABORT,
     'if (now >= phase.giveUpAt) return',
@@ -216,7 +218,7 @@ export const PLANTED_IN_THE_COORDINATOR: readonly Planted[] = [
   ]),
   plant('a-lost-member-needs-no-confirmation', 'thawed-after-the-end', [
     ABORT,
-    'return state.armSent ? asked : asked.filter((name) => !state.lost.has(name));',
+    'return state.holdSent ? asked : asked.filter((name) => !state.lost.has(name));',
     'return asked.filter((name) => !state.lost.has(name));',
   ]),
   plant('any-answer-confirms-an-abort', 'thawed-after-the-end', [
@@ -241,15 +243,15 @@ export const PLANTED_IN_THE_COORDINATOR: readonly Planted[] = [
   ]),
   plant('who-may-be-held-is-taken-for-thawed', 'thawed-after-the-end', [
     ABORT,
-    "return name === 'collecting' || name === 'committing';",
-    "return name === 'thawing' || name === 'collecting' || name === 'committing';",
+    "return name === 'committing' || (name === 'collecting'",
+    "return name === 'thawing' || name === 'committing' || (name === 'collecting'",
   ]),
   plant('who-has-proven-its-thaw-is-called-maybe-frozen', 'ending', [
     ABORT,
-    "return name === 'collecting' || name === 'committing';",
-    'return name !== name;',
+    "return name === 'committing' || (name === 'collecting'",
+    "return name !== name && (name === 'collecting'",
   ]),
-  plant('it-forgets-that-it-armed', 'thawed-after-the-end', [ATTEMPT, 'armSent: true, ', '']),
+  plant('it-forgets-that-it-armed', 'thawed-after-the-end', [ATTEMPT, 'holdSent: true, ', '']),
   plant('who-is-lost-is-forgotten', 'confirms', [
     COORDINATOR,
     'new Set(state.lost).add(member)',

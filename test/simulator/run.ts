@@ -1,6 +1,7 @@
 import { Coverage } from './coverage.ts';
 import type { TraceLine } from './event-log.ts';
 import { MAX_ARMS, MAX_ATTEMPTS } from './limits.ts';
+import { MAX_DRIFT } from './process.ts';
 import { MACHINES, type Machines } from './machines.ts';
 import { Broken, type Promised } from './promises.ts';
 import { LONGEST, type Fault, type Scenario } from './scenario.ts';
@@ -25,6 +26,8 @@ export interface Run {
 
 const HEAL_AT = 12_000_000;
 const ENDS_WITHIN = LONGEST + 16_000_000;
+/** Of a member to which nothing happens, with its messages. */
+const RESTS_WITHIN = 20_000;
 const NEXT_WITHIN = 6_000_000;
 const RETRY_EVERY = 200_000;
 const COLLECTION_IS_BELIEVED = 60_000_000;
@@ -32,7 +35,12 @@ const COLLECTION_IS_BELIEVED = 60_000_000;
 const MOST_EVENTS = 120_000;
 
 /** None of these is a reason not to commit. */
-const HARMLESS: readonly Fault['kind'][] = ['duplicateMessages', 'loseAcknowledgements', 'blindComes'];
+const HARMLESS: readonly Fault['kind'][] = [
+  'duplicateMessages',
+  'loseAcknowledgements',
+  'blindComes',
+  'askWithWrongToken',
+];
 /** One of these spoils one attempt at most. */
 const SPOILING: readonly Fault['kind'][] = ['leak'];
 /** After these every agent can be reached long before an abort is given up. */
@@ -104,13 +112,14 @@ class Story {
     const world = this.#world;
     const { storage, scenario } = world;
     if (scenario.storage !== null) await storage?.prepare(scenario.storage);
+    const { worksFor = 0 } = scenario.hold ?? {};
     world.startCoordinator(0);
-    await this.#until(HEAL_AT, () => !world.isBusy);
+    await this.#until(HEAL_AT + worksFor, () => !world.isBusy);
     this.#judgeFirst();
     // What it left is left alone for a while, or not at all.
     await this.#until(world.now + world.random.scaled(1000, 3_000_000), () => false);
     world.heal();
-    await this.#until(world.now + this.#patience(ENDS_WITHIN), () => !world.isBusy);
+    await this.#until(world.now + this.#patience(ENDS_WITHIN + worksFor), () => !world.isBusy);
     const late = world.coordinators.find(({ isOver }) => !isOver);
     if (late !== undefined) throw new Broken('ends', `${late.name} does not end`);
     await this.#next();
@@ -132,10 +141,20 @@ class Story {
     const spoilers = scenario.faults.filter((fault) => SPOILING.includes(fault.kind));
     const arms = scenario.faults.filter(spoilsAnArm);
     const others = scenario.faults.filter((fault) => !spoilsAnArm(fault));
+    // What leaks when a job has the grid already is held for it no more.
+    const isTriedAgain = spoilers.length === 0 || scenario.hold?.purpose.type !== 'quiesce';
     const isOnly = others.every(({ kind: one }) => [...HARMLESS, ...SPOILING].includes(one));
-    if (isOnly && arms.length < MAX_ARMS && spoilers.length < MAX_ATTEMPTS && kind !== 'committed')
+    if (
+      isTriedAgain &&
+      isOnly &&
+      arms.length < MAX_ARMS &&
+      spoilers.length < MAX_ATTEMPTS &&
+      kind !== 'committed'
+    )
       throw new Broken('tries-again', end);
-    const isAway = only(...HARMLESS, 'loseConnection') && scenario.isPatient && !this.#world.isLostLate;
+    this.#judgeTime();
+    const mayBeAway = scenario.isPatient && !this.#world.isLostLate;
+    const isAway = mayBeAway && only(...HARMLESS, 'loseConnection');
     if (isAway && kind !== 'committed') throw new Broken('resumes', end);
     // A host whose guard died after it collected is heard before the commit, and hears nothing after it.
     const isUnheard = ['killGuard', 'commitFails'].every((one) =>
@@ -144,6 +163,19 @@ class Story {
     if (only(...HARMLESS, ...SPOILING, ...CONFIRMABLE) && kind === 'maybeFrozen' && !isUnheard)
       throw new Broken('confirms', end);
     this.#judgeName();
+  }
+
+  /** What comes to rest in its time is waited for. */
+  #judgeTime(): void {
+    const { coordinators, scenario } = this.#world;
+    const { purpose } = scenario.hold ?? {};
+    if (purpose?.type !== 'quiesce') return;
+    const limit = purpose.timeOutMs * 1000 * (1 - 2 * MAX_DRIFT) - RESTS_WITHIN;
+    const isInTime = scenario.faults.every(
+      (fault) => fault.kind === 'engineSlow' && fault.call === 'freeze' && fault.forTime < limit,
+    );
+    const kind = coordinators[0]?.ending?.kind ?? 'never';
+    if (isInTime && kind !== 'committed') throw new Broken('time-out', `the first one ended ${kind}`);
   }
 
   /** Where only one thing went wrong there is no doubt what the first failure was. */

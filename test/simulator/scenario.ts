@@ -1,5 +1,6 @@
 import type { EngineCall } from '../../shared/protocol/member-machine.ts';
 import { domainScenarioOf } from './domain-scenario.ts';
+import { holdScenarioOf, type HoldScenario } from './hold-scenario.ts';
 import { Random } from './random.ts';
 import { rareScenarioOf, rareStorageScenarioOf } from './rare-scenarios.ts';
 import { undoScenarioOf } from './undo-scenario.ts';
@@ -14,6 +15,8 @@ export type Fault = {
   readonly step: number;
   readonly member: number;
   readonly forTime: number;
+  /** Set: not by its step, but when a job has had the grid for so long. */
+  readonly heldFor?: number;
 } & (
   | {
       readonly kind:
@@ -27,6 +30,12 @@ export type Fault = {
         | 'diskFails'
         | 'leak'
         | 'crashEngine'
+        | 'daemonResumes'
+        | 'askWithToken'
+        | 'askWithWrongToken'
+        | 'askWithoutToken'
+        | 'force'
+        | 'terminate'
         | 'loseAcknowledgements'
         | 'killCoordinator'
         | 'coordinatorPowerLoss'
@@ -64,6 +73,8 @@ export interface Scenario {
   readonly storage: StorageScenario | null;
   /** Members that share a domain, the first of which leads it; not set: each stands for itself. */
   readonly domain?: readonly number[];
+  /** Not set: all come for a checkpoint. */
+  readonly hold?: HoldScenario;
   /** With the real guard and undo in the place of a model of them; only with the real repository. */
   readonly undoes: boolean;
 }
@@ -164,6 +175,8 @@ export function scenarioOf(seed: number): Scenario {
   const random = new Random(seed);
   if (seed % STORAGE_SHARE === 0)
     return undoScenarioOf(seed) ?? rareStorageScenarioOf(seed) ?? withStorage(seed, random);
+  const hold = holdScenarioOf(seed, anyFault);
+  if (hold !== null) return hold;
   const rare = rareScenarioOf(seed);
   if (rare !== null) return rare;
   const domain = domainScenarioOf(seed, anyFault);

@@ -8,10 +8,11 @@ import { EngineCalls } from './engine-calls.ts';
 import { LogStream } from './log-stream.ts';
 import type { Model } from './scenario.ts';
 import type { World } from './world.ts';
+import { WriteDaemon } from './write-daemon.ts';
 import { Written, type Effect } from './written.ts';
 
 /** Whoever has to open the fence of a server that is down tries again after this. */
-const TRIED_EVERY = 50_000;
+export const TRIED_EVERY = 50_000;
 
 /**
  * The process behind an engine: what its clients write and read, who has its log, and how its fence opens. It outlives
@@ -27,6 +28,9 @@ export class SimulatedServer {
   readonly model: Model;
   readonly address: EngineAddress;
   readonly stream: LogStream;
+  readonly daemon: WriteDaemon;
+  /** When something new became visible to clients; followed where it is asked for. */
+  readonly shownAt: number[] = [];
   isUp = true;
   upSince = 0;
   losesAcknowledgements = false;
@@ -35,8 +39,8 @@ export class SimulatedServer {
   readonly held: SimulatedServer[] = [];
   /** An observer that shows nothing newer, and holds nobody. */
   isPaused = false;
+  readonly observed: SimulatedServer | null;
   protected readonly world: World;
-  protected readonly observed: SimulatedServer | null;
   protected readonly calls: EngineCalls;
   protected armed: Attempted | null = null;
   protected readonly written = new Written();
@@ -54,6 +58,7 @@ export class SimulatedServer {
     this.calls = new EngineCalls(world);
     this.stream = new LogStream(world);
     this.address = new EngineAddress(world, this);
+    this.daemon = new WriteDaemon(world, index);
   }
 
   /** Of its process: another one after every start. */
@@ -101,7 +106,7 @@ export class SimulatedServer {
   #openWithLead(): void {
     this.#isShutByLead = false;
     if (!this.isUp) return;
-    this.written.letIn();
+    this.letIn();
     this.show();
   }
 
@@ -171,6 +176,7 @@ export class SimulatedServer {
     if (!this.isUp) return answer(false);
     if (this.#isShut && this.model === 'writeFence') return this.written.block(effect, answer);
     this.written.append(effect, answer);
+    this.daemon.logged(this.log.length);
     if (!(this.#isShut && this.model === 'commitFence')) this.show();
   }
 
@@ -187,7 +193,14 @@ export class SimulatedServer {
     return this.written.log;
   }
 
+  /** Whoever waited before the log is let in. */
+  protected letIn(): void {
+    this.written.letIn();
+    this.daemon.logged(this.log.length);
+  }
+
   protected show(): void {
+    if (this.written.visible < this.log.length) this.shownAt.push(this.world.now);
     this.written.show(() => !this.losesAcknowledgements || this.world.random.chance(0.5));
   }
 
@@ -196,6 +209,7 @@ export class SimulatedServer {
     if (this.calls.current?.action.type === 'freeze' || by === 'agentStart')
       this.calls.giveUp('the fence was opened');
     if (by === 'agentStart') this.calls.forgetAborts();
+    if (by !== 'thaw' && this.isUp) this.daemon.resume(by);
     if (!this.isUp && by !== 'crash') {
       if (this.isFenced) this.#openWhenUp = by;
       return;
@@ -210,7 +224,7 @@ export class SimulatedServer {
     }
     if (this.isUp && !this.#isShutByLead) {
       this.isPaused = false;
-      this.written.letIn();
+      this.letIn();
       this.show();
     }
     this.world.clientsWanted(3000);
@@ -228,6 +242,7 @@ export class SimulatedServer {
     this.calls.giveUp('connection lost');
     if (this.armed?.openedAt === null) this.armed.restarted = true;
     this.#failsItsLead(keepsFence);
+    this.daemon.resume('crash');
     if (!keepsFence) this.open('crash');
     this.written.disconnect();
     this.world.timeline.after(forTime, () => this.start());
@@ -238,6 +253,7 @@ export class SimulatedServer {
     this.isUp = true;
     this.upSince = this.world.now;
     this.#incarnation += 1;
+    if (this.written.visible < this.log.length) this.shownAt.push(this.world.now);
     this.written.visible = this.log.length;
     this.shown = this.observed?.log.length ?? 0;
     this.world.note(`engine ${this.index}`, 6, this.#incarnation, () => 'started again');

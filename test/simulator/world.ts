@@ -5,6 +5,7 @@ import type {
 } from '../../shared/protocol/coordinator-machine.ts';
 import type { MemberEvent, MemberMachineState } from '../../shared/protocol/member-machine.ts';
 import { SimulatedAgent } from './agent.ts';
+import { OperatorsBackups } from './backups.ts';
 import { Checks } from './checks.ts';
 import { Clients } from './clients.ts';
 import { Connection } from './connection.ts';
@@ -50,6 +51,7 @@ export class World {
   readonly random: Random;
   readonly log: EventLog;
   readonly checks: Checks;
+  readonly backups: OperatorsBackups;
   readonly engines: readonly SimulatedEngine[];
   readonly outsiders: Outsiders;
   readonly agents: readonly SimulatedAgent[];
@@ -65,6 +67,9 @@ export class World {
   /** A stream was lost when somebody may have been armed, or had nothing to keep yet. */
   isLostLate = false;
   #faults: readonly Fault[];
+  /** Of the first job that has the grid. */
+  #faultsOfHold: readonly Fault[];
+  #isHealed = false;
   #steps = 0;
   #clientsUntil = 0;
   #planned = 0;
@@ -76,7 +81,8 @@ export class World {
     this.log = new EventLog(isTraced);
     this.checks = new Checks(this);
     this.#coverage = coverage;
-    this.#faults = scenario.faults;
+    this.#faults = scenario.faults.filter(({ heldFor }) => heldFor === undefined);
+    this.#faultsOfHold = scenario.faults.filter(({ heldFor }) => heldFor !== undefined);
     const engines: SimulatedEngine[] = [];
     for (const [index, model] of scenario.models.entries()) {
       const observed = model === 'observer' ? (engines[0] ?? null) : null;
@@ -98,6 +104,7 @@ export class World {
     };
     this.storage = scenario.storage === null ? null : new Storage(this, scenario.storage);
     this.#clients = new Clients(this, scenario.clients);
+    this.backups = new OperatorsBackups(this);
   }
 
   get now(): number {
@@ -118,7 +125,8 @@ export class World {
   ): void {
     const [from, to] = [before.phase.name, after.phase.name];
     if (event.type === 'memberLost' && before.holdSent) this.isLostLate = true;
-    if (to === 'collecting') coordinator.hasProofs = true;
+    const isOpen = coordinator.job.purpose.type === 'freeze' ? 'committing' : 'collecting';
+    if (to === isOpen) coordinator.hasProofs = true;
     const isRound =
       before.phase.name === 'freezing' &&
       after.phase.name === 'freezing' &&
@@ -153,6 +161,19 @@ export class World {
       // Not in the middle of a step.
       this.timeline.after(0, () => strike(this, next));
     }
+  }
+
+  holdBegan(): void {
+    for (const fault of this.#faultsOfHold)
+      this.timeline.after(fault.heldFor ?? 0, () => this.#strikes(fault));
+    this.#faultsOfHold = [];
+    this.backups.holdBegan();
+    this.clientsWanted(15_000);
+  }
+
+  /** Not when faults have stopped. */
+  #strikes(fault: Fault): void {
+    if (!this.#isHealed) strike(this, fault);
   }
 
   // Coordinators.
@@ -217,6 +238,8 @@ export class World {
   heal(): void {
     this.note('world', 61, 0, () => 'faults stop');
     this.#faults = [];
+    this.#faultsOfHold = [];
+    this.#isHealed = true;
     Object.assign(this.weather, { loses: false, duplicates: false, reorders: false, isSlow: false });
     this.repository.refuses = false;
     this.storage?.heal();

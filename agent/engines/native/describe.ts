@@ -1,7 +1,8 @@
-import { ABLE } from '../../../shared/domain/purpose.ts';
+import { ABLE, type Abilities } from '../../../shared/domain/purpose.ts';
 import { StillpointError, type Failure } from '../../../shared/domain/errors.ts';
 import type { FreezeKind, MemberDescription, Traits } from '../../../shared/domain/grid.ts';
 import type { ParticipantDescription } from '../../../shared/domain/participant.ts';
+import type { Warning } from '../../../shared/domain/warning.ts';
 import { answers } from '../restore/processes.ts';
 import { withParticipant } from './link.ts';
 import { completeCheckpoints } from './local-checkpoint.ts';
@@ -68,7 +69,13 @@ function running(settings: NativeSettings, said: ParticipantDescription, ours: b
     version: said.version,
     dataIdentity: said.dataIdentity,
     sizeBytes: said.sizeBytes,
-    problems: [...differences(settings, said), ...holds(settings, said, ours), ...said.problems],
+    problems: [
+      ...differences(settings, said),
+      ...holds(settings, said, ours),
+      ...recovering(settings, said),
+      ...said.problems,
+    ],
+    warnings: warningsOf(settings, said),
     realm: definition === null ? null : { ...definition, highestEpoch, highestCounter },
     quorum: said.quorum,
   };
@@ -99,8 +106,53 @@ function unknown(settings: NativeSettings): MemberDescription {
     localCheckpoints: [],
     realm: null,
     quorum: null,
-    abilities: ABLE,
+    abilities: abilitiesOf(settings),
   };
+}
+
+/** Nodes alone have rows, and so files that an operator copies. */
+function abilitiesOf({ name, role }: NativeSettings): Abilities {
+  if (role === 'node') return ABLE;
+  const failure: Failure = {
+    code: 'takes-no-part',
+    message: `${name} is a ${role} and stores no rows: a hold is of nodes`,
+    hint: 'nothing is to be done: it goes on while nodes are held; stillpoint checkpoint create stores its state',
+  };
+  return { journalCheckpoint: failure, quiesce: failure, quiesceAllowingReads: failure, freeze: failure };
+}
+
+/** After a crash a start may take long: that is no failure, and nothing to begin with either. */
+function recovering({ name }: NativeSettings, { recovering: what }: ParticipantDescription): Failure[] {
+  if (what === null) return [];
+  return [
+    {
+      code: 'member-recovering',
+      message: `${name} is recovering: ${what}`,
+      hint: 'wait: it has not failed, and says how far it is; it takes part when it is there',
+    },
+  ];
+}
+
+function warningsOf(
+  { name }: NativeSettings,
+  { unjournaled, held }: ParticipantDescription,
+): MemberDescription['warnings'] {
+  const warnings: Warning[] = [];
+  if (unjournaled.length > 0)
+    warnings.push({
+      code: 'database-not-journaled',
+      about: name,
+      text: `not every update of ${unjournaled.join(', ')} is journaled: what is not is in no mark, and all of it since a freeze began is LOST where the process crashes during that`,
+      hint: 'journal these databases, or do not freeze the grid',
+    });
+  if (held.updatesWait)
+    warnings.push({
+      code: 'updates-wait',
+      about: name,
+      text: 'its clients wait with updates: its write daemon is suspended, and memory ran out, or the time is over',
+      hint: 'stillpoint thaw, when the copies are made; the next time give more memory, or a longer --time-out',
+    });
+  return warnings;
 }
 
 /** A socket that leads to another process than the one named would make a checkpoint of the wrong thing. */

@@ -10,6 +10,7 @@ import { withParticipant } from './link.ts';
 import { LocalCheckpoint } from './local-checkpoint.ts';
 import { readLocalCopy } from './local-copy.ts';
 import { isProcessRunning, stopProcess } from './native-process.ts';
+import { addMessage } from './messages.ts';
 import { NativeGuardian } from './native-undo.ts';
 import { NodeCopy } from './node-copy.ts';
 import { NodeHold } from './node-hold.ts';
@@ -23,6 +24,7 @@ import {
 } from './restoration.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
 import { settleNative } from './settle.ts';
+import { NodeSuspension } from './suspension.ts';
 import { StateCopy } from './state-copy.ts';
 import { StateHold } from './state-hold.ts';
 
@@ -60,7 +62,7 @@ export function createNativeEngine(settings: NativeSettings): Engine {
       },
     },
     images: imagesOf(settings),
-    messages: null,
+    messages: settings.role === 'node' ? (line) => addMessage(settings, line) : null,
     realm:
       settings.role === 'realm-service' ? { relocate: (processes) => relocate(settings, processes) } : null,
     async stop(signal) {
@@ -103,8 +105,21 @@ function partsOf(
 ): Parts {
   const operation = new Operation(settings, context, ended);
   const isCopied = context.assignment.part === 'whole';
+  const { purpose } = context;
   if (settings.role === 'node') {
-    const hold = new NodeHold(settings, context, operation, isCopied);
+    const suspension =
+      purpose.type === 'freeze' || purpose.type === 'quiesce'
+        ? new NodeSuspension(settings, operation, purpose.type === 'freeze' ? purpose.timeOutMs : 0)
+        : null;
+    const hold = new NodeHold(settings, context, { operation, isCopied, suspension });
+    if (purpose.type !== 'checkpoint')
+      return {
+        hold,
+        copy: null,
+        journal: null,
+        ...(purpose.type === 'freeze' && { suspension }),
+        facts: () => hold.facts(),
+      };
     const copy = new NodeCopy(settings, context, { operation, hold, fate });
     return { hold, copy: isCopied ? copy : null, journal: null };
   }

@@ -1,11 +1,12 @@
 import type { EngineKind } from '../engine-kind.ts';
 import { absoluteTls } from '../../../shared/rpc/tls-files.ts';
-import { mustKeepApart, nativeMemberSchema, type NativeSettings } from './settings.ts';
+import { mustKeepApart } from '../image-places.ts';
+import { nativeMemberSchema, type NativeSettings } from './settings.ts';
 
 export const native = {
   name: 'native',
   schema: nativeMemberSchema,
-  mustBeSafe: mustKeepApart,
+  mustBeSafe: (settings) => mustKeepApart(settings, [settings.data]),
   located: (settings, absolute) =>
     settings.tls === undefined ? settings : { ...settings, tls: absoluteTls(settings.tls, absolute) },
   directories: ({ data }) => [data],

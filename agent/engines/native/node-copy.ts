@@ -9,7 +9,8 @@ import { ownerOf } from '../restore/owner.ts';
 import type { CopyFate } from './copy-fate.ts';
 import { JournalFiles } from './journal-files.ts';
 import { LocalCheckpoint, sweepCheckpoints } from './local-checkpoint.ts';
-import { notHeld, type Operation } from './operation.ts';
+import { notHeld } from './hold-failures.ts';
+import type { Operation } from './operation.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
 
 /** The room of a node's files among its artifacts: what `live/` is made of. */

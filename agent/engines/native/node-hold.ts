@@ -1,31 +1,49 @@
 import { join } from 'node:path';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
-import { AnchoredDirectory } from '../../anchored-directory.ts';
 import { type Hold, type HoldContext, outOfOrder } from '../engine.ts';
-import { standing } from './local-checkpoint.ts';
-import { notHeld, type Operation } from './operation.ts';
+import { ownerOf } from '../restore/owner.ts';
+import type { HoldFacts } from './hold-facts.ts';
+import { notHeld } from './hold-failures.ts';
+import { JournalWatch, type MarkedJournal } from './marked-journal.ts';
+import type { Operation } from './operation.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
+import type { NodeSuspension } from './suspension.ts';
 
-/** Holds a node still, and refuses its clients' writes for longer where that is asked. */
+interface HeldWith {
+  readonly operation: Operation;
+  /** The copy has asked the process to keep its journal: what it has by then must be there until the end. */
+  readonly isCopied: boolean;
+  /** Of a quiesce and a freeze; null else. */
+  readonly suspension: NodeSuspension | null;
+}
+
+/**
+ * Holds a node still, and refuses its clients' writes for longer where that is asked. In a quiesce its database files are
+ * durable and at rest before it comes to rest itself, so that all of `live/` stands still until it is let go of.
+ */
 export class NodeHold implements Hold {
   readonly #settings: NativeSettings;
   readonly #context: HoldContext;
   readonly #operation: Operation;
-  /** The copy has asked the process to keep its journal: what it has by then must be there until the end. */
   readonly #isCopied: boolean;
+  readonly #suspension: NodeSuspension | null;
   #journalDirectory: string | null = null;
   #journal: JournalWatch | null = null;
   /** As prepared: another node taking over means that what was prepared here may lack what it acknowledges. */
   #primary = false;
   /** How the journal stood right after the mark, from the file on that ends there. */
   #atMark: Promise<ReadonlyMap<string, string>> = Promise.resolve(new Map());
+  /** Of an operation that copies nothing: all of its journal then. */
+  #marked: Promise<MarkedJournal> | null = null;
+  #digest: Promise<string | null> = Promise.resolve(null);
 
-  constructor(settings: NativeSettings, context: HoldContext, operation: Operation, isCopied: boolean) {
+  constructor(settings: NativeSettings, context: HoldContext, held: HeldWith) {
     this.#settings = settings;
     this.#context = context;
-    this.#operation = operation;
-    this.#isCopied = isCopied;
+    this.#operation = held.operation;
+    this.#isCopied = held.isCopied;
+    this.#suspension = held.suspension;
   }
 
   /** As the process names it, relative to `live/`. */
@@ -49,6 +67,7 @@ export class NodeHold implements Hold {
       calls.signal.throwIfAborted();
       this.#journalDirectory = journalDirectory;
       this.#journal = await JournalWatch.open(join(liveOf(this.#settings), journalDirectory));
+      if (this.#isQuiesce) await this.#suspension?.begin();
     });
   }
 
@@ -57,6 +76,8 @@ export class NodeHold implements Hold {
       this.#operation.arm(({ held, primary }) => {
         if (this.#isCopied && !held.journalRetained)
           throw notHeld(this.#settings.name, 'the retention of its journal', '');
+        if (this.#suspension !== null && !held.writingSuspended)
+          throw notHeld(this.#settings.name, 'the suspension of its write daemon', '');
         return primary === this.#primary;
       }),
     );
@@ -69,10 +90,13 @@ export class NodeHold implements Hold {
 
   freeze(token: Token): ReturnType<Hold['freeze']> {
     return this.#operation.calls.run(async () => {
+      await this.#forgetMark();
       const frozen = await this.#operation.freeze(token);
       // Looked at beside the answer: nobody waits for it while clients do.
       this.#atMark = this.#readJournal();
       this.#atMark.catch(() => undefined);
+      if (this.#context.purpose.type !== 'checkpoint') this.#marked = this.#readMarked();
+      this.#marked?.catch(() => undefined);
       return frozen;
     });
   }
@@ -87,20 +111,70 @@ export class NodeHold implements Hold {
         () => 'it cannot be read',
       );
       const proof = await this.#operation.thaw(token, released);
-      if (proof.type !== 'held' || written === null) return proof;
+      const proven = await this.#resumed(proof);
+      this.#digest = this.#marked?.then((marked) => marked.digest()) ?? this.#digest;
+      this.#digest.catch(() => undefined);
+      if (proven.type !== 'held' || written === null) return proven;
       const cause = `its journal was written while it was held: ${written}`;
-      return { type: 'broken', incarnation: proof.incarnation, cause };
+      return { type: 'broken', incarnation: proven.incarnation, cause };
     });
+  }
+
+  renew(): void {
+    this.#operation.renew();
+  }
+
+  /** What a restore needs that begins with an operator's own copy. Asked after the thaw. */
+  async facts(): Promise<HoldFacts> {
+    const { cut } = this.#operation;
+    if (this.#marked === null) throw outOfOrder('nothing is marked');
+    return {
+      kind: 'node',
+      journalDirectory: this.journalDirectory,
+      firstJournalFile: this.#suspension?.firstJournalFile ?? null,
+      journalFile: cut.journalFile,
+      length: cut.length,
+      digest: await this.#digest,
+      journalAtMark: [...(await this.#marked).files],
+      content: cut.content,
+    };
   }
 
   async release(): Promise<void> {
     await this.#operation.release();
+    await this.#forgetMark();
     await this.#journal?.close();
+  }
+
+  get #isQuiesce(): boolean {
+    return this.#context.purpose.type === 'quiesce';
+  }
+
+  /** The end of a quiesce: its database files may change again. One that never came to rest goes on as it is. */
+  async #resumed(proof: ThawProof): Promise<ThawProof> {
+    if (!this.#isQuiesce || this.#suspension === null || !this.#operation.isMarked) return proof;
+    const suspended = await this.#suspension.end();
+    if (suspended.held || proof.type !== 'held') return proof;
+    const cause = `its database files could be written: ${suspended.cause}`;
+    return { type: 'alreadyResumed', incarnation: proof.incarnation, cause };
   }
 
   async #readJournal(): Promise<ReadonlyMap<string, string>> {
     if (this.#journal === null) throw outOfOrder('not prepared');
     return this.#journal.read(this.#operation.cut.journalFile);
+  }
+
+  async #readMarked(): Promise<MarkedJournal> {
+    if (this.#journal === null) throw outOfOrder('not prepared');
+    const { journalFile, length } = this.#operation.cut;
+    return this.#journal.marked(journalFile, length, await ownerOf(this.#settings));
+  }
+
+  async #forgetMark(): Promise<void> {
+    const marked = await this.#marked?.catch(() => null);
+    this.#marked = null;
+    await this.#digest.catch(() => null);
+    await marked?.close();
   }
 }
 
@@ -114,35 +188,4 @@ function writtenBetween(
     if (stood !== stands) return `${name}: ${stood}, then ${stands}`;
   }
   return null;
-}
-
-/** How a node's journal stands: the same at two times, and nothing was journaled between. */
-class JournalWatch {
-  readonly #directory: AnchoredDirectory;
-
-  private constructor(directory: AnchoredDirectory) {
-    this.#directory = directory;
-  }
-
-  static async open(path: string): Promise<JournalWatch> {
-    return new JournalWatch(await AnchoredDirectory.open(path));
-  }
-
-  /**
-   * How each file from this one on stands. Older ones are closed: that one of them goes is no sign of a write. Files that
-   * are longer than what is in them show a write by its time alone.
-   */
-  async read(from: string): Promise<ReadonlyMap<string, string>> {
-    const names = (await this.#directory.entries()).map(({ name }) => name).filter((name) => name >= from);
-    const stands = new Map<string, string>();
-    for (const name of names.toSorted()) {
-      const stats = await this.#directory.stat(name);
-      if (stats !== null) stands.set(name, standing(stats));
-    }
-    return stands;
-  }
-
-  close(): Promise<void> {
-    return this.#directory.close();
-  }
 }

@@ -1,53 +1,70 @@
 import { StillpointError } from '../../../shared/domain/errors.ts';
-import type { ParticipantDescription, JournalCut } from '../../../shared/domain/participant.ts';
+import type {
+  JournalCut,
+  ParticipantDescription,
+  ParticipantHolds,
+} from '../../../shared/domain/participant.ts';
 import type { Mark } from '../../../shared/domain/grid.ts';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
+import { lastsUntilLetGo } from '../../../shared/domain/purpose.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import type { Participant } from '../../../shared/rpc/participant-client.ts';
-import { outOfOrder, type HoldContext } from '../engine.ts';
+import { outOfOrder, type HoldContext, type JournalContext } from '../engine.ts';
 import { OneCallAtATime } from '../one-call-at-a-time.ts';
+import { holdLost, notQuiesced, roleChanged } from './hold-failures.ts';
 import { connectTo } from './link.ts';
 import { NativeGuardian, type NativeUndo } from './native-undo.ts';
 import type { NativeSettings } from './settings.ts';
 
-/** What is held for long (writing, journal, maintenance) ends by itself this long after our last word. */
+/** What is held for long (writing, journal, maintenance) ends by itself this long after our last word, or later. */
 const HOLD_LEASE_MS = 30_000;
 const RENEW_EVERY_MS = 5000;
-/** How long a process may take to come to rest. */
+/** How long a process may take to come to rest for an instant. */
 const QUIESCE_MS = 3000;
 /** Calls before the freeze; a hundred make a path warm. */
 const REHEARSALS = 100;
 /** The process's own deadline for a freeze lies this far behind the agent's. */
 const BEHIND_AGENT_MS = 2000;
 
+type OperationContext = HoldContext & Pick<JournalContext, 'lost'>;
+
+/** What a job waits for that must last until it lets go: as the process tells it. */
+type Awaited = 'quiesced' | 'writingSuspended';
+
 /**
- * One checkpoint's work on one process: what all roles have in common, and what hold and copy share. It quiesces, marks
+ * One operation's work on one process: what all roles have in common, and what hold and copy share. It quiesces, marks
  * and resumes, renews what is held for long, and lets go of everything at the end.
  */
 export class Operation {
   readonly id = crypto.randomUUID();
   readonly calls = new OneCallAtATime();
   readonly #settings: NativeSettings;
-  readonly #context: HoldContext;
+  readonly #context: OperationContext;
   readonly #ended: () => void;
   #participant: Participant | null = null;
   #incarnation: string | null = null;
   /** From then on something may be held. */
   #begun = false;
   #renewing: NodeJS.Timeout | null = null;
-  /** While it is quiesced only its own lease counts: no renewal may outlive the agent's word. */
+  /** While it is quiesced only the coordinator's word renews anything: no renewal may outlive that. */
   #quiesced = false;
   #cut: JournalCut | null = null;
+  readonly #awaited = new Set<Awaited>();
+  #renewedAt = 0;
+  #lost = false;
 
   /** `ended`: it was let go of, or that was tried. */
-  constructor(settings: NativeSettings, context: HoldContext, ended: () => void) {
+  constructor(settings: NativeSettings, context: OperationContext, ended: () => void) {
     this.#settings = settings;
     this.#context = context;
     this.#ended = ended;
   }
 
-  /** The lease for what is held for long, renewed until the end. */
-  readonly lease = { operation: this.id, leaseMs: HOLD_LEASE_MS } as const;
+  /** The lease for what is held for long, renewed until the end: longer than the coordinator's, whose word it needs. */
+  get lease(): { readonly operation: string; readonly leaseMs: number } {
+    const leaseMs = Math.max(HOLD_LEASE_MS, this.#context.leaseMs() + BEHIND_AGENT_MS);
+    return { operation: this.id, leaseMs };
+  }
 
   get participant(): Participant {
     if (this.#participant === null) throw outOfOrder('the operation is not begun');
@@ -59,6 +76,10 @@ export class Operation {
     return this.#cut;
   }
 
+  get isMarked(): boolean {
+    return this.#cut !== null;
+  }
+
   /** Connects, and makes the way back durable before anything is held. */
   async begin(): Promise<ParticipantDescription> {
     this.#participant = await connectTo(this.#settings);
@@ -66,7 +87,8 @@ export class Operation {
     this.#incarnation = description.incarnation;
     this.#begun = true;
     await this.#context.saveUndo({ kind: 'native', operation: this.id } satisfies NativeUndo);
-    this.#renewing = setInterval(() => this.#renew(), RENEW_EVERY_MS);
+    this.#renewedAt = performance.now();
+    this.#renewing = setInterval(() => this.#renewUnlessQuiesced(), RENEW_EVERY_MS);
     void this.#rehearse();
     return description;
   }
@@ -85,16 +107,16 @@ export class Operation {
   async freeze(
     token: Token,
   ): Promise<{ incarnation: string; mark: Mark; fencedAt: number; markedAt: number }> {
+    const { purpose } = this.#context;
     const attempt = { operation: this.id, token };
     const leaseMs = this.#context.leaseMs() + BEHIND_AGENT_MS;
+    const { allowReads, timeoutMs } =
+      purpose.type === 'quiesce'
+        ? { allowReads: purpose.allowReads, timeoutMs: purpose.timeOutMs }
+        : { allowReads: true, timeoutMs: QUIESCE_MS };
     this.#quiesced = true;
-    const rest = await this.participant.quiesce({
-      ...attempt,
-      allowReads: true,
-      timeoutMs: QUIESCE_MS,
-      leaseMs,
-    });
-    if (!rest.quiesced) throw notQuiesced(this.#settings.name, rest.notQuiesced);
+    const rest = await this.participant.quiesce({ ...attempt, allowReads, timeoutMs, leaseMs });
+    if (!rest.quiesced) throw notQuiesced(this.#settings.name, rest.notQuiesced, timeoutMs);
     const fencedAt = performance.now();
     await this.#context.reach('fenced');
     const cut = await this.participant.switchJournal(attempt);
@@ -102,6 +124,7 @@ export class Operation {
     this.mustBeSame(rest.incarnation);
     this.mustBeSame(cut.incarnation);
     this.#cut = cut;
+    if (purpose.type === 'quiesce') this.awaits('quiesced');
     const mark: Mark = {
       journalFile: cut.journalFile,
       position: `${cut.journalFile}:${cut.length}`,
@@ -111,6 +134,7 @@ export class Operation {
   }
 
   async thaw(token: Token, released: () => void): Promise<ThawProof> {
+    this.#awaited.delete('quiesced');
     const { incarnation, held, cause } = await this.participant.resume({ operation: this.id, token });
     released();
     this.#quiesced = false;
@@ -118,11 +142,32 @@ export class Operation {
     return held ? { type: 'held', incarnation } : { type: 'alreadyResumed', incarnation, cause };
   }
 
+  /** From now on it must be held until `awaitsNoMore`: where the process says otherwise, all ends at once. */
+  awaits(what: Awaited): void {
+    if (lastsUntilLetGo(this.#context.purpose)) this.#awaited.add(what);
+  }
+
+  awaitsNoMore(what: Awaited): void {
+    this.#awaited.delete(what);
+  }
+
+  /** The coordinator's word came: what ends by the process's clock counts anew. */
+  renew(): void {
+    const participant = this.#participant;
+    if (participant === null) return;
+    const asked = new Set(this.#awaited);
+    participant.renew({ operation: this.id }).then(
+      (held) => this.#renewed(held, asked),
+      () => this.#notRenewed(),
+    );
+  }
+
   /**
    * Lets go of everything at once, and again when no call of ours is under way any more: what was on its way to the
    * process may have taken hold after that. Resolves when the process holds nothing of ours, or is gone. Idempotent.
    */
   async release(): Promise<void> {
+    this.#awaited.clear();
     try {
       await this.calls.abort({ release: () => this.#release(), end: () => this.#end() });
     } finally {
@@ -132,13 +177,17 @@ export class Operation {
 
   /** Every answer names the process that gave it: one that was started meanwhile holds nothing of what was asked. */
   mustBeSame(incarnation: string): void {
-    if (incarnation === this.#incarnation) return;
+    if (this.isSame(incarnation)) return;
     throw new StillpointError({
       code: 'member-restarted',
       message: `${this.#settings.name} was restarted during the checkpoint`,
       hint: 'see why in its log, then create the checkpoint again',
       isFinal: true,
     });
+  }
+
+  isSame(incarnation: string): boolean {
+    return incarnation === this.#incarnation;
   }
 
   async #release(): Promise<void> {
@@ -172,35 +221,28 @@ export class Operation {
     }
   }
 
-  #renew(): void {
-    // What a lost renewal costs shows when the hold ends: it was not held.
-    if (!this.#quiesced) this.#participant?.renew({ operation: this.id }).catch(() => undefined);
+  #renewUnlessQuiesced(): void {
+    if (!this.#quiesced) this.renew();
   }
-}
 
-/** Something that was held for long ended before it was to. */
-export function notHeld(member: string, what: string, cause: string): StillpointError {
-  return new StillpointError({
-    code: 'hold-lost',
-    message: `${what} on ${member} did not last until the checkpoint had it${cause === '' ? '' : `: ${cause}`}`,
-    hint: "see the process's log: was it restarted, or its host stopped for a while? Then create the checkpoint again",
-    isFinal: true,
-  });
-}
+  /** `asked`: what was awaited when it was asked; what has begun since need not be in the answer. */
+  #renewed(held: ParticipantHolds, asked: ReadonlySet<Awaited>): void {
+    this.#renewedAt = performance.now();
+    const ended = [...asked].find((what) => this.#awaited.has(what) && !held[what]);
+    if (ended !== undefined) this.#lose('it says that it holds nothing any more: was it restarted?');
+  }
 
-function notQuiesced(member: string, activities: readonly string[]): StillpointError {
-  return new StillpointError({
-    code: 'fence-not-reached',
-    message: `${member} did not come to rest in ${QUIESCE_MS} ms: ${activities.join(', ') || 'it did not say what'}`,
-    hint: 'end what it names, or wait for it, then create the checkpoint again',
-  });
-}
+  /** What a lost renewal costs shows when the hold ends; but a job should not copy for hours what is lost already. */
+  #notRenewed(): void {
+    if (this.#awaited.size === 0) return;
+    const { leaseMs } = this.lease;
+    if (performance.now() - this.#renewedAt > leaseMs)
+      this.#lose(`it could not be reached for ${leaseMs / 1000} s, so it has let go by itself`);
+  }
 
-function roleChanged(member: string): StillpointError {
-  return new StillpointError({
-    code: 'role-changed',
-    message: `${member} changed its role during the checkpoint`,
-    hint: 'a process took over from another; create the checkpoint again',
-    isFinal: true,
-  });
+  #lose(cause: string): void {
+    if (this.#lost) return;
+    this.#lost = true;
+    this.#context.lost(holdLost(this.#settings.name, cause));
+  }
 }

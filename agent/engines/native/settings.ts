@@ -1,7 +1,7 @@
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { z } from 'zod';
-import { StillpointError } from '../../../shared/domain/errors.ts';
 import { tlsSchema } from '../../../shared/rpc/tls-files.ts';
+import { imagePlaces, journalsWithImages } from '../image-places.ts';
 import { memberShape, oneSupervisor, supervisionShape } from '../member-schema.ts';
 
 const absolute = z.string().startsWith('/', 'must be an absolute path');
@@ -19,10 +19,7 @@ export const nativeMemberSchema = z
     ...supervisionShape,
     /** How long a restored process may take to become healthy, in seconds. */
     startSeconds: z.number().positive().max(86_400).default(60),
-    /** Nodes: where the operator's own copies of it lie, each in a directory. */
-    images: absolute.optional(),
-    /** Where the journal files lie that the operator keeps. */
-    journals: absolute.optional(),
+    ...imagePlaces,
   })
   .refine(...oneSupervisor)
   .refine(({ participant, tls }) => participant.startsWith('unix:') || tls !== undefined, {
@@ -33,29 +30,10 @@ export const nativeMemberSchema = z
     path: ['images'],
     message: 'is for nodes: nothing else has files that an operator copies',
   })
-  .refine(({ images, journals }) => journals === undefined || images !== undefined, {
-    path: ['journals'],
-    message: 'goes with images: without an image there is nothing to bring journals to',
-  });
+  .refine(...journalsWithImages);
 
 export type NativeSettings = z.infer<typeof nativeMemberSchema>;
 
 export function liveOf(settings: { readonly data: string }): string {
   return join(settings.data, 'live');
-}
-
-/** A restore, or a tool that copies the data directory, must meet neither images nor journals in it. */
-export function mustKeepApart({ name, data, images, journals }: NativeSettings): void {
-  for (const [key, path] of Object.entries({ images, journals })) {
-    if (path === undefined || (!isWithin(path, data) && !isWithin(data, path))) continue;
-    throw new StillpointError({
-      code: 'unsafe-directories',
-      message: `${key} of ${name} (${path}) and its data directory (${data}) lie in one another`,
-      hint: 'give each a directory of its own, best on another disk',
-    });
-  }
-}
-
-function isWithin(path: string, folder: string): boolean {
-  return `${resolve(path)}/`.startsWith(`${resolve(folder)}/`);
 }

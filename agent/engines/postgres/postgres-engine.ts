@@ -4,6 +4,7 @@ import { NOWHERE } from './copy/collect.ts';
 import { describePostgres, freeJournalBytes } from './look/describe.ts';
 import { diagnosePostgres } from './look/diagnose.ts';
 import { PostgresGuardian } from './hold/guardian.ts';
+import { PostgresImages } from './images/images.ts';
 import { JournalRate } from './journal/journal-rate.ts';
 import type { PostgresFacts } from './copy/facts.ts';
 import { linkAt } from './copy/left-out.ts';
@@ -52,7 +53,8 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
     restorePlace: () => restorePlaceAt([settings.data, ...settings.also]),
     recoverRestore: (outcome) => recoverPostgresRestore(settings, outcome),
     localCopies: null,
-    images: null,
+    images:
+      settings.images === undefined ? null : new PostgresImages({ ...settings, images: settings.images }),
     messages: null,
     realm: null,
     stop: (signal) => stopPostgres(settings, signal),

@@ -1,11 +1,14 @@
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { EngineKind } from '../engine-kind.ts';
+import { mustKeepApart } from '../image-places.ts';
 import { postgresMemberSchema, type PostgresSettings } from './settings.ts';
 
 export const postgres = {
   name: 'postgres',
   schema: postgresMemberSchema,
-  mustBeSafe({ name, connection }) {
+  mustBeSafe(settings) {
+    const { name, connection } = settings;
+    mustKeepApart(settings, directoriesOf(settings));
     if (!hasPassword(new URL(connection))) return;
     throw new StillpointError({
       code: 'password-in-file',
@@ -14,18 +17,17 @@ export const postgres = {
     });
   },
   located: (settings) => settings,
-  directories: ({ data, also, tablespaces, wal }) => [
-    data,
-    ...also,
-    ...new Set(Object.values(tablespaces)),
-    ...(wal === undefined ? [] : [wal]),
-  ],
+  directories: directoriesOf,
   create: async (settings) => (await import('./postgres-engine.ts')).createPostgresEngine(settings),
   openGuardian: async (settings) =>
     new (await import('./hold/guardian.ts')).PostgresGuardian(settings).open(),
   discover: async (host) => (await import('./init/discover.ts')).discoverPostgres(host),
   prepare: async (settings) => (await import('./init/prepare.ts')).preparePostgres(settings),
 } satisfies EngineKind<PostgresSettings>;
+
+function directoriesOf({ data, also, tablespaces, wal }: PostgresSettings): string[] {
+  return [data, ...also, ...new Set(Object.values(tablespaces)), ...(wal === undefined ? [] : [wal])];
+}
 
 /** Before the host, or behind the `?`, where the driver finds it too. */
 function hasPassword({ password, searchParams }: URL): boolean {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { byteRateSchema, byteSizeSchema } from '../../byte-size.ts';
 import { hostPort } from '../../address.ts';
 import { readConnectionUrl } from './server/connection-url.ts';
+import { imagePlaces, journalsWithImages } from '../image-places.ts';
 import { memberShape, oneSupervisor, supervisionShape } from '../member-schema.ts';
 
 const GIGABYTE = 1024 ** 3;
@@ -56,8 +57,10 @@ export const postgresMemberSchema = z
     tablespaces: z.record(z.string(), z.string().startsWith('/')).default({}),
     /** Where the journal of a restored server lies: pg_wal is a link to a new directory below this one. */
     wal: z.string().startsWith('/', 'must be an absolute path').optional(),
+    ...imagePlaces,
   })
-  .refine(...oneSupervisor);
+  .refine(...oneSupervisor)
+  .refine(...journalsWithImages);
 
 export type PostgresSettings = z.infer<typeof postgresMemberSchema>;
 

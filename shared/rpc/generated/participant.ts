@@ -144,7 +144,19 @@ export interface DescribeResponse {
    * another process: with nothing, a count of 0. A restore compares it with what SwitchJournal said at the mark:
    * optional where that says nothing.
    */
-  startedWith: Content | undefined;
+  startedWith:
+    | Content
+    | undefined;
+  /**
+   * Nodes: the databases of which not every update is journaled, by name. What was written to them is not of the mark,
+   * and is lost where the process crashes while writing is suspended.
+   */
+  unjournaled: string[];
+  /**
+   * It is starting and not there yet: what it does, and how far it is, in one line, e.g. `reading the journal, file 3 of
+   * 17`. Another text is progress. Meanwhile Health says no, Release is answered, and the other calls are UNAVAILABLE.
+   */
+  recovering: string;
 }
 
 /**
@@ -170,6 +182,8 @@ export interface Held {
   writingSuspended: boolean;
   journalRetained: boolean;
   maintenance: boolean;
+  /** Clients' updates wait for the end of the suspension: memory ran out, or it lasts longer than they were to go on. */
+  updatesWait: boolean;
 }
 
 export interface Quorum {
@@ -259,6 +273,11 @@ export interface ResumeResponse {
 export interface SuspendWritingRequest {
   operation: string;
   leaseMs: number;
+  /**
+   * Clients may go on with updates for so long; after that the process may let them wait until writing goes on. 0: for as
+   * long as it is suspended.
+   */
+  updatesWaitAfterMs: number;
 }
 
 export interface SuspendWritingResponse {
@@ -539,6 +558,8 @@ function createBaseDescribeResponse(): DescribeResponse {
     highestCounter: 0,
     problems: [],
     startedWith: undefined,
+    unjournaled: [],
+    recovering: "",
   };
 }
 
@@ -609,6 +630,12 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
     }
     if (message.startedWith !== undefined) {
       Content.encode(message.startedWith, writer.uint32(170).fork()).join();
+    }
+    for (const v of message.unjournaled) {
+      writer.uint32(178).string(v!);
+    }
+    if (message.recovering !== "") {
+      writer.uint32(186).string(message.recovering);
     }
     return writer;
   },
@@ -794,6 +821,22 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
             message.startedWith = Content.decode(reader, reader.uint32());
             continue;
           }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.unjournaled.push(reader.string());
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.recovering = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -867,6 +910,10 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
         : isSet(object.started_with)
         ? Content.fromJSON(object.started_with)
         : undefined,
+      unjournaled: globalThis.Array.isArray(object?.unjournaled)
+        ? object.unjournaled.map((e: any) => globalThis.String(e))
+        : [],
+      recovering: isSet(object.recovering) ? globalThis.String(object.recovering) : "",
     };
   },
 
@@ -935,6 +982,12 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
     if (message.startedWith !== undefined) {
       obj.startedWith = Content.toJSON(message.startedWith);
     }
+    if (message.unjournaled?.length) {
+      obj.unjournaled = message.unjournaled;
+    }
+    if (message.recovering !== "") {
+      obj.recovering = message.recovering;
+    }
     return obj;
   },
 
@@ -970,6 +1023,8 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
     message.startedWith = (object.startedWith !== undefined && object.startedWith !== null)
       ? Content.fromPartial(object.startedWith)
       : undefined;
+    message.unjournaled = object.unjournaled?.map((e) => e) || [];
+    message.recovering = object.recovering ?? "";
     return message;
   },
 };
@@ -1063,7 +1118,14 @@ export const Content: MessageFns<Content> = {
 };
 
 function createBaseHeld(): Held {
-  return { operation: "", quiesced: false, writingSuspended: false, journalRetained: false, maintenance: false };
+  return {
+    operation: "",
+    quiesced: false,
+    writingSuspended: false,
+    journalRetained: false,
+    maintenance: false,
+    updatesWait: false,
+  };
 }
 
 export const Held: MessageFns<Held> = {
@@ -1082,6 +1144,9 @@ export const Held: MessageFns<Held> = {
     }
     if (message.maintenance !== false) {
       writer.uint32(40).bool(message.maintenance);
+    }
+    if (message.updatesWait !== false) {
+      writer.uint32(48).bool(message.updatesWait);
     }
     return writer;
   },
@@ -1139,6 +1204,14 @@ export const Held: MessageFns<Held> = {
             message.maintenance = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.updatesWait = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1166,6 +1239,11 @@ export const Held: MessageFns<Held> = {
         ? globalThis.Boolean(object.journal_retained)
         : false,
       maintenance: isSet(object.maintenance) ? globalThis.Boolean(object.maintenance) : false,
+      updatesWait: isSet(object.updatesWait)
+        ? globalThis.Boolean(object.updatesWait)
+        : isSet(object.updates_wait)
+        ? globalThis.Boolean(object.updates_wait)
+        : false,
     };
   },
 
@@ -1186,6 +1264,9 @@ export const Held: MessageFns<Held> = {
     if (message.maintenance !== false) {
       obj.maintenance = message.maintenance;
     }
+    if (message.updatesWait !== false) {
+      obj.updatesWait = message.updatesWait;
+    }
     return obj;
   },
 
@@ -1199,6 +1280,7 @@ export const Held: MessageFns<Held> = {
     message.writingSuspended = object.writingSuspended ?? false;
     message.journalRetained = object.journalRetained ?? false;
     message.maintenance = object.maintenance ?? false;
+    message.updatesWait = object.updatesWait ?? false;
     return message;
   },
 };
@@ -2419,7 +2501,7 @@ export const ResumeResponse: MessageFns<ResumeResponse> = {
 };
 
 function createBaseSuspendWritingRequest(): SuspendWritingRequest {
-  return { operation: "", leaseMs: 0 };
+  return { operation: "", leaseMs: 0, updatesWaitAfterMs: 0 };
 }
 
 export const SuspendWritingRequest: MessageFns<SuspendWritingRequest> = {
@@ -2429,6 +2511,9 @@ export const SuspendWritingRequest: MessageFns<SuspendWritingRequest> = {
     }
     if (message.leaseMs !== 0) {
       writer.uint32(17).double(message.leaseMs);
+    }
+    if (message.updatesWaitAfterMs !== 0) {
+      writer.uint32(25).double(message.updatesWaitAfterMs);
     }
     return writer;
   },
@@ -2462,6 +2547,14 @@ export const SuspendWritingRequest: MessageFns<SuspendWritingRequest> = {
             message.leaseMs = reader.double();
             continue;
           }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.updatesWaitAfterMs = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2482,6 +2575,11 @@ export const SuspendWritingRequest: MessageFns<SuspendWritingRequest> = {
         : isSet(object.lease_ms)
         ? globalThis.Number(object.lease_ms)
         : 0,
+      updatesWaitAfterMs: isSet(object.updatesWaitAfterMs)
+        ? globalThis.Number(object.updatesWaitAfterMs)
+        : isSet(object.updates_wait_after_ms)
+        ? globalThis.Number(object.updates_wait_after_ms)
+        : 0,
     };
   },
 
@@ -2493,6 +2591,9 @@ export const SuspendWritingRequest: MessageFns<SuspendWritingRequest> = {
     if (message.leaseMs !== 0) {
       obj.leaseMs = floatToJson(message.leaseMs);
     }
+    if (message.updatesWaitAfterMs !== 0) {
+      obj.updatesWaitAfterMs = floatToJson(message.updatesWaitAfterMs);
+    }
     return obj;
   },
 
@@ -2503,6 +2604,7 @@ export const SuspendWritingRequest: MessageFns<SuspendWritingRequest> = {
     const message = createBaseSuspendWritingRequest();
     message.operation = object.operation ?? "";
     message.leaseMs = object.leaseMs ?? 0;
+    message.updatesWaitAfterMs = object.updatesWaitAfterMs ?? 0;
     return message;
   },
 };
@@ -4218,8 +4320,9 @@ export const ParticipantServiceService = {
   },
   /**
    * The database files come to rest: the write daemon finishes what it writes, makes it durable, and waits. Clients go
-   * on, in memory and journal. The journal files from `first_journal_file` on are not removed as long as it is
-   * suspended or the journal is retained. Nodes only.
+   * on, in memory and journal; updates wait only where memory runs out, or, if asked, after `updates_wait_after_ms`:
+   * neither ends the suspension, and who waits goes on with ResumeWriting. The journal files from `first_journal_file`
+   * on are not removed as long as it is suspended or the journal is retained. Nodes only.
    */
   suspendWriting: {
     path: "/stillpoint.participant.v1.ParticipantService/SuspendWriting" as const,
@@ -4405,8 +4508,9 @@ export interface ParticipantServiceServer extends UntypedServiceImplementation {
   resume: handleUnaryCall<ResumeRequest, ResumeResponse>;
   /**
    * The database files come to rest: the write daemon finishes what it writes, makes it durable, and waits. Clients go
-   * on, in memory and journal. The journal files from `first_journal_file` on are not removed as long as it is
-   * suspended or the journal is retained. Nodes only.
+   * on, in memory and journal; updates wait only where memory runs out, or, if asked, after `updates_wait_after_ms`:
+   * neither ends the suspension, and who waits goes on with ResumeWriting. The journal files from `first_journal_file`
+   * on are not removed as long as it is suspended or the journal is retained. Nodes only.
    */
   suspendWriting: handleUnaryCall<SuspendWritingRequest, SuspendWritingResponse>;
   /**
@@ -4547,8 +4651,9 @@ export interface ParticipantServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * The database files come to rest: the write daemon finishes what it writes, makes it durable, and waits. Clients go
-   * on, in memory and journal. The journal files from `first_journal_file` on are not removed as long as it is
-   * suspended or the journal is retained. Nodes only.
+   * on, in memory and journal; updates wait only where memory runs out, or, if asked, after `updates_wait_after_ms`:
+   * neither ends the suspension, and who waits goes on with ResumeWriting. The journal files from `first_journal_file`
+   * on are not removed as long as it is suspended or the journal is retained. Nodes only.
    */
   suspendWriting(
     request: SuspendWritingRequest,

@@ -160,6 +160,16 @@ const BEHAVIOUR = {
       'refuses-while-suspended',
       'stops-one-of-many-while-suspended',
     ],
+    'suspended-updates-go-on': [
+      'lets-updates-wait-where-a-time-is-given',
+      'refuses-updates-where-a-time-is-given',
+      'knows-no-time-for-updates',
+    ],
+    'suspended-past-the-time': [
+      'resumes-writing-when-the-time-is-over',
+      'writes-when-the-time-is-over',
+      'forgets-who-waits-since-the-time-was-over',
+    ],
     'suspended-journal-named': [
       'names-a-journal-file-that-is-not-there',
       'names-the-next-journal-file',

@@ -21,6 +21,8 @@ export interface FrontState {
   isAtRest(): boolean;
   isInMaintenance(): boolean;
   isSuspended(): boolean;
+  /** Updates wait, for it is suspended for longer than they were to go on. */
+  updatesWait(): boolean;
 }
 
 /** Where clients come in: in front of all that acknowledges, shows or logs, there is a gate. */
@@ -90,6 +92,9 @@ export class Front {
     if (this.#atRest() && has('waits-on-a-short-clock')) await Promise.race([this.#rest(), pause(LATE_MS)]);
     else await this.#rest();
     if (this.#state.isSuspended() && has('refuses-while-suspended')) return `refused ${row}`;
+    if (this.#state.updatesWait() && has('refuses-updates-where-a-time-is-given')) return `refused ${row}`;
+    this.#isStuck ||= this.#state.updatesWait() && has('forgets-who-waits-since-the-time-was-over');
+    while (this.#state.updatesWait()) await pause(POLL_MS);
     if (has('stops-clients-while-suspended')) while (this.#state.isSuspended()) await pause(POLL_MS);
     if (has('stops-one-of-many-while-suspended') && isOfLast(row))
       while (this.#state.isSuspended()) await pause(POLL_MS);

@@ -45,6 +45,9 @@ export class Model {
   #inLive: Server | null = null;
   #changes: NodeJS.Timeout | null = null;
   #saved = 0;
+  /** By `performance.now()`, while it is suspended. */
+  #updatesWaitFrom = Infinity;
+  #timeIsOver: NodeJS.Timeout | undefined;
 
   constructor(options: ModelOptions) {
     const { data, role, fault } = options;
@@ -72,6 +75,7 @@ export class Model {
         isAtRest: () => machine.held('quiesced'),
         isInMaintenance: () => machine.held('maintenance'),
         isSuspended: () => machine.held('writingSuspended'),
+        updatesWait: () => this.#updatesWait(),
       },
       has,
     );
@@ -104,6 +108,7 @@ export class Model {
     this.#server?.forceShutdown();
     this.#inLive?.close();
     if (this.#changes !== null) clearInterval(this.#changes);
+    clearTimeout(this.#timeIsOver);
     this.participant.close();
     this.#store?.close();
   }
@@ -137,8 +142,13 @@ export class Model {
         this.front.open(by);
       },
       mark: () => this.#mark(),
-      suspend: () => store?.suspend() ?? '',
-      resumeWriting: () => store?.resume(),
+      suspend: (updatesWaitAfterMs) => this.#suspend(updatesWaitAfterMs),
+      updatesWait: () => this.#updatesWait(),
+      resumeWriting: () => {
+        clearTimeout(this.#timeIsOver);
+        this.#updatesWaitFrom = Infinity;
+        store?.resume();
+      },
       retain: (isRetained) => {
         if (store !== null) store.retained = isRetained;
       },
@@ -150,6 +160,23 @@ export class Model {
       },
       relocate: (processes) => this.#state.relocate(processes),
     };
+  }
+
+  #suspend(updatesWaitAfterMs: number): string {
+    const has = this.#has;
+    const isAtOnce =
+      has('lets-updates-wait-where-a-time-is-given') || has('refuses-updates-where-a-time-is-given');
+    if (updatesWaitAfterMs > 0)
+      this.#updatesWaitFrom = performance.now() + (isAtOnce ? 0 : updatesWaitAfterMs);
+    this.#timeIsOver = setTimeout(() => {
+      if (has('resumes-writing-when-the-time-is-over')) this.participant.lapse('writingSuspended');
+      if (has('writes-when-the-time-is-over')) this.#store?.resume();
+    }, updatesWaitAfterMs).unref();
+    return this.#store?.suspend() ?? '';
+  }
+
+  #updatesWait(): boolean {
+    return performance.now() >= this.#updatesWaitFrom;
   }
 
   #mark(): ReturnType<Held['mark']> {
@@ -196,6 +223,8 @@ export class Model {
       highestCounter: this.#state.highest.highestCounter,
       problems: [],
       startedWith: this.#startedWith(),
+      unjournaled: [],
+      recovering: '',
     };
   }
 

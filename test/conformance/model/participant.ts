@@ -31,7 +31,8 @@ export interface Held {
   rest(allowReads: boolean): void;
   goOn(by: 'Release' | 'other'): void;
   mark(): { file: string; length: number; content: wire.Content | undefined };
-  suspend(): string;
+  suspend(updatesWaitAfterMs: number): string;
+  updatesWait(): boolean;
   resumeWriting(): void;
   retain(isRetained: boolean): void;
   backUp(key: string, epoch: number, counter: number): { file: string; definition: Buffer };
@@ -130,10 +131,12 @@ export class ModelParticipant {
       return { incarnation, journalFile: cut.file, length: BigInt(cut.length), content };
     },
     resume: ({ operation, token }: RequestOf<'resume'>) => this.#ending({ call: 'resume', operation, token }),
-    suspendWriting: ({ operation, leaseMs }: RequestOf<'suspendWriting'>) => {
+    suspendWriting: ({ operation, leaseMs, updatesWaitAfterMs }: RequestOf<'suspendWriting'>) => {
+      if (updatesWaitAfterMs > 0 && this.#has('knows-no-time-for-updates'))
+        throw new Refusal('INVALID_ARGUMENT', 'updates_wait_after_ms is not known');
       const asked = { call: 'suspendWriting', operation, leaseMs } as const;
       const { effect } = this.#took('writingSuspended', asked);
-      if (effect === 'take') this.#firstFiles.set(operation, this.#held.suspend());
+      if (effect === 'take') this.#firstFiles.set(operation, this.#held.suspend(updatesWaitAfterMs));
       if (effect !== 'take' && this.#has('names-another-journal-file-when-asked-again'))
         this.#firstFiles.set(operation, `${this.#firstFiles.get(operation) ?? ''}.1`);
       if (effect !== 'take' && this.#has('names-no-journal-file-when-asked-again'))
@@ -213,6 +216,7 @@ export class ModelParticipant {
       writingSuspended: isSlowToSay('writingSuspended'),
       journalRetained: isSlowToSay('journalRetained'),
       maintenance: isSlowToSay('maintenance'),
+      updatesWait: this.#held.updatesWait(),
     };
   }
 
@@ -305,6 +309,11 @@ export class ModelParticipant {
     this.#timers.set(name, setTimeout(end, Math.min(Math.ceil(leaseMs) + 1, 2 ** 31 - 1)));
   }
 
+  /** For a planted fault: it ends before its time. */
+  lapse(name: HoldName): void {
+    this.#end(name, false);
+  }
+
   #end(name: HoldName, held: boolean, by: 'Release' | 'other' = 'other'): void {
     this.#ended(name, by);
     this.machine.end(name, held);
@@ -343,6 +352,7 @@ const NOTHING: wire.Held = {
   writingSuspended: false,
   journalRetained: false,
   maintenance: false,
+  updatesWait: false,
 };
 
 const ENDS: Partial<Record<CallName, HoldName>> = {

@@ -37,6 +37,43 @@ export const writingPromises: readonly ContractPromise[] = [
     },
   },
   {
+    id: 'suspended-updates-go-on',
+    says: 'SuspendWriting: clients may go on with updates for updates_wait_after_ms.',
+    roles: NODE,
+    needs: ['writer'],
+    hiddenBy: ['suspended-clients-go-on'],
+    async check(lab) {
+      await lab.busyWriter();
+      const goOn = async (): Promise<string> => {
+        if (!(await lab.progress(50))) throw new Broken('updates wait long before that time');
+        return 'updates are acknowledged';
+      };
+      return await lab.whileSuspended(goOn, { updatesWaitAfterMs: LONG_MS });
+    },
+  },
+  {
+    id: 'suspended-past-the-time',
+    says: 'SuspendWriting: updates that wait do not end the suspension, and who waits goes on with ResumeWriting.',
+    roles: NODE,
+    needs: ['writer', 'files'],
+    hiddenBy: ['suspended-files-still'],
+    async check(lab) {
+      await lab.busyWriter();
+      const passed = async (operation: string): Promise<void> => {
+        const before = await lab.files.database();
+        await lab.hold();
+        await lab.hold();
+        const change = difference(before, await lab.files.database());
+        if (change !== null) throw new Broken(`when the time was over: ${change}`, { certain: true });
+        const { writingSuspended } = await lab.participant.renew({ operation });
+        if (!writingSuspended) throw new Broken('the suspension ended with the time', { certain: true });
+      };
+      await lab.whileSuspended(passed, { updatesWaitAfterMs: lab.pace.holdMs });
+      if (!(await lab.progress())) throw new Broken('updates are not acknowledged when writing goes on');
+      return 'it was suspended until ResumeWriting, and updates went on then';
+    },
+  },
+  {
     id: 'suspended-journal-named',
     says: 'SuspendWriting: answers with the first journal file that the database files need.',
     roles: NODE,

@@ -77,6 +77,8 @@ describe('a process that says what it is', () => {
       highestCounter: 0,
       problems: [],
       startedWith: undefined,
+      unjournaled: [],
+      recovering: '',
       ...changes,
     };
     participation = { describe: () => said, unfit: () => undefined };

@@ -15,9 +15,17 @@ const factsSchema = z.object({
   walSegmentSizeBytes: count,
   /** Where the base copy's WAL starts; null for an observer, and where nothing was copied. */
   startPosition: position.nullable(),
-  /** The end of the restore point's record; null for an observer. */
+  /** The end of the restore point's record, or of an image's own journal; null for an observer. */
   markPosition: position.nullable(),
+  /** Null for an observer, and where an image is recovered to the end of its own journal. */
   restorePoint: z.string().nullable(),
+  /**
+   * Of an operator's image that is recovered to the end of its own journal, which is its `markPosition`: where the last
+   * record of that begins; null where its server was shut down. Such an image has no restore point.
+   */
+  lastRecord: position.optional(),
+  /** The timeline that the copy was made on, where the mark is on a later one. */
+  copyTimeline: count.optional(),
   /** The user's own `synchronous_standby_names`, as it was before it was armed. */
   synchronousStandbyNames: z.string(),
   /** Whether that value stood in postgresql.auto.conf (else in another file or nowhere). */

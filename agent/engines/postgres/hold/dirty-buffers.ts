@@ -1,4 +1,4 @@
-import { DatabaseError, type Client } from 'pg';
+import type { Client, DatabaseError } from 'pg';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import { connect } from '../server/connection.ts';
 import { settledInTime } from '../server/wait-until.ts';
@@ -71,7 +71,8 @@ async function whatItDoes(control: Client): Promise<string> {
   const { rows } = await control.query<{ event: string | null }>(
     `SELECT wait_event_type || ' ' || wait_event AS event FROM pg_stat_activity WHERE backend_type = 'checkpointer'`,
   );
-  return `, and its checkpointer ${rows[0]?.event == null ? 'writes' : `is in ${rows[0].event}`}`;
+  const { event = null } = rows[0] ?? {};
+  return `, and its checkpointer ${event === null ? 'writes' : `is in ${event}`}`;
 }
 
 function notWritten(member: string, limitMs: number, activity: string): StillpointError {
@@ -79,5 +80,6 @@ function notWritten(member: string, limitMs: number, activity: string): Stillpoi
     code: 'quiesce-timeout',
     message: `${member} did not come to rest in ${limitMs / 1000} s: commits wait, but its CHECKPOINT, which writes its dirty buffers, is not done${activity}`,
     hint: 'give it longer (--time-out), or quiesce at a quieter hour; look at the disks of its data',
+    isFinal: true,
   });
 }

@@ -6,7 +6,7 @@ import type { ConnectionSettings } from '../server/connection.ts';
 import { formatLsn, parseLsn, segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
 import { ReplicationConnection } from '../server/replication-connection.ts';
 import { parseStreamMessage, standbyStatus } from './stream-messages.ts';
-import { journalDamaged } from './wal-records.ts';
+import { journalDamaged } from './journal-bytes.ts';
 
 /** The name by which the server knows the receiver. */
 export const JOURNAL_NAME = 'stillpoint-journal';

@@ -5,7 +5,8 @@ import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import type { ArtifactSink } from '../../engine.ts';
 import { segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
-import { TransactionWalk, type JournalFiles, type TransactionRecord } from './wal-records.ts';
+import type { JournalFiles } from './journal-bytes.ts';
+import { TransactionWalk, type TransactionRecord } from './wal-records.ts';
 
 const READ_BYTES = 1024 * 1024;
 /** Files that wait in the spool until it is known where the base copy starts. */

@@ -1,4 +1,4 @@
-import { journalDamaged } from './wal-records.ts';
+import { journalDamaged } from './journal-bytes.ts';
 
 /** What goes through a replication stream (https://www.postgresql.org/docs/current/protocol-replication.html). */
 

@@ -1,7 +1,6 @@
-import { open, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
-import { StillpointError } from '../../../../shared/domain/errors.ts';
-import { formatLsn, segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
+import type { StillpointError } from '../../../../shared/domain/errors.ts';
+import { aligned, JournalBytes, journalDamaged, type JournalFiles } from './journal-bytes.ts';
+import { formatLsn, segmentOf, segmentStart, type Lsn } from './lsn.ts';
 
 /**
  * Walks the records of received journal files. Layout: src/include/access/xlog_internal.h and xlogrecord.h
@@ -35,13 +34,10 @@ interface PreparedRecord {
   readonly ownerOid: number;
 }
 
-const PAGE = 8192n;
 export const RECORD_HEADER = 24;
 /** XLogRecordMaxSize. */
-const MOST_RECORD_BYTES = 1020 * 1024 * 1024;
-/** Read at once: a file has whole ones of these. */
-const BLOCK = 256n * 1024n;
-const XLOG_RESOURCE_MANAGER = 0;
+export const MOST_RECORD_BYTES = 1020 * 1024 * 1024;
+export const XLOG_RESOURCE_MANAGER = 0;
 const XLOG_SWITCH = 0x40;
 export const XACT_RESOURCE_MANAGER = 1;
 const XACT_OPERATIONS: Readonly<Record<number, TransactionRecord['type']>> = {
@@ -51,13 +47,6 @@ const XACT_OPERATIONS: Readonly<Record<number, TransactionRecord['type']>> = {
   0x30: 'commitPrepared',
   0x40: 'abortPrepared',
 };
-
-/** Where received journal files lie. */
-export interface JournalFiles {
-  readonly directory: string;
-  readonly timeline: number;
-  readonly segmentBytes: number;
-}
 
 type JournalOfServer = JournalFiles & {
   /** `server_version_num`. */
@@ -131,14 +120,14 @@ export interface JournalRecord extends RecordHeader {
 
 /** Those records whole that are `wanted`, or all of them and their headers (null). */
 export class RecordWalk {
-  readonly #journal: Journal;
+  readonly #journal: JournalBytes;
   readonly #segmentBytes: number;
   readonly #from: Lsn;
   readonly #wanted: ((header: RecordHeader) => boolean) | null;
   #at: Lsn | null = null;
 
   constructor(where: JournalFiles, from: Lsn, wanted: ((header: RecordHeader) => boolean) | null) {
-    this.#journal = new Journal(where.directory, where.timeline, where.segmentBytes);
+    this.#journal = new JournalBytes(where);
     this.#segmentBytes = where.segmentBytes;
     this.#from = from;
     this.#wanted = wanted;
@@ -174,8 +163,13 @@ export class RecordWalk {
       const manager = header[17] ?? 0;
       const xid = header.readUInt32LE(4);
       let end = journal.advance(start, length);
+      const over = await journal.overwrittenAt(start, end < received ? end : received);
+      if (over !== null) {
+        this.#at = over;
+        continue;
+      }
       let found: JournalRecord | null = null;
-      if (manager === XLOG_RESOURCE_MANAGER && (info & 0xf0) === XLOG_SWITCH) {
+      if (isSwitch({ manager, info })) {
         // The rest of this file is empty.
         end = segmentStart(segmentOf(start, segmentBytes) + 1n, segmentBytes);
       } else if (this.#wanted?.({ xid, manager, info }) === true) {
@@ -193,6 +187,11 @@ export class RecordWalk {
   }
 }
 
+/** The server goes on in the next file. */
+export function isSwitch({ manager, info }: { readonly manager: number; readonly info: number }): boolean {
+  return manager === XLOG_RESOURCE_MANAGER && (info & 0xf0) === XLOG_SWITCH;
+}
+
 /** Not "the end": everything up to the end that is asked for was received, so here something is wrong. */
 function badRecord(at: Lsn, length: number): StillpointError {
   return journalDamaged(`the received journal has a record of ${length} bytes at ${formatLsn(at)}`);
@@ -206,18 +205,6 @@ export function readable<T>(at: Lsn, length: number, read: () => T): T {
     if (error instanceof RangeError) throw badRecord(at, length);
     throw error;
   }
-}
-
-export function journalDamaged(message: string): StillpointError {
-  return new StillpointError({
-    code: 'journal-damaged',
-    message,
-    hint: 'create the checkpoint again; if it comes back, look at the disk of the agent and of the server',
-  });
-}
-
-function aligned(lsn: Lsn): Lsn {
-  return (lsn + 7n) & ~7n;
 }
 
 function parseTransaction(
@@ -298,91 +285,4 @@ function preparedXid(main: Buffer, hasFlags: boolean, serverVersion: number): nu
   if (flags & 0x100) at += 4 + (serverVersion >= 180_000 ? 16 : 12) * main.readInt32LE(at);
   if (flags & 0x08) at += 4 + 16 * main.readInt32LE(at);
   return flags & 0x10 ? main.readUInt32LE(at) : null;
-}
-
-/** The received files as one run of bytes without page headers. */
-class Journal {
-  readonly #directory: string;
-  readonly #timeline: number;
-  readonly #segmentBytes: number;
-  #file: { segment: bigint; handle: FileHandle } | null = null;
-  #block: { start: Lsn; bytes: Buffer } | null = null;
-
-  constructor(directory: string, timeline: number, segmentBytes: number) {
-    this.#directory = directory;
-    this.#timeline = timeline;
-    this.#segmentBytes = segmentBytes;
-  }
-
-  /** The position itself, or behind the header of the page that begins there. */
-  skipPageHeader(at: Lsn): Lsn {
-    if (at % PAGE !== 0n) return at;
-    return at + BigInt(at % BigInt(this.#segmentBytes) === 0n ? 40 : 24);
-  }
-
-  /** The first position from here on where a record begins: a file may begin in the middle of one. */
-  async firstRecord(at: Lsn): Promise<Lsn> {
-    const first = this.skipPageHeader(at);
-    if (at % BigInt(this.#segmentBytes) !== 0n) return first;
-    // XLogPageHeaderData: at 2 its flags, at 16 how much is left of the record before.
-    const header = (await this.#blockAt(at)).subarray(0, 20);
-    const goesOn = (header.readUInt16LE(2) & 1) !== 0;
-    return goesOn ? this.skipPageHeader(aligned(this.advance(first, header.readUInt32LE(16)))) : first;
-  }
-
-  /** The position after so many bytes of record, page headers skipped. */
-  advance(from: Lsn, length: number): Lsn {
-    let at = from;
-    let rest = BigInt(length);
-    for (;;) {
-      const here = PAGE - (at % PAGE);
-      if (rest <= here) return at + rest;
-      rest -= here;
-      at = this.skipPageHeader(at + here);
-    }
-  }
-
-  async read(from: Lsn, length: number): Promise<{ bytes: Buffer; end: Lsn }> {
-    const bytes = Buffer.alloc(length);
-    let at = from;
-    let done = 0;
-    while (done < length) {
-      if (done > 0) at = this.skipPageHeader(at);
-      const block = await this.#blockAt(at - (at % BLOCK));
-      const offset = Number(at % BLOCK);
-      const inPage = Number(PAGE - (at % PAGE));
-      const taken = block.copy(bytes, done, offset, offset + Math.min(length - done, inPage));
-      done += taken;
-      at += BigInt(taken);
-    }
-    return { bytes, end: at };
-  }
-
-  async close(): Promise<void> {
-    await this.#file?.handle.close();
-    this.#file = null;
-  }
-
-  async #blockAt(start: Lsn): Promise<Buffer> {
-    if (this.#block?.start === start) return this.#block.bytes;
-    const segment = segmentOf(start, this.#segmentBytes);
-    if (this.#file?.segment !== segment) {
-      await this.close();
-      const name = segmentName(segment, this.#timeline, this.#segmentBytes);
-      const handle = await open(join(this.#directory, name), 'r').catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') throw journalDamaged(`the received journal has no file ${name}`);
-        throw error;
-      });
-      this.#file = { segment, handle };
-    }
-    const bytes = Buffer.alloc(Number(BLOCK));
-    await this.#file.handle.read(
-      bytes,
-      0,
-      bytes.length,
-      Number(start - segmentStart(segment, this.#segmentBytes)),
-    );
-    this.#block = { start, bytes };
-    return bytes;
-  }
 }

@@ -3,6 +3,7 @@ import {
   RECORD_HEADER,
   RecordWalk,
   XACT_RESOURCE_MANAGER,
+  XLOG_RESOURCE_MANAGER,
   type JournalRecord,
   type JournalSpan,
 } from './wal-records.ts';
@@ -16,11 +17,13 @@ export interface Written {
 }
 
 /** Of the server's src/include/access/rmgrlist.h, and the operations of each. */
+const XLOG_FPI_FOR_HINT = 0xb0;
 const SMGR = 2;
 const SMGR_TRUNCATE = 0x20;
 const STANDBY = 8;
 const HEAP2 = 9;
-const HEAP2_NEW_CID = 0x70;
+/** Pruned, vacuumed, frozen, all visible; and, for those who decode the journal, whose command a change was. */
+const HEAP2_UPKEEP = new Set([0x10, 0x20, 0x30, 0x40, 0x70]);
 const HEAP = 10;
 const HEAP_INPLACE = 0x70;
 const XACT_ASSIGNMENT = 0x50;
@@ -64,26 +67,37 @@ function isSilent({ manager, info }: JournalRecord): boolean {
 }
 
 /**
- * What no commit makes visible: locks for standbys, caches to be emptied, and what VACUUM does to a table. It overwrites
- * figures in the catalogue where they stand, which everybody sees at once, and cuts off empty pages.
+ * What no commit makes visible: locks for standbys, caches to be emptied, hints that a reader leaves on a page, and what
+ * VACUUM does to a table. It overwrites figures in the catalogue where they stand, and cuts off empty pages.
  */
 function isUpkeep({ manager, info }: JournalRecord): boolean {
-  if (manager === STANDBY) return true;
-  if (manager === XACT_RESOURCE_MANAGER) return (info & 0x70) === XACT_INVALIDATIONS;
-  // For those who decode the journal; the change that it is about has a record of its own.
-  if (manager === HEAP2) return (info & 0x70) === HEAP2_NEW_CID;
-  if (manager === HEAP) return (info & 0x70) === HEAP_INPLACE;
-  return manager === SMGR && (info & 0xf0) === SMGR_TRUNCATE;
+  switch (manager) {
+    case STANDBY:
+      return true;
+    case XACT_RESOURCE_MANAGER:
+      return (info & 0x70) === XACT_INVALIDATIONS;
+    case XLOG_RESOURCE_MANAGER:
+      return (info & 0xf0) === XLOG_FPI_FOR_HINT;
+    case HEAP:
+      return (info & 0x70) === HEAP_INPLACE;
+    case HEAP2:
+      return HEAP2_UPKEEP.has(info & 0x70);
+    default:
+      return manager === SMGR && (info & 0xf0) === SMGR_TRUNCATE;
+  }
 }
 
-/** Of the blocks that a record refers to. */
+/** Of the blocks that a record refers to: their headers come first, and what belongs to them last. */
 function relationsOf(record: Buffer, serverVersion: number): string[] {
   const isCompressed = serverVersion >= 150_000 ? 0x1c : 0x02;
   const relations: string[] = [];
-  for (let at = RECORD_HEADER; at < record.length && record.readUInt8(at) <= MOST_BLOCK_ID;) {
+  let end = record.length;
+  for (let at = RECORD_HEADER; at < end && record.readUInt8(at) <= MOST_BLOCK_ID;) {
     const flags = record.readUInt8(at + 1);
+    end -= record.readUInt16LE(at + 2);
     at += 4;
     if ((flags & HAS_IMAGE) !== 0) {
+      end -= record.readUInt16LE(at);
       const image = record.readUInt8(at + 4);
       at += (image & isCompressed) !== 0 && (image & IMAGE_HAS_HOLE) !== 0 ? 7 : 5;
     }

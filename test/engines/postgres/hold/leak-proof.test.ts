@@ -158,6 +158,31 @@ for (const version of versions) {
       expect(proof).to.have.property('cause').that.includes('begun before the freeze was armed');
     });
 
+    it('is not broken by ANALYZE or VACUUM, also where they do not wait', async () => {
+      await lab.server.query(
+        'CREATE TABLE vacuumed AS SELECT i, i::text AS t FROM generate_series(1, 20000) i',
+      );
+      await lab.server.query('CREATE STATISTICS both_columns ON i, t FROM vacuumed');
+      const proof = await proofOf(async (client) => {
+        await client.query('SET synchronous_commit = off');
+        await client.query('ANALYZE');
+        // It cuts off what is empty, which takes a transaction.
+        await client.query('VACUUM vacuumed');
+      }, 'DELETE FROM vacuumed WHERE i > 10');
+
+      expect(proof.type).to.equal('held');
+    });
+
+    it('is broken by an asynchronous change of the catalogue, which is more than statistics', async () => {
+      const proof = await proofOf((client) =>
+        client.query(
+          'SET synchronous_commit = off; BEGIN; ANALYZE entry; ALTER TABLE entry ALTER note SET STATISTICS 50; COMMIT',
+        ),
+      );
+
+      expect(proof.type).to.equal('broken');
+    });
+
     it('is broken by a prepared transaction that was committed past the fence', async () => {
       await lab.server.query("BEGIN; INSERT INTO entry VALUES (-4); PREPARE TRANSACTION 'leaking'");
 

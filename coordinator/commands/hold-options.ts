@@ -1,0 +1,145 @@
+import { InvalidArgumentError, type Command, type Option } from 'commander';
+import type { HoldPurpose, Purpose } from '../../shared/domain/purpose.ts';
+import type { Reach } from '../../shared/runtime/moments.ts';
+import { goOnInBackground, isInBackground, tellFailed, tellForeground } from '../jobs/background.ts';
+import { checkRunnable, HeldCommand } from '../jobs/held-command.ts';
+import type { Occupation } from '../jobs/held-job.ts';
+import { holdGrid } from '../jobs/hold-grid.ts';
+import { heldInWords, reportInWords, type HeldGrid } from '../jobs/hold-report.ts';
+import { clearInfo, writeInfo } from '../jobs/info-file.ts';
+import { checkInvoked, type Invoked } from '../jobs/invoked.ts';
+import { untilLetGo } from '../jobs/occupations.ts';
+import { parseDuration, withSession, type Session } from '../session.ts';
+
+/** What the commands that hold a grid have in common. */
+export interface HoldOptions extends Invoked {
+  readonly allowLogical?: boolean;
+}
+
+export interface LastingOptions extends HoldOptions {
+  /** Milliseconds. */
+  readonly timeOut: number;
+  readonly info?: string;
+  readonly background?: string;
+}
+
+export function withInvoked(command: Command): Command {
+  return command
+    .option('--cluster <name>', 'the grid that is meant (default: that of the grid file); another is refused')
+    .option(
+      '--via <host>',
+      'the agent that is asked first; it must be of the grid and answer. Which one it is makes no difference: the operation is of the whole grid',
+    );
+}
+
+export function withHoldOptions(command: Command): Command {
+  return withInvoked(command).option(
+    '--allow-logical',
+    'go on where a consumer of logical replication outside of the grid gets commits early; what it gets must not come back into the grid',
+  );
+}
+
+/** Of what lasts until it is let go. */
+export function withLastingOptions(command: Command, timeOut: Option): Command {
+  return withHoldOptions(command.addOption(timeOut))
+    .option(
+      '--info <file>',
+      'written when all is held, as JSON: job, checkpoint, number, journalMap; not there before',
+    )
+    .option(
+      '--background <file>',
+      'return when all is held; a process in the background goes on holding, and writes to this file what it says and its result',
+    )
+    .argument('[cmd...]', 'behind --: a program that runs while all is held; its end lets go');
+}
+
+export function seconds(text: string): number {
+  const ms = parseDuration(text);
+  if (ms > 0) return ms;
+  throw new InvalidArgumentError('write more than 0');
+}
+
+/** Holds for an instant; the marks are the result. */
+export function holdOnce(
+  command: Command,
+  options: HoldOptions,
+  purpose: Extract<Purpose, { type: 'journalCheckpoint' }>,
+  reach: Reach,
+): Promise<void> {
+  return withSession(
+    command,
+    async (session) => {
+      const gridFile = await session.gridFile();
+      await checkInvoked(gridFile, options, session.cancellation.signal);
+      const { allowLogical = false } = options;
+      const report = await holdGrid({ ...session, gridFile, purpose, allowLogical, occupation: null, reach });
+      session.progress.finish();
+      session.printer.result(report, reportInWords(report));
+    },
+    { abortsItself: true },
+  );
+}
+
+/** Holds until it is let go, by a person, by the end of a program, or from elsewhere. */
+export function holdUntilLetGo(
+  command: Command,
+  options: LastingOptions,
+  given: {
+    readonly purpose: Extract<Purpose, { type: Exclude<HoldPurpose, 'journalCheckpoint'> }>;
+    readonly program: readonly string[];
+    readonly reach: Reach;
+  },
+): Promise<void> {
+  return withSession(
+    command,
+    async (session) => {
+      const { background } = options;
+      if (background === undefined || isInBackground()) return holdHere(session, options, given);
+      const held = await goOnInBackground(background, session.cancellation);
+      session.progress.finish();
+      session.printer.result(held, heldInWords(held, endsOf(held, held.pid, given.program)));
+    },
+    { abortsItself: true, letsGo: true },
+  ).catch((error: unknown) => {
+    tellFailed(error);
+    throw error;
+  });
+}
+
+async function holdHere(
+  session: Session,
+  options: LastingOptions,
+  { purpose, program, reach }: Parameters<typeof holdUntilLetGo>[2],
+): Promise<void> {
+  const { progress, cancellation, printer } = session;
+  const { info, allowLogical = false } = options;
+  const gridFile = await session.gridFile();
+  if (program.length > 0) await checkRunnable(program);
+  if (info !== undefined) await clearInfo(info);
+  await checkInvoked(gridFile, options, cancellation.signal);
+  const told = async (held: HeldGrid): Promise<void> => {
+    if (info !== undefined) await writeInfo(info, held);
+    progress.note(heldInWords(held, endsOf(held, process.pid, program)));
+    tellForeground({ type: 'held', held });
+  };
+  const ran = program.length > 0 ? new HeldCommand(program, told, cancellation.signal) : null;
+  const occupation: Occupation = ran ?? untilLetGo(told, process.stdin);
+  const report = await holdGrid({ ...session, gridFile, purpose, allowLogical, occupation, reach });
+  progress.finish();
+  ran?.checkWhole();
+  const exitCode = ran?.exitCode ?? null;
+  const whole = exitCode === null ? report : { ...report, command: { exitCode } };
+  printer.result(whole, reportInWords(whole));
+  if (exitCode !== null) process.exitCode = exitCode;
+}
+
+function endsOf({ purpose, job }: HeldGrid, pid: number, program: readonly string[]): string {
+  const elsewhere = purpose === 'freeze' ? 'stillpoint thaw' : `stillpoint resume --job ${job}`;
+  const here =
+    program.length > 0
+      ? `until ${program[0]} ends`
+      : isInBackground()
+        ? `until SIGTERM to ${pid}`
+        : `until Enter, or SIGTERM to ${pid}`;
+  return `${here}; from elsewhere: ${elsewhere}. SIGINT aborts`;
+}

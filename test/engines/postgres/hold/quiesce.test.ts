@@ -1,0 +1,180 @@
+import { expect } from 'chai';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createPostgresEngine } from '../../../../agent/engines/postgres/postgres-engine.ts';
+import type { Purpose } from '../../../../shared/domain/purpose.ts';
+import { failureOf } from '../../../repository/samples.ts';
+import { beginCapture, token, type TestedCapture } from '../../tested-capture.ts';
+import { FakeStandby } from '../fence/fake-standby.ts';
+import { footprint, postgresLab, until, untilCommitsWait, versions, type PostgresLab } from '../lab.ts';
+
+// Goal: while a quiesce holds, what was written is on disk, nobody's commit returns, reads go on, and it lasts as long as
+// its job wants. Method: a server with limits for sessions that are shorter than the hold, behind each kind of fence.
+
+const HOLD_MS = 3000;
+const NAMES = 'FIRST 1 (stillpoint, a)';
+
+/** What ends sessions and statements on this server, of whomever. */
+const LIMITS = [
+  'statement_timeout = 1s',
+  'lock_timeout = 1s',
+  'idle_session_timeout = 1s',
+  'idle_in_transaction_session_timeout = 1s',
+  'wal_sender_timeout = 2s',
+];
+
+function quiescing(lab: PostgresLab, timeOutMs = 60_000): Promise<TestedCapture> {
+  const purpose: Purpose = { type: 'quiesce', allowReads: true, timeOutMs };
+  const assignment = { hold: 'member', part: 'none' } as const;
+  return beginCapture(lab.engine, lab.folder, { purpose, assignment });
+}
+
+for (const version of versions) {
+  describe(`a quiesce of PostgreSQL ${version}`, () => {
+    let lab: PostgresLab;
+    before(async () => {
+      lab = await postgresLab(version, { settings: ['autovacuum_naptime = 1s', ...LIMITS] });
+    });
+    after(() => lab?.remove());
+
+    const insert = (id: number, note = ''): Promise<unknown> =>
+      lab.server.query(`INSERT INTO entry VALUES (${id}, '${note}')`);
+
+    it('has on disk what was written before it, holds commits, and lets reads go on [S68] [S69]', async () => {
+      const [row] = await lab.server.query<{ path: string }>("SELECT pg_relation_filepath('entry') AS path");
+      const onDisk = (text: string): boolean =>
+        readFileSync(join(lab.server.data, row?.path ?? '')).includes(text);
+      const { capture } = await quiescing(lab);
+      await capture.prepare();
+      await insert(1, 'written before');
+      await capture.arm(token());
+      expect(onDisk('written before')).to.equal(false);
+
+      await capture.freeze(token());
+      const isWritten = onDisk('written before');
+      let returned = false;
+      const late = insert(2).then(() => (returned = true));
+      await untilCommitsWait(lab.server);
+      const shown = await lab.server.query('SELECT id FROM entry');
+      const wasHeld = !returned;
+      const proof = await capture.thaw(token(), () => undefined);
+      await late;
+      const { engineFacts } = await capture.collect();
+      await capture.close();
+
+      expect(isWritten).to.equal(true);
+      expect([wasHeld, shown.length]).to.deep.equal([true, 1]);
+      expect(proof).to.have.property('type', 'held');
+      expect(engineFacts).to.have.property('kind', 'primary');
+    });
+
+    it('is over at once when it cannot be reached in its time, and says what it waited for [S70] [S71] [S72]', async () => {
+      const before = await footprint(lab.server);
+      const { capture } = await quiescing(lab, 1);
+      await capture.prepare();
+      await lab.server.query(
+        'CREATE TABLE large AS SELECT repeat(md5(i::text), 8) FROM generate_series(1, 40000) i',
+      );
+      await capture.arm(token());
+
+      const failure = await failureOf(capture.freeze(token()));
+      await capture.abort();
+      await insert(10);
+
+      expect(failure.code).to.equal('quiesce-timeout');
+      expect(failure.message).to.match(/in 0\.001 s: .*its CHECKPOINT, which writes its dirty buffers/);
+      expect(failure.isFinal).to.equal(true);
+      await until('our sessions to be gone', async () => {
+        const after = await footprint(lab.server);
+        return JSON.stringify(after) === JSON.stringify(before);
+      });
+    });
+
+    it('leaves nothing where it is given up while the server still writes', async () => {
+      const before = await footprint(lab.server);
+      const { capture } = await quiescing(lab);
+      const begun = capture.prepare().catch((error: unknown) => error);
+      await until('the CHECKPOINT to be asked for', async () => {
+        const rows = await lab.server.query(
+          "SELECT FROM pg_stat_activity WHERE application_name = 'stillpoint-write'",
+        );
+        return rows.length > 0;
+      });
+      await capture.abort();
+      await begun;
+
+      await until('our sessions to be gone', async () => {
+        const after = await footprint(lab.server);
+        return JSON.stringify(after) === JSON.stringify(before);
+      });
+    });
+
+    it('is not broken by autovacuum, whose ANALYZE waits for nobody [S73]', async () => {
+      // What is written into it is in no journal, and so is nothing that anybody waits for.
+      await lab.server.query(
+        'CREATE UNLOGGED TABLE busy (x int) WITH (autovacuum_analyze_threshold = 1, autovacuum_analyze_scale_factor = 0)',
+      );
+      const { capture } = await quiescing(lab);
+      await capture.prepare();
+      await capture.arm(token());
+      await capture.freeze(token());
+      await lab.server.query(
+        'SET synchronous_commit = off; INSERT INTO busy SELECT i FROM generate_series(1, 50) i',
+      );
+      await until('it to be analyzed', async () => (await analyzed()) > 0, 30_000);
+      const proof = await capture.thaw(token(), () => undefined);
+      await capture.abort();
+
+      expect(proof).to.have.property('type', 'held');
+    });
+
+    async function analyzed(): Promise<number> {
+      const [row] = await lab.server.query<{ count: string }>(
+        "SELECT autoanalyze_count::text AS count FROM pg_stat_user_tables WHERE relname = 'busy'",
+      );
+      return Number(row?.count);
+    }
+
+    it('lasts longer than any limit of the server for sessions, statements and silent standbys, behind each fence [S73]', async () => {
+      const standby = await FakeStandby.join(lab.server, 'a');
+      const lists = { '': 'set', "'ANY 1 (a)'": 'set', [`'${NAMES}'`]: 'standing' } as const;
+      for (const [names, fence] of Object.entries(lists)) {
+        await give(names === '' ? "''" : names);
+        const engine = createPostgresEngine({ ...lab.settings, fence });
+        const { capture } = await quiescing({ ...lab, engine });
+        await capture.prepare();
+        await capture.arm(token());
+        await capture.freeze(token());
+        let returned = false;
+        const client = await lab.server.connect();
+        await client.query('SET statement_timeout = 1000');
+        const late = client
+          .query(`INSERT INTO entry SELECT coalesce(max(id), 0) + 1 FROM entry`)
+          .then(() => (returned = true));
+        await until('the time to pass', timePassed(HOLD_MS));
+        const wasHeld = !returned;
+        const proof = await capture.thaw(token(), () => undefined);
+        await late;
+        await client.end();
+        await capture.collect();
+        await capture.close();
+
+        expect(wasHeld, names).to.equal(true);
+        expect(proof, names).to.have.property('type', 'held');
+      }
+      await give("''");
+      standby.leave();
+    });
+
+    function timePassed(ms: number): () => boolean {
+      const end = performance.now() + ms;
+      return () => performance.now() > end;
+    }
+
+    async function give(names: string): Promise<void> {
+      lab.server.configure([`synchronous_standby_names = ${names}`]);
+      await lab.server.query('SELECT pg_reload_conf()');
+      await until('the setting', async () => `'${(await footprint(lab.server)).names}'` === names);
+    }
+  });
+}
