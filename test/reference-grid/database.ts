@@ -147,8 +147,9 @@ export class Database {
     await this.#underWay;
   }
 
-  /** Resolves when the files are durable and at rest. */
+  /** Writes what is changed by now; resolves when the files are durable and at rest. */
   async suspend(): Promise<void> {
+    await this.write();
     this.#suspended = true;
     await this.#underWay;
   }
