@@ -121,18 +121,18 @@ function registerDescribe(set: Command): Command {
       if (options.look === true && options.for === undefined) command.error('error: --look goes with --for');
       return withSession(command, async (session) => {
         const { repository, grid } = await openSet(session, name);
-        const set = await repository.readSet(grid, name);
+        const known = await repository.readSet(grid, name);
         const report =
           options.for === undefined
-            ? await describeSet(repository, set, null)
+            ? await describeSet(repository, known, null)
             : options.look === true
               ? await withAgents(await session.gridFile(), session.cancellation.signal, async (agents) =>
-                  describeSet(repository, set, {
+                  describeSet(repository, known, {
                     checkpoint: options.for ?? '',
                     look: await describedHosts({ grid, set: name, repository, agents }),
                   }),
                 )
-              : await describeSet(repository, set, { checkpoint: options.for, look: null });
+              : await describeSet(repository, known, { checkpoint: options.for, look: null });
         session.printer.result(report, describedInWords(report));
       });
     });

@@ -22,9 +22,9 @@ export interface EndInput extends SetInput {
  * again, it does what is left of that.
  */
 export async function endBackup(input: EndInput): Promise<EndedReport> {
-  const { grid, set: name, repository, member: memberName, image, type } = input;
+  const { grid, set: name, repository, member: memberName, image } = input;
   checkSetName(name);
-  if (!IMAGE_NAME.test(image)) throw badImage(image);
+  checkImageName(image);
   const described = await describedHosts(input);
   const member = storingMember(described, memberName);
   const set = await setOrNone(repository, grid, name);
@@ -84,8 +84,9 @@ function mustBeAlike({ set, member, image, type }: EndInput, backup: Backup | nu
   throw recorded(set, member, before === null ? 'has begun' : `ended as image ${before.image}`);
 }
 
-function badImage(image: string): StillpointError {
-  return new StillpointError({
+export function checkImageName(image: string): void {
+  if (IMAGE_NAME.test(image)) return;
+  throw new StillpointError({
     code: 'bad-name',
     message: `'${image}' cannot be the name of an image`,
     hint: 'give its name below the directory that the agent file of its host names (images: DIR): no path leads out of it',

@@ -40,6 +40,14 @@ export interface EndedReport extends StandingReport {
   readonly cold: string | null;
 }
 
+/** Of a set that was made while a grid was held. */
+export interface HeldSetReport {
+  readonly set: string;
+  readonly images: readonly (ImageReport & { readonly member: string })[];
+  /** Why it cannot be restored yet. */
+  readonly problems: readonly Failure[];
+}
+
 export interface BackupReport {
   readonly member: string;
   readonly begun: StandingReport | null;
