@@ -1,12 +1,12 @@
 import type { ImageManifest, ImageSummary, Stamp } from '../shared/domain/backup-set.ts';
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
-import type { AgentRequest, ImageReference } from '../shared/domain/wire.ts';
-import type { Repository } from '../shared/repository/repository.ts';
+import type { AgentRequest } from '../shared/domain/wire.ts';
 import type { AgentMember } from './agent-member.ts';
 import type { ServiceContext, Work } from './claimed-work.ts';
-import type { ArtifactSource, Images } from './engines/engine.ts';
+import type { Images } from './engines/engine.ts';
 import { engineOf } from './engines/registry.ts';
 import type { HostClaim } from './host-claim.ts';
+import { imagesOf, openImage } from './open-image.ts';
 import { lieOf } from './stopped-files.ts';
 
 // What an agent knows of backups that operators make with tools of their own.
@@ -86,23 +86,6 @@ export class ImageReader {
   }
 }
 
-/** An operator's image as the source of a restore, brought to the mark of `source`. */
-export async function openImage(
-  repository: Repository,
-  member: AgentMember,
-  place: {
-    readonly grid: string;
-    readonly checkpoint: string;
-    readonly source: { readonly member: string; readonly digest: string };
-  },
-  { set, digest, approach }: ImageReference,
-): Promise<ArtifactSource> {
-  const images = imagesOf(member);
-  const { grid, checkpoint, source } = place;
-  const mark = await repository.readMember(grid, checkpoint, source.member, source.digest);
-  return images.open(await repository.readImage(grid, set, digest), mark, approach);
-}
-
 function summaryOf(image: ImageManifest, digest: string): ImageSummary {
   const { engine, dataIdentity, entries, firstJournalFile, journalFiles } = image;
   const files = entries.filter((entry) => entry.kind === 'file');
@@ -125,19 +108,6 @@ function memberOf(members: ReadonlyMap<string, AgentMember>, name: string): Agen
       code: 'unknown-member',
       message: `this agent has no member ${name}`,
       hint: "compare the agent's file with what `stillpoint grid status` prints",
-    },
-    EXIT.refused,
-  );
-}
-
-function imagesOf({ name, engine }: AgentMember): Images {
-  if (engine.images !== null) return engine.images;
-  throw new StillpointError(
-    {
-      code: 'images-unnamed',
-      message: `the agent does not know where images of ${name} lie`,
-      hint: `name their directory in the agent file: images: DIR of ${name}; then systemctl restart stillpoint-agent`,
-      member: name,
     },
     EXIT.refused,
   );

@@ -79,9 +79,9 @@ export class HostClaim<Work extends ClaimedWork> {
     return this.#held?.work.unfinished() ?? new Map();
   }
 
-  /** The operation that has the host; null where none has, or where it ends. */
+  /** The operation that has the host, also while it ends: until then somebody may be held. */
   get held(): { readonly operation: string; readonly holder: string; readonly work: Work } | null {
-    if (this.#held === null || this.#held.ending !== null) return null;
+    if (this.#held === null) return null;
     const { operation, holder } = this.#held.claim;
     return { operation, holder, work: this.#held.work };
   }

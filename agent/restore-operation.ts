@@ -8,13 +8,13 @@ import type { Reach } from '../shared/runtime/moments.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { admitDrill, mustBeEmpty } from './admit-drill.ts';
 import type { AgentMember } from './agent-member.ts';
-import { openImage } from './backups.ts';
 import {
   relocateUnsupported,
   type ArtifactSource,
   type OpenedMember,
   type Restoration,
 } from './engines/engine.ts';
+import { openImage } from './open-image.ts';
 import type { RestoreKeeper } from './restore-keeper.ts';
 import type { RestoreRecord, StateDirectory } from './state-directory.ts';
 

@@ -169,8 +169,7 @@ export class StreamSession {
         hint: 'journalctl -u stillpoint-agent says why; then ask again',
       });
       const about = { event: 'requestFailed', request: request.type };
-      if (ENDED_CODES.has(failure.code))
-        this.#log.info({ ...about, code: failure.code }, failure.message);
+      if (ENDED_CODES.has(failure.code)) this.#log.info({ ...about, code: failure.code }, failure.message);
       else this.#log.error({ ...about, err: error }, failure.message);
       this.#send({ type: 'failed', id: request.id, failure });
     } finally {

@@ -1,5 +1,6 @@
 import type { Traits } from '../shared/domain/grid.ts';
 import type { GridManifestMember } from '../shared/domain/manifest.ts';
+import type { ImageReference } from '../shared/domain/wire.ts';
 
 /** One member of the target grid and where its data comes from. */
 export interface PlannedMember {
@@ -20,6 +21,8 @@ export interface PlannedMember {
   readonly wasAt: string | null;
   /** Whose artifacts build it: its own, or those of the primary of its copyset or kind. */
   readonly source: GridManifestMember;
+  /** Set where the data is an operator's own image, which is brought to the mark of `source`. */
+  readonly image?: { readonly name: string; readonly reference: ImageReference };
   /** Its own artifacts besides, where it stood as an observer in the checkpoint. */
   readonly own: GridManifestMember | null;
   /** The address of the primary that it follows; null for one that follows nobody. */

@@ -15,6 +15,7 @@ import { registerPki } from './commands/pki.ts';
 import { registerQuiesce } from './commands/quiesce.ts';
 import { registerRepository } from './commands/repository.ts';
 import { registerRestore } from './commands/restore.ts';
+import { registerSets } from './commands/set.ts';
 import { addGlobalOptions } from './session.ts';
 import { stdout } from './words.ts';
 
@@ -40,6 +41,7 @@ export function createProgram(reach: Reach = goOn): Command {
     registerJournalCheckpoint(program, reach),
     registerFreeze(program, reach),
     registerThaw(program),
+    ...registerSets(program),
     ...registerGrid(program),
     ...registerRepository(program),
     ...registerPki(program),

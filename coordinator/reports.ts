@@ -57,9 +57,13 @@ export interface PreparedDecision {
 export interface RestoreReport {
   readonly checkpoint: string;
   readonly grid: string;
+  /** Of backups that its operator made: the set that has them. */
+  readonly set?: string;
   readonly members: readonly {
     readonly name: string;
     readonly from: string;
+    /** The operator's own backup that it is built from. */
+    readonly image?: string;
     readonly to: string;
     readonly state: string;
   }[];

@@ -1,3 +1,4 @@
+import type { BackupSet } from '../shared/domain/backup-set.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
 import { EXIT, StillpointError, type Phase } from '../shared/domain/errors.ts';
 import { warningLine, type Warning } from '../shared/domain/warning.ts';
@@ -80,6 +81,7 @@ export class RestoreFindings {
 export function restoreReport(input: {
   readonly manifest: Pick<GridManifest, 'checkpoint'>;
   readonly grid: string;
+  readonly set?: { readonly set: BackupSet };
   readonly plan: RestorePlan;
   readonly findings: RestoreFindings;
   readonly state: string;
@@ -88,11 +90,19 @@ export function restoreReport(input: {
   readonly prepared: RestoreReport['prepared'];
   readonly verified: boolean;
 }): RestoreReport {
+  const set = input.set?.set;
   const { manifest, grid, plan, findings, state, durationMs, bytes, prepared, verified } = input;
   return {
     checkpoint: manifest.checkpoint,
     grid,
-    members: plan.members.map(({ name, from, to }) => ({ name, from: from.address, to: to.address, state })),
+    ...(set !== undefined && { set: set.name }),
+    members: plan.members.map(({ name, from, to, image }) => ({
+      name,
+      from: from.address,
+      ...(image !== undefined && { image: image.name }),
+      to: to.address,
+      state,
+    })),
     relocations: plan.relocation?.moved ?? [],
     addresses: findings.addresses,
     durationMs,

@@ -117,12 +117,13 @@ export function cancellable<T>(promise: Promise<T>, signal: AbortSignal): Promis
 
 /** What builds this member, as its agent is told. */
 export function stagePlanOf(restoreId: string, manifest: GridManifest, member: PlannedMember): StagePlan {
-  const { source, own, follow } = member;
+  const { source, image, own, follow } = member;
   return {
     restoreId,
     grid: manifest.grid,
     checkpoint: manifest.checkpoint,
     source: { member: source.name, digest: source.manifestDigest },
+    ...(image !== undefined && { image: image.reference }),
     own: own === null ? null : { member: own.name, digest: own.manifestDigest },
     follow,
   };

@@ -21,7 +21,8 @@ import type { ProgressView } from './progress.ts';
 import { rehearse, takeBack, type Rehearsal } from './rehearsal.ts';
 import type { PreparedDecision, RestoreReport } from './reports.ts';
 import { RestoreFindings, restoreReport, type RestoreDemands } from './restore-findings.ts';
-import { checkRestorable, checkRooms } from './restore-check.ts';
+import { checkRestorable } from './restore-check.ts';
+import { lookAtHosts } from './restore-look.ts';
 import { checkTargets } from './restore-target.ts';
 import { whileAnnounced } from './restore-announcement.ts';
 import {
@@ -36,6 +37,7 @@ import type { PlannedMember } from './planned-member.ts';
 import { planRestore, startWaves, type RestorePlan } from './restore-plan.ts';
 import { cancellable, RestoreSteps, stagePlanOf } from './restore-steps.ts';
 import { RestoreVerdict } from './restore-verdict.ts';
+import { planFromSet, type SetToRestore } from './sets/restore-set.ts';
 import { type GridAgents, withAgents, withRepository } from './with-grid.ts';
 
 export interface RestoreInput {
@@ -51,6 +53,8 @@ export interface RestoreInput {
   readonly log: Logger;
   readonly reach: Reach;
   readonly rehearsal?: Rehearsal;
+  /** Its members' own backups are brought to the checkpoint, of which the repository has the marks alone. */
+  readonly set?: SetToRestore;
   readonly demands?: RestoreDemands;
 }
 
@@ -87,7 +91,7 @@ class GridRestore {
   readonly #restoreId: string;
   readonly #findings: RestoreFindings;
   /** Members that their agents prove where no client can reach them. */
-  readonly #private = new Set<PlannedMember>();
+  #private: ReadonlySet<PlannedMember> = new Set();
   readonly #wasRunning = new Set<PlannedMember>();
   #phase: Phase = 'plan';
 
@@ -134,8 +138,9 @@ class GridRestore {
       }
     }
     const hosts = described.map(({ connection, host }) => ({ agent: connection.address, host }));
-    const { gridFile, rehearsal } = this.#input;
-    const plan = planRestore({ ...this.#input, hosts, realm: gridFile.realm ?? null });
+    const { gridFile, rehearsal, set } = this.#input;
+    const planned = { ...this.#input, hosts, realm: gridFile.realm ?? null };
+    const plan = set === undefined ? planRestore(planned) : planFromSet(planned, set);
     rehearsal?.planned(plan);
     if (rehearsal !== undefined)
       await this.#steps.each(plan.members, { type: 'admitDrill' }).catch(refusedInPlan);
@@ -154,30 +159,16 @@ class GridRestore {
     return this.#repository.readMember(grid, checkpoint, name, manifestDigest);
   }
 
-  /** Every agent looks at what its part of the restore needs on its host; nothing is touched. */
-  async #checkHosts(plan: RestorePlan): Promise<void> {
-    const moves = this.#findings.movesOf(plan.members);
-    const results = await this.#steps
-      .each(plan.members, (member) => ({
-        type: 'check',
-        moves,
-        ...stagePlanOf(this.#restoreId, this.#input.manifest, member),
-      }))
-      .catch(refusedInPlan);
-    const asked = new Set<PlannedMember>();
-    const rooms = results.flatMap((result, index) => {
-      const member = plan.members[index];
-      if (result.type !== 'checked' || member === undefined) return [];
-      if (result.provesInPrivate) this.#private.add(member);
-      if (result.takesQuestions) asked.add(member);
-      for (const warning of result.warnings) this.#warn(warning);
-      this.#findings.named(member, result.addresses);
-      return [{ member, rooms: result.rooms }];
-    });
-    checkRooms(rooms);
-    this.#input.rehearsal?.named(this.#findings.addresses);
-    this.#findings.mustSatisfy('plan');
-    this.#input.rehearsal?.looked({ asked, private: this.#private });
+  /** All that a restore needs on the hosts is there; nothing is touched. */
+  async #checkHosts({ members }: RestorePlan): Promise<void> {
+    const { manifest, set = null, rehearsal } = this.#input;
+    const [restoreId, steps, findings] = [this.#restoreId, this.#steps, this.#findings];
+    const looked = await lookAtHosts({ restoreId, manifest, members, steps, findings, set });
+    this.#private = looked.private;
+    for (const warning of looked.warnings) this.#warn(warning);
+    rehearsal?.named(findings.addresses);
+    findings.mustSatisfy('plan');
+    rehearsal?.looked(looked);
   }
 
   /** Of a damaged checkpoint nothing is restored, and for it nothing is stopped. */

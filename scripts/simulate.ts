@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Coverage } from '../test/simulator/coverage.ts';
 import { runFleet } from '../test/simulator/fleet.ts';
+import { HOLD_SHARE } from '../test/simulator/hold-scenario.ts';
 import type { Job, PlantedDone, SeedsDone } from '../test/simulator/jobs.ts';
 import { MACHINES } from '../test/simulator/machines.ts';
 import { PLANTED } from '../test/simulator/planted.ts';
@@ -11,7 +12,7 @@ import { tellFailure, tellRun } from '../test/simulator/story.ts';
 
 const USAGE = `./scripts/simulate [--seeds N] [--seed S] [--minutes M] [--planted] [--trace]:
 whole checkpoints in simulated time, with both real machines and whatever may fail; one run
-of ${STORAGE_SHARE} has the real repository too, on a simulated disk
+of ${STORAGE_SHARE} has the real repository too, on a simulated disk; in one of ${HOLD_SHARE} a job holds the grid
 
   --seeds N    so many runs (2000); from 2000 on, a change of phase that no run makes is a failure
   --seed S     the run of this seed alone; with --seeds or --minutes, the first seed

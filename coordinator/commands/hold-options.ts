@@ -1,4 +1,5 @@
 import { InvalidArgumentError, type Command, type Option } from 'commander';
+import { EXIT } from '../../shared/domain/errors.ts';
 import type { HoldPurpose, Purpose } from '../../shared/domain/purpose.ts';
 import type { Reach } from '../../shared/runtime/moments.ts';
 import { goOnInBackground, isInBackground, tellFailed, tellForeground } from '../jobs/background.ts';
@@ -9,6 +10,8 @@ import { heldInWords, reportInWords, type HeldGrid } from '../jobs/hold-report.t
 import { clearInfo, writeInfo } from '../jobs/info-file.ts';
 import { checkInvoked, type Invoked } from '../jobs/invoked.ts';
 import { untilLetGo } from '../jobs/occupations.ts';
+import type { GridFile } from '../grid-file.ts';
+import { checkHeldSet, HeldSet, USUAL_IMAGE, type HeldSetInput } from '../sets/held-set.ts';
 import { parseDuration, withSession, type Session } from '../session.ts';
 
 /** What the commands that hold a grid have in common. */
@@ -21,6 +24,8 @@ export interface LastingOptions extends HoldOptions {
   readonly timeOut: number;
   readonly info?: string;
   readonly background?: string;
+  readonly set?: string;
+  readonly image?: string;
 }
 
 export function withInvoked(command: Command): Command {
@@ -49,6 +54,14 @@ export function withLastingOptions(command: Command, timeOut: Option): Command {
     .option(
       '--background <file>',
       'return when all is held; a process in the background goes on holding, and writes to this file what it says and its result',
+    )
+    .option(
+      '--set <set>',
+      'a backup set of what is copied meanwhile: begun when all is held, ended before it is let go',
+    )
+    .option(
+      '--image <pattern>',
+      `with --set: the name of each copy below images of its member, with {member} and {set} (default: ${USUAL_IMAGE})`,
     )
     .argument('[cmd...]', 'behind --: a program that runs while all is held; its end lets go');
 }
@@ -90,6 +103,8 @@ export function holdUntilLetGo(
     readonly reach: Reach;
   },
 ): Promise<void> {
+  if (options.image !== undefined && options.set === undefined)
+    command.error('error: --image goes with --set');
   return withSession(
     command,
     async (session) => {
@@ -116,6 +131,8 @@ async function holdHere(
   const gridFile = await session.gridFile();
   if (program.length > 0) await checkRunnable(program);
   if (info !== undefined) await clearInfo(info);
+  const ofSet = heldSetOf(session, options, gridFile);
+  if (ofSet !== null) await checkHeldSet(ofSet);
   await checkInvoked(gridFile, options, cancellation.signal);
   const told = async (held: HeldGrid): Promise<void> => {
     if (info !== undefined) await writeInfo(info, held);
@@ -123,14 +140,29 @@ async function holdHere(
     tellForeground({ type: 'held', held });
   };
   const ran = program.length > 0 ? new HeldCommand(program, told, cancellation.signal) : null;
-  const occupation: Occupation = ran ?? untilLetGo(told, process.stdin);
+  const copying: Occupation = ran ?? untilLetGo(told, process.stdin);
+  const set = ofSet === null ? null : new HeldSet(ofSet, copying, () => ran === null || ran.exitCode === 0);
+  const occupation = set ?? copying;
   const report = await holdGrid({ ...session, gridFile, purpose, allowLogical, occupation, reach });
-  progress.finish();
   ran?.checkWhole();
   const exitCode = ran?.exitCode ?? null;
-  const whole = exitCode === null ? report : { ...report, command: { exitCode } };
+  const made = (await set?.read()) ?? null;
+  progress.finish();
+  const whole = {
+    ...report,
+    ...(exitCode !== null && { command: { exitCode } }),
+    ...(made !== null && { set: made }),
+  };
   printer.result(whole, reportInWords(whole));
-  if (exitCode !== null) process.exitCode = exitCode;
+  process.exitCode = exitCode || (made !== null && made.problems.length > 0 ? EXIT.invalid : EXIT.done);
+}
+
+function heldSetOf(
+  { progress, cancellation: { signal } }: Session,
+  { set, image = USUAL_IMAGE }: LastingOptions,
+  gridFile: GridFile,
+): HeldSetInput | null {
+  return set === undefined ? null : { gridFile, set, image, signal, progress };
 }
 
 function endsOf({ purpose, job }: HeldGrid, pid: number, program: readonly string[]): string {

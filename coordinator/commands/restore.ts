@@ -1,8 +1,13 @@
 import type { Command } from 'commander';
+import { judge } from '../../shared/domain/judge-set.ts';
+import type { GridManifest } from '../../shared/domain/manifest.ts';
+import type { Repository } from '../../shared/repository/repository.ts';
 import type { Reach } from '../../shared/runtime/moments.ts';
 import { askHosts } from '../agents.ts';
 import { checkCopied, notValid, selectCheckpoint } from '../checkpoint-selector.ts';
+import type { Cancellation } from '../cancellation.ts';
 import { confirm } from '../confirm.ts';
+import type { GridFile } from '../grid-file.ts';
 import { LINEAGE_HELP, lineageToSelect } from '../lineage.ts';
 import { table } from '../output.ts';
 import {
@@ -18,6 +23,8 @@ import type { RestoreReport } from '../reports.ts';
 import { finishRestore } from '../finish-restore.ts';
 import { addressLine } from '../restore-findings.ts';
 import { restoreGrid } from '../restore.ts';
+import { findHold } from '../sets/describe-set.ts';
+import { setUnfit, type SetToRestore } from '../sets/restore-set.ts';
 import { withSession } from '../session.ts';
 
 interface RestoreOptions extends DemandOptions {
@@ -25,6 +32,7 @@ interface RestoreOptions extends DemandOptions {
   readonly map: ReadonlyMap<string, string>;
   readonly stop?: boolean;
   readonly dryRun?: boolean;
+  readonly set?: string;
   readonly yes?: boolean;
   readonly finish?: string;
 }
@@ -36,6 +44,10 @@ export function registerRestore(program: Command, reach: Reach): Command {
     .option('--map <old=new>', MAP_HELP, collectMap, new Map<string, string>())
     .option('--lineage <lineage>', LINEAGE_HELP)
     .option('--stop', 'stop the processes of the target grid first')
+    .option(
+      '--set <set>',
+      'bring your own backups of this set to a journal checkpoint, quiesce or freeze, named by its full id',
+    )
     .option('--dry-run', 'print the plan and change nothing');
   return withDemands(restore)
     .option('--yes', 'do not ask')
@@ -61,24 +73,18 @@ export function registerRestore(program: Command, reach: Reach): Command {
         async ({ gridFile: load, cancellation, progress, log, printer, repository: open }) => {
           const gridFile = await load();
           const { repository } = await open();
-          const entry = await selectCheckpoint(repository, gridFile.grid, id ?? '', (entries) =>
-            lineageToSelect({
-              entries,
-              named: options.lineage ?? null,
-              ask: () => askHosts(gridFile, cancellation.signal),
-            }),
-          );
-          if (entry.state !== 'valid' || entry.manifest === null) throw notValid(entry);
-          checkCopied(entry.manifest);
+          const { manifest, set } = await choose(repository, gridFile, id ?? '', options, cancellation);
           const dryRun = options.dryRun ?? false;
           if (!dryRun)
-            await confirm(`replace the data of grid ${gridFile.grid} by ${entry.checkpoint}`, {
-              yes: options.yes ?? false,
-            });
+            await confirm(
+              `replace the data of grid ${gridFile.grid} by ${set === undefined ? '' : `set ${set.set.name} at `}${manifest.checkpoint}`,
+              { yes: options.yes ?? false },
+            );
           const report = await restoreGrid({
             gridFile,
             repositoryLocation: repository.location,
-            manifest: entry.manifest,
+            manifest,
+            ...(set !== undefined && { set }),
             maps: options.map,
             demands,
             stop: options.stop ?? false,
@@ -94,6 +100,32 @@ export function registerRestore(program: Command, reach: Reach): Command {
         { abortsItself: true },
       );
     });
+}
+
+/** What is restored: a checkpoint with its copies, or the marks that a set is brought to. */
+async function choose(
+  repository: Repository,
+  gridFile: GridFile,
+  id: string,
+  options: RestoreOptions,
+  { signal }: Cancellation,
+): Promise<{ manifest: GridManifest; set?: SetToRestore }> {
+  if (options.set !== undefined) {
+    const set = await repository.readSet(gridFile.grid, options.set);
+    const { hold, manifest } = await findHold(repository, set, id);
+    if (manifest !== null) return { manifest, set: { set, hold } };
+    throw setUnfit({ set, hold }, judge(set, hold).reasons);
+  }
+  const entry = await selectCheckpoint(repository, gridFile.grid, id, (entries) =>
+    lineageToSelect({
+      entries,
+      named: options.lineage ?? null,
+      ask: () => askHosts(gridFile, signal),
+    }),
+  );
+  if (entry.state !== 'valid' || entry.manifest === null) throw notValid(entry);
+  checkCopied(entry.manifest);
+  return { manifest: entry.manifest };
 }
 
 function finish(restoreId: string, options: RestoreOptions, command: Command): Promise<void> {
@@ -116,10 +148,16 @@ function finish(restoreId: string, options: RestoreOptions, command: Command): P
 }
 
 function inWords(report: RestoreReport, dryRun: boolean): string {
-  const rows = report.members.map(({ name, from, to, state }) => [`  ${name}`, from, to, state]);
+  const rows = report.members.map(({ name, from, image, to, state }) => [
+    `  ${name}`,
+    image === undefined ? from : `${from}, image ${image}`,
+    to,
+    state,
+  ]);
+  const what = report.set === undefined ? report.checkpoint : `set ${report.set} at ${report.checkpoint}`;
   const heading = dryRun
-    ? `plan to restore ${report.checkpoint} as grid ${report.grid}; nothing was changed`
-    : `restored ${report.checkpoint} as grid ${report.grid}: ${inMegabytes(report.bytes)} in ${(report.durationMs / 1000).toFixed(1)} s, verified`;
+    ? `plan to restore ${what} as grid ${report.grid}; nothing was changed`
+    : `restored ${what} as grid ${report.grid}: ${inMegabytes(report.bytes)} in ${(report.durationMs / 1000).toFixed(1)} s, verified`;
   return [
     heading,
     table([['  member', 'from', 'to', 'state'], ...rows]),

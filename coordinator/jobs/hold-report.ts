@@ -3,7 +3,9 @@ import type { GridManifest } from '../../shared/domain/manifest.ts';
 import { PURPOSE_WORDS, type HoldPurpose } from '../../shared/domain/purpose.ts';
 import type { Held } from '../../shared/protocol/coordinator-machine.ts';
 import { journalMapOf } from '../checkpoint-report.ts';
+import { inMegabytes } from '../megabytes.ts';
 import { table } from '../output.ts';
+import type { HeldSetReport } from '../sets/set-reports.ts';
 import type { HoldPreflight } from './hold-preflight.ts';
 
 /** What is known while the grid is held, for whoever copies it: `--info` has it. */
@@ -42,6 +44,8 @@ export interface HoldReport extends Omit<HeldGrid, 'members' | 'heldSince'> {
   readonly warnings: readonly string[];
   /** The operator's own program that ran meanwhile. */
   readonly command?: { readonly exitCode: number };
+  /** The backup set of what was copied meanwhile. */
+  readonly set?: HeldSetReport;
 }
 
 export function heldGrid(input: {
@@ -131,7 +135,17 @@ export function reportInWords(report: HoldReport): string {
     ...journalsInWords(report),
     ...report.absent.map((member) => `  absent: ${member} was down`),
     ...report.warnings.map((warning) => `  warning: ${warning}`),
+    ...(report.set === undefined ? [] : setInWords(report.set, checkpoint)),
   ].join('\n');
+}
+
+function setInWords({ set, images, problems }: HeldSetReport, checkpoint: string): string[] {
+  if (problems.length > 0)
+    return problems.map(({ message, hint }) => `  problem: ${message}\n    hint: ${hint}`);
+  const sizeBytes = images.reduce((sum, image) => sum + image.sizeBytes, 0);
+  return [
+    `  set ${set}: ${images.length} images, ${inMegabytes(sizeBytes)}; stillpoint restore ${checkpoint} --set ${set}`,
+  ];
 }
 
 function journalsInWords({ journalMap }: Pick<HeldGrid, 'journalMap'>): string[] {

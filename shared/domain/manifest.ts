@@ -77,6 +77,8 @@ export interface GridManifestMember {
   readonly manifestDigest: string;
   readonly mark: Mark | null;
   readonly incarnation: string;
+  /** Of one that was shut down all along: how its files lay (docs/sharded-cluster.md, cold backups). */
+  readonly stoppedAs?: string;
   readonly fenceMs: number;
   readonly markMs: number;
   readonly thawMs: number;

@@ -92,10 +92,15 @@ export async function readImage({ layout, grid, set }: Place, digest: string): P
   return parsed(imageSchema, stored.bytes.toString(), path);
 }
 
-export async function readSets(layout: Layout, grid: string): Promise<SetEntry[]> {
-  const names = (await namesIn(layout.sets(grid))).filter(isName);
-  const entries = await Promise.all(names.map((set) => entryOf({ layout, grid, set })));
-  return entries.filter((entry) => entry !== null);
+export async function readSets(layout: Layout, grid?: string): Promise<SetEntry[]> {
+  const grids = grid === undefined ? (await namesIn(layout.grids())).filter(isName) : [grid];
+  const found: SetEntry[] = [];
+  for (const one of grids)
+    for (const set of (await namesIn(layout.sets(one))).filter(isName)) {
+      const entry = await entryOf({ layout, grid: one, set });
+      if (entry !== null) found.push(entry);
+    }
+  return found;
 }
 
 /** Null where a writer died before there was a set. */
@@ -103,14 +108,14 @@ async function entryOf(place: Place): Promise<SetEntry | null> {
   const { layout, grid, set: name } = place;
   if (await isThere(layout.deletedSet(grid, name))) {
     const cause = 'its deletion was begun and not ended';
-    return { name, state: 'deleting', set: null, cause };
+    return { grid, name, state: 'deleting', set: null, cause };
   }
   try {
-    return { name, state: 'readable', set: await readSet(place), cause: null };
+    return { grid, name, state: 'readable', set: await readSet(place), cause: null };
   } catch (error) {
     if (!(error instanceof StillpointError)) throw error;
     if (error.failure.code === 'set-missing') return null;
-    return { name, state: 'damaged', set: null, cause: error.failure.message };
+    return { grid, name, state: 'damaged', set: null, cause: error.failure.message };
   }
 }
 

@@ -301,7 +301,7 @@ class DirectoryRepository implements Repository {
     return readImage({ layout: this.#layout, grid, set }, digest);
   }
 
-  sets(grid: string): Promise<SetEntry[]> {
+  sets(grid?: string): Promise<SetEntry[]> {
     return readSets(this.#layout, grid);
   }
 

@@ -162,6 +162,7 @@ const gridManifestSchema = z.object({
         manifestDigest: digest,
         mark,
         incarnation: z.string(),
+        stoppedAs: z.string().optional(),
         fenceMs: duration,
         markMs: duration,
         thawMs: duration,

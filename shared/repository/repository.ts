@@ -146,7 +146,7 @@ export interface Repository {
   /** Rejects `set-missing` where there is none with this digest, and `set-damaged`. */
   readImage(grid: string, set: string, digest: string): Promise<ImageManifest>;
   /** In order of their names. Damaged or half-deleted ones are listed as what they are. */
-  sets(grid: string): Promise<SetEntry[]>;
+  sets(grid?: string): Promise<SetEntry[]>;
   /** Rejects `set-missing` and `set-damaged`. */
   readSet(grid: string, set: string): Promise<BackupSet>;
   /** Forgets the set. Touches no image. Rerunnable after a crash; rejects `set-missing`. */
@@ -240,6 +240,7 @@ export interface CatalogueEntry {
 }
 
 export interface SetEntry {
+  readonly grid: string;
   readonly name: string;
   readonly state: 'readable' | 'damaged' | 'deleting';
   readonly set: BackupSet | null;

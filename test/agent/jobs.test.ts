@@ -35,13 +35,19 @@ describe('a job that holds a host', () => {
     await job.says({ type: 'member', member: 'a', command: { type: 'freeze', token, leaseMs: 1000 } });
   }
 
+  /** The job has released the host, and its guard is gone. */
+  async function ended(): Promise<void> {
+    host.guards[0]?.die();
+    while (!job.sent.some((response) => response.type === 'done' && response.id === 7)) await settled();
+  }
+
   it('is named to whoever asks, with what it is for; nobody is where nobody holds it', async () => {
     await begun(QUIESCE);
     await other.says({ type: 'askJob', id: 8 });
     const held = { operation: 'one', holder: 'anna', checkpoint: CHECKPOINT, purpose: QUIESCE };
     expect(other.sent.at(-1)).to.deep.equal({ type: 'job', id: 8, held, highestEpoch: 0, highestCounter: 0 });
     await job.says({ type: 'release', id: 7 });
-    host.guards[0]?.die();
+    await ended();
     await other.says({ type: 'askJob', id: 8 });
     expect(other.sent.at(-1)).to.deep.include({ type: 'job', held: null });
   });
@@ -70,7 +76,7 @@ describe('a job that holds a host', () => {
   it('[S91] leaves "Already resumed" in the log of its members where a thaw finds nobody frozen', async () => {
     await begun(FREEZE);
     await job.says({ type: 'release', id: 7 });
-    host.guards[0]?.die();
+    await ended();
     await other.says(letGo(''));
     expect(other.heard.at(-1)).to.equal('failed no-job');
     expect(said).to.deep.equal([

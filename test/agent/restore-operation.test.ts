@@ -3,13 +3,14 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { RestoreKeeper } from '../../agent/restore-keeper.ts';
 import { RestoreOperation } from '../../agent/restore-operation.ts';
-import type { Engine, Restoration } from '../../agent/engines/engine.ts';
+import type { ArtifactSource, Engine, Restoration } from '../../agent/engines/engine.ts';
 import { openStateDirectory, type StateDirectory } from '../../agent/state-directory.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import { createLog } from '../../shared/runtime/log.ts';
 import { goOn } from '../../shared/runtime/moments.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { madeRepository } from '../repository/made.ts';
+import { IMAGE } from '../repository/sets-suite.ts';
 
 // Goal: two restores never work on one member, and the end of one always comes, whatever else is damaged.
 // Method: the real operation, keeper, state directory and repository; members that hold nothing, as proxies do.
@@ -129,6 +130,40 @@ describe('a restore on its host', () => {
     });
     expect(await failureOf(asked)).to.have.nested.property('failure.code', 'drill-not-allowed');
     await restore.end();
+  });
+
+  it("is built from an operator's own image where that is named, and from nothing else [S64]", async () => {
+    await announce('image');
+    const { digest } = await repository.saveImage(GRID, 'nightly', { ...IMAGE, member: 'pa' });
+    const source = {} as ArtifactSource;
+    const opened: unknown[] = [];
+    const sources: unknown[] = [];
+    const engine: Engine = {
+      ...proxy('pa'),
+      images: {
+        read: () => Promise.reject(new Error('it was read already')),
+        open(image, mark, approach) {
+          opened.push([image.member, mark, approach]);
+          return Promise.resolve(source);
+        },
+      },
+      restoration(context) {
+        sources.push(context.source);
+        return proxy('pa').restoration(context);
+      },
+    };
+    members.set('pa', { name: 'pa', engine });
+    const restore = operation();
+    const image = { set: 'nightly', digest, approach: 'freeze' } as const;
+    await restore.perform('pa', { ...plan('image'), image });
+    expect(sources).to.deep.equal([source]);
+    expect(opened).to.deep.equal([['pa', { artifacts: [] }, 'freeze']]);
+    await restore.perform('pa', { type: 'rollBack' });
+    await restore.end();
+    members.set('pa', { name: 'pa', engine: { ...engine, images: null } });
+    const unknown = await failureOf(operation().perform('pa', { ...plan('image'), image }));
+    expect(unknown).to.have.nested.property('failure.code', 'images-unnamed');
+    expect(sources).to.have.length(1);
   });
 
   it('that a drill keeps is left alone by all but who ends it', async () => {

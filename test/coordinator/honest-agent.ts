@@ -32,6 +32,8 @@ export async function honestAnswers(
   switch (command.type) {
     case 'prepare':
       return [{ type: 'prepared' }];
+    case 'pause':
+      return [{ type: 'paused', token: command.token }];
     case 'arm':
       return [{ type: 'armed', token: command.token, incarnation }];
     case 'freeze':

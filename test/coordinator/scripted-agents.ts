@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { GridFile } from '../../coordinator/grid-file.ts';
 import type { ProgressView } from '../../coordinator/progress.ts';
+import type { ImageManifest, ImageSummary, Stamp } from '../../shared/domain/backup-set.ts';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
 import type { MemberCommand } from '../../shared/domain/messages.ts';
@@ -35,6 +36,10 @@ export interface ScriptedAgents {
   onCommand: (host: string, member: string, command: MemberCommand) => Promise<readonly AgentResponse[]>;
   /** An agent that is asked for this says nothing. */
   silentOn: (host: string, request: Numbered) => boolean;
+  /** How a member's host stands when it is asked for a backup. */
+  stampOf: (member: string) => Stamp;
+  /** What is in an image. */
+  imageOf: (member: string, image: string) => ImageManifest;
   /** Which job an agent says that it is held by. Nobody by default. */
   heldBy: (host: string) => HeldBy | null;
   /** To the stream that has claimed this host. */
@@ -84,6 +89,10 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     onRequest: () => undefined,
     onCommand: () => Promise.resolve([]),
     silentOn: () => false,
+    stampOf: () => ({ epoch: 0, counter: 0, heldBy: null, incarnation: 'i', stoppedAs: null }),
+    imageOf: () => {
+      throw new Error('this test has no images');
+    },
     heldBy: () => null,
     tell: (host, response) => claimed.get(host)?.send(response),
     cut: (host) => claimed.get(host)?.close(),
@@ -146,7 +155,7 @@ async function serve(
       stream.send({ type: 'welcome', ...versions, host: host.host, grid });
     } else if ('id' in request) {
       if (request.type === 'claim') claimed.set(host.host, stream);
-      const answered = answer(agents, host, request);
+      const answered = await answer(agents, host, request);
       if (!agents.silentOn(host.host, request)) stream.send(answered);
     } else if (request.type === 'member') {
       const said = await agents.onCommand(host.host, request.member, request.command);
@@ -159,7 +168,11 @@ function wrongGrid(ours: string, theirs: string): Failure {
   return { code: 'wrong-grid', message: `of grid ${ours}, not ${theirs}`, hint: 'correct it' };
 }
 
-function answer(agents: ScriptedAgents, host: HostDescription, request: Numbered): AgentResponse {
+async function answer(
+  agents: ScriptedAgents,
+  host: HostDescription,
+  request: Numbered,
+): Promise<AgentResponse> {
   const { id } = request;
   agents.asked.push({ host: host.host, request });
   try {
@@ -173,6 +186,10 @@ function answer(agents: ScriptedAgents, host: HostDescription, request: Numbered
       return { type: 'described', id, host, repositoryId: agents.repository.id };
     case 'diagnose':
       return { type: 'diagnosed', id, findings: [] };
+    case 'stampMember':
+      return { type: 'stamped', id, stamp: agents.stampOf(request.member) };
+    case 'readImage':
+      return { type: 'imageRead', id, image: await readImage(agents, request) };
     case 'askJob':
       return { type: 'job', id, held: agents.heldBy(host.host), highestEpoch: 0, highestCounter: 0 };
     case 'settle':
@@ -188,6 +205,18 @@ function answer(agents: ScriptedAgents, host: HostDescription, request: Numbered
     default:
       return { type: 'done', id };
   }
+}
+
+async function readImage(
+  { repository, imageOf }: ScriptedAgents,
+  { set, member, image }: Extract<Numbered, { type: 'readImage' }>,
+): Promise<ImageSummary> {
+  const manifest = imageOf(member, image);
+  const { engine, dataIdentity, entries, firstJournalFile, journalFiles } = manifest;
+  const { digest } = await repository.saveImage('orders', set, manifest);
+  const files = entries.filter((entry) => entry.kind === 'file');
+  const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
+  return { digest, engine, dataIdentity, files: files.length, sizeBytes, firstJournalFile, journalFiles };
 }
 
 function isRunning({ running }: ScriptedAgents, member: string): boolean {

@@ -54,5 +54,5 @@ export async function beginCapture(
     reach: () => Promise.resolve(),
     ...change,
   });
-  return { capture: new Capture(parts, assignment), artifacts, undo: () => saved };
+  return { capture: new Capture(parts, assignment, change.purpose), artifacts, undo: () => saved };
 }

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { serverUser } from './server-user.ts';
-import { labRoot } from './temporary.ts';
+import { keptRoot } from './temporary.ts';
 
 /**
  * Fills an empty data directory as initdb does. initdb runs once for each kind of server on this machine; what it made is
@@ -30,9 +30,9 @@ export function freshCluster(binaries: string, data: string, walSegmentMb: numbe
 /** The directory that initdb has made, kept for whoever comes with the same binaries. */
 function made(binaries: string, walSegmentMb: number): string {
   const { mtimeMs, size } = statSync(join(binaries, 'postgres'));
-  const kept = join(labRoot(), `cluster-${Math.round(mtimeMs)}-${size}-${walSegmentMb}`);
+  const kept = join(keptRoot(), `cluster-${Math.round(mtimeMs)}-${size}-${walSegmentMb}`);
   if (existsSync(kept)) return kept;
-  const folder = mkdtempSync(join(labRoot(), 'new-cluster-'));
+  const folder = mkdtempSync(join(keptRoot(), 'new-cluster-'));
   if (serverUser !== null) chownSync(folder, serverUser.uid, serverUser.gid);
   const data = join(folder, 'data');
   const options = ['-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'];

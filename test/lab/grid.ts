@@ -187,7 +187,8 @@ export class TestGrid {
     const { env: given, programs } = this.#options;
     return startProgram(
       'coordinator/main.ts',
-      [...args, '--grid', this.gridFile],
+      // Before all else: what stands behind -- is another program's.
+      ['--grid', this.gridFile, ...args],
       { ...given, ...env },
       programs,
     );

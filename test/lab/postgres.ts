@@ -15,7 +15,7 @@ import { Client, type QueryResultRow } from 'pg';
 import { freshCluster } from './fresh-cluster.ts';
 import { freePort } from './ports.ts';
 import { serverUser } from './server-user.ts';
-import { labRoot } from './temporary.ts';
+import { keptRoot } from './temporary.ts';
 
 /**
  * Real PostgreSQL servers for tests, demo and benchmarks: the binaries that come from npm.
@@ -38,7 +38,7 @@ export function postgresBinaries(version: PostgresVersion): string {
   );
   const bin = join(native, 'bin');
   if (serverUser === null || readableBy(native)) return bin;
-  const copy = join(labRoot(), `postgres-${version}`);
+  const copy = join(keptRoot(), `postgres-${version}`);
   if (!existsSync(join(copy, 'complete'))) {
     rmSync(copy, { recursive: true, force: true });
     cpSync(native, copy, { recursive: true, verbatimSymlinks: true });

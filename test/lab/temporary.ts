@@ -2,12 +2,22 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 
+const NAME = `stillpoint-lab-${userInfo().uid}`;
+
 /** One folder for all that tests and demo put on disk, that every user may enter. */
 export function labRoot(): string {
-  const root = join(tmpdir(), `stillpoint-lab-${userInfo().uid}`);
-  mkdirSync(root, { recursive: true });
-  chmodSync(root, 0o755);
-  return root;
+  return enteredByAll(join(tmpdir(), NAME));
+}
+
+/** For what is made once on this machine and kept: on its disk too where scripts/test has its files in memory. */
+export function keptRoot(): string {
+  return enteredByAll(join(process.env['STILLPOINT_KEPT'] ?? tmpdir(), NAME));
+}
+
+function enteredByAll(folder: string): string {
+  mkdirSync(folder, { recursive: true });
+  chmodSync(folder, 0o755);
+  return folder;
 }
 
 /** A new folder under the lab root; `remove` takes it away with everything in it. */

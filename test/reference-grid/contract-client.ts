@@ -35,6 +35,7 @@ const DEFAULTS = {
   timeoutMs: 2000,
   leaseMs: 10_000,
   retainJournal: false,
+  updatesWaitAfterMs: 0,
   checkpoint: '',
   epoch: 0,
   counter: 0,

@@ -1,4 +1,4 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 
 /** With what a process of the grid is started. */
@@ -23,7 +23,7 @@ export interface Options {
   readonly writeMs: number;
   /** At which length a journal file is ended. */
   readonly journalBytes: number;
-  /** Nodes: where each journal file goes when it has ended, for good; empty: nowhere. */
+  /** Nodes: below it, in a folder named as the node, goes each journal file that has ended, for good; empty: nowhere. */
   readonly archive: string;
   /** Nodes: so many changed rows have room in memory while writing is suspended; 0: as many as come. */
   readonly buffers: number;
@@ -70,7 +70,7 @@ export function readOptions(argv: readonly string[]): Options {
     graceMs: Number(values['grace-ms']),
     writeMs: Number(values['write-ms']),
     journalBytes: Number(values['journal-bytes']),
-    archive: values.archive,
+    archive: values.archive === '' ? '' : join(values.archive, values.name),
     buffers: Number(values.buffers),
     unjournaled: values.unjournaled.split(',').filter((table) => table !== ''),
     recoveryWaits: values['recovery-waits'],

@@ -73,9 +73,16 @@ export function itKeepsBackupSets(given: {
     ];
     const set = { grid: GRID, name: 'nightly', backups };
     expect(await repository.readSet(GRID, 'nightly')).to.deep.equal(set);
-    expect(await other.sets(GRID)).to.deep.equal([{ name: 'nightly', state: 'readable', set, cause: null }]);
+    expect(await other.sets(GRID)).to.deep.equal([
+      { grid: GRID, name: 'nightly', state: 'readable', set, cause: null },
+    ]);
     expect(await other.readImage(GRID, 'nightly', digest)).to.deep.equal(IMAGE);
     expect(await repository.sets('another')).to.deep.equal([]);
+    await repository.beginBackup('another', 'nightly', 'orders-9a', BEGUN);
+    expect((await repository.sets()).map(({ grid, name }) => `${grid} ${name}`)).to.deep.equal([
+      'another nightly',
+      `${GRID} nightly`,
+    ]);
   });
 
   it('lets the first word on a backup stand, whoever says it', async () => {

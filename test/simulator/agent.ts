@@ -24,6 +24,7 @@ const LOOK_EVERY = 500_000;
 interface Work extends ClaimedWork {
   readonly name: string;
   readonly checkpoint: CheckpointOperation;
+  readonly restore: null;
   /** As the machine of its member stands; null before the first command. */
   machine: MemberMachineState | null;
   connection: Connection;
@@ -114,6 +115,11 @@ export class SimulatedAgent extends Process {
     if (!connection.isOpenAt('agent')) return await claimed.streamClosed();
     this.#claimed.set(connection, claimed);
     answer({ type: 'granted', highest: this.disk.recorded, resumed });
+  }
+
+  /** Who has this host, as any stream finds it. */
+  get claim(): HostClaim<Work> {
+    return this.#host;
   }
 
   /** Whether a stream that is lost now costs nothing. */
@@ -211,7 +217,10 @@ export class SimulatedAgent extends Process {
     return {
       answer: (_, answer) => this.judged(() => this.#answer(work, answer), undefined),
       progress() {},
-      letGoAsked() {},
+      letGoAsked: (holder) =>
+        work.connection.send('coordinator', () =>
+          work.connection.coordinator.letGoAsked(work.connection, holder),
+        ),
     };
   }
 
@@ -249,9 +258,10 @@ export class SimulatedAgent extends Process {
         {
           answer: (member, answer) => this.#listener(work).answer(member, answer),
           progress() {},
-          letGoAsked() {},
+          letGoAsked: (holder) => this.#listener(work).letGoAsked(holder),
         },
       ),
+      restore: null,
       machine: null,
       connection,
       isEnding: false,

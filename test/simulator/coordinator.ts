@@ -51,6 +51,7 @@ export class SimulatedCoordinator extends Process {
   /** Of all members: that they let go. */
   hasProofs = false;
   readonly job: Job;
+  readonly startedAt: number;
   readonly #isIgnorant: boolean;
   readonly #cancelled = new AbortController();
   readonly #cancelledTwice = new AbortController();
@@ -67,6 +68,7 @@ export class SimulatedCoordinator extends Process {
     super(world, `coordinator ${number}`);
     this.#isIgnorant = isIgnorant;
     this.job = jobOf(this, number);
+    this.startedAt = world.now;
     this.#checks = new CommandChecks(this, this.job);
     world.note(this.name, 40, number, () => 'started');
     this.after(world.random.between(200, 2000), () => this.#claimAll());
@@ -143,6 +145,7 @@ export class SimulatedCoordinator extends Process {
     this.#hasBegun = true;
     world.repository.sweeper = this.name;
     if (world.storage === null) this.#keepAlive();
+    const held = this.job.begin();
     const run = new machines.driver.CheckpointRun<SimulatedStream>(
       {
         config: {
@@ -172,17 +175,13 @@ export class SimulatedCoordinator extends Process {
         progress: SILENT_PROGRESS,
         log: SILENT_LOG,
         raisePriority: () => () => undefined,
-        job: {
-          holding: () => this.job.begins(() => this.judged(() => run.letGo(), undefined)),
-          letGoAsked: () => this.judged(() => run.letGo(), undefined),
-          memberFailed() {},
-          gatherMs: 0,
-        },
+        ...(held !== null && { job: held }),
         reconnect: (address) => this.#reconnect(address),
         commit: (proof) => this.world.tasks.promise(this, (...keep) => this.#commit(proof, ...keep)),
       },
       (outcome) => this.judged(() => this.#end(outcome), undefined),
     );
+    held?.drives(run);
     this.judged(() => run.start(), undefined);
   }
 
@@ -239,6 +238,7 @@ export class SimulatedCoordinator extends Process {
       this.world.note(this.name, 42, proof.token.attempt, () => 'the commit object is durable');
       repository.commits.push({ operation: this.name, proof });
       this.world.checks.committed(this, proof);
+      this.world.backups.committed(this);
       this.after(random.between(50, 2000), committed);
     });
   }
@@ -284,6 +284,11 @@ export class SimulatedCoordinator extends Process {
       () => this.#opened.get(connection)?.events.memberAnswered?.(connection.agent.name, answer),
       undefined,
     );
+  }
+
+  /** Somebody who may, says an agent, wants its job to let go. */
+  letGoAsked(connection: Connection, holder: string): void {
+    this.judged(() => this.#opened.get(connection)?.events.letGoAsked?.(holder), undefined);
   }
 
   connectionLost(connection: Connection): void {
@@ -346,6 +351,14 @@ export class SimulatedCoordinator extends Process {
       (second ? this.#cancelledTwice : this.#cancelled).abort(INTERRUPTED);
       if (second && !this.isOver && !this.#commits)
         throw new Broken('ends', `${this.name} does not stop when it is told twice`);
+    });
+  }
+
+  /** SIGTERM: its job lets go. */
+  terminate(): void {
+    this.happen(() => {
+      this.world.note(this.name, 48, 0, () => 'SIGTERM');
+      this.judged(() => this.job.terminated(), undefined);
     });
   }
 

@@ -1,3 +1,4 @@
+import { ask } from './asks.ts';
 import type { OutsiderKind } from './outsiders.ts';
 import type { Fault } from './scenario.ts';
 import type { World } from './world.ts';
@@ -76,7 +77,7 @@ export function strike(world: World, fault: Fault): void {
     case 'askWithWrongToken':
     case 'askWithoutToken':
     case 'force':
-      return;
+      return ask(world, kind, agent);
     case 'crashEngine':
       checks.excuse(member);
       engine.crash(forTime / 4, world.random.chance(0.6));
@@ -120,6 +121,9 @@ export function strike(world: World, fault: Fault): void {
       if (coordinator === undefined || coordinator.isPaused) return;
       coordinator.pause();
       timeline.after(forTime, () => coordinator.isPaused && coordinator.resume());
+      return;
+    case 'terminate':
+      coordinator?.terminate();
       return;
     case 'cancel':
       coordinator?.cancel();

@@ -10,7 +10,9 @@ const HOLD_SEED = 4;
 /** An operator's own tool copies one member, whatever else goes on. */
 export interface OperatorsBackup {
   readonly member: number;
+  /** From the beginning, or from when a job has the grid. */
   readonly at: number;
+  readonly isWhileHeld: boolean;
   readonly takes: number;
 }
 
@@ -57,6 +59,36 @@ const WHILE_HELD = [
   'reorderMessages',
   'slowNetwork',
   'commitFails',
+  'askWithToken',
+  'askWithToken',
+  'askWithWrongToken',
+  'askWithoutToken',
+  'force',
+  'terminate',
+] as const;
+
+const ASKS = [
+  'askWithToken',
+  'askWithToken',
+  'askWithWrongToken',
+  'askWithoutToken',
+  'force',
+  'terminate',
+] as const;
+
+/** Each as often as it is named; the last is whatever else may go wrong. */
+const SORTS = [
+  'nothing',
+  'nothing',
+  'slow',
+  'slow',
+  'slow',
+  'badWeather',
+  'badWeather',
+  'interruptedTwice',
+  'asks',
+  'asks',
+  ...Array.from({ length: 10 }, () => 'others' as const),
 ] as const;
 
 /** The seeds in which somebody is held for a job, as they are numbered for themselves. */
@@ -91,7 +123,7 @@ export function holdScenarioOf(
       purpose,
       worksFor,
       others: Array.from({ length: 3 }, () => (random.chance(0.4) ? purpose : anyPurpose(random, models))),
-      backups: backupsOf(random, models),
+      backups: backupsOf(random, models, worksFor),
     },
   };
 }
@@ -143,14 +175,88 @@ function faultsOf(
   },
 ): Fault[] {
   const { purpose, worksFor, members, anyFault } = given;
-  const sort = random.next();
-  if (sort < 0.15) return [];
-  if (purpose.type === 'quiesce' && sort < 0.3) return slowToRest(random, purpose.timeOutMs, members);
-  const isHeld = lastsUntilLetGo(purpose) && sort < 0.8;
+  switch (random.pick(SORTS)) {
+    case 'nothing':
+      return [];
+    case 'slow':
+      if (purpose.type === 'quiesce') return slowToRest(random, purpose.timeOutMs, members);
+      if (purpose.type === 'freeze') return lostInPrepare(random, members);
+      return badWeather(random, members);
+    case 'badWeather':
+      return badWeather(random, members);
+    case 'interruptedTwice':
+      return interruptedTwice(random, worksFor, members);
+    case 'asks':
+      return asks(random, worksFor, members);
+    default:
+      break;
+  }
+  const isHeld = lastsUntilLetGo(purpose) && random.chance(0.6);
   const count = random.pick([1, 1, 1, 2, 2, 3]);
   return Array.from({ length: count }, () =>
     isHeld ? whileHeld(random, worksFor, members) : anyFault(random, members),
   );
+}
+
+/** Its write daemon waits already, while another is still to be prepared. */
+function lostInPrepare(random: Random, members: number): Fault[] {
+  const member = random.below(members);
+  // When all but that one are prepared, or any time before.
+  const step = random.chance(0.6) ? 3 * members - 1 : 1 + random.below(4 * members);
+  const one = { member, step };
+  const forTime = Math.floor(random.between(200_000, 3_000_000));
+  const kind = random.pick([
+    'loseConnection',
+    'loseConnection',
+    'halfOpen',
+    'pauseAgent',
+    'partition',
+  ] as const);
+  const direction = random.pick(['toAgent', 'toCoordinator', 'both'] as const);
+  return [
+    { kind: 'engineSlow', call: 'prepare', step: 0, member: (member + 1) % members, forTime },
+    kind === 'partition' ? { ...one, kind, direction, forTime } : { ...one, kind, forTime },
+  ];
+}
+
+/** What was said in an attempt that was none comes again in the next, at best while another member is late with it. */
+function badWeather(random: Random, members: number): Fault[] {
+  const member = random.below(members);
+  const one = { step: 0, member, forTime: 0 };
+  const late = { ...one, member: (member + 1) % members };
+  const slow = Array.from({ length: members > 1 ? 2 : 0 }, (): Fault => {
+    const forTime = Math.floor(random.between(3000, 12_000));
+    return { ...late, kind: 'engineSlow', call: 'thaw', forTime };
+  });
+  return [
+    { ...one, kind: 'duplicateMessages' },
+    random.chance(0.5) ? { ...one, kind: 'reorderMessages' } : { ...one, kind: 'leak' },
+    { ...one, kind: 'leak' },
+    ...(random.chance(0.7) ? slow : []),
+  ];
+}
+
+/** About when the job lets go one member is not reached, and a person does not wait for it. */
+function interruptedTwice(random: Random, worksFor: number, members: number): Fault[] {
+  const one = { step: 0, member: random.below(members), forTime: 5_000_000 };
+  const heldFor = Math.max(0, worksFor + Math.floor(random.between(-1000, 500)));
+  const cancel = { ...one, kind: 'cancel' } as const;
+  const first = heldFor + random.below(6000);
+  return [
+    { ...one, kind: 'partition', direction: random.pick(['toAgent', 'both']), heldFor },
+    { ...cancel, heldFor: first },
+    { ...cancel, heldFor: first + random.below(4000) },
+  ];
+}
+
+/** From other streams: when the job has the grid, or before. */
+function asks(random: Random, worksFor: number, members: number): Fault[] {
+  const kind = random.pick(ASKS);
+  return Array.from({ length: random.pick([1, 1, 2]) }, (): Fault => {
+    const one = { kind, member: random.below(members), forTime: 0 };
+    if (random.chance(0.2)) return { ...one, step: random.below(20 * members) };
+    return { ...one, step: 0, heldFor: random.below(worksFor) };
+  });
 }
 
 /** Some time into the hold, or just when it ends. */
@@ -170,7 +276,7 @@ function whileHeld(random: Random, worksFor: number, members: number): Fault {
 
 /** What a member writes takes its time, mostly less than it may. */
 function slowToRest(random: Random, timeOutMs: number, members: number): Fault[] {
-  const count = random.pick([1, 1, 2]);
+  const count = random.pick([1, 2, 3]);
   return Array.from({ length: Math.min(count, members) }, (_, member): Fault => {
     const forTime = Math.floor(timeOutMs * 1000 * random.between(0.2, random.chance(0.8) ? 0.9 : 1.5));
     return { kind: 'engineSlow', call: 'freeze', step: 0, member, forTime };
@@ -178,11 +284,13 @@ function slowToRest(random: Random, timeOutMs: number, members: number): Fault[]
 }
 
 /** Of members that have data of their own, at any time. */
-function backupsOf(random: Random, models: readonly Model[]): OperatorsBackup[] {
+function backupsOf(random: Random, models: readonly Model[], worksFor: number): OperatorsBackup[] {
   const own = models.flatMap((model, member) => (model === 'observer' ? [] : [member]));
   return Array.from({ length: random.pick([0, 1, 1, 2, 3]) }, () => ({
     member: random.pick(own),
-    at: Math.floor(random.scaled(100, 200_000)),
-    takes: Math.floor(random.scaled(500, 200_000)),
+    ...(random.chance(0.5)
+      ? { isWhileHeld: false, at: Math.floor(random.scaled(100, 200_000)) }
+      : { isWhileHeld: true, at: random.below(worksFor) }),
+    takes: Math.floor(random.scaled(500, random.chance(0.5) ? 200_000 : worksFor)),
   }));
 }

@@ -1,4 +1,5 @@
-import type { Purpose } from '../../shared/domain/purpose.ts';
+import type { HeldJob, Occupation } from '../../coordinator/jobs/held-job.ts';
+import { lastsUntilLetGo, type Purpose } from '../../shared/domain/purpose.ts';
 import { checkTold } from './hold-checks.ts';
 import type { SimulatedCoordinator } from './coordinator.ts';
 import type { SimulatedEngine } from './engine.ts';
@@ -26,6 +27,7 @@ export class Job {
   readonly copied: Copied[] = [];
   readonly #coordinator: SimulatedCoordinator;
   readonly #worksFor: number;
+  #held: HeldJob | null = null;
 
   constructor(coordinator: SimulatedCoordinator, purpose: Purpose, worksFor: number) {
     this.#coordinator = coordinator;
@@ -42,11 +44,41 @@ export class Job {
     world.holdBegan();
   }
 
-  /** By the driver of its coordinator. */
-  begins(letGo: () => void): void {
+  /** What its driver is told; null for a checkpoint. */
+  begin(): HeldJob | null {
+    const { purpose } = this;
+    const { world, name } = this.#coordinator;
+    const { type } = purpose;
+    if (type === 'checkpoint') return null;
+    this.#held = new world.machines.heldJob.HeldJob({
+      occupation: lastsUntilLetGo(purpose) ? this.#occupation() : null,
+      waitsForMembers: type === 'quiesce',
+      grid: ({ token: { epoch, counter } }) => {
+        const told = { job: name, purpose: type, checkpoint: name, epoch, number: counter };
+        return { ...told, grid: 'grid', heldSince: '', journalMap: {}, members: [] };
+      },
+      reached: () => world.tasks.promise(this.#coordinator, (resolve) => resolve(undefined)),
+    });
+    return this.#held;
+  }
+
+  terminated(): void {
+    this.#held?.terminated();
+  }
+
+  #occupation(): Occupation {
     const { world } = this.#coordinator;
-    for (const engine of world.engines) if (engine.observed === null) this.#copies(engine);
-    this.#coordinator.after(this.#worksFor, letGo);
+    let isDone = (): void => undefined;
+    return {
+      begin: () =>
+        world.tasks.promise(this.#coordinator, (resolve) => {
+          isDone = () => resolve(undefined);
+          for (const engine of world.engines) if (engine.observed === null) this.#copies(engine);
+          this.#coordinator.after(this.#worksFor, isDone);
+        }),
+      letGoAsked: () => isDone(),
+      end: () => Promise.resolve(),
+    };
   }
 
   /** Its tool is a process of its own, and goes on whatever becomes of the job. */

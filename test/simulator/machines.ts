@@ -2,9 +2,12 @@ import * as identity from '../../agent/engines/postgres/server/server-identity.t
 import * as checkpoint from '../../agent/checkpoint-operation.ts';
 import * as guard from '../../agent/guard/watches.ts';
 import * as hostClaim from '../../agent/host-claim.ts';
+import * as jobs from '../../agent/jobs.ts';
 import * as undoKeeper from '../../agent/undo-keeper.ts';
 import * as assignment from '../../coordinator/assignment.ts';
+import * as heldJob from '../../coordinator/jobs/held-job.ts';
 import * as driver from '../../coordinator/checkpoint-run.ts';
+import * as judgeSet from '../../shared/domain/judge-set.ts';
 import * as claim from '../../shared/protocol/claim.ts';
 import * as coordinator from '../../shared/protocol/coordinator-machine.ts';
 import * as member from '../../shared/protocol/member-machine.ts';
@@ -15,15 +18,21 @@ export interface Machines {
   readonly coordinator: Pick<typeof coordinator, 'initialCoordinator' | 'stepCoordinator' | 'nextDeadline'>;
   /** What performs the effects of the coordinator's machine. */
   readonly driver: Pick<typeof driver, 'CheckpointRun'>;
+  /** Between the driver and what the grid is held for. */
+  readonly heldJob: Pick<typeof heldJob, 'HeldJob'>;
   /** Who holds a domain, and copies it. */
   readonly assignment: Pick<typeof assignment, 'assign'>;
   /** What an agent has of one checkpoint: its members' runtimes, which perform the effects of their machines, and its side of the guard. */
   readonly checkpoint: Pick<typeof checkpoint, 'CheckpointOperation'>;
   readonly hostClaim: Pick<typeof hostClaim, 'HostClaim'>;
+  /** Who may have a job let go. */
+  readonly jobs: Pick<typeof jobs, 'letGo'>;
   readonly member: Pick<
     typeof member,
     'initialMember' | 'stepMember' | 'nextMemberDeadline' | 'mayBeResumed'
   >;
+  /** What an operator's backup can be restored to. */
+  readonly judgeSet: Pick<typeof judgeSet, 'judge'>;
   readonly claim: Pick<typeof claim, 'decideClaim'>;
   readonly repository: Pick<typeof repository, 'initDirectoryRepository' | 'openDirectoryRepository'>;
   /** What undoes when an agent cannot. */
@@ -37,8 +46,11 @@ export const MACHINES: Machines = {
   coordinator,
   driver,
   checkpoint,
+  heldJob,
   hostClaim,
+  jobs,
   member,
+  judgeSet,
   claim,
   repository,
   guard,

@@ -4,9 +4,12 @@ import type * as identity from '../../agent/engines/postgres/server/server-ident
 import type * as checkpoint from '../../agent/checkpoint-operation.ts';
 import type * as guard from '../../agent/guard/watches.ts';
 import type * as hostClaim from '../../agent/host-claim.ts';
+import type * as jobs from '../../agent/jobs.ts';
 import type * as undoKeeper from '../../agent/undo-keeper.ts';
 import type * as assignment from '../../coordinator/assignment.ts';
+import type * as heldJob from '../../coordinator/jobs/held-job.ts';
 import type * as driver from '../../coordinator/checkpoint-run.ts';
+import type * as judgeSet from '../../shared/domain/judge-set.ts';
 import type * as claim from '../../shared/protocol/claim.ts';
 import type * as coordinator from '../../shared/protocol/coordinator-machine.ts';
 import type * as member from '../../shared/protocol/member-machine.ts';
@@ -38,8 +41,11 @@ export async function plantedMachines(planted: Planted): Promise<Machines> {
     driver: (await load('../coordinator/checkpoint-run.ts')) as typeof driver,
     checkpoint: (await load('../agent/checkpoint-operation.ts')) as typeof checkpoint,
     hostClaim: (await load('../agent/host-claim.ts')) as typeof hostClaim,
+    heldJob: (await load('../coordinator/jobs/held-job.ts')) as typeof heldJob,
+    jobs: (await load('../agent/jobs.ts')) as typeof jobs,
     coordinator: (await load('protocol/coordinator-machine.ts')) as typeof coordinator,
     member: (await load('protocol/member-machine.ts')) as typeof member,
+    judgeSet: (await load('domain/judge-set.ts')) as typeof judgeSet,
     claim: (await load('protocol/claim.ts')) as typeof claim,
     repository: (await load('repository/directory-repository.ts')) as typeof repository,
   };

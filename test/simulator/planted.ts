@@ -1,6 +1,7 @@
 import { PLANTED_BEFORE_THE_ARM } from './planted-before-the-arm.ts';
 import { PLANTED_IN_THE_COORDINATOR } from './planted-coordinator.ts';
 import { PLANTED_IN_DOMAINS } from './planted-domain.ts';
+import { PLANTED_IN_HOLDS } from './planted-holds.ts';
 import { PLANTED_IN_THE_DRIVER } from './planted-driver.ts';
 import { PLANTED_IN_THE_MEMBER } from './planted-member.ts';
 import { PLANTED_IN_THE_REPOSITORY } from './planted-repository.ts';
@@ -22,4 +23,5 @@ export const PLANTED: readonly Planted[] = [
   ...PLANTED_IN_THE_RUNTIME,
   ...PLANTED_IN_THE_OPERATION,
   ...PLANTED_IN_DOMAINS,
+  ...PLANTED_IN_HOLDS,
 ];

@@ -14,14 +14,15 @@ export const PROMISES = {
     'nobody is frozen or suspended for longer than its lease without word from the coordinator',
   'undone-where-it-was-done':
     'what a freeze has changed is undone on the server that it changed, and nothing else is',
-  holds: 'a job has the grid when every member is held for it, and until it lets go',
+  holds: 'a job has the grid when every member is held for it, until it lets go, and only once',
   'held-for-its-job':
     'a hold that is proven held every member from when its job was told so until it let go: nothing became visible, no database file changed',
   'one-moment':
     'what is copied while a proven hold lasts is of one moment on all members, in the order of causes',
-  job: 'only a job, or whoever has its token, lets go of what it holds',
+  job: 'only a job, or whoever has its token, lets go of what it holds; and then it does',
   'time-out': 'a member that comes to rest in its time is not given up',
-  stamp: 'a checkpoint counts for every backup that ended before it, and for none that ended later',
+  stamp:
+    'a checkpoint counts for every backup that ended before it, a hold for what was copied in it, and neither for any else',
   'lease-lasts': 'a member whose lease is renewed does not let go',
   'thawed-after-the-end': 'nobody is frozen after the end of a checkpoint that does not say so',
   ending: 'what the coordinator says in the end is what happened',

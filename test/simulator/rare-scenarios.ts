@@ -3,6 +3,7 @@ import type { Fault, Model, Scenario } from './scenario.ts';
 import type { StorageFault, StorageScenario } from './storage-scenario.ts';
 
 const SHARE = 0.08;
+const READER_SHARE = 0.02;
 
 /**
  * What no chance brings about often enough: faults whose moments must fit each other to some milliseconds. By a chance
@@ -46,17 +47,46 @@ function withSecondPrepare(random: Random): { models: readonly Model[]; faults: 
 /** The same for the repository: who must be stopped, or lose power, at one of a few calls. */
 export function rareStorageScenarioOf(seed: number): Scenario | null {
   const random = new Random(seed + 0xfade);
+  const reader = new Random(seed + 0x4ead);
+  if (reader.chance(READER_SHARE)) return storedAlone(seed, ['commitFence'], withReaderBeside(reader));
   if (!random.chance(SHARE)) return null;
+  const models = random.pick([['commitFence'], ['commitFence', 'observer']] as const);
+  const storage = random.pick([withStoppedCollection, withCutDeletion, withStoppedStore])(random);
+  return storedAlone(seed, models, storage);
+}
+
+/** Nothing goes wrong but there. */
+function storedAlone(seed: number, models: readonly Model[], storage: StorageScenario): Scenario {
   return {
     seed,
-    models: random.pick([['commitFence'], ['commitFence', 'observer']] as const),
+    models,
     isPatient: true,
     clients: 1,
     allowsLogical: false,
     faults: [],
-    storage: random.pick([withStoppedCollection, withCutDeletion, withStoppedStore])(random),
+    storage,
     undoes: false,
   };
+}
+
+/**
+ * Who commits is stopped when its commit object is there, until others took it for dead; it takes that back while somebody
+ * reads what it had committed.
+ */
+function withReaderBeside(random: Random): StorageScenario {
+  const forTime = Math.floor(random.between(60_000, 200_000));
+  const fault: StorageFault = {
+    kind: 'stopCallerForLong',
+    by: 'committer',
+    name: null,
+    call: 40 + random.below(20),
+    forTime,
+  };
+  const operators = Array.from({ length: 2 }, () => ({
+    kind: 'restore' as const,
+    at: Math.floor(random.between(50_000, 50_000 + forTime)),
+  }));
+  return { earlier: 0, isAbandoned: random.chance(0.5), operators, faults: [fault] };
 }
 
 /**

@@ -35,7 +35,12 @@ const COLLECTION_IS_BELIEVED = 60_000_000;
 const MOST_EVENTS = 120_000;
 
 /** None of these is a reason not to commit. */
-const HARMLESS: readonly Fault['kind'][] = ['duplicateMessages', 'loseAcknowledgements', 'blindComes'];
+const HARMLESS: readonly Fault['kind'][] = [
+  'duplicateMessages',
+  'loseAcknowledgements',
+  'blindComes',
+  'askWithWrongToken',
+];
 /** One of these spoils one attempt at most. */
 const SPOILING: readonly Fault['kind'][] = ['leak'];
 /** After these every agent can be reached long before an abort is given up. */

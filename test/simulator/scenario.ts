@@ -35,6 +35,7 @@ export type Fault = {
         | 'askWithWrongToken'
         | 'askWithoutToken'
         | 'force'
+        | 'terminate'
         | 'loseAcknowledgements'
         | 'killCoordinator'
         | 'coordinatorPowerLoss'

@@ -5,7 +5,7 @@ import type { Scenario } from './scenario.ts';
 /**
  * The shortest list of faults, of those that the scenario has, with which the same promise still breaks: first
  * without halves of it, then without single ones, until none can be spared; with the real repository also of its
- * faults and its operators. Then fewer clients.
+ * faults and its operators, with a job also of operators' backups. Then fewer clients.
  */
 export async function shrink(
   scenario: Scenario,
@@ -50,6 +50,12 @@ export async function shrink(
       (operators) => ({ ...best, storage: { ...(best.storage ?? storage), operators } }),
     );
   }
+  const { hold } = best;
+  if (hold !== undefined)
+    await spare(
+      (one) => one.hold?.backups ?? [],
+      (backups) => ({ ...best, hold: { ...hold, backups } }),
+    );
   while (best.clients > 1 && (await stillFails({ ...best, clients: best.clients - 1 })));
   return { scenario: best, run, runs };
 }

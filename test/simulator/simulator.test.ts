@@ -4,6 +4,7 @@ import { findPlanted, runSeeds } from './jobs.ts';
 import { MACHINES } from './machines.ts';
 import type { Planted } from './plant.ts';
 import { PLANTED } from './planted.ts';
+import { PLANTED_IN_HOLDS } from './planted-holds.ts';
 import { mustFit, plantedMachines } from './planted-machines.ts';
 import { simulate } from './run.ts';
 import { scenarioOf } from './scenario.ts';
@@ -70,6 +71,7 @@ describe('the simulator', () => {
   it('plants at least forty faults, each under a name of its own, and all of them fit the sources as they are', async () => {
     expect(new Set(PLANTED.map(({ id }) => id)).size).to.equal(PLANTED.length);
     expect(PLANTED.length).to.be.at.least(40);
+    expect(PLANTED_IN_HOLDS.length).to.be.at.least(15);
     // Words that have changed since would be noticed by nobody until all of them are looked for.
     for (const one of PLANTED) mustFit(one);
   });
@@ -82,6 +84,12 @@ describe('the simulator', () => {
     'an-abort-is-confirmed-by-all-but-one',
     'the-living-are-taken-over',
     'an-abort-is-answered-before-it-is-done',
+    'a-hold-is-told-before-all-have-marked',
+    'what-a-job-had-it-gets-again',
+    'another-job-lets-go',
+    'a-suspension-outlives-its-lease',
+    'a-write-daemon-that-had-resumed-counts-as-suspended',
+    'a-checkpoint-counts-for-a-backup-that-ended-later',
   ]) {
     it(`finds what is planted: ${id}`, async () => {
       const { seed } = await findPlanted({ type: 'planted', id, limit: 500 });
@@ -128,5 +136,21 @@ describe('the simulator', () => {
     expect(story).to.match(/shortest schedule \(\d+ faults shrunk to 0 in \d+ runs\):/);
     for (const process of ['coordinator 0', 'agent 0', 'engine 0']) expect(story).to.include(process);
     expect(await tellFailure(scenarioOf(1), MACHINES)).to.equal('seed 1: nothing is wrong');
+  });
+
+  it('tells what a job came for, and leaves out the backups that a failure does not need', async () => {
+    const machines = await plantedMachines(planted('a-quiesce-is-let-go-of-at-its-mark'));
+    const { seed } = await findPlanted({
+      type: 'planted',
+      id: 'a-quiesce-is-let-go-of-at-its-mark',
+      limit: 500,
+    });
+
+    const story = await tellFailure(scenarioOf(seed ?? 0), machines);
+
+    expect(story).to.match(
+      /a job comes for a quiesce, works for [\d.]+ ms when it has the grid; then others, for /,
+    );
+    expect(story).not.to.include('somebody copies');
   });
 });

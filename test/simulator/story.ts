@@ -1,4 +1,5 @@
 import type { TraceLine } from './event-log.ts';
+import type { HoldScenario } from './hold-scenario.ts';
 import type { Machines } from './machines.ts';
 import { PROMISES } from './promises.ts';
 import { simulate } from './run.ts';
@@ -36,10 +37,11 @@ export async function tellRun(scenario: Scenario, machines: Machines): Promise<s
   ].join('\n');
 }
 
-function tellScenario({ models, clients, isPatient, faults, storage }: Scenario): string[] {
+function tellScenario({ models, clients, isPatient, faults, storage, hold }: Scenario): string[] {
   const members = models.map((model, index) => `${index} ${model}`).join(', ');
   return [
     `members: ${members}; clients: ${clients}; ${isPatient ? 'no deadline' : 'deadlines'} for prepare and collect`,
+    ...(hold === undefined ? [] : tellHold(hold)),
     ...faults.map(tellFault),
     ...(storage === null ? [] : tellStorage(storage)),
   ];
@@ -60,10 +62,24 @@ function tellStorage({ earlier, isAbandoned, operators, faults }: StorageScenari
   ];
 }
 
+function tellHold({ purpose, worksFor, others, backups }: HoldScenario): string[] {
+  return [
+    `a job comes for a ${purpose.type}, works for ${(worksFor / 1000).toFixed(1)} ms when it has the grid; then others, for ${others.map(({ type }) => type).join(', ')}`,
+    ...backups.map(
+      ({ member, at, isWhileHeld, takes }) =>
+        `${(at / 1000).toFixed(1)} ms after ${isWhileHeld ? 'a job has the grid' : 'the beginning'}: somebody copies member ${member}, ${(takes / 1000).toFixed(1)} ms`,
+    ),
+  ];
+}
+
 function tellFault(fault: Fault): string {
-  const { step, kind, member, forTime } = fault;
+  const { step, heldFor, kind, member, forTime } = fault;
+  const when =
+    heldFor === undefined
+      ? `after step ${Math.ceil(step)}`
+      : `${(heldFor / 1000).toFixed(1)} ms after a job has the grid`;
   const more = 'call' in fault ? ` ${fault.call}` : 'direction' in fault ? ` ${fault.direction}` : '';
-  return `after step ${Math.ceil(step)}: ${kind}${more}, member ${member}, ${(forTime / 1000).toFixed(1)} ms`;
+  return `${when}: ${kind}${more}, member ${member}, ${(forTime / 1000).toFixed(1)} ms`;
 }
 
 function lastOfEach(trace: readonly TraceLine[]): TraceLine[] {

@@ -5,6 +5,7 @@ import type {
 } from '../../shared/protocol/coordinator-machine.ts';
 import type { MemberEvent, MemberMachineState } from '../../shared/protocol/member-machine.ts';
 import { SimulatedAgent } from './agent.ts';
+import { OperatorsBackups } from './backups.ts';
 import { Checks } from './checks.ts';
 import { Clients } from './clients.ts';
 import { Connection } from './connection.ts';
@@ -50,6 +51,7 @@ export class World {
   readonly random: Random;
   readonly log: EventLog;
   readonly checks: Checks;
+  readonly backups: OperatorsBackups;
   readonly engines: readonly SimulatedEngine[];
   readonly outsiders: Outsiders;
   readonly agents: readonly SimulatedAgent[];
@@ -102,6 +104,7 @@ export class World {
     };
     this.storage = scenario.storage === null ? null : new Storage(this, scenario.storage);
     this.#clients = new Clients(this, scenario.clients);
+    this.backups = new OperatorsBackups(this);
   }
 
   get now(): number {
@@ -164,6 +167,7 @@ export class World {
     for (const fault of this.#faultsOfHold)
       this.timeline.after(fault.heldFor ?? 0, () => this.#strikes(fault));
     this.#faultsOfHold = [];
+    this.backups.holdBegan();
     this.clientsWanted(15_000);
   }
 

@@ -6,7 +6,8 @@ import type { Warning } from '../../../shared/domain/warning.ts';
 import { answers } from '../restore/processes.ts';
 import { withParticipant } from './link.ts';
 import { completeCheckpoints } from './local-checkpoint.ts';
-import type { NativeSettings } from './settings.ts';
+import { hasOpenFiles } from './native-process.ts';
+import { liveOf, type NativeSettings } from './settings.ts';
 import { strangersIn } from './strangers.ts';
 import { describeStopped } from './stopped.ts';
 
@@ -25,8 +26,10 @@ export async function describeNative(settings: NativeSettings, ours: boolean): P
     const down = { ...unknown(settings), ...(await describeStopped(settings)), localCheckpoints };
     if (error.failure.code !== 'participant-unreachable')
       return { ...down, running: true, problems: [error.failure] };
-    if (!(await answers(settings.address))) return down;
-    return { ...down, running: true, problems: [notTakingPart(settings, error.failure)] };
+    if (await answers(settings.address))
+      return { ...down, running: true, problems: [notTakingPart(settings, error.failure)] };
+    if (settings.role === 'proxy' || !(await hasOpenFiles(liveOf(settings)))) return down;
+    return { ...down, running: true, problems: [notThereYet(settings)] };
   }
 }
 
@@ -182,6 +185,15 @@ function holds(settings: NativeSettings, { held }: ParticipantDescription, ours:
       hint: 'wait: it lets go by itself when nobody renews the hold',
     },
   ];
+}
+
+/** A process that says nothing while it starts shows by its files that it is there. */
+function notThereYet({ name, participant }: NativeSettings): Failure {
+  return {
+    code: 'member-recovering',
+    message: `a process has the files of ${name} open, and does not answer at ${participant}: it is starting, or recovering`,
+    hint: 'wait: after a crash a start may take long; see its log for how far it is',
+  };
 }
 
 function notTakingPart(settings: NativeSettings, { message }: Failure): Failure {

@@ -9,6 +9,14 @@ import type { Owner } from '../../foreign-files.ts';
 
 const READ_BYTES = 1 << 20;
 
+/** Who reads much of it, and is told of each part. */
+export interface Reader {
+  readonly signal?: AbortSignal;
+  read(bytes: number): void;
+}
+
+const NOBODY_WAITS: Reader = { read: () => undefined };
+
 /**
  * A directory of an operator, read and never changed: no link in it is followed, and in a place where another user puts
  * the names, nothing is read that this user could not read. `owner`: whose the member's files are.
@@ -43,19 +51,19 @@ export class ImageTree {
   }
 
   /** A directory and all that is below it, with the digests of all bytes. Anything but files and directories is refused. */
-  async read(path: string, signal?: AbortSignal): Promise<ImageEntry[]> {
+  async read(path: string, reader: Reader = NOBODY_WAITS): Promise<ImageEntry[]> {
     const found: ImageEntry[] = [];
     const entryOf = async (directory: AnchoredDirectory, name: string, inside: string): Promise<void> => {
       const file = await directory.openFile(name, this.#owner);
       const { mode, mtimeMs } = await closing(file, () => file.stat());
-      const measured = await this.measure(inside, null, signal);
+      const measured = await this.measure(inside, null, reader);
       found.push({ kind: 'file', path: inside, mode: mode & 0o7777, mtimeMs, ...measured });
     };
     const look = async (directory: AnchoredDirectory, below: string): Promise<void> => {
       if (below !== '') found.push({ kind: 'directory', path: below, mode: directory.stats.mode & 0o7777 });
       const entries = await directory.entries();
       for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
-        signal?.throwIfAborted();
+        reader.signal?.throwIfAborted();
         const inside = join(below, entry.name);
         if (entry.isDirectory())
           await closing(await directory.enter(entry.name), (inner) => look(inner, inside));
@@ -71,12 +79,13 @@ export class ImageTree {
   async measure(
     path: string,
     length: number | null,
-    signal?: AbortSignal,
+    reader: Reader = NOBODY_WAITS,
   ): Promise<{ sizeBytes: number; digest: string }> {
     const hash = createHash('sha256');
     let sizeBytes = 0;
     for await (const bytes of this.content(path, length)) {
-      signal?.throwIfAborted();
+      reader.signal?.throwIfAborted();
+      reader.read(bytes.byteLength);
       hash.update(bytes);
       sizeBytes += bytes.byteLength;
     }

@@ -10,7 +10,7 @@ import { ownerOf } from '../restore/owner.ts';
 import { holdFactsOf, type HoldFacts, type JournalFile } from './hold-facts.ts';
 import { foreign, journalOfHeld, journalSince } from './image-journal.ts';
 import { ImageArtifacts, type Origin } from './image-source.ts';
-import { ImageTree } from './image-tree.ts';
+import { ImageTree, type Reader } from './image-tree.ts';
 import { withParticipant } from './link.ts';
 import { DATA_ROOM } from './node-copy.ts';
 import type { NativeSettings } from './settings.ts';
@@ -42,10 +42,16 @@ export class NodeImages implements Images {
     this.#settings = settings;
   }
 
-  async read(name: string, signal: AbortSignal): Promise<ImageManifest> {
+  async read(
+    name: string,
+    signal: AbortSignal,
+    progress: (bytesDone: number) => void,
+  ): Promise<ImageManifest> {
+    let bytesDone = 0;
+    const read = (bytes: number): void => progress((bytesDone += bytes));
     const tree = await this.#tree(name);
     const live = await this.#liveOf(tree, name);
-    const entries = await entriesOf(tree, live, signal);
+    const entries = await entriesOf(tree, live, { signal, read });
     const said = entries.some(({ path }) => live !== '' && path === DESCRIBED)
       ? await this.#said(tree, name)
       : null;
@@ -154,12 +160,13 @@ export class NodeImages implements Images {
     return entries.some((entry) => entry.name === LIVE && entry.isDirectory()) ? LIVE : '';
   }
 
-  /** What the process last said of itself when the image was made. */
-  async #said(tree: ImageTree, image: string): Promise<ParticipantDescription> {
+  /** What the process last said of itself when the image was made; null where it did not know yet what it has. */
+  async #said(tree: ImageTree, image: string): Promise<ParticipantDescription | null> {
     const parts: Uint8Array[] = [];
     for await (const bytes of tree.content(DESCRIBED, null)) parts.push(bytes);
     try {
-      return readDescription(Buffer.concat(parts).toString('utf8'));
+      const said = readDescription(Buffer.concat(parts).toString('utf8'));
+      return said.dataIdentity === '' ? null : said;
     } catch (error) {
       const { message } = error as Error;
       throw this.#unfit(image, `has a ${DESCRIBED} that cannot be read: ${message}`, 'copy it again');
@@ -180,7 +187,8 @@ export class NodeImages implements Images {
 
   #mustBeOurs({ role, copyset, name: found }: ParticipantDescription, image: string): void {
     const { copyset: ours = null } = this.#settings;
-    if (role === 'node' && copyset === ours) return;
+    // One that had not heard of its grid yet has no copyset to say.
+    if (role === 'node' && (copyset === null || copyset === ours)) return;
     throw this.#unfit(
       image,
       `is of the ${role} ${found} of copyset ${copyset ?? 'none'}`,
@@ -256,15 +264,11 @@ function refused(code: string, message: string, hint: string): StillpointError {
 }
 
 /** All that counts of an image: what is below `live/`, and beside it what the process said of itself. */
-async function entriesOf(
-  tree: ImageTree,
-  live: ImageFacts['live'],
-  signal?: AbortSignal,
-): Promise<ImageEntry[]> {
-  const entries = await tree.read(live, signal);
+async function entriesOf(tree: ImageTree, live: ImageFacts['live'], reader?: Reader): Promise<ImageEntry[]> {
+  const entries = await tree.read(live, reader);
   const described = live === '' ? undefined : (await tree.files())?.find(({ name }) => name === DESCRIBED);
   if (described === undefined) return entries;
-  const measured = await tree.measure(DESCRIBED, null, signal);
+  const measured = await tree.measure(DESCRIBED, null, reader);
   return [{ kind: 'file', path: DESCRIBED, mode: 0o600, mtimeMs: 0, ...measured }, ...entries];
 }
 

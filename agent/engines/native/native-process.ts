@@ -90,7 +90,7 @@ async function answersItself(settings: NativeSettings): Promise<boolean> {
 }
 
 /** Whether any process that we may look into, other than us, has a file below the directory open. */
-async function hasOpenFiles(directory: string): Promise<boolean> {
+export async function hasOpenFiles(directory: string): Promise<boolean> {
   const root = await realpath(directory).catch(() => null);
   if (root === null) return false;
   for (const pid of await processNumbers()) {

@@ -39,6 +39,8 @@ import { STATE_FILE } from './state-copy.ts';
 
 const ROLLBACK_STOP_MS = 120_000;
 const LOOK_EVERY_MS = 100;
+/** Of a start that says how far it is, and gets on. */
+const MOST_RECOVERY_MS = 86_400_000;
 
 /**
  * Builds, starts and proves one restored process. Only `live/` is replaced: checkpoints and backups beside it stay. It
@@ -121,11 +123,18 @@ export class NativeRestoration implements Restoration {
   async start(): Promise<void> {
     const { signal } = this.#context;
     const said = await startProcess(this.#settings, signal);
-    const until = performance.now() + this.#settings.startSeconds * 1000;
+    const last = performance.now() + MOST_RECOVERY_MS;
+    let until = performance.now() + this.#settings.startSeconds * 1000;
+    let progress: string | null = null;
     for (;;) {
       signal.throwIfAborted();
       const cause = await this.#unhealthy();
       if (cause === null) return;
+      const recovering = await this.#recovering();
+      // One that gets on with much of a journal has not failed.
+      if (recovering !== null && recovering !== progress)
+        until = Math.min(last, performance.now() + this.#settings.startSeconds * 1000);
+      progress = recovering;
       const failed = hasUnit(this.#settings) ? await whyUnitFailed(this.#settings) : null;
       if (failed !== null || performance.now() > until)
         throw notStarted(this.#settings, failed ?? cause, said());
@@ -179,6 +188,14 @@ export class NativeRestoration implements Restoration {
     if (this.#settings.role === 'realm-service' && follow !== null) return;
     const entry = { mode: 0o600, mtimeMs: Date.now() };
     await stage.file(join(staged, 'recovery'), entry, source.read(STATE_FILE));
+  }
+
+  async #recovering(): Promise<string | null> {
+    const asked = withParticipant(this.#settings, (participant) => participant.describe());
+    return asked.then(
+      ({ recovering }) => recovering,
+      () => null,
+    );
   }
 
   async #unhealthy(): Promise<string | null> {

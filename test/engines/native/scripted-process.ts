@@ -3,12 +3,14 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import { Capture } from '../../../agent/capture.ts';
+import type { CheckpointContext } from '../../../agent/engines/engine.ts';
 import { createNativeEngine } from '../../../agent/engines/native/native-engine.ts';
 import type { NativeSettings } from '../../../agent/engines/native/settings.ts';
 import { BY_ITSELF } from '../../../shared/domain/assignment.ts';
 import { StillpointError, type Failure } from '../../../shared/domain/errors.ts';
 import * as wire from '../../../shared/rpc/generated/participant.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
+import { Refusal } from '../../reference-grid/holds.ts';
 import { MemorySink } from '../memory-sink.ts';
 import { token } from '../tested-capture.ts';
 
@@ -20,12 +22,12 @@ export interface ScriptedProcess {
   readonly live: string;
   /** Of its answers from now on. */
   incarnation: string;
-  /** By the method's name in camel case; what the others answer stays. */
+  /** By the method's name in camel case; what the others answer stays. One that throws a Refusal answers with that. */
   readonly answers: Answers;
   /** Calls that it had, in their order. */
   readonly calls: readonly string[];
-  /** Begun; who begins it aborts it. */
-  capture(maintenance?: boolean): Capture;
+  /** Begun; who begins it aborts it. What `change` does not say is a checkpoint's. */
+  capture(maintenance?: boolean, change?: Partial<CheckpointContext>): Capture;
   /** A whole capture of it, and what ended it; null where it was taken. */
   captured(maintenance?: boolean): Promise<Failure | null>;
   close(): void;
@@ -78,8 +80,9 @@ export async function scriptedProcess(role: keyof typeof ROLES): Promise<Scripte
       switchJournal: () => ({ journalFile: '7', length: 0n }),
       saveKeeperState: () => ({ state: Buffer.from('{}'), version: 7n }),
     },
-    capture: (maintenance = false) => captureOf(settings, folder.path, maintenance),
-    captured: (maintenance = false) => captured(captureOf(settings, folder.path, maintenance)),
+    capture: (maintenance = false, change = {}) =>
+      captureOf(settings, folder.path, { maintenance, ...change }),
+    captured: (maintenance = false) => captured(captureOf(settings, folder.path, { maintenance })),
     close() {
       server.forceShutdown();
       folder.remove();
@@ -93,7 +96,14 @@ export async function scriptedProcess(role: keyof typeof ROLES): Promise<Scripte
       const { responseSerialize, responseDeserialize } = service[name as keyof typeof service];
       const blank = responseDeserialize(Buffer.alloc(0)) as object;
       const named = 'incarnation' in blank ? { incarnation: process.incarnation } : {};
-      const answer = { ...blank, ...named, ...process.answers[name]?.(call.request) };
+      let said: object | undefined;
+      try {
+        said = process.answers[name]?.(call.request);
+      } catch (error) {
+        if (!(error instanceof Refusal)) throw error;
+        return reply({ code: error.code, details: error.message });
+      }
+      const answer = { ...blank, ...named, ...said };
       // What cannot be sent is a mistake of the test, and is seen there.
       (responseSerialize as (value: unknown) => Buffer)(answer);
       reply(null, answer);
@@ -112,13 +122,14 @@ export async function scriptedProcess(role: keyof typeof ROLES): Promise<Scripte
   return process;
 }
 
-function captureOf(settings: NativeSettings, folder: string, maintenance: boolean): Capture {
+function captureOf(settings: NativeSettings, folder: string, change: Partial<CheckpointContext>): Capture {
+  const { assignment = BY_ITSELF, purpose = FOR_CHECKPOINT } = change;
   const parts = createNativeEngine(settings).begin({
-    assignment: BY_ITSELF,
+    assignment,
     freezeKind: 'fenced',
     checkpoint: '20261120T120000.123Z_00000000_00000007_nightly',
-    maintenance,
-    purpose: FOR_CHECKPOINT,
+    maintenance: false,
+    purpose,
     leaseMs: () => 5000,
     spoolDirectory: folder,
     artifacts: new MemorySink(),
@@ -126,8 +137,9 @@ function captureOf(settings: NativeSettings, folder: string, maintenance: boolea
     lost: () => undefined,
     saveUndo: () => Promise.resolve(),
     reach: () => Promise.resolve(),
+    ...change,
   });
-  return new Capture(parts, BY_ITSELF);
+  return new Capture(parts, assignment, purpose);
 }
 
 async function captured(capture: Capture): Promise<Failure | null> {
