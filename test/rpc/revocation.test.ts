@@ -95,8 +95,8 @@ describe('a certificate that is renewed or revoked', () => {
 
   it('is turned away whatever its number begins with', async () => {
     // One in sixteen has a zero there, which lists do not write.
-    const number = (): string => new X509Certificate(readFileSync(at('coordinator.pem'))).serialNumber;
-    while (!number().startsWith('0')) await renewCertificates(pki, ['coordinator']);
+    const serial = (): string => new X509Certificate(readFileSync(at('coordinator.pem'))).serialNumber;
+    while (!serial().startsWith('0')) await renewCertificates(pki, ['coordinator']);
     const connected = await connect(stolen('coordinator'));
 
     await revokeCertificates(pki, ['coordinator']);
