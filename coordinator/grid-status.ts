@@ -7,6 +7,7 @@ import { lookAtAge } from './checkpoint-age.ts';
 import { expiryFindings } from './certificate-expiry.ts';
 import { damageOf } from './damaged-entries.ts';
 import type { GridFile } from './grid-file.ts';
+import { operationsOf } from './operations-table.ts';
 import { gridProblems } from './preflight.ts';
 import { checkRealm } from './realm-preflight.ts';
 import type { DoctorReport, StatusReport } from './reports.ts';
@@ -136,7 +137,8 @@ export async function gridDoctor(input: GridLookInput): Promise<DoctorReport> {
     ...realm.problems.map((failure) => ({ level: 'problem' as const, failure })),
     ...realm.warnings.map((warning) => ({ level: 'warning' as const, failure: warningOf(warning, {}) })),
   );
-  return { grid, findings, healthy: findings.every(({ level }) => level !== 'problem') };
+  const healthy = findings.every(({ level }) => level !== 'problem');
+  return { grid, findings, healthy, operations: operationsOf(hosts) };
 }
 
 /** As it is seen from here. */

@@ -1,4 +1,5 @@
 import type { Failure } from '../shared/domain/errors.ts';
+import type { Abilities } from '../shared/domain/purpose.ts';
 import type { NamedAddress } from '../shared/domain/wire.ts';
 import type { EngineName, JournalMap, Role } from '../shared/domain/grid.ts';
 
@@ -131,8 +132,16 @@ export interface StatusReport {
   readonly newest?: { readonly checkpoint: string; readonly ageSeconds: number } | null;
 }
 
+/** A member that stores data, and what it can be held for; why not where it cannot. */
+export interface AbleMember extends Abilities {
+  readonly name: string;
+  readonly host: string;
+  readonly engine: EngineName;
+}
+
 export interface DoctorReport {
   readonly grid: string;
   readonly healthy: boolean;
+  readonly operations: readonly AbleMember[];
   readonly findings: readonly { readonly level: 'problem' | 'warning'; readonly failure: Failure }[];
 }

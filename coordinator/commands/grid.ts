@@ -6,6 +6,7 @@ import { confirm } from '../confirm.ts';
 import { failOver } from '../failover.ts';
 import { initializeGrid, nameOfNewGrid, type InitializedGrid } from '../grid-init.ts';
 import { gridDoctor, gridStatus } from '../grid-status.ts';
+import { operationsInWords } from '../operations-table.ts';
 import { table } from '../output.ts';
 import type { DoctorReport, StatusReport } from '../reports.ts';
 import { parseDuration, withSession } from '../session.ts';
@@ -147,11 +148,12 @@ const STANDING: Readonly<Record<Role, readonly [string, string]>> = {
 };
 
 function doctorInWords(report: DoctorReport): string {
-  if (report.findings.length === 0) return `grid ${report.grid}: all is well`;
-  return report.findings
-    .map(({ level, failure }) => {
-      const where = [failure.member, failure.host].filter((part) => part !== undefined).join(' on ');
-      return `${level}${where === '' ? '' : ` (${where})`}: ${failure.message}\n  hint: ${failure.hint}`;
-    })
-    .join('\n');
+  const findings = report.findings.map(({ level, failure }) => {
+    const where = [failure.member, failure.host].filter((part) => part !== undefined).join(' on ');
+    return `${level}${where === '' ? '' : ` (${where})`}: ${failure.message}\n  hint: ${failure.hint}`;
+  });
+  return [
+    ...(findings.length === 0 ? [`grid ${report.grid}: all is well`] : findings),
+    ...operationsInWords(report.operations),
+  ].join('\n');
 }

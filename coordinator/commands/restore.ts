@@ -112,8 +112,8 @@ async function choose(
 ): Promise<{ manifest: GridManifest; set?: SetToRestore }> {
   if (options.set !== undefined) {
     const set = await repository.readSet(gridFile.grid, options.set);
-    const { hold, manifest } = await findHold(repository, set, id);
-    if (manifest !== null) return { manifest, set: { set, hold } };
+    const { hold, manifest, unproven } = await findHold(repository, set, id);
+    if (manifest !== null) return { manifest, set: { set, hold, unproven } };
     throw setUnfit({ set, hold }, judge(set, hold).reasons);
   }
   const entry = await selectCheckpoint(repository, gridFile.grid, id, (entries) =>

@@ -6,7 +6,7 @@ import { notValid } from '../checkpoint-selector.ts';
 import type { DescribedHost } from '../with-grid.ts';
 import { standing } from './begin-set.ts';
 import { imageReport } from './end-backup.ts';
-import { holdOf, holdsOf, isHold, stampedHolds, type HoldManifest } from './holds.ts';
+import { holdOf, holdsOf, isHold, unprovenOf, type HoldManifest } from './holds.ts';
 import { storingMembers } from './members.ts';
 import type { BackupReport, SetListReport, SetReport } from './set-reports.ts';
 
@@ -24,28 +24,28 @@ export async function describeSet(
   const valid = entries.flatMap(({ state, manifest }) =>
     state === 'valid' && manifest !== null && isHold(manifest) ? [manifest] : [],
   );
+  const unproven = unprovenOf(set, entries);
   const restorable: { checkpoint: string; approach: NonNullable<Verdict['approach']> }[] = [];
   for (const manifest of valid.slice(0, MOST_HOLDS_JUDGED)) {
-    const { approach } = judge(set, await holdOf(repository, manifest));
+    const { approach } = judge(set, await holdOf(repository, manifest), { unproven });
     if (approach !== null) restorable.push({ checkpoint: manifest.checkpoint, approach });
   }
-  const lost = stampedHolds(set).filter((held) => !valid.some(({ checkpoint }) => checkpoint === held));
   const report: SetReport = {
     set: name,
     grid,
     backups: set.backups.map(backupReport),
     restorable,
-    problems: lost.flatMap((checkpoint) => judge(set, { type: 'unproven', checkpoint }).reasons),
+    problems: unproven.flatMap((checkpoint) => judge(set, { type: 'unproven', checkpoint }).reasons),
   };
   if (asked === null) return report;
   const { checkpoint } = asked;
   const { hold, manifest } = await findHold(repository, set, checkpoint);
-  const judged = judge(set, hold);
+  const judged = judge(set, hold, { unproven });
   const seen =
     asked.look === null || manifest === null ? new Map() : await lookAgain(asked.look, set, manifest, judged);
   return {
     ...report,
-    for: { checkpoint, purpose: manifest?.purpose ?? null, ...judge(set, hold, seen) },
+    for: { checkpoint, purpose: manifest?.purpose ?? null, ...judge(set, hold, { seen, unproven }) },
   };
 }
 
@@ -57,13 +57,14 @@ export async function findHold(
   repository: Repository,
   set: BackupSet,
   checkpoint: string,
-): Promise<{ hold: Hold; manifest: HoldManifest | null }> {
+): Promise<{ hold: Hold; manifest: HoldManifest | null; unproven: readonly string[] }> {
   const entries = await holdsOf(repository, set.grid);
+  const unproven = unprovenOf(set, entries);
   const found = entries.find((entry) => entry.checkpoint === checkpoint);
   if (found?.state === 'valid' && found.manifest !== null && isHold(found.manifest))
-    return { hold: await holdOf(repository, found.manifest), manifest: found.manifest };
-  if (stampedHolds(set).includes(checkpoint))
-    return { hold: { type: 'unproven', checkpoint }, manifest: null };
+    return { hold: await holdOf(repository, found.manifest), manifest: found.manifest, unproven };
+  if (unproven.includes(checkpoint))
+    return { hold: { type: 'unproven', checkpoint }, manifest: null, unproven };
   if (found !== undefined) throw notValid(found);
   const copied = (await repository.list(set.grid)).some((entry) => entry.checkpoint === checkpoint);
   throw copied ? notHeld(checkpoint) : unknownHold(checkpoint, set.name);

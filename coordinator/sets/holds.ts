@@ -1,5 +1,5 @@
 import type { BackupSet } from '../../shared/domain/backup-set.ts';
-import type { HeldMember, Hold } from '../../shared/domain/judge-set.ts';
+import { stampedHolds, type HeldMember, type Hold } from '../../shared/domain/judge-set.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
 import { HOLD_PURPOSES, type HoldPurpose } from '../../shared/domain/purpose.ts';
 import type { CatalogueEntry, Repository } from '../../shared/repository/repository.ts';
@@ -31,8 +31,10 @@ export async function holdOf(repository: Repository, manifest: HoldManifest): Pr
   return { type: 'committed', checkpoint, purpose, epoch, counter, members: members.flat() };
 }
 
-/** The quiesces and freezes under which its members were copied. */
-export function stampedHolds({ backups }: BackupSet): string[] {
-  const stamps = backups.flatMap(({ begun, ended }) => [begun, ended?.stamp]);
-  return [...new Set(stamps.flatMap((stamp) => stamp?.heldBy?.checkpoint ?? []))];
+/** Those holds under which members of a set were copied that the repository does not have: they never proved to hold. */
+export function unprovenOf(set: BackupSet, entries: readonly CatalogueEntry[]): string[] {
+  const proven = new Set(
+    entries.filter(({ state }) => state === 'valid').map(({ checkpoint }) => checkpoint),
+  );
+  return stampedHolds(set).filter((checkpoint) => !proven.has(checkpoint));
 }

@@ -11,6 +11,8 @@ import { planRestore, type RestorePlan, type RestorePlanInput } from '../restore
 export interface SetToRestore {
   readonly set: BackupSet;
   readonly hold: Hold;
+  /** Of those under which its members were copied, what nothing proves to have held. */
+  readonly unproven: readonly string[];
 }
 
 /**
@@ -18,15 +20,18 @@ export interface SetToRestore {
  * agents found when they looked at images again.
  */
 export function approachOf(
-  { set, hold }: SetToRestore,
+  { set, hold, unproven }: SetToRestore,
   seen: ReadonlyMap<string, Failure> = new Map(),
 ): Approach {
-  const { approach, reasons } = judge(set, hold, seen);
+  const { approach, reasons } = judge(set, hold, { seen, unproven });
   if (approach === null) throw setUnfit({ set, hold }, reasons);
   return approach;
 }
 
-export function setUnfit({ set, hold }: SetToRestore, reasons: readonly Failure[]): StillpointError {
+export function setUnfit(
+  { set, hold }: Pick<SetToRestore, 'set' | 'hold'>,
+  reasons: readonly Failure[],
+): StillpointError {
   const [first] = reasons;
   return refuse({
     code: 'set-unfit',

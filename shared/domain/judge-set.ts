@@ -34,17 +34,30 @@ export interface Verdict {
   readonly reasons: readonly Failure[];
 }
 
+/** What the records of a set and a hold do not say. */
+export interface Known {
+  /** By member: what its agent found when it looked at its image again (a journal is missing, a foreign one lies there). */
+  readonly seen?: ReadonlyMap<string, Failure>;
+  /** Those of `stampedHolds` of which nothing proves that they held to their end. */
+  readonly unproven?: readonly string[];
+}
+
 /**
  * Which approach a set of backups satisfies with a hold, and all that keeps it from it. A wrong combination restores
  * members to different moments, and no member can see that by itself; so everything is told here, before a file is
- * written. `seen`: what agents found when they looked at an image again (a journal is missing, a foreign one lies there).
+ * written.
  *
  * Nothing here is a time of a clock. A backup that ended before a hold began has a stamp with a lower number; one that was
  * made inside of it has the same hold in its first stamp and in its last, and a hold cannot come back once it has ended.
  */
-export function judge(set: BackupSet, hold: Hold, seen: ReadonlyMap<string, Failure> = new Map()): Verdict {
-  if (hold.type === 'unproven') return { approach: null, reasons: [unproven(hold.checkpoint)] };
-  const common = [...differentMembers(set, hold), ...unfit(set, hold), ...seen.values()];
+export function judge(set: BackupSet, hold: Hold, { seen = new Map(), unproven = [] }: Known = {}): Verdict {
+  if (hold.type === 'unproven') return { approach: null, reasons: [notProven(hold.checkpoint)] };
+  const common = [
+    ...unproven.map(notProven),
+    ...differentMembers(set, hold),
+    ...unfit(set, hold),
+    ...seen.values(),
+  ];
   const tried = approachesOf(hold).map((approach) => ({
     approach,
     reasons: [...common, ...inTheWayOf(approach, set, hold)],
@@ -54,6 +67,12 @@ export function judge(set: BackupSet, hold: Hold, seen: ReadonlyMap<string, Fail
   // What its operator meant is most likely what the least is missing of.
   const [nearest] = tried.toSorted((a, b) => a.reasons.length - b.reasons.length);
   return { approach: null, reasons: nearest?.reasons ?? common };
+}
+
+/** The quiesces and freezes under which members of a set were copied: what was broken of one is in no copy of it whole. */
+export function stampedHolds({ backups }: BackupSet): string[] {
+  const stamps = backups.flatMap(({ begun, ended }) => [begun, ended?.stamp]);
+  return [...new Set(stamps.flatMap((stamp) => stamp?.heldBy?.checkpoint ?? []))];
 }
 
 /** Inside a freeze is a journal checkpoint: backups that ended before it are brought to its mark by their journals. */
@@ -196,7 +215,7 @@ function notCold({ member, begun, ended }: Backup, stoppedAs: string, { backups 
   );
 }
 
-function unproven(checkpoint: string): Failure {
+function notProven(checkpoint: string): Failure {
   return {
     code: 'hold-not-proven',
     message: `nothing proves that ${checkpoint} held to its end: it ended as already resumed, failed, or was deleted`,

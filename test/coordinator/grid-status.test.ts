@@ -3,13 +3,15 @@ import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expiryFindings } from '../../coordinator/certificate-expiry.ts';
 import { gridDoctor } from '../../coordinator/grid-status.ts';
+import type { DoctorReport } from '../../coordinator/reports.ts';
 import type { Failure } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
+import { ABLE } from '../../shared/domain/purpose.ts';
 import { createLog } from '../../shared/runtime/log.ts';
 import { stillpoint } from '../lab/processes.ts';
 import { makeOddCertificate } from '../rpc/odd-certificates.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
-import { describedHost, describedMember } from './descriptions.ts';
+import { describedHost, describedMember, standby } from './descriptions.ts';
 import { patient, scriptedAgents, type ScriptedAgents } from './scripted-agents.ts';
 
 // Goal: a script sees by the exit code that something is wrong. Method: the command, and agents over the real wire.
@@ -86,6 +88,34 @@ describe('what grid doctor finds', () => {
       },
     ]);
     expect(report.healthy).to.equal(true);
+  });
+
+  it('has what each member that stores data can be held for, why not where it cannot, and what to use instead', async () => {
+    const cannot = { code: 'cannot', message: 'it has no write daemon', hint: 'a journal checkpoint' };
+    agents.hosts = [
+      describedHost('alpha', [
+        describedMember('aa', { engine: 'other', abilities: { ...ABLE, freeze: cannot } }),
+      ]),
+      describedHost('beta', [describedMember('ba'), standby('bb')]),
+    ];
+    const file = join(dirname(agents.gridFile.repository), 'grid.yaml');
+    writeFileSync(file, JSON.stringify(agents.gridFile));
+    const { stdout, code } = await stillpoint(['grid', 'doctor', '--grid', file]);
+    expect(code).to.equal(0);
+    expect(stdout.split('\n').map((line) => line.split(/ {2,}/))).to.deep.equal([
+      ['grid orders: all is well'],
+      ['MEMBER', 'ENGINE', 'JOURNAL CHECKPOINT', 'QUIESCE', 'QUIESCE, READS ALLOWED', 'FREEZE'],
+      ['aa', 'other', 'yes', 'yes', 'yes', 'no (1)'],
+      ['ba', 'postgres', 'yes', 'yes', 'yes', 'yes'],
+      ['(1) it has no write daemon'],
+      ['', 'instead: a journal checkpoint'],
+      [''],
+    ]);
+    const { json } = await stillpoint(['grid', 'doctor', '--grid', file, '--output', 'json']);
+    expect((json as DoctorReport).operations).to.deep.equal([
+      { name: 'aa', host: 'alpha', engine: 'other', ...ABLE, freeze: cannot },
+      { name: 'ba', host: 'beta', engine: 'postgres', ...ABLE },
+    ]);
   });
 
   it('is a certificate that expires within thirty days: the coordinator’s, and those that agents showed', async () => {

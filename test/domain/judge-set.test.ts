@@ -1,7 +1,13 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { Backup, BackupSet, Stamp } from '../../shared/domain/backup-set.ts';
-import { coldMembers, judge, type HeldMember, type Hold } from '../../shared/domain/judge-set.ts';
+import {
+  coldMembers,
+  judge,
+  stampedHolds,
+  type HeldMember,
+  type Hold,
+} from '../../shared/domain/judge-set.ts';
 import type { HoldPurpose } from '../../shared/domain/purpose.ts';
 
 // Goal: a set is restored to a hold only where all its members come to one moment, and whatever is in the way is told,
@@ -285,6 +291,18 @@ describe('what a set of backups can be restored to', () => {
     expect(reasons[0]?.hint).to.match(/do not trust .* copy again/);
   });
 
+  it('is nothing later either, where a hold under which a member was copied is not proven [S91]', () => {
+    const later = hold('journalCheckpoint', { checkpoint: LATER, counter: 9 });
+    expect(judge(frozen, later).approach).to.equal('journals');
+    const { approach, reasons } = judge(frozen, later, { unproven: [FREEZE] });
+    expect(approach).to.equal(null);
+    expect(reasons.map(({ code, message }) => `${code} ${message.includes(FREEZE)}`)).to.deep.equal([
+      'hold-not-proven true',
+    ]);
+    expect(stampedHolds(frozen)).to.deep.equal([FREEZE]);
+    expect(stampedHolds(uncoordinated)).to.deep.equal([]);
+  });
+
   it('is nothing that an agent has seen something against: a journal is missing [S59], a foreign one lies there [S62]', () => {
     const failure = (
       code: string,
@@ -294,7 +312,7 @@ describe('what a set of backups can be restored to', () => {
       { code, message: `${code} of ${member}`, hint: 'bring it back' },
     ];
     const seen = new Map([failure('journal-missing', 'orders-1a'), failure('journal-foreign', 'orders-2a')]);
-    const { approach, reasons } = judge(uncoordinated, hold('journalCheckpoint'), seen);
+    const { approach, reasons } = judge(uncoordinated, hold('journalCheckpoint'), { seen });
     expect(approach).to.equal(null);
     expect(reasons.map(({ code }) => code)).to.deep.equal(['journal-missing', 'journal-foreign']);
   });

@@ -1,9 +1,6 @@
 import { expect } from 'chai';
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
 import type { HoldReport } from '../../../coordinator/jobs/hold-report.ts';
 import type { RestoreReport } from '../../../coordinator/reports.ts';
-import type { Failure } from '../../../shared/domain/errors.ts';
 import { checkOrder, type CausalClients, type Write } from '../../lab/causal-clients.ts';
 import { until } from '../../lab/processes.ts';
 import { referenceShards } from '../../lab/shards.ts';
@@ -106,5 +103,28 @@ describe('a grid that its operator copies', () => {
     const after = performance.now();
     await moreWrites();
     await restored(report.checkpoint, 'wednesday', { before, after });
+  });
+
+  it('comes back from copies that were made with all nodes shut down, equal to a quiesce [S61] [S56]', async () => {
+    await writing();
+    await moreWrites();
+    await quiet();
+    const before = performance.now();
+    const nodes = ['a1', 'b1'].map((name) => lab.lab.reference.process(name));
+    await Promise.all(nodes.map((node) => node.stop()));
+    await lab.done('set', 'begin', 'thursday');
+    const ended: { cold: string | null }[] = [];
+    for (const member of ['a1', 'b1']) {
+      lab.copy(member, 'thursday');
+      ended.push(await lab.done('set', 'end', 'thursday', member, '--image', 'thursday'));
+    }
+    await Promise.all(nodes.map((node) => node.start()));
+    await lab.lab.reference.healthy();
+    const after = performance.now();
+    expect(ended[0]?.cold).to.equal(null);
+    const { cold } = ended[1] ?? {};
+    expect(cold).to.match(/_thursday$/);
+    await writing();
+    await restored(cold ?? '', 'thursday', { before, after });
   });
 });
