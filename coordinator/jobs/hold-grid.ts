@@ -177,9 +177,10 @@ async function drive(
 
 /** With the words of all members that did not come to rest; and what it means for the copies, where there are any. */
 function toldFailure(failure: Failure, { failures, heldMs }: HeldJob): Failure {
-  const others = [...failures]
-    .filter(([member, { code }]) => member !== failure.member && code === failure.code)
-    .map(([, { message }]) => message);
+  const isOfMember = failures.has(failure.member ?? '');
+  const others = [...failures].flatMap(([member, { message }]) =>
+    isOfMember && member !== failure.member ? [message] : [],
+  );
   const hint = 'what was copied meanwhile is not to be trusted';
   return {
     ...failure,

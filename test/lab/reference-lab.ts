@@ -27,6 +27,8 @@ export interface ReferenceLabOptions {
   readonly repository?: string;
   readonly env?: NodeJS.ProcessEnv;
   readonly memberLines?: GridOptions['memberLines'];
+  /** Agents know of the nodes alone: what belongs to them in a realm runs, and is no part of the grid. */
+  readonly nodesOnly?: boolean;
 }
 
 export async function createReferenceLab(options: ReferenceLabOptions): Promise<ReferenceLab> {
@@ -58,7 +60,10 @@ export async function createReferenceLab(options: ReferenceLabOptions): Promise<
     grid = await createGrid({
       hosts,
       copysets: postgres,
-      native: reference.processes.map((process) => memberOf(process, definition)),
+      native: reference.processes
+        .filter(({ role }) => options.nodesOnly !== true || role === 'node')
+        .map((process) => memberOf(process, definition)),
+      ...(options.nodesOnly === true && { withoutRealm: Object.keys(layout.copysets) }),
       ...(beside !== undefined && { beside: beside.grid, empty: true }),
       ...(leaseSeconds !== undefined && { leaseSeconds }),
       ...(repository !== undefined && { repository }),

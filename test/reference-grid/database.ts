@@ -150,6 +150,11 @@ export class Database {
   /** Writes what is changed by now; resolves when the files are durable and at rest. */
   async suspend(): Promise<void> {
     await this.write();
+    await this.#rest();
+  }
+
+  /** Writes nothing more. */
+  async #rest(): Promise<void> {
     this.#suspended = true;
     await this.#underWay;
   }
@@ -159,7 +164,7 @@ export class Database {
   }
 
   async close(): Promise<void> {
-    await this.suspend();
+    await this.#rest();
     await this.#root.close();
   }
 

@@ -109,7 +109,7 @@ function partsOf(
   if (settings.role === 'node') {
     const suspension =
       purpose.type === 'freeze' || purpose.type === 'quiesce'
-        ? new NodeSuspension(settings, operation, purpose.type === 'freeze' ? purpose.timeOutMs : 0)
+        ? new NodeSuspension(operation, purpose.type === 'freeze' ? purpose.timeOutMs : 0)
         : null;
     const hold = new NodeHold(settings, context, { operation, isCopied, suspension });
     if (purpose.type !== 'checkpoint')

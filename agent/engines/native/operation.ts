@@ -12,7 +12,8 @@ import type { Participant } from '../../../shared/rpc/participant-client.ts';
 import { outOfOrder, type HoldContext, type JournalContext } from '../engine.ts';
 import { OneCallAtATime } from '../one-call-at-a-time.ts';
 import { holdLost, notQuiesced, roleChanged } from './hold-failures.ts';
-import { connectTo } from './link.ts';
+import { connectTo, withParticipant } from './link.ts';
+import { isProcessRunning } from './native-process.ts';
 import { NativeGuardian, type NativeUndo } from './native-undo.ts';
 import type { NativeSettings } from './settings.ts';
 
@@ -25,6 +26,8 @@ const QUIESCE_MS = 3000;
 const REHEARSALS = 100;
 /** The process's own deadline for a freeze lies this far behind the agent's. */
 const BEHIND_AGENT_MS = 2000;
+
+export const RESTARTED = 'it was restarted meanwhile';
 
 type OperationContext = HoldContext & Pick<JournalContext, 'lost'>;
 
@@ -158,7 +161,7 @@ export class Operation {
     const asked = new Set(this.#awaited);
     participant.renew({ operation: this.id }).then(
       (held) => this.#renewed(held, asked),
-      () => this.#notRenewed(),
+      () => void this.#notRenewed(),
     );
   }
 
@@ -233,11 +236,32 @@ export class Operation {
   }
 
   /** What a lost renewal costs shows when the hold ends; but a job should not copy for hours what is lost already. */
-  #notRenewed(): void {
-    if (this.#awaited.size === 0) return;
+  async #notRenewed(): Promise<void> {
+    if (this.#awaited.size === 0 || this.#lost) return;
     const { leaseMs } = this.lease;
     if (performance.now() - this.#renewedAt > leaseMs)
-      this.#lose(`it could not be reached for ${leaseMs / 1000} s, so it has let go by itself`);
+      return this.#lose(`it could not be reached for ${leaseMs / 1000} s, so it has let go by itself`);
+    const cause = await this.whyOver().catch(() => null);
+    if (cause !== null && this.#awaited.size > 0) this.#lose(cause);
+  }
+
+  /**
+   * Why nothing of this operation can be held any more, where a call failed: the process is gone, or another one is in its
+   * place. Null where it may still be the one that was asked.
+   */
+  async whyOver(): Promise<string | null> {
+    try {
+      const { incarnation, recovering } = await withParticipant(this.#settings, (participant) =>
+        participant.describe(),
+      );
+      if (this.isSame(incarnation)) return null;
+      return recovering === null ? RESTARTED : `${RESTARTED}, and is recovering: ${recovering}`;
+    } catch (error) {
+      if (!(error instanceof StillpointError)) throw error;
+      return (await isProcessRunning(this.#settings))
+        ? null
+        : 'it does not run any more: it was stopped, or it crashed';
+    }
   }
 
   #lose(cause: string): void {

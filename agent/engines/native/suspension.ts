@@ -2,23 +2,18 @@ import type { HoldEnding } from '../../../shared/domain/participant.ts';
 import type { Suspension } from '../../../shared/domain/messages.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { WriteSuspension } from '../engine.ts';
-import { withParticipant } from './link.ts';
-import { isProcessRunning } from './native-process.ts';
-import type { Operation } from './operation.ts';
-import type { NativeSettings } from './settings.ts';
+import { RESTARTED, type Operation } from './operation.ts';
 
 /**
  * A node's write daemon waits, and its database files are durable and at rest, for as long as its operator copies them.
  * `updatesWaitAfterMs`: so long its clients go on in memory; 0: no time lets them wait.
  */
 export class NodeSuspension implements WriteSuspension {
-  readonly #settings: NativeSettings;
   readonly #operation: Operation;
   readonly #updatesWaitAfterMs: number;
   #firstJournalFile: string | null = null;
 
-  constructor(settings: NativeSettings, operation: Operation, updatesWaitAfterMs: number) {
-    this.#settings = settings;
+  constructor(operation: Operation, updatesWaitAfterMs: number) {
     this.#operation = operation;
     this.#updatesWaitAfterMs = updatesWaitAfterMs;
   }
@@ -58,7 +53,7 @@ export class NodeSuspension implements WriteSuspension {
       ending = await participant.resumeWriting({ ...lease, retainJournal: false });
     } catch (error) {
       if (!(error instanceof StillpointError)) throw error;
-      const cause = await this.#whyOver();
+      const cause = await this.#operation.whyOver();
       if (cause === null) throw error;
       return { held: false, cause };
     }
@@ -66,21 +61,4 @@ export class NodeSuspension implements WriteSuspension {
     if (ending.held) return { held: true };
     return { held: false, cause: ending.cause || 'it says that it had resumed writing before' };
   }
-
-  /** Null where the process may still be the one that was asked to suspend. */
-  async #whyOver(): Promise<string | null> {
-    try {
-      const { incarnation, recovering } = await withParticipant(this.#settings, (participant) =>
-        participant.describe(),
-      );
-      if (this.#operation.isSame(incarnation)) return null;
-      return recovering === null ? RESTARTED : `${RESTARTED}, and is recovering: ${recovering}`;
-    } catch (error) {
-      if (error instanceof StillpointError && !(await isProcessRunning(this.#settings)))
-        return 'it does not run any more: it was stopped, or it crashed';
-      return null;
-    }
-  }
 }
-
-const RESTARTED = 'it was restarted meanwhile';

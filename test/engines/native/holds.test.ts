@@ -215,6 +215,29 @@ describe('a node that is held', () => {
     }
   });
 
+  it('is given up at once where its process is gone, or came anew', async () => {
+    const capture = await held(FREEZE);
+    await thawed(capture);
+    node.answers['renew'] = () => {
+      throw new Refusal(status.UNAVAILABLE, 'it is busy', 'wait');
+    };
+    const asks = (): number => node.calls.filter((name) => name === 'describe').length;
+    const before = asks();
+    capture.renew();
+    await until('it to be looked at', () => asks() > before);
+    expect(lost).to.deep.equal([]);
+    node.incarnation = 'two';
+    capture.renew();
+    await until('it to be given up', () => lost.length > 0);
+    expect(lost.splice(0)[0]?.message).to.match(/restarted meanwhile/);
+    const another = await held(QUIESCE).catch(() => null);
+    expect(another).to.not.equal(null);
+    node.close();
+    another?.renew();
+    await until('it to be given up', () => lost.length > 0);
+    expect(lost[0]?.message).to.match(/does not run any more/);
+  });
+
   it('that does not come to rest in the time is told with the kinds of activity that kept it from it [S72]', async () => {
     node.answers['quiesce'] = () => ({
       quiesced: false,

@@ -1,0 +1,106 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { CausalClients, UNHURRIED, type Write } from './causal-clients.ts';
+import type { Finished } from './processes.ts';
+import { until } from './processes.ts';
+import { createReferenceLab, type ReferenceLab } from './reference-lab.ts';
+import { referenceShards } from './shards.ts';
+import { temporaryFolder } from './temporary.ts';
+
+const JSON_OUTPUT = ['--output', 'json', '--quiet'];
+const COPYSETS = ['a', 'b'];
+
+/** A grid of the nodes a1 and b1 with clients, whose operator copies with `cp` and keeps journal files that have ended. */
+export class SetsLab {
+  readonly lab: ReferenceLab;
+  readonly #folder: ReturnType<typeof temporaryFolder>;
+  #first = 0;
+
+  private constructor(lab: ReferenceLab, folder: ReturnType<typeof temporaryFolder>) {
+    this.lab = lab;
+    this.#folder = folder;
+  }
+
+  static async launch(hosts: readonly string[]): Promise<SetsLab> {
+    const folder = temporaryFolder('sets');
+    const at = (what: string, member: string): string => {
+      const place = join(folder.path, what, member);
+      mkdirSync(place, { recursive: true });
+      return place;
+    };
+    const lab = await createReferenceLab({
+      hosts,
+      copysets: { a: 1, b: 1 },
+      keepers: 1,
+      satellites: 0,
+      proxies: 1,
+      nodesOnly: true,
+      processOptions: ['--journal-bytes', '30000', '--archive', join(folder.path, 'journals')],
+      memberLines: (member) => [`images: ${at('images', member)}`, `journals: ${at('journals', member)}`],
+    });
+    return new SetsLab(lab, folder);
+  }
+
+  async close(): Promise<void> {
+    await this.lab.close();
+    this.#folder.remove();
+  }
+
+  /** The directory of a member's images, as its agent's file says. */
+  images(member: string): string {
+    return join(this.#folder.path, 'images', member);
+  }
+
+  journals(member: string): string {
+    return join(this.#folder.path, 'journals', member);
+  }
+
+  data(member: string): string {
+    return this.lab.reference.process(member).dataDirectory;
+  }
+
+  /** What an operator's own tool does. */
+  copy(member: string, image: string): void {
+    execFileSync('cp', ['-a', this.data(member), join(this.images(member), image)]);
+  }
+
+  /** The same as a line for a shell that runs while all is held. */
+  copyLine(members: readonly string[], image: string): string {
+    return members
+      .map((member) => `cp -a '${this.data(member)}' '${join(this.images(member), image)}'`)
+      .join(' && ');
+  }
+
+  /** Clients whose writes have causes, and of which no two have the same number. */
+  async clients(): Promise<CausalClients> {
+    const shards = referenceShards(this.lab.reference, COPYSETS);
+    const clients = await CausalClients.start(shards, 4, { ...UNHURRIED, first: this.#first });
+    this.#first += 4;
+    const from = clients.writes.length;
+    await until('writes', () => clients.writes.length > from + 100);
+    return clients;
+  }
+
+  /** Every write that the grid shows, as the client's and the number of it. */
+  async shown(): Promise<Set<string>> {
+    const shown = new Set<string>();
+    for (const shard of referenceShards(this.lab.reference, COPYSETS))
+      for (const { client, sequence } of await shard.rows()) shown.add(keyOf({ client, sequence }));
+    return shown;
+  }
+
+  run(...words: readonly string[]): Promise<Finished> {
+    return this.lab.grid.run([...words.slice(0, 1), ...JSON_OUTPUT, ...words.slice(1)]);
+  }
+
+  async done<T = unknown>(...words: readonly string[]): Promise<T> {
+    const { code, stdout, stderr, json } = await this.run(...words);
+    if (code !== 0) throw new Error(`${words.join(' ')} ended with ${code}: ${stdout}${stderr}`);
+    return json as T;
+  }
+}
+
+export function keyOf({ client, sequence }: Pick<Write, 'client' | 'sequence'>): string {
+  return `${client} ${sequence}`;
+}
