@@ -171,9 +171,9 @@ export class CheckpointOperation {
       else this.#charge?.held((failure) => this.#exhausted(failure));
       return;
     }
-    if (isQuiesce) this.#held.set(null);
     this.#charge?.release();
-    if (this.#heldFrom !== null)
+    // What is held for long by intent says nothing of how quick freezes are.
+    if (this.#heldFrom !== null && !isQuiesce)
       this.#context.happenings.membersReleased(this.#context.surroundings.clock.now() - this.#heldFrom);
     this.#heldFrom = null;
   }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { open, readFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { emptyDir, ensureDir, remove } from 'fs-extra/esm';
-import { z } from 'zod';
+import * as z from 'zod';
 import { StillpointError } from '../shared/domain/errors.ts';
 import { NAME } from '../shared/domain/name.ts';
 import { compareTokens, type Token } from '../shared/domain/token.ts';

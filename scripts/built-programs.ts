@@ -34,6 +34,7 @@ const PROGRAMS = [
   'test/reference-grid/control.ts',
   'test/conformance/main.ts',
   'test/conformance/model/node.ts',
+  'test/engines/killed-agent.ts',
 ];
 
 function digestOfSources(): string {

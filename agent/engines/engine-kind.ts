@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import type { Discovery, HostToLookAt, Preparation } from './discovery.ts';
 import type { Engine, Guardian } from './engine.ts';
 

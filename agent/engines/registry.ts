@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Discovery, HostToLookAt } from './discovery.ts';
 import type { EngineKind } from './engine-kind.ts';
 import { native } from './native/native.ts';

@@ -2,7 +2,13 @@ import { InvalidArgumentError, type Command, type Option } from 'commander';
 import { EXIT } from '../../shared/domain/errors.ts';
 import type { HoldPurpose, Purpose } from '../../shared/domain/purpose.ts';
 import type { Reach } from '../../shared/runtime/moments.ts';
-import { goOnInBackground, isInBackground, tellFailed, tellForeground } from '../jobs/background.ts';
+import {
+  endWithForeground,
+  goOnInBackground,
+  isInBackground,
+  tellFailed,
+  tellForeground,
+} from '../jobs/background.ts';
 import { checkRunnable, HeldCommand } from '../jobs/held-command.ts';
 import type { Occupation } from '../jobs/held-job.ts';
 import { holdGrid } from '../jobs/hold-grid.ts';
@@ -112,7 +118,7 @@ export function holdUntilLetGo(
       if (background === undefined || isInBackground()) return holdHere(session, options, given);
       const held = await goOnInBackground(background, session.cancellation);
       session.progress.finish();
-      session.printer.result(held, heldInWords(held, endsOf(held, held.pid, given.program)));
+      session.printer.result(held, heldInWords(held, endsOf(held, held.pid, given.program, true)));
     },
     { abortsItself: true, letsGo: true },
   ).catch((error: unknown) => {
@@ -128,6 +134,7 @@ async function holdHere(
 ): Promise<void> {
   const { progress, cancellation, printer } = session;
   const { info, allowLogical = false } = options;
+  endWithForeground();
   const gridFile = await session.gridFile();
   if (program.length > 0) await checkRunnable(program);
   if (info !== undefined) await clearInfo(info);
@@ -165,12 +172,17 @@ function heldSetOf(
   return set === undefined ? null : { gridFile, set, image, signal, progress };
 }
 
-function endsOf({ purpose, job }: HeldGrid, pid: number, program: readonly string[]): string {
+function endsOf(
+  { purpose, job }: HeldGrid,
+  pid: number,
+  program: readonly string[],
+  inBackground = isInBackground(),
+): string {
   const elsewhere = purpose === 'freeze' ? 'stillpoint thaw' : `stillpoint resume --job ${job}`;
   const here =
     program.length > 0
       ? `until ${program[0]} ends`
-      : isInBackground()
+      : inBackground
         ? `until SIGTERM to ${pid}`
         : `until Enter, or SIGTERM to ${pid}`;
   return `${here}; from elsewhere: ${elsewhere}. SIGINT aborts`;

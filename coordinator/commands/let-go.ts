@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { Repository } from '../../shared/repository/repository.ts';
 import { letGoOf, type LetGoInput } from '../jobs/let-go.ts';
 import { reportInWords } from '../jobs/hold-report.ts';
 import { checkInvoked, type Invoked } from '../jobs/invoked.ts';
@@ -58,7 +59,7 @@ function letGo(
     async ({ gridFile: load, repository: open, cancellation, progress, printer }) => {
       const gridFile = await load();
       await checkInvoked(gridFile, invoked, cancellation.signal);
-      const { repository } = await open();
+      const repository = async (): Promise<Repository> => (await open()).repository;
       const report = await letGoOf({ gridFile, repository, ...what, cancellation, progress });
       progress.finish();
       printer.result(report, reportInWords(report));

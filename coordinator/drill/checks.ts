@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { NAME, NAME_RULE } from '../../shared/domain/name.ts';
 import type { Answer } from '../../shared/domain/wire.ts';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ExitCode, Failure } from '../../shared/domain/errors.ts';
 import type { StoredDrill } from '../../shared/repository/repository.ts';
 import type { AddressReport } from '../reports.ts';

@@ -49,9 +49,21 @@ export async function goOnInBackground(
   return { ...held, pid: child.pid ?? 0, log };
 }
 
+let isToldHeld = false;
+
+/** In that process: whoever began it and is gone before it holds knows of no job. Then nobody is to be held. */
+export function endWithForeground(): void {
+  if (!isInBackground()) return;
+  process.once('disconnect', () => {
+    if (!isToldHeld) process.kill(process.pid, 'SIGINT');
+  });
+}
+
 /** In that process: what it was begun for is there, or will not be. */
 export function tellForeground(message: Message): void {
-  if (isInBackground() && process.connected) process.send?.(message);
+  if (!isInBackground() || !process.connected) return;
+  isToldHeld = message.type === 'held';
+  process.send?.(message);
 }
 
 export function tellFailed(error: unknown): void {

@@ -1,4 +1,10 @@
-import { EXIT, StillpointError, type Failure, type MemberState } from '../../shared/domain/errors.ts';
+import {
+  EXIT,
+  failureOf,
+  StillpointError,
+  type Failure,
+  type MemberState,
+} from '../../shared/domain/errors.ts';
 import { PURPOSE_WORDS, type HoldPurpose } from '../../shared/domain/purpose.ts';
 import type { HeldBy } from '../../shared/domain/wire.ts';
 
@@ -56,6 +62,22 @@ export function alreadyResumed(known: Known & { readonly held: HeldBy | null }):
       members: statesOf(hosts),
     },
     unreached.length === 0 ? EXIT.invalid : EXIT.maybeFrozen,
+  );
+}
+
+/** All run, and the proof that they had held cannot be read. */
+export function unproven(checkpoint: string, hosts: readonly HostState[], cause: unknown): StillpointError {
+  const failure = failureOf(cause, { code: 'repository-failed', hint: 'look at the repository' });
+  return new StillpointError(
+    {
+      ...failure,
+      message: `all members run; whether they had held until then is not known: ${failure.message}`,
+      hint: `${failure.hint}; then stillpoint checkpoint describe ${checkpoint}: where there is none, ${NOT_TRUSTED}`,
+      phase: 'thaw',
+      members: statesOf(hosts),
+    },
+    EXIT.invalid,
+    { cause },
   );
 }
 

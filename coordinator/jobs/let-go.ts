@@ -1,4 +1,5 @@
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
+import type { GridManifest } from '../../shared/domain/manifest.ts';
 import type { HoldPurpose } from '../../shared/domain/purpose.ts';
 import type { HeldBy } from '../../shared/domain/wire.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
@@ -13,12 +14,14 @@ import {
   noSuchJob,
   notLetGo,
   ofOtherPurpose,
+  unproven,
   type HostState,
 } from './let-go-failures.ts';
 
 export interface LetGoInput {
   readonly gridFile: GridFile;
-  readonly repository: Repository;
+  /** Opened when all run again: nobody stays held because it cannot be reached. */
+  readonly repository: () => Promise<Repository>;
   readonly purpose: Extract<HoldPurpose, 'quiesce' | 'freeze'>;
   /** The job's token; null: whichever job of this purpose holds the grid. */
   readonly job: string | null;
@@ -117,16 +120,21 @@ class LettingGo {
 
   /** It was committed when every member had proven that it held, and never else. */
   async #proven(held: HeldBy, hosts: readonly HostState[]): Promise<HoldReport> {
-    const { gridFile, repository, purpose } = this.#input;
-    const manifest =
-      held.checkpoint === null
-        ? null
-        : await repository.readCheckpoint(gridFile.grid, held.checkpoint).catch((error: unknown) => {
-            if (error instanceof StillpointError && error.failure.code === 'checkpoint-missing') return null;
-            throw error;
-          });
+    const { purpose } = this.#input;
+    const manifest = held.checkpoint === null ? null : await this.#committed(held.checkpoint, hosts);
     if (manifest === null) throw alreadyResumed({ held, purpose, hosts, unreached: [] });
     return holdReport(manifest, { job: held.operation, purpose, heldMs: null });
+  }
+
+  async #committed(checkpoint: string, hosts: readonly HostState[]): Promise<GridManifest | null> {
+    const { gridFile, repository, cancellation } = this.#input;
+    try {
+      const opened = await heeding(cancellation.signal, repository());
+      return await heeding(cancellation.signal, opened.readCheckpoint(gridFile.grid, checkpoint));
+    } catch (error) {
+      if (error instanceof StillpointError && error.failure.code === 'checkpoint-missing') return null;
+      throw unproven(checkpoint, hosts, error);
+    }
   }
 }
 

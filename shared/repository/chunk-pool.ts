@@ -6,6 +6,8 @@ import { performTask } from './chunk-work.ts';
 interface QueuedTask {
   readonly id: number;
   readonly task: ChunkTask;
+  /** Of its bytes, which are moved when a thread gets it. */
+  readonly sizeBytes: number;
   resolve(result: ChunkTaskResult): void;
   reject(error: Error): void;
 }
@@ -20,6 +22,10 @@ type Answer = { id: number; result: ChunkTaskResult } | { id: number; error: str
 /** Two tasks lie ready in each thread, so that none waits for the event loop between them. */
 const TASKS_PER_THREAD = 2;
 const MOST_THREADS = 8;
+/** One more thread is started where so much is asked of each that runs: its start takes as long as that. */
+const WORTH_A_THREAD_BYTES = 2 * 1024 * 1024;
+/** What is no larger is done by whoever asks: handing it to a thread and back takes that one longer than the work. */
+const SMALL_BYTES = 32 * 1024;
 /** Long enough to outlast the pauses of one operation; an idle agent then has no threads. */
 const IDLE_MS = 10_000;
 
@@ -51,11 +57,12 @@ export class ChunkPool {
   /** The task's bytes are handed over: the caller must not use them again. */
   run<T extends ChunkTask['type']>(task: Extract<ChunkTask, { type: T }>): Promise<ResultsOf[T]> {
     if (this.#closed) return Promise.reject(closed());
-    if (this.#size === 0) return performHere(task);
+    const sizeBytes = bytesOf(task).byteLength;
+    if (this.#size === 0 || sizeBytes <= SMALL_BYTES) return performHere(task);
     if (this.#idling !== null) clearTimeout(this.#idling);
     this.#idling = null;
     return new Promise<ChunkTaskResult>((resolve, reject) => {
-      this.#queue.push({ id: this.#nextId, task, resolve, reject });
+      this.#queue.push({ id: this.#nextId, task, sizeBytes, resolve, reject });
       this.#nextId += 1;
       this.#assign();
     }) as Promise<ResultsOf[T]>;
@@ -93,8 +100,15 @@ export class ChunkPool {
       if (best === null || thread.busy.size < best.busy.size) best = thread;
     }
     if (best !== null && best.busy.size === 0) return best;
-    if (this.#threads.length < this.#size) return this.#start();
+    if (this.#threads.length < this.#size && this.#isWorthAThread()) return this.#start();
     return best !== null && best.busy.size < TASKS_PER_THREAD ? best : null;
+  }
+
+  #isWorthAThread(): boolean {
+    let asked = 0;
+    for (const { sizeBytes } of this.#queue) asked += sizeBytes;
+    for (const { busy } of this.#threads) for (const { sizeBytes } of busy.values()) asked += sizeBytes;
+    return asked > this.#threads.length * WORTH_A_THREAD_BYTES;
   }
 
   #start(): Thread {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import { sha256 } from './digest.ts';
 import { createExclusively, makeDirectories, syncDirectory, syncUpTo } from './durable-files.ts';

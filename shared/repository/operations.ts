@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { lstat, open, readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import { createExclusively, ensureDirectory, removeDurably } from './durable-files.ts';
 import type { Layout } from './layout.ts';

@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseCheckpointId } from '../domain/checkpoint-id.ts';
 import { namesIn } from './catalogue.ts';
 import { createExclusively, ensureDirectory, removeDurably } from './durable-files.ts';

@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { EXIT, StillpointError } from '../domain/errors.ts';
 import { sha256 } from './digest.ts';
 import { createExclusively, ensureDirectory } from './durable-files.ts';

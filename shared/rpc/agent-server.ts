@@ -117,9 +117,9 @@ export async function serveAgents(input: {
 
 /** What reads revocation lists takes memory, and is needed where one has changed alone. */
 async function revokedBy({ crl = [] }: TlsMaterial): Promise<(serialNumber: string) => boolean> {
-  const { revokedSerials } = await import('./revocation.ts');
+  const { plainSerial, revokedSerials } = await import('./revocation.ts');
   const serials = revokedSerials(crl);
-  return (serialNumber) => serials.has(serialNumber.toLowerCase());
+  return (serialNumber) => serials.has(plainSerial(serialNumber));
 }
 
 function serverStream(call: Call, peer: Peer, cut: () => void): ServerStream {

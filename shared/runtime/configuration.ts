@@ -11,7 +11,7 @@ import {
   visit,
   type Document,
 } from 'yaml';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { StillpointError } from '../domain/errors.ts';
 
 /** Hundreds of members fit in many times. */

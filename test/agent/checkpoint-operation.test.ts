@@ -206,6 +206,8 @@ describe('a checkpoint on one host', () => {
     const { operation, answers } = operated(host, 10_000);
     await frozenFor({ type: 'quiesce', allowReads: false, timeOutMs: 1000 }, operation, 'a', 'b');
     expect(host.calls.filter((call) => call.startsWith('charge'))).to.deep.equal(['charged 0']);
+    const released: number[] = [];
+    host.context.happenings.membersReleased = (heldMs) => void released.push(heldMs);
     await spoken(host, operation, 9750);
     expect([...operation.frozenMembers]).to.deep.equal(['a', 'b']);
     await spoken(host, operation, 500);
@@ -216,6 +218,7 @@ describe('a checkpoint on one host', () => {
       'b: aborted',
     ]);
     expect([...operation.frozenMembers]).to.deep.equal([]);
+    expect(released).to.deep.equal([]);
   });
 
   it('bounds how long a write daemon waits from the prepare on, and not what comes after all have collected', async () => {

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFil
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ROOT } from '../lab/processes.ts';
+import { programFile } from '../lab/programs.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import type { Verdict } from './promise.ts';
 
@@ -12,7 +13,8 @@ import type { Verdict } from './promise.ts';
 // command as others run it, against the model node and the keeper of docs/participant.md, right and with one fault.
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
-const NODE = join(HERE, 'model/node.ts');
+const NODE = programFile('test/conformance/model/node.ts');
+const SUITE = programFile('test/conformance/main.ts');
 const CLIENT = join(HERE, 'model/client');
 const KEEPER = /```js\n(.*?)```/s.exec(readFileSync(join(ROOT, 'docs/participant.md'), 'utf8'))?.[1] ?? '';
 
@@ -47,7 +49,7 @@ describe('stillpoint-conformance --checkpoint', function () {
       `--${name}`,
       typeof value === 'string' ? value : JSON.stringify(value),
     ]);
-    const args = [join(HERE, 'main.ts'), '--checkpoint', '--json', ...words];
+    const args = [SUITE, '--checkpoint', '--json', ...words];
     const child = spawn(process.execPath, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, TMPDIR: rooms },

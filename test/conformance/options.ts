@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { z } from 'zod';
+import * as z from 'zod';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { TlsFiles } from '../../shared/rpc/tls-files.ts';
 import type { Programs } from './programs.ts';

@@ -79,7 +79,15 @@ async function store(
     assignment,
   };
   return writer.finish(
-    agent.manifestOf({ format: 1, grid: 'orders', checkpoint, token, member, mark: markOf(agent), engineFacts: {} }),
+    agent.manifestOf({
+      format: 1,
+      grid: 'orders',
+      checkpoint,
+      token,
+      member,
+      mark: markOf(agent),
+      engineFacts: {},
+    }),
   );
 }
 

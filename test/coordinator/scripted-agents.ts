@@ -46,6 +46,8 @@ export interface ScriptedAgents {
   tell: (host: string, response: AgentResponse) => void;
   /** The streams that have claimed this host end. */
   cut: (host: string) => void;
+  /** How often coordinators have said no more than that they live. */
+  words: number;
   /** What a process answers when it is asked whether it runs: all of them, or those of these names. */
   running: boolean | readonly string[];
   close(): Promise<void>;
@@ -96,6 +98,7 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     heldBy: () => null,
     tell: (host, response) => claimed.get(host)?.send(response),
     cut: (host) => claimed.get(host)?.close(),
+    words: 0,
     running: false,
     async close() {
       await Promise.all(servers.map((server) => server.close()));
@@ -157,7 +160,8 @@ async function serve(
       if (request.type === 'claim') claimed.set(host.host, stream);
       const answered = await answer(agents, host, request);
       if (!agents.silentOn(host.host, request)) stream.send(answered);
-    } else if (request.type === 'member') {
+    } else if (request.type === 'keepAlive') agents.words += 1;
+    else if (request.type === 'member') {
       const said = await agents.onCommand(host.host, request.member, request.command);
       for (const response of said) stream.send(response);
     }

@@ -7,6 +7,7 @@ import { serveAgents } from '../../shared/rpc/agent-server.ts';
 import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
 import type { TlsFiles } from '../../shared/rpc/tls-files.ts';
 import { ROOT } from '../lab/processes.ts';
+import { programFile } from '../lab/programs.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 
 // Goal: what docs/security.md tells an operator to do is what helps. Method: its blocks are run as they stand, but for
@@ -27,7 +28,7 @@ describe('the remedies of docs/security.md', () => {
   after(() => folder.remove());
 
   function run(script: string): void {
-    const shim = `stillpoint() { '${process.execPath}' '${join(ROOT, 'coordinator/main.ts')}' "$@"; }; scp() { :; }; ssh() { :; }`;
+    const shim = `stillpoint() { '${process.execPath}' '${programFile('coordinator/main.ts')}' "$@"; }; scp() { :; }; ssh() { :; }`;
     const { status, stderr } = spawnSync('sh', ['-ec', `${shim}\n${script}`], {
       cwd: folder.path,
       encoding: 'utf8',

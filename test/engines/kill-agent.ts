@@ -2,10 +2,12 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { MemberSettings } from '../../agent/engines/registry.ts';
 import type { Undo } from '../../agent/engines/engine.ts';
 import type { Token } from '../../shared/domain/token.ts';
+import { programFile, ROOT } from '../lab/programs.ts';
+
+const PROGRAM = 'test/engines/killed-agent.ts';
 
 /** A real process that dies of SIGKILL in this state. */
 export async function killedAgent(
@@ -19,7 +21,8 @@ export async function killedAgent(
     process.execPath,
     [
       ...nodeOptions,
-      fileURLToPath(new URL('./killed-agent.ts', import.meta.url)),
+      // What is loaded beside it knows the sources.
+      nodeOptions.length === 0 ? programFile(PROGRAM) : join(ROOT, PROGRAM),
       '--settings',
       JSON.stringify(settings),
       '--folder',

@@ -4,10 +4,13 @@ import { fileURLToPath } from 'node:url';
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 // Tests start the same programs many times: what was compiled once is not compiled again. Node keeps it when a process
-// ends by itself; ours are killed, so it is told to keep it soon after the start.
+// ends by itself; ours are killed, so it is told to keep it when the start and the first work are behind it.
 process.env['NODE_COMPILE_CACHE'] ??= `${ROOT}node_modules/.cache/stillpoint`;
 process.env['NODE_OPTIONS'] ??=
-  "--import=data:text/javascript,import{flushCompileCache}from'node:module';setTimeout(flushCompileCache,2000).unref()";
+  "--import=data:text/javascript,import{flushCompileCache}from'node:module';setTimeout(flushCompileCache,5000).unref()";
+
+// Authorities that a machine adds to those of Node are for none of ours, and every start would read them all.
+delete process.env['NODE_EXTRA_CA_CERTS'];
 
 /** Where scripts/test has built the programs of the sources as they are (scripts/built-programs.ts). */
 const BUILT = process.env['STILLPOINT_PROGRAMS'];

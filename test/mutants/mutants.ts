@@ -1,4 +1,5 @@
 import { CHECKPOINT_MUTANTS } from './list/checkpoint.ts';
+import { JOB_MUTANTS } from './list/jobs.ts';
 import { PROTOCOL_MUTANTS } from './list/protocol.ts';
 import { REALM_MUTANTS } from './list/realm.ts';
 import { RESTORE_MUTANTS } from './list/restore.ts';
@@ -10,6 +11,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...RESTORE_MUTANTS,
   ...REALM_MUTANTS,
   ...PROTOCOL_MUTANTS,
+  ...JOB_MUTANTS,
 ].sort((one, other) => numberOf(one) - numberOf(other));
 
 function numberOf({ id }: Mutant): number {

@@ -16,33 +16,42 @@ describe('the chunk threads', () => {
     while (!holds()) await new Promise((resolve) => setImmediate(resolve));
   }
 
-  it('are started with the first task, no more than asked for, and end when they idle', async () => {
+  it('are started with the first task that is worth it, no more than asked for, and end when they idle', async () => {
     let idled = 0;
     const pool = new ChunkPool({ threads: 2, idleMs: 1, onIdle: () => (idled += 1) });
     expect(pool.threadCount).to.equal(0);
 
     const digests = await Promise.all(
       Array.from({ length: 20 }, (_, index) => {
-        const plain = own(noise(1000, `${index}`));
+        const plain = own(noise(1_000_000, `${index}`));
         const asked = pool.run<'digest'>({ type: 'digest', plain });
-        expect(pool.threadCount).to.be.within(1, 2);
+        // One more for every two megabytes that lie before each.
+        expect(pool.threadCount).to.equal(index < 2 ? 1 : 2);
         return asked;
       }),
     );
 
     expect(digests.map(({ digest }) => digest)).to.deep.equal(
-      digests.map((_, index) => sha256(noise(1000, `${index}`))),
+      digests.map((_, index) => sha256(noise(1_000_000, `${index}`))),
     );
     await condition(() => pool.threadCount === 0);
     expect(idled).to.equal(1);
-    const again = await pool.run<'digest'>({ type: 'digest', plain: own(rows(5, 'x')) });
-    expect(again.digest).to.equal(sha256(rows(5, 'x')));
+    const again = await pool.run<'digest'>({ type: 'digest', plain: own(noise(100_000, 'x')) });
+    expect(again.digest).to.equal(sha256(noise(100_000, 'x')));
+    await pool.close();
+  });
+
+  it('are not asked for what takes less than the asking', async () => {
+    const pool = new ChunkPool({ threads: 2 });
+    const { digest } = await pool.run<'digest'>({ type: 'digest', plain: own(rows(5, 'x')) });
+    expect(digest).to.equal(sha256(rows(5, 'x')));
+    expect(pool.threadCount).to.equal(0);
     await pool.close();
   });
 
   it('are none where none are wanted: then whoever asks does the work, with the same results', async () => {
     const [none, one] = [new ChunkPool({ threads: 0 }), new ChunkPool({ threads: 1 })];
-    const text1 = rows(10_000, 'x');
+    const text1 = rows(100_000, 'x');
     const task = { type: 'compress', digest: sha256(text1) } as const;
 
     const here = await none.run<'compress'>({ ...task, plain: own(text1) });
@@ -55,7 +64,7 @@ describe('the chunk threads', () => {
 
   it('compress what gets smaller and keep the rest as it is', async () => {
     const pool = new ChunkPool({ threads: 1 });
-    const [text1, raw] = [rows(10_000, 'x'), noise(10_000, 'x')];
+    const [text1, raw] = [rows(100_000, 'x'), noise(100_000, 'x')];
 
     const smaller = await pool.run<'compress'>({
       type: 'compress',
@@ -64,7 +73,7 @@ describe('the chunk threads', () => {
     });
     const same = await pool.run<'compress'>({ type: 'compress', plain: own(raw), digest: sha256(raw) });
 
-    expect(smaller.packed?.byteLength).to.be.lessThan(5000);
+    expect(smaller.packed?.byteLength).to.be.lessThan(50_000);
     expect(smaller.storedDigest).to.equal(sha256(smaller.packed ?? raw));
     expect(same).to.include({ packed: null, storedDigest: sha256(raw) });
     expect(Buffer.from(same.plain)).to.deep.equal(raw);
@@ -73,7 +82,7 @@ describe('the chunk threads', () => {
 
   it('find content in either codec, and no content in garbage', async () => {
     const pool = new ChunkPool({ threads: 1 });
-    const plain = rows(10_000, 'x');
+    const plain = rows(100_000, 'x');
     const content = { digest: sha256(plain), sizeBytes: plain.byteLength };
     const { packed } = await pool.run<'compress'>({
       type: 'compress',
@@ -89,7 +98,7 @@ describe('the chunk threads', () => {
     expect(await examine(packed ?? plain)).to.equal('zstd');
     expect(await examine((packed ?? plain).subarray(1))).to.equal('damaged');
     expect(await examine(Buffer.alloc(0))).to.equal('damaged');
-    expect(await examine(noise(10_000, 'y'))).to.equal('damaged');
+    expect(await examine(noise(100_000, 'y'))).to.equal('damaged');
     await pool.close();
   });
 

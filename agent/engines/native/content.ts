@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Content, ParticipantDescription } from '../../../shared/domain/participant.ts';
 import type { Warning } from '../../../shared/domain/warning.ts';
 import type { RestoreContext } from '../engine.ts';

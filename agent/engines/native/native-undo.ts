@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Guardian, Undo } from '../engine.ts';
 import { connectTo } from './link.ts';
 import { isProcessRunning } from './native-process.ts';

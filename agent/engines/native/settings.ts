@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { tlsSchema } from '../../../shared/rpc/tls-files.ts';
 import { imagePlaces, journalsWithImages } from '../image-places.ts';
 import { memberShape, oneSupervisor, supervisionShape } from '../member-schema.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { byteRateSchema, byteSizeSchema } from '../../byte-size.ts';
 import { hostPort } from '../../address.ts';
 import { readConnectionUrl } from './server/connection-url.ts';

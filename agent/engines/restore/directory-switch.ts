@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 import { AnchoredDirectory, closing } from '../../anchored-directory.ts';
 import { mustHoldNoMount } from './mounts.ts';

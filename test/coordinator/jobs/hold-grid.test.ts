@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { Failure } from '../../../shared/domain/errors.ts';
 import type { MemberAnswer, MemberCommand } from '../../../shared/domain/messages.ts';
+import type { AgentResponse } from '../../../shared/domain/wire.ts';
 import { ABLE, HOLD_PURPOSES, type HoldPurpose, type Purpose } from '../../../shared/domain/purpose.ts';
 import { until } from '../../lab/processes.ts';
 import { describedHost, describedMember, standby } from '../descriptions.ts';
@@ -100,7 +101,8 @@ describe('an operation that copies nothing', () => {
     const last = Promise.withResolvers<void>();
     held.instead = (member, { type }) =>
       member === 'ba' && type === 'freeze' ? (honest) => last.promise.then(() => honest) : null;
-    const job = new TestJob(held, QUIESCE);
+    const gridFile = { ...held.agents.gridFile, leaseSeconds: 1 };
+    const job = new TestJob(held, QUIESCE, { gridFile });
     let isHeld = false;
     void job.held.then(() => (isHeld = true));
     await until('the others to be asked', () => held.asked('aa').includes('freeze'));
@@ -108,6 +110,8 @@ describe('an operation that copies nothing', () => {
     last.resolve();
     const told = await job.held;
     expect(told.members.map(({ state }) => state)).to.deep.equal(['quiesced', 'quiesced', 'quiesced']);
+    const { words } = held.agents;
+    await until('the job to say that it lives', () => held.agents.words > words + 2);
     expect(held.asked('aa')).not.to.include('thaw');
     job.occupation.letGo();
     const { report } = await job.ended;
@@ -176,14 +180,22 @@ describe('an operation that copies nothing', () => {
     });
 
     it('[S72] [S93] names every member that did not come to rest, and what did not', async () => {
+      const told = (member: string, failure: Failure): AgentResponse => ({
+        type: 'memberAnswer',
+        member,
+        answer: { type: 'failed', failure, state: 'running' },
+      });
+      // Engines have codes of their own for it. One whose abort comes first says nothing any more.
+      const second = { ...late('ba', 'pending writes'), code: 'fence-not-reached' };
+      const tellLater = (): void => {
+        if (!held.asked('ba').includes('abort')) held.agents.tell('beta', told('ba', second));
+      };
       held.instead = (member, { type }) => {
         if (type !== 'freeze' || member === 'ab') return null;
-        // Engines have codes of their own for it.
-        const kinds = member === 'aa' ? 'open transactions' : 'pending writes';
-        const failure = { ...late(member, kinds), ...(member === 'ba' && { code: 'fence-not-reached' }) };
-        return async () => {
-          if (member === 'ba') await new Promise((resolve) => setTimeout(resolve, 50));
-          return [{ type: 'failed', failure, state: 'running' }];
+        if (member === 'ba') return () => [];
+        return () => {
+          setTimeout(tellLater, 50);
+          return [{ type: 'failed', failure: late('aa', 'open transactions'), state: 'running' }];
         };
       };
       const { failure } = await done(QUIESCE);

@@ -59,7 +59,7 @@ export async function honestGrid(hosts: readonly HostDescription[]): Promise<Hon
 }
 
 /** Stays until the test lets go of it, and notes what it is told. */
-export class TestOccupation implements Occupation {
+class TestOccupation implements Occupation {
   readonly told: string[] = [];
   readonly #held = Promise.withResolvers<HeldGrid>();
   readonly #done = Promise.withResolvers<void>();

@@ -68,7 +68,7 @@ describe('who lets go of a job from elsewhere', () => {
     try {
       const report = await letGoOf({
         gridFile: agents.gridFile,
-        repository: agents.repository,
+        repository: () => Promise.resolve(agents.repository),
         purpose: 'quiesce',
         job: null,
         force: false,
@@ -129,6 +129,21 @@ describe('who lets go of a job from elsewhere', () => {
     expect(gone.failure).to.include({ code: 'no-job' });
     expect(gone.failure?.hint).to.include(NOT_TRUSTED);
     expect(gone.exitCode).to.equal(3);
+  });
+
+  it('lets go first and reads the proof then: where it cannot be read, that is not called resumed', async () => {
+    jobOf(QUIESCE);
+    const { failure, exitCode } = await letGo({
+      job: 'token',
+      repository: () =>
+        Promise.reject(
+          new StillpointError({ code: 'repository-missing', message: 'not mounted', hint: 'mount it' }),
+        ),
+    });
+    expect(asked()).to.include('alpha token false');
+    expect(exitCode).to.equal(6);
+    expect(failure?.message).to.include('all members run').and.include('not mounted');
+    expect(failure?.hint).to.include(checkpointId(3)).and.include(NOT_TRUSTED);
   });
 
   it('[S91] says "already resumed" where no freeze holds the grid, and has every agent write it down', async () => {

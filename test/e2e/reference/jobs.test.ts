@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HeldGrid, HoldReport } from '../../../coordinator/jobs/hold-report.ts';
 import type { Failure } from '../../../shared/domain/errors.ts';
+import { Hooks } from '../../lab/hooks.ts';
 import type { RunningCommand } from '../../lab/processes.ts';
 import { until } from '../../lab/processes.ts';
 import { expectFree, expectWrites, heldBy } from '../../lab/reference-checks.ts';
@@ -240,6 +241,22 @@ describe('a job that holds a grid of nodes', () => {
     ]);
     expect(refused.code).to.equal(3);
     expect((refused.json as { error: Failure }).error).to.include({ code: 'wrong-grid' });
+  });
+
+  it('holds nobody in the background of which nobody was told: its first process was killed before', async () => {
+    const hooks = new Hooks(file('hooks'));
+    hooks.hold('accepted', 'coordinator');
+    const log = file('orphan.log');
+    const job = lab.grid.begin(['quiesce', '--background', log], hooks.env);
+    await hooks.reachedBy(job, 'accepted', 'coordinator');
+    job.signal('SIGKILL');
+    await job.finished;
+    hooks.release('accepted', 'coordinator');
+    await until('the job to end', () =>
+      readFileSync(log, 'utf8').includes('stillpoint: interrupted by SIGINT'),
+    );
+    expect(readFileSync(log, 'utf8')).not.to.include('quiesced:');
+    await expectFree(lab);
   });
 
   it('is aborted where a node dies while it is held', async () => {

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { EngineKind } from '../../../agent/engines/engine-kind.ts';
 import * as real from '../../../agent/engines/registry.ts';
 import { toy, toyMemberSchema } from './toy-engine.ts';

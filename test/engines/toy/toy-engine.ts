@@ -1,7 +1,7 @@
 import { ABLE } from '../../../shared/domain/purpose.ts';
 import { appendFile, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { CheckpointContext, Copy, Engine, Guardian, Hold } from '../../../agent/engines/engine.ts';
 import type { Restoration, RestoreContext } from '../../../agent/engines/engine.ts';
 import type { EngineKind } from '../../../agent/engines/engine-kind.ts';

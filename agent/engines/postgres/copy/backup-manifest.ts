@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { EXIT, StillpointError } from '../../../../shared/domain/errors.ts';
 import { sha256 } from '../../../../shared/repository/digest.ts';
 

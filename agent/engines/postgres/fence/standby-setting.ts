@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { escapeLiteral, type Client } from 'pg';
-import { z } from 'zod';
+import * as z from 'zod';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import { readBeside } from '../../../safe-files.ts';
 import { serverIdentitySchema } from '../server/server-identity.ts';

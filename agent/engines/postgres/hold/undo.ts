@@ -1,5 +1,5 @@
 import { escapeLiteral, type Client } from 'pg';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Undo } from '../../engine.ts';
 import {
   otherServer,

@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { ImageManifest } from '../../../../shared/domain/backup-set.ts';
+import { closing } from '../../../anchored-directory.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
 import type { JournalFiles } from '../journal/journal-bytes.ts';
 import { formatLsn, parseLsn, segmentName, segmentOf, segmentStart, type Lsn } from '../journal/lsn.ts';
@@ -140,8 +141,7 @@ function whatIsMissing({ image, archive }: MarkedImage, missing: readonly string
 async function mustBeWhole(input: MarkedImage, file: TakenFile): Promise<void> {
   const { member, mark, facts, image } = input;
   const { walSegmentSizeBytes: segmentBytes } = facts;
-  const handle = await openTaken(input, file);
-  const header = await readFileHeader(handle).finally(() => handle.close());
+  const header = await closing(await openTaken(input, file), readFileHeader);
   const where = whereIs(input, file);
   if (header === null || header.start !== segmentStart(file.segment, segmentBytes))
     throw journalMissing(

@@ -2,7 +2,7 @@ import { appendFile, open, rm } from 'node:fs/promises';
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ArtifactSink } from '../../engine.ts';
 import { segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
 import type { JournalFiles } from './journal-bytes.ts';

@@ -23,6 +23,18 @@ const SESSION = [
   'idle_session_timeout',
 ];
 
+/** How far a server recovers, and what it does then. */
+export interface RecoveryTarget {
+  /**
+   * A restore point, by its name; the record that begins at a position; or `end`: all of the journal that is there, and
+   * then it can only go on.
+   */
+  readonly to: { readonly name: string } | { readonly record: string } | 'end';
+  readonly afterwards: 'promote' | 'shutdown';
+  /** The timeline that leads there; null: that of the copy. */
+  readonly timeline: number | null;
+}
+
 export interface PrivateServerInput {
   readonly member: string;
   /** The host's own `postgres`. */
@@ -31,8 +43,7 @@ export interface PrivateServerInput {
   /** The staged directory; its postgresql.auto.conf is empty. */
   readonly data: string;
   readonly owner: Owner | null;
-  readonly restorePoint: string;
-  readonly afterwards: 'promote' | 'shutdown';
+  readonly target: RecoveryTarget;
   /** Libraries without which the journal cannot be replayed. */
   readonly preload: string;
   /** Whom it may know as a superuser, or as a role that can see who is one. */
@@ -261,7 +272,7 @@ const UNKNOWN_ROLE = new Set(['28000', '28P01']);
 const CLOSED_DATABASE = new Set(['3D000', '55000', '42501']);
 
 async function argumentsOf(input: PrivateServerInput, room: string): Promise<string[]> {
-  const { data, restorePoint, afterwards, serverVersion, preload } = input;
+  const { data, target, serverVersion, preload } = input;
   const { settings } = await readControlFile(data);
   const given = new Map([
     ['config_file', join(room, 'configuration')],
@@ -286,14 +297,24 @@ async function argumentsOf(input: PrivateServerInput, room: string): Promise<str
     ['wal_keep_size', '1GB'],
     // The journal is in place already: whatever else is asked for is not to be had.
     ['restore_command', 'false'],
-    ['recovery_target_name', restorePoint],
-    ['recovery_target_action', afterwards],
-    ['recovery_target_timeline', 'current'],
+    ...targetSettings(target),
+    ['recovery_target_action', target.afterwards],
+    ['recovery_target_timeline', target.timeline === null ? 'current' : String(target.timeline)],
     ...(serverVersion >= 150_000 ? ([['log_startup_progress_interval', '1s']] as const) : []),
     ...(serverVersion >= 170_000 ? ([['event_triggers', 'off']] as const) : []),
     ...settings,
   ]);
   return ['-D', data, ...[...given].flatMap(([name, value]) => ['-c', `${name}=${value}`])];
+}
+
+function targetSettings({ to }: RecoveryTarget): [string, string][] {
+  if (to === 'end') return [];
+  if ('name' in to) return [['recovery_target_name', to.name]];
+  // That record is the last.
+  return [
+    ['recovery_target_lsn', to.record],
+    ['recovery_target_inclusive', 'on'],
+  ];
 }
 
 /** Configuration that only root, or we, can change; sockets in a directory that only the server's user may enter. */

@@ -6,12 +6,12 @@ import { outboundWarnings } from '../look/outbound.ts';
 import type { AddressBook } from './address-book.ts';
 import { finishControlFile, readControlFile, withholdControlFile } from './control-file.ts';
 import { lookAtDatabases } from './databases.ts';
-import { PrivateServer, type PrivateServerInput } from './private-server.ts';
+import { PrivateServer, type PrivateServerInput, type RecoveryTarget } from './private-server.ts';
 import { askQuestions } from './questions.ts';
 import { rewriteAddresses } from './rewrite-addresses.ts';
 import { checkMark, checkServer, notAsCaptured, textOf } from './verify.ts';
 
-export interface ProofInput extends Omit<PrivateServerInput, 'restorePoint' | 'afterwards' | 'preload'> {
+export interface ProofInput extends Omit<PrivateServerInput, 'target' | 'preload'> {
   readonly facts: PostgresFacts;
   /** A standby: it is recovered to the mark, and not promoted. */
   readonly follows: boolean;
@@ -45,9 +45,10 @@ export async function proveStaged(input: ProofInput, wanted: ProveInput): Promis
 
 async function recoverAndLook(input: ProofInput, wanted: ProveInput): Promise<VerifiedMember> {
   const { facts, follows } = input;
-  const restorePoint = facts.restorePoint ?? '';
-  const afterwards = follows ? 'shutdown' : 'promote';
-  const verified = await PrivateServer.run({ ...input, restorePoint, afterwards }, async (server) => {
+  // A standby of a server that was shut down is at its end already.
+  if (follows && isStopped(facts)) return provedAtEnd(input, 'shut down');
+  const target = targetOf(input);
+  const verified = await PrivateServer.run({ ...input, target }, async (server) => {
     if (!follows) {
       await server.untilPromoted();
       const looked = await look(input, server, wanted);
@@ -55,17 +56,48 @@ async function recoverAndLook(input: ProofInput, wanted: ProveInput): Promise<Ve
       return looked;
     }
     await server.untilEnded();
-    if (!server.log.includes(`recovery stopping at restore point "${restorePoint}"`))
+    if (!server.log.includes(lastWordsAt(target)))
       throw notAsCaptured(input.member, 'its recovery did not end at the mark');
-    return {
-      checks: [`mark: recovered to ${facts.markPosition ?? ''}, no further`],
-      warnings: [],
-      prepared: [],
-    };
+    return recoveredTo(facts);
   });
-  const { ended } = await readControlFile(input.data);
-  if (ended === (follows ? 'shut down in recovery' : 'shut down')) return verified;
-  throw notAsCaptured(input.member, 'its server did not shut down cleanly');
+  return provedAtEnd(input, follows ? 'shut down in recovery' : 'shut down', verified);
+}
+
+async function provedAtEnd(
+  { member, data, facts }: ProofInput,
+  expected: 'shut down' | 'shut down in recovery',
+  verified: VerifiedMember = recoveredTo(facts),
+): Promise<VerifiedMember> {
+  const { ended } = await readControlFile(data);
+  if (ended === expected) return verified;
+  throw notAsCaptured(member, 'its server did not shut down cleanly');
+}
+
+function recoveredTo({ markPosition }: PostgresFacts): VerifiedMember {
+  return { checks: [`mark: recovered to ${markPosition ?? ''}, no further`], warnings: [], prepared: [] };
+}
+
+/** An image of a server that was shut down has no record to be recovered. */
+function isStopped({ restorePoint, lastRecord }: PostgresFacts): boolean {
+  return restorePoint === null && lastRecord === undefined;
+}
+
+function targetOf({ facts, follows }: ProofInput): RecoveryTarget {
+  const { restorePoint, lastRecord, copyTimeline, timeline } = facts;
+  const afterwards = follows ? 'shutdown' : 'promote';
+  const through = copyTimeline === undefined ? null : timeline;
+  if (restorePoint !== null) return { to: { name: restorePoint }, afterwards, timeline: through };
+  // A standby must not go on by itself; a primary finds the end, and is held against it.
+  const to = follows && lastRecord !== undefined ? { record: lastRecord } : 'end';
+  return { to, afterwards, timeline: through };
+}
+
+/** What the server says when it stops there. */
+function lastWordsAt({ to }: RecoveryTarget): string {
+  if (to === 'end') return '';
+  return 'name' in to
+    ? `recovery stopping at restore point "${to.name}"`
+    : `recovery stopping after WAL location (LSN) "${to.record}"`;
 }
 
 async function look(

@@ -28,6 +28,7 @@ import { readIfThere, Stage } from '../../restore/stage.ts';
 import { parseFacts, type PostgresFacts } from '../copy/facts.ts';
 import { parseLsn } from '../journal/lsn.ts';
 import { makesTablespace } from '../journal/tablespace-records.ts';
+import { stagedJournal } from './staged-journal.ts';
 
 import type { PostgresSettings } from '../settings.ts';
 import { AddressBook } from './address-book.ts';
@@ -204,9 +205,7 @@ export class PostgresRestoration implements Restoration {
     const { startPosition, markPosition, timeline, walSegmentSizeBytes, serverVersion } = this.#source;
     if (startPosition === null || markPosition === null) return;
     const leadsOut = await makesTablespace({
-      directory: journal,
-      timeline,
-      segmentBytes: walSegmentSizeBytes,
+      ...(await stagedJournal(journal, { timeline, segmentBytes: walSegmentSizeBytes })),
       serverVersion,
       from: parseLsn(startPosition),
       to: parseLsn(markPosition),
@@ -214,8 +213,8 @@ export class PostgresRestoration implements Restoration {
     if (!leadsOut) return;
     throw new StillpointError({
       code: 'tablespace-in-journal',
-      message: `${this.#settings.name}: a tablespace was made while the checkpoint was prepared; to recover it would write into the very directory that CREATE TABLESPACE named`,
-      hint: 'restore another checkpoint',
+      message: `${this.#settings.name}: a tablespace was made between its copy and the mark; to recover it would write into the very directory that CREATE TABLESPACE named`,
+      hint: 'restore another checkpoint, or from a backup that was made since',
     });
   }
 

@@ -1,7 +1,7 @@
 import { readFile, readlink, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Client } from 'pg';
-import { z } from 'zod';
+import * as z from 'zod';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import { readBeside } from '../../../safe-files.ts';
 import { processIdOf } from './connection.ts';
