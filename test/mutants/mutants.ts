@@ -3,12 +3,14 @@ import { JOB_MUTANTS } from './list/jobs.ts';
 import { PROTOCOL_MUTANTS } from './list/protocol.ts';
 import { REALM_MUTANTS } from './list/realm.ts';
 import { RESTORE_MUTANTS } from './list/restore.ts';
+import { SET_MUTANTS } from './list/sets.ts';
 import type { Mutant } from './mutant.ts';
 
 /** A requirement is covered when it has one here, and the test that claims it kills it. */
 export const MUTANTS: readonly Mutant[] = [
   ...CHECKPOINT_MUTANTS,
   ...RESTORE_MUTANTS,
+  ...SET_MUTANTS,
   ...REALM_MUTANTS,
   ...PROTOCOL_MUTANTS,
   ...JOB_MUTANTS,
