@@ -51,7 +51,7 @@ export interface ImageSummary {
 }
 
 /** A quiesce or freeze that held a member when somebody looked. */
-export interface StampedHold {
+interface StampedHold {
   /** The job's token. */
   readonly operation: string;
   readonly purpose: HoldPurpose;

@@ -82,8 +82,15 @@ describe('a grid that its operator copies', () => {
     await writing();
     const before = performance.now();
     const report = await lab.done<HoldReport>(
-      ...['quiesce', '--set', 'tuesday', '--image', '{set}'],
-      ...['--', 'sh', '-c', lab.copyLine(['a1', 'b1'], 'tuesday')],
+      'quiesce',
+      '--set',
+      'tuesday',
+      '--image',
+      '{set}',
+      '--',
+      'sh',
+      '-c',
+      lab.copyLine(['a1', 'b1'], 'tuesday'),
     );
     const after = performance.now();
     expect(report.set?.problems).to.deep.equal([]);
@@ -98,7 +105,15 @@ describe('a grid that its operator copies', () => {
     const before = performance.now();
     const line = `${lab.copyLine(['a1', 'b1'], 'wednesday')} && sleep 0.5`;
     const report = await lab.done<HoldReport>(
-      ...['freeze', '--set', 'wednesday', '--image', '{set}', '--', 'sh', '-c', line],
+      'freeze',
+      '--set',
+      'wednesday',
+      '--image',
+      '{set}',
+      '--',
+      'sh',
+      '-c',
+      line,
     );
     const after = performance.now();
     await moreWrites();

@@ -38,7 +38,15 @@ describe('copies of a grid that do not belong together', () => {
   async function heldSet(what: 'quiesce' | 'freeze'): Promise<{ set: string; checkpoint: string }> {
     const set = newSet();
     const { checkpoint, set: made } = await lab.done<HoldReport>(
-      ...[what, '--set', set, '--image', '{set}', '--', 'sh', '-c', lab.copyLine(NODES, set)],
+      what,
+      '--set',
+      set,
+      '--image',
+      '{set}',
+      '--',
+      'sh',
+      '-c',
+      lab.copyLine(NODES, set),
     );
     expect(made?.problems).to.deep.equal([]);
     return { set, checkpoint };
