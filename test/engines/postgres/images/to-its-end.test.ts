@@ -4,13 +4,13 @@ import { join } from 'node:path';
 import type { MemberManifest } from '../../../../shared/domain/manifest.ts';
 import { baseBackup, ofServerUser } from '../../../lab/base-backup.ts';
 import { failureOf } from '../../../repository/samples.ts';
-import { until, untilCommitsWait, versions } from '../lab.ts';
+import { until, untilCommitsWait, newest } from '../lab.ts';
 import { copy, copyWhileTold, imagesLab, imagesOf, type ImagesLab } from './images-lab.ts';
 
 // Goal: an image that was made while a quiesce held, or while its server was shut down, is restored with the journal inside
 // of it and nothing else. Method: real servers that archive, and go on after the image; the archive is there to be read.
 
-for (const version of versions) {
+for (const version of newest) {
   describe(`images of PostgreSQL ${version}, to the end of their own journal [S60]`, function () {
     this.timeout(300_000);
     let place: ImagesLab;

@@ -2,13 +2,13 @@ import { expect } from 'chai';
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { baseBackup, ofServerUser } from '../../../lab/base-backup.ts';
-import { until, versions } from '../lab.ts';
+import { until, newest } from '../lab.ts';
 import { copy, copyWhileTold, imagesLab, type ImagesLab } from './images-lab.ts';
 
 // Goal: whatever tool an operator's backup was made with, and whenever, its server comes to the mark and no further.
 // Method: real servers that archive; each image is restored as a primary and as a standby of it.
 
-for (const version of versions) {
+for (const version of newest) {
   describe(`images of PostgreSQL ${version}, with archived journals up to a mark [S57]`, function () {
     this.timeout(300_000);
     let place: ImagesLab;
