@@ -62,7 +62,7 @@ export async function letGo(
 async function sayAlreadyResumed(context: Pick<ServiceContext, 'file' | 'members' | 'log'>): Promise<void> {
   const { file, members, log } = context;
   const lines = ['Resuming system', 'Already resumed'].map(
-    (words) => `Backup.General.ExternalThaw: ${words}`,
+    (words) => `${new Date().toISOString()} Backup.General.ExternalThaw: ${words}`,
   );
   for (const { name, role } of file.members) {
     const engine = members.get(name)?.engine;

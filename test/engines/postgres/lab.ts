@@ -15,6 +15,9 @@ export const versions: readonly PostgresVersion[] = (
   process.env['STILLPOINT_POSTGRES_VERSIONS']?.split(',') ?? ['15', '18']
 ).map((version) => version as PostgresVersion);
 
+/** What is long, and differs little between them, runs with the newest of them. */
+export const newest: readonly PostgresVersion[] = versions.slice(-1);
+
 export function settingsFor(
   server: Pick<PostgresServer, 'data' | 'host' | 'port' | 'binaries'>,
   change: Partial<PostgresSettings> = {},

@@ -16,7 +16,7 @@ export interface ControlData {
   readonly segmentBytes: number;
 }
 
-export type ControlState = (typeof STATES)[number];
+type ControlState = (typeof STATES)[number];
 
 const STATES = [
   'starting up',

@@ -38,7 +38,8 @@ export class JournalArchive {
 
   /** What else bears the name: `.partial`, compressed. */
   like(name: string): string | null {
-    return [...this.#sizes.keys()].find((one) => one.startsWith(`${name}.`)) ?? null;
+    const isLike = (one: string): boolean => one.startsWith(`${name}.`) && !one.endsWith('.backup');
+    return [...this.#sizes.keys()].find(isLike) ?? null;
   }
 
   async openFile(name: string): Promise<FileHandle> {

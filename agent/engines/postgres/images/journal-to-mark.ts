@@ -71,7 +71,7 @@ export function openTaken({ files, archive }: MarkedImage, { name, from }: Taken
 
 /** History files, of the archive or of the image. */
 export async function readHistory({ files, archive }: MarkedImage, name: string): Promise<Buffer | null> {
-  const archived = archive?.sizeOf(name) == null ? null : await archive.read(name);
+  const archived = archive === null ? null : await archive.read(name);
   return archived ?? files.read(`${JOURNAL_ROOM}/${name}`);
 }
 
@@ -126,10 +126,10 @@ function filesOf(input: MarkedImage, timelines: Timelines, markPosition: Lsn): T
 
 function whatIsMissing({ image, archive }: MarkedImage, missing: readonly string[]): string {
   const named = missing.slice(0, MOST_NAMED).map((name) => {
-    const size = archive?.sizeOf(name);
-    if (size != null) return `${name} (it has ${size} bytes)`;
-    const like = archive?.like(name);
-    return like == null ? name : `${name} (there is ${like})`;
+    const size = archive?.sizeOf(name) ?? null;
+    if (size !== null) return `${name} (it has ${size} bytes)`;
+    const like = archive?.like(name) ?? null;
+    return like === null ? name : `${name} (there is ${like})`;
   });
   const more = missing.length > MOST_NAMED ? ` and ${missing.length - MOST_NAMED} more` : '';
   const where =

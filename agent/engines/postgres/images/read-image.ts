@@ -71,7 +71,7 @@ export async function readImage(
 }
 
 /** The whole journal files in an image, in their order. */
-export function journalIn(
+function journalIn(
   entries: readonly FoundEntry[],
   segmentBytes: number,
 ): { readonly name: string; readonly timeline: number; readonly segment: bigint }[] {

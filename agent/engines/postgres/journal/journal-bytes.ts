@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import { segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
 
-export const PAGE = 8192n;
+const PAGE = 8192n;
 /** Read at once: a file has whole ones of these. */
 const BLOCK = 256n * 1024n;
 /** XLP_FIRST_IS_OVERWRITE_CONTRECORD of XLogPageHeaderData. */

@@ -36,7 +36,7 @@ export interface ImagesLab {
   remove(): void;
 }
 
-export interface Restored {
+interface Restored {
   readonly checks: readonly string[];
   readonly rows: readonly number[];
   /** A standby of the same image ends where it ends, and follows. */
@@ -152,7 +152,7 @@ export function imagesOf({ images }: Engine): Images {
   return images;
 }
 
-export async function untilArchived(server: PostgresServer, file: string): Promise<void> {
+async function untilArchived(server: PostgresServer, file: string): Promise<void> {
   await until(`${file} to be archived`, async () => {
     const [row] = await server.query<{ done: boolean }>(
       'SELECT coalesce(last_archived_wal >= $1, false) AS done FROM pg_stat_archiver',
