@@ -73,6 +73,7 @@ describe('what grid doctor finds', () => {
     ];
     const log = createLog({ name: 'test', level: 'silent' });
 
+    agents.greetsAll = true;
     const report = await gridDoctor({ gridFile: agents.gridFile, signal: patient.signal, log });
 
     expect(report.findings).to.deep.equal([

@@ -36,6 +36,8 @@ export interface ScriptedAgents {
   onCommand: (host: string, member: string, command: MemberCommand) => Promise<readonly AgentResponse[]>;
   /** An agent that is asked for this says nothing. */
   silentOn: (host: string, request: Numbered) => boolean;
+  /** Agents greet coordinators of other grids too, and say of which they are when they describe themselves. */
+  greetsAll: boolean;
   /** How a member's host stands when it is asked for a backup. */
   stampOf: (member: string) => Stamp;
   /** What is in an image. */
@@ -91,6 +93,7 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     onRequest: () => undefined,
     onCommand: () => Promise.resolve([]),
     silentOn: () => false,
+    greetsAll: false,
     stampOf: () => ({ epoch: 0, counter: 0, heldBy: null, incarnation: 'i', stoppedAs: null }),
     imageOf: () => {
       throw new Error('this test has no images');
@@ -150,7 +153,7 @@ async function serve(
     if (host === undefined) throw new Error(`no host ${index}`);
     if (request.type === 'hello') {
       const { grid } = host;
-      if (request.grid !== grid) {
+      if (request.grid !== grid && !agents.greetsAll) {
         stream.send({ type: 'rejected', failure: wrongGrid(grid, request.grid) });
         continue;
       }
