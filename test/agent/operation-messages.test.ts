@@ -70,7 +70,7 @@ describe('the messages of an operation', () => {
     expect(times).to.deep.equal([...new Set(times)].toSorted());
   });
 
-  it('are written when the member is let go of, and of a quiesce when they are true', async () => {
+  it('are written when the member is let go of, and of a quiesce when they are true [S126]', async () => {
     for (const [purpose, before] of [
       [{ type: 'journalCheckpoint' }, []],
       [FREEZE, []],

@@ -1,5 +1,6 @@
 import { CHECKPOINT_MUTANTS } from './list/checkpoint.ts';
 import { JOB_MUTANTS } from './list/jobs.ts';
+import { NATIVE_HOLD_MUTANTS } from './list/native-holds.ts';
 import { PROTOCOL_MUTANTS } from './list/protocol.ts';
 import { REALM_MUTANTS } from './list/realm.ts';
 import { RESTORE_MUTANTS } from './list/restore.ts';
@@ -14,6 +15,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...REALM_MUTANTS,
   ...PROTOCOL_MUTANTS,
   ...JOB_MUTANTS,
+  ...NATIVE_HOLD_MUTANTS,
 ].sort((one, other) => numberOf(one) - numberOf(other));
 
 function numberOf({ id }: Mutant): number {

@@ -116,7 +116,7 @@ describe('the messages of a node', () => {
     expect(texts()).to.deep.equal([QUIESCING, QUIESCED, ENDS, RESUMING, RESUMED]);
   });
 
-  it('are those of a quiesce, of which the first are there while it lasts [S73] [S81]', async () => {
+  it('are those of a quiesce, of which the first are there while it lasts [S73] [S126]', async () => {
     const member = new Member();
     await member.held({ type: 'quiesce', allowReads: true, timeOutMs: 1000 });
     await until('it to be written that it is quiesced', () => texts().length === 3);
