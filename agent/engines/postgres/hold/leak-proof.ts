@@ -4,7 +4,7 @@ import type { Lsn } from '../journal/lsn.ts';
 import { transactionRecords, type JournalSpan, type TransactionRecord } from '../journal/wal-records.ts';
 import { writtenBy } from '../journal/written-records.ts';
 import type { ConnectionSettings } from '../server/connection.ts';
-import { areStatistics } from './statistics.ts';
+import { Statistics } from './statistics.ts';
 
 /**
  * Did anything that was logged after the mark become visible before the thaw came?
@@ -135,13 +135,14 @@ async function harmlessAmong(
     inJournal(one.xid),
     ...one.commit.subtransactions,
   ];
+  const statistics = new Statistics(control, settings);
   const written = await writtenBy({ ...span, from: atArm.position }, new Set(young.flatMap(partsOf)));
   for (const one of young) {
     const found = partsOf(one).flatMap((part) => written.get(part) ?? []);
     const relations = new Set(found.flatMap((part) => [...part.relations]));
     const isSilent = found.length === 0 && one.commit.carries === 'nothing';
     const isUpkeep = found.length > 0 && !found.some(({ more }) => more);
-    if (isSilent || (isUpkeep && (await areStatistics(control, settings, relations)))) harmless.add(one.xid);
+    if (isSilent || (isUpkeep && (await statistics.areAll(relations)))) harmless.add(one.xid);
   }
   return harmless;
 }

@@ -13,20 +13,33 @@ const FILES_OF_STATISTICS = `
    UNION SELECT pg_relation_filenode(indexrelid)::text FROM pg_index WHERE indrelid IN (SELECT oid FROM tables)`;
 
 /**
- * Whether all of these (`<database>/<file number>`) hold what ANALYZE writes for the planner, and nothing else. A database
- * that cannot be asked has none.
+ * Which files hold what ANALYZE writes for the planner, and nothing else. Each database is asked once, however many
+ * transactions wrote into it; one that cannot be asked has none.
  */
-export async function areStatistics(
-  control: Client,
-  settings: ConnectionSettings,
-  relations: ReadonlySet<string>,
-): Promise<boolean> {
-  const wanted = Map.groupBy(relations, (relation) => relation.split('/')[0] ?? '');
-  for (const [database, ofDatabase] of wanted) {
-    const files = await filesOfStatistics(control, settings, database).catch(() => new Set<string>());
-    if (!ofDatabase.every((relation) => files.has(relation))) return false;
+export class Statistics {
+  readonly #control: Client;
+  readonly #settings: ConnectionSettings;
+  readonly #known = new Map<string, Promise<ReadonlySet<string>>>();
+
+  constructor(control: Client, settings: ConnectionSettings) {
+    this.#control = control;
+    this.#settings = settings;
   }
-  return true;
+
+  /** `relations`: `<database>/<file number>`. */
+  async areAll(relations: ReadonlySet<string>): Promise<boolean> {
+    for (const relation of relations)
+      if (!(await this.#filesOf(relation.split('/')[0] ?? '')).has(relation)) return false;
+    return true;
+  }
+
+  #filesOf(database: string): Promise<ReadonlySet<string>> {
+    const known = this.#known.get(database);
+    if (known !== undefined) return known;
+    const asked = filesOfStatistics(this.#control, this.#settings, database).catch(() => new Set<string>());
+    this.#known.set(database, asked);
+    return asked;
+  }
 }
 
 async function filesOfStatistics(
