@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import { Layout } from '../../shared/repository/layout.ts';
@@ -18,6 +18,7 @@ import {
   storeMember,
   verified,
 } from './samples.ts';
+import { BEGUN, IMAGE, summaryOf } from './sets-suite.ts';
 
 /** Methods of Layout that name a directory, and not a class of stored file. */
 const DIRECTORIES = [
@@ -32,6 +33,10 @@ const DIRECTORIES = [
   'drills',
   'verifications',
   'epochs',
+  'sets',
+  'set',
+  'backups',
+  'images',
 ];
 
 const CHECKPOINT = checkpointId(1);
@@ -40,6 +45,9 @@ const GONE = checkpointId(3);
 const COPY = 'c0b1e0a4-3b0e-4c57-9f3d-1f1f0a3d5c11';
 const ABORTED = checkpointId(8);
 const DRILL = '{"drill":"of a test"}';
+const SET = 'nightly';
+const DELETED_SET = 'forgotten';
+const IMAGE_DIGEST = sha256(Buffer.from(JSON.stringify(IMAGE)));
 const VERIFIED = { checkpoint: CHECKPOINT, verifiedAtMs: 1000, durationMs: 5, bytes: 7, damagedPlaces: 0 };
 const packed = rows(20_000, 'packed');
 const raw = noise(20_000, 'raw');
@@ -233,7 +241,50 @@ const CLASSES: Readonly<Record<string, StoredClass>> = {
       expect(epoch).to.equal(attack === 'the file removed' ? 0 : 7);
     },
   },
+  setHead: {
+    file: (layout) => layout.setHead(GRID, SET),
+    async mustBeSeen(lab) {
+      expect(await setState(lab, SET)).to.equal('damaged');
+      const failure = await failureOf(lab.repository.readSet(GRID, SET));
+      expect(failure).to.include({ code: 'set-damaged' });
+      expect(failure.message).to.include('set.json');
+    },
+  },
+  deletedSet: {
+    file: (layout) => layout.deletedSet(GRID, DELETED_SET),
+    async mustBeSeen(lab) {
+      // It says by its name alone that the set is one no more; and without it the set has no head.
+      expect(await setState(lab, DELETED_SET)).to.be.oneOf(['deleting', 'damaged']);
+    },
+  },
+  backup: {
+    file: (layout) => layout.backup(GRID, SET, 'begun', 'a'),
+    async mustBeSeen(lab, attack) {
+      // What is not there was not recorded, and a set that lacks it is restored to nothing.
+      if (attack === 'the file removed') {
+        const { backups } = await lab.repository.readSet(GRID, SET);
+        expect(backups.map(({ begun }) => begun)).to.deep.equal([null]);
+        return;
+      }
+      expect(await setState(lab, SET)).to.equal('damaged');
+      const failure = await failureOf(lab.repository.readSet(GRID, SET));
+      expect(failure).to.include({ code: 'set-damaged' });
+      expect(failure.message).to.include('a.json');
+    },
+  },
+  image: {
+    file: (layout) => layout.image(GRID, SET, IMAGE_DIGEST),
+    async mustBeSeen(lab, attack) {
+      const failure = await failureOf(lab.repository.readImage(GRID, SET, IMAGE_DIGEST));
+      expect(failure).to.include({ code: attack === 'the file removed' ? 'set-missing' : 'set-damaged' });
+      expect(failure.message).to.include(IMAGE_DIGEST);
+    },
+  },
 };
+
+async function setState(lab: DirectoryLab, set: string): Promise<string | undefined> {
+  return (await lab.repository.sets(GRID)).find(({ name }) => name === set)?.state;
+}
 
 describe('a repository under attack', () => {
   // Goal: whatever is done to whichever class of stored file, it is seen and named, and what is sound stays usable.
@@ -259,6 +310,11 @@ describe('a repository under attack', () => {
     await lab.repository.saveDrill(GRID, 'drilled', DRILL);
     await lab.repository.recordVerification(GRID, VERIFIED);
     await lab.repository.raiseEpoch(GRID, 7);
+    await lab.repository.beginBackup(GRID, SET, 'a', BEGUN);
+    const { digest } = await lab.repository.saveImage(GRID, SET, IMAGE);
+    await lab.repository.recordImage(GRID, SET, 'a', summaryOf(digest));
+    await lab.repository.beginBackup(GRID, DELETED_SET, 'a', BEGUN);
+    renameSync(layout.setHead(GRID, DELETED_SET), layout.deletedSet(GRID, DELETED_SET));
     mkdirSync(layout.operations(GRID), { recursive: true });
   });
 
