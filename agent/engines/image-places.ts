@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { StillpointError } from '../../shared/domain/errors.ts';
 
 /** The keys of a member of which operators make copies with tools of their own. */

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { EndedBackup, ImageManifest, ImageSummary, Stamp } from '../domain/backup-set.ts';
 import { IMAGE_NAME } from '../domain/name.ts';
 import { HOLD_PURPOSES } from '../domain/purpose.ts';

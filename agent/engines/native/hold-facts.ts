@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { MemberManifest } from '../../../shared/domain/manifest.ts';
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Approach, ImageEntry, ImageManifest } from '../../../shared/domain/backup-set.ts';
 import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 import type { MemberManifest } from '../../../shared/domain/manifest.ts';

@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
-import { z } from 'zod';
-import { sha256 } from '../../../../shared/repository/digest.ts';
+import { readBackupManifest, type BackupManifest, type ListedFile } from '../copy/backup-manifest.ts';
 import { Crc32c } from '../journal/crc32c.ts';
-import { parseLsn, type Lsn } from '../journal/lsn.ts';
+import type { Lsn } from '../journal/lsn.ts';
 import { imageUnfit } from './image-failures.ts';
 import { JOURNAL_ROOM, type FoundEntry, type ImageFiles } from './image-files.ts';
 
@@ -10,31 +9,11 @@ const LIST = 'backup_manifest';
 /** What pg_basebackup, or who prepares a server, writes after the list was made. */
 const NOT_LISTED = new Set([LIST, 'postgresql.auto.conf', 'standby.signal', 'recovery.signal']);
 
-const listSchema = z.object({
-  Files: z.array(
-    z.object({
-      Path: z.string().optional(),
-      'Encoded-Path': z.string().optional(),
-      Size: z.number(),
-      'Checksum-Algorithm': z.string().optional(),
-      Checksum: z.string().optional(),
-    }),
-  ),
-  'WAL-Ranges': z.array(z.object({ 'End-LSN': z.string() })).optional(),
-  'Manifest-Checksum': z.string(),
-});
-
 interface ListedImage {
   readonly files: ImageFiles;
   /** For messages: its name, and the directory for images. */
   readonly name: string;
   readonly root: string;
-}
-
-interface Listed {
-  readonly sizeBytes: number;
-  readonly algorithm: string;
-  readonly checksum: string;
 }
 
 const OPENSSL: Readonly<Record<string, string>> = {
@@ -50,11 +29,11 @@ const OPENSSL: Readonly<Record<string, string>> = {
  */
 export class ListedFiles {
   readonly #image: ListedImage;
-  readonly #listed: Map<string, Listed>;
+  readonly #listed: Map<string, ListedFile>;
   /** Where the backup ended; null where no list says it. */
   readonly stop: Lsn | null;
 
-  private constructor(image: ListedImage, listed: Map<string, Listed>, stop: Lsn | null) {
+  private constructor(image: ListedImage, listed: Map<string, ListedFile>, stop: Lsn | null) {
     this.#image = image;
     this.#listed = listed;
     this.stop = stop;
@@ -63,22 +42,10 @@ export class ListedFiles {
   static async read(image: ListedImage): Promise<ListedFiles> {
     const bytes = await bytesOf(image.files);
     if (bytes === null) return new ListedFiles(image, new Map(), null);
-    const text = bytes.toString('utf8');
-    const parsed = parsedList(text);
-    if (parsed === null)
+    const list = listOf(bytes.toString('utf8'));
+    if (list === null)
       throw imageUnfit(image.name, image.root, `has a ${LIST} that is damaged`, 'make the copy anew');
-    const listed = new Map(
-      parsed.Files.map((file) => [
-        file.Path ?? Buffer.from(file['Encoded-Path'] ?? '', 'hex').toString('utf8'),
-        {
-          sizeBytes: file.Size,
-          algorithm: file['Checksum-Algorithm'] ?? 'NONE',
-          checksum: file.Checksum?.toLowerCase() ?? '',
-        },
-      ]),
-    );
-    const ends = parsed['WAL-Ranges']?.map((range) => parseLsn(range['End-LSN'])) ?? [];
-    return new ListedFiles(image, listed, ends.length === 0 ? null : ends.reduce((a, b) => (a > b ? a : b)));
+    return new ListedFiles(image, new Map(list.files.map((file) => [file.path, file])), list.stop);
   }
 
   /** SHA-256 of a file that is what the list says. */
@@ -120,6 +87,14 @@ export class ListedFiles {
   }
 }
 
+function listOf(text: string): BackupManifest | null {
+  try {
+    return readBackupManifest(text);
+  } catch {
+    return null;
+  }
+}
+
 /** It may be larger than any file of configuration. */
 async function bytesOf(files: ImageFiles): Promise<Buffer | null> {
   const parts: Uint8Array[] = [];
@@ -130,16 +105,6 @@ async function bytesOf(files: ImageFiles): Promise<Buffer | null> {
     throw error;
   }
   return Buffer.concat(parts);
-}
-
-function parsedList(text: string): z.infer<typeof listSchema> | null {
-  const sealed = text.slice(0, text.lastIndexOf('"Manifest-Checksum"'));
-  try {
-    const list = listSchema.parse(JSON.parse(text));
-    return sha256(sealed) === list['Manifest-Checksum'] ? list : null;
-  } catch {
-    return null;
-  }
 }
 
 function checkOf(algorithm: string): { update(bytes: Uint8Array): unknown; digest(): string } | null {

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import type { ImageManifest } from '../../../../shared/domain/backup-set.ts';
 import { formatLsn, parseLsn, type Lsn } from '../journal/lsn.ts';
 
