@@ -37,14 +37,16 @@ export async function whenCheckpointerListens(
   signal: AbortSignal,
   timeoutMs: number,
 ): Promise<void> {
-  const isListening = async (): Promise<boolean> => {
-    const { rows } = await client.query<{ listens: boolean }>(
-      `SELECT wait_event IN ('CheckpointerMain', 'CheckpointWriteDelay') AS listens
-         FROM pg_stat_activity WHERE backend_type = 'checkpointer'`,
-    );
-    return rows[0]?.listens ?? false;
-  };
+  const isListening = (): Promise<boolean> => checkpointerListens(client);
   await waitUntil("the server's checkpointer to listen", signal, isListening, timeoutMs);
+}
+
+export async function checkpointerListens(client: Client): Promise<boolean> {
+  const { rows } = await client.query<{ listens: boolean }>(
+    `SELECT wait_event IN ('CheckpointerMain', 'CheckpointWriteDelay') AS listens
+       FROM pg_stat_activity WHERE backend_type = 'checkpointer'`,
+  );
+  return rows[0]?.listens ?? false;
 }
 
 /** Sets it and reloads; resolves when this connection's process sees the new value. */

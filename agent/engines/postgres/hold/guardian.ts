@@ -1,11 +1,16 @@
 import type { Client } from 'pg';
 import type { Guardian, Undo } from '../../engine.ts';
 import { connect, connectionError, type ConnectionSettings } from '../server/connection.ts';
-import { primaryUndoSchema, standbyNamesInForce } from '../fence/standby-setting.ts';
+import { checkpointerListens, primaryUndoSchema, standbyNamesInForce } from '../fence/standby-setting.ts';
 import { StandIn } from '../fence/stand-in.ts';
+import { waitUntil } from '../server/wait-until.ts';
 import { performUndo, SettingStays } from './undo.ts';
 
 type MemberSettings = ConnectionSettings & { readonly data: string };
+
+/** As long as a server may take for a CHECKPOINT. */
+const FLUSH_MS = 600_000;
+const NEVER = new AbortController().signal;
 
 const OPTIONS = { applicationName: 'stillpoint-guard', queryTimeoutMs: 5000, timeoutMs: 2000 };
 
@@ -50,6 +55,14 @@ export class PostgresGuardian implements Guardian {
     });
     this.#last = words.catch(() => undefined);
     return words;
+  }
+
+  /** Resolves when the server's checkpointer takes a setting, or `isOver`; at the latest when its longest flush would be done. */
+  async whenCheckpointerListens(isOver: () => boolean): Promise<void> {
+    const client = this.#client;
+    if (client === null) return;
+    const listens = async (): Promise<boolean> => isOver() || (await checkpointerListens(client));
+    await waitUntil("the server's checkpointer to listen", NEVER, listens, FLUSH_MS);
   }
 
   async #perform(undo: Undo): Promise<string | null> {

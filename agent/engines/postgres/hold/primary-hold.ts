@@ -293,8 +293,22 @@ export class PrimaryHold implements Hold {
     this.#session.cancel();
     this.#fence?.release();
     // The fence stays until the undo is done: released, it lets every commit go on.
+    await this.#whileItWrites();
     await this.#undo.perform(this.#guardian);
     await this.#close();
+  }
+
+  /**
+   * Behind a CHECKPOINT of ours the checkpointer takes no setting. With the last synchronous standby taken from the list
+   * meanwhile commits would wait for its end: so ours stays in the list, and answers for everybody, as long as it can.
+   */
+  async #whileItWrites(): Promise<void> {
+    const fence = this.#fence;
+    const undo = this.#undo.current;
+    if (this.#quiesce === null || fence === null || undo?.original !== '' || undo.standing === true) return;
+    const isLost = (): boolean => fence.broken() !== null;
+    // What cannot be asked is no reason not to undo.
+    await this.#guardian.whenCheckpointerListens(isLost).catch(() => undefined);
   }
 
   async #close(): Promise<void> {

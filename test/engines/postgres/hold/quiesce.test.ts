@@ -1,6 +1,9 @@
 import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Client } from 'pg';
 import { createPostgresEngine } from '../../../../agent/engines/postgres/postgres-engine.ts';
 import type { Purpose } from '../../../../shared/domain/purpose.ts';
 import { failureOf } from '../../../repository/samples.ts';
@@ -12,6 +15,7 @@ import { footprint, postgresLab, until, untilCommitsWait, versions, type Postgre
 // its job wants. Method: a server with limits for sessions that are shorter than the hold, behind each kind of fence.
 
 const HOLD_MS = 3000;
+const UNDONE_MS = 3000;
 const NAMES = 'FIRST 1 (stillpoint, a)';
 
 /** What ends sessions and statements on this server, of whomever. */
@@ -177,4 +181,96 @@ for (const version of versions) {
       await until('the setting', async () => `'${(await footprint(lab.server)).names}'` === names);
     }
   });
+}
+
+describe('a quiesce of PostgreSQL 18 that has much to write', () => {
+  let lab: PostgresLab;
+  before(async () => {
+    lab = await postgresLab('18', { settings: ['shared_buffers = 256MB', 'max_wal_size = 4GB'] });
+  });
+  after(() => lab?.remove());
+
+  it('lets commits go on at once where it is given up in the midst of its CHECKPOINT, however long that takes [S71]', async () => {
+    const { capture } = await quiescing(lab, 5000);
+    await capture.prepare();
+    await lab.server.query(
+      'CREATE TABLE larger AS SELECT repeat(md5(i::text), 8) FROM generate_series(1, 400000) i',
+    );
+    const checkpointer = await Checkpointer.of(lab);
+    await capture.arm(token());
+    const freezing = failureOf(capture.freeze(token()));
+    await checkpointer.stopWhereItWrites();
+    try {
+      const failure = await freezing;
+      let hasEnded = false;
+      const ended = capture.abort().then(() => (hasEnded = true));
+      // For longer than an undo takes.
+      const until = performance.now() + UNDONE_MS;
+      let commits = 0;
+      for (; performance.now() < until; commits += 1)
+        await lab.server.query(`INSERT INTO entry VALUES (${commits})`);
+
+      expect(failure.code).to.equal('quiesce-timeout');
+      expect(commits).to.be.greaterThan(2);
+      // What was set is taken back when the server can take it.
+      expect(hasEnded).to.equal(false);
+      checkpointer.goOn();
+      await ended;
+    } finally {
+      checkpointer.goOn();
+    }
+    await lab.server.query('INSERT INTO entry VALUES (-1)');
+    const [names] = await lab.server.query('SHOW synchronous_standby_names');
+    expect(names).to.deep.equal({ synchronous_standby_names: '' });
+  });
+});
+
+/** The process that writes a server's dirty buffers, and can be stopped in the midst of it. */
+class Checkpointer {
+  readonly #client: Client;
+  readonly #pid: number;
+
+  private constructor(client: Client, pid: number) {
+    this.#client = client;
+    this.#pid = pid;
+  }
+
+  static async of({ server }: PostgresLab): Promise<Checkpointer> {
+    const client = await server.connect();
+    await client.query('SET statement_timeout = 0');
+    const { rows } = await client.query<{ pid: number }>(
+      "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'",
+    );
+    const { pid } = rows[0] as { pid: number };
+    // However busy the machine is: what looks at it runs before it does.
+    setPriority(pid, 19);
+    return new Checkpointer(client, pid);
+  }
+
+  /** Stops it where it writes a page: there it has no lock that a commit needs. */
+  async stopWhereItWrites(): Promise<void> {
+    try {
+      for (const end = performance.now() + 30_000; performance.now() < end;) {
+        process.kill(this.#pid, 'SIGSTOP');
+        if ((await this.#writes()) && (await this.#writes())) return;
+        this.goOn();
+        await pause(1);
+      }
+      throw new Error('its checkpointer was not found while it wrote');
+    } finally {
+      await this.#client.end();
+    }
+  }
+
+  goOn(): void {
+    process.kill(this.#pid, 'SIGCONT');
+  }
+
+  async #writes(): Promise<boolean> {
+    const { rows } = await this.#client.query<{ writes: boolean }>(
+      `SELECT wait_event IN ('DataFileWrite', 'DataFileFlush') AS writes
+         FROM pg_stat_activity WHERE backend_type = 'checkpointer'`,
+    );
+    return rows[0]?.writes ?? false;
+  }
 }
