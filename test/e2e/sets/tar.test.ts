@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HoldReport } from '../../../coordinator/jobs/hold-report.ts';
@@ -102,7 +102,7 @@ describe("the guide's recipe for tar", () => {
   after(() => folder.remove());
 
   /** As a user who is not above the modes of files. */
-  const made = (): ReturnType<typeof spawnSync> =>
+  const made = (): SpawnSyncReturns<string> =>
     spawnSync('bash', ['-c', recipe(data, images)], { encoding: 'utf8', cwd: '/', ...serverUser });
 
   it('fails where one file cannot be read, though all others are copied', () => {
@@ -122,7 +122,7 @@ describe("the guide's recipe for tar", () => {
     const writer = spawn('sh', ['-c', `while :; do echo more >> '${journal}'; done`], { stdio: 'ignore' });
     try {
       let done = made();
-      while (!/live\/journal: file changed as we read it/.test(`${done.stderr}`)) done = made();
+      while (!/live\/journal: file changed as we read it/.test(done.stderr)) done = made();
       expect(done.status).to.equal(0);
     } finally {
       writer.kill('SIGKILL');
