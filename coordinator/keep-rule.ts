@@ -2,7 +2,7 @@ import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
 
 /** Periods of the calendar of UTC, in which the times of ids are; a week begins on Monday (ISO 8601). */
 export const PERIODS = ['hourly', 'daily', 'weekly', 'monthly', 'yearly'] as const;
-export type Period = (typeof PERIODS)[number];
+type Period = (typeof PERIODS)[number];
 
 export interface KeepRule {
   /** So many of the newest; null where this is not asked. */
