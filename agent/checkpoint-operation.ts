@@ -76,6 +76,8 @@ export class CheckpointOperation {
   #attempt: { readonly token: Token; readonly charge: Promise<Charge> } | null = null;
   #charge: Charge | null = null;
   #heldFrom: number | null = null;
+  /** What waits until no member is frozen. */
+  #afterFreeze: (() => void)[] = [];
   /** End the watch over a disk. */
   readonly #watches: (() => void)[] = [];
   readonly #collected = new Set<string>();
@@ -176,6 +178,7 @@ export class CheckpointOperation {
     if (this.#heldFrom !== null && !isQuiesce)
       this.#context.happenings.membersReleased(this.#context.surroundings.clock.now() - this.#heldFrom);
     this.#heldFrom = null;
+    for (const perform of this.#afterFreeze.splice(0)) perform();
   }
 
   /** From the first member that is held or suspended for the job, and not anew for another. */
@@ -183,6 +186,11 @@ export class CheckpointOperation {
     if (this.#isTimed) return;
     this.#isTimed = true;
     this.#held.set(this.#context.surroundings.clock.now() + this.#context.maxHoldMs);
+  }
+
+  /** Calls this when the last member that is frozen is let go of. */
+  afterFreeze(perform: () => void): void {
+    this.#afterFreeze.push(perform);
   }
 
   /** To the job: somebody else wants it to let go. */
