@@ -83,7 +83,8 @@ export class CheckpointOperation {
   readonly #collected = new Set<string>();
   #prepared: Prepared | null = null;
   readonly #held: Alarm;
-  #isTimed = false;
+  /** Null before a member is held or suspended for the job; not counted anew for another. */
+  #heldUntil: number | null = null;
 
   constructor(context: CheckpointOperationContext, listener: Listener) {
     this.#context = context;
@@ -174,6 +175,8 @@ export class CheckpointOperation {
       return;
     }
     this.#charge?.release();
+    // Nothing of a quiesce is left to hold; the write daemon of a freeze waits until it is collected.
+    if (isQuiesce) this.#held.set(null);
     // What is held for long by intent says nothing of how quick freezes are.
     if (this.#heldFrom !== null && !isQuiesce)
       this.#context.happenings.membersReleased(this.#context.surroundings.clock.now() - this.#heldFrom);
@@ -181,11 +184,9 @@ export class CheckpointOperation {
     for (const perform of this.#afterFreeze.splice(0)) perform();
   }
 
-  /** From the first member that is held or suspended for the job, and not anew for another. */
   #timeHold(): void {
-    if (this.#isTimed) return;
-    this.#isTimed = true;
-    this.#held.set(this.#context.surroundings.clock.now() + this.#context.maxHoldMs);
+    this.#heldUntil ??= this.#context.surroundings.clock.now() + this.#context.maxHoldMs;
+    this.#held.set(this.#heldUntil);
   }
 
   /** Calls this when the last member that is frozen is let go of. */
