@@ -38,8 +38,8 @@ export class Capture {
     await suspension?.suspend();
   }
 
-  async pause(waitsFor: (cause: string) => void): Promise<void> {
-    await this.#hold().pause?.(waitsFor);
+  async pause(): Promise<void> {
+    await this.#hold().pause?.();
   }
 
   arm(token: Token): ReturnType<Hold['arm']> {

@@ -329,7 +329,7 @@ export class CheckpointOperation {
       progress: (bytesDone, bytesTotal) =>
         this.#listener?.progress({ member, phase: 'copy', bytesDone, bytesTotal, waitsFor: '' }),
       waitsFor: (waitsFor) =>
-        this.#listener?.progress({ member, phase: 'pause', bytesDone: 0, bytesTotal: 0, waitsFor }),
+        this.#listener?.progress({ member, phase: 'wait', bytesDone: 0, bytesTotal: 0, waitsFor }),
       lost: (failure) => this.#giveUp('captureLost', [member], failure),
       saveUndo: async (undo, silenceMs) => {
         if (undo === null) {

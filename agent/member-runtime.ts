@@ -206,8 +206,7 @@ export class MemberRuntime {
         await this.#context.reach('prepared');
         return answer({ type: 'prepared' });
       case 'pause':
-        await this.#opened().pause((cause) => this.#context.waitsFor(cause));
-        this.#context.waitsFor('');
+        await this.#opened().pause();
         await this.#context.reach('paused');
         return answer({ type: 'paused' });
       case 'arm': {
@@ -294,6 +293,7 @@ export class MemberRuntime {
         this.#context.lost(failureOf(error, { code: 'agent-failed', hint: "see the agent's log" })),
       // The guard waits a little longer than the lease, so that the agent's own thaw comes first.
       saveUndo: (undo) => this.#context.saveUndo(undo, this.#state.leaseMs + 1000),
+      waitsFor: (cause) => this.#context.waitsFor(cause),
       reach: (moment) => this.#context.reach(moment),
     });
     this.#capture = new Capture(parts, assignment, purpose);

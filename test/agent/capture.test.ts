@@ -42,7 +42,7 @@ describe('the parts of a checkpoint of one member', () => {
     const calls: string[] = [];
     const capture = new Capture(partsOf(calls), BY_ITSELF);
     await capture.prepare();
-    await capture.pause(() => undefined);
+    await capture.pause();
     await capture.arm(token);
     await capture.freeze(token);
     await capture.thaw(token, () => undefined);

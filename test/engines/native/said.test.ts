@@ -173,6 +173,7 @@ describe('a process that says what it is', () => {
       artifacts,
       progress: () => undefined,
       lost: () => undefined,
+      waitsFor: () => undefined,
       saveUndo: () => Promise.resolve(),
       reach: () => Promise.resolve(),
     });

@@ -58,7 +58,7 @@ export const JOB_MUTANTS: readonly Mutant[] = [
   {
     id: 'S70',
     breaks: 'waits for a member that comes to rest no longer than for an instant',
-    edits: [edit('coordinator/jobs/hold-grid', 'freezeMs: purpose.timeOutMs + FREEZE_MARGIN_MS', '')],
+    edits: [edit('coordinator/jobs/hold-grid', 'freezeMs: purpose.timeOutMs + FREEZE_MARGIN_MS,', '')],
     ...HOLD,
   },
   {

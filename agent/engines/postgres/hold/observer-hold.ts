@@ -48,6 +48,7 @@ export class ObserverHold implements Hold {
   #control: Client | null = null;
   #facts: ServerFacts | null = null;
   readonly #undo: SavedUndo<ObserverUndo>;
+  readonly #waitsFor: HoldContext['waitsFor'];
   #viewers: KnownViewers | null = null;
   #frozen: SenderWatch | null = null;
 
@@ -56,6 +57,7 @@ export class ObserverHold implements Hold {
     this.#settings = settings;
     this.#undo = new SavedUndo(context);
     this.#guardian = new PostgresGuardian(settings);
+    this.#waitsFor = (cause) => context.waitsFor(cause);
   }
 
   prepare(): Promise<void> {
@@ -67,11 +69,11 @@ export class ObserverHold implements Hold {
     });
   }
 
-  pause(waitsFor: (cause: string) => void): Promise<void> {
+  pause(): Promise<void> {
     return this.#working(async () => {
       this.#frozen = null;
       await this.#makeUndo();
-      await this.#requestPause(PAUSE_MINUTES * 60_000, waitsFor);
+      await this.#requestPause(PAUSE_MINUTES * 60_000, this.#waitsFor);
     });
   }
 

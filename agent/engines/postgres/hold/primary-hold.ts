@@ -80,7 +80,7 @@ export class PrimaryHold implements Hold {
     this.#quiesce =
       purpose.type === 'quiesce'
         ? {
-            buffers: new DirtyBuffers(session.settings, session.signal),
+            buffers: new DirtyBuffers(session.settings, session.signal, (cause) => context.waitsFor(cause)),
             timeOutMs: purpose.timeOutMs,
           }
         : null;
