@@ -64,28 +64,47 @@ export class HeldSet implements Occupation {
     return this.#copying.end(outcome);
   }
 
-  /** When the members run again. What cannot be read is told, and read by `stillpoint set end` when that is mended. */
+  /**
+   * When the members run again. Never rejects: what they held for is committed, and what cannot be read of it is told as a
+   * problem, with the command that reads it when that is mended.
+   */
   async read(): Promise<HeldSetReport> {
     const { gridFile, set } = this.#input;
     if (!this.#hasEnded) return { set, images: [], problems: [unfinished(set)] };
-    return this.#asking(async (agents, repository) => {
-      const seen = await seeSet({ grid: gridFile.grid, set, repository, agents });
-      const images: HeldSetReport['images'][number][] = [];
-      const problems: Failure[] = [];
-      for (const member of this.#members) {
-        try {
-          const { read } = await endSeen(this.#endOf(member, agents, repository, false), seen);
-          if (read !== null) images.push({ member, ...read });
-        } catch (error) {
-          if (!(error instanceof StillpointError)) throw error;
-          problems.push({
-            member,
-            ...failureOf(error, { code: 'agent-failed', hint: "see the agent's log" }),
-          });
-        }
-      }
-      return { set, images, problems };
-    });
+    const images: HeldSetReport['images'][number][] = [];
+    const problems: Failure[] = [];
+    const unread = new Set(this.#members);
+    const tell = (member: string, error: unknown): void => {
+      unread.delete(member);
+      problems.push(this.#notRead(member, error));
+    };
+    try {
+      await this.#asking(async (agents, repository) => {
+        const seen = await seeSet({ grid: gridFile.grid, set, repository, agents });
+        for (const member of this.#members)
+          try {
+            const { read } = await endSeen(this.#endOf(member, agents, repository, false), seen);
+            unread.delete(member);
+            if (read !== null) images.push({ member, ...read });
+          } catch (error) {
+            tell(member, error);
+          }
+      });
+    } catch (error) {
+      for (const member of unread) tell(member, error);
+    }
+    return { set, images, problems };
+  }
+
+  #notRead(member: string, error: unknown): Failure {
+    const failure = failureOf(error, { code: 'agent-failed', hint: "see the agent's log" });
+    const again = `stillpoint set end ${this.#input.set} ${member} --image ${imageName(this.#input, member)}`;
+    return {
+      member,
+      ...failure,
+      message: `the image of ${member} is not read: ${failure.message}`,
+      hint: `${failure.hint}; then ${again}`,
+    };
   }
 
   #endOf(member: string, agents: GridAgents, repository: Repository, readLater: boolean): EndInput {

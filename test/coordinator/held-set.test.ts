@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import type { Occupation } from '../../coordinator/jobs/held-job.ts';
 import { HeldSet, USUAL_IMAGE } from '../../coordinator/sets/held-set.ts';
 import { describeSet } from '../../coordinator/sets/describe-set.ts';
+import { StillpointError } from '../../shared/domain/errors.ts';
 import type { Purpose } from '../../shared/domain/purpose.ts';
 import { describedHost, describedMember } from './descriptions.ts';
 import { imageOf } from './held-grid.ts';
@@ -107,6 +108,34 @@ describe('a backup set that is made while a grid is held', () => {
     expect(describes()).to.equal(3 * 2);
     await set.read();
     expect(describes()).to.equal(4 * 2);
+  });
+
+  it('keeps the result where images cannot be read, all or one, and tells how to read each then', async () => {
+    const { set, job } = jobWith(QUIESCE);
+    expect((await job.ended).exitCode).to.equal(0);
+    let failing: string | null = null;
+    grid.agents.onRequest = (_, request) => {
+      const of = request.type === 'readImage' ? request.member : request.type;
+      if (failing !== null && of !== failing) return;
+      throw new StillpointError({ code: 'agent-failed', message: 'its disk is away', hint: 'mount it' });
+    };
+    const none = await set.read();
+    expect(none.images).to.deep.equal([]);
+    expect(none.problems.map(({ code, member }) => `${code} ${member}`)).to.deep.equal(
+      NAMES.map((name) => `agent-failed ${name}`),
+    );
+    failing = 'ba';
+    const most = await set.read();
+    expect(most.images.map(({ member }) => member)).to.deep.equal(['aa', 'ca', 'da']);
+    expect(most.problems).to.deep.equal([
+      {
+        code: 'agent-failed',
+        member: 'ba',
+        host: '127.0.18.1',
+        message: 'the image of ba is not read: its disk is away',
+        hint: 'mount it; then stillpoint set end nightly ba --image nightly/ba',
+      },
+    ]);
   });
 
   it('is told to be unfinished where its copies were not all made', async () => {

@@ -3,9 +3,13 @@ import type { Failure } from '../../../shared/domain/errors.ts';
 import type { MemberAnswer, MemberCommand } from '../../../shared/domain/messages.ts';
 import type { AgentResponse } from '../../../shared/domain/wire.ts';
 import { ABLE, HOLD_PURPOSES, type HoldPurpose, type Purpose } from '../../../shared/domain/purpose.ts';
+import { createLog } from '../../../shared/runtime/log.ts';
+import { goOn } from '../../../shared/runtime/moments.ts';
+import { createCheckpoint } from '../../../coordinator/checkpoint.ts';
 import { until } from '../../lab/processes.ts';
 import { describedHost, describedMember, standby } from '../descriptions.ts';
 import { MARK } from '../honest-agent.ts';
+import { patient, quiet } from '../scripted-agents.ts';
 import { honestGrid, TestJob, type Ended, type HonestGrid } from './honest-grid.ts';
 
 // Goal: what copies nothing itself holds all members that store data, and nobody else, until it is let go; says what an
@@ -151,6 +155,27 @@ describe('an operation that copies nothing', () => {
   it('does not ask what only copies need: room, a realm service, state keepers', async () => {
     held.agents.hosts = held.agents.hosts.map((host) => ({ ...host, stateFreeBytes: 0 }));
     expect((await done(QUIESCE)).exitCode).to.equal(0);
+  });
+
+  it('lets no checkpoint ask for less room: it has copied nothing that could be used again', async () => {
+    expect((await done(JOURNAL)).exitCode).to.equal(0);
+    const sizeBytes = 2 * (await held.agents.repository.freeBytes());
+    held.agents.hosts = held.agents.hosts.map((host) => ({
+      ...host,
+      members: host.members
+        .filter(({ role }) => role === 'node')
+        .map((member) => (member.name === 'aa' ? { ...member, sizeBytes } : member)),
+    }));
+    const refused: unknown = await createCheckpoint({
+      gridFile: held.agents.gridFile,
+      name: 'nightly',
+      maintenance: false,
+      cancellation: patient,
+      progress: quiet,
+      log: createLog({ name: 'test', level: 'silent' }),
+      reach: goOn,
+    }).catch((error: unknown) => error);
+    expect(refused).to.have.nested.property('failure.code', 'repository-full');
   });
 
   describe('of which a member fails', () => {
