@@ -192,20 +192,20 @@ export class ObserverHold implements Hold {
   }
 
   async #look(): Promise<ReplayState> {
-    const { rows } = await this.#connected().query<Look & { startedAt: string; senders: number[] }>(
-      `${LOOK}, ${LOOK_AT_SENDERS}`,
-    );
+    const { rows } = await this.#connected().query<
+      Look & { startedAt: string } & Pick<SeenSenders, 'senders' | 'writers'>
+    >(`${LOOK}, ${LOOK_AT_SENDERS}`);
     const [row] = rows;
     if (row === undefined) throw new Error('the standby said nothing of itself');
     const { systemIdentifier } = this.known();
-    const { state, waitsIn, startedAt, senders } = row;
+    const { state, waitsIn, startedAt, senders, writers } = row;
     return {
       state,
       waitsIn,
       startedAt,
       incarnation: incarnationOf({ startedAt, systemIdentifier }),
       // What a paused standby decodes is as old as what it shows.
-      seen: { senders, slots: [], decoded: [] },
+      seen: { senders, writers, slots: [], decoded: [] },
     };
   }
 
