@@ -1,7 +1,6 @@
 import { failureOf, StillpointError, type Failure, type MemberState } from '../shared/domain/errors.ts';
 import type { MemberCommand } from '../shared/domain/messages.ts';
 import { assertNever } from '../shared/domain/assert-never.ts';
-import type { Purpose } from '../shared/domain/purpose.ts';
 import { formatToken } from '../shared/domain/token.ts';
 import { isHeldForJob } from '../shared/protocol/member-step.ts';
 import type {
@@ -16,7 +15,7 @@ import { Capture } from './capture.ts';
 import type { Engine } from './engines/engine.ts';
 import { GrowingPause } from './growing-pause.ts';
 import type { MemberRuntimeContext } from './member-runtime-context.ts';
-import { OperationMessages } from './operation-messages.ts';
+import { messagesOf, type OperationMessages } from './operation-messages.ts';
 
 /**
  * Performs the effects of one member's machine: the machine decides, the runtime acts and tells it what came
@@ -278,8 +277,8 @@ export class MemberRuntime {
 
   async #openCapture(asked: Extract<EngineCall, { type: 'prepare' }>): Promise<void> {
     const { checkpoint, assignment, maintenance, purpose } = asked;
-    this.#messages = this.#messagesOf(purpose);
-    const { member, kind, engine, operation, state, store, progress } = this.#context;
+    const { member, kind, engine, operation, state, store, progress, time, log } = this.#context;
+    this.#messages = messagesOf({ name: member, engine }, { purpose, time, log });
     this.#spool = await state.makeSpool(operation, member);
     const parts = engine.begin({
       checkpoint,
@@ -298,16 +297,6 @@ export class MemberRuntime {
       reach: (moment) => this.#context.reach(moment),
     });
     this.#capture = new Capture(parts, assignment, purpose);
-  }
-
-  #messagesOf(purpose: Purpose): OperationMessages {
-    const { engine, log, member, time } = this.#context;
-    return new OperationMessages({
-      purpose,
-      time,
-      write: engine.messages ?? (async (line) => log.info({ event: 'message', member }, line)),
-      failed: (error) => log.warn({ event: 'messageLost', member, err: error }, 'a message was not written'),
-    });
   }
 
   /**

@@ -6,7 +6,7 @@ import type { HeldGrid } from '../jobs/hold-report.ts';
 import type { ProgressView } from '../progress.ts';
 import { type GridAgents, withAgents, withRepository } from '../with-grid.ts';
 import { beginSet, checkSetName } from './begin-set.ts';
-import { checkImageName, endBackup } from './end-backup.ts';
+import { checkImageName, endSeen, seeSet, type EndInput } from './end-backup.ts';
 import type { HeldSetReport } from './set-reports.ts';
 
 export interface HeldSetInput {
@@ -47,9 +47,12 @@ export class HeldSet implements Occupation {
     });
     await this.#copying.begin(held);
     if (!this.#isWhole()) return;
-    await this.#asking((agents, repository) =>
-      Promise.all(this.#members.map((member) => this.#end(agents, repository, member, true))),
-    );
+    await this.#asking(async (agents, repository) => {
+      const seen = await seeSet({ grid: held.grid, set, repository, agents });
+      await Promise.all(
+        this.#members.map((member) => endSeen(this.#endOf(member, agents, repository, true), seen)),
+      );
+    });
     this.#hasEnded = true;
   }
 
@@ -63,14 +66,15 @@ export class HeldSet implements Occupation {
 
   /** When the members run again. What cannot be read is told, and read by `stillpoint set end` when that is mended. */
   async read(): Promise<HeldSetReport> {
-    const { set } = this.#input;
+    const { gridFile, set } = this.#input;
     if (!this.#hasEnded) return { set, images: [], problems: [unfinished(set)] };
     return this.#asking(async (agents, repository) => {
+      const seen = await seeSet({ grid: gridFile.grid, set, repository, agents });
       const images: HeldSetReport['images'][number][] = [];
       const problems: Failure[] = [];
       for (const member of this.#members) {
         try {
-          const { read } = await this.#end(agents, repository, member, false);
+          const { read } = await endSeen(this.#endOf(member, agents, repository, false), seen);
           if (read !== null) images.push({ member, ...read });
         } catch (error) {
           if (!(error instanceof StillpointError)) throw error;
@@ -84,16 +88,11 @@ export class HeldSet implements Occupation {
     });
   }
 
-  #end(
-    agents: GridAgents,
-    repository: Repository,
-    member: string,
-    readLater: boolean,
-  ): ReturnType<typeof endBackup> {
+  #endOf(member: string, agents: GridAgents, repository: Repository, readLater: boolean): EndInput {
     const { gridFile, set, progress } = this.#input;
     const image = imageName(this.#input, member);
     const { grid } = gridFile;
-    return endBackup({ grid, set, repository, agents, member, image, type: 'ended', readLater, progress });
+    return { grid, set, repository, agents, member, image, type: 'ended', readLater, progress };
   }
 
   /** On streams of its own: those of the job are for what it holds. */

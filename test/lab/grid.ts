@@ -25,7 +25,7 @@ import {
   type Programs,
   type RunningCommand,
 } from './processes.ts';
-import { temporaryFolder } from './temporary.ts';
+import { placeOf } from './temporary.ts';
 import { makeMember, missing, startServers } from './grid-servers.ts';
 
 /**
@@ -68,6 +68,8 @@ export interface GridOptions {
   /** Connect as superuser instead of the least-privileged role. */
   readonly superuser?: boolean;
   readonly repository?: string;
+  /** Where all of it lies, and who made it takes it away; else in a folder of its own. */
+  readonly folder?: string;
   readonly stateOf?: (host: number) => string;
   readonly env?: NodeJS.ProcessEnv;
   /** Those of the sources when not named. */
@@ -300,7 +302,7 @@ async function makeCertificates(pki: string, { beside, hosts, programs }: GridOp
 
 export async function createGrid(options: GridOptions): Promise<TestGrid> {
   const name = options.name ?? 'orders';
-  const folder = options.beside === undefined ? temporaryFolder('grid') : null;
+  const folder = options.beside === undefined ? placeOf(options.folder, 'grid') : null;
   const root = options.beside?.root ?? folder?.path ?? '';
   const base = join(root, options.beside === undefined ? 'first' : `beside-${options.hosts[0] ?? ''}`);
   const pki = options.beside?.pki ?? join(root, 'pki');

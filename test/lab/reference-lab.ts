@@ -1,7 +1,7 @@
 import type { GridProcess } from '../reference-grid/grid-process.ts';
 import { launchReferenceGrid, layOutReferenceGrid, type ReferenceGrid } from '../reference-grid/launch.ts';
 import { createGrid, type GridOptions, type NativeMember, type TestGrid } from './grid.ts';
-import { temporaryFolder } from './temporary.ts';
+import { placeOf } from './temporary.ts';
 
 /** A reference grid with an agent on each of its hosts; with PostgreSQL copysets beside where they are named. */
 export interface ReferenceLab {
@@ -12,6 +12,8 @@ export interface ReferenceLab {
 
 export interface ReferenceLabOptions {
   readonly hosts: readonly string[];
+  /** Where its processes have their files, and who made it takes it away; else one of its own. A short path, for sockets. */
+  readonly folder?: string;
   readonly copysets?: Readonly<Record<string, number>>;
   readonly keepers?: number;
   readonly satellites?: number;
@@ -33,7 +35,7 @@ export interface ReferenceLabOptions {
 
 export async function createReferenceLab(options: ReferenceLabOptions): Promise<ReferenceLab> {
   const { hosts, beside, postgres = [], leaseSeconds, repository, env, memberLines } = options;
-  const folder = temporaryFolder('rg');
+  const folder = placeOf(options.folder, 'rg');
   const layout = {
     name: 'orders',
     folder: folder.path,

@@ -6,7 +6,7 @@ import type { Finished } from './processes.ts';
 import { until } from './processes.ts';
 import { createReferenceLab, type ReferenceLab } from './reference-lab.ts';
 import { referenceShards } from './shards.ts';
-import { temporaryFolder } from './temporary.ts';
+import { placeOf, type temporaryFolder } from './temporary.ts';
 
 const JSON_OUTPUT = ['--output', 'json', '--quiet'];
 const COPYSETS = ['a', 'b'];
@@ -22,15 +22,17 @@ export class SetsLab {
     this.#folder = folder;
   }
 
-  static async launch(hosts: readonly string[]): Promise<SetsLab> {
-    const folder = temporaryFolder('sets');
+  /** `place`: where data and images lie, when not in folders of their own. */
+  static async launch(hosts: readonly string[], place?: string): Promise<SetsLab> {
+    const folder = placeOf(place, 'sets');
     const at = (what: string, member: string): string => {
-      const place = join(folder.path, what, member);
-      mkdirSync(place, { recursive: true });
-      return place;
+      const directory = join(folder.path, what, member);
+      mkdirSync(directory, { recursive: true });
+      return directory;
     };
     const lab = await createReferenceLab({
       hosts,
+      ...(place !== undefined && { folder: place }),
       copysets: { a: 1, b: 1 },
       keepers: 1,
       satellites: 0,

@@ -26,3 +26,8 @@ export function temporaryFolder(name: string): { path: string; remove(): void } 
   chmodSync(path, 0o755);
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
+
+/** As `temporaryFolder`; one that is named is its owner's, who removes it. */
+export function placeOf(named: string | undefined, name: string): { path: string; remove(): void } {
+  return named === undefined ? temporaryFolder(name) : { path: named, remove: () => undefined };
+}

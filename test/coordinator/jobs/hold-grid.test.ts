@@ -340,6 +340,48 @@ describe('an operation that copies nothing', () => {
     }
   });
 
+  it('hands the word from elsewhere on once, however many agents pass it on', async () => {
+    const gridFile = { ...held.agents.gridFile, leaseSeconds: 1 };
+    const job = new TestJob(held, QUIESCE, { gridFile });
+    const { occupation } = job;
+    await job.held;
+    occupation.letGoAsked = ({ type, who }) => void occupation.told.push(`asked by ${type} ${who}`);
+    for (const host of ['alpha', 'beta', 'alpha', 'beta'])
+      held.agents.tell(host, { type: 'letGoAsked', holder: 'anna' });
+    const { words } = held.agents;
+    await until('what comes after it to be heard', () => held.agents.words > words + 2);
+    occupation.letGo();
+    expect((await job.ended).exitCode).to.equal(0);
+    expect(occupation.told).to.deep.equal(['asked by elsewhere anna', 'ended proven']);
+  });
+
+  for (const again of ['what it was held for fails', 'somebody elsewhere has it let go'])
+    it(`is still waited for until all run where ${again} while it aborts`, async () => {
+      let isConfirmed = false;
+      const early = again.startsWith('somebody');
+      held.instead = (member, { type }) =>
+        early && member === 'ba' && type === 'freeze'
+          ? () => []
+          : member === 'ba' && type === 'abort'
+            ? (honest) => (isConfirmed ? honest : [])
+            : null;
+      const job = new TestJob(held, QUIESCE);
+      if (early) await until('the freeze', () => held.asked('ba').includes('freeze'));
+      else await job.held;
+      job.interrupt();
+      await until('the abort', () => held.asked('ba').includes('abort'));
+      const aborts = held.asked('ba').filter((type) => type === 'abort').length;
+      if (early) held.agents.tell('alpha', { type: 'letGoAsked', holder: 'anna' });
+      else job.occupation.fail(new Error('interrupted by SIGINT'));
+      await until(
+        'the abort to be tried again',
+        () => held.asked('ba').filter((type) => type === 'abort').length > aborts,
+      );
+      isConfirmed = true;
+      const { exitCode, failure } = await job.ended;
+      expect([exitCode, failure?.code]).to.deep.equal([4, 'interrupted']);
+    });
+
   it('ends like any other where that comes before all is held', async () => {
     held.instead = (member, { type }) => (member === 'ba' && type === 'freeze' ? () => [] : null);
     const job = new TestJob(held, QUIESCE);

@@ -156,7 +156,7 @@ export const JOB_MUTANTS: readonly Mutant[] = [
   {
     id: 'S91',
     breaks: "leaves nothing in the members' logs where a thaw finds nobody frozen",
-    edits: [edit('agent/jobs', 'if (isThaw) await sayAlreadyResumed(context);', '')],
+    edits: [edit('agent/jobs', 'if (isThaw) await sayAlreadyResumed(context, work);', '')],
     ...AGENT,
   },
   {

@@ -205,9 +205,9 @@ describe('a quiesce of PostgreSQL 18 that has much to write', () => {
       let hasEnded = false;
       const ended = capture.abort().then(() => (hasEnded = true));
       // For longer than an undo takes.
-      const until = performance.now() + UNDONE_MS;
+      const end = performance.now() + UNDONE_MS;
       let commits = 0;
-      for (; performance.now() < until; commits += 1)
+      for (; performance.now() < end; commits += 1)
         await lab.server.query(`INSERT INTO entry VALUES (${commits})`);
 
       expect(failure.code).to.equal('quiesce-timeout');
