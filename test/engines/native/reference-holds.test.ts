@@ -74,7 +74,7 @@ describe('nodes of a grid that are held', function () {
     return operation;
   }
 
-  it('let readers and writers wait in a quiesce, and lose none of them [S67]', async () => {
+  it('let readers and writers wait in a quiesce, lose none of them, and let all go on after it [S67] [S125]', async () => {
     await client.put('t67', 'before', '1', 'a');
     const operation = await held(QUIESCE);
     let read = 'waits';

@@ -166,6 +166,18 @@ export const JOB_MUTANTS: readonly Mutant[] = [
     ...LET_GO,
   },
   {
+    id: 'S125',
+    breaks: 'lets go of all members but one at the end of a quiesce',
+    edits: [
+      edit(
+        'shared/protocol/coordinator-hold',
+        "...toEach(holders(state), { type: 'thaw'",
+        "...toEach(holders(state).slice(1), { type: 'thaw'",
+      ),
+    ],
+    file: 'protocol/coordinator-hold.test.ts',
+  },
+  {
     id: 'S130',
     breaks: 'warns of no node whose memory is full before the time of a freeze is over',
     edits: [
