@@ -303,6 +303,17 @@ describe('a node that is held', () => {
     expect(warnings.map(warningLine)[0]).to.match(/scratch, sessions .*LOST where the process crashes/);
   });
 
+  it('says for how long updates would go on in its memory, where it knows that [S130]', async () => {
+    const { describe: said } = node.answers;
+    const told = async (updatesHaveRoomMs?: number): Promise<unknown> => {
+      node.answers['describe'] = (request) => ({ ...said?.(request), held: FREE, updatesHaveRoomMs });
+      const { problems, ...described } = await describeNative(node.settings, false);
+      return problems[0]?.code ?? described.updatesHaveRoomMs;
+    };
+    expect([await told(40_000), await told(0), await told()]).to.deep.equal([40_000, 0, null]);
+    for (const nothing of [-1, NaN, Infinity]) expect(await told(nothing)).to.equal('participant-contract');
+  });
+
   it('says that its clients wait, where they do [S84]', async () => {
     const { describe: said } = node.answers;
     node.answers['describe'] = (request) => ({ ...said?.(request), held: { ...HELD, updatesWait: true } });

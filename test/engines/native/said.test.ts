@@ -79,6 +79,7 @@ describe('a process that says what it is', () => {
       startedWith: undefined,
       unjournaled: [],
       recovering: '',
+      updatesHaveRoomMs: undefined,
       ...changes,
     };
     participation = { describe: () => said, unfit: () => undefined };

@@ -165,4 +165,28 @@ export const JOB_MUTANTS: readonly Mutant[] = [
     edits: [edit('coordinator/jobs/let-go', 'if (isHeld || unreached.length > 0)', 'if (isHeld)')],
     ...LET_GO,
   },
+  {
+    id: 'S125',
+    breaks: 'lets go of all members but one at the end of a quiesce',
+    edits: [
+      edit(
+        'shared/protocol/coordinator-hold',
+        "...toEach(holders(state), { type: 'thaw'",
+        "...toEach(holders(state).slice(1), { type: 'thaw'",
+      ),
+    ],
+    file: 'protocol/coordinator-hold.test.ts',
+  },
+  {
+    id: 'S130',
+    breaks: 'warns of no node whose memory is full before the time of a freeze is over',
+    edits: [
+      edit(
+        'coordinator/jobs/hold-preflight',
+        'updatesHaveRoomMs >= purpose.timeOutMs',
+        'updatesHaveRoomMs >= 0',
+      ),
+    ],
+    file: 'coordinator/jobs/hold-preflight.test.ts',
+  },
 ];
