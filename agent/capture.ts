@@ -38,8 +38,8 @@ export class Capture {
     await suspension?.suspend();
   }
 
-  async pause(waitsFor: (cause: string) => void): Promise<void> {
-    await this.#hold().pause?.(waitsFor);
+  async pause(): Promise<void> {
+    await this.#hold().pause?.();
   }
 
   arm(token: Token): ReturnType<Hold['arm']> {
@@ -69,10 +69,11 @@ export class Capture {
     const { journal, copy, suspension } = this.#parts;
     const assignment = this.#assignment;
     const mark = this.#mark;
-    if (mark !== null && assignment.part !== 'none') await journal?.finish(mark);
-    this.#mustGoOn();
     // Before all else: clients may be waiting for it.
     const suspended = await suspension?.resume();
+    this.#mustGoOn();
+    if (mark !== null && assignment.part !== 'none') await journal?.finish(mark);
+    this.#mustGoOn();
     const engineFacts = (await copy?.finish(mark)) ?? (await this.#parts.facts?.(mark)) ?? null;
     const warnings = [...(copy?.warnings?.() ?? []), ...(this.#parts.warnings?.() ?? [])];
     return {

@@ -76,12 +76,15 @@ export class CheckpointOperation {
   #attempt: { readonly token: Token; readonly charge: Promise<Charge> } | null = null;
   #charge: Charge | null = null;
   #heldFrom: number | null = null;
+  /** What waits until no member is frozen. */
+  #afterFreeze: (() => void)[] = [];
   /** End the watch over a disk. */
   readonly #watches: (() => void)[] = [];
   readonly #collected = new Set<string>();
   #prepared: Prepared | null = null;
   readonly #held: Alarm;
-  #isTimed = false;
+  /** Null before a member is held or suspended for the job; not counted anew for another. */
+  #heldUntil: number | null = null;
 
   constructor(context: CheckpointOperationContext, listener: Listener) {
     this.#context = context;
@@ -172,17 +175,23 @@ export class CheckpointOperation {
       return;
     }
     this.#charge?.release();
+    // Nothing of a quiesce is left to hold; the write daemon of a freeze waits until it is collected.
+    if (isQuiesce) this.#held.set(null);
     // What is held for long by intent says nothing of how quick freezes are.
     if (this.#heldFrom !== null && !isQuiesce)
       this.#context.happenings.membersReleased(this.#context.surroundings.clock.now() - this.#heldFrom);
     this.#heldFrom = null;
+    for (const perform of this.#afterFreeze.splice(0)) perform();
   }
 
-  /** From the first member that is held or suspended for the job, and not anew for another. */
   #timeHold(): void {
-    if (this.#isTimed) return;
-    this.#isTimed = true;
-    this.#held.set(this.#context.surroundings.clock.now() + this.#context.maxHoldMs);
+    this.#heldUntil ??= this.#context.surroundings.clock.now() + this.#context.maxHoldMs;
+    this.#held.set(this.#heldUntil);
+  }
+
+  /** Calls this when the last member that is frozen is let go of. */
+  afterFreeze(perform: () => void): void {
+    this.#afterFreeze.push(perform);
   }
 
   /** To the job: somebody else wants it to let go. */
@@ -320,7 +329,7 @@ export class CheckpointOperation {
       progress: (bytesDone, bytesTotal) =>
         this.#listener?.progress({ member, phase: 'copy', bytesDone, bytesTotal, waitsFor: '' }),
       waitsFor: (waitsFor) =>
-        this.#listener?.progress({ member, phase: 'pause', bytesDone: 0, bytesTotal: 0, waitsFor }),
+        this.#listener?.progress({ member, phase: 'wait', bytesDone: 0, bytesTotal: 0, waitsFor }),
       lost: (failure) => this.#giveUp('captureLost', [member], failure),
       saveUndo: async (undo, silenceMs) => {
         if (undo === null) {

@@ -1,13 +1,17 @@
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
-import { lastsUntilLetGo, PURPOSE_WORDS } from '../shared/domain/purpose.ts';
+import { lastsUntilLetGo, PURPOSE_WORDS, type Purpose } from '../shared/domain/purpose.ts';
 import type { HeldBy } from '../shared/domain/wire.ts';
 import type { ServiceContext, Work } from './claimed-work.ts';
 import type { HostClaim } from './host-claim.ts';
+import { messagesOf } from './operation-messages.ts';
 import type { StateDirectory } from './state-directory.ts';
 
 /** How long the members may take to run again before it is said that they do not. */
 const FORCE_MS = 30_000;
 
+const NOTHING_FROZEN: Purpose = { type: 'freeze', timeOutMs: 0 };
+
+type MessageContext = Pick<ServiceContext, 'file' | 'members' | 'log' | 'surroundings'>;
 type Claim = Pick<HostClaim<Work>, 'held' | 'endHeld'>;
 
 /** Which job has this host, and the highest number that this agent has seen. */
@@ -39,7 +43,7 @@ export function jobOf(
  * they do not run in time.
  */
 export async function letGo(
-  context: Pick<ServiceContext, 'file' | 'members' | 'log'>,
+  context: MessageContext,
   claim: Claim,
   asked: { readonly operation: string; readonly force: boolean; readonly holder: string },
 ): Promise<void> {
@@ -48,7 +52,7 @@ export async function letGo(
   const work = held?.work.checkpoint ?? null;
   const purpose = work?.prepared?.purpose ?? null;
   if (held === null || work === null || purpose === null || (isThaw && purpose.type !== 'freeze')) {
-    if (isThaw) await sayAlreadyResumed(context);
+    if (isThaw) await sayAlreadyResumed(context, work);
     throw noJob(held?.holder ?? null);
   }
   if (asked.operation !== '' && asked.operation !== held.operation) throw otherJob(held.holder);
@@ -58,23 +62,23 @@ export async function letGo(
   await claim.endHeld(FORCE_MS);
 }
 
-/** In the words by which operators know from a member's log that nothing was frozen when it was thawed. */
-async function sayAlreadyResumed(context: Pick<ServiceContext, 'file' | 'members' | 'log'>): Promise<void> {
-  const { file, members, log } = context;
-  const lines = ['Resuming system', 'Already resumed'].map(
-    (words) => `${new Date().toISOString()} Backup.General.ExternalThaw: ${words}`,
-  );
-  for (const { name, role } of file.members) {
-    const engine = members.get(name)?.engine;
-    if (role !== 'node' || engine === undefined) continue;
-    for (const line of lines) {
-      if (engine.messages === null) log.info({ event: 'message', member: name }, line);
-      else
-        await engine
-          .messages(line)
-          .catch((error: unknown) => log.warn({ event: 'messageLost', member: name, err: error }, line));
+/**
+ * In the words by which operators know from a member's log that nothing was frozen when it was thawed. A disk that a
+ * frozen member uses is left alone: where one is, the lines are written after that, and nobody waits for them.
+ */
+async function sayAlreadyResumed(context: MessageContext, work: Work['checkpoint']): Promise<void> {
+  const { file, members, log, surroundings } = context;
+  const nodes = file.members.flatMap(({ name, role }) => (role === 'node' ? (members.get(name) ?? []) : []));
+  const say = async (): Promise<void> => {
+    for (const node of nodes) {
+      const messages = messagesOf(node, { purpose: NOTHING_FROZEN, time: surroundings.time, log });
+      messages.suspending();
+      messages.over();
+      await messages.written;
     }
-  }
+  };
+  if (work === null || work.frozenMembers.size === 0) return say();
+  work.afterFreeze(() => void say());
 }
 
 function noJob(holder: string | null): StillpointError {

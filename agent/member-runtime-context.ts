@@ -40,7 +40,7 @@ export interface MemberRuntimeContext {
   progress(bytesDone: number, bytesTotal: number): void;
   /** The capture cannot become a checkpoint any more: ends the operation on this host, with this cause. */
   lost(failure: Failure): void;
-  /** In words; empty when it waits no more. */
+  /** What it waits for by now, in words. */
   waitsFor(cause: string): void;
   /** Undoes what an earlier stream of the operation left on this member; why it cannot be done yet, else null. */
   undoLeft(): Promise<Failure | null>;

@@ -1,7 +1,6 @@
 import { failureOf, StillpointError, type Failure, type MemberState } from '../shared/domain/errors.ts';
 import type { MemberCommand } from '../shared/domain/messages.ts';
 import { assertNever } from '../shared/domain/assert-never.ts';
-import type { Purpose } from '../shared/domain/purpose.ts';
 import { formatToken } from '../shared/domain/token.ts';
 import { isHeldForJob } from '../shared/protocol/member-step.ts';
 import type {
@@ -16,7 +15,7 @@ import { Capture } from './capture.ts';
 import type { Engine } from './engines/engine.ts';
 import { GrowingPause } from './growing-pause.ts';
 import type { MemberRuntimeContext } from './member-runtime-context.ts';
-import { OperationMessages } from './operation-messages.ts';
+import { messagesOf, type OperationMessages } from './operation-messages.ts';
 
 /**
  * Performs the effects of one member's machine: the machine decides, the runtime acts and tells it what came
@@ -207,8 +206,7 @@ export class MemberRuntime {
         await this.#context.reach('prepared');
         return answer({ type: 'prepared' });
       case 'pause':
-        await this.#opened().pause((cause) => this.#context.waitsFor(cause));
-        this.#context.waitsFor('');
+        await this.#opened().pause();
         await this.#context.reach('paused');
         return answer({ type: 'paused' });
       case 'arm': {
@@ -278,8 +276,8 @@ export class MemberRuntime {
 
   async #openCapture(asked: Extract<EngineCall, { type: 'prepare' }>): Promise<void> {
     const { checkpoint, assignment, maintenance, purpose } = asked;
-    this.#messages = this.#messagesOf(purpose);
-    const { member, kind, engine, operation, state, store, progress } = this.#context;
+    const { member, kind, engine, operation, state, store, progress, time, log } = this.#context;
+    this.#messages = messagesOf({ name: member, engine }, { purpose, time, log });
     this.#spool = await state.makeSpool(operation, member);
     const parts = engine.begin({
       checkpoint,
@@ -295,19 +293,10 @@ export class MemberRuntime {
         this.#context.lost(failureOf(error, { code: 'agent-failed', hint: "see the agent's log" })),
       // The guard waits a little longer than the lease, so that the agent's own thaw comes first.
       saveUndo: (undo) => this.#context.saveUndo(undo, this.#state.leaseMs + 1000),
+      waitsFor: (cause) => this.#context.waitsFor(cause),
       reach: (moment) => this.#context.reach(moment),
     });
     this.#capture = new Capture(parts, assignment, purpose);
-  }
-
-  #messagesOf(purpose: Purpose): OperationMessages {
-    const { engine, log, member, time } = this.#context;
-    return new OperationMessages({
-      purpose,
-      time,
-      write: engine.messages ?? (async (line) => log.info({ event: 'message', member }, line)),
-      failed: (error) => log.warn({ event: 'messageLost', member, err: error }, 'a message was not written'),
-    });
   }
 
   /**

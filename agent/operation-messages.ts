@@ -3,6 +3,8 @@ import type { Mark } from '../shared/domain/grid.ts';
 import type { Suspension, ThawProof } from '../shared/domain/messages.ts';
 import type { Purpose } from '../shared/domain/purpose.ts';
 import type { Token } from '../shared/domain/token.ts';
+import type { Logger } from '../shared/runtime/log.ts';
+import type { Engine } from './engines/engine.ts';
 
 /** In one member's own log. The first words are what operators and their tools look for: they never change. */
 const QUIESCE = 'Backup.ShardedCluster.Quiesce';
@@ -115,4 +117,24 @@ export class OperationMessages {
         .then(() => this.#context.write(line))
         .catch((error: unknown) => this.#context.failed(error));
   }
+}
+
+interface LogOwner {
+  readonly name: string;
+  /** Without `messages` the agent's log has them. */
+  readonly engine: Partial<Pick<Engine, 'messages'>>;
+}
+
+/** What an operation says in a member's own log. */
+export function messagesOf(
+  { name, engine }: LogOwner,
+  { purpose, time, log }: Pick<MessageContext, 'purpose' | 'time'> & { log: Pick<Logger, 'info' | 'warn'> },
+): OperationMessages {
+  return new OperationMessages({
+    purpose,
+    time,
+    write: engine.messages ?? (async (line) => log.info({ event: 'message', member: name }, line)),
+    failed: (error) =>
+      log.warn({ event: 'messageLost', member: name, err: error }, 'a message was not written'),
+  });
 }

@@ -95,7 +95,8 @@ export class CheckpointRun<Stream extends AgentStream> {
   start(): void {
     for (const [address, stream] of this.#input.streams) this.#listenTo(address, stream);
     const { signal, second } = this.#input.cancellation;
-    const cancel = (): void => this.cancel(cancelled(signal));
+    const cancel = (): void =>
+      this.#dispatch({ type: 'cancelled', now: this.#now(), failure: cancelled(signal) });
     signal.addEventListener('abort', cancel, { once: true });
     second.addEventListener('abort', cancel, { once: true });
     this.#dispatch({ type: 'started', now: this.#now() });
@@ -107,8 +108,9 @@ export class CheckpointRun<Stream extends AgentStream> {
     this.#dispatch({ type: 'letGo', now: this.#now() });
   }
 
-  /** Aborts everywhere. */
+  /** Aborts everywhere. Where that is under way it goes on: whether it is waited for is for a person to say. */
   cancel(failure: Failure): void {
+    if (this.#state.phase.name === 'aborting') return;
     this.#dispatch({ type: 'cancelled', now: this.#now(), failure });
   }
 

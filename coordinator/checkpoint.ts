@@ -97,7 +97,6 @@ class CheckpointCreation {
     const repository = this.#repository;
     const described = await this.#agents.describe().catch(throwRefused);
     checkHosts(described.map(({ connection, host }) => ({ asked: connection.host, said: host.host })));
-    const highest = await repository.highestNumber(gridFile.grid);
     const report = preflight({
       grid: gridFile.grid,
       copysets: gridFile.copysets ?? null,
@@ -107,7 +106,6 @@ class CheckpointCreation {
       hosts: described,
       repositoryId: repository.id,
       repositoryFreeBytes: await repository.freeBytes(),
-      hasEarlierCheckpoint: highest.counter > 0,
       earlier: await this.#newestValid(),
     });
     const { signal } = cancellation;

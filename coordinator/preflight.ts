@@ -42,9 +42,7 @@ export interface PreflightInput {
   readonly hosts: readonly DescribedHost[];
   readonly repositoryId: string;
   readonly repositoryFreeBytes: number;
-  /** Whether the repository holds an earlier checkpoint, whose chunks will be used again. */
-  readonly hasEarlierCheckpoint: boolean;
-  /** The newest of them; null where none can be read. */
+  /** The newest in the repository, whose chunks will be used again; null where none can be read. */
   readonly earlier: EarlierCheckpoint | null;
 }
 
@@ -69,7 +67,7 @@ export function preflight(input: PreflightInput): PreflightReport {
   const descriptions = running.map(({ description }) => description);
   const assignments = assign(descriptions);
   const copied = copiedMembers(descriptions);
-  const forecast = forecastRoom(copied, input.hasEarlierCheckpoint, input.earlier);
+  const forecast = forecastRoom(copied, input.earlier);
   checkSpace(input.repositoryFreeBytes, forecast);
   return {
     members: running.map(({ host, description }) => ({

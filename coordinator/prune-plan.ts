@@ -1,12 +1,6 @@
 import { parseCheckpointId, type CheckpointId } from '../shared/domain/checkpoint-id.ts';
 import type { CatalogueEntry } from '../shared/repository/repository.ts';
-
-export interface KeepRule {
-  /** So many of the newest; null where this is not asked. */
-  readonly keep: number | null;
-  /** What is no older than the newest valid one by more than this; null where this is not asked. */
-  readonly keepWithinMs: number | null;
-}
+import { keptOf, type KeepRule } from './keep-rule.ts';
 
 export interface LocalCopies {
   readonly host: string;
@@ -18,16 +12,18 @@ export interface PrunePlan {
   readonly deleted: readonly string[];
   /** Newest first. */
   readonly kept: readonly string[];
+  /** Of each that the rule keeps: the parts of the rule, in the words of the command's options. */
+  readonly keptBy: Readonly<Record<string, readonly string[]>>;
   /** What is dropped on hosts; those with nothing to drop are not named. */
   readonly local: readonly LocalCopies[];
 }
 
 /**
  * What a rule keeps and what it deletes. Pure. Order is by epoch and counter; the time in an id counts for
- * `keepWithinMs` alone, and no clock does: ages count from the newest valid checkpoint, which is always kept. What is
- * not valid is neither kept nor deleted: it takes no place from a valid one. What somebody reads now stays this time.
- * A local copy stays with its checkpoint; one that the repository has no valid checkpoint of is measured by the same
- * rule, among all.
+ * `keepWithinMs` and the calendar alone, and no clock does: ages count from the newest valid checkpoint, which is
+ * always kept. What is not valid is neither kept nor deleted: it takes no place from a valid one. What somebody reads
+ * now stays this time. A local copy stays with its checkpoint; one that the repository has no valid checkpoint of is
+ * measured by the same rule, among all.
  */
 export function planPrune(input: {
   readonly entries: readonly Pick<CatalogueEntry, 'checkpoint' | 'state'>[];
@@ -41,17 +37,19 @@ export function planPrune(input: {
     entries.filter(({ state }) => state === 'valid').map(({ checkpoint }) => checkpoint),
   );
   const kept = keptOf(valid, rule, valid[0]);
+  const stayed = (checkpoint: string): boolean => kept.has(checkpoint) || read.includes(checkpoint);
   const everywhere = newestFirst([...valid, ...local.flatMap(({ checkpoints }) => checkpoints)]);
   const stays = new Set([
-    ...kept,
+    ...kept.keys(),
     ...read,
-    ...keptOf(everywhere, rule, valid[0] ?? everywhere[0]).filter(
+    ...[...keptOf(everywhere, rule, valid[0] ?? everywhere[0]).keys()].filter(
       (checkpoint) => !valid.includes(checkpoint),
     ),
   ]);
   return {
-    deleted: valid.filter((checkpoint) => !kept.includes(checkpoint) && !read.includes(checkpoint)).reverse(),
-    kept: valid.filter((checkpoint) => kept.includes(checkpoint) || read.includes(checkpoint)),
+    deleted: valid.filter((checkpoint) => !stayed(checkpoint)).reverse(),
+    kept: valid.filter(stayed),
+    keptBy: Object.fromEntries(kept),
     local: local
       .map(({ host, checkpoints }) => ({
         host,
@@ -66,17 +64,6 @@ export function planPrune(input: {
 /** What ages are counted among, newest first: what is valid, and only where nothing is, the copies that hosts have. */
 export function agesFrom(valid: readonly string[], local: readonly LocalCopies[]): string[] {
   return newestFirst(valid.length > 0 ? valid : local.flatMap(({ checkpoints }) => checkpoints));
-}
-
-function keptOf(checkpoints: readonly string[], rule: KeepRule, newest: string | undefined): string[] {
-  return checkpoints.filter((checkpoint, index) => {
-    const age = newest === undefined ? 0 : timeOf(newest) - timeOf(checkpoint);
-    return index < Math.max(1, rule.keep ?? 0) || (rule.keepWithinMs !== null && age <= rule.keepWithinMs);
-  });
-}
-
-function timeOf(checkpoint: string): number {
-  return parseCheckpointId(checkpoint)?.at.getTime() ?? 0;
 }
 
 /** Each once. What is not named as a checkpoint is not ours. */

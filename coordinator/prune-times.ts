@@ -1,5 +1,6 @@
 import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
+import { longestPeriodMs, type KeepRule } from './keep-rule.ts';
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -12,8 +13,9 @@ const LEAP = { times: 10, leastMs: 2 * DAY };
  * Refuses to count ages where the times in the ids cannot all be right: a checkpoint that was made by a clock that was
  * ahead would make all others look old. The times of the valid checkpoints of a lineage, newest first by number, and
  * the time where the repository is stored. With fewer than three checkpoints nothing is known of what is usual.
+ * Distances that the rule itself leaves, since it keeps one of each month, are none that a clock has made.
  */
-export function checkTimes(checkpoints: readonly string[], now: number): void {
+export function checkTimes(checkpoints: readonly string[], now: number, rule: KeepRule): void {
   const times = checkpoints.flatMap((checkpoint) => {
     const at = parseCheckpointId(checkpoint)?.at.getTime();
     return at === undefined ? [] : [{ checkpoint, at }];
@@ -30,9 +32,17 @@ export function checkTimes(checkpoints: readonly string[], now: number): void {
   });
   const between = distances.slice(1).map(({ ms }) => Math.abs(ms));
   if (between.length < 2) return;
-  const usual = between.toSorted((a, b) => a - b)[Math.floor((between.length - 1) / 2)] ?? 0;
+  const thinnedMs = 2 * longestPeriodMs(rule);
+  // Where a rule thins out what is old, what lies nearer to each other is what is usual.
+  const share = thinnedMs > 0 ? 4 : 2;
+  const usual = between.toSorted((a, b) => a - b)[Math.floor((between.length - 1) / share)] ?? 0;
   const longest = Math.max(LEAP.leastMs, LEAP.times * usual);
-  const found = distances.find(({ ms }) => Math.abs(ms) > longest);
+  const newest = times[0]?.at ?? now;
+  const found = distances.find(({ ms, later }, index) => {
+    // Beside the newest one, and among what keep-within keeps, no rule has thinned out anything.
+    const thinned = index > 1 && newest - later.at >= (rule.keepWithinMs ?? 0) - longest;
+    return Math.abs(ms) > longest && !(thinned && ms > 0 && ms <= thinnedMs);
+  });
   if (found === undefined) return;
   const { earlier, later } = found;
   throw leap(

@@ -8,7 +8,8 @@ import { checkReadable } from './damaged-entries.ts';
 import { entriesOfLineage, lineageToPrune } from './lineage.ts';
 import { checkBelonging } from './preflight.ts';
 import type { ProgressView } from './progress.ts';
-import { agesFrom, planPrune, type KeepRule, type LocalCopies, type PrunePlan } from './prune-plan.ts';
+import { goesByTimes, type KeepRule } from './keep-rule.ts';
+import { agesFrom, planPrune, type LocalCopies, type PrunePlan } from './prune-plan.ts';
 import { checkTimes } from './prune-times.ts';
 import type { PruneReport } from './reports.ts';
 import { type GridAgents, withAgents, withRepositoryLease } from './with-grid.ts';
@@ -107,8 +108,8 @@ async function planFor(
     host,
     checkpoints: checkpoints.filter((checkpoint) => !others.has(checkpoint)),
   }));
-  if (rule.keepWithinMs !== null && !input.acceptTimes)
-    checkTimes(agesFrom(valid, local), await repository.now());
+  if (goesByTimes(rule) && !input.acceptTimes)
+    checkTimes(agesFrom(valid, local), await repository.now(), rule);
   const plan = planPrune({ entries: own, local, rule, read: readers.map(({ checkpoint }) => checkpoint) });
   const unread = planPrune({ entries: own, local, rule, read: [] });
   return { plan, busy: readers.filter(({ checkpoint }) => unread.deleted.includes(checkpoint)) };

@@ -91,6 +91,8 @@ export interface PruneReport {
   /** Oldest first. */
   readonly deleted: readonly string[];
   readonly kept: readonly string[];
+  /** Which parts of the rule keep each, in the words of the command's options. */
+  readonly keptBy: Readonly<Record<string, readonly string[]>>;
   readonly removedBytes: number;
   /** Not deleted this time: a running operation reads it. */
   readonly busy: readonly { readonly checkpoint: string; readonly holder: string }[];

@@ -29,7 +29,6 @@ const NOTEWORTHY_BYTES = 1024 ** 3;
 /** Of the members whose data is copied. */
 export function forecastRoom(
   members: readonly MemberDescription[],
-  hasEarlier: boolean,
   earlier: EarlierCheckpoint | null,
 ): RoomForecast {
   const isKnown = members.every((member) => member.sizeBytes > 0);
@@ -42,7 +41,7 @@ export function forecastRoom(
     longest(members, Infinity),
   );
   return {
-    dataBytes: sizeBytes * (hasEarlier ? SHARE_ADDED : 1),
+    dataBytes: sizeBytes * (earlier === null ? 1 : SHARE_ADDED),
     journalBytes: Math.round(copySeconds * sum(members, (member) => member.journalBytesPerSecond)),
     copySeconds: Math.ceil(copySeconds),
   };

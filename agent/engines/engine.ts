@@ -206,21 +206,26 @@ export interface HoldContext {
    * awaited before the first change that the undo takes back. `null`: nothing is left to undo.
    */
   saveUndo(undo: Undo | null): Promise<void>;
+  /** Of a prepare or a pause that takes long: what it waits for by now, in words. */
+  waitsFor(cause: string): void;
   /** The freeze has come to a named moment, at which a test may hold it; awaited with what was done up to there. */
   reach(moment: string): Promise<void>;
 }
 
 /** What keeps a member still and lets it go. It alone has an undo, for it alone changes what clients meet. */
 export interface Hold {
-  /** Opens what arming and thawing need. Blocks no client, but for what `maintenance` asks. */
+  /**
+   * Opens what arming and thawing need. Blocks no client, but for what `maintenance` asks. For a quiesce it may take up to
+   * `SETTLE_MS`.
+   */
   prepare(): Promise<void>;
 
   /**
    * Observers that may need long to stop showing anything newer have this: resolves when they do not, before anybody
-   * is armed. Nobody is held by it, so it may take minutes; `waitsFor` is told why, in words, when that changes. The
-   * undo is durable before. Called before every arm; what it did ends with `thaw`, `disarm` or `release`.
+   * is armed. Nobody is held by it, so it may take minutes. The undo is durable before. Called before every arm; what it
+   * did ends with `thaw`, `disarm` or `release`.
    */
-  pause?(waitsFor: (cause: string) => void): Promise<void>;
+  pause?(): Promise<void>;
 
   /**
    * Brings the fence within one message of closing. Costs clients little; called as late as can be.

@@ -2,6 +2,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import { entriesOfOneGrid } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
+import { PERIODS, saysSomething, type KeepRule } from '../keep-rule.ts';
 import { LINEAGE_HELP } from '../lineage.ts';
 import { inMegabytes } from '../megabytes.ts';
 import { pruneCheckpoints } from '../prune.ts';
@@ -10,7 +11,13 @@ import { parseDuration, withSession } from '../session.ts';
 
 interface PruneOptions {
   readonly keep?: number;
+  readonly keepLast?: number;
   readonly keepWithin?: number;
+  readonly keepHourly?: number;
+  readonly keepDaily?: number;
+  readonly keepWeekly?: number;
+  readonly keepMonthly?: number;
+  readonly keepYearly?: number;
   readonly leftovers?: boolean;
   readonly dryRun?: boolean;
   readonly lineage?: string;
@@ -23,11 +30,17 @@ export function registerPrune(checkpoint: Command): Command {
     .command('prune')
     .description('delete the valid checkpoints that a rule does not keep; never the newest')
     .option('--keep <n>', 'keep so many of the newest', parseKeep)
+    .option('--keep-last <n>', 'the same', parseKeep)
     .option(
       '--keep-within <duration>',
       'keep what is no older than the newest by more than: 12h, 30d or 8w',
       parseDuration,
     )
+    .option('--keep-hourly <n>', 'keep the newest of each of the last so many hours that have one', parseKeep)
+    .option('--keep-daily <n>', 'the same for days, in UTC as the ids are', parseKeep)
+    .option('--keep-weekly <n>', 'the same for weeks, which begin on Monday', parseKeep)
+    .option('--keep-monthly <n>', 'the same for months', parseKeep)
+    .option('--keep-yearly <n>', 'the same for years', parseKeep)
     .option('--lineage <lineage>', LINEAGE_HELP)
     .option('--accept-times', 'count ages although the times of the checkpoints leap')
     .option('--leftovers', 'remove also what aborted runs have stored for the next one')
@@ -35,23 +48,17 @@ export function registerPrune(checkpoint: Command): Command {
     .option('--yes', 'do not ask')
     .addHelpText(
       'after',
-      '\nWithout a grid file (only --repository) the copies on hosts stay.' +
-        '\n\nExample: stillpoint checkpoint prune --keep 7 --keep-within 30d --yes --grid /etc/stillpoint/grid.yaml',
+      '\nWhat one of the rules keeps is kept; --dry-run says which.' +
+        '\nWithout a grid file (only --repository) the copies on hosts stay.' +
+        '\n\nExample: stillpoint checkpoint prune --keep 7 --keep-daily 30 --keep-monthly 12 --yes --grid /etc/stillpoint/grid.yaml',
     )
     .action((options: PruneOptions, command: Command) => {
-      const {
-        keep = null,
-        keepWithin = null,
-        leftovers = false,
-        dryRun = false,
-        yes = false,
-        lineage = null,
-        acceptTimes = false,
-      } = options;
+      const { leftovers = false, dryRun = false, yes = false, lineage = null, acceptTimes = false } = options;
+      const rule = ruleOf(options);
       return withSession(
         command,
         async ({ repository: open, gridFile, cancellation, progress, printer }) => {
-          if (keep === null && keepWithin === null) throw ruleMissing();
+          if (!saysSomething(rule)) throw ruleMissing();
           const { repository, grid } = await open();
           const entries = await entriesOfOneGrid(repository, grid);
           const report = await pruneCheckpoints({
@@ -61,7 +68,7 @@ export function registerPrune(checkpoint: Command): Command {
             lineage,
             acceptTimes,
             leftovers,
-            rule: { keep, keepWithinMs: keepWithin },
+            rule,
             dryRun,
             confirm: ({ deleted }) =>
               confirm(`delete ${deleted.length} checkpoints and what hosts have of them, for good`, { yes }),
@@ -76,6 +83,34 @@ export function registerPrune(checkpoint: Command): Command {
     });
 }
 
+function ruleOf(options: PruneOptions): KeepRule {
+  const {
+    keep,
+    keepLast,
+    keepWithin = null,
+    keepHourly,
+    keepDaily,
+    keepWeekly,
+    keepMonthly,
+    keepYearly,
+  } = options;
+  const asked = {
+    hourly: keepHourly,
+    daily: keepDaily,
+    weekly: keepWeekly,
+    monthly: keepMonthly,
+    yearly: keepYearly,
+  };
+  const newest = [keep, keepLast].filter((count) => count !== undefined);
+  return {
+    keep: newest.length === 0 ? null : Math.max(...newest),
+    keepWithinMs: keepWithin,
+    calendar: Object.fromEntries(
+      PERIODS.flatMap((period) => (asked[period] === undefined ? [] : [[period, asked[period]]])),
+    ),
+  };
+}
+
 function parseKeep(text: string): number {
   const keep = Number(text);
   if (/^\d+$/.test(text) && keep >= 1) return keep;
@@ -86,7 +121,7 @@ function ruleMissing(): StillpointError {
   return new StillpointError({
     code: 'usage',
     message: 'nothing says which checkpoints to keep',
-    hint: 'give --keep N, --keep-within DURATION or both; what one of them keeps is kept',
+    hint: 'give --keep N, --keep-within DURATION, --keep-daily N or more of them; what one of them keeps is kept',
   });
 }
 
@@ -100,7 +135,7 @@ function inWords(report: PruneReport, dryRun: boolean): string {
     ...report.busy.map(({ checkpoint, holder }) => `${checkpoint}: kept for now, ${holder} reads it`),
     ...report.kept
       .filter((one) => !report.busy.some(({ checkpoint }) => checkpoint === one))
-      .map((checkpoint) => `${checkpoint}: kept`),
+      .map((checkpoint) => `${checkpoint}: kept (${(report.keptBy[checkpoint] ?? []).join(', ')})`),
     dryRun
       ? 'nothing was changed'
       : `${report.deleted.length} deleted, ${report.kept.length} kept, ${inMegabytes(report.removedBytes)} freed`,

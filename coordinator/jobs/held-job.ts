@@ -37,6 +37,7 @@ export class HeldJob implements RunningJob {
   #run: ToldRun | null = null;
   #heldFrom: number | null = null;
   #heldUntil: number | null = null;
+  #wasAskedElsewhere = false;
 
   constructor(input: {
     readonly occupation: Occupation | null;
@@ -75,7 +76,10 @@ export class HeldJob implements RunningJob {
     }
   }
 
+  /** Every agent passes the word on, and whoever wants it says it until it is done: it is one word. */
   letGoAsked(who: string): void {
+    if (this.#wasAskedElsewhere) return;
+    this.#wasAskedElsewhere = true;
     this.#letGo({ type: 'elsewhere', who });
   }
 

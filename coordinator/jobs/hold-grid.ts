@@ -1,7 +1,7 @@
 import { formatCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import type { Failure } from '../../shared/domain/errors.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
-import { PURPOSE_WORDS, type HoldPurpose, type Purpose } from '../../shared/domain/purpose.ts';
+import { PURPOSE_WORDS, SETTLE_MS, type HoldPurpose, type Purpose } from '../../shared/domain/purpose.ts';
 import type { CoordinatorConfig, Outcome } from '../../shared/protocol/coordinator-machine.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import type { Logger } from '../../shared/runtime/log.ts';
@@ -41,6 +41,8 @@ export interface HoldInput {
 
 /** An engine needs no longer to leave off what it does, or to go on with it. */
 const STEP_MS = 120_000;
+/** Beyond what a member may take to settle: an agent gives up before, and says why. */
+const SETTLE_MARGIN_MS = 60_000;
 /** Beyond what one member may take to come to rest: its own word, which says what did not, comes first. */
 const FREEZE_MARGIN_MS = 5000;
 
@@ -156,8 +158,12 @@ class Hold {
 }
 
 function deadlinesOf(purpose: HoldInput['purpose']): Partial<CoordinatorConfig['deadlines']> {
-  const steps = { prepareMs: STEP_MS, collectMs: STEP_MS };
-  return purpose.type === 'quiesce' ? { ...steps, freezeMs: purpose.timeOutMs + FREEZE_MARGIN_MS } : steps;
+  if (purpose.type !== 'quiesce') return { prepareMs: STEP_MS, collectMs: STEP_MS };
+  return {
+    prepareMs: SETTLE_MS + SETTLE_MARGIN_MS,
+    freezeMs: purpose.timeOutMs + FREEZE_MARGIN_MS,
+    collectMs: STEP_MS,
+  };
 }
 
 async function drive(

@@ -1,5 +1,7 @@
 import { EXIT, StillpointError, type Failure } from '../../shared/domain/errors.ts';
+import type { MemberDescription } from '../../shared/domain/grid.ts';
 import type { Abilities, Purpose } from '../../shared/domain/purpose.ts';
+import type { Warning } from '../../shared/domain/warning.ts';
 import { assign } from '../assignment.ts';
 import { checkCopysets, checkNames, checkProcesses, checkSupported } from '../membership.ts';
 import {
@@ -57,8 +59,26 @@ export function preflightHold(input: HoldPreflightInput): HoldPreflight {
       .filter(({ description }) => !description.running)
       .map(({ host, description }) => ({ host, name: description.name })),
     copysets: [...new Set(input.copysets ?? running.flatMap(({ description }) => description.copyset ?? []))],
-    warnings: nodes.flatMap(({ description }) => description.warnings),
+    warnings: [
+      ...nodes.flatMap(({ description }) => description.warnings),
+      ...running.flatMap(({ description }) => shortOfMemory(description, input.purpose)),
+    ],
   };
+}
+
+/** Its clients go on in memory while its files are frozen: for as long as they are to, or for less. */
+function shortOfMemory({ name, updatesHaveRoomMs }: MemberDescription, purpose: Purpose): Warning[] {
+  if (purpose.type !== 'freeze' || updatesHaveRoomMs === null || updatesHaveRoomMs >= purpose.timeOutMs)
+    return [];
+  const seconds = (ms: number): string => `${Math.floor(ms / 1000)} s`;
+  return [
+    {
+      code: 'memory-short',
+      about: name,
+      text: `at their present pace updates fill its memory in about ${seconds(updatesHaveRoomMs)} of a freeze, and wait from then on; they were to go on for ${seconds(purpose.timeOutMs)}`,
+      hint: 'copy in less time than that, freeze when less is written, or give it more memory; none of the updates is lost',
+    },
+  ];
 }
 
 /** The first member that cannot take part, with its reason, and what its engine offers instead. */

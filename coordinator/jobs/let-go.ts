@@ -97,25 +97,33 @@ class LettingGo {
   }
 
   /** Every agent that answers is asked: one that was started anew knows nothing of the job. */
-  async #find(): Promise<HeldBy> {
+  async #find(mayBegin = true): Promise<HeldBy> {
     const { purpose, job } = this.#input;
     const holding = (await this.#hosts.held()).flatMap((held) => held ?? []);
-    const found = holding.find((held) =>
+    const asked = holding.filter((held) =>
       job === null ? held.purpose?.type === purpose : held.operation === job,
     );
-    if (found === undefined) return this.#notFound(holding[0] ?? null);
+    // A host of which no member takes part knows the job, and not what it is for.
+    const found = asked.find((held) => held.purpose !== null) ?? asked[0];
+    if (found === undefined) return this.#notFound(holding[0] ?? null, mayBegin);
     if (found.purpose?.type !== purpose) throw ofOtherPurpose(found, purpose);
     return found;
   }
 
-  async #notFound(other: HeldBy | null): Promise<never> {
+  async #notFound(other: HeldBy | null, mayBegin: boolean): Promise<HeldBy> {
     const { purpose, job, force } = this.#input;
+    const isThaw = purpose === 'freeze' && !force && other === null;
+    if (isThaw && mayBegin) {
+      // Each leaves in its members' logs that nothing was frozen.
+      const answers = await this.#hosts.letGo('', false);
+      // Of a freeze that has begun since, the job was asked to let go: then it is the one that is waited for.
+      if (answers.includes(null)) return this.#find(false);
+    }
     const hosts = await this.#hosts.states(null);
-    if (purpose === 'quiesce' || force || other !== null)
-      throw noSuchJob({ purpose, job, other, hosts, unreached: this.#hosts.unreached });
-    // Each leaves in its members' logs that nothing was frozen.
-    await this.#hosts.letGo('', false);
-    throw alreadyResumed({ held: null, purpose, hosts, unreached: this.#hosts.unreached });
+    const { unreached } = this.#hosts;
+    throw isThaw
+      ? alreadyResumed({ held: null, purpose, hosts, unreached })
+      : noSuchJob({ purpose, job, other, hosts, unreached });
   }
 
   /** It was committed when every member had proven that it held, and never else. */

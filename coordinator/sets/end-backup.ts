@@ -2,6 +2,7 @@ import type { Backup, BackupSet, EndedBackup, ImageSummary } from '../../shared/
 import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import { IMAGE_NAME } from '../../shared/domain/name.ts';
 import type { ProgressView } from '../progress.ts';
+import type { DescribedHost } from '../with-grid.ts';
 import { checkSetName, describedHosts, setOrNone, standing, type SetInput } from './begin-set.ts';
 import { commitCold } from './cold-hold.ts';
 import { storingMember, type StoringMember } from './members.ts';
@@ -17,17 +18,32 @@ export interface EndInput extends SetInput {
   readonly progress: ProgressView;
 }
 
+/** The hosts of the grid, and what is recorded of the set. */
+export interface SeenSet {
+  readonly described: readonly DescribedHost[];
+  readonly set: BackupSet;
+}
+
+/** Once for all backups that end together: an agent is not asked for all its members by each of them. */
+export async function seeSet(input: SetInput): Promise<SeenSet> {
+  const described = await describedHosts(input);
+  return { described, set: await setOrNone(input.repository, input.grid, input.set) };
+}
+
 /**
  * A backup has ended. How the member's host stands is recorded before anything else; then its agent reads the image. Told
  * again, it does what is left of that.
  */
 export async function endBackup(input: EndInput): Promise<EndedReport> {
-  const { grid, set: name, repository, member: memberName, image } = input;
-  checkSetName(name);
-  checkImageName(image);
-  const described = await describedHosts(input);
+  checkSetName(input.set);
+  checkImageName(input.image);
+  return endSeen(input, await seeSet(input));
+}
+
+/** The same, of a set that was looked at. */
+export async function endSeen(input: EndInput, { described, set }: SeenSet): Promise<EndedReport> {
+  const { grid, set: name, member: memberName, image } = input;
   const member = storingMember(described, memberName);
-  const set = await setOrNone(repository, grid, name);
   const backup = set.backups.find((one) => one.member === memberName) ?? null;
   mustBeAlike(input, backup);
   const ended = backup?.ended ?? (await recordEnd(input, member, set));

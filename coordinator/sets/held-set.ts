@@ -6,7 +6,7 @@ import type { HeldGrid } from '../jobs/hold-report.ts';
 import type { ProgressView } from '../progress.ts';
 import { type GridAgents, withAgents, withRepository } from '../with-grid.ts';
 import { beginSet, checkSetName } from './begin-set.ts';
-import { checkImageName, endBackup } from './end-backup.ts';
+import { checkImageName, endSeen, seeSet, type EndInput } from './end-backup.ts';
 import type { HeldSetReport } from './set-reports.ts';
 
 export interface HeldSetInput {
@@ -47,9 +47,12 @@ export class HeldSet implements Occupation {
     });
     await this.#copying.begin(held);
     if (!this.#isWhole()) return;
-    await this.#asking((agents, repository) =>
-      Promise.all(this.#members.map((member) => this.#end(agents, repository, member, true))),
-    );
+    await this.#asking(async (agents, repository) => {
+      const seen = await seeSet({ grid: held.grid, set, repository, agents });
+      await Promise.all(
+        this.#members.map((member) => endSeen(this.#endOf(member, agents, repository, true), seen)),
+      );
+    });
     this.#hasEnded = true;
   }
 
@@ -61,39 +64,54 @@ export class HeldSet implements Occupation {
     return this.#copying.end(outcome);
   }
 
-  /** When the members run again. What cannot be read is told, and read by `stillpoint set end` when that is mended. */
+  /**
+   * When the members run again. Never rejects: what they held for is committed, and what cannot be read of it is told as a
+   * problem, with the command that reads it when that is mended.
+   */
   async read(): Promise<HeldSetReport> {
-    const { set } = this.#input;
+    const { gridFile, set } = this.#input;
     if (!this.#hasEnded) return { set, images: [], problems: [unfinished(set)] };
-    return this.#asking(async (agents, repository) => {
-      const images: HeldSetReport['images'][number][] = [];
-      const problems: Failure[] = [];
-      for (const member of this.#members) {
-        try {
-          const { read } = await this.#end(agents, repository, member, false);
-          if (read !== null) images.push({ member, ...read });
-        } catch (error) {
-          if (!(error instanceof StillpointError)) throw error;
-          problems.push({
-            member,
-            ...failureOf(error, { code: 'agent-failed', hint: "see the agent's log" }),
-          });
-        }
-      }
-      return { set, images, problems };
-    });
+    const images: HeldSetReport['images'][number][] = [];
+    const problems: Failure[] = [];
+    const unread = new Set(this.#members);
+    const tell = (member: string, error: unknown): void => {
+      unread.delete(member);
+      problems.push(this.#notRead(member, error));
+    };
+    try {
+      await this.#asking(async (agents, repository) => {
+        const seen = await seeSet({ grid: gridFile.grid, set, repository, agents });
+        for (const member of this.#members)
+          try {
+            const { read } = await endSeen(this.#endOf(member, agents, repository, false), seen);
+            unread.delete(member);
+            if (read !== null) images.push({ member, ...read });
+          } catch (error) {
+            tell(member, error);
+          }
+      });
+    } catch (error) {
+      for (const member of unread) tell(member, error);
+    }
+    return { set, images, problems };
   }
 
-  #end(
-    agents: GridAgents,
-    repository: Repository,
-    member: string,
-    readLater: boolean,
-  ): ReturnType<typeof endBackup> {
+  #notRead(member: string, error: unknown): Failure {
+    const failure = failureOf(error, { code: 'agent-failed', hint: "see the agent's log" });
+    const again = `stillpoint set end ${this.#input.set} ${member} --image ${imageName(this.#input, member)}`;
+    return {
+      member,
+      ...failure,
+      message: `the image of ${member} is not read: ${failure.message}`,
+      hint: `${failure.hint}; then ${again}`,
+    };
+  }
+
+  #endOf(member: string, agents: GridAgents, repository: Repository, readLater: boolean): EndInput {
     const { gridFile, set, progress } = this.#input;
     const image = imageName(this.#input, member);
     const { grid } = gridFile;
-    return endBackup({ grid, set, repository, agents, member, image, type: 'ended', readLater, progress });
+    return { grid, set, repository, agents, member, image, type: 'ended', readLater, progress };
   }
 
   /** On streams of its own: those of the job are for what it holds. */

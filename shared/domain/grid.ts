@@ -126,6 +126,8 @@ export interface MemberDescription {
   readonly quorum: { readonly running: number; readonly configured: number } | null;
   /** What it can take part in besides checkpoints. */
   readonly abilities: Abilities;
+  /** So long its clients could go on updating in a freeze, at their present pace; null: it is not known, or nothing bounds it. */
+  readonly updatesHaveRoomMs: number | null;
   /** Who gets its journal; absent where its engine hands it to nobody, and where it does not run. */
   readonly viewing?: Viewing;
 }

@@ -36,6 +36,8 @@ export interface ParticipantDescription {
   readonly unjournaled: readonly string[];
   /** What it does while it is starting and not there yet, and how far it is; null where it is there. */
   readonly recovering: string | null;
+  /** Nodes: so long updates would go on if writing was suspended now; null: it is not known, or nothing bounds it. */
+  readonly updatesHaveRoomMs: number | null;
 }
 
 /** What a process holds, in its own words: equal where nothing is missing, added or changed. */

@@ -38,6 +38,9 @@ export function lastsUntilLetGo({ type }: Purpose): boolean {
   return type === 'quiesce' || type === 'freeze';
 }
 
+/** How long a member may take before a quiesce, while nobody is held, to write what it has in memory to its disk. */
+export const SETTLE_MS = 1_800_000;
+
 /**
  * What an engine says of each operation: null where its member can take part, else why not, and in `hint` what does the
  * same for its operator. `quiesce`: with reads blocked. `quiesceAllowingReads`: with reads that go on.

@@ -183,6 +183,10 @@ function toMember(member: wire.MemberDescription): MemberDescription {
     realm: member.realm === undefined ? null : toRealm(member.realm),
     quorum: member.quorum === undefined ? null : toQuorum(member.quorum),
     abilities: toAbilities(member.abilities),
+    updatesHaveRoomMs:
+      member.updatesHaveRoomMs === undefined
+        ? null
+        : toDuration(member.updatesHaveRoomMs, 'room for updates'),
     ...toViewing(member.viewing),
   };
 }
@@ -216,6 +220,7 @@ function fromMember(member: MemberDescription): wire.MemberDescription {
     realm: member.realm === null ? undefined : fromRealm(member.realm),
     quorum: member.quorum ?? undefined,
     abilities: fromAbilities(member.abilities),
+    updatesHaveRoomMs: member.updatesHaveRoomMs ?? undefined,
     viewing: fromViewing(member.viewing),
   };
 }

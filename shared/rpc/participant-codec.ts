@@ -68,6 +68,7 @@ export function toDescription(value: wire.DescribeResponse): ParticipantDescript
     startedWith: toContent(value.startedWith, 'started_with'),
     unjournaled: value.unjournaled,
     recovering: toLine(value.recovering, 'recovering') || null,
+    updatesHaveRoomMs: toRoom(value.updatesHaveRoomMs),
   };
 }
 
@@ -133,6 +134,12 @@ export function toKeeperState({ state, version }: wire.SaveKeeperStateResponse):
 }
 
 /** 64 bits travel as bigint and are numbers here: beyond 2^53 they would not be exact. */
+function toRoom(value: number | undefined): number | null {
+  if (value === undefined) return null;
+  must(value >= 0 && Number.isFinite(value), `updates_have_room_ms is ${value}`);
+  return value;
+}
+
 export function toNumber(value: bigint, field: string): number {
   must(value <= BigInt(Number.MAX_SAFE_INTEGER), `${field} is ${value}, beyond 2^53`);
   return Number(value);

@@ -42,7 +42,7 @@ describe('the parts of a checkpoint of one member', () => {
     const calls: string[] = [];
     const capture = new Capture(partsOf(calls), BY_ITSELF);
     await capture.prepare();
-    await capture.pause(() => undefined);
+    await capture.pause();
     await capture.arm(token);
     await capture.freeze(token);
     await capture.thaw(token, () => undefined);
@@ -56,6 +56,28 @@ describe('the parts of a checkpoint of one member', () => {
     expect(calls.join(', ')).to.equal(
       'hold, follow, copy, arm, freeze, thaw, finish journal at 7, finish copy at 7, release, end journal',
     );
+  });
+
+  it('let a suspended write daemon go on before anything is stored: clients may wait for it', async () => {
+    const calls: string[] = [];
+    const noted = (call: string): Promise<{ held: true }> => {
+      calls.push(call);
+      return Promise.resolve({ held: true });
+    };
+    const suspension = {
+      suspend: async () => void (await noted('suspend')),
+      resume: () => noted('resume'),
+    };
+    const capture = new Capture(partsOf(calls, { suspension }), BY_ITSELF, {
+      type: 'freeze',
+      timeOutMs: 1000,
+    });
+    await capture.prepare();
+    await capture.arm(token);
+    await capture.freeze(token);
+    await capture.thaw(token, () => undefined);
+    expect((await capture.collect()).suspension).to.deep.equal({ held: true });
+    expect(calls.slice(-4)).to.deep.equal(['thaw', 'resume', 'finish journal at 7', 'finish copy at 7']);
   });
 
   it('have the mark of the last freeze, and none after an arm that was not followed by one', async () => {

@@ -221,6 +221,23 @@ describe('a checkpoint on one host', () => {
     expect(released).to.deep.equal([]);
   });
 
+  it('bounds a quiesce up to its thaw, and not what comes after it; attempts have one bound together', async () => {
+    const host = new HeldHost(['a']);
+    const { operation, answers } = operated(host, 10_000);
+    await frozenFor({ type: 'quiesce', allowReads: false, timeOutMs: 1000 }, operation, 'a');
+    await spoken(host, operation, 9000);
+    operation.receive('a', { type: 'thaw', token });
+    await spoken(host, operation, 5000);
+    expect(answers.at(-1)).to.equal('a: thawed');
+
+    const again = { ...token, attempt: 2 };
+    operation.receive('a', { type: 'arm', token: again, leaseMs: 1000 });
+    await settled();
+    operation.receive('a', { type: 'freeze', token: again, leaseMs: 1000 });
+    await spoken(host, operation, 250);
+    expect(answers.slice(-2)).to.deep.equal(['a: failed held-too-long', 'a: aborted']);
+  });
+
   it('bounds how long a write daemon waits from the prepare on, and not what comes after all have collected', async () => {
     const host = new HeldHost(['a']);
     const { operation, answers } = operated(host, 10_000);

@@ -88,6 +88,19 @@ describe('a job that holds a host', () => {
     ]);
   });
 
+  it('[S91] is left alone by such a message while it holds a member, also one that no thaw can let go of', async () => {
+    await begun({ type: 'checkpoint' });
+    await other.says(letGo(''));
+    expect(other.heard.at(-1)).to.equal('failed no-job');
+    expect(said).to.deep.equal([]);
+    await job.says({ type: 'member', member: 'a', command: { type: 'thaw', token } });
+    while (said.length < 2) await settled();
+    expect(said.map((line) => line.slice(line.indexOf(' ') + 1))).to.deep.equal([
+      'Backup.General.ExternalThaw: Resuming system',
+      'Backup.General.ExternalThaw: Already resumed',
+    ]);
+  });
+
   it('is ended by force, is told by whom, and whoever ended it knows that the members run', async () => {
     for (const operation of ['', 'one']) {
       await begun(QUIESCE);

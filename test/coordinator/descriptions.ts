@@ -34,6 +34,7 @@ export function describedMember(name: string, changes: Changes = {}): MemberDesc
     realm: null,
     quorum: null,
     abilities: ABLE,
+    updatesHaveRoomMs: null,
     ...changes,
     traits: serverTraits(name, {
       compatibility: version.split('.')[0] ?? '',

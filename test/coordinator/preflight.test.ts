@@ -20,7 +20,6 @@ function look(
     hosts: hosts.map((host) => ({ host, repositoryId: 'r' })),
     repositoryId: 'r',
     repositoryFreeBytes: 1e9,
-    hasEarlierCheckpoint: false,
     earlier: null,
     ...changes,
   });
@@ -194,9 +193,9 @@ describe('preflight', () => {
   }
 
   it('asks for less room when an earlier checkpoint holds most of it already', () => {
-    expect(refusal(healthy, { repositoryFreeBytes: 600, hasEarlierCheckpoint: true }).code).to.equal(
-      'accepted',
-    );
+    expect(
+      refusal(healthy, { repositoryFreeBytes: 600, earlier: { sizeBytes: 1000, durationMs: 1 } }).code,
+    ).to.equal('accepted');
   });
 
   describe('that asks for room for the journal that is written meanwhile', () => {
@@ -225,7 +224,7 @@ describe('preflight', () => {
 
     it('goes by how long the last checkpoint took, and by the rate that its member is held to', () => {
       const earlier = { sizeBytes: 2500 * MB, durationMs: 200_000 };
-      const free = { repositoryFreeBytes: 10_000 * MB, hasEarlierCheckpoint: true };
+      const free = { repositoryFreeBytes: 10_000 * MB };
       expect(message(busy(), { ...free, earlier }))
         .to.contain('12000 MB of journal')
         .and.to.contain('7 min');
@@ -236,7 +235,7 @@ describe('preflight', () => {
 
     it('takes the size of the last checkpoint where an agent could not ask for it in time', () => {
       const earlier = { sizeBytes: 8000 * MB, durationMs: 1000 };
-      const unknown = { repositoryFreeBytes: 1000 * MB, hasEarlierCheckpoint: true };
+      const unknown = { repositoryFreeBytes: 1000 * MB };
       expect(message(busy({ sizeBytes: 0 }), { ...unknown, earlier })).to.contain('may need 2');
     });
 

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import * as fc from 'fast-check';
-import { planPrune, type KeepRule, type PrunePlan } from '../../coordinator/prune-plan.ts';
+import { PERIODS, saysSomething, type KeepRule } from '../../coordinator/keep-rule.ts';
+import { planPrune, type PrunePlan } from '../../coordinator/prune-plan.ts';
 import { formatCheckpointId, parseCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 
 // Goal: no rule ever takes the newest valid checkpoint, and running it again takes nothing more.
@@ -24,7 +25,7 @@ function plan(input: Partial<Omit<Input, 'rule'>> & { rule: Partial<KeepRule> })
     local: [],
     read: [],
     ...input,
-    rule: { keep: null, keepWithinMs: null, ...input.rule },
+    rule: { keep: null, keepWithinMs: null, calendar: {}, ...input.rule },
   });
 }
 
@@ -99,6 +100,75 @@ describe('what prune deletes', () => {
     });
   }
 
+  const moments = Object.fromEntries(
+    [
+      // A Thursday, of the 53rd week of its year; and back through the turns of years.
+      '2026-12-31T23:59:59.999Z',
+      '2026-12-31T22:00:00.000Z',
+      '2026-12-30T22:00:00.000Z',
+      '2026-12-28T00:00:00.000Z',
+      '2026-12-27T23:00:00.000Z',
+      '2026-12-01T00:00:00.000Z',
+      '2026-11-30T23:00:00.000Z',
+      '2025-12-31T00:00:00.000Z',
+      '2024-12-30T00:00:00.000Z',
+    ].map((at, index) => [
+      at.slice(0, 13),
+      formatCheckpointId({ at: new Date(at), epoch: 0, counter: 100 - index, name: 'nightly' }),
+    ]),
+  );
+  const calendars: Record<string, [KeepRule['calendar'], readonly string[]]> = {
+    'of each hour': [{ hourly: 3 }, ['2026-12-31T23', '2026-12-31T22', '2026-12-30T22']],
+    'of each day, and days without one do not count': [
+      { daily: 3 },
+      ['2026-12-31T23', '2026-12-30T22', '2026-12-28T00'],
+    ],
+    'of each week from Monday to Sunday': [{ weekly: 2 }, ['2026-12-31T23', '2026-12-27T23']],
+    'of each week also over the turn of a year': [
+      { weekly: 5 },
+      // The last days of 2025 are of the first week of 2026, those of 2024 of the first week of 2025.
+      ['2026-12-31T23', '2026-12-27T23', '2026-12-01T00', '2025-12-31T00', '2024-12-30T00'],
+    ],
+    'of each month': [{ monthly: 2 }, ['2026-12-31T23', '2026-11-30T23']],
+    'of each year': [{ yearly: 2 }, ['2026-12-31T23', '2025-12-31T00']],
+    'of each that one of several rules keeps': [
+      { daily: 2, yearly: 3 },
+      ['2026-12-31T23', '2026-12-30T22', '2025-12-31T00', '2024-12-30T00'],
+    ],
+  };
+  for (const [what, [calendar, kept]] of Object.entries(calendars)) {
+    it(`leaves the newest ${what}`, () => {
+      const made = plan({ rule: { calendar }, entries: valid(...Object.values(moments)) });
+      expect(made.kept).to.deep.equal(kept.map((at) => moments[at]));
+    });
+  }
+
+  it('says of each that is kept which parts of the rule keep it', () => {
+    const { keptBy } = plan({
+      rule: {
+        keep: 1,
+        keepWithinMs: 2 * DAY,
+        calendar: { hourly: 1, daily: 1, weekly: 2, monthly: 1, yearly: 1 },
+      },
+      entries: valid(...Object.values(moments)),
+    });
+    expect(keptBy).to.deep.equal({
+      [moments['2026-12-31T23'] ?? '']: [
+        'newest',
+        'keep',
+        'keep-within',
+        'keep-hourly 2026-12-31T23h',
+        'keep-daily 2026-12-31',
+        'keep-weekly 2026-W53',
+        'keep-monthly 2026-12',
+        'keep-yearly 2026',
+      ],
+      [moments['2026-12-31T22'] ?? '']: ['keep-within'],
+      [moments['2026-12-30T22'] ?? '']: ['keep-within'],
+      [moments['2026-12-27T23'] ?? '']: ['keep-weekly 2026-W52'],
+    });
+  });
+
   it('on hosts: copies of what somebody reads stay', () => {
     const local = [{ host: 'alpha', checkpoints: [id(8), id(7)] }];
     expect(plan({ rule: { keep: 1 }, local, read: [id(7)] }).local).to.deep.equal([
@@ -143,8 +213,9 @@ describe('what prune deletes', () => {
     .record({
       keep: fc.option(fc.integer({ min: 1, max: 6 })),
       keepWithinMs: fc.option(fc.integer({ min: 0, max: 9 * DAY })),
+      calendar: fc.dictionary(fc.constantFrom(...PERIODS), fc.integer({ min: 1, max: 4 })),
     })
-    .filter(({ keep, keepWithinMs }) => keep !== null || keepWithinMs !== null);
+    .filter(saysSomething);
 
   function timeOf(one = ''): number {
     return parseCheckpointId(one)?.at.getTime() ?? 0;
@@ -188,7 +259,7 @@ describe('what prune deletes', () => {
           rule: keeping,
           read: [],
         });
-        expect(again).to.deep.equal({ deleted: [], kept: made.kept, local: [] });
+        expect(again).to.deep.equal({ deleted: [], kept: made.kept, keptBy: made.keptBy, local: [] });
       }),
     );
   });

@@ -41,7 +41,7 @@ describe('pruning checkpoints', () => {
       repository: agents.repository,
       entries: await agents.repository.list('orders'),
       gridFile: agents.gridFile,
-      rule: { keep: 1, keepWithinMs: null },
+      rule: { keep: 1, keepWithinMs: null, calendar: {} },
       lineage: null,
       acceptTimes: false,
       dryRun: false,
@@ -69,6 +69,7 @@ describe('pruning checkpoints', () => {
     expect(await prune()).to.deep.equal({
       deleted: both,
       kept: [checkpointId(3)],
+      keptBy: { [checkpointId(3)]: ['newest', 'keep'] },
       busy: [],
       removedBytes: 300,
       local: [{ host: 'alpha', checkpoints: both }],
@@ -246,7 +247,7 @@ describe('pruning checkpoints', () => {
       describedHost('alpha', [describedMember('alpha-a', { localCheckpoints })]),
       hostWith('beta', []),
     ];
-    const rule = { keep: null, keepWithinMs: 7 * day };
+    const rule = { keep: null, keepWithinMs: 7 * day, calendar: {} };
 
     expect(await failureOf(prune({ rule }))).to.include({ code: 'time-leap' });
     expect(dropped()).to.deep.equal([]);
@@ -259,7 +260,9 @@ describe('pruning checkpoints', () => {
     agents.hosts = [hostWith('alpha', [3]), hostWith('beta', [])];
     const confirm = (): Promise<void> => Promise.reject(new Error('asked'));
 
-    expect((await prune({ rule: { keep: 3, keepWithinMs: null }, confirm })).kept).to.have.length(3);
+    expect(
+      (await prune({ rule: { keep: 3, keepWithinMs: null, calendar: {} }, confirm })).kept,
+    ).to.have.length(3);
     expect(agents.asked.some(({ request }) => request.type === 'claim')).to.equal(false);
   });
 
@@ -280,6 +283,7 @@ describe('pruning checkpoints', () => {
       result: {
         deleted: [checkpointId(1)],
         kept: [checkpointId(3), checkpointId(2)],
+        keptBy: { [checkpointId(3)]: ['newest', 'keep'], [checkpointId(2)]: ['keep'] },
         busy: [],
         removedBytes: 0,
         local: [],
@@ -291,6 +295,33 @@ describe('pruning checkpoints', () => {
     // They are of one moment, and that was days ago.
     expect(command(...within).result).to.have.nested.property('error.code', 'time-leap');
     expect(command(...within, '--accept-times').result).to.include({ removedBytes: 0 });
+    const calendar = [
+      '--keep-hourly',
+      '2',
+      '--keep-daily',
+      '2',
+      '--keep-weekly',
+      '2',
+      '--keep-monthly',
+      '2',
+      '--keep-yearly',
+      '2',
+    ];
+    expect(command(...calendar, '--dry-run').result).to.have.nested.property('error.code', 'time-leap');
+    expect(
+      command('--keep-last', '2', ...calendar, '--accept-times', '--dry-run').result['keptBy'],
+    ).to.deep.equal({
+      [checkpointId(3)]: [
+        'newest',
+        'keep',
+        'keep-hourly 2026-11-20T12h',
+        'keep-daily 2026-11-20',
+        'keep-weekly 2026-W47',
+        'keep-monthly 2026-11',
+        'keep-yearly 2026',
+      ],
+      [checkpointId(2)]: ['keep'],
+    });
     expect(command('--keep', '2', '--yes').result).to.include({ removedBytes: 100 });
     expect(await states()).to.deep.equal(['3 valid', '2 valid']);
   });

@@ -34,7 +34,6 @@ function look(
     hosts: hosts.map((host) => ({ host, repositoryId: 'r' })),
     repositoryId: 'r',
     repositoryFreeBytes: 1e9,
-    hasEarlierCheckpoint: false,
     earlier: null,
   });
 }
@@ -93,7 +92,6 @@ describe('a grid without a realm, of processes that a realm could define', () =>
       hosts: nodes({}, [shard]).map((host) => ({ host, repositoryId: 'r' })),
       repositoryId: 'r',
       repositoryFreeBytes: 1e9,
-      hasEarlierCheckpoint: false,
       earlier: null,
     });
     expect(mixed.copysets).to.deep.equal(['shard', 'b', 'a']);

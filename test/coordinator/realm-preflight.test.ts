@@ -18,7 +18,6 @@ function look(hosts: readonly HostDescription[], maintenance = false): Preflight
     hosts: hosts.map((host) => ({ host, repositoryId: 'r' })),
     repositoryId: 'r',
     repositoryFreeBytes: 1e9,
-    hasEarlierCheckpoint: false,
     earlier: null,
   });
 }

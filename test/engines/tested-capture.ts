@@ -46,6 +46,7 @@ export async function beginCapture(
     artifacts,
     progress: () => undefined,
     lost: () => undefined,
+    waitsFor: () => undefined,
     saveUndo: (undo) => {
       // As it is read from disk by another process.
       saved = undo === null ? null : (JSON.parse(JSON.stringify(undo)) as Undo);

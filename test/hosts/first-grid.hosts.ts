@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { CausalClients, checkOrder } from '../lab/causal-clients.ts';
 import { until } from '../lab/processes.ts';
-import { documentedCommands } from './lab/documented-commands.ts';
+import { documentedCommands } from '../lab/documented-commands.ts';
 import { down, HostsLab } from './lab/hosts-lab.ts';
 import { installStillpoint } from './lab/install.ts';
 import { openSecureShell } from './lab/secure-shell.ts';

@@ -1,9 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { CausalClients, UNHURRIED, type Write } from './causal-clients.ts';
+import { History } from './history.ts';
 import type { Finished } from './processes.ts';
-import { until } from './processes.ts';
 import { createReferenceLab, type ReferenceLab } from './reference-lab.ts';
 import { referenceShards } from './shards.ts';
 import { placeOf, type temporaryFolder } from './temporary.ts';
@@ -14,11 +13,12 @@ const COPYSETS = ['a', 'b'];
 /** A grid of the nodes a1 and b1 with clients, whose operator copies with `cp` and keeps journal files that have ended. */
 export class SetsLab {
   readonly lab: ReferenceLab;
+  readonly history: History;
   readonly #folder: ReturnType<typeof temporaryFolder>;
-  #first = 0;
 
   private constructor(lab: ReferenceLab, folder: ReturnType<typeof temporaryFolder>) {
     this.lab = lab;
+    this.history = new History(() => referenceShards(lab.reference, COPYSETS));
     this.#folder = folder;
   }
 
@@ -74,24 +74,6 @@ export class SetsLab {
       .join(' && ');
   }
 
-  /** Clients whose writes have causes, and of which no two have the same number. */
-  async clients(): Promise<CausalClients> {
-    const shards = referenceShards(this.lab.reference, COPYSETS);
-    const clients = await CausalClients.start(shards, 4, { ...UNHURRIED, first: this.#first });
-    this.#first += 4;
-    const from = clients.writes.length;
-    await until('writes', () => clients.writes.length > from + 100);
-    return clients;
-  }
-
-  /** Every write that the grid shows, as the client's and the number of it. */
-  async shown(): Promise<Set<string>> {
-    const shown = new Set<string>();
-    for (const shard of referenceShards(this.lab.reference, COPYSETS))
-      for (const { client, sequence } of await shard.rows()) shown.add(keyOf({ client, sequence }));
-    return shown;
-  }
-
   run(...words: readonly string[]): Promise<Finished> {
     return this.lab.grid.run([...words.slice(0, 1), ...JSON_OUTPUT, ...words.slice(1)]);
   }
@@ -101,8 +83,4 @@ export class SetsLab {
     if (code !== 0) throw new Error(`${words.join(' ')} ended with ${code}: ${stdout}${stderr}`);
     return json as T;
   }
-}
-
-export function keyOf({ client, sequence }: Pick<Write, 'client' | 'sequence'>): string {
-  return `${client} ${sequence}`;
 }

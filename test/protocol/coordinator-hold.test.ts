@@ -59,7 +59,7 @@ describe('a quiesce', () => {
     ]);
   });
 
-  it('stays until its job lets go, however long that takes; then it is thawed, proven and committed [S73]', () => {
+  it('stays until its job lets go, however long that takes; then it is thawed, proven and committed [S73] [S125]', () => {
     const one = holding(QUIESCE);
     expect(nextDeadline(one.state)).to.equal(null);
     one.happens({ type: 'timePassed', now: 3_600_000 });

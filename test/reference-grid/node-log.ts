@@ -3,6 +3,7 @@ import type { Content } from '../../shared/rpc/generated/participant.ts';
 import type { History, LogEntry, Position } from './calls.ts';
 import { Database, historyAfter, termOf } from './database.ts';
 import { Journal, type Place } from './journal.ts';
+import { Pace } from './pace.ts';
 
 type Update = Extract<LogEntry, { kind: 'update' }>;
 
@@ -21,6 +22,7 @@ export class NodeLog {
   #recent: Update[] = [];
   #startedWith: Content | undefined;
   readonly #buffers: number;
+  readonly #pace = new Pace();
   #suspended = false;
   #retained = false;
   #recovering: string | undefined = 'opening its database files';
@@ -68,6 +70,15 @@ export class NodeLog {
     return isFull || performance.now() >= this.#updatesWaitFrom;
   }
 
+  /** If writing was suspended now, updates would go on for so long; undefined where nothing bounds it. */
+  get updatesHaveRoomMs(): number | undefined {
+    const pace = this.#pace.now;
+    if (this.#buffers === 0 || pace === 0) return undefined;
+    // A suspension begins with a visit of the write daemon.
+    const taken = this.#suspended ? this.database.buffered : 0;
+    return Math.max(0, this.#buffers - taken) / pace;
+  }
+
   /** Resolves when an update may be made. */
   async room(): Promise<void> {
     while (this.updatesWait) await this.#resumed.promise;
@@ -98,6 +109,7 @@ export class NodeLog {
 
   async log(entries: readonly LogEntry[]): Promise<void> {
     const places = await this.#journal.append(entries);
+    this.#pace.add(entries.length);
     for (const [index, entry] of entries.entries()) {
       this.#unapplied.push({ entry, place: places[index] as Place });
       this.#logged = historyAfter(this.#logged, entry);

@@ -134,6 +134,7 @@ class Node {
         startedWith: this.log.startedWith,
         unjournaled: [...this.#options.unjournaled],
         recovering: this.log.recovering ?? '',
+        updatesHaveRoomMs: this.log.updatesHaveRoomMs,
       }),
       recovering: () => this.log.recovering,
       unfit: () => this.unfit(),

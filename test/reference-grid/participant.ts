@@ -90,7 +90,13 @@ export function keepDescribed(data: string, role: Participation): Repetition {
     async () => {
       const description = { contractVersion: 1, incarnation, version: '1', held: FREE, ...role.describe() };
       // What changes all the time is nobody's concern later.
-      const lasting = { ...description, sizeBytes: 0n, clientConnections: 0, problems: [] };
+      const lasting = {
+        ...description,
+        sizeBytes: 0n,
+        clientConnections: 0,
+        problems: [],
+        updatesHaveRoomMs: undefined,
+      };
       const text = JSON.stringify(Describe.toJSON(lasting));
       if (text === written) return;
       await writeDurably(join(data, 'described.json'), text);

@@ -38,6 +38,7 @@ export function describedBase(options: Options, definition: GridDefinition | und
     startedWith: undefined,
     unjournaled: [],
     recovering: '',
+    updatesHaveRoomMs: undefined,
   };
 }
 

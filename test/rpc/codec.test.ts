@@ -282,6 +282,7 @@ const plainMember = {
   localCheckpoints: fc.array(text, { maxLength: 2 }),
   realm: fc.option(realm),
   quorum: fc.option(fc.record({ running: fc.nat(), configured: fc.nat() })),
+  updatesHaveRoomMs: fc.option(fc.double({ min: 0, noNaN: true, noDefaultInfinity: true })),
   abilities: fc.record({
     journalCheckpoint: fc.option(failure),
     quiesce: fc.option(failure),

@@ -37,7 +37,7 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning' | 'freeB
         hold: { ...this.#hold(context), prepare },
         copy: null,
         journal: null,
-        suspension: purpose.type === 'freeze' ? this.#suspension() : null,
+        suspension: purpose.type === 'freeze' ? this.#suspension(purpose.timeOutMs) : null,
       };
     const abandon = async (): Promise<void> => void (await this.#call({ type: 'abort' }));
     return {
@@ -85,12 +85,12 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning' | 'freeB
   }
 
   /** Null of an observer: nobody copies its files, and it writes what another has logged. */
-  #suspension(): WriteSuspension | null {
+  #suspension(updatesWaitAfterMs: number): WriteSuspension | null {
     const { engine, world } = this.#agent;
     if (engine.observed !== null) return null;
     return {
       suspend: async () => {
-        await this.#answered((answer) => engine.suspendWriting(this.#operation, answer));
+        await this.#answered((answer) => engine.suspendWriting(this.#operation, updatesWaitAfterMs, answer));
       },
       resume: () => {
         const token = this.#token();

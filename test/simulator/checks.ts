@@ -6,9 +6,10 @@ import type { EngineCall, EngineResult, MemberPhase } from '../../shared/protoco
 import type { SimulatedAgent } from './agent.ts';
 import type { SimulatedCoordinator } from './coordinator.ts';
 import { checkCut } from './cut.ts';
-import { checkHold } from './hold-checks.ts';
+import { checkHold, checkUpdateWaits, checkWritten } from './hold-checks.ts';
 import type { Attempted } from './attempted.ts';
 import type { SimulatedEngine } from './engine.ts';
+import type { SimulatedServer } from './server.ts';
 import type { Job } from './job.ts';
 import { LEASE_MS, MAX_ARMS, MAX_ATTEMPTS } from './limits.ts';
 import { MAX_DRIFT } from './process.ts';
@@ -16,6 +17,7 @@ import { Broken } from './promises.ts';
 import { whyNotHeld } from './truth.ts';
 import type { World } from './world.ts';
 import type { Suspended } from './write-daemon.ts';
+import type { Effect } from './written.ts';
 
 const LEASE = LEASE_MS * 1000;
 /** By the slowest clock, and until the engine has done it. */
@@ -334,6 +336,29 @@ export class Checks {
       throw new Broken('thaws-by-itself', `engine ${member} was suspended for ${silent} µs without a word`);
   }
 
+  /** An update waits before the log though no fence is closed. */
+  updateWaits({ index }: SimulatedServer): void {
+    const engine = this.#world.engines[index] as SimulatedEngine;
+    checkUpdateWaits(this.#world, engine);
+  }
+
+  /** Memory is bounded. */
+  logged({ index, log, daemon }: SimulatedServer): void {
+    const inMemory = log.length - daemon.files.length;
+    if (daemon.suspended !== null && daemon.room !== null && inMemory > daemon.room)
+      throw new Broken(
+        'updates-go-on',
+        `engine ${index} has taken ${inMemory} updates, and memory for ${daemon.room}`,
+      );
+  }
+
+  /** Its writer was told. */
+  acknowledged(effect: Effect): void {
+    const { log } = this.#world.engines[effect.member] as SimulatedEngine;
+    if (effect.place === null || log[effect.place] !== effect)
+      throw new Broken('updates-go-on', `engine ${effect.member} has acknowledged what it has not logged`);
+  }
+
   /** Its agent has its write daemon go on because that was asked for: then its job has let go. */
   resumeCalled({ name }: SimulatedAgent, operation: string): void {
     const job = this.#jobOf(operation);
@@ -370,6 +395,7 @@ export class Checks {
       if (engine.isFenced) throw new Broken('thaws-by-itself', `engine ${engine.index} stays frozen`);
       if (engine.daemon.suspended !== null)
         throw new Broken('thaws-by-itself', `engine ${engine.index} stays suspended`);
+      checkWritten(engine);
       if (engine.isPaused) throw new Broken('thaws-by-itself', `engine ${engine.index} stays paused`);
     }
   }

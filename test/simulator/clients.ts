@@ -41,6 +41,7 @@ class Client {
     timeline.after(isAcknowledged ? random.between(50, 400) : PATIENCE, () => {
       if (isAcknowledged) {
         effect.acknowledgedAt = this.#world.now;
+        this.#world.checks.acknowledged(effect);
         this.#knows = [effect];
       }
       this.act();

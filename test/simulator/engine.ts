@@ -159,7 +159,7 @@ export class SimulatedEngine extends SimulatedServer {
     }
     const mark = (): void => {
       armed.markedAt = this.world.now;
-      armed.cut = this.log.length;
+      armed.cut = this.written.end;
       armed.cutsOfHeld = this.held.map(({ log }) => log.length);
       this.world.note(`engine ${this.index}`, 2, armed.cut, () => `marked at ${armed.cut}`);
       const incarnation = this.incarnation;
@@ -195,10 +195,10 @@ export class SimulatedEngine extends SimulatedServer {
   }
 
   /** `answer`: a failure, or that it is done. */
-  suspendWriting(operation: string, answer: Answer): void {
+  suspendWriting(operation: string, updatesWaitAfterMs: number, answer: Answer): void {
     const action = { type: 'prepare', checkpoint: operation, assignment: this.assignment } as const;
     this.#daemonCall({ ...action, maintenance: false, purpose: this.#purpose }, answer, (done) => {
-      this.daemon.suspend(operation);
+      this.daemon.suspend(operation, updatesWaitAfterMs);
       done({ type: 'prepared' });
     });
   }

@@ -88,6 +88,31 @@ function checkSuspended(engine: SimulatedEngine, held: Held): void {
     throw new Broken('held-for-its-job', `a database file of ${member} changed while it was frozen`);
 }
 
+/** Who waits with an update waits for room in memory, or because the time is over for which updates were to go on. */
+export function checkUpdateWaits(
+  { now, coordinators }: World,
+  { index, daemon, log }: SimulatedEngine,
+): void {
+  const { suspended, room, files } = daemon;
+  if (suspended === null) throw new Broken('updates-go-on', `an update waits on engine ${index} for nothing`);
+  const inMemory = log.length - files.length;
+  const { purpose } = coordinators.find(({ name }) => name === suspended.operation)?.job ?? {};
+  const isOver = purpose?.type === 'freeze' && now >= suspended.since + purpose.timeOutMs * 1000;
+  if (!isOver && inMemory < (room ?? Infinity))
+    throw new Broken(
+      'updates-go-on',
+      `an update waits on engine ${index} with ${inMemory} in memory, before its time is over`,
+    );
+}
+
+/** When nobody is held any more. */
+export function checkWritten({ index, daemon, log, waiting }: SimulatedEngine): void {
+  if (waiting > 0) throw new Broken('updates-go-on', `${waiting} updates still wait on engine ${index}`);
+  const lost = log.findIndex((effect, place) => daemon.files[place] !== effect);
+  if (lost >= 0 || daemon.files.length > log.length)
+    throw new Broken('updates-go-on', `the files of engine ${index} are not what it has logged: ${lost}`);
+}
+
 function isAnyIn(moments: readonly number[], { from, until }: Held): boolean {
   return moments.some((moment) => moment > from && moment <= until);
 }

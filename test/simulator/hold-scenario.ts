@@ -23,6 +23,8 @@ export interface HoldScenario {
   /** Of the jobs after the first one, in turn. */
   readonly others: readonly Purpose[];
   readonly backups: readonly OperatorsBackup[];
+  /** So many updates have room in each member's memory while it writes no file; null: as many as come. */
+  readonly room: number | null;
 }
 
 /** What may happen while a job has the grid; each as often as it is named. */
@@ -124,6 +126,7 @@ export function holdScenarioOf(
       worksFor,
       others: Array.from({ length: 3 }, () => (random.chance(0.4) ? purpose : anyPurpose(random, models))),
       backups: backupsOf(random, models, worksFor),
+      room: roomOf(seed),
     },
   };
 }
@@ -142,7 +145,7 @@ function guardLost(seed: number, random: Random): Scenario {
     faults: [{ kind: 'killGuard', step: 0, heldFor, member: 0, forTime: 0 }],
     storage: null,
     undoes: false,
-    hold: { purpose, worksFor, others: [purpose], backups: [] },
+    hold: { purpose, worksFor, others: [purpose], backups: [], room: null },
   };
 }
 
@@ -152,6 +155,12 @@ function anyPurpose(random: Random, models: readonly Model[] = []): Purpose {
     return { type: 'journalCheckpoint' };
   if (type === 'freeze') return { type, timeOutMs: Math.floor(random.scaled(500, 600_000)) };
   return { type, allowReads: random.chance(0.5), timeOutMs: random.pick([DEADLINES.freezeMs, 2000, 4000]) };
+}
+
+/** By a chance of its own, so that all else stays as it is. */
+function roomOf(seed: number): number | null {
+  const random = new Random(seed + 0xb0ff);
+  return random.chance(0.5) ? random.pick([1, 2, 3, 5, 8, 13, 21]) : null;
 }
 
 /** A member of one moment has nothing that a quiesce could keep shut. */

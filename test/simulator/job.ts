@@ -111,7 +111,7 @@ export function copyOf(engine: SimulatedEngine, from: number, until: number): Co
     from,
     until,
     logged: log.length,
-    inFiles: daemon.inFiles,
+    inFiles: daemon.files.length,
     changedAt: daemon.changes.at(-1) ?? -1,
   };
 }

@@ -12,6 +12,8 @@ import * as claim from '../../shared/protocol/claim.ts';
 import * as coordinator from '../../shared/protocol/coordinator-machine.ts';
 import * as member from '../../shared/protocol/member-machine.ts';
 import * as repository from '../../shared/repository/directory-repository.ts';
+import * as writeDaemon from './write-daemon.ts';
+import * as written from './written.ts';
 
 /** The code that a simulation runs: the real one, or the real one with one of its rules broken. */
 export interface Machines {
@@ -39,6 +41,9 @@ export interface Machines {
   readonly guard: Pick<typeof guard, 'Watches'>;
   readonly undoKeeper: Pick<typeof undoKeeper, 'UndoKeeper'>;
   readonly identity: Pick<typeof identity, 'standingOf'>;
+  /** Models of what a process does by contract; broken, it is one that does not. */
+  readonly writeDaemon: Pick<typeof writeDaemon, 'WriteDaemon'>;
+  readonly written: Pick<typeof written, 'Written'>;
 }
 
 export const MACHINES: Machines = {
@@ -56,4 +61,6 @@ export const MACHINES: Machines = {
   guard,
   undoKeeper,
   identity,
+  writeDaemon,
+  written,
 };

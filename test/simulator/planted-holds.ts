@@ -18,6 +18,10 @@ const RUN = '../coordinator/checkpoint-run';
 const HELD_JOB = '../coordinator/jobs/held-job';
 const JUDGE = 'domain/judge-set';
 const MEMBER_STEP = 'protocol/member-step';
+const WRITE_DAEMON = '../test/simulator/write-daemon';
+const WRITTEN = '../test/simulator/written';
+
+const IS_FULL = 'const isFull = this.room !== null && this.#memory.length >= this.room;';
 
 const ALL_MARKED = 'if (isComplete(holders(state, round), next.marked)) {';
 const NO_DEADLINE =
@@ -174,6 +178,64 @@ export const PLANTED_IN_HOLDS: readonly Planted[] = [
     CAPTURE,
     'await all([hold?.release(), journal?.release(), copy?.abandon()]);',
     "await all([this.#purpose.type === 'freeze' ? undefined : hold?.release(), journal?.release(), copy?.abandon()]);",
+  ]),
+
+  // How long updates go on while it lasts, and that none of them is lost: by a process that breaks its contract, too.
+  plant('the-time-for-which-updates-go-on-is-told-in-seconds', 'updates-go-on', [
+    PREPARE,
+    'maintenance, purpose } };',
+    "maintenance, purpose: purpose?.type === 'freeze' ? { ...purpose, timeOutMs: purpose.timeOutMs / 1000 } : purpose } };",
+  ]),
+  plant('updates-wait-before-memory-is-full', 'updates-go-on', [
+    WRITE_DAEMON,
+    'this.#memory.length >= this.room;',
+    'this.#memory.length >= this.room - 1;',
+  ]),
+  plant(
+    'an-update-is-lost-when-memory-is-full',
+    'updates-go-on',
+    [WRITE_DAEMON, IS_FULL, 'const isFull = false;'],
+    [
+      WRITE_DAEMON,
+      'this.#memory.push(effect);\n',
+      'if (this.suspended === null || this.#memory.length < (this.room ?? Infinity)) this.#memory.push(effect);\n',
+    ],
+  ),
+  plant('who-waits-for-room-is-told-that-it-is-written', 'updates-go-on', [
+    WRITTEN,
+    'this.#blocked.push({ effect, answer });',
+    'this.#blocked.push({ effect, answer });\n    answer(true);',
+  ]),
+  plant('who-waits-for-room-is-let-in-where-there-is-none', 'updates-go-on', [
+    WRITTEN,
+    'while (this.#blocked.length > 0 && hasRoom()) {',
+    'while (this.#blocked.length > 0) {',
+  ]),
+  plant('a-thaw-forgets-what-is-in-memory', 'updates-go-on', [
+    WRITE_DAEMON,
+    'if (!this.#ends(by)) return;\n    this.#write();',
+    'if (!this.#ends(by)) return;\n    this.#memory = [];',
+  ]),
+  plant('a-thaw-forgets-who-waits-for-room', 'updates-go-on', [WRITE_DAEMON, 'this.#resumed();', '']),
+  plant('a-start-forgets-what-was-in-memory', 'updates-go-on', [
+    WRITE_DAEMON,
+    'this.#memory = log.slice(this.files.length);\n    this.#write();',
+    'this.#memory = log.slice(log.length);\n    this.#write();',
+  ]),
+  plant('files-are-written-where-memory-is-full', 'held-for-its-job', [
+    WRITE_DAEMON,
+    IS_FULL,
+    'if (this.#memory.length >= (this.room ?? Infinity)) this.#write();\n    const isFull = false;',
+  ]),
+  plant('full-memory-ends-a-suspension', 'no-reason', [
+    WRITE_DAEMON,
+    IS_FULL,
+    "if (this.#memory.length >= (this.room ?? Infinity)) this.resume('itself');\n    const isFull = false;",
+  ]),
+  plant('the-mark-counts-who-waits-for-room', 'one-moment', [
+    WRITTEN,
+    'return this.log.length;',
+    'return this.log.length + this.#blocked.length;',
   ]),
 
   // What is called proven.

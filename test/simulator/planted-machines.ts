@@ -14,6 +14,8 @@ import type * as claim from '../../shared/protocol/claim.ts';
 import type * as coordinator from '../../shared/protocol/coordinator-machine.ts';
 import type * as member from '../../shared/protocol/member-machine.ts';
 import type * as repository from '../../shared/repository/directory-repository.ts';
+import type * as writeDaemon from './write-daemon.ts';
+import type * as written from './written.ts';
 import { MACHINES, type Machines } from './machines.ts';
 import type { Planted } from './plant.ts';
 
@@ -48,6 +50,8 @@ export async function plantedMachines(planted: Planted): Promise<Machines> {
     judgeSet: (await load('domain/judge-set.ts')) as typeof judgeSet,
     claim: (await load('protocol/claim.ts')) as typeof claim,
     repository: (await load('repository/directory-repository.ts')) as typeof repository,
+    writeDaemon: (await load('../test/simulator/write-daemon.ts')) as typeof writeDaemon,
+    written: (await load('../test/simulator/written.ts')) as typeof written,
   };
 }
 

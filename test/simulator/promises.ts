@@ -19,6 +19,8 @@ export const PROMISES = {
     'a hold that is proven held every member from when its job was told so until it let go: nothing became visible, no database file changed',
   'one-moment':
     'what is copied while a proven hold lasts is of one moment on all members, in the order of causes',
+  'updates-go-on':
+    'in a freeze updates go on until memory is full or their time is over; who waits goes on when writing does, and no update is lost',
   job: 'only a job, or whoever has its token, lets go of what it holds; and then it does',
   'time-out': 'a member that comes to rest in its time is not given up',
   stamp:

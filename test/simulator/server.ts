@@ -8,8 +8,8 @@ import { EngineCalls } from './engine-calls.ts';
 import { LogStream } from './log-stream.ts';
 import type { Model } from './scenario.ts';
 import type { World } from './world.ts';
-import { WriteDaemon } from './write-daemon.ts';
-import { Written, type Effect } from './written.ts';
+import type { WriteDaemon } from './write-daemon.ts';
+import type { Effect, Written } from './written.ts';
 
 /** Whoever has to open the fence of a server that is down tries again after this. */
 export const TRIED_EVERY = 50_000;
@@ -20,7 +20,8 @@ export const TRIED_EVERY = 50_000;
  *
  * A commit fence lets clients write into the log, but shows and acknowledges nothing new. A write fence lets
  * nothing into the log. An observer shows what is in another's log, acknowledged or not, and shows nothing
- * new while it is fenced. An instant member has no fence, only a moment.
+ * new while it is fenced. An instant member has no fence, only a moment. Whatever it is, updates wait before its log where
+ * memory is full while its write daemon is suspended.
  */
 export class SimulatedServer {
   readonly attempts: Attempted[] = [];
@@ -43,7 +44,7 @@ export class SimulatedServer {
   protected readonly world: World;
   protected readonly calls: EngineCalls;
   protected armed: Attempted | null = null;
-  protected readonly written = new Written();
+  protected readonly written: Written;
   /** What an observer shows while it is fenced. */
   protected shown = 0;
   #incarnation = 1;
@@ -58,7 +59,9 @@ export class SimulatedServer {
     this.calls = new EngineCalls(world);
     this.stream = new LogStream(world);
     this.address = new EngineAddress(world, this);
-    this.daemon = new WriteDaemon(world, index);
+    const { written, writeDaemon } = world.machines;
+    this.written = new written.Written();
+    this.daemon = new writeDaemon.WriteDaemon(world, index, () => this.#goesOn());
   }
 
   /** Of its process: another one after every start. */
@@ -175,9 +178,21 @@ export class SimulatedServer {
   write(effect: Effect, answer: (acknowledged: boolean) => void): void {
     if (!this.isUp) return answer(false);
     if (this.#isShut && this.model === 'writeFence') return this.written.block(effect, answer);
+    if (this.daemon.updatesWait) return this.#waitsForRoom(effect, answer);
     this.written.append(effect, answer);
-    this.daemon.logged(this.log.length);
+    this.#logged(effect);
     if (!(this.#isShut && this.model === 'commitFence')) this.show();
+  }
+
+  #waitsForRoom(effect: Effect, answer: (acknowledged: boolean) => void): void {
+    this.world.checks.updateWaits(this);
+    this.world.note(`engine ${this.index}`, 9, this.waiting, () => 'an update waits for the write daemon');
+    this.written.block(effect, answer);
+  }
+
+  #logged(effect: Effect): void {
+    this.daemon.take(effect);
+    this.world.checks.logged(this);
   }
 
   /** The newest that a client can read here. */
@@ -193,10 +208,24 @@ export class SimulatedServer {
     return this.written.log;
   }
 
-  /** Whoever waited before the log is let in. */
+  /** So many updates wait before the log. */
+  get waiting(): number {
+    return this.written.waiting;
+  }
+
+  /** Whoever waited before the log is let in, as far as there is room in memory. */
   protected letIn(): void {
-    this.written.letIn();
-    this.daemon.logged(this.log.length);
+    this.written.letIn(
+      () => !this.daemon.updatesWait,
+      (effect) => this.#logged(effect),
+    );
+  }
+
+  /** Whoever waited for its write daemon; a fence that is closed lets in nobody, or shows nothing. */
+  #goesOn(): void {
+    if (!this.isUp || (this.#isShut && this.model === 'writeFence')) return;
+    this.letIn();
+    if (!this.#isShut) this.show();
   }
 
   protected show(): void {
@@ -242,7 +271,7 @@ export class SimulatedServer {
     this.calls.giveUp('connection lost');
     if (this.armed?.openedAt === null) this.armed.restarted = true;
     this.#failsItsLead(keepsFence);
-    this.daemon.resume('crash');
+    this.daemon.crashed();
     if (!keepsFence) this.open('crash');
     this.written.disconnect();
     this.world.timeline.after(forTime, () => this.start());
@@ -255,6 +284,7 @@ export class SimulatedServer {
     this.#incarnation += 1;
     if (this.written.visible < this.log.length) this.shownAt.push(this.world.now);
     this.written.visible = this.log.length;
+    this.daemon.started(this.log);
     this.shown = this.observed?.log.length ?? 0;
     this.world.note(`engine ${this.index}`, 6, this.#incarnation, () => 'started again');
     if (this.#openWhenUp !== null)

@@ -4,6 +4,7 @@ import { findPlanted, runSeeds } from './jobs.ts';
 import { MACHINES } from './machines.ts';
 import type { Planted } from './plant.ts';
 import { PLANTED } from './planted.ts';
+import { holdSeed } from './hold-scenario.ts';
 import { PLANTED_IN_HOLDS } from './planted-holds.ts';
 import { mustFit, plantedMachines } from './planted-machines.ts';
 import { simulate } from './run.ts';
@@ -55,6 +56,19 @@ describe('the simulator', () => {
     expect((one.digest + other.digest) >>> 0).to.equal(whole.digest);
   });
 
+  it('lets updates wait in freezes where memory is full, and loses none of them [S84]', async () => {
+    let freezes = 0;
+    for (let run = 1; run <= 100; run += 1) {
+      const scenario = scenarioOf(holdSeed(run));
+      if (scenario.hold?.purpose.type !== 'freeze' || scenario.hold.room === null) continue;
+      const { failure, endings, trace } = await simulate({ ...scenario, faults: [] }, { isTraced: true });
+      expect(failure, `seed ${scenario.seed}, without its faults`).to.equal(null);
+      expect(endings[0], `seed ${scenario.seed}, without its faults`).to.equal('committed');
+      if (trace.some(({ text }) => text === 'an update waits for the write daemon')) freezes += 1;
+    }
+    expect(freezes).to.be.at.least(10);
+  });
+
   it('sees why a grid may have one instant domain and not two: preflight refuses what breaks the cut', async () => {
     const promises = new Set<string | undefined>();
     for (let seed = 1; seed <= 100; seed += 1) {
@@ -89,6 +103,9 @@ describe('the simulator', () => {
     'another-job-lets-go',
     'a-suspension-outlives-its-lease',
     'a-write-daemon-that-had-resumed-counts-as-suspended',
+    'an-update-is-lost-when-memory-is-full',
+    'a-thaw-forgets-what-is-in-memory',
+    'the-mark-counts-who-waits-for-room',
     'a-checkpoint-counts-for-a-backup-that-ended-later',
   ]) {
     it(`finds what is planted: ${id}`, async () => {

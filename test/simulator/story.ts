@@ -62,9 +62,10 @@ function tellStorage({ earlier, isAbandoned, operators, faults }: StorageScenari
   ];
 }
 
-function tellHold({ purpose, worksFor, others, backups }: HoldScenario): string[] {
+function tellHold({ purpose, worksFor, others, backups, room }: HoldScenario): string[] {
   return [
     `a job comes for a ${purpose.type}, works for ${(worksFor / 1000).toFixed(1)} ms when it has the grid; then others, for ${others.map(({ type }) => type).join(', ')}`,
+    ...(room === null ? [] : [`while files are not written, ${room} updates have room in memory`]),
     ...backups.map(
       ({ member, at, isWhileHeld, takes }) =>
         `${(at / 1000).toFixed(1)} ms after ${isWhileHeld ? 'a job has the grid' : 'the beginning'}: somebody copies member ${member}, ${(takes / 1000).toFixed(1)} ms`,

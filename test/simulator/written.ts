@@ -33,12 +33,23 @@ export class Written {
     this.#unacknowledged.push({ effect, answer });
   }
 
-  /** Whoever waited before the log is let in. */
-  letIn(): void {
-    if (this.#blocked.length === 0) return;
-    const blocked = this.#blocked;
-    this.#blocked = [];
-    for (const { effect, answer } of blocked) this.append(effect, answer);
+  /** Whoever waited before the log is let in, one after the other, as long as there is room. */
+  letIn(hasRoom: () => boolean, logged: (effect: Effect) => void): void {
+    while (this.#blocked.length > 0 && hasRoom()) {
+      const [{ effect, answer }] = this.#blocked.splice(0, 1) as [Writer];
+      this.append(effect, answer);
+      logged(effect);
+    }
+  }
+
+  /** So many wait before the log. */
+  get waiting(): number {
+    return this.#blocked.length;
+  }
+
+  /** Where a mark that is made now ends: what only waits is behind it. */
+  get end(): number {
+    return this.log.length;
   }
 
   /** All that is in the log becomes visible, and its writers are told, but for those whose answer is lost. */

@@ -81,6 +81,7 @@ function running(settings: NativeSettings, said: ParticipantDescription, ours: b
     warnings: warningsOf(settings, said),
     realm: definition === null ? null : { ...definition, highestEpoch, highestCounter },
     quorum: said.quorum,
+    updatesHaveRoomMs: said.updatesHaveRoomMs,
   };
 }
 
@@ -110,6 +111,7 @@ function unknown(settings: NativeSettings): MemberDescription {
     realm: null,
     quorum: null,
     abilities: abilitiesOf(settings),
+    updatesHaveRoomMs: null,
   };
 }
 

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import { type Hold, type HoldContext, outOfOrder } from '../engine.ts';
+import type { Owner } from '../../foreign-files.ts';
 import { ownerOf } from '../restore/owner.ts';
 import type { HoldFacts } from './hold-facts.ts';
 import { notHeld } from './hold-failures.ts';
@@ -9,6 +10,10 @@ import { JournalWatch, type MarkedJournal } from './marked-journal.ts';
 import type { Operation } from './operation.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
 import type { NodeSuspension } from './suspension.ts';
+
+/** How long the process is kept at rest for a look at its journal, which a disk that hangs would never end. */
+const LOOK_MS = 1000;
+const UNREADABLE = 'it cannot be read';
 
 interface HeldWith {
   readonly operation: Operation;
@@ -30,6 +35,8 @@ export class NodeHold implements Hold {
   readonly #suspension: NodeSuspension | null;
   #journalDirectory: string | null = null;
   #journal: JournalWatch | null = null;
+  /** The process's user, asked for before anything is held: to ask may cost a process. */
+  #owner: Owner | null = null;
   /** As prepared: another node taking over means that what was prepared here may lack what it acknowledges. */
   #primary = false;
   /** How the journal stood right after the mark, from the file on that ends there. */
@@ -66,21 +73,23 @@ export class NodeHold implements Hold {
       if (this.#context.maintenance) await participant.enterMaintenance(lease);
       calls.signal.throwIfAborted();
       this.#journalDirectory = journalDirectory;
+      this.#owner = await ownerOf(this.#settings);
       this.#journal = await JournalWatch.open(join(liveOf(this.#settings), journalDirectory));
       if (this.#isQuiesce) await this.#suspension?.begin();
     });
   }
 
   arm(): Promise<{ incarnation: string }> {
-    return this.#operation.calls.run(() =>
-      this.#operation.arm(({ held, primary }) => {
+    return this.#operation.calls.run(async () => {
+      await this.#forgetMark();
+      return this.#operation.arm(({ held, primary }) => {
         if (this.#isCopied && !held.journalRetained)
           throw notHeld(this.#settings.name, 'the retention of its journal', '');
         if (this.#suspension !== null && !held.writingSuspended)
           throw notHeld(this.#settings.name, 'the suspension of its write daemon', '');
         return primary === this.#primary;
-      }),
-    );
+      });
+    });
   }
 
   /** An arm only looks. */
@@ -90,7 +99,6 @@ export class NodeHold implements Hold {
 
   freeze(token: Token): ReturnType<Hold['freeze']> {
     return this.#operation.calls.run(async () => {
-      await this.#forgetMark();
       const frozen = await this.#operation.freeze(token);
       // Looked at beside the answer: nobody waits for it while clients do.
       this.#atMark = this.#readJournal();
@@ -104,12 +112,7 @@ export class NodeHold implements Hold {
   /** Besides what the process says of itself, its journal shows that nothing was written while it was held. */
   thaw(token: Token, released: () => void): Promise<ThawProof> {
     return this.#operation.calls.run(async () => {
-      const sights = Promise.all([this.#atMark, this.#readJournal()]);
-      sights.catch(() => undefined);
-      const written = await sights.then(
-        ([atMark, since]) => writtenBetween(atMark, since),
-        () => 'it cannot be read',
-      );
+      const written = await inTime(this.#writtenSinceMark(), LOOK_MS).catch(() => UNREADABLE);
       const proof = await this.#operation.thaw(token, released);
       const proven = await this.#resumed(proof);
       this.#digest = this.#marked?.then((marked) => marked.digest()) ?? this.#digest;
@@ -164,17 +167,24 @@ export class NodeHold implements Hold {
     return this.#journal.read(this.#operation.cut.journalFile);
   }
 
+  /** In words; null where nothing was. */
+  async #writtenSinceMark(): Promise<string | null> {
+    const [atMark, since] = await Promise.all([this.#atMark, this.#readJournal()]);
+    return writtenBetween(atMark, since);
+  }
+
   async #readMarked(): Promise<MarkedJournal> {
     if (this.#journal === null) throw outOfOrder('not prepared');
     const { journalFile, length } = this.#operation.cut;
-    return this.#journal.marked(journalFile, length, await ownerOf(this.#settings));
+    return this.#journal.marked(journalFile, length, this.#owner);
   }
 
+  /** Of an attempt that nobody asks for any more: a digest that is under way ends with its file. */
   async #forgetMark(): Promise<void> {
     const marked = await this.#marked?.catch(() => null);
     this.#marked = null;
-    await this.#digest.catch(() => null);
     await marked?.close();
+    await this.#digest.catch(() => null);
   }
 }
 
@@ -188,4 +198,15 @@ function writtenBetween(
     if (stood !== stands) return `${name}: ${stood}, then ${stands}`;
   }
   return null;
+}
+
+/** Rejects when the time is up; what comes after that is passed over. */
+async function inTime<T>(work: Promise<T>, limitMs: number): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`it took longer than ${limitMs} ms`)), limitMs);
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

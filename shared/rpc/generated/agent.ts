@@ -494,7 +494,11 @@ export interface MemberDescription {
     | undefined;
   /** An earlier freeze was not undone, as its engine sees it. */
   leftFrozen: boolean;
-  abilities: Abilities | undefined;
+  abilities:
+    | Abilities
+    | undefined;
+  /** Not set where it is not known, or nothing bounds it. */
+  updatesHaveRoomMs?: number | undefined;
 }
 
 /** Why a member can take no part in an operation, and what does the same; not set where it can. */
@@ -7117,6 +7121,7 @@ function createBaseMemberDescription(): MemberDescription {
     traits: undefined,
     leftFrozen: false,
     abilities: undefined,
+    updatesHaveRoomMs: undefined,
   };
 }
 
@@ -7205,6 +7210,9 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     }
     if (message.abilities !== undefined) {
       Abilities.encode(message.abilities, writer.uint32(202).fork()).join();
+    }
+    if (message.updatesHaveRoomMs !== undefined) {
+      writer.uint32(209).double(message.updatesHaveRoomMs);
     }
     return writer;
   },
@@ -7422,6 +7430,14 @@ export const MemberDescription: MessageFns<MemberDescription> = {
             message.abilities = Abilities.decode(reader, reader.uint32());
             continue;
           }
+          case 26: {
+            if (tag !== 209) {
+              break;
+            }
+
+            message.updatesHaveRoomMs = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7497,6 +7513,11 @@ export const MemberDescription: MessageFns<MemberDescription> = {
         ? globalThis.Boolean(object.left_frozen)
         : false,
       abilities: isSet(object.abilities) ? Abilities.fromJSON(object.abilities) : undefined,
+      updatesHaveRoomMs: isSet(object.updatesHaveRoomMs)
+        ? globalThis.Number(object.updatesHaveRoomMs)
+        : isSet(object.updates_have_room_ms)
+        ? globalThis.Number(object.updates_have_room_ms)
+        : undefined,
     };
   },
 
@@ -7577,6 +7598,9 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     if (message.abilities !== undefined) {
       obj.abilities = Abilities.toJSON(message.abilities);
     }
+    if (message.updatesHaveRoomMs !== undefined) {
+      obj.updatesHaveRoomMs = floatToJson(message.updatesHaveRoomMs);
+    }
     return obj;
   },
 
@@ -7623,6 +7647,7 @@ export const MemberDescription: MessageFns<MemberDescription> = {
     message.abilities = (object.abilities !== undefined && object.abilities !== null)
       ? Abilities.fromPartial(object.abilities)
       : undefined;
+    message.updatesHaveRoomMs = object.updatesHaveRoomMs ?? undefined;
     return message;
   },
 };

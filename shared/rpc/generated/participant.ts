@@ -157,6 +157,12 @@ export interface DescribeResponse {
    * 17`. Another text is progress. Meanwhile Health says no, Release is answered, and the other calls are UNAVAILABLE.
    */
   recovering: string;
+  /**
+   * Nodes: if writing was suspended now, and updates came as they do, they would go on for so long until memory for
+   * changed rows is full. Not set: it is not known, or memory has no bound. An operator who is about to suspend writing
+   * for longer is warned.
+   */
+  updatesHaveRoomMs?: number | undefined;
 }
 
 /**
@@ -560,6 +566,7 @@ function createBaseDescribeResponse(): DescribeResponse {
     startedWith: undefined,
     unjournaled: [],
     recovering: "",
+    updatesHaveRoomMs: undefined,
   };
 }
 
@@ -636,6 +643,9 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
     }
     if (message.recovering !== "") {
       writer.uint32(186).string(message.recovering);
+    }
+    if (message.updatesHaveRoomMs !== undefined) {
+      writer.uint32(193).double(message.updatesHaveRoomMs);
     }
     return writer;
   },
@@ -837,6 +847,14 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
             message.recovering = reader.string();
             continue;
           }
+          case 24: {
+            if (tag !== 193) {
+              break;
+            }
+
+            message.updatesHaveRoomMs = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -914,6 +932,11 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
         ? object.unjournaled.map((e: any) => globalThis.String(e))
         : [],
       recovering: isSet(object.recovering) ? globalThis.String(object.recovering) : "",
+      updatesHaveRoomMs: isSet(object.updatesHaveRoomMs)
+        ? globalThis.Number(object.updatesHaveRoomMs)
+        : isSet(object.updates_have_room_ms)
+        ? globalThis.Number(object.updates_have_room_ms)
+        : undefined,
     };
   },
 
@@ -988,6 +1011,9 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
     if (message.recovering !== "") {
       obj.recovering = message.recovering;
     }
+    if (message.updatesHaveRoomMs !== undefined) {
+      obj.updatesHaveRoomMs = floatToJson(message.updatesHaveRoomMs);
+    }
     return obj;
   },
 
@@ -1025,6 +1051,7 @@ export const DescribeResponse: MessageFns<DescribeResponse> = {
       : undefined;
     message.unjournaled = object.unjournaled?.map((e) => e) || [];
     message.recovering = object.recovering ?? "";
+    message.updatesHaveRoomMs = object.updatesHaveRoomMs ?? undefined;
     return message;
   },
 };

@@ -75,6 +75,7 @@ export class AgentAlone {
       artifacts: store,
       progress: () => undefined,
       lost: () => undefined,
+      waitsFor: () => undefined,
       reach: () => Promise.resolve(),
       saveUndo: () => Promise.resolve(),
     });

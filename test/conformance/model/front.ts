@@ -2,8 +2,10 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { HasFault } from './faults.ts';
 
 const LATE_MS = 60;
-const ANSWERS_LATE_MS = 30;
-const ANSWERS_AT_LAST_MS = 120;
+/** Of each writer when the process rests, counted from when a reader has looked. */
+const ANSWERS_LATE_MS = [40, 60, 75] as const;
+/** Of a writer for whom it does not come to rest. */
+const ANSWERS_AT_LAST_MS = 40;
 const LOGS_MS = 25;
 const POLL_MS = 3;
 
@@ -38,6 +40,9 @@ export class Front {
   #isStuck = false;
   #isDropping = false;
   #wasInMaintenance = false;
+  #unanswered = 0;
+  /** Resolves when a reader looks while it rests; a new one for each rest. */
+  #readAtRest = Promise.withResolvers<void>();
 
   constructor(store: Rows, state: FrontState, has: HasFault) {
     this.#store = store;
@@ -51,12 +56,17 @@ export class Front {
     if (this.#has('never-rests-and-does-not-say-what-does-not')) return [''];
     if (this.#has('clients-keep-it-from-resting') && performance.now() - this.lastWrite < 200)
       return ['a write'];
+    // Its clients write in step: between two answers there would be nobody to answer late.
+    if (this.#has('acknowledges-late') && this.#unanswered === 0) return ['a write'];
     return this.scans > 0 ? ['a scan'] : [];
   }
 
   /** It goes on. */
   open(by: 'Release' | 'other'): void {
     const isReleased = by === 'Release';
+    // Nobody has read at the next rest; whoever still waits for a reader of this one need not.
+    this.#readAtRest.resolve();
+    this.#readAtRest = Promise.withResolvers();
     if (isReleased && this.#has('lets-nobody-in-after-Release')) this.#isStuck = true;
     if (isReleased && this.#has('forgets-who-waits-at-Release')) return;
     this.#isDropping = isReleased && this.#has('disconnects-who-waits-at-Release');
@@ -115,13 +125,14 @@ export class Front {
     if (isRefused && !has('writes-in-maintenance') && !has('waits-in-maintenance')) return `refused ${row}`;
     this.#store.add(row);
     if (isRefused && has('writes-in-maintenance')) return `refused ${row}`;
-    if (has('acknowledges-late')) await this.#lateAtRest(1 + Math.floor(row / 1_000_000));
+    if (has('acknowledges-late')) await this.#answersLate(Math.floor(row / 1_000_000));
     return `written ${row}`;
   }
 
   async read(): Promise<number[]> {
     const has = this.#has;
     const isAtRest = this.#atRest();
+    if (isAtRest) this.#readAtRest.resolve();
     if (isAtRest && this.allowReads && has('refuses-reads-at-rest'))
       throw new Disconnected('refused: at rest');
     if (isAtRest && this.allowReads && has('reads-wait-at-rest')) await this.#rest();
@@ -151,15 +162,16 @@ export class Front {
     }
   }
 
-  /** Answers when it has been at rest for a while; each writer after another while. */
-  async #lateAtRest(rank: number): Promise<void> {
+  /** Answers a while after a reader has looked at rest; each writer after another while. */
+  async #answersLate(writer: number): Promise<void> {
+    this.#unanswered += 1;
     const until = performance.now() + ANSWERS_AT_LAST_MS;
-    let restedSince: number | null = null;
-    for (let now = performance.now(); now < until; now = performance.now()) {
-      restedSince = this.#atRest() ? (restedSince ?? now) : null;
-      if (restedSince !== null && now - restedSince > rank * ANSWERS_LATE_MS) return;
-      await pause(POLL_MS);
-    }
+    while (!this.#atRest() && performance.now() < until) await pause(POLL_MS);
+    this.#unanswered -= 1;
+    if (!this.#atRest()) return;
+    // By no clock of its own: a rest may be looked at as late as the machine likes.
+    await this.#readAtRest.promise;
+    await pause(ANSWERS_LATE_MS[writer % ANSWERS_LATE_MS.length]);
   }
 
   #atRest(): boolean {

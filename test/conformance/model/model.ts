@@ -225,6 +225,7 @@ export class Model {
       startedWith: this.#startedWith(),
       unjournaled: [],
       recovering: '',
+      updatesHaveRoomMs: undefined,
     };
   }
 

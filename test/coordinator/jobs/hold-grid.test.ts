@@ -3,9 +3,13 @@ import type { Failure } from '../../../shared/domain/errors.ts';
 import type { MemberAnswer, MemberCommand } from '../../../shared/domain/messages.ts';
 import type { AgentResponse } from '../../../shared/domain/wire.ts';
 import { ABLE, HOLD_PURPOSES, type HoldPurpose, type Purpose } from '../../../shared/domain/purpose.ts';
+import { createLog } from '../../../shared/runtime/log.ts';
+import { goOn } from '../../../shared/runtime/moments.ts';
+import { createCheckpoint } from '../../../coordinator/checkpoint.ts';
 import { until } from '../../lab/processes.ts';
 import { describedHost, describedMember, standby } from '../descriptions.ts';
 import { MARK } from '../honest-agent.ts';
+import { patient, quiet } from '../scripted-agents.ts';
 import { honestGrid, TestJob, type Ended, type HonestGrid } from './honest-grid.ts';
 
 // Goal: what copies nothing itself holds all members that store data, and nobody else, until it is let go; says what an
@@ -151,6 +155,27 @@ describe('an operation that copies nothing', () => {
   it('does not ask what only copies need: room, a realm service, state keepers', async () => {
     held.agents.hosts = held.agents.hosts.map((host) => ({ ...host, stateFreeBytes: 0 }));
     expect((await done(QUIESCE)).exitCode).to.equal(0);
+  });
+
+  it('lets no checkpoint ask for less room: it has copied nothing that could be used again', async () => {
+    expect((await done(JOURNAL)).exitCode).to.equal(0);
+    const sizeBytes = 2 * (await held.agents.repository.freeBytes());
+    held.agents.hosts = held.agents.hosts.map((host) => ({
+      ...host,
+      members: host.members
+        .filter(({ role }) => role === 'node')
+        .map((member) => (member.name === 'aa' ? { ...member, sizeBytes } : member)),
+    }));
+    const refused: unknown = await createCheckpoint({
+      gridFile: held.agents.gridFile,
+      name: 'nightly',
+      maintenance: false,
+      cancellation: patient,
+      progress: quiet,
+      log: createLog({ name: 'test', level: 'silent' }),
+      reach: goOn,
+    }).catch((error: unknown) => error);
+    expect(refused).to.have.nested.property('failure.code', 'repository-full');
   });
 
   describe('of which a member fails', () => {
@@ -339,6 +364,48 @@ describe('an operation that copies nothing', () => {
       ]);
     }
   });
+
+  it('hands the word from elsewhere on once, however many agents pass it on', async () => {
+    const gridFile = { ...held.agents.gridFile, leaseSeconds: 1 };
+    const job = new TestJob(held, QUIESCE, { gridFile });
+    const { occupation } = job;
+    await job.held;
+    occupation.letGoAsked = ({ type, who }) => void occupation.told.push(`asked by ${type} ${who}`);
+    for (const host of ['alpha', 'beta', 'alpha', 'beta'])
+      held.agents.tell(host, { type: 'letGoAsked', holder: 'anna' });
+    const { words } = held.agents;
+    await until('what comes after it to be heard', () => held.agents.words > words + 2);
+    occupation.letGo();
+    expect((await job.ended).exitCode).to.equal(0);
+    expect(occupation.told).to.deep.equal(['asked by elsewhere anna', 'ended proven']);
+  });
+
+  for (const again of ['what it was held for fails', 'somebody elsewhere has it let go'])
+    it(`is still waited for until all run where ${again} while it aborts`, async () => {
+      let isConfirmed = false;
+      const early = again.startsWith('somebody');
+      held.instead = (member, { type }) =>
+        early && member === 'ba' && type === 'freeze'
+          ? () => []
+          : member === 'ba' && type === 'abort'
+            ? (honest) => (isConfirmed ? honest : [])
+            : null;
+      const job = new TestJob(held, QUIESCE);
+      if (early) await until('the freeze', () => held.asked('ba').includes('freeze'));
+      else await job.held;
+      job.interrupt();
+      await until('the abort', () => held.asked('ba').includes('abort'));
+      const aborts = held.asked('ba').filter((type) => type === 'abort').length;
+      if (early) held.agents.tell('alpha', { type: 'letGoAsked', holder: 'anna' });
+      else job.occupation.fail(new Error('interrupted by SIGINT'));
+      await until(
+        'the abort to be tried again',
+        () => held.asked('ba').filter((type) => type === 'abort').length > aborts,
+      );
+      isConfirmed = true;
+      const { exitCode, failure } = await job.ended;
+      expect([exitCode, failure?.code]).to.deep.equal([4, 'interrupted']);
+    });
 
   it('ends like any other where that comes before all is held', async () => {
     held.instead = (member, { type }) => (member === 'ba' && type === 'freeze' ? () => [] : null);

@@ -3,21 +3,26 @@ import { preflightHold, type HoldPreflight } from '../../../coordinator/jobs/hol
 import type { RealmKey } from '../../../coordinator/realm-preflight.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { HostDescription } from '../../../shared/domain/grid.ts';
-import { ABLE } from '../../../shared/domain/purpose.ts';
+import { ABLE, type Purpose } from '../../../shared/domain/purpose.ts';
+import { warningLine } from '../../../shared/domain/warning.ts';
 import { describedHost, describedMember, standby } from '../descriptions.ts';
 import { DOWN, each, realmGrid } from '../realm-grid.ts';
 
 // Goal: all members that store data take part and no other, and what only a copy needs is not asked for. A pure function of
 // what agents described.
 
-function preflight(hosts: readonly HostDescription[], realm: RealmKey = null): HoldPreflight {
+function preflight(
+  hosts: readonly HostDescription[],
+  realm: RealmKey = null,
+  purpose: Purpose = { type: 'quiesce', allowReads: false, timeOutMs: 1 },
+): HoldPreflight {
   return preflightHold({
     grid: 'orders',
     copysets: null,
     realm,
     hosts: hosts.map((host) => ({ host, repositoryId: 'r' })),
     repositoryId: 'r',
-    purpose: { type: 'quiesce', allowReads: false, timeOutMs: 1 },
+    purpose,
   });
 }
 
@@ -39,6 +44,21 @@ describe('the preflight of an operation that copies nothing', () => {
     expect(names(report)).to.deep.equal(['a1', 'a2', 'b1', 'b2']);
     for (const { assignment } of report.members)
       expect(assignment).to.deep.equal({ hold: 'member', part: 'none' });
+  });
+
+  it('warns before a freeze of each node whose memory is full before updates may have to wait [S130]', () => {
+    const grid = realmGrid({
+      ...each(['a1', 'a2'], { updatesHaveRoomMs: 40_900 }),
+      b1: { updatesHaveRoomMs: 900_000 },
+    });
+    const warned = (purpose: Purpose): string[] => preflight(grid, null, purpose).warnings.map(warningLine);
+    const [first = '', second = '', ...more] = warned({ type: 'freeze', timeOutMs: 900_000 });
+    expect(first).to.match(/^a1: .* in about 40 s .* for 900 s/);
+    expect(second).to.match(/^a2: /);
+    expect(more).to.deep.equal([]);
+    expect(warned({ type: 'freeze', timeOutMs: 40_000 })).to.deep.equal([]);
+    expect(warned({ type: 'freeze', timeOutMs: 901_000 })).to.have.length(3);
+    expect(warned({ type: 'quiesce', allowReads: false, timeOutMs: 900_000 })).to.deep.equal([]);
   });
 
   it('needs no realm service, state keeper or proxy that runs', () => {

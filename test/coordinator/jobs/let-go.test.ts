@@ -91,6 +91,19 @@ describe('who lets go of a job from elsewhere', () => {
     expect(asked()).to.include('alpha token false');
   });
 
+  it('[S74] finds the job by its token also where a host has no member that takes part in it', async () => {
+    jobOf(QUIESCE);
+    const { heldBy: heldAt } = agents;
+    // The first that is asked has proxies alone: it is claimed, and nothing was prepared there.
+    agents.heldBy = (host) => {
+      const held = heldAt(host);
+      return held !== null && host === 'alpha' ? { ...held, checkpoint: null, purpose: null } : held;
+    };
+    const { report, failure } = await letGo({ job: 'token' });
+    expect(failure).to.equal(null);
+    expect(report).to.deep.include({ state: 'resumed', job: 'token', number: 3 });
+  });
+
   it('[S74] is refused with any other token, and nothing is asked of the job', async () => {
     jobOf(QUIESCE);
     const { failure, exitCode } = await letGo({ job: 'another' });
@@ -147,11 +160,26 @@ describe('who lets go of a job from elsewhere', () => {
   });
 
   it('[S91] says "already resumed" where no freeze holds the grid, and has every agent write it down', async () => {
+    agents.onRequest = (_, request) => {
+      if (request.type !== 'letGo') return;
+      throw new StillpointError({ code: 'no-job', message: 'nobody holds it', hint: 'h' });
+    };
     const { failure, exitCode } = await letGo({ purpose: 'freeze' });
     expect(exitCode).to.equal(6);
     expect(failure?.message).to.equal('already resumed: no freeze holds the grid');
     expect(failure?.hint).to.include(NOT_TRUSTED);
     expect(asked()).to.have.members(['alpha  false', 'beta  false']);
+  });
+
+  it('[S91] waits for a freeze that begins while it asks, and does not say that there is none', async () => {
+    jobOf(FREEZE);
+    listensAt = 3;
+    const { heldBy: heldAt } = agents;
+    agents.heldBy = (host) => (asked().length === 0 ? null : heldAt(host));
+    const { report, failure } = await letGo({ purpose: 'freeze' });
+    expect(failure).to.equal(null);
+    expect(report).to.deep.include({ state: 'resumed', job: 'token', purpose: 'freeze' });
+    expect(asked().slice(0, 2)).to.have.members(['alpha  false', 'beta  false']);
   });
 
   it('[S92] asks again and again, then says who is still held, with its exit code', async () => {

@@ -1,10 +1,8 @@
 import { expect } from 'chai';
 import type { HoldReport } from '../../../coordinator/jobs/hold-report.ts';
 import type { RestoreReport } from '../../../coordinator/reports.ts';
-import { checkOrder, type CausalClients, type Write } from '../../lab/causal-clients.ts';
-import { until } from '../../lab/processes.ts';
-import { referenceShards } from '../../lab/shards.ts';
-import { keyOf, SetsLab } from '../../lab/sets-lab.ts';
+import type { History, Moment } from '../../lab/history.ts';
+import { SetsLab } from '../../lab/sets-lab.ts';
 
 // Goal: copies that operators make with a tool that knows nothing of us are brought to one moment by each of the three
 // approaches, and a wrong use is refused before a file is written. Method: real nodes of the contract, clients whose writes
@@ -14,72 +12,46 @@ const HOSTS = ['127.0.65.1', '127.0.65.2'];
 
 describe('a grid that its operator copies', () => {
   let lab: SetsLab;
-  let clients: CausalClients | null = null;
-  const all: Write[] = [];
+  let history: History;
 
   before(async () => {
     lab = await SetsLab.launch(HOSTS);
+    ({ history } = lab);
   });
 
-  afterEach(() => quiet());
+  afterEach(() => history?.stop());
   after(() => lab?.close());
 
-  async function quiet(): Promise<void> {
-    await clients?.stop();
-    all.push(...(clients?.writes ?? []));
-    clients = null;
-  }
-
-  async function writing(): Promise<readonly Write[]> {
-    clients = await lab.clients();
-    return clients.writes;
-  }
-
-  async function moreWrites(): Promise<void> {
-    const from = clients?.writes.length ?? 0;
-    await until('more writes', () => (clients?.writes.length ?? 0) > from + 100);
-  }
-
   /** Restores, and holds what the grid shows then against what its clients saw: nothing missing, no B without its A. */
-  async function restored(
-    checkpoint: string,
-    set: string,
-    times: { readonly before: number; readonly after: number },
-  ): Promise<void> {
-    await quiet();
+  async function restored(checkpoint: string, set: string, moment: Moment): Promise<void> {
+    await history.stop();
     const report = await lab.done<RestoreReport>('restore', checkpoint, '--set', set, '--stop', '--yes');
     expect(report).to.deep.include({ checkpoint, set, verified: true });
     await lab.lab.reference.healthy();
-    const shards = referenceShards(lab.lab.reference, ['a', 'b']);
-    const order = await checkOrder(shards, all, times.before);
-    expect(order).to.include({ missing: 0, withoutCause: 0 });
-    expect(order.found).to.be.greaterThan(100);
-    const shown = await lab.shown();
-    const late = all.filter(({ sentAt }) => sentAt > times.after);
-    expect(late.length, 'writes after the mark').to.be.greaterThan(50);
-    expect(late.filter((write) => shown.has(keyOf(write)))).to.deep.equal([]);
-    // What a restore took back is no cause of anything any more.
-    all.splice(0, all.length, ...all.filter((write) => shown.has(keyOf(write))));
+    const shown = await history.compare(moment);
+    expect(shown).to.include({ missing: 0, withoutCause: 0, lateShown: 0 });
+    expect(shown.found).to.be.greaterThan(100);
+    expect(shown.late, 'writes after the mark').to.be.greaterThan(50);
   }
 
   it('comes back from copies of different times and the journals up to a later checkpoint, and no further [S57] [S56]', async () => {
-    await writing();
+    await history.begin();
     for (const member of ['a1', 'b1']) {
       const copied = lab.copyLine([member], 'monday');
       await lab.done('set', 'begin', 'monday', member);
       await lab.done('freeze', '--', 'sh', '-c', copied);
       await lab.done('set', 'end', 'monday', member, '--image', 'monday');
-      await moreWrites();
+      await history.more();
     }
     const before = performance.now();
     const { checkpoint } = await lab.done<HoldReport>('journal-checkpoint');
     const after = performance.now();
-    await moreWrites();
+    await history.more();
     await restored(checkpoint, 'monday', { before, after });
   });
 
   it('comes back from copies that a quiesce was held for, and from nothing else [S60] [S56]', async () => {
-    await writing();
+    await history.begin();
     const before = performance.now();
     const report = await lab.done<HoldReport>(
       'quiesce',
@@ -95,13 +67,13 @@ describe('a grid that its operator copies', () => {
     const after = performance.now();
     expect(report.set?.problems).to.deep.equal([]);
     expect(report.set?.images.map(({ member }) => member)).to.deep.equal(['a1', 'b1']);
-    await moreWrites();
+    await history.more();
     // Journals of later lie where the agent's file says, and are none of this.
     await restored(report.checkpoint, 'tuesday', { before, after });
   });
 
   it('comes back from copies that a freeze was held for and the journal in them, though clients went on [S64] [S90] [S56]', async () => {
-    await writing();
+    await history.begin();
     const before = performance.now();
     const line = `${lab.copyLine(['a1', 'b1'], 'wednesday')} && sleep 0.5`;
     const report = await lab.done<HoldReport>(
@@ -116,14 +88,14 @@ describe('a grid that its operator copies', () => {
       line,
     );
     const after = performance.now();
-    await moreWrites();
+    await history.more();
     await restored(report.checkpoint, 'wednesday', { before, after });
   });
 
   it('comes back from copies that were made with all nodes shut down, equal to a quiesce [S61] [S56]', async () => {
-    await writing();
-    await moreWrites();
-    await quiet();
+    await history.begin();
+    await history.more();
+    await history.stop();
     const before = performance.now();
     const nodes = ['a1', 'b1'].map((name) => lab.lab.reference.process(name));
     await Promise.all(nodes.map((node) => node.stop()));
@@ -139,7 +111,7 @@ describe('a grid that its operator copies', () => {
     expect(ended[0]?.cold).to.equal(null);
     const { cold } = ended[1] ?? {};
     expect(cold).to.match(/_thursday$/);
-    await writing();
+    await history.begin();
     await restored(cold ?? '', 'thursday', { before, after });
   });
 });

@@ -22,8 +22,8 @@ describe('copies of a grid that do not belong together', () => {
 
   before(async () => {
     lab = await SetsLab.launch(HOSTS);
-    const clients = await lab.clients();
-    await clients.stop();
+    await lab.history.begin();
+    await lab.history.stop();
   });
 
   after(async () => {

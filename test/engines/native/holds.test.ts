@@ -1,10 +1,11 @@
 import { expect } from 'chai';
-import { writeFileSync } from 'node:fs';
+import { truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import type { Capture } from '../../../agent/capture.ts';
 import { describeNative } from '../../../agent/engines/native/describe.ts';
 import type { HoldFacts } from '../../../agent/engines/native/hold-facts.ts';
+import { JournalWatch } from '../../../agent/engines/native/marked-journal.ts';
 import { warningLine } from '../../../shared/domain/warning.ts';
 import { StillpointError, type Failure } from '../../../shared/domain/errors.ts';
 import type { Purpose } from '../../../shared/domain/purpose.ts';
@@ -261,6 +262,34 @@ describe('a node that is held', () => {
     expect(await codeOf(capture.arm(token()))).to.equal('hold-lost');
   });
 
+  it('is held anew, and let go of, while the journal of an attempt that was given up is still read', async () => {
+    // Empty, but to read it takes a quarter of an hour.
+    truncateSync(join(node.live, 'journal/7'), 2 ** 40);
+    node.answers['switchJournal'] = () => ({ journalFile: '7', length: 2n ** 40n });
+    const capture = await held({ type: 'journalCheckpoint' });
+    expect((await thawed(capture)).type).to.equal('held');
+    await capture.arm(token());
+    await capture.freeze(token());
+    expect((await thawed(capture)).type).to.equal('held');
+    await capture.abort();
+  });
+
+  it('is let go of, unproven, where its journal cannot be looked at in time', async () => {
+    const capture = await held(QUIESCE);
+    const { read } = JournalWatch.prototype;
+    JournalWatch.prototype.read = () => new Promise(() => undefined);
+    try {
+      const proof = await thawed(capture);
+      expect(proof.type).to.equal('broken');
+      expect(proof)
+        .to.have.property('cause')
+        .that.matches(/cannot be read/);
+      expect(calls().slice(3)).to.deep.equal(['resume', 'resumeWriting']);
+    } finally {
+      JournalWatch.prototype.read = read;
+    }
+  });
+
   it('with a database that is not journaled is warned of, loudly, and of a freeze before all [S86]', async () => {
     const { describe: said } = node.answers;
     node.answers['describe'] = (request) => ({
@@ -272,6 +301,17 @@ describe('a node that is held', () => {
     expect(problems).to.deep.equal([]);
     expect(warnings.map(({ code }) => code)).to.deep.equal(['database-not-journaled']);
     expect(warnings.map(warningLine)[0]).to.match(/scratch, sessions .*LOST where the process crashes/);
+  });
+
+  it('says for how long updates would go on in its memory, where it knows that [S130]', async () => {
+    const { describe: said } = node.answers;
+    const told = async (updatesHaveRoomMs?: number): Promise<unknown> => {
+      node.answers['describe'] = (request) => ({ ...said?.(request), held: FREE, updatesHaveRoomMs });
+      const { problems, ...described } = await describeNative(node.settings, false);
+      return problems[0]?.code ?? described.updatesHaveRoomMs;
+    };
+    expect([await told(40_000), await told(0), await told()]).to.deep.equal([40_000, 0, null]);
+    for (const nothing of [-1, NaN, Infinity]) expect(await told(nothing)).to.equal('participant-contract');
   });
 
   it('says that its clients wait, where they do [S84]', async () => {

@@ -74,7 +74,7 @@ describe('nodes of a grid that are held', function () {
     return operation;
   }
 
-  it('let readers and writers wait in a quiesce, and lose none of them [S67]', async () => {
+  it('let readers and writers wait in a quiesce, lose none of them, and let all go on after it [S67] [S125]', async () => {
     await client.put('t67', 'before', '1', 'a');
     const operation = await held(QUIESCE);
     let read = 'waits';
@@ -141,6 +141,21 @@ describe('nodes of a grid that are held', function () {
     expect((await operation.captures.get('a1')?.collect())?.suspension).to.deep.equal({ held: true });
     await writing;
     expect(await client.scan('t84', 'a')).to.have.length(BUFFERS + 50);
+  });
+
+  it('say before a freeze for how long updates would go on: less, the faster they come [S130]', async () => {
+    const room = async (): Promise<number> => {
+      const { updatesHaveRoomMs } = await a1.engine.describe(AbortSignal.timeout(5000));
+      if (updatesHaveRoomMs === null) throw new Error('it does not say');
+      return updatesHaveRoomMs;
+    };
+    await client.put('t130', 'one', 'x', 'a');
+    expect(await room()).to.be.greaterThan(0);
+    await until('a burst of updates to leave less', async () => {
+      const before = await room();
+      for (let row = 0; row < 50; row += 1) await client.put('t130', String(row), 'x', 'a');
+      return (await room()) < before;
+    });
   });
 
   it('let updates wait in a freeze after its time, not before, and stay frozen [S84] [S85]', async () => {

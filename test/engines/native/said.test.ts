@@ -79,6 +79,7 @@ describe('a process that says what it is', () => {
       startedWith: undefined,
       unjournaled: [],
       recovering: '',
+      updatesHaveRoomMs: undefined,
       ...changes,
     };
     participation = { describe: () => said, unfit: () => undefined };
@@ -173,6 +174,7 @@ describe('a process that says what it is', () => {
       artifacts,
       progress: () => undefined,
       lost: () => undefined,
+      waitsFor: () => undefined,
       saveUndo: () => Promise.resolve(),
       reach: () => Promise.resolve(),
     });

@@ -135,6 +135,7 @@ function captureOf(settings: NativeSettings, folder: string, change: Partial<Che
     artifacts: new MemorySink(),
     progress: () => undefined,
     lost: () => undefined,
+    waitsFor: () => undefined,
     saveUndo: () => Promise.resolve(),
     reach: () => Promise.resolve(),
     ...change,

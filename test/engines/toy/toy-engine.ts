@@ -213,6 +213,7 @@ const UNKNOWN = {
   realm: null,
   quorum: null,
   abilities: ABLE,
+  updatesHaveRoomMs: null,
 } as const;
 
 async function describe(settings: ToySettings): Promise<MemberDescription> {

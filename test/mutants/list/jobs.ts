@@ -58,7 +58,7 @@ export const JOB_MUTANTS: readonly Mutant[] = [
   {
     id: 'S70',
     breaks: 'waits for a member that comes to rest no longer than for an instant',
-    edits: [edit('coordinator/jobs/hold-grid', 'freezeMs: purpose.timeOutMs + FREEZE_MARGIN_MS', '')],
+    edits: [edit('coordinator/jobs/hold-grid', 'freezeMs: purpose.timeOutMs + FREEZE_MARGIN_MS,', '')],
     ...HOLD,
   },
   {
@@ -156,7 +156,7 @@ export const JOB_MUTANTS: readonly Mutant[] = [
   {
     id: 'S91',
     breaks: "leaves nothing in the members' logs where a thaw finds nobody frozen",
-    edits: [edit('agent/jobs', 'if (isThaw) await sayAlreadyResumed(context);', '')],
+    edits: [edit('agent/jobs', 'if (isThaw) await sayAlreadyResumed(context, work);', '')],
     ...AGENT,
   },
   {
@@ -164,5 +164,29 @@ export const JOB_MUTANTS: readonly Mutant[] = [
     breaks: "takes a host's silence for the word that its members run",
     edits: [edit('coordinator/jobs/let-go', 'if (isHeld || unreached.length > 0)', 'if (isHeld)')],
     ...LET_GO,
+  },
+  {
+    id: 'S125',
+    breaks: 'lets go of all members but one at the end of a quiesce',
+    edits: [
+      edit(
+        'shared/protocol/coordinator-hold',
+        "...toEach(holders(state), { type: 'thaw'",
+        "...toEach(holders(state).slice(1), { type: 'thaw'",
+      ),
+    ],
+    file: 'protocol/coordinator-hold.test.ts',
+  },
+  {
+    id: 'S130',
+    breaks: 'warns of no node whose memory is full before the time of a freeze is over',
+    edits: [
+      edit(
+        'coordinator/jobs/hold-preflight',
+        'updatesHaveRoomMs >= purpose.timeOutMs',
+        'updatesHaveRoomMs >= 0',
+      ),
+    ],
+    file: 'coordinator/jobs/hold-preflight.test.ts',
   },
 ];

@@ -247,4 +247,16 @@ export const NATIVE_HOLD_MUTANTS: readonly Mutant[] = [
     ],
     ...MESSAGES,
   },
+  {
+    id: 'S130',
+    breaks: 'says nothing of how long updates would go on in the memory of a process',
+    edits: [
+      edit(
+        'agent/engines/native/describe',
+        'updatesHaveRoomMs: said.updatesHaveRoomMs,',
+        'updatesHaveRoomMs: null,',
+      ),
+    ],
+    ...HOLDS,
+  },
 ];

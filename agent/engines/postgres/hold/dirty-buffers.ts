@@ -1,15 +1,18 @@
 import type { Client, DatabaseError } from 'pg';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
+import { SETTLE_MS } from '../../../../shared/domain/purpose.ts';
+import type { HoldContext } from '../../engine.ts';
 import { connect } from '../server/connection.ts';
 import { settledInTime } from '../server/wait-until.ts';
 import type { PostgresSettings } from '../settings.ts';
 
 const QUERY_CANCELED = '57014';
-/** Before anybody is held: as long as a checkpoint of a large server may take. */
-const BEFOREHAND_MS = 1_800_000;
+/** What takes no longer is not worth a word. */
+const TELL_AFTER_MS = 2000;
 /** Of a server that does not end a statement when its time is up. */
 const PATIENCE_MS = 2000;
 const LOOK_MS = 1000;
+const SETTLES = 'a CHECKPOINT writes its dirty buffers, before anybody is held';
 
 /**
  * Has the server write to disk what it has in memory, with a CHECKPOINT of a session of its own: while that is under way
@@ -18,11 +21,13 @@ const LOOK_MS = 1000;
 export class DirtyBuffers {
   readonly #settings: PostgresSettings;
   readonly #signal: AbortSignal;
+  readonly #waitsFor: HoldContext['waitsFor'];
   #client: Client | null = null;
 
-  constructor(settings: PostgresSettings, signal: AbortSignal) {
+  constructor(settings: PostgresSettings, signal: AbortSignal, waitsFor: HoldContext['waitsFor']) {
     this.#settings = settings;
     this.#signal = signal;
+    this.#waitsFor = waitsFor;
   }
 
   /** Writes what is dirty by now, so that little is left to be written while commits wait. */
@@ -33,7 +38,15 @@ export class DirtyBuffers {
     if (this.#signal.aborted) this.close();
     // A server that is left alone with the statement would else go on, and keep the session.
     await client.query("SET client_connection_check_interval = '1s'");
-    await checkpoint(client, BEFOREHAND_MS);
+    const tell = setTimeout(() => this.#waitsFor(SETTLES), TELL_AFTER_MS);
+    try {
+      await checkpoint(client, SETTLE_MS);
+    } catch (error) {
+      if ((error as DatabaseError).code !== QUERY_CANCELED) throw error;
+      throw notSettled(this.#settings.name);
+    } finally {
+      clearTimeout(tell);
+    }
   }
 
   /** Commits wait meanwhile. `control`: another session, to ask what it waits for. `wholeMs`: what the operator said. */
@@ -73,6 +86,15 @@ async function whatItDoes(control: Client): Promise<string> {
   );
   const { event = null } = rows[0] ?? {};
   return `, and its checkpointer ${event === null ? 'writes' : `is in ${event}`}`;
+}
+
+function notSettled(member: string): StillpointError {
+  return new StillpointError({
+    code: 'quiesce-timeout',
+    message: `a CHECKPOINT of ${member}, before anybody was held, was not done in ${SETTLE_MS / 60_000} min`,
+    hint: 'quiesce at a quieter hour; look at the disks of its data',
+    isFinal: true,
+  });
 }
 
 function notWritten(member: string, limitMs: number, activity: string): StillpointError {

@@ -48,6 +48,7 @@ export class ObserverHold implements Hold {
   #control: Client | null = null;
   #facts: ServerFacts | null = null;
   readonly #undo: SavedUndo<ObserverUndo>;
+  readonly #waitsFor: HoldContext['waitsFor'];
   #viewers: KnownViewers | null = null;
   #frozen: SenderWatch | null = null;
 
@@ -56,6 +57,7 @@ export class ObserverHold implements Hold {
     this.#settings = settings;
     this.#undo = new SavedUndo(context);
     this.#guardian = new PostgresGuardian(settings);
+    this.#waitsFor = (cause) => context.waitsFor(cause);
   }
 
   prepare(): Promise<void> {
@@ -67,11 +69,11 @@ export class ObserverHold implements Hold {
     });
   }
 
-  pause(waitsFor: (cause: string) => void): Promise<void> {
+  pause(): Promise<void> {
     return this.#working(async () => {
       this.#frozen = null;
       await this.#makeUndo();
-      await this.#requestPause(PAUSE_MINUTES * 60_000, waitsFor);
+      await this.#requestPause(PAUSE_MINUTES * 60_000, this.#waitsFor);
     });
   }
 
@@ -190,20 +192,20 @@ export class ObserverHold implements Hold {
   }
 
   async #look(): Promise<ReplayState> {
-    const { rows } = await this.#connected().query<Look & { startedAt: string; senders: number[] }>(
-      `${LOOK}, ${LOOK_AT_SENDERS}`,
-    );
+    const { rows } = await this.#connected().query<
+      Look & { startedAt: string } & Pick<SeenSenders, 'senders' | 'writers'>
+    >(`${LOOK}, ${LOOK_AT_SENDERS}`);
     const [row] = rows;
     if (row === undefined) throw new Error('the standby said nothing of itself');
     const { systemIdentifier } = this.known();
-    const { state, waitsIn, startedAt, senders } = row;
+    const { state, waitsIn, startedAt, senders, writers } = row;
     return {
       state,
       waitsIn,
       startedAt,
       incarnation: incarnationOf({ startedAt, systemIdentifier }),
       // What a paused standby decodes is as old as what it shows.
-      seen: { senders, slots: [], decoded: [] },
+      seen: { senders, writers, slots: [], decoded: [] },
     };
   }
 

@@ -80,7 +80,7 @@ export class PrimaryHold implements Hold {
     this.#quiesce =
       purpose.type === 'quiesce'
         ? {
-            buffers: new DirtyBuffers(session.settings, session.signal),
+            buffers: new DirtyBuffers(session.settings, session.signal, (cause) => context.waitsFor(cause)),
             timeOutMs: purpose.timeOutMs,
           }
         : null;
@@ -227,7 +227,7 @@ export class PrimaryHold implements Hold {
         released();
         return { type: 'alreadyResumed', incarnation: incarnationOf(facts), cause: 'it was not frozen' };
       }
-      const sinceMark = held?.watch.stop() ?? { senders: [], slots: [], decoded: [] };
+      const sinceMark = held?.watch.stop() ?? { senders: [], writers: [], slots: [], decoded: [] };
       const since = held === null ? 'NULL' : `'${held.mark.position}'`;
       const { rows } = await control.query<LookRow>(`EXECUTE stillpoint_look(${since})`);
       const { observed, incarnation, seen } = this.#seen(rows[0]);
@@ -361,7 +361,7 @@ export class PrimaryHold implements Hold {
     return {
       observed: { snapshot: parseSnapshot(row.snapshot), position: parseLsn(row.position) },
       incarnation: incarnationOf({ startedAt: row.startedAt, systemIdentifier }),
-      seen: { senders: row.senders, slots: row.slots, decoded: row.decoded },
+      seen: { senders: row.senders, writers: row.writers, slots: row.slots, decoded: row.decoded },
     };
   }
 

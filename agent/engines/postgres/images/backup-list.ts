@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
+import { basename } from 'node:path';
 import { readBackupManifest, type BackupManifest, type ListedFile } from '../copy/backup-manifest.ts';
 import { Crc32c } from '../journal/crc32c.ts';
 import type { Lsn } from '../journal/lsn.ts';
 import { imageUnfit } from './image-failures.ts';
-import { JOURNAL_ROOM, type FoundEntry, type ImageFiles } from './image-files.ts';
+import { isLeftOut, JOURNAL_ROOM, type FoundEntry, type ImageFiles } from './image-files.ts';
 
 const LIST = 'backup_manifest';
 /** What pg_basebackup, or who prepares a server, writes after the list was made. */
@@ -39,12 +40,17 @@ export class ListedFiles {
     this.stop = stop;
   }
 
-  static async read(image: ListedImage): Promise<ListedFiles> {
+  /**
+   * `redo`: where the server would begin, by its control file. One that was itself brought up from a base backup keeps the
+   * list of that, which says nothing of it any more: its last checkpoint lies behind the end of that backup.
+   */
+  static async read(image: ListedImage, redo: Lsn): Promise<ListedFiles> {
     const bytes = await bytesOf(image.files);
     if (bytes === null) return new ListedFiles(image, new Map(), null);
     const list = listOf(bytes.toString('utf8'));
     if (list === null)
       throw imageUnfit(image.name, image.root, `has a ${LIST} that is damaged`, 'make the copy anew');
+    if (list.stop !== null && redo > list.stop) return new ListedFiles(image, new Map(), null);
     return new ListedFiles(image, new Map(list.files.map((file) => [file.path, file])), list.stop);
   }
 
@@ -71,7 +77,7 @@ export class ListedFiles {
   /** Nothing of the list was missed. */
   mustBeWhole(): void {
     const missed = [...this.#listed.keys()].find(
-      (path) => !NOT_LISTED.has(path) && !path.startsWith(`${JOURNAL_ROOM}/`),
+      (path) => !NOT_LISTED.has(path) && !isLeftOut(basename(path)) && !path.startsWith(`${JOURNAL_ROOM}/`),
     );
     if (missed !== undefined) throw this.#damaged(`${missed} is not there`);
   }

@@ -200,7 +200,8 @@ export class ImageFiles {
   }
 }
 
-function isLeftOut(name: string): boolean {
+/** By the name of a file or directory, wherever it lies: it counts for nothing. */
+export function isLeftOut(name: string): boolean {
   return LEFT_OUT.has(name) || name.startsWith('pgsql_tmp');
 }
 

@@ -35,7 +35,7 @@ export async function readImage(
   const majorVersion = await versionOf(reading);
   const control = await controlOf(reading);
   const label = await labelOf(reading);
-  const list = await ListedFiles.read(reading);
+  const list = await ListedFiles.read(reading, control.redo);
   const entries: ImageEntry[] = [];
   let bytesDone = 0;
   for (const entry of found) {

@@ -213,6 +213,7 @@ function unknown(settings: PostgresSettings): MemberDescription {
     realm: null,
     quorum: null,
     abilities: abilitiesOf(settings.name, null),
+    updatesHaveRoomMs: null,
   };
 }
 

@@ -56,9 +56,16 @@ interface ReceiverRow {
 const OWN_RECEIVER = `
   SELECT pid, conninfo, slot_name AS slot FROM pg_stat_wal_receiver WHERE status = 'streaming'`;
 
-/** For a statement in the window: the processes that stream, and the logical slots that are read, as numbers and names. */
+/**
+ * For a statement in the window: the processes that stream, those of them that have said that they write files and replay
+ * nothing, and the logical slots that are read, as numbers and names.
+ */
 export const LOOK_AT_SENDERS = `
-  ARRAY(SELECT pid FROM pg_stat_get_wal_senders() WHERE ${STREAMS}) AS senders`;
+  ARRAY(SELECT pid FROM pg_stat_get_wal_senders() WHERE ${STREAMS}) AS senders,
+  ARRAY(SELECT pid FROM pg_stat_get_wal_senders()
+         WHERE ${STREAMS} AND replay_lsn IS NULL AND reply_time IS NOT NULL
+           AND pid NOT IN (SELECT active_pid FROM pg_get_replication_slots()
+                            WHERE slot_type = 'logical' AND active_pid IS NOT NULL)) AS writers`;
 export function lookAtSlots(since: string): string {
   return `ARRAY(SELECT slot_name::text FROM pg_get_replication_slots()
                  WHERE slot_type = 'logical' AND (active_pid IS NOT NULL OR confirmed_flush_lsn > ${since})) AS slots,
@@ -72,6 +79,8 @@ const LOOK_EVERY_MS = 25;
 /** What such a statement saw. */
 export interface SeenSenders {
   readonly senders: readonly number[];
+  /** Those of them that write files alone. */
+  readonly writers: readonly number[];
   readonly slots: readonly string[];
   /** How many transactions were ever decoded for a logical slot, behind its name: also for one who only peeks. */
   readonly decoded: readonly string[];
@@ -126,20 +135,25 @@ export async function readViewing(
  */
 export class SenderWatch {
   readonly #senders: Set<number>;
+  readonly #writers: Set<number>;
   readonly #atMark: SeenSenders;
   readonly #timer: NodeJS.Timeout;
 
   constructor(client: Client, atMark: SeenSenders) {
     this.#senders = new Set(atMark.senders);
+    this.#writers = new Set(atMark.writers);
     this.#atMark = atMark;
     let isLooking = false;
     this.#timer = setInterval(() => {
       if (isLooking) return;
       isLooking = true;
       // A server that cannot be asked now will not prove anything with the thaw either.
-      const looked = client.query<Pick<SeenSenders, 'senders'>>(`SELECT ${LOOK_AT_SENDERS}`);
+      const looked = client.query<Pick<SeenSenders, 'senders' | 'writers'>>(`SELECT ${LOOK_AT_SENDERS}`);
       void looked
-        .then(({ rows }) => rows[0]?.senders.forEach((pid) => this.#senders.add(pid)))
+        .then(({ rows: [row] }) => {
+          row?.senders.forEach((pid) => this.#senders.add(pid));
+          row?.writers.forEach((pid) => this.#writers.add(pid));
+        })
         .catch(() => undefined)
         .finally(() => (isLooking = false));
     }, LOOK_EVERY_MS);
@@ -148,7 +162,7 @@ export class SenderWatch {
   /** Whoever was seen with the mark and since. */
   stop(): SeenSenders {
     clearInterval(this.#timer);
-    return { ...this.#atMark, senders: [...this.#senders] };
+    return { ...this.#atMark, senders: [...this.#senders], writers: [...this.#writers] };
   }
 }
 
@@ -164,9 +178,12 @@ export function viewingWhileHeld(input: {
   afterwards: KnownViewers;
 }): Viewing {
   const { atArm, sinceMark, atThaw, afterwards } = input;
+  const writers = new Set([...sinceMark.writers, ...atThaw.writers]);
   const senders = [...new Set([...sinceMark.senders, ...atThaw.senders])].map((pid) => {
     const known = [afterwards, atArm].find(({ senders: all }) => all.has(pid));
-    return known === undefined ? vanishedViewer(pid) : (known.senders.get(pid) ?? null);
+    if (known !== undefined) return known.senders.get(pid) ?? null;
+    // Who came to copy the server is gone with its copy.
+    return writers.has(pid) ? null : vanishedViewer(pid);
   });
   const read = [...sinceMark.slots, ...atThaw.slots, ...decodedFor(sinceMark, atThaw)];
   const slots = [...new Set(read)].map(

@@ -4,6 +4,7 @@ import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Client } from 'pg';
+import type { CheckpointContext } from '../../../../agent/engines/engine.ts';
 import { createPostgresEngine } from '../../../../agent/engines/postgres/postgres-engine.ts';
 import type { Purpose } from '../../../../shared/domain/purpose.ts';
 import { failureOf } from '../../../repository/samples.ts';
@@ -27,10 +28,14 @@ const LIMITS = [
   'wal_sender_timeout = 2s',
 ];
 
-function quiescing(lab: PostgresLab, timeOutMs = 60_000): Promise<TestedCapture> {
+function quiescing(
+  lab: PostgresLab,
+  timeOutMs = 60_000,
+  change: Partial<CheckpointContext> = {},
+): Promise<TestedCapture> {
   const purpose: Purpose = { type: 'quiesce', allowReads: true, timeOutMs };
   const assignment = { hold: 'member', part: 'none' } as const;
-  return beginCapture(lab.engine, lab.folder, { purpose, assignment });
+  return beginCapture(lab.engine, lab.folder, { purpose, assignment, ...change });
 }
 
 for (const version of versions) {
@@ -190,6 +195,26 @@ describe('a quiesce of PostgreSQL 18 that has much to write', () => {
   });
   after(() => lab?.remove());
 
+  it('says what is waited for where much is to be written before anybody is held', async () => {
+    const told = Promise.withResolvers<string>();
+    const { capture } = await quiescing(lab, 5000, { waitsFor: told.resolve });
+    const checkpointer = await Checkpointer.of(lab);
+    await lab.server.query(
+      'CREATE TABLE before AS SELECT repeat(md5(i::text), 8) FROM generate_series(1, 400000) i',
+    );
+    const prepared = capture.prepare();
+    await checkpointer.stopWhereItWrites();
+    try {
+      expect(await told.promise).to.equal('a CHECKPOINT writes its dirty buffers, before anybody is held');
+      // Nobody is held by it.
+      await lab.server.query('INSERT INTO entry VALUES (-2)');
+    } finally {
+      checkpointer.goOn();
+      await prepared;
+      await capture.abort();
+    }
+  });
+
   it('lets commits go on at once where it is given up in the midst of its CHECKPOINT, however long that takes [S71]', async () => {
     const { capture } = await quiescing(lab, 5000);
     await capture.prepare();
@@ -205,9 +230,9 @@ describe('a quiesce of PostgreSQL 18 that has much to write', () => {
       let hasEnded = false;
       const ended = capture.abort().then(() => (hasEnded = true));
       // For longer than an undo takes.
-      const until = performance.now() + UNDONE_MS;
+      const end = performance.now() + UNDONE_MS;
       let commits = 0;
-      for (; performance.now() < until; commits += 1)
+      for (; performance.now() < end; commits += 1)
         await lab.server.query(`INSERT INTO entry VALUES (${commits})`);
 
       expect(failure.code).to.equal('quiesce-timeout');

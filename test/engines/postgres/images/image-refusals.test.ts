@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import {
   appendFileSync,
+  chmodSync,
   cpSync,
   mkdirSync,
   readdirSync,
@@ -12,15 +13,16 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { ArtifactSource } from '../../../../agent/engines/engine.ts';
 import { segmentName } from '../../../../agent/engines/postgres/journal/lsn.ts';
 import type { ImageManifest } from '../../../../shared/domain/backup-set.ts';
 import type { MemberManifest } from '../../../../shared/domain/manifest.ts';
 import { baseBackup, ofServerUser } from '../../../lab/base-backup.ts';
 import { failureOf } from '../../../repository/samples.ts';
-import { postgresLab } from '../lab.ts';
-import { copyWhileTold, imagesLab, imagesOf, type ImagesLab } from './images-lab.ts';
+import { postgresServer } from '../../../lab/postgres.ts';
+import { postgresLab, until } from '../lab.ts';
+import { copy, copyWhileTold, imagesLab, imagesOf, type ImagesLab } from './images-lab.ts';
 
 // Goal: an image, or an archive, that cannot bring a server to the mark is refused before anything is written, with the
 // file that is the matter. Method: good ones of a real server, each spoilt in one way.
@@ -66,6 +68,32 @@ describe('an image of PostgreSQL that is none, or not of this member', function 
     const files = image.entries.filter((entry) => entry.kind === 'file');
     expect(files.every(({ digest }) => /^[0-9a-f]{64}$/.test(digest))).to.equal(true);
     expect(files.map(({ path }) => path)).to.include.members(['global/pg_control', 'backup_label']);
+  });
+
+  it('may be of a server that was itself brought up from one, and keeps its list and its label', async () => {
+    const data = join(place.lab.folder, 'born', 'data');
+    cpSync(join(place.images, 'good'), data, { recursive: true, verbatimSymlinks: true });
+    chmodSync(data, 0o700);
+    ofServerUser(dirname(data));
+    const born = await postgresServer({ version: '18', data, host: '127.0.0.1', existing: true });
+    born.configure([`port = ${born.port}`, 'archive_mode = off']);
+    await born.start();
+    try {
+      await baseBackup(born, join(place.images, 'base-backup'));
+      await copyWhileTold(born, join(place.images, 'told'), { journal: true });
+      born.kill();
+      await until('it to be dead', () => born.postmasterPid() === null);
+      copy(data, join(place.images, 'snapshot'));
+      await born.start();
+    } finally {
+      born.stop();
+    }
+    copy(data, join(place.images, 'cold'));
+    ofServerUser(place.images);
+    const kinds = { 'base-backup': 'backup', told: 'backup', snapshot: 'snapshot', cold: 'stopped' };
+
+    for (const [image, kind] of Object.entries(kinds))
+      expect((await place.read(image)).engineFacts, image).to.include({ kind });
   });
 
   it('is missing', async () => {
@@ -121,6 +149,9 @@ describe('an image of PostgreSQL that is none, or not of this member', function 
       writeFileSync(path, bytes);
     });
     expect(said).to.match(/^image-unfit: .*backup_manifest says: base\/5\/1259 does not have its checksum/);
+    expect(await refusal('unlabelled-base', (image) => rmSync(join(image, 'backup_label')))).to.match(
+      /backup_label is not there/,
+    );
     expect(await refusal('less', (image) => rmSync(join(image, 'base/5/1259')))).to.match(
       /base\/5\/1259 is not there/,
     );

@@ -46,8 +46,8 @@ for (const version of versions) {
     });
     after(() => lab.remove());
 
-    async function join(name: string): Promise<FakeStandby> {
-      const standby = await FakeStandby.join(lab.server, name);
+    async function join(name: string, options?: { readonly replays: boolean }): Promise<FakeStandby> {
+      const standby = await FakeStandby.join(lab.server, name, options);
       standbys.push(standby);
       await until('its word', async () => (await senders()).includes(name));
       return standby;
@@ -121,6 +121,25 @@ for (const version of versions) {
         expect(late).to.equal('standby late at 127.0.0.1');
         expect(shortly).to.match(/^a standby that came and went/);
         expect(others).to.deep.equal([]);
+      } finally {
+        await capture.abort();
+      }
+    });
+
+    it('are not those who came to copy the server and have gone: they wrote files, and said so', async () => {
+      const { capture } = await beginCapture(lab.engine, lab.folder);
+      try {
+        await capture.prepare();
+        await capture.arm(token());
+        await capture.freeze(token());
+        const backup = await join('pg_basebackup', { replays: false });
+        await untilLookedAt();
+        backup.leave();
+        await until('it to be gone', async () => !(await senders()).includes('pg_basebackup'));
+        const proof = await capture.thaw(token(), () => undefined);
+
+        expect(words(proof.type === 'held' ? proof.viewing : undefined)).to.deep.equal([]);
+        expect(proof.type).to.equal('held');
       } finally {
         await capture.abort();
       }
