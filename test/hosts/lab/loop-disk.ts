@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from '../../lab/temporary.ts';
 import { run, unmountBelow, until } from './machine.ts';
@@ -52,7 +52,7 @@ export function loopDisk(gigabytes: number): LoopDisk {
       },
     };
   } catch (error) {
-    rmSync(folder.path, { recursive: true });
+    folder.remove();
     throw new NoLabHere(`there are no loop devices: ${(error as Error).message}`);
   }
 }
