@@ -23,7 +23,6 @@ const NODES = { 'orders-1a': 'a1', 'orders-2a': 'b1' };
 
 describe('the commands of the page on backups with tools of your own', function () {
   this.timeout(300_000);
-  // One block needs the one before.
   let lab: SetsLab;
   let history: History;
   const folder = temporaryFolder('guide');
