@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { programFile, ROOT } from './programs.ts';
 
@@ -119,6 +119,7 @@ export async function startAgent(
     stdio: ['ignore', out, out],
     env: { ...process.env, ...env },
   });
+  closeSync(out);
   alive.add(child);
   const gone = new Promise<void>((resolve) => {
     child.once('exit', () => {

@@ -269,8 +269,8 @@ export async function mustBeReplaceable(member: string, directories: readonly st
 function isMountPoint(member: string, path: string): StillpointError {
   return new StillpointError({
     code: 'data-is-mount-point',
-    message: `${member}: ${path} is a mount point and cannot be renamed`,
-    hint: 'put the directory one level below the mount point',
+    message: `${member}: ${path} is a mount point, or a subvolume of its own, and a restore would put a plain directory in its place`,
+    hint: 'put the directory one level below that, and correct data in the agent file',
   });
 }
 

@@ -78,8 +78,8 @@ async function diagnoseDirectories({ data, name }: PostgresSettings): Promise<Fi
     if (inner.dev === outer.dev) return [];
     const failure = {
       code: 'data-is-mount-point',
-      message: `${data} of ${name} is a mount point: checkpoints work, and a restore could not rename it`,
-      hint: `stop the server, mount the disk at another place, and let the data directory be a directory below that; correct data in the agent file`,
+      message: `${data} of ${name} is a mount point, or a subvolume of its own: checkpoints work, and a restore is refused`,
+      hint: `stop the server, mount the disk (or make the subvolume) at another place, and let the data directory be a directory below that; correct data in the agent file`,
     };
     return [{ level: 'problem', failure }];
   } catch (error) {
