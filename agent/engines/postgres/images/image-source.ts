@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
+import { buffer } from 'node:stream/consumers';
 import type { ImageEntry, ImageManifest } from '../../../../shared/domain/backup-set.ts';
 import type { Artifact, MemberManifest } from '../../../../shared/domain/manifest.ts';
 import type { ArtifactSource } from '../../engine.ts';
@@ -96,9 +97,7 @@ export class ImageSource implements ArtifactSource {
     const read = this.#readers.get(path);
     if (read === undefined) throw new Error(`${path} is not in the image`);
     this.#readers.set(path, async function* changed() {
-      const parts: Uint8Array[] = [];
-      for await (const bytes of read()) parts.push(bytes);
-      yield change(Buffer.concat(parts));
+      yield change(await buffer(read()));
     });
   }
 
