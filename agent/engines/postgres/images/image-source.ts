@@ -5,10 +5,10 @@ import type { ImageEntry, ImageManifest } from '../../../../shared/domain/backup
 import type { Artifact, MemberManifest } from '../../../../shared/domain/manifest.ts';
 import type { ArtifactSource } from '../../engine.ts';
 import { once } from '../../once.ts';
+import { cutFile } from '../journal/cut-file.ts';
 import { CONTROL_FILE } from '../restore/control-file.ts';
 import { imageChanged } from './image-failures.ts';
 import { EMPTIED, JOURNAL_ROOM, TABLESPACES_ROOM, type ImageFiles } from './image-files.ts';
-import { cutFile } from './journal-archive.ts';
 
 type ImagedFile = Extract<ImageEntry, { kind: 'file' }>;
 type Reader = () => AsyncIterable<Uint8Array>;
@@ -70,7 +70,7 @@ export class ImageSource implements ArtifactSource {
     this.#add(entry, async function* read() {
       const file = await open();
       try {
-        yield* cutFile(file, { keep, length });
+        yield* cutFile(file, { path, keep, length });
       } finally {
         await file.close();
       }
