@@ -61,6 +61,16 @@ export class AnchoredDirectory {
     return AnchoredDirectory.open(path).catch(nullIfAbsent);
   }
 
+  /** Null also where something else than a directory is there. */
+  static async openIfDirectory(path: string): Promise<AnchoredDirectory | null> {
+    try {
+      return await AnchoredDirectory.openIfThere(path);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return null;
+      throw error;
+    }
+  }
+
   /** The deepest directory of the path that is there. */
   static async openNearest(path: string): Promise<AnchoredDirectory> {
     return (await walk(path)).directory;

@@ -99,9 +99,10 @@ async function end(
 ): Promise<void> {
   const gridFile = await load();
   const { repository } = await open();
+  const { signal } = cancellation;
   const { readLater = false, ...rest } = told;
-  const report = await withAgents(gridFile, cancellation.signal, (agents) =>
-    endBackup({ grid: gridFile.grid, repository, agents, progress, readLater, ...rest }),
+  const report = await withAgents(gridFile, signal, (agents) =>
+    endBackup({ grid: gridFile.grid, repository, agents, progress, signal, readLater, ...rest }),
   );
   progress.finish();
   printer.result(report, endedInWords(report));

@@ -19,9 +19,12 @@ interface Host {
  */
 export class AskedHosts {
   readonly #gridFile: GridFile;
+  readonly #signal: AbortSignal;
   readonly #hosts: readonly Host[];
 
-  constructor(gridFile: GridFile) {
+  /** `signal` ends the wait for agents that hang. */
+  constructor(gridFile: GridFile, signal: AbortSignal) {
+    this.#signal = signal;
     this.#gridFile = gridFile;
     this.#hosts = gridFile.agents.map((address) => ({ address, connection: null, failure: null }));
   }
@@ -72,7 +75,12 @@ export class AskedHosts {
       this.#hosts.map(async (host) => {
         try {
           if (host.connection === null || host.connection.isClosed)
-            host.connection = await AgentConnection.open(this.#gridFile, host.address, CONNECT_MS);
+            host.connection = await AgentConnection.open(
+              this.#gridFile,
+              host.address,
+              CONNECT_MS,
+              this.#signal,
+            );
           const answer = await question(host.connection);
           host.failure = null;
           return [answer];

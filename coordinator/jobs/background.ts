@@ -40,7 +40,8 @@ export async function goOnInBackground(
     else failed = message;
   });
   child.once('error', reject);
-  child.once('exit', (code) =>
+  // Not at its exit: its last word may be on the way then.
+  child.once('close', (code) =>
     reject(failed === null ? endedUnheld(log, code) : new StillpointError(failed.failure, failed.exitCode)),
   );
   const held = await promise;

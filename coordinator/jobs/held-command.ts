@@ -9,6 +9,8 @@ import { IN_BACKGROUND } from './background.ts';
 
 /** So long a program that is told to end may take; then it is killed, with all that it started. */
 const LAST_MS = 5000;
+/** One that the system cannot even kill, say on a file server that hangs, is waited for no longer. */
+const KILLED_MS = 2 * LAST_MS;
 
 /**
  * The operator's own program, which copies while the grid is held: an argument list and no shell. It gets signals that we
@@ -24,6 +26,7 @@ export class HeldCommand implements Occupation {
   #ended: Promise<void> = Promise.resolve();
   #exitCode: number | null = null;
   #cutShortBy: string | null = null;
+  #wasTold = false;
   #killing: NodeJS.Timeout | null = null;
 
   constructor(command: readonly string[], told: (held: HeldGrid) => Promise<void>, aborted: AbortSignal) {
@@ -39,7 +42,7 @@ export class HeldCommand implements Occupation {
 
   async begin(held: HeldGrid): Promise<void> {
     await this.#told(held);
-    if (this.#aborted.aborted) return;
+    if (this.#aborted.aborted || this.#wasTold) return;
     const child = this.#start(held);
     this.#aborted.addEventListener('abort', this.#interrupted, { once: true });
     const done = Promise.withResolvers<void>();
@@ -67,7 +70,9 @@ export class HeldCommand implements Occupation {
 
   /** SIGTERM is for the program, whose end lets go. A word from elsewhere is for the grid: it lets go at once. */
   letGoAsked({ type, who }: Parameters<Occupation['letGoAsked']>[0]): void {
-    if (type === 'signal') return this.#send('SIGTERM');
+    // What comes before it is started is for nobody: then it is not started.
+    this.#wasTold = true;
+    if (type === 'signal' && this.#child !== null) return this.#send('SIGTERM');
     if (this.#exitCode === null) this.#cutShortBy ??= who;
     this.#letGo.resolve();
     this.#stop('SIGTERM');
@@ -75,7 +80,10 @@ export class HeldCommand implements Occupation {
 
   async end(outcome: 'proven' | 'failed'): Promise<void> {
     if (outcome === 'failed') this.#stop('SIGTERM');
-    await this.#ended;
+    const patience = Promise.withResolvers<void>();
+    const timer = setTimeout(() => patience.resolve(), KILLED_MS);
+    await Promise.race([this.#ended, patience.promise]);
+    clearTimeout(timer);
     this.#aborted.removeEventListener('abort', this.#interrupted);
     if (this.#killing !== null) clearTimeout(this.#killing);
   }
@@ -86,11 +94,18 @@ export class HeldCommand implements Occupation {
     throw new StillpointError(
       {
         code: 'let-go-early',
-        message: `${this.#cutShortBy} had the grid let go while ${this.#command[0]} still ran; it was ended`,
+        message: `${this.#cutShortBy} had the grid let go ${this.#when()}`,
         hint: 'what it has copied is not to be trusted: start again, and let nobody resume or thaw meanwhile',
       },
       EXIT.invalid,
     );
+  }
+
+  #when(): string {
+    const [program] = this.#command;
+    return this.#child === null
+      ? `before ${program} was started`
+      : `while ${program} still ran; it was ended`;
   }
 
   #stop(signal: NodeJS.Signals): void {

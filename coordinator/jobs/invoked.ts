@@ -11,19 +11,18 @@ export interface Invoked {
 const CONNECT_MS = 5000;
 
 /**
- * The coordinator speaks to every agent by itself, so it is all the same through which an operation is invoked. The one
- * that is named must be of the grid, must answer, and must know the grid by the name that was given, before anybody else
- * is asked: else nothing is touched.
+ * The coordinator speaks to every agent by itself, so it is all the same through which an operation is invoked. The grid
+ * file must be of the grid that is named; the agent that is named must be of the grid, must answer, and must know the grid
+ * by that name, before anybody else is asked: else nothing is touched.
  */
 export async function checkInvoked(gridFile: GridFile, invoked: Invoked, signal: AbortSignal): Promise<void> {
   const { cluster = gridFile.grid, via } = invoked;
-  if (cluster === gridFile.grid && via === undefined) return;
-  const address = via === undefined ? gridFile.agents[0] : addressOf(gridFile, via);
-  if (address === undefined) throw notOfGrid(gridFile, via ?? '');
-  const asked = { ...gridFile, grid: cluster };
-  const connection = await AgentConnection.open(asked, address, CONNECT_MS, signal).catch(throwRefused);
-  connection.close();
   if (cluster !== gridFile.grid) throw otherCluster(gridFile, cluster);
+  if (via === undefined) return;
+  const address = addressOf(gridFile, via);
+  if (address === undefined) throw notOfGrid(gridFile, via);
+  const connection = await AgentConnection.open(gridFile, address, CONNECT_MS, signal).catch(throwRefused);
+  connection.close();
 }
 
 function addressOf({ agents }: GridFile, via: string): string | undefined {

@@ -44,7 +44,8 @@ const SILENT_TRIES = 4;
  * where somebody may still be held: it was tried until then.
  */
 export async function letGoOf(input: LetGoInput): Promise<HoldReport> {
-  const hosts = new AskedHosts(input.gridFile);
+  // At the first word it asks no more, and looks who is held; the second ends that look too.
+  const hosts = new AskedHosts(input.gridFile, input.cancellation.second);
   try {
     return await new LettingGo(input, hosts).run();
   } finally {

@@ -5,10 +5,9 @@ import type { GridManifest, GridManifestMember } from '../../shared/domain/manif
 import { HOLD_PURPOSES } from '../../shared/domain/purpose.ts';
 import type { Token } from '../../shared/domain/token.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
-import { highestKnown } from '../checkpoint-number.ts';
-import { lineageToCreate } from '../lineage.ts';
+import { numberNext } from '../operation-run.ts';
 import { type DescribedHost, withRepositoryLease } from '../with-grid.ts';
-import type { SetInput } from './begin-set.ts';
+import { describedHosts, type SetInput } from './begin-set.ts';
 import { storingMembers } from './members.ts';
 
 /** Nobody holds a member that does not run, and nothing of it is copied by us. */
@@ -20,13 +19,13 @@ const UNHELD = { hold: 'none', part: 'none' } as const;
  * Resolves to it; null where the set is none of these. Once for a set, however often it is asked.
  */
 export async function commitCold(
-  input: SetInput,
-  described: readonly DescribedHost[],
+  input: SetInput & { readonly signal: AbortSignal },
+  seen: readonly DescribedHost[],
 ): Promise<string | null> {
-  const { grid, set: name, repository, agents } = input;
+  const { grid, set: name, repository, agents, signal } = input;
   const set = await repository.readSet(grid, name);
   const cold = coldMembers(set);
-  const stored = storingMembers(described);
+  const stored = storingMembers(seen);
   if (cold === null || stored.some(({ description }) => !cold.some((one) => one.name === description.name)))
     return null;
   const lain = new Map(cold.map((one) => [one.name, one.stoppedAs]));
@@ -35,12 +34,10 @@ export async function commitCold(
   if (known !== undefined) return known.checkpoint;
   const images = new Map(set.backups.map(({ member, image }) => [member, image]));
   await agents.claim('checkpoint');
-  const hosts = described.map(({ host }) => host);
-  const lineage = lineageToCreate({ hosts, entries, adopt: null });
-  const joining = described.filter(({ host }) => host.lineage !== lineage);
-  await Promise.all(joining.map(({ connection }) => connection.joinLineage(lineage)));
-  const { epoch, counter } = highestKnown(await repository.highestNumber(grid), hosts);
-  const token = { epoch, counter: counter + 1, attempt: 1 };
+  // Until the grid was ours, another may have taken a number of it.
+  const described = await describedHosts(input);
+  const { epoch, counter, lineage } = await numberNext({ repository, grid, described, adopt: null, signal });
+  const token = { epoch, counter, attempt: 1 };
   const checkpoint = formatCheckpointId({ at: new Date(), ...token, name });
   const operation = { grid, id: crypto.randomUUID(), holder: `set ${name}` };
   await withRepositoryLease(repository, operation, async () => {

@@ -7,7 +7,7 @@ import type { DescribedHost } from '../with-grid.ts';
 import { standing } from './begin-set.ts';
 import { imageReport } from './end-backup.ts';
 import { holdOf, holdsOf, isHold, unprovenOf, type HoldManifest } from './holds.ts';
-import { storingMembers } from './members.ts';
+import { storingMember } from './members.ts';
 import type { BackupReport, SetListReport, SetReport } from './set-reports.ts';
 
 /** Beyond these nobody asks what an old set could be restored to. */
@@ -80,21 +80,20 @@ async function lookAgain(
   const seen = new Map<string, Failure>();
   await Promise.all(
     backups.map(async ({ member, image }) => {
-      const found = storingMembers(described).find(({ description }) => description.name === member);
       const mark = members.find(({ name }) => name === member);
-      if (found === undefined || mark === undefined || image === null || approach === null) return;
-      await found.connection
-        .checkImage({
+      if (mark === undefined || image === null || approach === null) return;
+      try {
+        await storingMember(described, member).connection.checkImage({
           member,
           checkpoint,
           mark: { member, digest: mark.manifestDigest },
           image: { set, digest: image.digest, approach },
-        })
-        .catch((error: unknown) => {
-          if (!(error instanceof StillpointError)) throw error;
-          const failure = failureOf(error, { code: 'agent-failed', hint: "see the agent's log" });
-          seen.set(member, { ...failure, member });
         });
+      } catch (error) {
+        if (!(error instanceof StillpointError)) throw error;
+        const failure = failureOf(error, { code: 'agent-failed', hint: "see the agent's log" });
+        seen.set(member, { ...failure, member });
+      }
     }),
   );
   return seen;

@@ -15,6 +15,7 @@ export interface EndInput extends SetInput {
   readonly type: EndedBackup['type'];
   /** While it is held, the grid is not to wait until every byte of an image is read. */
   readonly readLater: boolean;
+  readonly signal: AbortSignal;
   readonly progress: ProgressView;
 }
 

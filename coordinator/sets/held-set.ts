@@ -108,10 +108,10 @@ export class HeldSet implements Occupation {
   }
 
   #endOf(member: string, agents: GridAgents, repository: Repository, readLater: boolean): EndInput {
-    const { gridFile, set, progress } = this.#input;
+    const { gridFile, set, signal, progress } = this.#input;
     const image = imageName(this.#input, member);
     const { grid } = gridFile;
-    return { grid, set, repository, agents, member, image, type: 'ended', readLater, progress };
+    return { grid, set, repository, agents, member, image, type: 'ended', readLater, signal, progress };
   }
 
   /** On streams of its own: those of the job are for what it holds. */

@@ -217,6 +217,16 @@ describe('the commands of backup sets', () => {
     ]);
   });
 
+  it('look at no image of a member that no agent has any more, and say so [S59]', async () => {
+    await frozenSet();
+    await storeHold(agents.repository, 'freeze', 7, HOSTS);
+    agents.hosts = [...HOSTS.slice(0, 1), describedHost('beta', [])];
+    const found = await told('set', 'describe', 'nightly', '--for', FREEZE, '--look');
+    expect(found).to.have.nested.property('for.approach', null);
+    const { reasons } = (found as { for: { reasons: Failure[] } }).for;
+    expect(reasons.map(({ code, member }) => `${member} ${code}`)).to.deep.equal(['ba unknown-member']);
+  });
+
   it('list the sets of a repository, and forget one', async () => {
     await frozenSet();
     agents.stampOf = () => stamped(7);
@@ -249,8 +259,12 @@ describe('the commands of backup sets', () => {
     agents.stampOf = (member) => ({ ...stamped(4), incarnation: '', stoppedAs: `as ${member} lay` });
     await told('set', 'begin', 'cold');
     expect(await told('set', 'end', 'cold', 'aa', '--image', 'one')).to.deep.include({ cold: null });
+    // Before it has the grid another operation takes a number.
+    agents.onRequest = (_, request) => {
+      if (request.type === 'claim') agents.hosts = agents.hosts.map((one) => ({ ...one, highestCounter: 4 }));
+    };
     const ended = (await told('set', 'end', 'cold', 'ba', '--image', 'two')) as { cold: string };
-    expect(ended.cold).to.match(/_00000000_00000001_cold$/);
+    expect(ended.cold).to.match(/_00000000_00000005_cold$/);
     const again = await told('set', 'end', 'cold', 'ba', '--image', 'two');
     expect(again).to.deep.include({ cold: ended.cold });
     expect(await told('set', 'describe', 'cold')).to.deep.include({

@@ -32,13 +32,13 @@ export class ImageTree {
 
   /** What lies directly in it; null where it is no directory. */
   async entries(): Promise<Dirent[] | null> {
-    const directory = await openIfDirectory(this.path);
+    const directory = await AnchoredDirectory.openIfDirectory(this.path);
     return directory === null ? null : closing(directory, () => directory.entries());
   }
 
   /** The files directly in it, in the order of their names; null where it is no directory. */
   async files(): Promise<{ name: string; sizeBytes: number }[] | null> {
-    const directory = await openIfDirectory(this.path);
+    const directory = await AnchoredDirectory.openIfDirectory(this.path);
     if (directory === null) return null;
     return closing(directory, async () => {
       const names = (await directory.entries()).filter((entry) => entry.isFile()).map(({ name }) => name);
@@ -101,15 +101,6 @@ export class ImageTree {
     } finally {
       await file.close();
     }
-  }
-}
-
-async function openIfDirectory(path: string): Promise<AnchoredDirectory | null> {
-  try {
-    return await AnchoredDirectory.openIfThere(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return null;
-    throw error;
   }
 }
 

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { Role } from '../../../shared/domain/grid.ts';
 import type { GridManifest } from '../../../shared/domain/manifest.ts';
@@ -44,16 +45,10 @@ export async function metadataOf({ manifest, source }: SettleContext): Promise<M
     files.set(`members/${name}.json`, `${JSON.stringify(member.manifest)}\n`);
     for (const { kind, path } of member.manifest.artifacts) {
       if (kind === 'file' && [DEFINITION_FILE, STATE_FILE].includes(path))
-        files.set(metadataPlace({ name, role }, path), await bytesOf(member.read(path)));
+        files.set(metadataPlace({ name, role }, path), await buffer(member.read(path)));
     }
   }
   return [...files].map(([path, bytes]) => ({ path, bytes }));
-}
-
-async function bytesOf(parts: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const all: Uint8Array[] = [];
-  for await (const part of parts) all.push(part);
-  return Buffer.concat(all);
 }
 
 /**

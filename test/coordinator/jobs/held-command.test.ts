@@ -100,6 +100,26 @@ describe('a program that runs while a grid is held', () => {
       .that.has.property('exitCode', 6);
   });
 
+  it('is not started where the word comes before it is, and what it would have copied is not trusted', async () => {
+    for (const type of ['signal', 'elsewhere'] as const) {
+      const told = Promise.withResolvers<void>();
+      const program = new HeldCommand(
+        ['sh', '-c', `echo > ${place('up')}; sleep 600`],
+        () => told.promise,
+        abort.signal,
+      );
+      const begun = program.begin(HELD);
+      program.letGoAsked({ type, who: 'anna' });
+      told.resolve();
+      await begun;
+      await program.end('proven');
+      expect(existsSync(place('up'))).to.equal(false);
+      expect(() => program.checkWhole())
+        .to.throw(StillpointError, 'anna had the grid let go before sh was started')
+        .that.has.property('exitCode', 6);
+    }
+  });
+
   it('is looked for before anybody is held, and fails the job where it cannot be started', async () => {
     await checkRunnable(['sh', '-c', 'true']);
     writeFileSync(place('script'), '#!/bin/sh\n');

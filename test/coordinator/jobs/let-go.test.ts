@@ -198,6 +198,22 @@ describe('who lets go of a job from elsewhere', () => {
     expect(failure?.hint).to.include(NOT_TRUSTED).and.include('stillpoint thaw --force');
   });
 
+  it('[S92] waits at the second word for no agent that hangs, and says that its members may be held', async () => {
+    jobOf(FREEZE);
+    agents.silentOn = (host, request) => host === 'beta' && request.type === 'letGo';
+    const [first, second] = [new AbortController(), new AbortController()];
+    const letting = letGo({
+      purpose: 'freeze',
+      cancellation: { signal: first.signal, second: second.signal },
+    });
+    while (!asked().includes('beta token false')) await new Promise((resolve) => setTimeout(resolve, 20));
+    first.abort(new Error('enough'));
+    second.abort(new StillpointError({ code: 'interrupted', message: 'interrupted', hint: 'h' }, 4));
+    const { failure, exitCode } = await letting;
+    expect([exitCode, failure?.code]).to.deep.equal([5, 'not-let-go']);
+    expect(failure?.message).to.include('interrupted');
+  });
+
   it('[S92] is not done where a host cannot be asked: its members may still be held', async () => {
     jobOf(FREEZE);
     const [first = ''] = agents.gridFile.agents;

@@ -21,8 +21,8 @@ const HOSTS = ['127.0.83.1', '127.0.83.2'];
 /** By the names of the page. */
 const NODES = { 'orders-1a': 'a1', 'orders-2a': 'b1' };
 
-describe('the commands of the page on backups with tools of your own', () => {
-  // One block needs the one before.
+describe('the commands of the page on backups with tools of your own', function () {
+  this.timeout(300_000);
   let lab: SetsLab;
   let history: History;
   const folder = temporaryFolder('guide');

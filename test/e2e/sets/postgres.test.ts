@@ -18,7 +18,8 @@ import { until } from '../../lab/processes.ts';
 const HOSTS = ['127.0.82.1', '127.0.82.2'];
 const PRIMARIES = ['aa', 'ba'];
 
-describe('a grid of PostgreSQL that its operator copies', () => {
+describe('a grid of PostgreSQL that its operator copies', function () {
+  this.timeout(300_000);
   let lab: PostgresSetsLab;
   let history: History;
 
@@ -109,9 +110,10 @@ describe('a grid of PostgreSQL that its operator copies', () => {
       await lab.archived(name, journalMap[`${host}:${port}`] ?? '');
     }
     const mark = journalMap[`${server.host}:${server.port}`] ?? '';
-    // That in the image breaks off where its backup ended.
-    const broken = ended[1]?.read?.journalFiles.at(-1) ?? '';
-    const needed = readdirSync(lab.journals('ba')).filter((name) => broken <= name && name <= mark);
+    const copied = ended[1]?.read?.journalFiles.at(-1) ?? '';
+    const needed = readdirSync(lab.journals('ba')).filter(
+      (name) => /^[0-9A-F]{24}$/.test(name) && copied < name && name <= mark,
+    );
     await lab.destroy();
     await history.stop();
 
@@ -120,12 +122,11 @@ describe('a grid of PostgreSQL that its operator copies', () => {
       'backup-after-checkpoint',
       /too old for the backup of ba/,
     );
-    expect(needed.length).to.be.at.least(2);
-    for (const [index, name] of needed.entries()) {
+    expect(needed).to.include(mark);
+    for (const name of needed) {
       const [kept, gone] = [join(lab.journals('ba'), name), join(lab.images('ba'), name)];
       renameSync(kept, gone);
-      const words = new RegExp(index === 0 ? 'ba: .* breaks off at ' : `ba: .*${name}`);
-      await expectRefused({ set, checkpoint }, 'journal-missing', words);
+      await expectRefused({ set, checkpoint }, 'journal-missing', new RegExp(`ba: .*${name}`));
       renameSync(gone, kept);
     }
     await restored(checkpoint, set, { before, after });

@@ -37,8 +37,8 @@ export const JOB_MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         'coordinator/jobs/invoked',
-        'if (cluster === gridFile.grid && via === undefined) return;',
-        'if (via === undefined) return;',
+        'if (cluster !== gridFile.grid) throw otherCluster(gridFile, cluster);',
+        '',
       ),
     ],
     ...INVOKED,

@@ -83,4 +83,32 @@ export const SET_MUTANTS: readonly Mutant[] = [
     edits: [edit(JUDGE, 'image.journalFiles.includes(journalFile)', 'image.journalFiles.length > 0')],
     ...JUDGED,
   },
+  {
+    id: 'S60',
+    breaks:
+      'takes who came to copy a server that a quiesce holds, and has gone, for a standby that shows its journal',
+    edits: [
+      edit(
+        'agent/engines/postgres/look/viewing',
+        'return writers.has(pid) ? null : vanishedViewer(pid);',
+        'return vanishedViewer(pid);',
+      ),
+    ],
+    file: 'engines/postgres/look/viewing.test.ts',
+    only: 'came to copy',
+  },
+  {
+    id: 'S61',
+    breaks:
+      'holds a copy of a server against the list of the base backup that the server was brought up from',
+    edits: [
+      edit(
+        'agent/engines/postgres/images/backup-list',
+        'if (list.stop !== null && redo > list.stop)',
+        'if (list.stop !== null && redo < 0n)',
+      ),
+    ],
+    file: 'engines/postgres/images/image-refusals.test.ts',
+    only: 'brought up from one',
+  },
 ];

@@ -1,3 +1,4 @@
+import { buffer } from 'node:stream/consumers';
 import { extract, type Extract, type Header } from 'tar-stream';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import type { ArtifactSink } from '../../engine.ts';
@@ -138,7 +139,7 @@ export class ArchiveReceiver {
       const size = entry.header.size ?? 0;
       if (room === 'base' && name === 'backup_label') this.#serverUser = entry.header.uid ?? null;
       if (entry.header.type === 'file' && size < SMALL_BYTES) {
-        const bytes = await collected(entry);
+        const bytes = await buffer(entry);
         const storing = this.#store(entry, room, oid, name, once(bytes)).catch((error: unknown) => {
           failure ??= error;
         });
@@ -191,12 +192,6 @@ export class ArchiveReceiver {
     const isOthers = this.#serverUser !== null && uid !== this.#serverUser;
     return isOthers ? modeAsOwners(mode) : mode & 0o7777;
   }
-}
-
-async function collected(entry: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const parts: Uint8Array[] = [];
-  for await (const part of entry) parts.push(part);
-  return Buffer.concat(parts);
 }
 
 /** An entry that is not kept: read to its end, for the next one begins there. */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { readBackupManifest, type BackupManifest, type ListedFile } from '../copy/backup-manifest.ts';
 import { Crc32c } from '../journal/crc32c.ts';
 import type { Lsn } from '../journal/lsn.ts';
@@ -103,14 +104,12 @@ function listOf(text: string): BackupManifest | null {
 
 /** It may be larger than any file of configuration. */
 async function bytesOf(files: ImageFiles): Promise<Buffer | null> {
-  const parts: Uint8Array[] = [];
   try {
-    for await (const bytes of files.content(LIST)) parts.push(bytes);
+    return await buffer(files.content(LIST));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
   }
-  return Buffer.concat(parts);
 }
 
 function checkOf(algorithm: string): { update(bytes: Uint8Array): unknown; digest(): string } | null {

@@ -56,7 +56,7 @@ export class ImageFiles {
     const isBelow = name.split('/').every((part) => !['', '.', '..'].includes(part) && !part.includes('\0'));
     if (!isBelow) throw imageMissing(name, root);
     const files = new ImageFiles(root, name, owner);
-    const directory = await openIfDirectory(join(files.#root, name));
+    const directory = await AnchoredDirectory.openIfDirectory(join(files.#root, name));
     if (directory === null) throw imageMissing(name, root);
     await closing(directory, (image) => files.#findBehind(image));
     return files;
@@ -181,7 +181,7 @@ export class ImageFiles {
         'copy tablespaces too, into a directory below that of the images, and let the links of the copy lead there (pg_basebackup --tablespace-mapping)',
       );
     }
-    const found = await openIfDirectory(target);
+    const found = await AnchoredDirectory.openIfDirectory(target);
     if (found === null)
       throw imageUnfit(
         this.#name,
@@ -207,15 +207,6 @@ export function isLeftOut(name: string): boolean {
 
 function byName(one: Dirent, other: Dirent): number {
   return one.name < other.name ? -1 : 1;
-}
-
-async function openIfDirectory(path: string): Promise<AnchoredDirectory | null> {
-  try {
-    return await AnchoredDirectory.openIfThere(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return null;
-    throw error;
-  }
 }
 
 function nullIfAbsent(error: NodeJS.ErrnoException): null {

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
+import { buffer } from 'node:stream/consumers';
 import type { ImageEntry, ImageManifest } from '../../../../shared/domain/backup-set.ts';
 import type { Artifact, MemberManifest } from '../../../../shared/domain/manifest.ts';
 import type { ArtifactSource } from '../../engine.ts';
 import { once } from '../../once.ts';
+import { cutFile } from '../journal/cut-file.ts';
 import { CONTROL_FILE } from '../restore/control-file.ts';
 import { imageChanged } from './image-failures.ts';
 import { EMPTIED, JOURNAL_ROOM, TABLESPACES_ROOM, type ImageFiles } from './image-files.ts';
-import { cutFile } from './journal-archive.ts';
 
 type ImagedFile = Extract<ImageEntry, { kind: 'file' }>;
 type Reader = () => AsyncIterable<Uint8Array>;
@@ -69,7 +70,7 @@ export class ImageSource implements ArtifactSource {
     this.#add(entry, async function* read() {
       const file = await open();
       try {
-        yield* cutFile(file, { keep, length });
+        yield* cutFile(file, { path, keep, length });
       } finally {
         await file.close();
       }
@@ -96,9 +97,7 @@ export class ImageSource implements ArtifactSource {
     const read = this.#readers.get(path);
     if (read === undefined) throw new Error(`${path} is not in the image`);
     this.#readers.set(path, async function* changed() {
-      const parts: Uint8Array[] = [];
-      for await (const bytes of read()) parts.push(bytes);
-      yield change(Buffer.concat(parts));
+      yield change(await buffer(read()));
     });
   }
 

@@ -3,8 +3,6 @@ import { join } from 'node:path';
 import { AnchoredDirectory, closing } from '../../../anchored-directory.ts';
 import type { Owner } from '../../../foreign-files.ts';
 
-const READ_BYTES = 1 << 20;
-
 /** Where journal files lie that an operator keeps (`journals` of the member): read, and never changed. */
 export class JournalArchive {
   readonly path: string;
@@ -54,23 +52,5 @@ export class JournalArchive {
 
   nameOf(name: string): string {
     return join(this.path, name);
-  }
-}
-
-/** The first `keep` bytes of a file, then zeros up to `length`: nobody who replays it gets any further. */
-export async function* cutFile(
-  file: FileHandle,
-  { keep, length }: { readonly keep: number; readonly length: number },
-): AsyncIterable<Uint8Array> {
-  for (let at = 0; at < length; at += READ_BYTES) {
-    const block = Buffer.alloc(Math.min(READ_BYTES, length - at));
-    const wanted = Math.max(0, Math.min(block.length, keep - at));
-    let done = 0;
-    while (done < wanted) {
-      const { bytesRead } = await file.read(block, done, wanted - done, at + done);
-      if (bytesRead === 0) throw new Error(`it ends at ${at + done}, before ${keep}`);
-      done += bytesRead;
-    }
-    yield block;
   }
 }

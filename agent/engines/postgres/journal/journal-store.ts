@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as z from 'zod';
 import type { ArtifactSink } from '../../engine.ts';
+import { cutFile } from './cut-file.ts';
 import { segmentName, segmentOf, segmentStart, type Lsn } from './lsn.ts';
 import type { JournalFiles } from './journal-bytes.ts';
 import { TransactionWalk, type TransactionRecord } from './wal-records.ts';
 
-const READ_BYTES = 1024 * 1024;
 /** Files that wait in the spool until it is known where the base copy starts. */
 const MOST_WAITING = 4n;
 const PREPARED_LOG = 'prepared.log';
@@ -164,20 +164,12 @@ export class JournalStore {
     );
   }
 
-  /** The first `keep` bytes of the file, then zeros up to `length`. */
+  /** The first `keep` bytes of the file, then zeros up to `length`, as long as they are wanted. */
   async *#cutFile(path: string, keep: number, length: number): AsyncIterable<Uint8Array> {
     const file = await open(path, 'r');
     try {
-      for (let at = 0; at < length; at += READ_BYTES) {
+      for await (const block of cutFile(file, { path, keep, length })) {
         if (this.#stopped) throw new Error('the journal is not stored any more');
-        const block = Buffer.alloc(Math.min(READ_BYTES, length - at));
-        const wanted = Math.max(0, Math.min(block.length, keep - at));
-        let done = 0;
-        while (done < wanted) {
-          const { bytesRead } = await file.read(block, done, wanted - done, at + done);
-          if (bytesRead === 0) throw new Error(`${path} ends at ${at + done}, before the mark at ${keep}`);
-          done += bytesRead;
-        }
         yield block;
       }
     } finally {

@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import { isThere } from '../../../../shared/runtime/is-there.ts';
 import type {
@@ -359,9 +360,7 @@ export class PostgresRestoration implements Restoration {
       if (artifact.kind === 'file' && dirname(place) !== staged) await stage.directory(dirname(place), 0o700);
       if (artifact.kind === 'symlink') await stage.relink(place, artifact.target);
       if (artifact.kind !== 'file') continue;
-      const bytes: Uint8Array[] = [];
-      for await (const part of own.read(artifact.path)) bytes.push(part);
-      await stage.replace(place, Buffer.concat(bytes));
+      await stage.replace(place, await buffer(own.read(artifact.path)));
     }
   }
 

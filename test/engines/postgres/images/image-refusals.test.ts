@@ -70,7 +70,7 @@ describe('an image of PostgreSQL that is none, or not of this member', function 
     expect(files.map(({ path }) => path)).to.include.members(['global/pg_control', 'backup_label']);
   });
 
-  it('may be of a server that was itself brought up from one, and keeps its list and its label', async () => {
+  it('may be of a server that was itself brought up from one, and keeps its list and its label [S61]', async () => {
     const data = join(place.lab.folder, 'born', 'data');
     cpSync(join(place.images, 'good'), data, { recursive: true, verbatimSymlinks: true });
     chmodSync(data, 0o700);

@@ -126,7 +126,7 @@ for (const version of versions) {
       }
     });
 
-    it('are not those who came to copy the server and have gone: they wrote files, and said so', async () => {
+    it('are not those who came to copy the server and have gone: they wrote files, and said so [S60]', async () => {
       const { capture } = await beginCapture(lab.engine, lab.folder);
       try {
         await capture.prepare();
