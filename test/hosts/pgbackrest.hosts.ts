@@ -23,7 +23,7 @@ const IMAGES = '/srv/images/orders-1a';
 
 describe('@short a PostgreSQL server that pgBackRest backs up', function () {
   this.timeout(180_000);
-  const folder = temporaryFolder('pgbackrest');
+  let folder: ReturnType<typeof temporaryFolder>;
   const at = (name: string): string => join(folder.path, name);
   let grid: TestGrid;
   const shards = (): ReturnType<typeof postgresShards> => postgresShards([grid.member('aa').server.url]);
@@ -36,6 +36,7 @@ describe('@short a PostgreSQL server that pgBackRest backs up', function () {
       console.log(`      ${error.message}`);
       this.skip();
     }
+    folder = temporaryFolder('pgbackrest');
     for (const name of ['images', 'journals', 'socket', 'repo1', 'log', 'lock', 'spool', 'fast'])
       mkdirSync(at(name));
     chmodSync(at('fast'), 0o700);
@@ -62,7 +63,7 @@ describe('@short a PostgreSQL server that pgBackRest backs up', function () {
 
   after(async () => {
     await grid?.close();
-    folder.remove();
+    folder?.remove();
   });
 
   const program = (): Record<string, string> => ({

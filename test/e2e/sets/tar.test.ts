@@ -89,17 +89,20 @@ describe('a grid whose operator copies with tar', () => {
 });
 
 describe("the guide's recipe for tar", () => {
-  const folder = temporaryFolder('tar');
-  const data = join(folder.path, 'data');
-  const images = join(folder.path, 'images');
+  let folder: ReturnType<typeof temporaryFolder>;
+  let data: string;
+  let images: string;
 
   before(() => {
+    folder = temporaryFolder('tar');
+    data = join(folder.path, 'data');
+    images = join(folder.path, 'images');
     for (const path of [join(data, 'live'), images]) mkdirSync(path, { recursive: true });
     for (const name of ['described.json', 'live/rows']) writeFileSync(join(data, name), name);
     ofServerUser(folder.path);
   });
 
-  after(() => folder.remove());
+  after(() => folder?.remove());
 
   /** As a user who is not above the modes of files. */
   const made = (): SpawnSyncReturns<string> =>
