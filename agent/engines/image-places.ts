@@ -42,5 +42,6 @@ export function mustKeepApart(
 }
 
 function isWithin(path: string, folder: string): boolean {
-  return `${resolve(path)}/`.startsWith(`${resolve(folder)}/`);
+  const outer = resolve(folder);
+  return outer === '/' || `${resolve(path)}/`.startsWith(`${outer}/`);
 }

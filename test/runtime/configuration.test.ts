@@ -186,6 +186,10 @@ describe('a configuration file', () => {
       'unsafe-directories',
       (text) => text.replaceAll('connection: ', 'tablespaces: { /mnt/fast: /mnt/restored }, connection: '),
     ],
+    'images in the directory that holds all others': [
+      'unsafe-directories',
+      (text) => text.replace('name: one,', 'name: one, images: /,'),
+    ],
     'a password in a connection': [
       'password-in-file',
       (text) => text.replace('//x@alpha:5432', '//x:secret@alpha:5432'),

@@ -5,6 +5,7 @@ import { EXIT, StillpointError } from '../../../shared/domain/errors.ts';
 import type { MemberManifest } from '../../../shared/domain/manifest.ts';
 import type { ParticipantDescription } from '../../../shared/domain/participant.ts';
 import { readDescription } from '../../../shared/rpc/participant-codec.ts';
+import { forEachConcurrently } from '../../../shared/repository/concurrency.ts';
 import type { ArtifactSource, Images } from '../engine.ts';
 import { ownerOf } from '../restore/owner.ts';
 import { holdFactsOf, type HoldFacts, type JournalFile } from './hold-facts.ts';
@@ -17,6 +18,8 @@ import type { NativeSettings } from './settings.ts';
 import { DESCRIBED, readSaid } from './stopped.ts';
 
 const LIVE = 'live';
+/** As many journal files are open; there may be thousands. */
+const HASHED_AT_ONCE = 4;
 
 /** Of an image's `engineFacts`. */
 const imageFactsSchema = z.object({
@@ -117,18 +120,21 @@ export class NodeImages implements Images {
       approach === 'journals'
         ? journalSince(imaged, marked, journals)
         : journalOfHeld(imaged, this.#held(marked, image.image), approach === 'quiesce');
-    return Promise.all(
-      taken.map(async ({ name, from, length }) => {
-        const place =
-          from === 'journals' && journals !== null
-            ? { tree: journals.tree, path: name }
-            : { tree, path: join(facts.live, facts.journalDirectory, name) };
-        const origin = { ...place, ...(await place.tree.measure(place.path, length)) };
-        if (name === marked.journalFile && marked.digest !== null && origin.digest !== marked.digest)
-          throw foreign(imaged, name, 'has not the bytes that ended at the mark');
-        return { name, origin };
-      }),
-    );
+    const origins = new Map<string, Origin>();
+    await forEachConcurrently(taken, HASHED_AT_ONCE, async ({ name, from, length }) => {
+      const place =
+        from === 'journals' && journals !== null
+          ? { tree: journals.tree, path: name }
+          : { tree, path: join(facts.live, facts.journalDirectory, name) };
+      const origin = { ...place, ...(await place.tree.measure(place.path, length)) };
+      if (name === marked.journalFile && marked.digest !== null && origin.digest !== marked.digest)
+        throw foreign(imaged, name, 'has not the bytes that ended at the mark');
+      origins.set(name, origin);
+    });
+    return taken.flatMap(({ name }) => {
+      const origin = origins.get(name);
+      return origin === undefined ? [] : [{ name, origin }];
+    });
   }
 
   #held(marked: HoldFacts, image: string): HoldFacts & { firstJournalFile: string } {

@@ -26,6 +26,9 @@ export const primaryUndoSchema = z.object({
 export type PrimaryUndo = z.infer<typeof primaryUndoSchema>;
 
 const SETTLE_TIMEOUT_MS = 10_000;
+/** Commits may be waiting for it: others have other means. */
+const LISTEN_MS = 500;
+const NEVER = new AbortController().signal;
 
 /**
  * It is the server's checkpointer that makes commits wait, or not, when the setting changes; while it flushes
@@ -47,6 +50,25 @@ export async function checkpointerListens(client: Client): Promise<boolean> {
        FROM pg_stat_activity WHERE backend_type = 'checkpointer'`,
   );
   return rows[0]?.listens ?? false;
+}
+
+/**
+ * Rejects where the setting must not be put back yet: commits wait for a standby of ours alone, and the checkpointer does
+ * not listen. Taken from the list now, ours could let nobody go on any more, and all would wait for the checkpoint's end.
+ */
+export async function mustListen(client: Client, undo: PrimaryUndo): Promise<void> {
+  if (undo.standing === true || undo.original !== '') return;
+  if (!undo.armed.includes(await standbyNamesInForce(client))) return;
+  // Who may not see what it does cannot wait for it.
+  const { rows } = await client.query("SELECT FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
+  if (rows.length === 0) return;
+  await whenCheckpointerListens(client, NEVER, LISTEN_MS).catch(() => {
+    throw new StillpointError({
+      code: 'postgres-reload',
+      message: "the server's checkpointer writes, and takes no setting before it is done",
+      hint: 'wait for it: commits go on meanwhile, and synchronous_standby_names is put back then',
+    });
+  });
 }
 
 /** Sets it and reloads; resolves when this connection's process sees the new value. */

@@ -19,7 +19,12 @@ import { findPendingSettings } from '../look/pending-settings.ts';
 import type { PrimarySession } from '../primary-session.ts';
 import { restorePointName } from './restore-point.ts';
 import { incarnationOf, readServerFacts } from '../server/server-facts.ts';
-import { namesInAutoConf, restoreStandbyNames, type PrimaryUndo } from '../fence/standby-setting.ts';
+import {
+  mustListen,
+  namesInAutoConf,
+  restoreStandbyNames,
+  type PrimaryUndo,
+} from '../fence/standby-setting.ts';
 import {
   readViewing,
   SenderWatch,
@@ -333,7 +338,7 @@ export class PrimaryHold implements Hold {
       try {
         return await settledInTime(
           'the setting to be put back',
-          restoreStandbyNames(control, undo),
+          mustListen(control, undo).then(() => restoreStandbyNames(control, undo)),
           DISARM_MS,
         );
       } catch {

@@ -8,7 +8,7 @@ import {
   standingOf,
   viewLocally,
 } from '../server/server-identity.ts';
-import { primaryUndoSchema, restoreStandbyNames } from '../fence/standby-setting.ts';
+import { mustListen, primaryUndoSchema, restoreStandbyNames } from '../fence/standby-setting.ts';
 
 /** The session that freezes and thaws; there is one on a server. */
 export const CONTROL_NAME = 'stillpoint-control';
@@ -54,9 +54,12 @@ export async function performUndo(
   await endControl(client);
   if (undo.kind === 'primary') {
     const data = local.isOurs === false ? undefined : member.data;
-    await restoreStandbyNames(client, undo, data, SETTLE_TIMEOUT_MS).catch((error: unknown) => {
+    try {
+      await mustListen(client, undo);
+      await restoreStandbyNames(client, undo, data, SETTLE_TIMEOUT_MS);
+    } catch (error) {
       throw new SettingStays(error);
-    });
+    }
   }
   // A server that was restarted has forgotten that we paused it; if it is paused, it is by its owner.
   else if (!undo.wasPaused && standing === 'same') await resumeReplay(client);

@@ -5,9 +5,11 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { CheckpointContext } from '../../../../agent/engines/engine.ts';
+import { postgres } from '../../../../agent/engines/postgres/postgres.ts';
 import { createPostgresEngine } from '../../../../agent/engines/postgres/postgres-engine.ts';
 import type { Purpose } from '../../../../shared/domain/purpose.ts';
 import { failureOf } from '../../../repository/samples.ts';
+import { killedAgent } from '../../kill-agent.ts';
 import { beginCapture, token, type TestedCapture } from '../../tested-capture.ts';
 import { FakeStandby } from '../fence/fake-standby.ts';
 import { footprint, postgresLab, until, untilCommitsWait, versions, type PostgresLab } from '../lab.ts';
@@ -17,6 +19,7 @@ import { footprint, postgresLab, until, untilCommitsWait, versions, type Postgre
 
 const HOLD_MS = 3000;
 const UNDONE_MS = 3000;
+const LEASE_MS = 10_000;
 const NAMES = 'FIRST 1 (stillpoint, a)';
 
 /** What ends sessions and statements on this server, of whomever. */
@@ -248,6 +251,78 @@ describe('a quiesce of PostgreSQL 18 that has much to write', () => {
     const [names] = await lab.server.query('SHOW synchronous_standby_names');
     expect(names).to.deep.equal({ synchronous_standby_names: '' });
   });
+
+  for (const lost of ['an agent that is killed', 'a fence that is lost'] as const)
+    it(`lets commits go on within the lease where ${lost} leaves them to the midst of a CHECKPOINT [S71]`, async () => {
+      const checkpointer = await Checkpointer.of(lab);
+      const { undo, end } = lost === 'an agent that is killed' ? await killed() : await fenceLost();
+      const [writer, flusher, client] = await Promise.all([1, 2, 3].map(() => lab.server.connect()));
+      await writer?.query('BEGIN');
+      await writer?.query('CREATE TABLE later (text text)');
+      // Row by row: what is made in one go is written by who makes it.
+      await writer?.query(
+        'INSERT INTO later SELECT repeat(md5(i::text), 8) FROM generate_series(1, 400000) i',
+      );
+      await flusher?.query('SET statement_timeout = 0');
+      let committing = Promise.resolve();
+      const flushed = flusher?.query('CHECKPOINT');
+      await checkpointer.stopWhereItWrites();
+      try {
+        await client?.query('SET statement_timeout = 0');
+        await undo();
+        let commits = 0;
+        committing = (async () => {
+          for (; commits < 10; commits += 1)
+            await client?.query('INSERT INTO entry SELECT coalesce(min(id), 0) - 1 FROM entry');
+        })();
+        await until('commits to go on', () => commits === 10, LEASE_MS);
+      } finally {
+        checkpointer.goOn();
+        await Promise.all([flushed, committing]);
+        await end();
+        await Promise.all([writer, flusher, client].map((session) => session?.end()));
+      }
+      await lab.server.query('INSERT INTO entry SELECT coalesce(min(id), 0) - 1 FROM entry');
+      expect((await footprint(lab.server)).inFile).to.deep.equal([]);
+    });
+
+  interface Left {
+    /** Begins what lets go. */
+    undo(): Promise<unknown>;
+    /** Resolves when nothing is left. */
+    end(): Promise<void>;
+  }
+
+  async function killed(): Promise<Left> {
+    const guardian = await postgres.openGuardian(lab.settings);
+    const undo = await killedAgent(lab.settings, lab.folder, 'frozen', token());
+    return {
+      undo: () => guardian.undo(undo).catch(() => undefined),
+      async end() {
+        await until('the undo', () =>
+          guardian.undo(undo).then(
+            () => true,
+            () => false,
+          ),
+        );
+        await guardian.close();
+      },
+    };
+  }
+
+  async function fenceLost(): Promise<Left> {
+    const { capture } = await quiescing(lab);
+    await capture.prepare();
+    await capture.arm(token());
+    await capture.freeze(token());
+    return {
+      undo: () =>
+        lab.server.query(
+          "SELECT pg_terminate_backend(pid) FROM pg_stat_replication WHERE application_name = 'stillpoint'",
+        ),
+      end: () => capture.abort(),
+    };
+  }
 });
 
 /** The process that writes a server's dirty buffers, and can be stopped in the midst of it. */
