@@ -32,7 +32,7 @@ export async function gridStatus(
   input: GridLookInput & { readonly maxAgeMs?: number | null },
 ): Promise<{ readonly report: StatusReport; readonly leftFrozen: boolean }> {
   const looked = await eachAgent(input, async (connection) => {
-    const [{ host }, { held }] = await Promise.all([connection.describe(), connection.askJob()]);
+    const [{ host }, held] = await Promise.all([connection.describe(), connection.askJob()]);
     return { host, held };
   });
   const realm = realmState(
