@@ -6,6 +6,7 @@ import {
   PROTOCOL_VERSION,
   type AgentRequest,
   type AgentResponse,
+  type HeldBy,
   type RestoreStep,
   type RestoreStepResult,
   type SalvagedMember,
@@ -37,8 +38,6 @@ const LONG: Patience = { withinMs: null, untilCancelled: false };
 const LOOK: Patience = { withinMs: LOOK_MS, untilCancelled: true };
 const GIVEN_UP: Patience = { ...LONG, untilCancelled: true };
 const ASK_TIMEOUT_MS = 5000;
-
-export type AskedJob = Omit<Extract<AgentResponse, { type: 'job' }>, 'type' | 'id'>;
 
 /** What a connection tells while an operation is under way. */
 export interface AgentEvents {
@@ -198,15 +197,14 @@ export class AgentConnection {
       await this.#request({ type: 'rehearse' });
   }
 
-  /** Which job holds that host, and the highest number that its agent has seen. */
-  async askJob(): Promise<AskedJob> {
+  /** Which job holds that host. */
+  async askJob(): Promise<HeldBy | null> {
     const response = await this.#request(
       { type: 'askJob' },
       { withinMs: ASK_TIMEOUT_MS, untilCancelled: true },
     );
     if (response.type !== 'job') throw unexpected(response, this.host);
-    const { held, highestEpoch, highestCounter } = response;
-    return { held, highestEpoch, highestCounter };
+    return response.held;
   }
 
   /** Resolves when the job was asked; with `force` when no member of that host is held any more. */

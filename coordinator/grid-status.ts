@@ -7,6 +7,7 @@ import { lookAtAge } from './checkpoint-age.ts';
 import { expiryFindings } from './certificate-expiry.ts';
 import { damageOf } from './damaged-entries.ts';
 import type { GridFile } from './grid-file.ts';
+import { jobsOf } from './grid-jobs.ts';
 import { operationsOf } from './operations-table.ts';
 import { gridProblems } from './preflight.ts';
 import { checkRealm } from './realm-preflight.ts';
@@ -30,7 +31,10 @@ export interface GridLookInput {
 export async function gridStatus(
   input: GridLookInput & { readonly maxAgeMs?: number | null },
 ): Promise<{ readonly report: StatusReport; readonly leftFrozen: boolean }> {
-  const looked = await eachAgent(input, (connection) => connection.describe());
+  const looked = await eachAgent(input, async (connection) => {
+    const [{ host }, held] = await Promise.all([connection.describe(), connection.askJob()]);
+    return { host, held };
+  });
   const realm = realmState(
     input.gridFile,
     looked.map(({ result }) => result?.host ?? null),
@@ -69,6 +73,11 @@ export async function gridStatus(
         problems: member.problems,
         warnings: member.warnings.map(({ text }) => text),
       })),
+    ),
+    jobs: jobsOf(
+      looked.flatMap(({ result }) =>
+        result === null ? [] : [{ host: result.host.host, held: result.held }],
+      ),
     ),
     problems: [...realm.problems, ...(age?.problems ?? [])],
     warnings: realm.warnings.map(warningLine),

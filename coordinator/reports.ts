@@ -1,5 +1,5 @@
 import type { Failure } from '../shared/domain/errors.ts';
-import type { Abilities } from '../shared/domain/purpose.ts';
+import type { Abilities, Purpose } from '../shared/domain/purpose.ts';
 import type { NamedAddress } from '../shared/domain/wire.ts';
 import type { EngineName, JournalMap, Role } from '../shared/domain/grid.ts';
 
@@ -105,6 +105,19 @@ export interface FailoverReport {
   readonly epoch: number;
 }
 
+/** An operation that has the grid, or hosts of it. Its token is for those alone whom it was told. */
+export interface JobReport {
+  /** Null of a restore, and where no member was prepared yet. */
+  readonly purpose: Purpose['type'] | null;
+  readonly checkpoint: string | null;
+  /** Who runs it: user, host and process. */
+  readonly holder: string;
+  /** When it took its number. ISO 8601 UTC, by the clock of its host. */
+  readonly since: string | null;
+  /** Those that are claimed for it. */
+  readonly hosts: readonly string[];
+}
+
 export interface StatusReport {
   readonly grid: string;
   readonly hosts: readonly {
@@ -127,6 +140,8 @@ export interface StatusReport {
     readonly problems: readonly Failure[];
     readonly warnings: readonly string[];
   }[];
+  /** What holds or occupies the grid, as far as hosts answer. */
+  readonly jobs: readonly JobReport[];
   /** Of the grid as a whole: what its realm, as far as every host answers, lacks for a checkpoint. */
   readonly problems: readonly Failure[];
   readonly warnings: readonly string[];

@@ -4,6 +4,7 @@ import type { Role } from '../../shared/domain/grid.ts';
 import { TOO_OLD } from '../checkpoint-age.ts';
 import { confirm } from '../confirm.ts';
 import { failOver } from '../failover.ts';
+import { jobInWords } from '../grid-jobs.ts';
 import { initializeGrid, nameOfNewGrid, type InitializedGrid } from '../grid-init.ts';
 import { gridDoctor, gridStatus } from '../grid-status.ts';
 import { operationsInWords } from '../operations-table.ts';
@@ -131,6 +132,7 @@ function statusInWords(report: StatusReport): string {
   return [
     `grid ${report.grid}`,
     table([['MEMBER', 'HOST', 'ROLE', 'ENGINE', 'ADDRESS', '', '', ''], ...rows]),
+    ...report.jobs.map(jobInWords),
     ...unreachable,
     ...problems,
     ...report.problems.map(({ message, hint }) => `problem: ${message}\n  hint: ${hint}`),

@@ -6,6 +6,7 @@ import { confirm } from '../confirm.ts';
 import { inMegabytes } from '../megabytes.ts';
 import { withSession, type Session } from '../session.ts';
 import { beginSet, describedHosts } from '../sets/begin-set.ts';
+import { deleteSet } from '../sets/delete-set.ts';
 import { describeSet, listSets } from '../sets/describe-set.ts';
 import { endBackup } from '../sets/end-backup.ts';
 import type {
@@ -163,7 +164,7 @@ function registerDelete(set: Command): Command {
       withSession(command, async (session) => {
         const { repository, grid } = await openSet(session, name);
         await confirm(`forget set ${name} of grid ${grid} for good`, { yes: options.yes ?? false });
-        await repository.deleteSet(grid, name);
+        await deleteSet(repository, grid, name);
         session.printer.result(
           { set: name, grid, deleted: true },
           `set ${name} is forgotten; its images are where they were`,

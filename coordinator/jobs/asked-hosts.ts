@@ -36,8 +36,7 @@ export class AskedHosts {
 
   /** What holds each of those that answer. */
   async held(): Promise<(HeldBy | null)[]> {
-    const asked = await this.#ask((connection) => connection.askJob());
-    return asked.map(({ held }) => held);
+    return this.#ask((connection) => connection.askJob());
   }
 
   /** What kept those that answer from doing so; `no-job` where one has no such job. */
@@ -54,7 +53,7 @@ export class AskedHosts {
   states(held: HeldBy | null): Promise<HostState[]> {
     return this.#ask(async (connection) => {
       const [job, described] = await Promise.all([connection.askJob(), connection.describe()]);
-      const isHeld = held !== null && job.held?.operation === held.operation;
+      const isHeld = held !== null && job?.operation === held.operation;
       const nodes = described.host.members.filter(({ role }) => role === 'node');
       return {
         host: connection.host,

@@ -1,7 +1,13 @@
 import { formatCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import type { Failure } from '../../shared/domain/errors.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
-import { PURPOSE_WORDS, SETTLE_MS, type HoldPurpose, type Purpose } from '../../shared/domain/purpose.ts';
+import {
+  NOT_TRUSTED,
+  PURPOSE_WORDS,
+  SETTLE_MS,
+  type HoldPurpose,
+  type Purpose,
+} from '../../shared/domain/purpose.ts';
 import type { CoordinatorConfig, Outcome } from '../../shared/protocol/coordinator-machine.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import type { Logger } from '../../shared/runtime/log.ts';
@@ -187,10 +193,12 @@ function toldFailure(failure: Failure, { failures, heldMs }: HeldJob): Failure {
   const others = [...failures].flatMap(([member, { message }]) =>
     isOfMember && member !== failure.member ? [message] : [],
   );
-  const hint = 'what was copied meanwhile is not to be trusted';
   return {
     ...failure,
     message: [failure.message, ...others].join('; '),
-    hint: heldMs === null || failure.hint.includes(hint) ? failure.hint : `${hint}; ${failure.hint}`,
+    hint:
+      heldMs === null || failure.hint.includes(NOT_TRUSTED)
+        ? failure.hint
+        : `${NOT_TRUSTED}; ${failure.hint}`,
   };
 }

@@ -5,7 +5,7 @@ import {
   type Failure,
   type MemberState,
 } from '../../shared/domain/errors.ts';
-import { PURPOSE_WORDS, type HoldPurpose } from '../../shared/domain/purpose.ts';
+import { NOT_TRUSTED, PURPOSE_WORDS, type HoldPurpose } from '../../shared/domain/purpose.ts';
 import type { HeldBy } from '../../shared/domain/wire.ts';
 
 /** What is known of a host's members. */
@@ -20,8 +20,6 @@ interface Known {
   /** Why agents do not answer. */
   readonly unreached: readonly Failure[];
 }
-
-const NOT_TRUSTED = 'what was copied meanwhile is not to be trusted';
 
 /** Nobody can say that all run: it was tried until now. */
 export function notLetGo(

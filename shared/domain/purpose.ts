@@ -31,6 +31,9 @@ export const PURPOSE_WORDS: Readonly<Record<Purpose['type'], string>> = {
   freeze: 'freeze',
 };
 
+/** Of copies that operators made while members were held, where nothing proves that these held to the end. */
+export const NOT_TRUSTED = 'what was copied meanwhile is not to be trusted';
+
 export const FOR_CHECKPOINT: Purpose = { type: 'checkpoint' };
 
 /** It lasts until the job that asked for it lets go. */

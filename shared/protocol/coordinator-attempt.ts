@@ -2,6 +2,7 @@ import { assertNever } from '../domain/assert-never.ts';
 import { BY_ITSELF } from '../domain/assignment.ts';
 import type { Failure } from '../domain/errors.ts';
 import type { MemberAnswer } from '../domain/messages.ts';
+import { NOT_TRUSTED } from '../domain/purpose.ts';
 import { sameToken, type Token } from '../domain/token.ts';
 import { becomeAborting } from './coordinator-abort.ts';
 import { becomeCollecting } from './coordinator-commit.ts';
@@ -247,7 +248,7 @@ function notProven(state: CoordinatorState, attempt: Attempt, invalid: InvalidCu
     return {
       code: invalid.code ?? 'already-resumed',
       message: `${invalid.member} was not held until the end: ${invalid.cause}`,
-      hint: invalid.hint ?? 'what was copied meanwhile is not to be trusted: quiesce again, and copy again',
+      hint: invalid.hint ?? `${NOT_TRUSTED}: quiesce again, and copy again`,
       ...about,
     };
   return {

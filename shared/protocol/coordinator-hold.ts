@@ -1,6 +1,6 @@
 import type { Attempt, CoordinatorPhase, CoordinatorState, CoordinatorStep } from './coordinator-state.ts';
 import { becomeCollecting } from './coordinator-commit.ts';
-import { stay, toEach, holders, windowMs } from './coordinator-step.ts';
+import { stay, toEach, holders } from './coordinator-step.ts';
 
 /**
  * The grid is held for a job that takes its time: for a quiesce between the last mark and the thaw, for a freeze between
@@ -13,7 +13,7 @@ export function becomeHolding(state: CoordinatorState, attempt: Attempt): Coordi
     name,
     mark: attempt.marked.get(name)?.mark ?? null,
   }));
-  const held = { token: attempt.token, windowMs: windowMs(state, attempt), marks };
+  const held = { token: attempt.token, marks };
   return { state: { ...state, phase }, effects: [{ type: 'holding', held }] };
 }
 

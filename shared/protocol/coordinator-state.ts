@@ -100,8 +100,6 @@ export type CoordinatorEffect =
 /** What is known while the job holds the grid; that it held is known at the end only. */
 export interface Held {
   readonly token: Token;
-  /** Null where nobody was let go of yet. */
-  readonly windowMs: number | null;
   readonly marks: readonly { readonly name: string; readonly mark: Mark | null }[];
 }
 

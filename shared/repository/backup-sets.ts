@@ -54,7 +54,7 @@ export async function recordBackup<Kind extends BackupRecord>(
   const path = layout.backup(grid, set, kind, member);
   const text = JSON.stringify({ grid, set, member, [kind]: value });
   checkWritable(SCHEMAS[kind], JSON.stringify(value), path);
-  if (text.length > MOST_RECORD_BYTES) throw tooLong(path);
+  if (Buffer.byteLength(text) > MOST_RECORD_BYTES) throw tooLong(path);
   await makeSet(place);
   await ensureDirectory(layout, dirname(path));
   const isNew = await createExclusively(path, seal('record', text), true);

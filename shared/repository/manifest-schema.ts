@@ -192,7 +192,7 @@ export function parseGridManifest(text: string, file: string): GridManifest {
 
 /** Nothing is written that could not be read back. */
 export function checkWritable(schema: z.ZodType, text: string, file: string): void {
-  if (text.length > MOST_MANIFEST_BYTES) throw notWritable(file, 'it is too long');
+  if (Buffer.byteLength(text) > MOST_MANIFEST_BYTES) throw notWritable(file, 'it is too long');
   const parsed = schema.safeParse(JSON.parse(text));
   if (!parsed.success) throw notWritable(file, issueOf(parsed.error));
 }

@@ -2,8 +2,8 @@ import { expect } from 'chai';
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expiryFindings } from '../../coordinator/certificate-expiry.ts';
-import { gridDoctor } from '../../coordinator/grid-status.ts';
-import type { DoctorReport } from '../../coordinator/reports.ts';
+import { gridDoctor, gridStatus } from '../../coordinator/grid-status.ts';
+import type { DoctorReport, StatusReport } from '../../coordinator/reports.ts';
 import type { Failure } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
 import { ABLE } from '../../shared/domain/purpose.ts';
@@ -55,6 +55,56 @@ describe('the exit code of grid status', () => {
     expect(await status([{ code: 'undo-pending', message: 'not undone yet', hint: 'wait' }])).to.equal(5);
     const armed = { code: 'server-armed', message: 'a freeze was not undone', hint: 'undo it' };
     expect(await status([armed], [], true), 'as its engine sees it').to.equal(5);
+  });
+});
+
+describe('the status of a grid that a job has', () => {
+  const TOKEN = '2f0c6a1e-90b4-4f0b-b0a5-8f1d6f2f7f10';
+  let agents: ScriptedAgents;
+  beforeEach(async () => {
+    agents = await scriptedAgents([
+      describedHost('alpha', []),
+      describedHost('beta', [describedMember('ba')]),
+      describedHost('gamma', [describedMember('ca')]),
+    ]);
+  });
+  afterEach(() => agents.close());
+
+  it('names the job and where it is, and never its token', async () => {
+    const checkpoint = '20261120T120000.123Z_00000000_00000007_freeze';
+    const job = { operation: TOKEN, holder: 'anna@backup pid 7' };
+    agents.heldBy = (host) =>
+      host === 'gamma'
+        ? { operation: 'another', holder: 'bert@backup pid 8', checkpoint: null, purpose: null }
+        : host === 'alpha'
+          ? // Claimed, with no member that takes part.
+            { ...job, checkpoint: null, purpose: null }
+          : { ...job, checkpoint, purpose: { type: 'freeze', timeOutMs: 600_000 } };
+    const file = join(dirname(agents.gridFile.repository), 'grid.yaml');
+    writeFileSync(file, JSON.stringify(agents.gridFile));
+    const { json, stdout } = await stillpoint(['grid', 'status', '--grid', file, '--output', 'json']);
+    expect((json as StatusReport).jobs).to.deep.equal([
+      {
+        purpose: 'freeze',
+        checkpoint,
+        holder: 'anna@backup pid 7',
+        since: '2026-11-20T12:00:00.123Z',
+        hosts: ['alpha', 'beta'],
+      },
+      { purpose: null, checkpoint: null, holder: 'bert@backup pid 8', since: null, hosts: ['gamma'] },
+    ]);
+    const words = await stillpoint(['grid', 'status', '--grid', file]);
+    expect(words.stdout.split('\n')).to.include.members([
+      `freeze ${checkpoint} of anna@backup pid 7 has alpha, beta, since 2026-11-20T12:00:00.123Z`,
+      'an operation of bert@backup pid 8 has gamma',
+    ]);
+    for (const text of [stdout, words.stdout]) expect(text).not.to.include(TOKEN);
+  });
+
+  it('has none where nobody has it', async () => {
+    const log = createLog({ name: 'test', level: 'silent' });
+    const { report } = await gridStatus({ gridFile: agents.gridFile, signal: patient.signal, log });
+    expect(report.jobs).to.deep.equal([]);
   });
 });
 

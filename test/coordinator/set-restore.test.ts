@@ -185,6 +185,26 @@ describe('a restore from a set of backups', () => {
     expect(agents.asked.map(({ request }) => request.type)).to.deep.equal([]);
   });
 
+  it('keeps every set from being deleted until it has ended', async () => {
+    const forget = (): ReturnType<typeof stillpoint> =>
+      stillpoint(['set', 'delete', 'nightly', '--yes', '--grid', grid, '--output', 'json']);
+    // As a restore stands in the repository while agents read the lists of its images.
+    let during: Awaited<ReturnType<typeof forget>> | null = null;
+    const operation = { grid: 'orders', id: 'restore-1', holder: `the restore of ${FREEZE}`, reads: FREEZE };
+    const lease = await agents.repository.beginOperation(operation);
+    try {
+      during = await forget();
+    } finally {
+      await lease.end();
+    }
+    expect(during.code).to.equal(3);
+    const { error } = during.json as { error: Failure };
+    expect(error).to.include({ code: 'repository-busy' });
+    expect(error.message).to.include(`the restore of ${FREEZE} may read it`);
+    expect((await restore(FREEZE, '--set', 'nightly')).code).to.equal(0);
+    expect((await forget()).code).to.equal(0);
+  });
+
   it('is refused in a grid that is more than nodes', async () => {
     agents.hosts = [
       ...HOSTS.slice(0, 1),

@@ -88,6 +88,10 @@ describe('a backup set in a directory', () => {
     const image = { ...summaryOf(digest), journalFiles: long };
     const refused = lab.repository.recordImage(GRID, 'nightly', 'orders-2a', image);
     expect(await failureOf(refused)).to.include({ code: 'bad-manifest' });
+    // Of letters that take two bytes each, a record that is short enough as text is too long as a file.
+    const wide = { ...BEGUN, incarnation: 'ü'.repeat(600_000) };
+    const tooWide = lab.repository.beginBackup(GRID, 'nightly', 'orders-2a', wide);
+    expect(await failureOf(tooWide)).to.include({ code: 'bad-manifest' });
     expect((await lab.repository.readSet(GRID, 'nightly')).backups).to.have.length(1);
   });
 
