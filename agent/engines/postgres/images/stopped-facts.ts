@@ -2,6 +2,7 @@ import type { ImageManifest } from '../../../../shared/domain/backup-set.ts';
 import type { PostgresFacts } from '../copy/facts.ts';
 import { parseSettings } from '../restore/auto-conf.ts';
 import { decodeConfiguration } from '../restore/configuration-text.ts';
+import { libraryNames } from '../server/library-names.ts';
 import type { ImageFacts } from './image-facts.ts';
 import type { ImageFiles } from './image-files.ts';
 
@@ -24,7 +25,6 @@ export async function stoppedFacts(
       if (name === 'postgresql.auto.conf') inAutoConf.add(setting);
     }
   }
-  const preload = configured.get('shared_preload_libraries') ?? '';
   return {
     kind: 'primary',
     serverVersion: majorVersion * 10_000,
@@ -48,10 +48,7 @@ export async function stoppedFacts(
     preparedReused: [],
     configFile: null,
     needs: [],
-    preload: preload
-      .split(',')
-      .map((name) => name.trim().replace(/^"(.*)"$/, '$1'))
-      .filter((name) => name !== ''),
+    preload: libraryNames(configured.get('shared_preload_libraries') ?? ''),
     leftOut: [],
     walLink: null,
     damagedPages: [],

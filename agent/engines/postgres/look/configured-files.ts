@@ -1,4 +1,5 @@
 import type { Client } from 'pg';
+import { libraryNames } from '../server/library-names.ts';
 
 /** Settings that name a file without which a server does not start. */
 const FILES = [
@@ -50,9 +51,6 @@ export async function configuredFiles(client: Client): Promise<ConfiguredFiles> 
   return {
     needs: [...new Set(paths)].filter(isOutside).toSorted(),
     configFile: server.config,
-    preload: server.preload
-      .split(',')
-      .map((name) => name.trim().replace(/^"(.*)"$/, '$1'))
-      .filter((name) => name !== ''),
+    preload: libraryNames(server.preload),
   };
 }
