@@ -202,8 +202,10 @@ describe('a quiesce of PostgreSQL 18 that has much to write', () => {
     const told = Promise.withResolvers<string>();
     const { capture } = await quiescing(lab, 5000, { waitsFor: told.resolve });
     const checkpointer = await Checkpointer.of(lab);
+    await lab.server.query('CREATE TABLE before (text text)');
+    // Row by row: what is made in one go is written by who makes it.
     await lab.server.query(
-      'CREATE TABLE before AS SELECT repeat(md5(i::text), 8) FROM generate_series(1, 400000) i',
+      'INSERT INTO before SELECT repeat(md5(i::text), 8) FROM generate_series(1, 400000) i',
     );
     const prepared = capture.prepare();
     await checkpointer.stopWhereItWrites();
