@@ -282,7 +282,7 @@ describe('a quiesce of PostgreSQL 18 that has much to write', () => {
         checkpointer.goOn();
         await Promise.all([flushed, committing]);
         await end();
-        await Promise.all([writer, flusher, client].map((session) => session?.end()));
+        for (const session of [writer, flusher, client]) await session?.end();
       }
       await lab.server.query('INSERT INTO entry SELECT coalesce(min(id), 0) - 1 FROM entry');
       expect((await footprint(lab.server)).inFile).to.deep.equal([]);
