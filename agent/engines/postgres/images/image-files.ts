@@ -44,6 +44,8 @@ export class ImageFiles {
   readonly #owner: Owner | null;
   /** Path in the image → where that lies, of what is behind a link. */
   readonly #behind = new Map<string, string>();
+  /** Its journal room leads to somewhere else: that of the living server, whose files are none of the copy's. */
+  #journalIsElsewhere = false;
 
   private constructor(root: string, name: string, owner: Owner | null) {
     this.#root = resolve(root);
@@ -72,11 +74,11 @@ export class ImageFiles {
   }
 
   /** All that counts of it, in the order of the paths. */
-  async list(signal?: AbortSignal): Promise<FoundEntry[]> {
+  async list(signal: AbortSignal): Promise<FoundEntry[]> {
     const found: FoundEntry[] = [];
     const places = new Set(this.#behind.values());
     const visit = async (directory: AnchoredDirectory, below: string): Promise<void> => {
-      signal?.throwIfAborted();
+      signal.throwIfAborted();
       if (below !== '') found.push({ kind: 'directory', path: below, mode: directory.stats.mode & 0o7777 });
       if (EMPTIED.has(below)) return;
       for (const entry of (await directory.entries()).toSorted(byName)) {
@@ -116,7 +118,9 @@ export class ImageFiles {
     // A socket or a pipe is no data of a server's.
   }
 
+  /** Rejects with ENOENT where the copy has no such file. */
   async open(path: string): Promise<FileHandle> {
+    if (this.#isElsewhere(path)) throw Object.assign(new Error(`${path} is not in it`), { code: 'ENOENT' });
     const directory = await AnchoredDirectory.open(dirname(this.#placeOf(path)));
     return closing(directory, (it) => it.openFile(basename(path), this.#owner));
   }
@@ -142,6 +146,7 @@ export class ImageFiles {
 
   /** A small file; null where it is not there. */
   async read(path: string): Promise<Buffer | null> {
+    if (this.#isElsewhere(path)) return null;
     const directory = await AnchoredDirectory.openIfThere(dirname(this.#placeOf(path)));
     return directory === null ? null : closing(directory, (it) => it.read(basename(path), this.#owner));
   }
@@ -173,7 +178,10 @@ export class ImageFiles {
     const target = resolve(directory.path, (await directory.readLink(name)) ?? '');
     if (!target.startsWith(`${this.#root}/`)) {
       // Of a copy without its journal an archive has all of it.
-      if (path === JOURNAL_ROOM) return;
+      if (path === JOURNAL_ROOM) {
+        this.#journalIsElsewhere = true;
+        return;
+      }
       throw imageUnfit(
         this.#name,
         this.#root,
@@ -191,6 +199,10 @@ export class ImageFiles {
       );
     await found.close();
     this.#behind.set(path, target);
+  }
+
+  #isElsewhere(path: string): boolean {
+    return this.#journalIsElsewhere && path.startsWith(`${JOURNAL_ROOM}/`);
   }
 
   #placeOf(path: string): string {
