@@ -65,12 +65,12 @@ export class ImageReader {
   }
 
   /** Rejects with what keeps the image from being brought to the mark. */
-  async check({ member, checkpoint, mark, image }: Asked<'checkImage'>): Promise<void> {
+  async check({ member, checkpoint, mark, image }: Asked<'checkImage'>, signal: AbortSignal): Promise<void> {
     const { file, repository, members } = this.#context;
     const { engine } = memberOf(members, member);
     await this.#alone(member, async () => {
       const place = { grid: file.grid, checkpoint, source: mark };
-      await openImage(await repository(), { name: member, engine }, place, image);
+      await openImage(await repository(), { name: member, engine }, place, image, signal);
     });
   }
 

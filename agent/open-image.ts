@@ -14,11 +14,12 @@ export async function openImage(
     readonly source: { readonly member: string; readonly digest: string };
   },
   { set, digest, approach }: ImageReference,
+  signal: AbortSignal,
 ): Promise<ArtifactSource> {
   const images = imagesOf(member);
   const { grid, checkpoint, source } = place;
   const mark = await repository.readMember(grid, checkpoint, source.member, source.digest);
-  return images.open(await repository.readImage(grid, set, digest), mark, approach);
+  return images.open(await repository.readImage(grid, set, digest), mark, approach, signal);
 }
 
 export function imagesOf({ name, engine }: AgentMember): Images {

@@ -194,7 +194,7 @@ export class RestoreOperation {
       source:
         plan.image === undefined
           ? await read(plan.source)
-          : await openImage(repository, member, plan, plan.image),
+          : await openImage(repository, member, plan, plan.image, this.#cancelled.signal),
       own: plan.own === null ? null : await read(plan.own),
       follow: plan.follow,
       signal: this.#cancelled.signal,

@@ -224,7 +224,7 @@ export class StreamSession {
       case 'readImage':
         return { type: 'imageRead', id, image: await this.#readImage(request) };
       case 'checkImage':
-        await this.#looks.images.check(request);
+        await this.#looks.images.check(request, this.#stream.closed);
         return { type: 'done', id };
       case 'restore': {
         const restore = this.#operation?.work?.restore ?? null;

@@ -136,9 +136,14 @@ export interface Images {
    * An image as a restore's source, with the journal that belongs to it up to the mark. `mark`: the member's manifest of
    * the operation whose mark it is brought to. Rejects before anything is written: `image-changed`, `journal-missing` (not
    * every file from the image to the mark is there), `journal-foreign` (one is there that is not of the image and would
-   * be read).
+   * be read). Every byte is read again for it; with `signal` it rejects with the signal's reason.
    */
-  open(image: ImageManifest, mark: MemberManifest, approach: Approach): Promise<ArtifactSource>;
+  open(
+    image: ImageManifest,
+    mark: MemberManifest,
+    approach: Approach,
+    signal: AbortSignal,
+  ): Promise<ArtifactSource>;
 }
 
 /** A checkpoint as it lies beside a member's live data. Nothing of it is verified yet but that it is complete. */

@@ -297,19 +297,23 @@ describe('images that an agent reads', () => {
     const opened: unknown[] = [];
     images = {
       ...images,
-      open(image, mark, approach) {
-        opened.push([image, mark.checkpoint, mark.member.name, approach]);
+      open(image, mark, approach, signal) {
+        opened.push([image, mark.checkpoint, mark.member.name, approach, signal]);
         return Promise.resolve({ manifest: mark, read: () => [] as never });
       },
     } as Images;
-    await reader.check({
-      type: 'checkImage',
-      id: 1,
-      member: 'orders-1a',
-      checkpoint: checkpointId(3),
-      mark: { member: 'orders-1a', digest: members[0]?.manifestDigest ?? '' },
-      image: { set: 'nightly', digest, approach: 'freeze' },
-    });
-    expect(opened).to.deep.equal([[IMAGE, checkpointId(3), 'orders-1a', 'freeze']]);
+    const { signal } = new AbortController();
+    await reader.check(
+      {
+        type: 'checkImage',
+        id: 1,
+        member: 'orders-1a',
+        checkpoint: checkpointId(3),
+        mark: { member: 'orders-1a', digest: members[0]?.manifestDigest ?? '' },
+        image: { set: 'nightly', digest, approach: 'freeze' },
+      },
+      signal,
+    );
+    expect(opened).to.deep.equal([[IMAGE, checkpointId(3), 'orders-1a', 'freeze', signal]]);
   });
 });

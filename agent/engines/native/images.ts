@@ -83,12 +83,17 @@ export class NodeImages implements Images {
     };
   }
 
-  async open(image: ImageManifest, mark: MemberManifest, approach: Approach): Promise<ArtifactSource> {
+  async open(
+    image: ImageManifest,
+    mark: MemberManifest,
+    approach: Approach,
+    signal: AbortSignal,
+  ): Promise<ArtifactSource> {
     const facts = imageFactsSchema.parse(image.engineFacts);
     this.#mustBelong(image, mark);
     const tree = await this.#tree(image.image);
-    await this.#mustBeAsRead(tree, image, facts);
-    const journal = await this.#journal({ tree, image, facts }, mark, approach);
+    await this.#mustBeAsRead(tree, image, facts, signal);
+    const journal = await this.#journal({ tree, image, facts, signal }, mark, approach);
     const artifacts = new ImageArtifacts();
     const room = `${DATA_ROOM}/${facts.journalDirectory}`;
     artifacts.directory(DATA_ROOM);
@@ -105,7 +110,12 @@ export class NodeImages implements Images {
 
   /** The journal that goes with it, each file where it lies. */
   async #journal(
-    { tree, image, facts }: { tree: ImageTree; image: ImageManifest; facts: ImageFacts },
+    {
+      tree,
+      image,
+      facts,
+      signal,
+    }: { tree: ImageTree; image: ImageManifest; facts: ImageFacts; signal: AbortSignal },
     mark: MemberManifest,
     approach: Approach,
   ): Promise<{ name: string; origin: Origin }[]> {
@@ -122,6 +132,7 @@ export class NodeImages implements Images {
         : journalOfHeld(imaged, this.#held(marked, image.image), approach === 'quiesce');
     const origins = new Map<string, Origin>();
     await forEachConcurrently(taken, HASHED_AT_ONCE, async ({ name, from, length }) => {
+      signal.throwIfAborted();
       const place =
         from === 'journals' && journals !== null
           ? { tree: journals.tree, path: name }
@@ -221,10 +232,20 @@ export class NodeImages implements Images {
       );
   }
 
-  async #mustBeAsRead(tree: ImageTree, image: ImageManifest, { live }: ImageFacts): Promise<void> {
+  async #mustBeAsRead(
+    tree: ImageTree,
+    image: ImageManifest,
+    { live }: ImageFacts,
+    signal: AbortSignal,
+  ): Promise<void> {
     if ((await tree.entries()) === null) throw this.#missing(image.image);
     if ((await this.#liveOf(tree, image.image)) !== live) throw this.#changed(image.image, LIVE);
-    const digests = new Map(filesOf(await entriesOf(tree, live)).map(({ path, digest }) => [path, digest]));
+    const digests = new Map(
+      filesOf(await entriesOf(tree, live, { signal, read: () => undefined })).map(({ path, digest }) => [
+        path,
+        digest,
+      ]),
+    );
     for (const { path, digest } of filesOf(image.entries)) {
       if (digests.get(path) !== digest) throw this.#changed(image.image, path);
       digests.delete(path);

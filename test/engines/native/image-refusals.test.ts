@@ -16,7 +16,7 @@ import type { Approach } from '../../../shared/domain/backup-set.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import type { MemberManifest } from '../../../shared/domain/manifest.ts';
 import { FREEZE, QUIESCE } from './held-node.ts';
-import { ImagesLab, type Imaged } from './images-lab.ts';
+import { ImagesLab, NO_SIGNAL, type Imaged } from './images-lab.ts';
 
 // Goal: what would bring a node to another moment than the mark's is refused before a file is written. Method: images of a
 // real node that are right, and each made wrong in one way.
@@ -111,7 +111,7 @@ describe('images of a node that are wrong', function () {
     const { journals: _, ...settings } = lab.a1.settings;
     const without = createNativeEngine(settings).images;
     const manifest = await lab.read(early);
-    expect(await refusal(without?.open(manifest, late, 'journals'))).to.match(
+    expect(await refusal(without?.open(manifest, late, 'journals', NO_SIGNAL))).to.match(
       /^journal-missing: .*names no journals/,
     );
   });
@@ -148,8 +148,19 @@ describe('images of a node that are wrong', function () {
       const name = lab.again(frozen.image);
       const manifest = await lab.read(name);
       spoil(lab.placeOf(name));
-      expect(await refusal(lab.images.open(manifest, frozen.mark, 'freeze'))).to.match(/^image-changed: /);
+      expect(await refusal(lab.images.open(manifest, frozen.mark, 'freeze', NO_SIGNAL))).to.match(
+        /^image-changed: /,
+      );
     }
+  });
+
+  it('are read no further when the restore is given up', async () => {
+    const manifest = await lab.read(frozen.image);
+    const over = AbortSignal.abort(new Error('given up'));
+    const ended = await lab.images
+      .open(manifest, frozen.mark, 'freeze', over)
+      .catch((error: unknown) => error);
+    expect(ended).to.equal(over.reason);
   });
 
   it('are refused where a file changes while it is restored', async () => {

@@ -19,7 +19,7 @@ import {
   type HeldNode,
 } from './held-node.ts';
 
-const NO_SIGNAL = new AbortController().signal;
+export const NO_SIGNAL = new AbortController().signal;
 
 /** An image of a1, and a1's manifest of what it was held for when it was made. */
 export interface Imaged {
@@ -158,7 +158,7 @@ export class ImagesLab {
   }
 
   async open(image: string, mark: MemberManifest, approach: Approach): Promise<ArtifactSource> {
-    return this.images.open(await this.read(image), mark, approach);
+    return this.images.open(await this.read(image), mark, approach, NO_SIGNAL);
   }
 
   /** The keys of a table that a node would have which is restored from it. */

@@ -27,6 +27,7 @@ interface Opening {
   readonly facts: ImageFacts;
   readonly files: ImageFiles;
   readonly mark: MemberManifest;
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -58,10 +59,15 @@ export class PostgresImages implements Images {
     return image;
   }
 
-  async open(image: ImageManifest, mark: MemberManifest, approach: Approach): Promise<ArtifactSource> {
+  async open(
+    image: ImageManifest,
+    mark: MemberManifest,
+    approach: Approach,
+    signal: AbortSignal,
+  ): Promise<ArtifactSource> {
     this.#mustBelong(image, mark);
     const files = await ImageFiles.open(this.#settings.images, image.image, await ownerOf(this.#settings));
-    const opening = { image, facts: parseImageFacts(image), files, mark };
+    const opening = { image, facts: parseImageFacts(image), files, mark, signal };
     await this.#mustBeAsRead(opening);
     if (approach === 'journals') return this.#toMark(opening);
     if (approach === 'quiesce') return this.#toItsEnd(opening);
@@ -73,13 +79,13 @@ export class PostgresImages implements Images {
   }
 
   /** With the journals of the operator, up to the mark and no further. */
-  async #toMark({ image, facts, files, mark }: Opening): Promise<ArtifactSource> {
+  async #toMark({ image, facts, files, mark, signal }: Opening): Promise<ArtifactSource> {
     const { name: member, images: root, journals } = this.#settings;
     const marked = this.#factsOf(image, mark);
     this.#mustBeLike(image, facts, marked);
     const archive =
       journals === undefined ? null : await JournalArchive.open(journals, await ownerOf(this.#settings));
-    const input: MarkedImage = { member, image, facts, files, root, archive, mark: marked };
+    const input: MarkedImage = { member, image, facts, files, root, archive, mark: marked, signal };
     const { timelines, taken } = await journalToMark(input);
     const engineFacts: PostgresFacts = {
       ...marked,
@@ -194,10 +200,11 @@ export class PostgresImages implements Images {
   }
 
   /** Every file there with its size, and nothing else; what was written since is read again, and all of it when it is restored. */
-  async #mustBeAsRead({ image, files }: Opening): Promise<void> {
+  async #mustBeAsRead({ image, files, signal }: Opening): Promise<void> {
     const { name: member } = this.#settings;
     const left = new Map(image.entries.map((entry) => [entry.path, entry]));
-    for (const found of await files.list()) {
+    for (const found of await files.list(signal)) {
+      signal.throwIfAborted();
       const known = left.get(found.path);
       left.delete(found.path);
       if (known === undefined && isJournal(found.path))

@@ -33,6 +33,7 @@ export interface MarkedImage {
   readonly archive: JournalArchive | null;
   /** Of the operation to whose mark it is brought. */
   readonly mark: PostgresFacts;
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -49,7 +50,10 @@ export async function journalToMark(
     throw tooNew(input, consistentAt ?? start);
   const timelines = await timelinesTo(input);
   const taken = filesOf(input, timelines, markPosition);
-  for (const file of taken) await mustBeWhole(input, file);
+  for (const file of taken) {
+    input.signal.throwIfAborted();
+    await mustBeWhole(input, file);
+  }
   const files = opened(input, taken);
   await mustHaveMark(input, files, markPosition);
   for (const file of taken.filter(({ from }) => from === 'image'))

@@ -22,7 +22,7 @@ import { baseBackup, ofServerUser } from '../../../lab/base-backup.ts';
 import { failureOf } from '../../../repository/samples.ts';
 import { postgresServer } from '../../../lab/postgres.ts';
 import { postgresLab, until } from '../lab.ts';
-import { copy, copyWhileTold, imagesLab, imagesOf, type ImagesLab } from './images-lab.ts';
+import { copy, copyWhileTold, imagesLab, imagesOf, NO_SIGNAL, type ImagesLab } from './images-lab.ts';
 
 // Goal: an image, or an archive, that cannot bring a server to the mark is refused before anything is written, with the
 // file that is the matter. Method: good ones of a real server, each spoilt in one way.
@@ -132,6 +132,15 @@ describe('an image of PostgreSQL that is none, or not of this member', function 
         rmSync(join(image, 'pg_wal', name), { recursive: true });
     });
     expect(said).to.match(/^image-unfit: .*no backup_label/);
+    // A link to another disk leads to the journal of the living server, which is none of the copy's.
+    const linked = await refusal('linked', (image) => {
+      rmSync(join(image, 'backup_label'));
+      rmSync(join(image, 'backup_manifest'));
+      const elsewhere = join(place.lab.folder, 'journal-disk');
+      renameSync(join(image, 'pg_wal'), elsewhere);
+      symlinkSync(elsewhere, join(image, 'pg_wal'));
+    });
+    expect(linked).to.match(/^image-unfit: .*no backup_label/);
   });
 
   it('is an incremental backup', async () => {
@@ -200,7 +209,8 @@ describe('the journals of an image of PostgreSQL', function () {
   });
   after(() => place?.remove());
 
-  const open = (): Promise<ArtifactSource> => imagesOf(place.engine).open(image, mark, 'journals');
+  const open = (signal = NO_SIGNAL): Promise<ArtifactSource> =>
+    imagesOf(place.engine).open(image, mark, 'journals', signal);
 
   /** With one file of the archive spoilt, and right again afterwards. */
   async function refusal(name: string, spoil: (path: string) => void): Promise<string> {
@@ -217,6 +227,11 @@ describe('the journals of an image of PostgreSQL', function () {
       renameSync(`${place.archive}.kept`, path);
     }
   }
+
+  it('are read no further when the restore is given up', async () => {
+    const over = AbortSignal.abort(new Error('given up'));
+    expect(await open(over).catch((error: unknown) => error)).to.equal(over.reason);
+  });
 
   it('are all there, and each is given, the last cut at the mark', async () => {
     const source = await open();
@@ -284,7 +299,7 @@ describe('the journals of an image of PostgreSQL', function () {
       ...mark,
       engineFacts: { ...(mark.engineFacts as object), restorePoint: 'of_another_day' },
     };
-    const failure = await failureOf(imagesOf(place.engine).open(image, other, 'journals'));
+    const failure = await failureOf(imagesOf(place.engine).open(image, other, 'journals', NO_SIGNAL));
 
     expect(failure.code).to.equal('journal-foreign');
   });
@@ -311,8 +326,8 @@ describe('the journals of an image of PostgreSQL', function () {
     const across = await place.read('across');
 
     const failures = [
-      await failureOf(imagesOf(place.engine).open(late, early, 'journals')),
-      await failureOf(imagesOf(place.engine).open(across, between, 'journals')),
+      await failureOf(imagesOf(place.engine).open(late, early, 'journals', NO_SIGNAL)),
+      await failureOf(imagesOf(place.engine).open(across, between, 'journals', NO_SIGNAL)),
     ];
 
     expect(failures.map(({ code }) => code)).to.deep.equal(['image-unfit', 'image-unfit']);

@@ -13,6 +13,7 @@ import { backupCalls } from '../../../lab/postgres-role.ts';
 import { beginCapture, CHECKPOINT, token } from '../../tested-capture.ts';
 import { postgresLab, settingsFor, until, type PostgresLab } from '../lab.ts';
 
+export const NO_SIGNAL = new AbortController().signal;
 const assignment = { hold: 'member', part: 'none' } as const;
 const JOURNAL_CHECKPOINT: Purpose = { type: 'journalCheckpoint' };
 const QUIESCE: Purpose = { type: 'quiesce', allowReads: true, timeOutMs: 60_000 };
@@ -120,7 +121,7 @@ export async function imagesLab(
     quiesce: (happening) => held(QUIESCE, happening),
     async restore(image, mark, approach) {
       restores += 1;
-      const open = (): ReturnType<Images['open']> => imagesOf(engine).open(image, mark, approach);
+      const open = (): ReturnType<Images['open']> => imagesOf(engine).open(image, mark, approach, NO_SIGNAL);
       const primary = await restored(lab, `restored-${restores}`, { source: await open(), follow: null });
       try {
         const follow = `${primary.server.host}:${primary.server.port}`;

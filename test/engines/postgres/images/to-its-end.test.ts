@@ -5,7 +5,7 @@ import type { MemberManifest } from '../../../../shared/domain/manifest.ts';
 import { baseBackup, ofServerUser } from '../../../lab/base-backup.ts';
 import { failureOf } from '../../../repository/samples.ts';
 import { until, untilCommitsWait, newest } from '../lab.ts';
-import { copy, copyWhileTold, imagesLab, imagesOf, type ImagesLab } from './images-lab.ts';
+import { copy, copyWhileTold, imagesLab, imagesOf, NO_SIGNAL, type ImagesLab } from './images-lab.ts';
 
 // Goal: an image that was made while a quiesce held, or while its server was shut down, is restored with the journal inside
 // of it and nothing else. Method: real servers that archive, and go on after the image; the archive is there to be read.
@@ -102,8 +102,8 @@ for (const version of newest) {
       const mark = await place.quiesce(() => Promise.resolve());
       const image = await place.read('early');
 
-      const early = await failureOf(imagesOf(place.engine).open(image, mark, 'quiesce'));
-      const ran = await failureOf(imagesOf(place.engine).open(image, await atRest(), 'quiesce'));
+      const early = await failureOf(imagesOf(place.engine).open(image, mark, 'quiesce', NO_SIGNAL));
+      const ran = await failureOf(imagesOf(place.engine).open(image, await atRest(), 'quiesce', NO_SIGNAL));
 
       expect(early.code).to.equal('image-unfit');
       expect(early.message).to.include('made earlier');
@@ -122,8 +122,8 @@ for (const version of newest) {
       cpSync(join(place.archive, more), join(place.images, 'whole', 'pg_wal', more));
       ofServerUser(place.images);
 
-      const without = await failureOf(imagesOf(place.engine).open(bare, mark, 'quiesce'));
-      const foreign = await failureOf(imagesOf(place.engine).open(whole, mark, 'quiesce'));
+      const without = await failureOf(imagesOf(place.engine).open(bare, mark, 'quiesce', NO_SIGNAL));
+      const foreign = await failureOf(imagesOf(place.engine).open(whole, mark, 'quiesce', NO_SIGNAL));
 
       expect(without.code).to.equal('image-unfit');
       expect(without.message).to.include('has not the journal that it needs');
