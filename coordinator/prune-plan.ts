@@ -61,6 +61,39 @@ export function planPrune(input: {
   };
 }
 
+/** Of what held the grid and copied nothing. */
+export interface HoldsPlan {
+  /** Oldest first. */
+  readonly deleted: readonly string[];
+  /** Newest first. */
+  readonly kept: readonly string[];
+  /** Of each that is kept by the rule or for a set: the parts of the rule, and the sets. */
+  readonly keptBy: Readonly<Record<string, readonly string[]>>;
+}
+
+/**
+ * The same rule for quiesces, freezes and journal checkpoints, counted apart. `needed`: which sets have backups that were
+ * made under each; without it these sets could be restored to nothing.
+ */
+export function planHolds(
+  holds: readonly string[],
+  rule: KeepRule,
+  needed: ReadonlyMap<string, readonly string[]>,
+): HoldsPlan {
+  const entries = holds.map((checkpoint) => ({ checkpoint, state: 'valid' as const }));
+  const { deleted, kept, keptBy } = planPrune({ entries, local: [], rule, read: [...needed.keys()] });
+  return {
+    deleted,
+    kept,
+    keptBy: Object.fromEntries(
+      kept.map((checkpoint) => [
+        checkpoint,
+        [...(keptBy[checkpoint] ?? []), ...(needed.get(checkpoint) ?? []).map((set) => `set ${set}`)],
+      ]),
+    ),
+  };
+}
+
 /** What ages are counted among, newest first: what is valid, and only where nothing is, the copies that hosts have. */
 export function agesFrom(valid: readonly string[], local: readonly LocalCopies[]): string[] {
   return newestFirst(valid.length > 0 ? valid : local.flatMap(({ checkpoints }) => checkpoints));

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { CatalogueEntry, Repository } from '../shared/repository/repository.ts';
+import { stampedHolds } from '../shared/domain/judge-set.ts';
 import { type AgentConnection, throwRefused } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { GridFile } from './grid-file.ts';
@@ -9,14 +10,22 @@ import { entriesOfLineage, lineageToPrune } from './lineage.ts';
 import { checkBelonging } from './preflight.ts';
 import type { ProgressView } from './progress.ts';
 import { goesByTimes, type KeepRule } from './keep-rule.ts';
-import { agesFrom, planPrune, type LocalCopies, type PrunePlan } from './prune-plan.ts';
+import {
+  agesFrom,
+  planHolds,
+  planPrune,
+  type HoldsPlan,
+  type LocalCopies,
+  type PrunePlan,
+} from './prune-plan.ts';
 import { checkTimes } from './prune-times.ts';
 import type { PruneReport } from './reports.ts';
+import { isHold } from './sets/holds.ts';
 import { type GridAgents, withAgents, withRepositoryLease } from './with-grid.ts';
 
 export interface PruneInput {
   readonly repository: Repository;
-  /** Of one grid. */
+  /** Of one grid, with what held it and copied nothing. */
   readonly entries: readonly CatalogueEntry[];
   /** Whose hosts lose their copies too; null: the repository alone. */
   readonly gridFile: GridFile | null;
@@ -29,7 +38,7 @@ export interface PruneInput {
   readonly acceptTimes: boolean;
   readonly dryRun: boolean;
   /** Rejects where the plan is not to be carried out. Not called where there is nothing to do. */
-  readonly confirm: (plan: PrunePlan) => Promise<void>;
+  readonly confirm: (plan: PrunePlan & { readonly holds: HoldsPlan }) => Promise<void>;
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
 }
@@ -70,7 +79,8 @@ async function prune(
 ): Promise<PruneReport> {
   const { repository, leftovers = false, cancellation } = input;
   const { plan, busy } = await planFor(input, agents === null ? null : hosts);
-  if (input.dryRun || (!leftovers && plan.deleted.length === 0 && plan.local.length === 0)) {
+  const going = [...plan.deleted, ...plan.holds.deleted];
+  if (input.dryRun || (!leftovers && going.length === 0 && plan.local.length === 0)) {
     // Also where nothing is to be deleted: what keeps the garbage of all others is said.
     for (const entry of input.dryRun ? [] : input.entries) checkReadable(entry);
     return { ...plan, busy, removedBytes: 0 };
@@ -80,13 +90,14 @@ async function prune(
   // A checkpoint that is being made or restored is left alone.
   await agents?.claim('checkpoint').catch(throwRefused);
   await dropLocal(plan, hosts);
-  const { removedBytes, read } = await deleteAll(input, plan.deleted);
-  const deleted = plan.deleted.filter((checkpoint) => !read.includes(checkpoint));
+  const { removedBytes, read } = await deleteAll(input, going);
+  const isGone = (checkpoint: string): boolean => !read.includes(checkpoint);
   const grid = input.entries[0]?.grid;
   const readers = read.length === 0 || grid === undefined ? [] : await repository.readers(grid);
   return {
     ...plan,
-    deleted,
+    deleted: plan.deleted.filter(isGone),
+    holds: { ...plan.holds, deleted: plan.holds.deleted.filter(isGone) },
     busy: [...busy, ...readers.filter(({ checkpoint }) => read.includes(checkpoint))],
     removedBytes,
   };
@@ -96,11 +107,15 @@ async function prune(
 async function planFor(
   input: PruneInput,
   agents: readonly Agent[] | null,
-): Promise<{ plan: PrunePlan; busy: PruneReport['busy'] }> {
+): Promise<{ plan: PrunePlan & { readonly holds: HoldsPlan }; busy: PruneReport['busy'] }> {
   const { repository, entries, rule } = input;
   const lineage = lineageToPrune({ hosts: agents, entries, named: input.lineage });
-  const own = entriesOfLineage(entries, lineage);
-  const others = new Set(entries.filter((entry) => !own.includes(entry)).map(({ checkpoint }) => checkpoint));
+  const ofLineage = entriesOfLineage(entries, lineage);
+  const held = ofLineage.filter(({ manifest }) => manifest !== null && isHold(manifest));
+  const own = ofLineage.filter((entry) => !held.includes(entry));
+  const others = new Set(
+    entries.filter((entry) => !ofLineage.includes(entry)).map(({ checkpoint }) => checkpoint),
+  );
   const valid = own.filter(({ state }) => state === 'valid').map(({ checkpoint }) => checkpoint);
   const grid = entries[0]?.grid;
   const readers = grid === undefined ? [] : await repository.readers(grid);
@@ -108,11 +123,33 @@ async function planFor(
     host,
     checkpoints: checkpoints.filter((checkpoint) => !others.has(checkpoint)),
   }));
+  const holds = held.filter(({ state }) => state === 'valid').map(({ checkpoint }) => checkpoint);
   if (goesByTimes(rule) && !input.acceptTimes)
-    checkTimes(agesFrom(valid, local), await repository.now(), rule);
-  const plan = planPrune({ entries: own, local, rule, read: readers.map(({ checkpoint }) => checkpoint) });
+    for (const checkpoints of [agesFrom(valid, local), holds])
+      checkTimes(checkpoints, await repository.now(), rule);
+  const read = readers.map(({ checkpoint }) => checkpoint);
+  const plan = {
+    ...planPrune({ entries: own, local, rule, read }),
+    holds: planHolds(holds, rule, await neededHolds(repository, holds, grid)),
+  };
   const unread = planPrune({ entries: own, local, rule, read: [] });
   return { plan, busy: readers.filter(({ checkpoint }) => unread.deleted.includes(checkpoint)) };
+}
+
+/** By hold: the sets with backups that were made under it. What a set needs that cannot be read is not known: all. */
+async function neededHolds(
+  repository: Repository,
+  holds: readonly string[],
+  grid: string | undefined,
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const sets = holds.length === 0 ? [] : await repository.sets(grid);
+  const needed = new Map<string, string[]>();
+  for (const { name, set, state } of sets) {
+    if (state === 'deleting') continue;
+    for (const hold of set === null ? holds : stampedHolds(set))
+      needed.set(hold, [...(needed.get(hold) ?? []), name]);
+  }
+  return needed;
 }
 
 async function dropLocal(plan: PrunePlan, agents: readonly Agent[]): Promise<void> {

@@ -1,10 +1,12 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import { StillpointError } from '../../shared/domain/errors.ts';
+import { HOLD_PURPOSES } from '../../shared/domain/purpose.ts';
 import { entriesOfOneGrid } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
 import { PERIODS, saysSomething, type KeepRule } from '../keep-rule.ts';
 import { LINEAGE_HELP } from '../lineage.ts';
 import { inMegabytes } from '../megabytes.ts';
+import type { HoldsPlan } from '../prune-plan.ts';
 import { pruneCheckpoints } from '../prune.ts';
 import type { PruneReport } from '../reports.ts';
 import { parseDuration, withSession } from '../session.ts';
@@ -60,7 +62,7 @@ export function registerPrune(checkpoint: Command): Command {
         async ({ repository: open, gridFile, cancellation, progress, printer }) => {
           if (!saysSomething(rule)) throw ruleMissing();
           const { repository, grid } = await open();
-          const entries = await entriesOfOneGrid(repository, grid);
+          const entries = await entriesOfOneGrid(repository, grid, HOLD_PURPOSES);
           const report = await pruneCheckpoints({
             repository,
             entries,
@@ -70,8 +72,11 @@ export function registerPrune(checkpoint: Command): Command {
             leftovers,
             rule,
             dryRun,
-            confirm: ({ deleted }) =>
-              confirm(`delete ${deleted.length} checkpoints and what hosts have of them, for good`, { yes }),
+            confirm: ({ deleted, holds }) =>
+              confirm(
+                `delete ${deleted.length} checkpoints and what hosts have of them${others(holds)}, for good`,
+                { yes },
+              ),
             cancellation,
             progress,
           });
@@ -81,6 +86,10 @@ export function registerPrune(checkpoint: Command): Command {
         { abortsItself: true },
       );
     });
+}
+
+function others({ deleted }: HoldsPlan): string {
+  return deleted.length === 0 ? '' : `, and ${deleted.length} that copied nothing`;
 }
 
 function ruleOf(options: PruneOptions): KeepRule {
@@ -136,6 +145,10 @@ function inWords(report: PruneReport, dryRun: boolean): string {
     ...report.kept
       .filter((one) => !report.busy.some(({ checkpoint }) => checkpoint === one))
       .map((checkpoint) => `${checkpoint}: kept (${(report.keptBy[checkpoint] ?? []).join(', ')})`),
+    ...report.holds.deleted.map((hold) => `${hold}: ${would}deleted (it copied nothing)`),
+    ...report.holds.kept.map(
+      (hold) => `${hold}: kept (${(report.holds.keptBy[hold] ?? []).join(', ')}; it copied nothing)`,
+    ),
     dryRun
       ? 'nothing was changed'
       : `${report.deleted.length} deleted, ${report.kept.length} kept, ${inMegabytes(report.removedBytes)} freed`,

@@ -1,19 +1,29 @@
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pruneCheckpoints } from '../../coordinator/prune.ts';
 import { formatCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
+import { HOLD_PURPOSES } from '../../shared/domain/purpose.ts';
 import { programFile } from '../lab/programs.ts';
-import { checkpointId, failureOf, LINEAGE, noise, storeCheckpoint } from '../repository/samples.ts';
+import {
+  checkpointId,
+  failureOf,
+  LINEAGE,
+  noise,
+  storeCheckpoint,
+  storeHeld,
+} from '../repository/samples.ts';
+import { BEGUN } from '../repository/sets-suite.ts';
 import { describedHost, describedMember, manifestOf } from './descriptions.ts';
 import { patient, quiet, scriptedAgents, storeManifest, type ScriptedAgents } from './scripted-agents.ts';
 
 // Goal: what is pruned is gone everywhere, what is kept is whole, and nothing goes unasked.
 // Method: a real repository, and agents that remember what they were asked, over the real wire.
 
+const NO_HOLDS = { deleted: [], kept: [], keptBy: {} };
 const MAIN = programFile('coordinator/main.ts');
 
 function hostWith(host: string, counters: readonly number[]): HostDescription {
@@ -70,6 +80,7 @@ describe('pruning checkpoints', () => {
       deleted: both,
       kept: [checkpointId(3)],
       keptBy: { [checkpointId(3)]: ['newest', 'keep'] },
+      holds: NO_HOLDS,
       busy: [],
       removedBytes: 300,
       local: [{ host: 'alpha', checkpoints: both }],
@@ -256,6 +267,53 @@ describe('pruning checkpoints', () => {
     expect((await prune({ dryRun: true })).local[0]?.checkpoints).to.have.length(2);
   });
 
+  it('deletes what held the grid and copied nothing by the same rule, counted apart, but for what a set needs', async () => {
+    const { repository } = agents;
+    await storeHeld(repository, checkpointId(4), 'quiesce');
+    await storeHeld(repository, checkpointId(5), 'journalCheckpoint');
+    await storeHeld(repository, checkpointId(6), 'freeze');
+    await storeHeld(repository, checkpointId(7), 'journalCheckpoint');
+    const heldBy = { operation: 'job-4', purpose: 'quiesce', checkpoint: checkpointId(4) } as const;
+    await repository.beginBackup('orders', 'nightly', 'a', { ...BEGUN, heldBy });
+    const all = { purposes: HOLD_PURPOSES };
+    const asked: string[][] = [];
+
+    const { deleted, holds } = await prune({
+      entries: await repository.list('orders', all),
+      confirm: (plan) => Promise.resolve(void asked.push([...plan.deleted, ...plan.holds.deleted])),
+    });
+    expect(asked).to.deep.equal([[1, 2, 5, 6].map((counter) => checkpointId(counter))]);
+    expect(deleted).to.deep.equal([checkpointId(1), checkpointId(2)]);
+    expect(holds).to.deep.equal({
+      deleted: [checkpointId(5), checkpointId(6)],
+      kept: [checkpointId(7), checkpointId(4)],
+      keptBy: { [checkpointId(7)]: ['newest', 'keep'], [checkpointId(4)]: ['set nightly'] },
+    });
+    const left = await repository.list('orders', all);
+    expect(left.map(({ checkpoint }) => checkpoint)).to.deep.equal(
+      [7, 4, 3].map((counter) => checkpointId(counter)),
+    );
+
+    // A set that is forgotten needs nothing; one that cannot be read may need any of them.
+    await repository.beginBackup('orders', 'unread', 'a', { ...BEGUN, heldBy: null });
+    damageSet('unread');
+    const dry = async (): Promise<unknown> =>
+      (await prune({ entries: await repository.list('orders', all), dryRun: true })).holds.keptBy;
+    expect(await dry()).to.deep.equal({
+      [checkpointId(7)]: ['newest', 'keep', 'set unread'],
+      [checkpointId(4)]: ['set nightly', 'set unread'],
+    });
+    for (const set of ['nightly', 'unread']) await repository.deleteSet('orders', set);
+    expect(await dry()).to.deep.equal({ [checkpointId(7)]: ['newest', 'keep'] });
+  });
+
+  function damageSet(set: string): void {
+    const files = readdirSync(agents.gridFile.repository, { recursive: true, encoding: 'utf8' });
+    const records = files.filter((file) => file.includes(`/${set}/`) && file.endsWith('.json'));
+    expect(records).not.to.deep.equal([]);
+    for (const record of records) writeFileSync(join(agents.gridFile.repository, record), 'rot');
+  }
+
   it('asks nobody where nothing is to be deleted', async () => {
     agents.hosts = [hostWith('alpha', [3]), hostWith('beta', [])];
     const confirm = (): Promise<void> => Promise.reject(new Error('asked'));
@@ -284,6 +342,7 @@ describe('pruning checkpoints', () => {
         deleted: [checkpointId(1)],
         kept: [checkpointId(3), checkpointId(2)],
         keptBy: { [checkpointId(3)]: ['newest', 'keep'], [checkpointId(2)]: ['keep'] },
+        holds: NO_HOLDS,
         busy: [],
         removedBytes: 0,
         local: [],
