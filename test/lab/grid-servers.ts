@@ -47,7 +47,8 @@ export async function startServers(grid: TestGrid, options: GridOptions): Promis
   }
 }
 
-async function dropTemplates(server: PostgresServer): Promise<void> {
+/** Two thirds of a cluster as initdb makes it: copies of it are quicker without. */
+export async function dropTemplates(server: PostgresServer): Promise<void> {
   await server.query("UPDATE pg_database SET datistemplate = false WHERE datname LIKE 'template_'");
   for (const name of ['template0', 'template1']) await server.query(`DROP DATABASE ${name}`);
 }

@@ -4,6 +4,7 @@ import type { Engine } from '../../../agent/engines/engine.ts';
 import { createPostgresEngine } from '../../../agent/engines/postgres/postgres-engine.ts';
 import type { PostgresSettings } from '../../../agent/engines/postgres/settings.ts';
 import { documentedRole } from '../../lab/postgres-role.ts';
+import { dropTemplates } from '../../lab/grid-servers.ts';
 import { postgresServer, type PostgresServer, type PostgresVersion } from '../../lab/postgres.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
 
@@ -52,7 +53,12 @@ export interface PostgresLab {
 
 export async function postgresLab(
   version: PostgresVersion,
-  options: { settings?: readonly string[]; initialize?: boolean; hba?: readonly string[] } = {},
+  options: {
+    settings?: readonly string[];
+    hba?: readonly string[];
+    /** Where it is copied many times: without its templates, and with the smallest journal files. */
+    small?: boolean;
+  } = {},
 ): Promise<PostgresLab> {
   const folder = temporaryFolder(`engine-${version}`);
   const data = join(folder.path, 'data');
@@ -62,8 +68,10 @@ export async function postgresLab(
     host: '127.0.0.1',
     settings: ['fsync = off', 'max_prepared_transactions = 10', ...(options.settings ?? [])],
     ...(options.hba !== undefined && { hba: options.hba }),
+    ...(options.small === true && { walSegmentMb: 1 }),
   });
   await server.start();
+  if (options.small === true) await dropTemplates(server);
   await server.query(documentedRole(version));
   await server.query('CREATE TABLE entry (id bigint PRIMARY KEY, note text)');
   const settings = settingsFor(server);

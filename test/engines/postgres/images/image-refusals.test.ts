@@ -27,7 +27,7 @@ import { copy, copyWhileTold, imagesLab, imagesOf, NO_SIGNAL, type ImagesLab } f
 // Goal: an image, or an archive, that cannot bring a server to the mark is refused before anything is written, with the
 // file that is the matter. Method: good ones of a real server, each spoilt in one way.
 
-const SEGMENT = 16 * 1024 * 1024;
+const SEGMENT = 1024 * 1024;
 /** In seconds. */
 const LONG_AGO = 1_000_000_000;
 

@@ -54,6 +54,7 @@ export async function imagesLab(
   // Where the archive lies is known once the server is there.
   const lab = await postgresLab(version, {
     settings: ['archive_mode = on', 'archive_timeout = 0', ...settings],
+    small: true,
   });
   const { server, folder } = lab;
   const [images, archive] = [join(folder, 'images'), join(folder, 'archive')];
