@@ -1,3 +1,4 @@
+import '../shared/runtime/keep-compiled.ts';
 import { parseArgs } from 'node:util';
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 import { serveAgents, type AgentServer } from '../shared/rpc/agent-server.ts';

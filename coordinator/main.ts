@@ -1,3 +1,4 @@
+import '../shared/runtime/keep-compiled.ts';
 import { CommanderError } from 'commander';
 import { StillpointError } from '../shared/domain/errors.ts';
 import { reach } from '../shared/runtime/hooks.ts';

@@ -1,3 +1,4 @@
+import '../../shared/runtime/keep-compiled.ts';
 import { writeSync } from 'node:fs';
 import { computerClock } from '../../shared/runtime/clock.ts';
 import { createLog } from '../../shared/runtime/log.ts';
