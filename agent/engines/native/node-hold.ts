@@ -3,6 +3,7 @@ import type { ThawProof } from '../../../shared/domain/messages.ts';
 import type { Token } from '../../../shared/domain/token.ts';
 import { type Hold, type HoldContext, outOfOrder } from '../engine.ts';
 import type { Owner } from '../../foreign-files.ts';
+import { inTime } from '../../in-time.ts';
 import { ownerOf } from '../restore/owner.ts';
 import type { HoldFacts } from './hold-facts.ts';
 import { notHeld } from './hold-failures.ts';
@@ -14,6 +15,7 @@ import type { NodeSuspension } from './suspension.ts';
 /** How long the process is kept at rest for a look at its journal, which a disk that hangs would never end. */
 const LOOK_MS = 1000;
 const UNREADABLE = 'it cannot be read';
+const late = (): Error => new Error(`its journal could not be looked at in ${LOOK_MS} ms`);
 
 interface HeldWith {
   readonly operation: Operation;
@@ -112,7 +114,7 @@ export class NodeHold implements Hold {
   /** Besides what the process says of itself, its journal shows that nothing was written while it was held. */
   thaw(token: Token, released: () => void): Promise<ThawProof> {
     return this.#operation.calls.run(async () => {
-      const written = await inTime(this.#writtenSinceMark(), LOOK_MS).catch(() => UNREADABLE);
+      const written = await inTime(this.#writtenSinceMark(), LOOK_MS, late).catch(() => UNREADABLE);
       const proof = await this.#operation.thaw(token, released);
       const proven = await this.#resumed(proof);
       this.#digest = this.#marked?.then((marked) => marked.digest()) ?? this.#digest;
@@ -198,15 +200,4 @@ function writtenBetween(
     if (stood !== stands) return `${name}: ${stood}, then ${stands}`;
   }
   return null;
-}
-
-/** Rejects when the time is up; what comes after that is passed over. */
-async function inTime<T>(work: Promise<T>, limitMs: number): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`it took longer than ${limitMs} ms`)), limitMs);
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

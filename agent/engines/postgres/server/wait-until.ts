@@ -1,4 +1,5 @@
 import { StillpointError } from '../../../../shared/domain/errors.ts';
+import { inTime } from '../../../in-time.ts';
 
 const TIMEOUT_MS = 5000;
 /** After some seconds nobody is held: what takes that long is waited for with patience. */
@@ -22,21 +23,12 @@ export async function waitUntil(
 }
 
 /** The same for a promise. Its rejection is ignored after the time is up: the caller has gone on with the timeout. */
-export async function settledInTime<T>(
+export function settledInTime<T>(
   what: string,
   promise: Promise<T>,
   timeoutMs: number = TIMEOUT_MS,
 ): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(notReached(what, timeoutMs)), timeoutMs);
-  });
-  promise.catch(() => undefined);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+  return inTime(promise, timeoutMs, () => notReached(what, timeoutMs));
 }
 
 function notReached(what: string, timeoutMs: number): StillpointError {
