@@ -61,15 +61,8 @@ export function planPrune(input: {
   };
 }
 
-/** Of what held the grid and copied nothing. */
-export interface HoldsPlan {
-  /** Oldest first. */
-  readonly deleted: readonly string[];
-  /** Newest first. */
-  readonly kept: readonly string[];
-  /** Of each that is kept by the rule or for a set: the parts of the rule, and the sets. */
-  readonly keptBy: Readonly<Record<string, readonly string[]>>;
-}
+/** Of what held the grid and copied nothing. `keptBy` names sets too, beside the parts of the rule. */
+export type HoldsPlan = Pick<PrunePlan, 'deleted' | 'kept' | 'keptBy'>;
 
 /**
  * The same rule for quiesces, freezes and journal checkpoints, counted apart. `needed`: which sets have backups that were

@@ -124,9 +124,10 @@ async function planFor(
     checkpoints: checkpoints.filter((checkpoint) => !others.has(checkpoint)),
   }));
   const holds = held.filter(({ state }) => state === 'valid').map(({ checkpoint }) => checkpoint);
-  if (goesByTimes(rule) && !input.acceptTimes)
-    for (const checkpoints of [agesFrom(valid, local), holds])
-      checkTimes(checkpoints, await repository.now(), rule);
+  if (goesByTimes(rule) && !input.acceptTimes) {
+    const now = await repository.now();
+    for (const checkpoints of [agesFrom(valid, local), holds]) checkTimes(checkpoints, now, rule);
+  }
   const read = readers.map(({ checkpoint }) => checkpoint);
   const plan = {
     ...planPrune({ entries: own, local, rule, read }),

@@ -94,11 +94,7 @@ export interface PruneReport {
   /** Which parts of the rule keep each, in the words of the command's options. */
   readonly keptBy: Readonly<Record<string, readonly string[]>>;
   /** Quiesces, freezes and journal checkpoints: by the same rule, counted apart; what a set needs is kept. */
-  readonly holds: {
-    readonly deleted: readonly string[];
-    readonly kept: readonly string[];
-    readonly keptBy: Readonly<Record<string, readonly string[]>>;
-  };
+  readonly holds: Pick<PruneReport, 'deleted' | 'kept' | 'keptBy'>;
   readonly removedBytes: number;
   /** Not deleted this time: a running operation reads it. */
   readonly busy: readonly { readonly checkpoint: string; readonly holder: string }[];
