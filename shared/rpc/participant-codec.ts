@@ -133,13 +133,13 @@ export function toKeeperState({ state, version }: wire.SaveKeeperStateResponse):
   return { state, version: toNumber(version, 'version') };
 }
 
-/** 64 bits travel as bigint and are numbers here: beyond 2^53 they would not be exact. */
 function toRoom(value: number | undefined): number | null {
   if (value === undefined) return null;
   must(value >= 0 && Number.isFinite(value), `updates_have_room_ms is ${value}`);
   return value;
 }
 
+/** 64 bits travel as bigint and are numbers here: beyond 2^53 they would not be exact. */
 export function toNumber(value: bigint, field: string): number {
   must(value <= BigInt(Number.MAX_SAFE_INTEGER), `${field} is ${value}, beyond 2^53`);
   return Number(value);
