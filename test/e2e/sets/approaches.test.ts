@@ -1,8 +1,8 @@
 import { expect } from 'chai';
 import type { HoldReport } from '../../../coordinator/jobs/hold-report.ts';
-import type { RestoreReport } from '../../../coordinator/reports.ts';
 import type { History, Moment } from '../../lab/history.ts';
 import { SetsLab } from '../../lab/sets-lab.ts';
+import { restored } from './restored.ts';
 
 // Goal: copies that operators make with a tool that knows nothing of us are brought to one moment by each of the three
 // approaches, and a wrong use is refused before a file is written. Method: real nodes of the contract, clients whose writes
@@ -22,17 +22,8 @@ describe('a grid that its operator copies', () => {
   afterEach(() => history?.stop());
   after(() => lab?.close());
 
-  /** Restores, and holds what the grid shows then against what its clients saw: nothing missing, no B without its A. */
-  async function restored(checkpoint: string, set: string, moment: Moment): Promise<void> {
-    await history.stop();
-    const report = await lab.done<RestoreReport>('restore', checkpoint, '--set', set, '--stop', '--yes');
-    expect(report).to.deep.include({ checkpoint, set, verified: true });
-    await lab.lab.reference.healthy();
-    const shown = await history.compare(moment);
-    expect(shown).to.include({ missing: 0, withoutCause: 0, lateShown: 0 });
-    expect(shown.found).to.be.greaterThan(100);
-    expect(shown.late, 'writes after the mark').to.be.greaterThan(50);
-  }
+  const expectRestored = (checkpoint: string, set: string, moment: Moment): Promise<void> =>
+    restored(lab, { checkpoint, set }, moment, () => lab.lab.reference.healthy());
 
   it('comes back from copies of different times and the journals up to a later checkpoint, and no further [S57] [S56]', async () => {
     await history.begin();
@@ -47,7 +38,7 @@ describe('a grid that its operator copies', () => {
     const { checkpoint } = await lab.done<HoldReport>('journal-checkpoint');
     const after = performance.now();
     await history.more();
-    await restored(checkpoint, 'monday', { before, after });
+    await expectRestored(checkpoint, 'monday', { before, after });
   });
 
   it('comes back from copies that a quiesce was held for, and from nothing else [S60] [S56]', async () => {
@@ -69,7 +60,7 @@ describe('a grid that its operator copies', () => {
     expect(report.set?.images.map(({ member }) => member)).to.deep.equal(['a1', 'b1']);
     await history.more();
     // Journals of later lie where the agent's file says, and are none of this.
-    await restored(report.checkpoint, 'tuesday', { before, after });
+    await expectRestored(report.checkpoint, 'tuesday', { before, after });
   });
 
   it('comes back from copies that a freeze was held for and the journal in them, though clients went on [S64] [S90] [S56]', async () => {
@@ -89,7 +80,7 @@ describe('a grid that its operator copies', () => {
     );
     const after = performance.now();
     await history.more();
-    await restored(report.checkpoint, 'wednesday', { before, after });
+    await expectRestored(report.checkpoint, 'wednesday', { before, after });
   });
 
   it('comes back from copies that were made with all nodes shut down, equal to a quiesce [S61] [S56]', async () => {
@@ -112,6 +103,6 @@ describe('a grid that its operator copies', () => {
     const { cold } = ended[1] ?? {};
     expect(cold).to.match(/_thursday$/);
     await history.begin();
-    await restored(cold ?? '', 'thursday', { before, after });
+    await expectRestored(cold ?? '', 'thursday', { before, after });
   });
 });

@@ -3,12 +3,13 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HoldReport } from '../../../coordinator/jobs/hold-report.ts';
-import type { AbleMember, RestoreReport } from '../../../coordinator/reports.ts';
+import type { AbleMember } from '../../../coordinator/reports.ts';
 import type { EndedReport, SetReport } from '../../../coordinator/sets/set-reports.ts';
 import type { Failure } from '../../../shared/domain/errors.ts';
 import { CLIENTS, type History, type Moment } from '../../lab/history.ts';
 import { PostgresSetsLab } from '../../lab/postgres-sets-lab.ts';
 import { until } from '../../lab/processes.ts';
+import { restored } from './restored.ts';
 
 // Goal: what docs/sharded-cluster.md says of PostgreSQL holds by the commands: base backups of any time, copies while
 // commits wait and copies of servers that are shut down come back to one moment; where PostgreSQL cannot be held it is told
@@ -31,15 +32,8 @@ describe('a grid of PostgreSQL that its operator copies', function () {
   afterEach(() => history?.stop());
   after(() => lab?.close());
 
-  /** Restores, and holds what the grid shows then against what its clients saw: nothing missing, no B without its A. */
-  async function restored(checkpoint: string, set: string, moment: Moment): Promise<void> {
-    await history.stop();
-    const report = await lab.done<RestoreReport>('restore', checkpoint, '--set', set, '--stop', '--yes');
-    expect(report).to.deep.include({ checkpoint, set, verified: true });
-    const shown = await history.compare(moment);
-    expect(shown).to.include({ missing: 0, withoutCause: 0, lateShown: 0 });
-    expect(shown.found).to.be.greaterThan(100);
-    expect(shown.late, 'writes after the mark').to.be.greaterThan(50);
+  async function expectRestored(checkpoint: string, set: string, moment: Moment): Promise<void> {
+    await restored(lab, { checkpoint, set }, moment);
     // Built from the image of its primary.
     const [primary, standby] = [lab.grid.member('aa'), lab.grid.member('ab')];
     const rows = await lab.rowsOf(primary);
@@ -129,7 +123,7 @@ describe('a grid of PostgreSQL that its operator copies', function () {
       await expectRefused({ set, checkpoint }, 'journal-missing', new RegExp(`ba: .*${name}`));
       renameSync(gone, kept);
     }
-    await restored(checkpoint, set, { before, after });
+    await expectRestored(checkpoint, set, { before, after });
   });
 
   it('comes back from base backups that were made while commits waited and reads went on, and from nothing else [S60] [S68] [S56]', async () => {
@@ -165,7 +159,7 @@ describe('a grid of PostgreSQL that its operator copies', function () {
     expect(report.set?.problems).to.deep.equal([]);
     expect(report.set?.images.map(({ member }) => member)).to.deep.equal(PRIMARIES);
     await history.more();
-    await restored(report.checkpoint, set, { before, after });
+    await expectRestored(report.checkpoint, set, { before, after });
   });
 
   it('comes back from copies that were made with all servers shut down, equal to a quiesce, and from nothing else [S61] [S62] [S56]', async () => {
@@ -192,7 +186,7 @@ describe('a grid of PostgreSQL that its operator copies', function () {
     const after = performance.now();
     expect(cold).to.match(/_thursday$/);
     await history.begin();
-    await restored(cold ?? '', set, { before, after });
+    await expectRestored(cold ?? '', set, { before, after });
   });
 });
 

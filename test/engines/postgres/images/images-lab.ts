@@ -27,6 +27,8 @@ export interface ImagesLab {
   readonly images: string;
   readonly archive: string;
   insert(id: number): Promise<unknown>;
+  /** A tablespace of this name, beside the server. */
+  tablespace(name: string): Promise<unknown>;
   read(name: string): Promise<ImageManifest>;
   /** A journal checkpoint, whose journal is archived when it resolves. */
   mark(): Promise<MemberManifest>;
@@ -113,6 +115,13 @@ export async function imagesLab(
     images,
     archive,
     insert: (id) => server.query(`INSERT INTO entry VALUES (${id})`),
+    tablespace(name) {
+      const place = join(folder, name);
+      mkdirSync(place);
+      chmodSync(place, 0o700);
+      ofServerUser(place);
+      return server.query(`CREATE TABLESPACE ${name} LOCATION '${place}'`);
+    },
     read: (name) => imagesOf(engine).read(name, AbortSignal.timeout(60_000), () => undefined),
     async mark() {
       const manifest = await held(JOURNAL_CHECKPOINT, () => Promise.resolve());

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
-import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { ofServerUser } from '../../../lab/base-backup.ts';
 import { recipeOf } from '../../../lab/recipes.ts';
@@ -17,11 +17,7 @@ for (const version of newest) {
 
     before(async () => {
       place = await imagesLab(version);
-      const fast = join(place.lab.folder, 'fast');
-      mkdirSync(fast);
-      chmodSync(fast, 0o700);
-      ofServerUser(fast);
-      await place.server.query(`CREATE TABLESPACE fast LOCATION '${fast}'`);
+      await place.tablespace('fast');
       await place.server.query('ALTER TABLE entry SET TABLESPACE fast');
       await place.insert(1);
     });

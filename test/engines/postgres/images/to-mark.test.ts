@@ -1,7 +1,7 @@
 import { expect } from 'chai';
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { baseBackup, ofServerUser } from '../../../lab/base-backup.ts';
+import { baseBackup } from '../../../lab/base-backup.ts';
 import { until, newest } from '../lab.ts';
 import { copy, copyWhileTold, imagesLab, type ImagesLab } from './images-lab.ts';
 
@@ -46,11 +46,7 @@ for (const version of newest) {
     }
 
     it('are base backups, with tablespaces beside them', async () => {
-      const fast = join(place.lab.folder, 'fast');
-      mkdirSync(fast);
-      chmodSync(fast, 0o700);
-      ofServerUser(fast);
-      await place.server.query(`CREATE TABLESPACE fast LOCATION '${fast}'`);
+      await place.tablespace('fast');
       await place.server.query('CREATE TABLE placed TABLESPACE fast AS SELECT 1 AS x');
 
       try {
