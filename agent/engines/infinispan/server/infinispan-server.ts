@@ -127,6 +127,7 @@ export class InfinispanServer {
     return details.map((cache) => ({ ...cache, configuration: byName.get(cache.name) ?? '{}' }));
   }
 
+  /** Without what every server has: its own caches, templates and tasks. */
   async resources(signal: AbortSignal): Promise<Resources> {
     const [caches, templates, counters, protoSchemas, tasks] = await Promise.all([
       this.#get(namedThings, { path: 'caches?action=detailed', signal }),
@@ -136,7 +137,7 @@ export class InfinispanServer {
       this.#get(namedThings, { path: 'tasks?type=user', signal }),
     ]);
     return {
-      templates: sorted(templates.map(({ name }) => name)),
+      templates: sorted(templates.map(({ name }) => name).filter((name) => !name.startsWith(SERVERS_OWN))),
       caches: sorted(caches.map(({ name }) => name)),
       counters: sorted(counters),
       protoSchemas: sorted(protoSchemas.map(({ name }) => name)),
@@ -341,6 +342,9 @@ export class InfinispanServer {
     );
   }
 }
+
+/** How the names of templates begin that come with the server. No archive holds them. */
+const SERVERS_OWN = 'org.infinispan.';
 
 const encode = encodeURIComponent;
 
