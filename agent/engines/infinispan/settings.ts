@@ -25,7 +25,7 @@ export const infinispanMemberSchema = z
      * Where the other servers of the cluster are asked, as `url`: with the same user and the same CA. Through them a hold
      * ends when this server is down, and a cluster that has come apart is seen.
      */
-    others: z.array(serverUrlSchema).default([]),
+    peers: z.array(serverUrlSchema).default([]),
     /** How long the clients of the cluster may be refused for a checkpoint. One that would take longer is refused. */
     maxHoldSeconds: z.number().positive().max(3600).default(HOLD_SECONDS),
     /** How long a server may take to start and to join its cluster, in seconds. */
@@ -36,8 +36,8 @@ export const infinispanMemberSchema = z
   .refine(...secretsAreCovered)
   .refine(...tlsIsUsed)
   .refine(({ role }) => role === 'node', { path: ['role'], message: 'of an Infinispan server is node' })
-  .refine(({ url, others }) => !others.includes(url), {
-    path: ['others'],
+  .refine(({ url, peers }) => !peers.includes(url), {
+    path: ['peers'],
     message: 'are the other servers of the cluster: without the one of url',
   });
 
@@ -45,6 +45,6 @@ export type InfinispanSettings = z.infer<typeof infinispanMemberSchema>;
 
 /** The servers through which the cluster can be asked, the member's own first. */
 export function serversOf(settings: InfinispanSettings): readonly ServerSettings[] {
-  const { container, auth, tls, url, others } = settings;
-  return [url, ...others].map((one) => ({ url: one, container, auth, tls }));
+  const { container, auth, tls, url, peers } = settings;
+  return [url, ...peers].map((one) => ({ url: one, container, auth, tls }));
 }
