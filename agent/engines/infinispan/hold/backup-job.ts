@@ -10,10 +10,7 @@ const LONGEST_PAUSE_MS = 50;
 /** Every server makes one so small in less. */
 const REHEARSAL_MS = 30_000;
 
-type JobServer = Pick<
-  InfinispanServer,
-  'url' | 'backups' | 'backupState' | 'deleteBackup' | 'startBackup'
->;
+type JobServer = Pick<InfinispanServer, 'url' | 'backups' | 'backupState' | 'deleteBackup' | 'startBackup'>;
 
 export function nameOfBackup(checkpoint: string, attempt: number): string {
   return `${PREFIX}${checkpoint}-${attempt}`;

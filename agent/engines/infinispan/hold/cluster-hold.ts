@@ -205,9 +205,7 @@ export class ClusterHold implements Hold {
         this.#pace.told(this.#entries, backupMs);
       }
       this.#forget();
-      return cause === null
-        ? { type: 'held', incarnation }
-        : { type: 'broken', incarnation, cause };
+      return cause === null ? { type: 'held', incarnation } : { type: 'broken', incarnation, cause };
     });
   }
 

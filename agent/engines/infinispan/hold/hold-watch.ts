@@ -56,7 +56,8 @@ export class HoldWatch {
         this.#server.ignored(signal),
       ]);
       const opened = this.#fenced.find((cache) => !ignored.includes(cache));
-      if (opened !== undefined) return `cache ${opened} was served again: somebody took it from the list of ignored caches`;
+      if (opened !== undefined)
+        return `cache ${opened} was served again: somebody took it from the list of ignored caches`;
       return serversChanged(this.#servers, servers);
     } catch (error) {
       return `it could not be seen: ${error instanceof Error ? error.message : String(error)}`;

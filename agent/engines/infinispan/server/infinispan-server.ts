@@ -142,6 +142,7 @@ export class InfinispanServer {
     return this.#get(names, { path: 'counters', signal });
   }
 
+  /** Without what every server has: its own caches, templates and tasks. */
   async resources(signal: AbortSignal): Promise<Resources> {
     const [caches, templates, counters, protoSchemas, tasks] = await Promise.all([
       this.#get(namedThings, { path: 'caches?action=detailed', signal }),
@@ -151,7 +152,7 @@ export class InfinispanServer {
       this.#get(namedThings, { path: 'tasks?type=user', signal }),
     ]);
     return {
-      templates: sorted(templates.map(({ name }) => name)),
+      templates: sorted(templates.map(({ name }) => name).filter((name) => !name.startsWith(SERVERS_OWN))),
       caches: sorted(caches.map(({ name }) => name)),
       counters: sorted(counters),
       protoSchemas: sorted(protoSchemas.map(({ name }) => name)),
@@ -356,6 +357,9 @@ export class InfinispanServer {
     );
   }
 }
+
+/** How the names of templates begin that come with the server. No archive holds them. */
+const SERVERS_OWN = 'org.infinispan.';
 
 const encode = encodeURIComponent;
 
