@@ -5,7 +5,7 @@ import type { InfinispanServer } from '../server/infinispan-server.ts';
  * Where servers keep schemas and scripts. They are held as any cache is, first and until the last; nobody else ignores
  * them, so where both are ignored it is a fence of ours that stands.
  */
-const SERVERS_OWN = ['___protobuf_metadata', '___script_cache'];
+export const SERVERS_OWN: readonly string[] = ['___protobuf_metadata', '___script_cache'];
 
 /** Requests that a server has at once from us. */
 const AT_ONCE = 8;

@@ -12,8 +12,11 @@ export interface Standing {
   readonly configurations: ReadonlyMap<string, string>;
 }
 
-/** The members of a cluster, and where they are among themselves: one that was started anew elsewhere is another. */
-export type Servers = readonly string[];
+/** The members of a cluster, by name, and where they are among themselves, `host:port`. */
+export interface Servers {
+  readonly members: readonly string[];
+  readonly addresses: readonly string[];
+}
 
 type AskedServer = Pick<
   InfinispanServer,
@@ -35,7 +38,7 @@ export async function readServers(
   signal: AbortSignal,
 ): Promise<Servers> {
   const { members, physicalAddresses } = await server.container(signal);
-  return [...members.toSorted(), ...physicalAddresses.toSorted()];
+  return { members: members.toSorted(), addresses: physicalAddresses.toSorted() };
 }
 
 /** The value of each counter, by name. */
@@ -59,8 +62,10 @@ export function changeBetween(before: Standing, now: Standing): string | null {
 }
 
 export function serversChanged(before: Servers, now: Servers): string | null {
-  if (before.join() === now.join()) return null;
-  return `the cluster was ${before.join(', ')}, and is ${now.join(', ')}`;
+  const [was, is] = [before, now].map(
+    ({ members, addresses }) => `${members.join(', ')} at ${addresses.join(', ')}`,
+  );
+  return was === is ? null : `the cluster was ${was}, and is ${is}`;
 }
 
 /** Nothing can hold counters: that they stand as they stood is all that can be said of them. */
