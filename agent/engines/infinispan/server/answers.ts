@@ -67,6 +67,11 @@ export const nodeInfo = z
   }));
 export type NodeInfo = z.infer<typeof nodeInfo>;
 
+const statePath = z.object({ 'persistent-location': z.object({ path: z.string().startsWith('/') }) });
+export const stateDirectory = z
+  .object({ infinispan: z.object({ 'cache-container': z.object({ 'global-state': statePath }) }) })
+  .transform(({ infinispan }) => infinispan['cache-container']['global-state']['persistent-location'].path);
+
 const cacheDetails = z.object({
   name,
   /** `RUNNING`, `IGNORED`, `FAILED`… */
