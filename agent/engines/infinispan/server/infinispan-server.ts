@@ -133,6 +133,21 @@ export class InfinispanServer {
     return details.map((cache) => ({ ...cache, configuration: byName.get(cache.name) ?? '{}' }));
   }
 
+  /** Of all caches, also those in which servers keep schemas and scripts. */
+  cacheNames(signal: AbortSignal): Promise<string[]> {
+    return this.#get(names, { path: 'caches', signal });
+  }
+
+  /** Of all caches and templates: what they are made by, as JSON text, by name. */
+  async configurations(signal: AbortSignal): Promise<ReadonlyMap<string, string>> {
+    const all = await this.#get(configurations, { path: 'container/cache-configs', signal });
+    return new Map(all.map(({ name, configuration }) => [name, configuration]));
+  }
+
+  counterNames(signal: AbortSignal): Promise<string[]> {
+    return this.#get(names, { path: 'counters', signal });
+  }
+
   /** Without what every server has: its own caches, templates and tasks. */
   async resources(signal: AbortSignal): Promise<Resources> {
     const [caches, templates, counters, protoSchemas, tasks] = await Promise.all([
