@@ -3,25 +3,14 @@ import type { MemberDescription, Traits } from '../../../../shared/domain/grid.t
 import type { Abilities } from '../../../../shared/domain/purpose.ts';
 import { isFenceLeft } from '../hold/fence.ts';
 import type { HoldPace } from '../hold/hold-pace.ts';
-import type { CacheInfo, ContainerInfo } from '../server/answers.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
 import { isServerRunning } from '../server-process.ts';
 import { serversOf, type InfinispanSettings } from '../settings.ts';
 import { problemsOf, splitProblems } from './problems.ts';
+import type { Seen } from './seen.ts';
 import { warningsOf } from './warnings.ts';
 
-/** All that a look has seen, through the member's own server. */
-export interface Seen {
-  readonly container: ContainerInfo;
-  readonly status: string;
-  readonly caches: readonly CacheInfo[];
-  readonly ignored: readonly string[];
-  /** A fence of stillpoint stands, and none that is on its way to end. */
-  readonly isLeft: boolean;
-  readonly isZeroCapacity: boolean;
-}
-
-interface Looking {
+export interface Looking {
   readonly signal: AbortSignal;
   /** This agent holds the cluster now. */
   readonly isOurs: boolean;
@@ -90,14 +79,14 @@ async function described(
 }
 
 async function look(server: InfinispanServer, isOurs: boolean, signal: AbortSignal): Promise<Seen> {
-  const [container, { status }, caches, configuration] = await Promise.all([
+  const [container, { status }, caches, isZeroCapacity] = await Promise.all([
     server.container(signal),
     server.health(signal),
     server.caches(signal),
     server.isZeroCapacity(signal),
   ]);
   const { ignored, isLeft } = await ignoredCaches(server, isOurs, signal);
-  return { container, status, caches, ignored, isLeft, isZeroCapacity: configuration };
+  return { container, status, caches, ignored, isLeft, isZeroCapacity };
 }
 
 /** A checkpoint that another agent makes holds the cluster for a moment: that one is waited for. */
@@ -185,11 +174,11 @@ function abilitiesOf(name: string): Abilities {
 
 function failureOfLook({ name, url }: InfinispanSettings, error: unknown): Failure {
   if (error instanceof StillpointError) return error.failure;
-  if (!(error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError'))) throw error;
+  if (!(error instanceof Error && (error.name === 'TimeoutError' || error.name === 'AbortError')))
+    throw error;
   return {
     code: 'infinispan-slow',
     message: `${name}: the server at ${url} did not say within ${LOOK_MS / 1000} s how its cluster is`,
     hint: 'look at its log and at the load of its host',
   };
 }
-

@@ -4,7 +4,7 @@ import type { ContainerInfo } from '../server/answers.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
 import type { ServerSettings } from '../server/settings.ts';
 import type { InfinispanSettings } from '../settings.ts';
-import type { Seen } from './describe.ts';
+import type { Seen } from './seen.ts';
 
 /** Another server of the cluster that does not answer is for its own agent to tell. */
 const PEER_MS = 3000;
@@ -18,7 +18,8 @@ export function problemsOf(
   const { container, status, caches, isLeft, isZeroCapacity } = seen;
   const { name, maxHoldSeconds } = settings;
   const found: Failure[] = [];
-  const find = (code: string, message: string, hint: string): void => void found.push({ code, message, hint });
+  const find = (code: string, message: string, hint: string): void =>
+    void found.push({ code, message, hint });
   if (container.name !== settings.container)
     find(
       'infinispan-differs',

@@ -1,7 +1,7 @@
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import type { Connection } from '../server/answers.ts';
 import type { InfinispanSettings } from '../settings.ts';
-import type { Seen } from './describe.ts';
+import type { Seen } from './seen.ts';
 
 /** Of which each server has its own entries, which no other knows of. */
 const OF_EACH_SERVER = ['local-cache', 'invalidation-cache'];
@@ -36,7 +36,8 @@ export function warningsOf(
       `rebalancing of cluster ${container.clusterName} is switched off`,
       'switch it on when the work is done that it was switched off for: until then a lost server loses copies',
     );
-  const apart = container.members.length < 2 ? [] : caches.filter(({ type }) => OF_EACH_SERVER.includes(type));
+  const apart =
+    container.members.length < 2 ? [] : caches.filter(({ type }) => OF_EACH_SERVER.includes(type));
   if (apart.length > 0)
     warn(
       'infinispan-cache-apart',

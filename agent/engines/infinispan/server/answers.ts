@@ -73,6 +73,10 @@ export const zeroCapacity = z
     infinispan: z.object({ 'cache-container': z.object({ 'zero-capacity-node': z.unknown() }) }),
   })
   .transform(({ infinispan }) => String(infinispan['cache-container']['zero-capacity-node']) === 'true');
+const statePath = z.object({ 'persistent-location': z.object({ path: z.string().startsWith('/') }) });
+export const stateDirectory = z
+  .object({ infinispan: z.object({ 'cache-container': z.object({ 'global-state': statePath }) }) })
+  .transform(({ infinispan }) => infinispan['cache-container']['global-state']['persistent-location'].path);
 
 const cacheDetails = z.object({
   name,

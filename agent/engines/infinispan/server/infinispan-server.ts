@@ -12,6 +12,7 @@ import {
   names,
   nodeInfo,
   zeroCapacity,
+  stateDirectory,
   type CacheInfo,
   type ClusterHealth,
   type Connection,
@@ -116,6 +117,11 @@ export class InfinispanServer {
     return all.filter(({ library }) => library !== OUR_CLIENT_NAME);
   }
 
+  /** The directory in which the server that is asked keeps its state, on its host. */
+  stateDirectory(signal: AbortSignal): Promise<string> {
+    return this.#get(stateDirectory, { path: 'container/config', signal });
+  }
+
   /** Ends the process of the server that is asked, and of no other. Resolves when it has begun to stop. */
   async stop(signal: AbortSignal): Promise<void> {
     await this.#rest.ask({ method: 'POST', path: 'server?action=stop', signal, expected: [200, 204] });
@@ -176,14 +182,20 @@ export class InfinispanServer {
     await this.#rest.ask({ method: 'POST', path, signal, expected: [200, 204], isIdempotent: true });
   }
 
-  /** `configuration`: as `caches` tells it. */
-  async createCache(cache: string, configuration: string, signal: AbortSignal): Promise<void> {
+  /** `configuration`: as `caches` tells it. `isKept`: the servers keep it in their state; else it ends with them. */
+  async createCache(
+    cache: string,
+    configuration: string,
+    signal: AbortSignal,
+    { isKept = true }: { isKept?: boolean } = {},
+  ): Promise<void> {
     const body = { type: 'application/json', bytes: Buffer.from(configuration) };
     await this.#rest.ask({
       method: 'POST',
       path: `caches/${encode(cache)}`,
       body,
       signal,
+      ...(!isKept && { headers: { flags: 'VOLATILE' } }),
       expected: [200, 204],
     });
   }
