@@ -8,6 +8,11 @@ import { passingConnectors } from './standing.ts';
 const ASK_MS = 5000;
 const OPEN_MS = 30_000;
 
+interface Before {
+  readonly ignored: readonly string[];
+  readonly connectors: readonly string[];
+}
+
 /**
  * On the host of a member that the lead of its cluster holds: sees how the cluster was before anybody was held, and opens
  * at the end what is still closed. So a lead whose host is lost, with its agent and its guard, leaves nobody refused.
@@ -16,7 +21,7 @@ const OPEN_MS = 30_000;
 export class FenceWitness implements Journal {
   readonly #server: InfinispanServer;
   /** Null where it is not known, or where a fence stood already: that is another's to end. */
-  #before: { readonly ignored: readonly string[]; readonly connectors: readonly string[] } | null = null;
+  #before: Before | null = null;
 
   constructor(settings: ServerSettings) {
     this.#server = new InfinispanServer(settings);
@@ -45,7 +50,7 @@ export class FenceWitness implements Journal {
     }
   }
 
-  async #openWhatIsLeft(before: NonNullable<FenceWitness['#before']>): Promise<void> {
+  async #openWhatIsLeft(before: Before): Promise<void> {
     const ignored = await this.#server.ignored(AbortSignal.timeout(ASK_MS));
     if (!isFenceLeft(ignored)) return;
     const caches = ignored.filter((cache) => !before.ignored.includes(cache));
