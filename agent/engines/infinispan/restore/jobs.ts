@@ -1,6 +1,7 @@
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import { backupDone, removeBackup } from '../hold/backup-job.ts';
-import type { InfinispanServer, ResourceNames } from '../server/infinispan-server.ts';
+import type { ResourceNames } from '../server/answers.ts';
+import type { InfinispanServer, JobState } from '../server/infinispan-server.ts';
 
 const PREFIX = 'stillpoint-restore-';
 const FIRST_PAUSE_MS = 5;
@@ -32,16 +33,30 @@ export async function restoreFrom(
 ): Promise<void> {
   const name = `${PREFIX}${crypto.randomUUID()}`;
   await server.startRestore(name, { location }, resources, signal);
-  try {
-    for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 1.3)) {
-      signal.throwIfAborted();
-      const state = await server.restoreState(name, signal);
-      if (state === 'done') return;
-      if (state !== 'running') throw restoreFailed(server.url, resources, location, state);
-      await new Promise((resolve) => setTimeout(resolve, pauseMs));
-    }
-  } finally {
-    await server.deleteRestore(name, AbortSignal.timeout(FORGET_MS)).catch(() => undefined);
+  const state = await restoreEnded(server, name, signal);
+  await server.deleteRestore(name, AbortSignal.timeout(FORGET_MS)).catch(() => undefined);
+  if (state !== 'done') throw restoreFailed(server.url, resources, location, state);
+}
+
+/** What a dead agent had asked for goes on without it. Resolves when nothing of it is under way on this server. */
+export async function restoresEnded(server: InfinispanServer, signal: AbortSignal): Promise<void> {
+  for (const name of await server.restores(signal)) {
+    if (!name.startsWith(PREFIX)) continue;
+    await restoreEnded(server, name, signal);
+    await server.deleteRestore(name, signal);
+  }
+}
+
+async function restoreEnded(
+  server: InfinispanServer,
+  name: string,
+  signal: AbortSignal,
+): Promise<Exclude<JobState, 'running'>> {
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(LONGEST_PAUSE_MS, pauseMs * 1.3)) {
+    signal.throwIfAborted();
+    const state = await server.restoreState(name, signal);
+    if (state !== 'running') return state;
+    await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }
 }
 

@@ -1,7 +1,7 @@
 import type { ArchiveContent } from '../archive/archive.ts';
 import type { InfinispanServer } from '../server/infinispan-server.ts';
 import { closeFence, type Fenced } from '../hold/fence.ts';
-import { restoreFrom } from './jobs.ts';
+import { restoreFrom, restoresEnded } from './jobs.ts';
 import type { CacheBefore } from './work-room.ts';
 
 /**
@@ -29,6 +29,7 @@ export async function replaceAll(
   fenced: Fenced,
   signal: AbortSignal,
 ): Promise<void> {
+  await restoresEnded(server, signal);
   const now = await server.resources(signal);
   const archived = new Set(content.caches.map(({ name }) => name));
   const kept = new Map(before.map((cache) => [cache.name, cache]));

@@ -1,21 +1,20 @@
 import { chmod, chown, lstat, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import * as z from 'zod';
 import { EXIT, StillpointError } from '../../../../shared/domain/errors.ts';
 import { syncDirectory, writeWhole } from '../../../../shared/runtime/whole-file.ts';
 import type { RestoreContext } from '../../engine.ts';
 
 /**
- * Where a restore of a cluster works, on the host of the server that it goes through:
+ * Where a restore of a cluster works, beside the root of the server that it goes through:
  *
- *   <archives>/restore/checkpoint.zip   what is restored
- *   <archives>/restore/before.zip       what the cluster held before: what a roll-back restores
- *   <archives>/restore/now.zip          what the cluster holds, while it is proven
- *   <archives>/restore/restore.json     how far the restore is: written first, removed last
+ *   <parent>/.stillpoint-<name>/checkpoint.zip   what is restored
+ *   <parent>/.stillpoint-<name>/before.zip       what the cluster held before: what a roll-back restores
+ *   <parent>/.stillpoint-<name>/now.zip          what the cluster holds, while it is proven
+ *   <parent>/.stillpoint-<name>/restore.json     how far the restore is: written first, removed last
  *
  * Forward and back can be taken up again from what lies there, by another process, any number of times.
  */
-const ROOM = 'restore';
 const RECORD = 'restore.json';
 
 export type ArchiveName = 'checkpoint.zip' | 'before.zip' | 'now.zip';
@@ -37,7 +36,6 @@ const recordSchema = z.object({
   isFenced: z.boolean(),
   /** What the cluster held is complete in `before.zip`, and may not be on the cluster any more. */
   isReplaced: z.boolean(),
-  /** The decision may have fallen: clients may be back. */
   fenced: z.object({ caches: z.array(z.string()), connectors: z.array(z.string()) }),
   servers: z.array(z.string()),
   caches: z.array(cacheBefore),
@@ -51,8 +49,9 @@ const ARCHIVE_MODE = 0o400;
 export class WorkRoom {
   readonly #path: string;
 
-  constructor(archives: string) {
-    this.#path = join(archives, ROOM);
+  /** `root`: of the server. */
+  constructor(root: string) {
+    this.#path = join(dirname(root), `.stillpoint-${basename(root)}`);
   }
 
   get path(): string {

@@ -150,6 +150,13 @@ export class InfinispanServer {
     return new Map(all.map(({ name, configuration }) => [name, configuration]));
   }
 
+  /** Of a cache: what it is made by, as the server writes it into archives. */
+  async configurationXml(cache: string, signal: AbortSignal): Promise<string> {
+    const path = `caches/${encode(cache)}?action=config`;
+    const headers = { accept: 'application/xml' };
+    return (await this.#rest.ask({ method: 'GET', path, signal, headers, expected: [200] })).text;
+  }
+
   counterNames(signal: AbortSignal): Promise<string[]> {
     return this.#get(names, { path: 'counters', signal });
   }
