@@ -1,17 +1,23 @@
 import type { CheckpointContext, Engine, Parts } from '../engine.ts';
 import { ArchiveCopy } from './copy/archive-copy.ts';
 import { ClusterHold } from './hold/cluster-hold.ts';
+import { FenceWitness } from './hold/fence-witness.ts';
 import { HoldPace } from './hold/hold-pace.ts';
 import { InfinispanGuardian } from './hold/undo.ts';
 import { describeInfinispan } from './look/describe.ts';
 import { diagnoseInfinispan } from './look/diagnose.ts';
+import {
+  infinispanRestorePlace,
+  InfinispanRestoration,
+  recoverInfinispanRestore,
+} from './restore/restoration.ts';
 import { isServerRunning, stopServer } from './server-process.ts';
 import type { InfinispanSettings } from './settings.ts';
 
 /** A server of an Infinispan cluster, which is held and copied once, through the one that coordinates it. */
 export function createInfinispanEngine(settings: InfinispanSettings): Engine {
   const pace = new HoldPace();
-  /** Checkpoints that may hold the cluster from here. */
+  /** Checkpoints that have the cluster, from here or from the host of another server. */
   const underWay = new Set<CheckpointContext>();
   const looking = (signal: AbortSignal) => ({ signal, isOurs: underWay.size > 0, pace });
   return {
@@ -20,7 +26,6 @@ export function createInfinispanEngine(settings: InfinispanSettings): Engine {
     // What it writes to its disk is no journal, and is not waited for.
     freeBytes: () => Promise.resolve(null),
     begin(context) {
-      if (context.assignment.hold === 'none') return { hold: null, copy: null, journal: null };
       underWay.add(context);
       return partsOf(settings, context, pace, () => void underWay.delete(context));
     },
@@ -32,11 +37,9 @@ export function createInfinispanEngine(settings: InfinispanSettings): Engine {
         await guardian.close();
       }
     },
-    restoration: () => {
-      throw new Error('not here yet');
-    },
-    restorePlace: () => Promise.resolve({ isThere: true, isOccupied: true, left: null }),
-    recoverRestore: () => Promise.resolve(),
+    restoration: (context) => new InfinispanRestoration(settings, context),
+    restorePlace: () => infinispanRestorePlace(settings),
+    recoverRestore: (outcome) => recoverInfinispanRestore(settings, outcome),
     localCopies: null,
     images: null,
     messages: null,
@@ -52,6 +55,8 @@ function partsOf(
   pace: HoldPace,
   ended: () => void,
 ): Parts {
+  if (context.assignment.hold === 'none')
+    return { hold: null, copy: null, journal: new FenceWitness(settings, ended) };
   const isCopied = context.assignment.part === 'whole';
   const hold = new ClusterHold(settings, context, { pace, isCopied, ended });
   return { hold, copy: isCopied ? new ArchiveCopy(hold, context) : null, journal: null };

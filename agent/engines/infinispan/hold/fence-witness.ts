@@ -20,11 +20,14 @@ interface Before {
  */
 export class FenceWitness implements Journal {
   readonly #server: InfinispanServer;
+  readonly #ended: () => void;
   /** Null where it is not known, or where a fence stood already: that is another's to end. */
   #before: Before | null = null;
 
-  constructor(settings: ServerSettings) {
+  /** `ended`: the operation has let go of the member. */
+  constructor(settings: ServerSettings, ended: () => void) {
     this.#server = new InfinispanServer(settings);
+    this.#ended = ended;
   }
 
   async follow(): Promise<void> {
@@ -46,6 +49,7 @@ export class FenceWitness implements Journal {
       if (before !== null) await this.#openWhatIsLeft(before);
       this.#before = null;
     } finally {
+      this.#ended();
       this.#server.close();
     }
   }

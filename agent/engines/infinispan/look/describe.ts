@@ -12,7 +12,7 @@ import { warningsOf } from './warnings.ts';
 
 export interface Looking {
   readonly signal: AbortSignal;
-  /** This agent holds the cluster now. */
+  /** An operation has the cluster now, from here or from the host of another server. */
   readonly isOurs: boolean;
   readonly pace: HoldPace;
 }
@@ -23,9 +23,6 @@ const LOOK_MS = 8000;
 const MOST_COUNTED = 100;
 /** What an entry takes in an archive, before any was seen. */
 const BYTES_OF_ENTRY = 512;
-/** A fence that ends within this is one of a checkpoint that another agent makes. */
-const FENCE_MS = 6000;
-const LOOK_AGAIN_MS = 250;
 
 /** What its server says of itself and of its cluster. */
 export async function describeInfinispan(
@@ -79,29 +76,14 @@ async function described(
 }
 
 async function look(server: InfinispanServer, isOurs: boolean, signal: AbortSignal): Promise<Seen> {
-  const [container, { status }, caches, isZeroCapacity] = await Promise.all([
+  const [container, { status }, caches, ignored, isZeroCapacity] = await Promise.all([
     server.container(signal),
     server.health(signal),
     server.caches(signal),
+    server.ignored(signal),
     server.isZeroCapacity(signal),
   ]);
-  const { ignored, isLeft } = await ignoredCaches(server, isOurs, signal);
-  return { container, status, caches, ignored, isLeft, isZeroCapacity };
-}
-
-/** A checkpoint that another agent makes holds the cluster for a moment: that one is waited for. */
-async function ignoredCaches(
-  server: InfinispanServer,
-  isOurs: boolean,
-  signal: AbortSignal,
-): Promise<Pick<Seen, 'ignored' | 'isLeft'>> {
-  const until = performance.now() + FENCE_MS;
-  for (;;) {
-    const ignored = await server.ignored(signal);
-    if (isOurs || !isFenceLeft(ignored)) return { ignored, isLeft: false };
-    if (performance.now() > until) return { ignored, isLeft: true };
-    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
-  }
+  return { container, status, caches, ignored, isLeft: !isOurs && isFenceLeft(ignored), isZeroCapacity };
 }
 
 async function countEntries(

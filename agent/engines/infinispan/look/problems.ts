@@ -29,8 +29,8 @@ export function problemsOf(
   if (isLeft)
     find(
       'infinispan-fence-left',
-      `the caches of cluster ${container.clusterName} are ignored since a checkpoint that did not end: its clients are refused`,
-      'start the agent that made it, which serves them again, or wait: each other agent of the cluster does it, when nobody can hold it any more',
+      `all caches of cluster ${container.clusterName} are ignored, since a checkpoint or a restore that has not ended: its clients are refused`,
+      'start the agent of the host that made it, which serves them again. Where that host is lost: server ignore in the CLI of a server lists them, and DELETE /rest/v2/server/ignored-caches/NAME serves one again',
     );
   if (container.status !== 'RUNNING')
     find(

@@ -7,7 +7,7 @@ export interface Seen {
   readonly status: string;
   readonly caches: readonly CacheInfo[];
   readonly ignored: readonly string[];
-  /** A fence of stillpoint stands, and none that is on its way to end. */
+  /** A fence of stillpoint stands, and no operation has the cluster. */
   readonly isLeft: boolean;
   readonly isZeroCapacity: boolean;
 }
