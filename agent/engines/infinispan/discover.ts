@@ -71,7 +71,7 @@ async function memberOf(server: ServerProcess, host: HostToLookAt): Promise<Foun
       }),
       ...(hasTls && { tls: 'ca: the CA that signed the certificate of the server' }),
       ...(unit === null && {
-        root: `no unit: ${why}; a restore to new hosts needs unit: NAME or run: { start: […] }`,
+        root: `no unit: ${why}; unit: NAME lets stillpoint stop it as its operator does`,
       }),
     },
     grid: null,

@@ -1,10 +1,9 @@
 import { resolve } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { hostProcesses, type HostProcess } from '../host-processes.ts';
-import { answers, runCommand, type Said } from '../restore/processes.ts';
+import { answers, runCommand } from '../restore/processes.ts';
 import { commandUser } from '../restore/run-as.ts';
-import { endStarted, startMark } from '../restore/started-processes.ts';
-import { hasUnit, isUnitUp, startUnit, stopUnit } from '../restore/unit.ts';
+import { hasUnit, isUnitUp, stopUnit } from '../restore/unit.ts';
 import { InfinispanServer } from './server/infinispan-server.ts';
 import type { InfinispanSettings } from './settings.ts';
 
@@ -74,24 +73,6 @@ export async function isServerRunning(settings: InfinispanSettings): Promise<boo
   );
 }
 
-/**
- * Gives the start; resolves when the operator's command has ended, or the server answers. What it says on stderr, also
- * from then on, is told by what this resolves to.
- */
-export async function startServer(settings: InfinispanSettings, signal: AbortSignal): Promise<Said> {
-  if (hasUnit(settings)) {
-    await startUnit(settings);
-    return () => '';
-  }
-  return runCommand(settings.name, startCommand(settings), {
-    user: await commandUser(settings),
-    signal,
-    limitMs: settings.startSeconds * 1000,
-    env: startMark({ data: settings.root }),
-    goal: { isReached: () => answers(addressOf(settings)), afterwards: 'leave' },
-  });
-}
-
 /** With its owner's unit or command, else by asking the server itself. Resolves when it is gone. Idempotent. */
 export async function stopServer(settings: InfinispanSettings, signal: AbortSignal): Promise<void> {
   if (!(await isServerRunning(settings))) return;
@@ -112,22 +93,6 @@ export async function stopServer(settings: InfinispanSettings, signal: AbortSign
   }
 }
 
-/** Takes back a start, however far it came. */
-export async function takeBackStart(settings: InfinispanSettings, signal: AbortSignal): Promise<void> {
-  const failure = await stopServer(settings, signal).then(
-    () => null,
-    (error: unknown) => error as Error,
-  );
-  if (!hasUnit(settings) && !(await endStarted({ data: settings.root })))
-    throw failure ?? cannotStop(settings);
-  if (failure !== null && (await isServerRunning(settings))) throw failure;
-}
-
-/** Throws unless the agent's file says how to start it: known before anything is touched. */
-export function mustBeStartable(settings: InfinispanSettings): void {
-  if (!hasUnit(settings)) startCommand(settings);
-}
-
 async function askToStop(settings: InfinispanSettings, signal: AbortSignal): Promise<void> {
   const server = new InfinispanServer(settings);
   try {
@@ -140,17 +105,8 @@ async function askToStop(settings: InfinispanSettings, signal: AbortSignal): Pro
   }
 }
 
-function startCommand({ name, run }: InfinispanSettings): readonly string[] {
-  if (run?.start !== undefined) return run.start;
-  throw new StillpointError({
-    code: 'infinispan-run',
-    message: `it is not known how to start ${name}`,
-    hint: 'name its unit or its command in the agent file: unit: NAME, or run: { start: […] }',
-  });
-}
-
 /** `host:port` of the REST endpoint. */
-export function addressOf({ url }: Pick<InfinispanSettings, 'url'>): string {
+function addressOf({ url }: Pick<InfinispanSettings, 'url'>): string {
   const { hostname, port, protocol } = new URL(url);
   return `${hostname}:${port === '' ? (protocol === 'https:' ? '443' : '80') : port}`;
 }

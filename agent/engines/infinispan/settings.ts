@@ -28,8 +28,6 @@ export const infinispanMemberSchema = z
     peers: z.array(serverUrlSchema).default([]),
     /** How long the clients of the cluster may be refused for a checkpoint. One that would take longer is refused. */
     maxHoldSeconds: z.number().positive().max(3600).default(HOLD_SECONDS),
-    /** How long a server may take to start and to join its cluster, in seconds. */
-    startSeconds: z.number().positive().max(86_400).default(120),
     ...supervisionShape,
   })
   .refine(...oneSupervisor)

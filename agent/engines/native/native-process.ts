@@ -7,7 +7,7 @@ import { commandUser } from '../restore/run-as.ts';
 import { hasUnit, isUnitUp, startUnit, stopUnit } from '../restore/unit.ts';
 import { withParticipant } from './link.ts';
 import { liveOf, type NativeSettings } from './settings.ts';
-import { endStarted, startMark } from '../restore/started-processes.ts';
+import { endStarted, startMark } from './started-processes.ts';
 
 const STOP_MS = 60_000;
 const STOP_UNIT_MS = 600_000;

@@ -4,7 +4,7 @@ import { memberStore } from '../../../agent/collect.ts';
 import type { ArtifactSource } from '../../../agent/engines/engine.ts';
 import { createNativeEngine } from '../../../agent/engines/native/native-engine.ts';
 import type { NativeSettings } from '../../../agent/engines/native/settings.ts';
-import { endStarted } from '../../../agent/engines/restore/started-processes.ts';
+import { endStarted } from '../../../agent/engines/native/started-processes.ts';
 import { BY_ITSELF } from '../../../shared/domain/assignment.ts';
 import { formatCheckpointId } from '../../../shared/domain/checkpoint-id.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';

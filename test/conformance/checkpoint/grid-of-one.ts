@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as pause } from 'node:timers/promises';
-import { endStarted, startMark } from '../../../agent/engines/restore/started-processes.ts';
+import { endStarted, startMark } from '../../../agent/engines/native/started-processes.ts';
 import { StillpointError, type Failure } from '../../../shared/domain/errors.ts';
 import type { ParticipantDescription } from '../../../shared/domain/participant.ts';
 import { initRepository, openRepository } from '../../../shared/repository/open.ts';

@@ -4,7 +4,7 @@ import type { Finding } from '../../engine.ts';
 import { unitFindings, hasUnit } from '../../restore/unit.ts';
 import { freeBytesAt } from '../../../room-watch.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
-import { mustBeStartable, serverProcesses } from '../server-process.ts';
+import { serverProcesses } from '../server-process.ts';
 import { serversOf, type InfinispanSettings } from '../settings.ts';
 import { describeInfinispan, type Looking } from './describe.ts';
 
@@ -115,17 +115,9 @@ async function roomOf({ name, root }: InfinispanSettings, sizeBytes: number): Pr
 }
 
 async function supervisionOf(settings: InfinispanSettings): Promise<Finding[]> {
-  if (hasUnit(settings)) {
-    const process = (await serverProcesses()).find(({ root }) => root === settings.root);
-    return unitFindings(settings, process?.pid ?? null);
-  }
-  try {
-    mustBeStartable(settings);
-    return [];
-  } catch (error) {
-    if (error instanceof StillpointError) return [{ level: 'warning', failure: error.failure }];
-    throw error;
-  }
+  if (!hasUnit(settings)) return [];
+  const process = (await serverProcesses()).find(({ root }) => root === settings.root);
+  return unitFindings(settings, process?.pid ?? null);
 }
 
 async function asked(

@@ -1,16 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { processNumbers } from '../host-processes.ts';
+import type { NativeSettings } from './settings.ts';
 
 /** In the environment of a start command: whose process it is to become. What it begins inherits it. */
 const MARK = 'STILLPOINT_STARTED';
 const END_MS = { SIGTERM: 5000, SIGKILL: 5000 } as const;
 const LOOK_EVERY_MS = 50;
 
-/** By its directory, which no other member has. */
-interface Started {
-  readonly data: string;
-}
+type Started = Pick<NativeSettings, 'data'>;
 
 export function startMark({ data }: Started): Record<string, string> {
   return { [MARK]: data };
