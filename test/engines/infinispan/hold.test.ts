@@ -18,6 +18,7 @@ import {
   setIgnored,
   TEXT_CACHE,
 } from './clients.ts';
+import { CausalWriters, writesIn } from './causal-writers.ts';
 import { beginHold, type Held } from './held.ts';
 
 // Goal: a cluster of two real servers is held by one of them for all, proven, and left as it was, whatever happens.
@@ -277,6 +278,37 @@ describe('the hold of an Infinispan cluster', function () {
         expect(held.undo()).to.equal(null);
       }
     });
+
+  it('keeps the order of causes over caches and servers under load, and loses nothing that was acknowledged before', async () => {
+    const writers = new CausalWriters([first, second], ['orders', 'stock'], 6);
+    try {
+      for (let round = 0; round < 5; round += 1) {
+        const held = begin();
+        await frozen(held);
+        const acknowledged = writers.acknowledged;
+        const proof = await held.capture.thaw(token(), nothing);
+        const refused = writers.refused;
+        const facts = await held.facts();
+        await held.capture.close();
+
+        expect(proof.type, JSON.stringify(proof)).to.equal('held');
+        expect(refused).to.be.greaterThan(0);
+        const found = await writesIn(held.artifacts.files.get('backup.zip')?.bytes ?? Buffer.alloc(0), 6);
+        for (const [writer, numbers] of found.entries()) {
+          expect(numbers, `writer ${writer}: each of its writes up to the last`).to.deep.equal(
+            Array.from({ length: numbers.length }, (_, number) => number),
+          );
+          expect(numbers.length).to.be.at.least(acknowledged[writer] ?? 0);
+        }
+        expect(facts.caches.reduce((all, { entries }) => all + entries, 0)).to.be.greaterThan(0);
+        await until('more writes', () =>
+          writers.acknowledged.every((all, one) => all > (acknowledged[one] ?? 0) + 5),
+        );
+      }
+    } finally {
+      await writers.stop();
+    }
+  });
 
   it('is no proof when another server dies in the hold; the caches are served again', async () => {
     const held = begin();
