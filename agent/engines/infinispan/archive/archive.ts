@@ -92,7 +92,8 @@ export async function* readEntries(file: string, cache: string, signal: AbortSig
     const reading = new Reading(zip, signal, () => undefined);
     for await (const entry of zip.eachEntry()) {
       const [, , kind, name] = entry.fileName.split('/');
-      if (kind === 'caches' && name === cache && entry.fileName.endsWith('.dat')) yield* reading.records(entry);
+      if (kind === 'caches' && name === cache && entry.fileName.endsWith('.dat'))
+        yield* reading.records(entry);
     }
   } catch (error) {
     if (signal.aborted) throw signal.reason;

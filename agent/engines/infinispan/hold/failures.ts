@@ -65,7 +65,7 @@ export function backupGone(url: string): StillpointError {
 export function tooLong(predictedMs: number, entries: number, bound: HoldBound): StillpointError {
   return failure(
     'infinispan-hold-too-long',
-    `the clients of the cluster would be refused for some ${seconds(predictedMs)} s, for a backup of ${entries} entries; at most ${seconds(bound.ms)} s are allowed`,
+    `the clients of the cluster would be refused for some ${inSeconds(predictedMs)} s, for a backup of ${entries} entries; at most ${inSeconds(bound.ms)} s are allowed`,
     bound.remedy,
   );
 }
@@ -73,7 +73,7 @@ export function tooLong(predictedMs: number, entries: number, bound: HoldBound):
 export function tookTooLong(bound: HoldBound): StillpointError {
   return failure(
     'infinispan-hold-too-long',
-    `the backup was not done after the ${seconds(bound.ms)} s for which the clients of the cluster may be refused`,
+    `the backup was not done after the ${inSeconds(bound.ms)} s for which the clients of the cluster may be refused`,
     bound.remedy,
   );
 }
@@ -94,6 +94,6 @@ export function boundOf(maxHoldSeconds: number, leaseMs: number): HoldBound {
   return { ms: leased, remedy: 'raise leaseSeconds in the grid file' };
 }
 
-function seconds(ms: number): string {
+function inSeconds(ms: number): string {
   return (ms / 1000).toFixed(1);
 }

@@ -34,7 +34,8 @@ export async function mustBeEqual(compared: Compared, signal: AbortSignal): Prom
   for (const cache of caches) {
     const restored = there.get(cache.name);
     if (restored === undefined) throw differs(`cache ${cache.name} is missing`);
-    if (restored.contentSha256 !== cache.contentSha256) await mustBeMissedByRight(compared, cache, tally, signal);
+    if (restored.contentSha256 !== cache.contentSha256)
+      await mustBeMissedByRight(compared, cache, tally, signal);
   }
   const names = new Set(expected.content.caches.map(({ name }) => name));
   for (const { name, entries } of found.content.caches) {
@@ -107,7 +108,8 @@ function mustBeSame(
   for (const thing of expected) {
     const has = there.get(thing.name);
     if (has === undefined) throw differs(`${kind} ${thing.name} is missing`);
-    if (has !== JSON.stringify(thing)) throw differs(`${kind} ${thing.name} is another: ${has}, not ${JSON.stringify(thing)}`);
+    if (has !== JSON.stringify(thing))
+      throw differs(`${kind} ${thing.name} is another: ${has}, not ${JSON.stringify(thing)}`);
   }
   const names = new Set(expected.map(({ name }) => name));
   const more = found.find(({ name }) => !names.has(name));

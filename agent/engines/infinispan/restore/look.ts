@@ -96,7 +96,11 @@ export async function lookAtCluster(
     );
   const removed = more.filter(({ name }) => kept.has(name));
   if (removed.length > 0)
-    warn('cache-removed', `${listed(removed)}: not in the checkpoint, and removed`, 'back it up by itself where it is needed');
+    warn(
+      'cache-removed',
+      `${listed(removed)}: not in the checkpoint, and removed`,
+      'back it up by itself where it is needed',
+    );
   const emptied = more.filter(({ name }) => !kept.has(name));
   if (emptied.length > 0)
     warn(

@@ -21,14 +21,7 @@ import { mustBeEqual, type Equal } from './compare.ts';
 import { saveAll } from './jobs.ts';
 import { keptCaches } from './kept-caches.ts';
 import { letClientsIn } from './let-in.ts';
-import {
-  elsewhere,
-  lostCache,
-  mustBeArchiveOf,
-  mustBeSameServers,
-  noFacts,
-  otherLead,
-} from './failures.ts';
+import { elsewhere, lostCache, mustBeArchiveOf, mustBeSameServers, noFacts, otherLead } from './failures.ts';
 import { apartOf, lookAtCluster, mustBeAtRest, mustBeRestorable } from './look.ts';
 import { replaceAll } from './replace.ts';
 import { serverOwner, WorkRoom, type CacheBefore, type Owner, type RestoreRecord } from './work-room.ts';
@@ -317,7 +310,8 @@ async function compareWith(
     }),
   );
   if (expected === undefined || found === undefined) throw new Error('two archives are compared');
-  const named = (caches: readonly CacheBefore[]): ReadonlySet<string> => new Set(caches.map(({ name }) => name));
+  const named = (caches: readonly CacheBefore[]): ReadonlySet<string> =>
+    new Set(caches.map(({ name }) => name));
   const bounded = await server.caches(signal);
   return mustBeEqual(
     {
@@ -374,4 +368,3 @@ function leads({ node, coordinator }: ContainerInfo): boolean {
 function mayThrowOut({ isBounded, isPersistent }: CacheInfo): boolean {
   return isBounded && !isPersistent;
 }
-

@@ -11,6 +11,7 @@ import {
   namedThings,
   names,
   nodeInfo,
+  zeroCapacity,
   stateDirectory,
   type CacheInfo,
   type ClusterHealth,
@@ -75,6 +76,11 @@ export class InfinispanServer {
 
   node(signal: AbortSignal): Promise<NodeInfo> {
     return this.#get(nodeInfo, { path: 'server/overview-report', signal });
+  }
+
+  /** Whether the server that is asked holds no entries, but only takes part in the cluster. */
+  isZeroCapacity(signal: AbortSignal): Promise<boolean> {
+    return this.#get(zeroCapacity, { path: 'container/config', signal });
   }
 
   connectors(signal: AbortSignal): Promise<Connector[]> {
