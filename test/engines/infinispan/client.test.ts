@@ -66,7 +66,10 @@ describe('a call to a server of Infinispan', () => {
       const { authorization } = request.headers;
       const said = readChallenges(authorization === undefined ? [] : [authorization])[0]?.parameters;
       seen.push(said === undefined ? undefined : `${said.get('nonce')} ${said.get('nc')}`);
-      if (said?.get('nonce') === nonce) return void response.end(IGNORED);
+      if (said?.get('nonce') === nonce) {
+        response.end(IGNORED);
+        return;
+      }
       const stale = said === undefined ? '' : ', stale=true';
       response
         .writeHead(401, { 'www-authenticate': `Digest realm="r", qop="auth", nonce="${nonce}"${stale}` })
