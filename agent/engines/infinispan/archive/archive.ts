@@ -42,7 +42,7 @@ export interface ArchivedCache {
   readonly configurationSha256: string;
 }
 
-export interface ArchivedCounter {
+interface ArchivedCounter {
   readonly name: string;
   /** In decimal digits. */
   readonly value: string;
@@ -50,7 +50,7 @@ export interface ArchivedCounter {
   readonly configurationSha256: string;
 }
 
-export interface ArchivedFile {
+interface ArchivedFile {
   readonly name: string;
   readonly sha256: string;
 }

@@ -114,7 +114,8 @@ export class InfinispanServer {
   /** The clients that are connected to any server of the cluster; not we. */
   async connections(signal: AbortSignal): Promise<Connection[]> {
     const all = await this.#get(connections, { path: 'server/connections?global=true', signal });
-    return all.filter(({ library }) => library !== OUR_CLIENT_NAME);
+    // One that has not spoken yet may be our own.
+    return all.filter(({ library, protocol }) => protocol !== null && library !== OUR_CLIENT_NAME);
   }
 
   /** The directory in which the server that is asked keeps its state, on its host. */

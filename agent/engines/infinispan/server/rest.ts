@@ -163,7 +163,7 @@ export class Rest {
     if (error instanceof StillpointError) return error;
     const { code = '', message } =
       error instanceof Error ? (error as NodeJS.ErrnoException) : { message: '' };
-    if (/CERT|SELF_SIGNED|ISSUER|ERR_TLS|ERR_SSL/.test(code))
+    if (/CERT|SELF_SIGNED|VERIFY|ISSUER|ERR_TLS|ERR_SSL/.test(code))
       return certificateRefused(this.#settings, message);
     if (code.startsWith('HPE_')) return misread(this.#settings, said(asked), 'it is no HTTP');
     return unreachable(this.#settings, message === '' ? code : message);
