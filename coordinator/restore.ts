@@ -195,12 +195,13 @@ class GridRestore {
 
   /** All is proven: only now what runs is stopped. */
   async #stop(plan: RestorePlan): Promise<void> {
-    if (this.#input.stop && (await this.#steps.running(plan.members)).length > 0) {
-      for (const wave of startWaves(plan.members).reverse()) {
+    const stopped = plan.members.filter(({ traits }) => !traits.restoresRunning);
+    if (this.#input.stop && (await this.#steps.running(stopped)).length > 0) {
+      for (const wave of startWaves(stopped).reverse()) {
         await this.#steps.each(wave, { type: 'stop' });
       }
     }
-    const running = await this.#steps.running(plan.members);
+    const running = await this.#steps.running(stopped);
     if (running.length > 0) throw startedByOthers(plan, new Set(running));
   }
 

@@ -256,6 +256,7 @@ const traits = fc.record({
   maxMembers: fc.option(fc.nat()),
   compatibility: text,
   marksJournalFile: fc.boolean(),
+  restoresRunning: fc.boolean(),
 });
 
 const plainMember = {

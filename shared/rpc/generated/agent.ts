@@ -531,6 +531,8 @@ export interface Traits {
   compatibility: string;
   /** Its mark names a journal file. */
   marksJournalFile: boolean;
+  /** It is restored while it runs, and is not stopped for that. */
+  restoresRunning: boolean;
 }
 
 /** What an operator should know, but nothing that stops an operation. */
@@ -7796,6 +7798,7 @@ function createBaseTraits(): Traits {
     maxMembers: undefined,
     compatibility: "",
     marksJournalFile: false,
+    restoresRunning: false,
   };
 }
 
@@ -7827,6 +7830,9 @@ export const Traits: MessageFns<Traits> = {
     }
     if (message.marksJournalFile !== false) {
       writer.uint32(72).bool(message.marksJournalFile);
+    }
+    if (message.restoresRunning !== false) {
+      writer.uint32(80).bool(message.restoresRunning);
     }
     return writer;
   },
@@ -7916,6 +7922,14 @@ export const Traits: MessageFns<Traits> = {
             message.marksJournalFile = reader.bool();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.restoresRunning = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7951,6 +7965,11 @@ export const Traits: MessageFns<Traits> = {
         : isSet(object.marks_journal_file)
         ? globalThis.Boolean(object.marks_journal_file)
         : false,
+      restoresRunning: isSet(object.restoresRunning)
+        ? globalThis.Boolean(object.restoresRunning)
+        : isSet(object.restores_running)
+        ? globalThis.Boolean(object.restores_running)
+        : false,
     };
   },
 
@@ -7983,6 +8002,9 @@ export const Traits: MessageFns<Traits> = {
     if (message.marksJournalFile !== false) {
       obj.marksJournalFile = message.marksJournalFile;
     }
+    if (message.restoresRunning !== false) {
+      obj.restoresRunning = message.restoresRunning;
+    }
     return obj;
   },
 
@@ -8000,6 +8022,7 @@ export const Traits: MessageFns<Traits> = {
     message.maxMembers = object.maxMembers ?? undefined;
     message.compatibility = object.compatibility ?? "";
     message.marksJournalFile = object.marksJournalFile ?? false;
+    message.restoresRunning = object.restoresRunning ?? false;
     return message;
   },
 };
