@@ -120,6 +120,7 @@ const TRAITS = {
   maxMembers: 1,
   compatibility: '1',
   marksJournalFile: false,
+  restoresRunning: false,
 } as const;
 
 const DESCRIPTION = {

@@ -131,12 +131,12 @@ describe('a grid of an Infinispan cluster and a PostgreSQL server', () => {
     await isServed();
   });
 
-  for (const moment of ['switched', 'started', 'verified']) {
-    it(`goes back to what it was where the agent of the lead is killed when it has ${moment}`, async () => {
+  for (const at of ['switched', 'started', 'verified']) {
+    it(`goes back to what it was where the agent of the lead is killed when it has ${at}`, async () => {
       hooks.reset();
-      hooks.hold(moment, 'cache-n1');
+      hooks.hold(at, 'cache-n1');
       const restoring = grid.begin(['restore', checkpoint, '--stop', '--yes', ...JSON_OUTPUT]);
-      await hooks.reachedBy(restoring, moment, 'cache-n1');
+      await hooks.reachedBy(restoring, at, 'cache-n1');
       await grid.killAgent(0);
       hooks.reset();
       const { code, stdout } = await restoring.finished;

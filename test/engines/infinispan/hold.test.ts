@@ -94,7 +94,7 @@ describe('the hold of an Infinispan cluster', function () {
     let backups: unknown = null;
     const proof = await held.capture.thaw(token(), nothing);
     const after = await put(second, 'orders', 'k', 'after');
-    backups = (await footprint(first)) as { backups: string[] };
+    backups = await footprint(first);
     const facts = await held.facts();
     await held.capture.close();
 
@@ -293,8 +293,8 @@ describe('the hold of an Infinispan cluster', function () {
 
         expect(proof.type, JSON.stringify(proof)).to.equal('held');
         expect(refused).to.be.greaterThan(0);
-        const found = await writesIn(held.artifacts.files.get('backup.zip')?.bytes ?? Buffer.alloc(0), 6);
-        for (const [writer, numbers] of found.entries()) {
+        const archived = await writesIn(held.artifacts.files.get('backup.zip')?.bytes ?? Buffer.alloc(0), 6);
+        for (const [writer, numbers] of archived.entries()) {
           expect(numbers, `writer ${writer}: each of its writes up to the last`).to.deep.equal(
             Array.from({ length: numbers.length }, (_, number) => number),
           );
