@@ -54,9 +54,9 @@ export function agentYaml(input: {
     );
   }
   for (const { copyset, node, peers } of servers) {
-    const member = `${copyset}-${node.name}`;
+    const server = `${copyset}-${node.name}`;
     lines.push(
-      `  - name: ${member}`,
+      `  - name: ${server}`,
       `    role: node`,
       `    copyset: ${copyset}`,
       `    engine: infinispan`,
@@ -64,7 +64,7 @@ export function agentYaml(input: {
       `    url: ${node.url}`,
       `    peers: [${peers.join(', ')}]`,
       `    root: ${node.root}`,
-      ...(options.memberLines?.(member) ?? []).map((line) => `    ${line}`),
+      ...(options.memberLines?.(server) ?? []).map((line) => `    ${line}`),
     );
   }
   return `${lines.join('\n')}\n`;

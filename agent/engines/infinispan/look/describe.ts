@@ -48,7 +48,7 @@ async function described(
   server: InfinispanServer,
   { signal, isOurs, pace }: Looking,
 ): Promise<MemberDescription> {
-  const [{ id, coordinatorId, version }, seen] = await Promise.all([
+  const [{ id, coordinatorId, version, incarnation }, seen] = await Promise.all([
     server.node(signal),
     look(server, isOurs, signal),
   ]);
@@ -66,7 +66,7 @@ async function described(
     primary: isLead,
     leftFrozen: seen.isLeft,
     traits: traitsOf(container.clusterName, version),
-    incarnation: id,
+    incarnation,
     version,
     dataIdentity: `${container.clusterName} ${coordinatorId}`,
     sizeBytes: entries * BYTES_OF_ENTRY,
