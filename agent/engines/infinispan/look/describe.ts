@@ -21,7 +21,8 @@ export interface Looking {
 const LOOK_MS = 8000;
 /** Caches whose entries are counted; those beyond them are taken to be like these. */
 const MOST_COUNTED = 100;
-/** What an entry takes in an archive, before any was seen. */
+/** What an archive takes without entries, and what each of these adds. */
+const BYTES_OF_NONE = 4096;
 const BYTES_OF_ENTRY = 512;
 
 /** What its server says of itself and of its cluster. */
@@ -69,7 +70,7 @@ async function described(
     incarnation,
     version,
     dataIdentity: `${container.clusterName} ${coordinatorId}`,
-    sizeBytes: entries * BYTES_OF_ENTRY,
+    sizeBytes: BYTES_OF_NONE + entries * BYTES_OF_ENTRY,
     problems: [...problemsOf(settings, seen, isLead ? { entries, predictedMs } : null), ...split],
     warnings: warningsOf(settings, seen, isLead ? { clients, predictedMs } : null),
   };
