@@ -187,7 +187,12 @@ const statusSchema = z.object({
     .optional(),
 });
 const keptFacts = z.object({
-  metadata: z.object({ uid: z.uuid(), creationTimestamp: instant, generation: z.number().int(), deletionTimestamp: instant.optional() }),
+  metadata: z.object({
+    uid: z.uuid(),
+    creationTimestamp: instant,
+    generation: z.number().int(),
+    deletionTimestamp: instant.optional(),
+  }),
   status: statusSchema,
 });
 

@@ -5,6 +5,9 @@ export type ResourceKind = (typeof RESOURCE_KINDS)[number];
 
 export type NamedResources = { readonly [Kind in ResourceKind]?: readonly string[] | undefined };
 
+/** Names of what is meant, or one star; a kind that is not there is left out. */
+type SelectedResources = { readonly [Kind in ResourceKind]?: readonly string[] };
+
 export const ALL = '*';
 
 /**
@@ -12,7 +15,7 @@ export const ALL = '*';
  * `spec.resources` asks for. With one it is these alone: a kind that is not named is left out. `*` among the names of a
  * kind stands for all of that kind, whatever else is named beside it.
  */
-export function selectedResources(named: NamedResources | undefined): NamedResources | null {
+export function selectedResources(named: NamedResources | undefined): SelectedResources | null {
   const selected = RESOURCE_KINDS.flatMap((kind): [ResourceKind, readonly string[]][] => {
     const names = named?.[kind];
     if (names === undefined) return [];

@@ -6,7 +6,7 @@ import type { MemberAnswer, MemberCommand, MemberProgress } from './messages.ts'
 import type { Purpose } from './purpose.ts';
 
 /** Raised with every change that an older peer would misread. A mismatch is refused in preflight. */
-export const PROTOCOL_VERSION = 6;
+export const PROTOCOL_VERSION = 7;
 
 /** No member is held, and no host claimed, for longer without word: `leaseSeconds` of the grid file ends there too. */
 export const MAX_LEASE_MS = 600_000;

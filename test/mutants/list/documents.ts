@@ -65,7 +65,12 @@ export const DOCUMENT_MUTANTS: readonly Mutant[] = [
     id: 'S105',
     breaks: 'takes a document for another one where it has other labels',
     edits: [
-      edit('shared/documents/one-time', 'JSON.stringify(kept.spec) !==', 'JSON.stringify(kept.metadata.labels) !== JSON.stringify(applied.metadata.labels) || JSON.stringify(kept.spec) !==')],
+      edit(
+        'shared/documents/one-time',
+        'JSON.stringify(kept.spec) !==',
+        'JSON.stringify(kept.metadata.labels) !== JSON.stringify(applied.metadata.labels) || JSON.stringify(kept.spec) !==',
+      ),
+    ],
     ...RULES,
   },
   {
