@@ -5,11 +5,19 @@ import type { RestorePlan } from './restore-plan.ts';
 
 // How a restore as a whole fails; what its steps meet on a host is the agents' to say.
 
-export function stillRunning(plan: RestorePlan, running: ReadonlySet<PlannedMember>): StillpointError {
+/** `restoredRunning`: those that are never stopped; clients are kept out of them, and that needs the same consent. */
+export function stillRunning(
+  plan: RestorePlan,
+  running: ReadonlySet<PlannedMember>,
+  restoredRunning: ReadonlySet<PlannedMember>,
+): StillpointError {
+  const isStopped = [...running].some((member) => !restoredRunning.has(member));
   return new StillpointError(
     {
-      message: `${named(running)} still running`,
-      hint: 'stop every process of the target grid first, or let --stop do it',
+      message: `${named(running)} ${isStopped ? 'still running' : 'running, and open to clients'}`,
+      hint: isStopped
+        ? 'stop every process of the target grid first, or let --stop do it'
+        : 'it is restored while it runs: with --stop its clients are refused until that is done',
       phase: 'stop check',
       ...whoRuns(plan, running),
     },

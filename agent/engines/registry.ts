@@ -1,11 +1,12 @@
 import * as z from 'zod';
 import type { Discovery, HostToLookAt } from './discovery.ts';
 import type { EngineKind } from './engine-kind.ts';
+import { infinispan } from './infinispan/infinispan.ts';
 import { native } from './native/native.ts';
 import { postgres } from './postgres/postgres.ts';
 
 /** Every engine; a new one is a folder and its name here. */
-const ENGINES = [postgres, native] as const;
+const ENGINES = [postgres, native, infinispan] as const;
 
 type SchemasOf<Kinds extends readonly { schema: unknown }[]> = {
   readonly [Index in keyof Kinds]: Kinds[Index]['schema'];

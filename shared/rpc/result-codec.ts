@@ -28,11 +28,12 @@ export function encodeResult(result: RestoreStepResult): WireResult {
         neededBytes: fromCount(neededBytes),
         freeBytes: fromCount(freeBytes),
       }));
-      const { provesInPrivate, warnings, takesQuestions } = result;
+      const { provesInPrivate, restoresRunning, warnings, takesQuestions } = result;
       return {
         $case: 'checked',
         value: {
           provesInPrivate,
+          restoresRunning,
           warnings: warnings.map(fromWarning),
           rooms,
           takesQuestions,
@@ -85,6 +86,7 @@ export function decodeResult(received: WireResult | undefined): RestoreStepResul
       return {
         type: 'checked',
         provesInPrivate: value.provesInPrivate,
+        restoresRunning: value.restoresRunning,
         warnings: value.warnings.map(toWarning),
         rooms: value.rooms.map(({ fileSystem, path, neededBytes, freeBytes }) => ({
           fileSystem,

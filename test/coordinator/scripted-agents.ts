@@ -236,6 +236,7 @@ function stepResult(step: string, running: boolean): RestoreStepResult {
     return {
       type: 'checked',
       provesInPrivate: false,
+      restoresRunning: false,
       warnings: [],
       rooms: [],
       takesQuestions: false,

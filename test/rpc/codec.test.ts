@@ -433,6 +433,7 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
       fc.record({
         type: fc.constant('checked' as const),
         provesInPrivate: fc.boolean(),
+        restoresRunning: fc.boolean(),
         warnings: fc.array(warning),
         rooms: fc.array(fc.record({ fileSystem: text, path: text, neededBytes: count, freeBytes: count })),
         takesQuestions: fc.boolean(),

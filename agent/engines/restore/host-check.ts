@@ -52,14 +52,19 @@ export async function roomFor(
   manifest: MemberManifest,
   rooms: readonly string[],
 ): Promise<RestoreRoom> {
-  const place = await existingAbove(path);
-  const [{ dev }, { bavail, bsize }] = await Promise.all([stat(place), statfs(place)]);
   let neededBytes = 0;
   for (const artifact of manifest.artifacts) {
     const isInside = rooms.some((room) => artifact.path === room || artifact.path.startsWith(`${room}/`));
     if (isInside && artifact.kind === 'file') neededBytes += artifact.sizeBytes;
   }
-  return { fileSystem: String(dev), path, neededBytes, freeBytes: bavail * bsize };
+  return { ...(await freeAt(path)), path, neededBytes };
+}
+
+/** The file system in which a path is, or will be. */
+export async function freeAt(path: string): Promise<Pick<RestoreRoom, 'fileSystem' | 'freeBytes'>> {
+  const place = await existingAbove(path);
+  const [{ dev }, { bavail, bsize }] = await Promise.all([stat(place), statfs(place)]);
+  return { fileSystem: String(dev), freeBytes: bavail * bsize };
 }
 
 async function existingAbove(path: string): Promise<string> {

@@ -941,6 +941,8 @@ export interface Checked {
   /** It answers questions while it is proven. */
   takesQuestions: boolean;
   addresses: NamedAddress[];
+  /** It is not stopped for a restore, which keeps its clients out. */
+  restoresRunning: boolean;
 }
 
 /** What in the data leads to another server. */
@@ -13791,7 +13793,14 @@ export const RunningState: MessageFns<RunningState> = {
 };
 
 function createBaseChecked(): Checked {
-  return { provesInPrivate: false, warnings: [], rooms: [], takesQuestions: false, addresses: [] };
+  return {
+    provesInPrivate: false,
+    warnings: [],
+    rooms: [],
+    takesQuestions: false,
+    addresses: [],
+    restoresRunning: false,
+  };
 }
 
 export const Checked: MessageFns<Checked> = {
@@ -13810,6 +13819,9 @@ export const Checked: MessageFns<Checked> = {
     }
     for (const v of message.addresses) {
       NamedAddress.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.restoresRunning !== false) {
+      writer.uint32(48).bool(message.restoresRunning);
     }
     return writer;
   },
@@ -13867,6 +13879,14 @@ export const Checked: MessageFns<Checked> = {
             message.addresses.push(NamedAddress.decode(reader, reader.uint32()));
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.restoresRunning = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -13896,6 +13916,11 @@ export const Checked: MessageFns<Checked> = {
       addresses: globalThis.Array.isArray(object?.addresses)
         ? object.addresses.map((e: any) => NamedAddress.fromJSON(e))
         : [],
+      restoresRunning: isSet(object.restoresRunning)
+        ? globalThis.Boolean(object.restoresRunning)
+        : isSet(object.restores_running)
+        ? globalThis.Boolean(object.restores_running)
+        : false,
     };
   },
 
@@ -13916,6 +13941,9 @@ export const Checked: MessageFns<Checked> = {
     if (message.addresses?.length) {
       obj.addresses = message.addresses.map((e) => NamedAddress.toJSON(e));
     }
+    if (message.restoresRunning !== false) {
+      obj.restoresRunning = message.restoresRunning;
+    }
     return obj;
   },
 
@@ -13929,6 +13957,7 @@ export const Checked: MessageFns<Checked> = {
     message.rooms = object.rooms?.map((e) => Room.fromPartial(e)) || [];
     message.takesQuestions = object.takesQuestions ?? false;
     message.addresses = object.addresses?.map((e) => NamedAddress.fromPartial(e)) || [];
+    message.restoresRunning = object.restoresRunning ?? false;
     return message;
   },
 };

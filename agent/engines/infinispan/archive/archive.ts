@@ -84,6 +84,25 @@ export async function readArchive(
   }
 }
 
+/** The entries of a cache as they lie in an archive. Rejects as `readArchive`. */
+export async function* readEntries(file: string, cache: string, signal: AbortSignal): AsyncGenerator<Buffer> {
+  let zip: ZipFile | null = null;
+  try {
+    zip = await openPromise(file, { autoClose: false, strictFileNames: true });
+    const reading = new Reading(zip, signal, () => undefined);
+    for await (const entry of zip.eachEntry()) {
+      const [, , kind, name] = entry.fileName.split('/');
+      if (kind === 'caches' && name === cache && entry.fileName.endsWith('.dat'))
+        yield* reading.records(entry);
+    }
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    throw damaged(file, error);
+  } finally {
+    zip?.close();
+  }
+}
+
 class Reading {
   readonly #zip: ZipFile;
   readonly #signal: AbortSignal;
@@ -178,6 +197,10 @@ class Reading {
     if (file === `${cache}.xml`) this.#configurations.set(cache, await this.#digest(entry));
     else if (file === `${cache}.dat`) this.#data.set(cache, await this.#entries(entry));
     else await this.#pass(entry);
+  }
+
+  records(entry: Entry): AsyncGenerator<Buffer> {
+    return readRecords(this.#bytes(entry));
   }
 
   async #takeCounters(entry: Entry): Promise<void> {

@@ -44,6 +44,37 @@ export function entryParts(record: Buffer): Buffer {
   return Buffer.concat(kept.map(({ bytes }) => bytes));
 }
 
+/** When an entry's life ends, in milliseconds since 1970; null where it has no end, or one that we cannot tell. */
+export function endOfLife(record: Buffer): number | null {
+  const fields = fieldsOf(record);
+  const metadata = fields.find(({ number }) => number === 3)?.content;
+  if (metadata === undefined) return null;
+  const wrapped = fieldsOf(metadata);
+  const kind = Number(wrapped.find(({ number }) => number === 19)?.value ?? 0n);
+  const content = wrapped.find(({ number }) => number === 17)?.content;
+  if (content === undefined) return null;
+  const times = fieldsOf(content);
+  const timeOf = (some: readonly Field[], number: number): number | null => {
+    const value = some.find((field) => field.number === number)?.value;
+    const time = value === undefined ? -1 : Number(BigInt.asIntN(64, value));
+    return time < 0 ? null : time;
+  };
+  const lifespan = kind === LIFESPAN || kind === LIFESPAN_AND_IDLE ? timeOf(times, 3) : null;
+  const idle = kind === IDLE ? timeOf(times, 3) : kind === LIFESPAN_AND_IDLE ? timeOf(times, 4) : null;
+  const [created, used] = [timeOf(fields, 5), timeOf(fields, 6)];
+  const ends = [
+    lifespan !== null && created !== null ? created + lifespan : Infinity,
+    idle !== null && used !== null ? used + idle : Infinity,
+  ];
+  const end = Math.min(...ends);
+  return Number.isFinite(end) ? end : null;
+}
+
+/** The types of an entry's metadata, as servers number them. */
+const LIFESPAN_AND_IDLE = 5;
+const LIFESPAN = 6;
+const IDLE = 7;
+
 export function readCounter(record: Buffer): { name: string; value: string; configuration: Buffer } {
   const fields = fieldsOf(record);
   const name = fields.find(({ number }) => number === 1);

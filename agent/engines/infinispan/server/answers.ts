@@ -62,10 +62,21 @@ export const nodeInfo = z
   .transform((said) => ({
     /** Of this run of the server: another one after each start. */
     id: said['node-id'],
-    isCoordinator: said['node-id'] === said['coordinator-id'],
+    /** The run of the server that coordinates the cluster: the same for all of its servers. */
+    coordinatorId: said['coordinator-id'],
     version: said['product-version'],
   }));
 export type NodeInfo = z.infer<typeof nodeInfo>;
+
+export const zeroCapacity = z
+  .object({
+    infinispan: z.object({ 'cache-container': z.object({ 'zero-capacity-node': z.unknown() }) }),
+  })
+  .transform(({ infinispan }) => String(infinispan['cache-container']['zero-capacity-node']) === 'true');
+const statePath = z.object({ 'persistent-location': z.object({ path: z.string().startsWith('/') }) });
+export const stateDirectory = z
+  .object({ infinispan: z.object({ 'cache-container': z.object({ 'global-state': statePath }) }) })
+  .transform(({ infinispan }) => infinispan['cache-container']['global-state']['persistent-location'].path);
 
 const cacheDetails = z.object({
   name,

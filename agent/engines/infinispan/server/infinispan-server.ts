@@ -11,6 +11,8 @@ import {
   namedThings,
   names,
   nodeInfo,
+  zeroCapacity,
+  stateDirectory,
   type CacheInfo,
   type ClusterHealth,
   type Connection,
@@ -76,6 +78,11 @@ export class InfinispanServer {
     return this.#get(nodeInfo, { path: 'server/overview-report', signal });
   }
 
+  /** Whether the server that is asked holds no entries, but only takes part in the cluster. */
+  isZeroCapacity(signal: AbortSignal): Promise<boolean> {
+    return this.#get(zeroCapacity, { path: 'container/config', signal });
+  }
+
   connectors(signal: AbortSignal): Promise<Connector[]> {
     return this.#get(names, { path: 'server/connectors', signal }).then((all) =>
       Promise.all(
@@ -110,6 +117,11 @@ export class InfinispanServer {
     return all.filter(({ library }) => library !== OUR_CLIENT_NAME);
   }
 
+  /** The directory in which the server that is asked keeps its state, on its host. */
+  stateDirectory(signal: AbortSignal): Promise<string> {
+    return this.#get(stateDirectory, { path: 'container/config', signal });
+  }
+
   /** Ends the process of the server that is asked, and of no other. Resolves when it has begun to stop. */
   async stop(signal: AbortSignal): Promise<void> {
     await this.#rest.ask({ method: 'POST', path: 'server?action=stop', signal, expected: [200, 204] });
@@ -125,6 +137,28 @@ export class InfinispanServer {
     ]);
     const byName = new Map(configured.map(({ name, configuration }) => [name, configuration]));
     return details.map((cache) => ({ ...cache, configuration: byName.get(cache.name) ?? '{}' }));
+  }
+
+  /** Of all caches, also those in which servers keep schemas and scripts. */
+  cacheNames(signal: AbortSignal): Promise<string[]> {
+    return this.#get(names, { path: 'caches', signal });
+  }
+
+  /** Of all caches and templates: what they are made by, as JSON text, by name. */
+  async configurations(signal: AbortSignal): Promise<ReadonlyMap<string, string>> {
+    const all = await this.#get(configurations, { path: 'container/cache-configs', signal });
+    return new Map(all.map(({ name, configuration }) => [name, configuration]));
+  }
+
+  /** Of a cache: what it is made by, as the server writes it into archives. */
+  async configurationXml(cache: string, signal: AbortSignal): Promise<string> {
+    const path = `caches/${encode(cache)}?action=config`;
+    const headers = { accept: 'application/xml' };
+    return (await this.#rest.ask({ method: 'GET', path, signal, headers, expected: [200] })).text;
+  }
+
+  counterNames(signal: AbortSignal): Promise<string[]> {
+    return this.#get(names, { path: 'counters', signal });
   }
 
   /** Without what every server has: its own caches, templates and tasks. */
@@ -155,14 +189,20 @@ export class InfinispanServer {
     await this.#rest.ask({ method: 'POST', path, signal, expected: [200, 204], isIdempotent: true });
   }
 
-  /** `configuration`: as `caches` tells it. */
-  async createCache(cache: string, configuration: string, signal: AbortSignal): Promise<void> {
+  /** `configuration`: as `caches` tells it. `isKept`: the servers keep it in their state; else it ends with them. */
+  async createCache(
+    cache: string,
+    configuration: string,
+    signal: AbortSignal,
+    { isKept = true }: { isKept?: boolean } = {},
+  ): Promise<void> {
     const body = { type: 'application/json', bytes: Buffer.from(configuration) };
     await this.#rest.ask({
       method: 'POST',
       path: `caches/${encode(cache)}`,
       body,
       signal,
+      ...(!isKept && { headers: { flags: 'VOLATILE' } }),
       expected: [200, 204],
     });
   }

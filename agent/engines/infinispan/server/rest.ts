@@ -26,6 +26,7 @@ export interface Ask {
   readonly path: string;
   readonly signal: AbortSignal;
   readonly json?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly body?: { readonly type: string; readonly bytes: Uint8Array };
   /** A form with one file, and with fields before it. */
   readonly upload?: {
@@ -127,6 +128,7 @@ export class Rest {
       headers: {
         accept: 'application/json, */*;q=0.5',
         'user-agent': OUR_CLIENT_NAME,
+        ...asked.headers,
         ...(type !== undefined && { 'content-type': type }),
         ...(length !== null && { 'content-length': String(length) }),
         ...(authorization !== null && { authorization }),

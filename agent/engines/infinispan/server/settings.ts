@@ -2,24 +2,26 @@ import * as z from 'zod';
 
 const absolute = z.string().startsWith('/', 'must be an absolute path');
 
+/** `https://grid-1.example.com:11222`; nothing behind the port. */
+export const serverUrlSchema = z.string().transform((text, context) => {
+  const url = URL.canParse(text) ? new URL(text) : null;
+  const isServer =
+    url !== null &&
+    ['http:', 'https:'].includes(url.protocol) &&
+    [url.username, url.password, url.search, url.hash].every((part) => part === '') &&
+    url.pathname === '/';
+  if (isServer) return url.origin;
+  context.addIssue('must be http://host:port or https://host:port, without a user, a path or a query');
+  return z.NEVER;
+});
+
 /**
  * How a server of a cluster is reached over REST: the keys that a member of the agent's file and a cluster of documents
  * have alike. No secret stands in it; each is in a file of its own, read whenever it is needed, so that a token that was
  * renewed is taken up without a restart.
  */
 export const serverShape = {
-  /** `https://grid-1.example.com:11222`; nothing behind the port. */
-  url: z.string().transform((text, context) => {
-    const url = URL.canParse(text) ? new URL(text) : null;
-    const isServer =
-      url !== null &&
-      ['http:', 'https:'].includes(url.protocol) &&
-      [url.username, url.password, url.search, url.hash].every((part) => part === '') &&
-      url.pathname === '/';
-    if (isServer) return url.origin;
-    context.addIssue('must be http://host:port or https://host:port, without a user, a path or a query');
-    return z.NEVER;
-  }),
+  url: serverUrlSchema,
   /** The name of the cache container, which stands in archives. */
   container: z.string().min(1).default('default'),
   auth: z
