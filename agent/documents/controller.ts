@@ -81,6 +81,7 @@ export class DocumentController implements Documents {
   readonly #turns = new Map<string, Turn>();
   readonly #servers = new Map<string, InfinispanServer>();
   #applying: Promise<unknown> = Promise.resolve();
+  #changing: Promise<unknown> = Promise.resolve();
 
   private constructor(context: ControllerContext, store: DocumentStore, kept: readonly KeptDocument[]) {
     this.#context = context;
@@ -242,18 +243,30 @@ export class DocumentController implements Documents {
 
   /** What cannot be written is told all the same; the next agent finds out by itself how it ended. */
   async #update(reference: Reference, change: Partial<Status>): Promise<void> {
-    const kept = this.#kept.get(reference);
-    if (kept === undefined) return;
-    const changed = { ...kept, status: { ...kept.status, ...change } };
-    this.#kept.set(reference, changed);
     try {
-      await this.#store.save(changed);
+      await this.#change(reference, (kept) => ({ ...kept, status: { ...kept.status, ...change } }));
     } catch (error) {
       this.#context.log.error(
         { event: 'documentUnsaved', err: error },
         `the status of ${reference} cannot be written`,
       );
     }
+  }
+
+  /** One after the other; told when it is on disk, or cannot be. */
+  #change(reference: Reference, change: (kept: KeptDocument) => KeptDocument): Promise<void> {
+    const changed = this.#changing.then(async () => {
+      const kept = this.#kept.get(reference);
+      if (kept === undefined) return;
+      const next = change(kept);
+      try {
+        await this.#store.save(next);
+      } finally {
+        this.#kept.set(reference, next);
+      }
+    });
+    this.#changing = changed.catch(() => undefined);
+    return changed;
   }
 
   #workOf(document: KeptDocument, room: string, say: (line: string) => Promise<void>): Work {
@@ -299,14 +312,17 @@ export class DocumentController implements Documents {
     mustNotBeRead(document, [...this.#kept.values()]);
     if (document.metadata.deletionTimestamp === undefined) {
       const deletionTimestamp = this.#context.now().toISOString();
-      const marked = { ...document, metadata: { ...document.metadata, deletionTimestamp } };
-      await this.#store.save(marked);
-      this.#kept.set(reference, marked);
+      await this.#change(reference, (kept) => ({
+        ...kept,
+        metadata: { ...kept.metadata, deletionTimestamp },
+      }));
     }
     const running = this.#running.get(reference);
     running?.abort.abort(deleted(document));
     await running?.done;
-    if (document.kind === 'Backup') await this.#volumeOf(document).remove();
+    // What has failed has left none, and one that lies there is another's.
+    const { archive } = this.#kept.get(reference)?.status ?? {};
+    if (document.kind === 'Backup' && archive !== undefined) await this.#volumeOf(document).remove();
     await this.#store.remove(reference);
     this.#kept.delete(reference);
     this.#context.log.info({ event: 'documentDeleted', document: reference }, 'document deleted');

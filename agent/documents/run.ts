@@ -198,7 +198,11 @@ export class DocumentRun {
     const reason = `${failure.message}${cause === '' ? '' : `: ${cause}`}`.slice(0, MOST_REASON);
     this.#context.log.warn({ event: 'documentFailed', document: referenceOf(this.#document) }, reason);
     await this.#context.say(`failed: ${reason}; hint: ${failure.hint}`).catch(() => undefined);
-    await this.#end({ phase: 'Failed', reason }, signal, () => this.#context.work.undo());
+    // Before its place was found to be free, nothing there is of its making.
+    const isMade = this.#document.status.phase !== 'Initializing';
+    await this.#end({ phase: 'Failed', reason }, signal, () =>
+      isMade ? this.#context.work.undo() : Promise.resolve(),
+    );
   }
 
   /** Its member is gone before it is told how it ended; as long as that cannot be done, nobody can say. */
