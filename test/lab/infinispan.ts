@@ -74,6 +74,8 @@ function configuration(cluster: string, seeds: readonly string[], options: Infin
   <jgroups>
     <stack name="lab" extends="tcp">
       <TCPPING initial_hosts="${hosts}" port_range="0" stack.combine="REPLACE" stack.position="MPING"/>
+      <!-- Else it listens at every address, where no more than four have a port. -->
+      <FD_SOCK2 offset="1" bind_addr="\${jgroups.bind.address}" stack.combine="COMBINE"/>
     </stack>
   </jgroups>
   <cache-container name="default" statistics="true" ${options.attributes ?? ''}>

@@ -1,0 +1,348 @@
+import { expect } from 'chai';
+import { readdirSync } from 'node:fs';
+import { connect } from 'node:net';
+import { HoldPace } from '../../../agent/engines/infinispan/hold/hold-pace.ts';
+import { StillpointError } from '../../../shared/domain/errors.ts';
+import { InfinispanCluster, needsInfinispan } from '../../lab/infinispan.ts';
+import { until } from '../../lab/processes.ts';
+import { temporaryFolder } from '../../lab/temporary.ts';
+import { token } from '../tested-capture.ts';
+import {
+  createCache,
+  createCounter,
+  footprint,
+  get,
+  increment,
+  put,
+  removeCache,
+  setIgnored,
+  TEXT_CACHE,
+} from './clients.ts';
+import { CausalWriters, writesIn } from './causal-writers.ts';
+import { beginHold, type Held } from './held.ts';
+
+// Goal: a cluster of two real servers is held by one of them for all, proven, and left as it was, whatever happens.
+
+const SESSIONS =
+  '<replicated-cache name="sessions"><encoding media-type="application/octet-stream"/></replicated-cache>';
+const ENDPOINTS = `<endpoints><endpoint socket-binding="default">
+  <hotrod-connector/><resp-connector cache="sessions"/><memcached-connector cache="sessions"/><rest-connector/>
+</endpoint></endpoints>`;
+
+const nothing = (): void => undefined;
+
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  return work.then(
+    () => 'done',
+    (error: unknown) => (error instanceof StillpointError ? error.failure.code : String(error)),
+  );
+}
+
+describe('the hold of an Infinispan cluster', function () {
+  this.timeout(120_000);
+  const folder = temporaryFolder('infinispan-hold');
+  let cluster: InfinispanCluster;
+  let first = '';
+  let second = '';
+  let found: unknown;
+
+  const begin = (options: Parameters<typeof beginHold>[2] = {}): Held =>
+    beginHold([first, second], folder.path, options);
+
+  async function frozen(held: Held, attempt = 1): Promise<void> {
+    if (attempt === 1) await held.capture.prepare();
+    await held.capture.arm(token(attempt));
+    await held.capture.freeze(token(attempt));
+  }
+
+  before(async function () {
+    needsInfinispan(this);
+    cluster = await InfinispanCluster.start({ container: SESSIONS, endpoints: ENDPOINTS });
+    [first = '', second = ''] = cluster.nodes.map(({ url }) => url);
+    for (const cache of ['orders', 'stock', 'retired']) await createCache(first, cache);
+    await createCounter(first, 'sequence');
+    // Operators have taken this one out of service.
+    await setIgnored(second, 'retired', true);
+    found = await footprint(first);
+  });
+
+  after(async () => {
+    await cluster?.remove();
+    folder.remove();
+  });
+
+  afterEach(async function () {
+    if (this.currentTest?.state === 'failed') return;
+    expect(await footprint(first)).to.deep.equal(found);
+    expect(await footprint(second))
+      .to.have.property('ignored')
+      .that.deep.equals(['retired']);
+    expect(await put(second, 'orders', 'after', 'each')).to.equal(204);
+  });
+
+  it('refuses the clients of every server, from the fence until the backup is done, and leaves what operators ignore', async () => {
+    await put(first, 'orders', 'k', 'before');
+    const held = begin();
+    await frozen(held);
+
+    const whileHeld = [
+      await put(first, 'orders', 'k', 'late'),
+      await put(second, 'orders', 'k', 'late'),
+      await get(second, 'stock', 'k'),
+      await createCache(second, 'orders'),
+    ];
+    let backups: unknown = null;
+    const proof = await held.capture.thaw(token(), nothing);
+    const after = await put(second, 'orders', 'k', 'after');
+    backups = (await footprint(first)) as { backups: string[] };
+    const facts = await held.facts();
+    await held.capture.close();
+
+    expect(whileHeld.slice(0, 3)).to.deep.equal([503, 503, 503]);
+    expect(proof.type).to.equal('held');
+    expect(after).to.equal(204);
+    expect(backups).to.have.property('backups').that.has.length(1);
+    expect(facts.caches.map(({ name, entries }) => [name, entries])).to.deep.equal([
+      ['orders', 1],
+      ['retired', 0],
+      ['sessions', 0],
+      ['stock', 0],
+    ]);
+    expect(facts.counters).to.have.length(1);
+    expect(facts).to.include({ version: '16.0.5', container: 'default' });
+    expect(facts.servers).to.deep.equal(['n1', 'n2']);
+    const stored = held.artifacts.files.get('backup.zip');
+    expect(stored?.bytes.length).to.equal(facts.archive.sizeBytes);
+    expect(readdirSync(held.spoolDirectory)).to.deep.equal([]);
+    expect(held.undo()).to.equal(null);
+  });
+
+  it('is no proof when a cache is created in the hold; the next attempt holds it too', async () => {
+    const held = begin();
+    await frozen(held);
+    await createCache(second, 'newcomer');
+    expect(await put(second, 'newcomer', 'k', 'v'), 'nobody has fenced it').to.equal(204);
+    const proof = await held.capture.thaw(token(), nothing);
+
+    await frozen(held, 2);
+    const refused = await put(second, 'newcomer', 'k', 'v');
+    const again = await held.capture.thaw(token(2), nothing);
+    const facts = await held.facts();
+    await held.capture.close();
+    await removeCache(first, 'newcomer');
+
+    expect(proof).to.include({ type: 'broken', cause: 'cache newcomer was created' });
+    expect(refused).to.equal(503);
+    expect(again.type).to.equal('held');
+    expect(facts.caches.map(({ name }) => name)).to.include('newcomer');
+  });
+
+  it('is no proof when a counter changes in the hold: nothing holds counters', async () => {
+    const held = begin();
+    await frozen(held);
+    expect(await increment(second, 'sequence')).to.equal(200);
+    const proof = await held.capture.thaw(token(), nothing);
+    await held.capture.abort();
+
+    expect(proof.type).to.equal('broken');
+    expect(proof)
+      .to.have.property('cause')
+      .that.matches(/counter sequence was changed; .*nobody hold counters/);
+  });
+
+  it('is no proof when somebody opens the fence, were it for a moment', async () => {
+    const held = begin();
+    await frozen(held);
+    await setIgnored(second, 'stock', false);
+    const proof = await held.capture.thaw(token(), nothing);
+    await held.capture.abort();
+
+    expect(proof.type).to.equal('broken');
+    expect(proof)
+      .to.have.property('cause')
+      .that.matches(/cache stock was served again/);
+  });
+
+  it('refuses a cluster whose clients could ask by an alias: servers let those pass', async () => {
+    await createCache(first, 'known', {
+      'distributed-cache': { ...TEXT_CACHE['distributed-cache'], aliases: ['nickname'] },
+    });
+    const held = begin();
+    const code = await codeOf(held.capture.prepare());
+    await held.capture.abort();
+    await setIgnored(first, 'known', true);
+    const passed = await put(second, 'nickname', 'k', 'v');
+    await setIgnored(first, 'known', false);
+    await removeCache(first, 'known');
+
+    expect(code).to.equal('infinispan-alias');
+    expect(passed, 'what it is refused for').to.equal(204);
+  });
+
+  it('refuses a backup that would hold clients for longer than they may be, before anything is armed', async () => {
+    for (let key = 0; key < 50; key += 1) await put(first, 'stock', `k${key}`, 'v');
+    const slow = new HoldPace();
+    slow.told(6000, 6_000_300);
+    const held = begin({ pace: slow });
+    const code = await codeOf(held.capture.prepare());
+    await held.capture.abort();
+    const short = begin({ pace: slow, maxHoldSeconds: 600, context: { leaseMs: () => 10_000 } });
+    const leased = await short.capture.prepare().catch((error: StillpointError) => error.failure);
+    await short.capture.abort();
+
+    expect(code).to.equal('infinispan-hold-too-long');
+    expect(held.undo()).to.equal(null);
+    expect(leased).to.include({
+      code: 'infinispan-hold-too-long',
+      hint: 'raise leaseSeconds in the grid file',
+    });
+  });
+
+  it('lets go by itself when the backup takes longer than clients may be refused', async () => {
+    const hasty = new HoldPace();
+    hasty.predictMs = () => 0;
+    const held = begin({ pace: hasty, maxHoldSeconds: 0.001 });
+    await frozen(held);
+    const code = await codeOf(held.capture.thaw(token(), nothing));
+    const afterwards = await put(second, 'orders', 'k', 'v');
+    await held.capture.abort();
+
+    expect(code).to.equal('infinispan-hold-too-long');
+    expect(afterwards, 'before the abort').to.equal(204);
+  });
+
+  it('stops what does not look at ignored caches: a memcached client writes on until then', async () => {
+    const { port, address } = cluster.nodes[1] ?? { port: 0, address: '' };
+    const store = (): Promise<string> =>
+      new Promise((resolve) => {
+        const socket = connect(port, address, () => socket.write('set k 0 0 1\r\nv\r\n'));
+        socket.once('data', (bytes) => {
+          resolve(String(bytes).trim());
+          socket.destroy();
+        });
+        socket.once('close', () => resolve('closed'));
+        socket.once('error', () => resolve('closed'));
+      });
+    const before = await store();
+    const held = begin();
+    await frozen(held);
+    const whileHeld = await store();
+    const { connectors } = (await footprint(second)) as { connectors: string[] };
+    await held.capture.thaw(token(), nothing);
+    const after = await store();
+    await held.capture.abort();
+
+    expect([before, after]).to.deep.equal(['STORED', 'STORED']);
+    expect(whileHeld).to.not.contain('STORED');
+    expect(connectors.filter((one) => one.endsWith('stopped'))).to.have.length(2);
+  });
+
+  for (const state of ['armed', 'frozen', 'thawed'] as const)
+    it(`is undone by another process, twice as well, when its own dies once ${state}`, async () => {
+      const held = begin();
+      await held.capture.prepare();
+      await held.capture.arm(token());
+      if (state !== 'armed') await held.capture.freeze(token());
+      if (state === 'thawed') await held.capture.thaw(token(), nothing);
+
+      await held.undoAsGuard();
+      expect(await footprint(first)).to.deep.equal(found);
+      await held.undoAsGuard();
+      if (state === 'frozen') {
+        // The dead one wakes up: it was stopped, not killed. What it says is no proof.
+        const proof = await held.capture.thaw(token(), nothing);
+        expect(proof.type).to.equal('broken');
+      }
+      await held.capture.abort();
+    });
+
+  for (const during of ['prepare', 'arm', 'freeze', 'thaw'] as const)
+    it(`leaves nothing when an abort comes in the middle of ${during}`, async () => {
+      for (const delayMs of [0, 2, 12, 50]) {
+        const held = begin();
+        const { capture } = held;
+        if (during !== 'prepare') await capture.prepare();
+        if (during === 'freeze' || during === 'thaw') await capture.arm(token());
+        if (during === 'thaw') await capture.freeze(token());
+        const interrupted = (
+          during === 'prepare'
+            ? capture.prepare()
+            : during === 'thaw'
+              ? capture.thaw(token(), nothing)
+              : capture[during](token())
+        ).catch(nothing);
+        await new Promise((resolve) => setTimeout(resolve, delayMs));
+        await capture.abort();
+        await interrupted;
+        expect(await footprint(first)).to.deep.equal(found);
+        expect(held.undo()).to.equal(null);
+      }
+    });
+
+  it('keeps the order of causes over caches and servers under load, and loses nothing that was acknowledged before', async () => {
+    const writers = new CausalWriters([first, second], ['orders', 'stock'], 6);
+    try {
+      for (let round = 0; round < 5; round += 1) {
+        const held = begin();
+        await frozen(held);
+        const acknowledged = writers.acknowledged;
+        const proof = await held.capture.thaw(token(), nothing);
+        const refused = writers.refused;
+        const facts = await held.facts();
+        await held.capture.close();
+
+        expect(proof.type, JSON.stringify(proof)).to.equal('held');
+        expect(refused).to.be.greaterThan(0);
+        const found = await writesIn(held.artifacts.files.get('backup.zip')?.bytes ?? Buffer.alloc(0), 6);
+        for (const [writer, numbers] of found.entries()) {
+          expect(numbers, `writer ${writer}: each of its writes up to the last`).to.deep.equal(
+            Array.from({ length: numbers.length }, (_, number) => number),
+          );
+          expect(numbers.length).to.be.at.least(acknowledged[writer] ?? 0);
+        }
+        expect(facts.caches.reduce((all, { entries }) => all + entries, 0)).to.be.greaterThan(0);
+        await until('more writes', () =>
+          writers.acknowledged.every((all, one) => all > (acknowledged[one] ?? 0) + 5),
+        );
+      }
+    } finally {
+      await writers.stop();
+    }
+  });
+
+  it('is no proof when another server dies in the hold; the caches are served again', async () => {
+    const held = begin();
+    await frozen(held);
+    await cluster.nodes[1]?.kill();
+    await until('the cluster to see it', async () => {
+      const said = (await (await fetch(`${first}/rest/v2/container`)).json()) as { cluster_size: number };
+      return said.cluster_size === 1;
+    });
+    const proof = await held.capture.thaw(token(), nothing);
+    await held.capture.abort();
+    const after = await put(first, 'orders', 'k', 'v');
+    await cluster.nodes[1]?.start();
+
+    expect(proof.type).to.equal('broken');
+    expect(proof)
+      .to.have.property('cause')
+      .that.matches(/the cluster was n1, n2 .* and is n1 /);
+    expect(after).to.equal(204);
+  });
+
+  it('is ended through another server when the one that was asked dies in the hold', async () => {
+    const held = begin();
+    await frozen(held);
+    await cluster.nodes[0]?.kill();
+    const refused = await put(second, 'orders', 'k', 'v');
+    const thawed = await codeOf(held.capture.thaw(token(), nothing));
+    await held.capture.abort();
+    const served = await put(second, 'orders', 'k', 'v');
+    await cluster.nodes[0]?.start();
+
+    expect(refused, 'the fence outlives the server').to.equal(503);
+    expect(thawed).to.equal('infinispan-unreachable');
+    expect(served).to.equal(204);
+    expect(held.undo()).to.equal(null);
+  });
+});
