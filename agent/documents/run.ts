@@ -240,7 +240,7 @@ export class DocumentRun {
     const text = await store.logSince(referenceOf(this.#document), 0);
     const lines = text.split('\n').filter((line) => !line.includes(' [stillpoint] '));
     const last =
-      lines.findLast((line) => /^Caused by: /.test(line)) ??
+      lines.findLast((line) => line.startsWith('Caused by: ')) ??
       lines.findLast((line) => / (ERROR|FATAL) |Exception|^Error/.test(line)) ??
       '';
     return last

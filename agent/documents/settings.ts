@@ -9,7 +9,7 @@ const absolute = z.string().startsWith('/', 'must be an absolute path');
 const seconds = z.number().min(1, 'must be at least 1').max(3600, 'must be at most 3600');
 
 /** What the agent replaces in the command of a member. */
-export const PLACEHOLDERS = ['{room}', '{name}'] as const;
+const PLACEHOLDERS = ['{room}', '{name}'] as const;
 
 /** The server that the agent starts for one document, and ends. */
 const memberSchema = z.strictObject({

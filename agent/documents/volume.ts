@@ -106,7 +106,7 @@ export class Volume {
       await prove(this.#partial);
       const facts = { sizeBytes: size, sha256: await digestOf(this.#partial) };
       const file = await open(this.#partial, 'r');
-      await file.sync().finally(() => file.close());
+      await closing(file, (written) => written.sync());
       await rename(this.#partial, this.archive);
       await syncDirectory(dirname(this.archive));
       return facts;

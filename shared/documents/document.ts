@@ -104,8 +104,8 @@ export const documentSchema = z.discriminatedUnion('kind', [
 type Read = z.infer<typeof documentSchema>;
 
 type WithResources<Spec> = Omit<Spec, 'resources'> & { readonly resources?: NamedResources };
-export type BackupSpec = Readonly<WithResources<z.infer<typeof backupSpec>>>;
-export type RestoreSpec = Readonly<WithResources<z.infer<typeof restoreSpec>>>;
+type BackupSpec = Readonly<WithResources<z.infer<typeof backupSpec>>>;
+type RestoreSpec = Readonly<WithResources<z.infer<typeof restoreSpec>>>;
 
 interface Metadata {
   readonly name: string;
@@ -121,8 +121,8 @@ interface Framed<K extends Kind, Spec> {
   readonly spec: Spec;
 }
 
-export type BackupDocument = Framed<'Backup', BackupSpec>;
-export type RestoreDocument = Framed<'Restore', RestoreSpec>;
+type BackupDocument = Framed<'Backup', BackupSpec>;
+type RestoreDocument = Framed<'Restore', RestoreSpec>;
 /** As somebody applied it: its older words replaced, and nothing in it that is for its keeper alone to write. */
 export type AppliedDocument = BackupDocument | RestoreDocument;
 

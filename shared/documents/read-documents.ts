@@ -6,7 +6,7 @@ import { API_VERSION, asApplied, documentSchema, KINDS, type AppliedDocument } f
 /** A file of documents, as text. */
 const MOST_CHARACTERS = 1024 * 1024;
 /** One of them, as JSON: an agent keeps it, and sends it about. */
-export const MOST_DOCUMENT_CHARACTERS = 64 * 1024;
+const MOST_DOCUMENT_CHARACTERS = 64 * 1024;
 const MOST_DOCUMENTS = 100;
 /** Brackets in brackets: the parser takes seconds for more than any document has. */
 const MOST_DEPTH = 50;
@@ -84,7 +84,7 @@ export function readDocument(value: unknown, file: string): Read {
 }
 
 /** A mistake in a document, in the words of kubectl: the path in it, what kind of mistake, and the rule. */
-export function invalid(what: string, mistakes: readonly string[]): StillpointError {
+function invalid(what: string, mistakes: readonly string[]): StillpointError {
   return new StillpointError(
     {
       code: 'document-invalid',

@@ -29,6 +29,6 @@ export function resourcesInWords(named: NamedResources | undefined): string {
   const selected = selectedResources(named);
   if (selected === null) return 'all';
   return Object.entries(selected)
-    .map(([kind, names = []]) => `${kind}: ${names.join(', ')}`)
+    .map(([kind, names]) => `${kind}: ${names.join(', ')}`)
     .join('; ');
 }

@@ -427,7 +427,7 @@ describe('a Restore', () => {
     ['had not ended', 'Failed'],
     ['had ended', 'Succeeded'],
   ] as const)
-    it(`of an agent and a member that were killed has ${phase}: its server ${how}, as its log says [S114]`, async () => {
+    it(`of an agent and a member that were killed has ${phase}: its server ${how}, as its log says [S114] [S116]`, async () => {
       const agent = await host.open();
       await host.apply(agent, BACKUP);
       await host.becomes(agent, 'my-backup', 'Succeeded');
