@@ -119,7 +119,6 @@ export class RestoreOperation {
       case 'check':
         return {
           type: 'checked',
-          restoresRunning: false,
           takesQuestions: false,
           addresses: [],
           ...(await (await this.#restoration(member, step)).restoration.check(step.moves)),

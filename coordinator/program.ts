@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { goOn, type Reach } from '../shared/runtime/moments.ts';
 import { version } from '../shared/runtime/version.ts';
 import { registerCatalogue } from './commands/checkpoint-catalogue.ts';
+import { registerRetention } from './commands/checkpoint-retention.ts';
 import { registerCheckpointCreate } from './commands/checkpoint-create.ts';
 import { registerSalvage } from './commands/checkpoint-salvage.ts';
 import { registerPrune } from './commands/checkpoint-prune.ts';
@@ -33,6 +34,7 @@ export function createProgram(reach: Reach = goOn): Command {
     checkpoint,
     registerCheckpointCreate(checkpoint, reach),
     ...registerCatalogue(checkpoint),
+    ...registerRetention(checkpoint),
     registerPrune(checkpoint),
     registerSalvage(checkpoint),
     registerRestore(program, reach),

@@ -22,7 +22,7 @@ export interface PrunePlan {
  * What a rule keeps and what it deletes. Pure. Order is by epoch and counter; the time in an id counts for
  * `keepWithinMs` and the calendar alone, and no clock does: ages count from the newest valid checkpoint, which is
  * always kept. What is not valid is neither kept nor deleted: it takes no place from a valid one. What somebody reads
- * now stays this time. A local copy stays with its checkpoint; one that the repository has no valid checkpoint of is
+ * now stays this time, and what is kept for good until it is released. A local copy stays with its checkpoint; one that the repository has no valid checkpoint of is
  * measured by the same rule, among all.
  */
 export function planPrune(input: {
@@ -31,17 +31,22 @@ export function planPrune(input: {
   readonly rule: KeepRule;
   /** Checkpoints that running operations read. */
   readonly read: readonly string[];
+  /** Those that are kept for good. */
+  readonly retained: readonly string[];
 }): PrunePlan {
-  const { entries, local, rule, read } = input;
+  const { entries, local, rule, read, retained } = input;
   const valid = newestFirst(
     entries.filter(({ state }) => state === 'valid').map(({ checkpoint }) => checkpoint),
   );
-  const kept = keptOf(valid, rule, valid[0]);
+  const kept = new Map(keptOf(valid, rule, valid[0]));
+  for (const checkpoint of retained.filter((one) => valid.includes(one)))
+    kept.set(checkpoint, [...(kept.get(checkpoint) ?? []), 'held']);
   const stayed = (checkpoint: string): boolean => kept.has(checkpoint) || read.includes(checkpoint);
   const everywhere = newestFirst([...valid, ...local.flatMap(({ checkpoints }) => checkpoints)]);
   const stays = new Set([
     ...kept.keys(),
     ...read,
+    ...retained,
     ...[...keptOf(everywhere, rule, valid[0] ?? everywhere[0]).keys()].filter(
       (checkpoint) => !valid.includes(checkpoint),
     ),
@@ -72,9 +77,16 @@ export function planHolds(
   holds: readonly string[],
   rule: KeepRule,
   needed: ReadonlyMap<string, readonly string[]>,
+  retained: readonly string[],
 ): HoldsPlan {
   const entries = holds.map((checkpoint) => ({ checkpoint, state: 'valid' as const }));
-  const { deleted, kept, keptBy } = planPrune({ entries, local: [], rule, read: [...needed.keys()] });
+  const { deleted, kept, keptBy } = planPrune({
+    entries,
+    local: [],
+    rule,
+    read: [...needed.keys()],
+    retained,
+  });
   return {
     deleted,
     kept,

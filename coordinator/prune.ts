@@ -90,15 +90,15 @@ async function prune(
   // A checkpoint that is being made or restored is left alone.
   await agents?.claim('checkpoint').catch(throwRefused);
   await dropLocal(plan, hosts);
-  const { removedBytes, read } = await deleteAll(input, going);
-  const isGone = (checkpoint: string): boolean => !read.includes(checkpoint);
+  const { removedBytes, stayed } = await deleteAll(input, going);
+  const isGone = (checkpoint: string): boolean => !stayed.includes(checkpoint);
   const grid = input.entries[0]?.grid;
-  const readers = read.length === 0 || grid === undefined ? [] : await repository.readers(grid);
+  const readers = stayed.length === 0 || grid === undefined ? [] : await repository.readers(grid);
   return {
     ...plan,
     deleted: plan.deleted.filter(isGone),
     holds: { ...plan.holds, deleted: plan.holds.deleted.filter(isGone) },
-    busy: [...busy, ...readers.filter(({ checkpoint }) => read.includes(checkpoint))],
+    busy: [...busy, ...readers.filter(({ checkpoint }) => stayed.includes(checkpoint))],
     removedBytes,
   };
 }
@@ -124,16 +124,21 @@ async function planFor(
     checkpoints: checkpoints.filter((checkpoint) => !others.has(checkpoint)),
   }));
   const holds = held.filter(({ state }) => state === 'valid').map(({ checkpoint }) => checkpoint);
+  const retained = grid === undefined ? [] : (await repository.retained(grid)).map((one) => one.checkpoint);
   if (goesByTimes(rule) && !input.acceptTimes) {
     const now = await repository.now();
-    for (const checkpoints of [agesFrom(valid, local), holds]) checkTimes(checkpoints, now, rule);
+    // What is kept for good lies as far from the others as it likes.
+    const counted = (one: string, index: number): boolean => index === 0 || !retained.includes(one);
+    for (const checkpoints of [agesFrom(valid, local), holds])
+      checkTimes(checkpoints.filter(counted), now, rule);
   }
   const read = readers.map(({ checkpoint }) => checkpoint);
+  const asked = { entries: own, local, rule, retained };
   const plan = {
-    ...planPrune({ entries: own, local, rule, read }),
-    holds: planHolds(holds, rule, await neededHolds(repository, holds, grid)),
+    ...planPrune({ ...asked, read }),
+    holds: planHolds(holds, rule, await neededHolds(repository, holds, grid), retained),
   };
-  const unread = planPrune({ entries: own, local, rule, read: [] });
+  const unread = planPrune({ ...asked, read: [] });
   return { plan, busy: readers.filter(({ checkpoint }) => unread.deleted.includes(checkpoint)) };
 }
 
@@ -171,18 +176,18 @@ async function dropLocal(plan: PrunePlan, agents: readonly Agent[]): Promise<voi
 async function deleteAll(
   { repository, entries, gridFile, leftovers = false, cancellation, progress }: PruneInput,
   checkpoints: readonly string[],
-): Promise<{ removedBytes: number; read: readonly string[] }> {
+): Promise<{ removedBytes: number; stayed: readonly string[] }> {
   const grid = entries[0]?.grid ?? gridFile?.grid;
-  const read: string[] = [];
-  if (grid === undefined || (checkpoints.length === 0 && !leftovers)) return { removedBytes: 0, read };
+  const stayed: string[] = [];
+  if (grid === undefined || (checkpoints.length === 0 && !leftovers)) return { removedBytes: 0, stayed };
   const holder = `prune ${hostname()} pid ${process.pid}`;
   await withRepositoryLease(repository, { grid, id: crypto.randomUUID(), holder }, async (lease) => {
     for (const checkpoint of checkpoints) {
       cancellation.signal.throwIfAborted();
       progress.phase(null, 'delete', checkpoint);
       await repository.deleteCheckpoint(grid, checkpoint).catch((error: unknown) => {
-        if (!isBusy(error)) throw error;
-        read.push(checkpoint);
+        if (!mustStay(error)) throw error;
+        stayed.push(checkpoint);
       });
     }
     if (leftovers) await repository.dropLeftovers(grid);
@@ -190,9 +195,12 @@ async function deleteAll(
     await lease.end();
   });
   progress.phase(null, 'collect garbage');
-  return { removedBytes: (await repository.collectGarbage(grid)).removedBytes, read };
+  return { removedBytes: (await repository.collectGarbage(grid)).removedBytes, stayed };
 }
 
-function isBusy(error: unknown): boolean {
-  return error instanceof StillpointError && error.failure.code === 'repository-busy';
+/** Somebody began to read it meanwhile, or has said that it is kept for good. */
+function mustStay(error: unknown): boolean {
+  return (
+    error instanceof StillpointError && ['repository-busy', 'checkpoint-held'].includes(error.failure.code)
+  );
 }

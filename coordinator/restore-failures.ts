@@ -5,13 +5,9 @@ import type { RestorePlan } from './restore-plan.ts';
 
 // How a restore as a whole fails; what its steps meet on a host is the agents' to say.
 
-/** `restoredRunning`: those that are never stopped; clients are kept out of them, and that needs the same consent. */
-export function stillRunning(
-  plan: RestorePlan,
-  running: ReadonlySet<PlannedMember>,
-  restoredRunning: ReadonlySet<PlannedMember>,
-): StillpointError {
-  const isStopped = [...running].some((member) => !restoredRunning.has(member));
+/** Of those that are never stopped clients are kept out, and that needs the same consent. */
+export function stillRunning(plan: RestorePlan, running: ReadonlySet<PlannedMember>): StillpointError {
+  const isStopped = [...running].some(({ traits }) => !traits.restoresRunning);
   return new StillpointError(
     {
       message: `${named(running)} ${isStopped ? 'still running' : 'running, and open to clients'}`,

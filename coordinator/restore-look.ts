@@ -24,8 +24,6 @@ const OF_IMAGES: ReadonlySet<string> = new Set([
 interface Looked {
   /** Members that their agents prove where no client can reach them. */
   readonly private: ReadonlySet<PlannedMember>;
-  /** Those that are restored while they run. */
-  readonly running: ReadonlySet<PlannedMember>;
   /** Those that take questions. */
   readonly asked: ReadonlySet<PlannedMember>;
   readonly warnings: readonly Warning[];
@@ -41,17 +39,12 @@ export async function lookAtHosts(input: {
   readonly set: SetToRestore | null;
 }): Promise<Looked> {
   const { members, findings } = input;
-  const looked = {
-    private: new Set<PlannedMember>(),
-    running: new Set<PlannedMember>(),
-    asked: new Set<PlannedMember>(),
-  };
+  const looked = { private: new Set<PlannedMember>(), asked: new Set<PlannedMember>() };
   const warnings: Warning[] = [];
   const rooms = (await lookAtEach(input)).flatMap((result, index) => {
     const member = members[index];
     if (result.type !== 'checked' || member === undefined) return [];
     if (result.provesInPrivate) looked.private.add(member);
-    if (result.restoresRunning) looked.running.add(member);
     if (result.takesQuestions) looked.asked.add(member);
     warnings.push(...result.warnings);
     findings.named(member, result.addresses);

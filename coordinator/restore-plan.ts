@@ -47,8 +47,14 @@ export function planRestore(input: RestorePlanInput): RestorePlan {
   checkComplete(manifest, realm);
   checkAlone(manifest.grid, targets);
   const placed = new Map<string, GridManifestMember>();
+  const leftOut: GridManifestMember[] = [];
   for (const member of manifest.members) {
-    const target = targetOf(member, targets, maps, manifest);
+    const alike = member.traits.copies === 'one' ? alikeTargetOf(member, targets, input, placed) : null;
+    if (alike === null && mayBeLeftOut(member, targets)) {
+      leftOut.push(member);
+      continue;
+    }
+    const target = alike ?? targetOf(member, targets, maps, manifest);
     const other = placed.get(target.description.name);
     if (other !== undefined) {
       throw refuse({
@@ -66,7 +72,12 @@ export function planRestore(input: RestorePlanInput): RestorePlan {
   return {
     members,
     relocation: relocationOf(members),
-    warnings: [...warnings, ...withoutPlace(input, targets), ...sameHost(members)],
+    warnings: [
+      ...warnings,
+      ...withoutPlace(input, targets),
+      ...leftOut.map(onFewerMembers),
+      ...sameHost(members),
+    ],
   };
 }
 
@@ -165,6 +176,41 @@ function targetOf(
     hint: `name a member ${member.name} in an agent file of the target grid, or map its host ${member.host} (--map ${member.host}=NEW)`,
     member: member.name,
   });
+}
+
+/** Members that share one copy of their data are alike: any of their copyset may take any place of it. */
+function alikeTargetOf(
+  member: GridManifestMember,
+  targets: readonly Target[],
+  { maps, manifest }: RestorePlanInput,
+  placed: ReadonlyMap<string, GridManifestMember>,
+): Target | null {
+  const host = maps.get(member.host);
+  const fit = targets.filter(
+    (target) => isAlike(member, target) && (host === undefined || target.host === host),
+  );
+  const named = fit.find(({ description }) => description.name === member.name);
+  const isOthers = ({ description: { name } }: Target): boolean =>
+    placed.has(name) || manifest.members.some((other) => other.name === name);
+  return named ?? fit.find((target) => !isOthers(target)) ?? null;
+}
+
+function isAlike({ engine, role, copyset }: GridManifestMember, { description }: Target): boolean {
+  return description.engine === engine && description.role === role && description.copyset === copyset;
+}
+
+/** Their data is the same on fewer of them; somebody must be there to have it. */
+function mayBeLeftOut(member: GridManifestMember, targets: readonly Target[]): boolean {
+  return member.traits.copies === 'one' && targets.some((target) => isAlike(member, target));
+}
+
+function onFewerMembers({ name, copyset }: GridManifestMember): Warning {
+  return {
+    code: 'member-without-place',
+    about: name,
+    text: `no member is left for it in the target grid: copyset ${copyset ?? 'none'} is restored onto fewer members than it had`,
+    hint: 'see that those that are there have room for all of its data, or name one more in an agent file',
+  };
 }
 
 function planned(

@@ -25,7 +25,7 @@ export async function checkTargets(input: {
     if (description === undefined) continue;
     const foreign = description.problems.find(({ code }) => code === NOT_OF_THE_ENGINE);
     if (foreign !== undefined) throw holdsOther(planned, foreign.message);
-    if (description.dataIdentity === '') continue;
+    if (description.dataIdentity === '' || description.traits.restoresRunning) continue;
     const captured = await input.identityOf(planned.source);
     if (captured === '' || captured === description.dataIdentity) continue;
     throw holdsOther(planned, `it has the data ${description.dataIdentity}; the checkpoint has ${captured}`);

@@ -92,8 +92,6 @@ class GridRestore {
   readonly #findings: RestoreFindings;
   /** Members that their agents prove where no client can reach them. */
   #private: ReadonlySet<PlannedMember> = new Set();
-  /** Members that are restored while they run: their engines keep clients out. */
-  #running: ReadonlySet<PlannedMember> = new Set();
   readonly #wasRunning = new Set<PlannedMember>();
   #phase: Phase = 'plan';
 
@@ -167,7 +165,6 @@ class GridRestore {
     const [restoreId, steps, findings] = [this.#restoreId, this.#steps, this.#findings];
     const looked = await lookAtHosts({ restoreId, manifest, members, steps, findings, set });
     this.#private = looked.private;
-    this.#running = looked.running;
     for (const warning of looked.warnings) this.#warn(warning);
     rehearsal?.named(findings.addresses);
     findings.mustSatisfy('plan');
@@ -192,13 +189,13 @@ class GridRestore {
     const running = await this.#steps.running(plan.members).catch(refusedInPlan);
     for (const member of running) this.#wasRunning.add(member);
     if (this.#wasRunning.size === 0) return;
-    if (!this.#input.stop) throw stillRunning(plan, this.#wasRunning, this.#running);
+    if (!this.#input.stop) throw stillRunning(plan, this.#wasRunning);
     await this.#check('bytes');
   }
 
   /** All is proven: only now what runs is stopped. */
   async #stop(plan: RestorePlan): Promise<void> {
-    const stopped = plan.members.filter((member) => !this.#running.has(member));
+    const stopped = plan.members.filter(({ traits }) => !traits.restoresRunning);
     if (this.#input.stop && (await this.#steps.running(stopped)).length > 0) {
       for (const wave of startWaves(stopped).reverse()) {
         await this.#steps.each(wave, { type: 'stop' });

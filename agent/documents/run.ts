@@ -115,7 +115,7 @@ export class DocumentRun {
     await this.#reach('documentInitialized');
     await this.#mustBeWhole(signal);
     await this.#lookAtClients(signal, 'began');
-    await work.announce(cluster, signal);
+    await work.ready(cluster, signal);
     signal.throwIfAborted();
     await member.start(store.logFile(referenceOf(this.#document)));
     await this.#reach('documentStarted');

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { KeptBackup, KeptRestore } from '../../shared/documents/document.ts';
-import { resourcesInWords, selectedResources } from '../../shared/documents/resources.ts';
-import { readArchive } from '../engines/infinispan/archive/archive.ts';
+import { ALL, resourcesInWords, selectedResources } from '../../shared/documents/resources.ts';
+import { readArchive, readConfigurations } from '../engines/infinispan/archive/archive.ts';
 import type { InfinispanServer, JobState } from '../engines/infinispan/server/infinispan-server.ts';
 import type { BackupMember } from './backup-member.ts';
 import { archiveMissing } from './failures.ts';
@@ -15,8 +15,8 @@ export interface Work {
   readonly what: 'backup' | 'restore';
   /** Before the member is started. Rejects where it cannot be done. */
   prepare(member: BackupMember): Promise<void>;
-  /** Told before anything is changed. */
-  announce(cluster: InfinispanServer, signal: AbortSignal): Promise<void>;
+  /** What is said, and made ready in the cluster, before the member is started. */
+  ready(cluster: InfinispanServer, signal: AbortSignal): Promise<void>;
   begin(server: InfinispanServer, signal: AbortSignal): Promise<void>;
   state(server: InfinispanServer, signal: AbortSignal): Promise<JobState>;
   /** When the server is done. May be called again. Resolves with what the document is told of. */
@@ -49,7 +49,7 @@ export class BackupWork implements Work {
     await this.#volume.prepare();
   }
 
-  async announce(): Promise<void> {
+  async ready(): Promise<void> {
     await this.#say(`what is backed up: ${resourcesInWords(this.#document.spec.resources)}`);
   }
 
@@ -123,24 +123,47 @@ export class RestoreWork implements Work {
     await member.give(this.#copy);
   }
 
-  /** What the source's notes warn of, by name: what exists keeps its configuration, and loses what is newer. */
-  async announce(cluster: InfinispanServer, signal: AbortSignal): Promise<void> {
-    await this.#say(
-      `what is restored: ${resourcesInWords(this.#document.spec.resources)} of backup ${this.#document.spec.backup}`,
-    );
-    const [{ caches }, existing] = await Promise.all([
-      readArchive(this.#copy, signal),
+  /**
+   * What the source's notes warn of, by name: what exists keeps its configuration, and loses what is newer. What does not
+   * is made by a server of the cluster, before the member is there: where a member without capacity is the first to have a
+   * cache, the others wait for it in vain (16.0), and the restore fails.
+   */
+  async ready(cluster: InfinispanServer, signal: AbortSignal): Promise<void> {
+    const { backup, resources } = this.#document.spec;
+    await this.#say(`what is restored: ${resourcesInWords(resources)} of backup ${backup}`);
+    const [configurations, existing] = await Promise.all([
+      readConfigurations(this.#copy, signal),
       cluster.caches(signal),
     ]);
-    const selected = selectedResources(this.#document.spec.resources)?.caches;
+    const selected = selectedResources(resources);
     const isSelected = (name: string): boolean =>
-      this.#document.spec.resources === undefined ||
-      selected?.some((one) => one === '*' || one === name) === true;
-    for (const { name } of caches.filter((one) => isSelected(one.name)))
+      selected === null || selected.caches?.some((one) => one === ALL || one === name) === true;
+    for (const [name, configuration] of configurations) {
+      if (!isSelected(name)) continue;
       if (existing.some((one) => one.name === name))
         await this.#say(
           `cache ${name} exists: it keeps its configuration, and entries of the backup overwrite its own, newer ones too`,
         );
+      else await this.#create(cluster, name, configuration, signal);
+    }
+  }
+
+  async #create(
+    cluster: InfinispanServer,
+    name: string,
+    configuration: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    try {
+      await cluster.createCache(name, configuration, signal);
+      await this.#say(`cache ${name} is created`);
+    } catch (error) {
+      signal.throwIfAborted();
+      // It may need a template of the backup: the server that restores has both.
+      await this.#say(
+        `cache ${name} is left to the restore: ${error instanceof Error ? error.message : String(error)}`,
+      );
+    }
   }
 
   async begin(server: InfinispanServer, signal: AbortSignal): Promise<void> {

@@ -423,11 +423,6 @@ export interface Restoration {
 
 export interface RestoreCheck {
   readonly provesInPrivate: boolean;
-  /**
-   * It is restored while it runs, and keeps its clients out by itself from the switch to the decision: it is not stopped.
-   * `start` then finds it running.
-   */
-  readonly restoresRunning?: boolean;
   readonly warnings: readonly Warning[];
   readonly rooms: readonly RestoreRoom[];
   readonly takesQuestions?: boolean;

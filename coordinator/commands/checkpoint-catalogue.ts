@@ -4,7 +4,13 @@ import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
 import type { GridManifest, GridManifestMember } from '../../shared/domain/manifest.ts';
 import { HOLD_PURPOSES, PURPOSE_WORDS } from '../../shared/domain/purpose.ts';
-import type { CatalogueEntry, Leftover, Repository } from '../../shared/repository/repository.ts';
+import type {
+  CatalogueEntry,
+  Leftover,
+  Repository,
+  Retained,
+  Retention,
+} from '../../shared/repository/repository.ts';
 import { askHosts } from '../agents.ts';
 import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
@@ -12,6 +18,7 @@ import { damageOf } from '../damaged-entries.ts';
 import { LINEAGE_HELP, lineageToSelect, SHOWN } from '../lineage.ts';
 import { table } from '../output.ts';
 import { inMegabytes } from '../megabytes.ts';
+import { inFields, retentionOf } from '../retention-words.ts';
 import { type Session, withSession } from '../session.ts';
 import { stderr } from '../words.ts';
 
@@ -25,12 +32,12 @@ export function registerCatalogue(checkpoint: Command): Command[] {
   ];
 }
 
-interface SelectOptions {
+export interface SelectOptions {
   readonly lineage?: string;
 }
 
 /** With a grid file its hosts are asked, where the repository alone does not tell. */
-function lineageFor(
+export function lineageFor(
   { gridFile, repositoryLocation, cancellation }: Session,
   options: SelectOptions,
 ): (entries: readonly CatalogueEntry[]) => Promise<string | null> {
@@ -55,14 +62,15 @@ function registerList(checkpoint: Command): Command {
         const problems = entries.flatMap((one) => damageOf(one) ?? []);
         const grids = [...new Set([...(grid === null ? [] : [grid]), ...entries.map((entry) => entry.grid)])];
         const leftovers = (await Promise.all(grids.map((one) => repository.leftovers(one)))).flat();
+        const retained = (await Promise.all(grids.map((one) => repository.retained(one)))).flat();
         printer.result(
           {
-            checkpoints: entries.map(listed),
+            checkpoints: entries.map((entry) => listed(entry, retentionOf(entry, retained))),
             ...(leftovers.length > 0 && { leftovers: leftovers.map(inTime) }),
             ...(problems.length > 0 && { problems }),
           },
           [
-            listInWords(entries),
+            listInWords(entries, retained),
             ...leftoversInWords(leftovers),
             ...problems.map(({ message, hint }) => `problem: ${message}\n  hint: ${hint}`),
           ].join('\n'),
@@ -83,9 +91,15 @@ function registerDescribe(checkpoint: Command): Command {
         const { repository, grid } = await open();
         const entry = await selectCheckpoint(repository, grid, id, lineageFor(session, options));
         const manifest = entry.manifest ?? (await repository.readCheckpoint(entry.grid, entry.checkpoint));
+        const retention = retentionOf(entry, await repository.retained(entry.grid));
         printer.result(
-          { ...manifest, state: entry.state, ...(entry.cause !== null && { cause: entry.cause }) },
-          describeInWords(manifest, entry),
+          {
+            ...manifest,
+            state: entry.state,
+            ...(entry.cause !== null && { cause: entry.cause }),
+            ...(retention !== null && { held: inFields(retention) }),
+          },
+          describeInWords(manifest, entry, retention),
         );
       }),
     );
@@ -182,7 +196,7 @@ function registerDelete(checkpoint: Command): Command {
     );
 }
 
-function listed(entry: CatalogueEntry): object {
+function listed(entry: CatalogueEntry, retention: Retention | null): object {
   const id = parseCheckpointId(entry.checkpoint);
   const { manifest } = entry;
   return {
@@ -194,6 +208,7 @@ function listed(entry: CatalogueEntry): object {
     createdAt: manifest?.createdAt ?? id?.at.toISOString(),
     state: entry.state,
     ...(entry.cause !== null && { cause: entry.cause }),
+    ...(retention !== null && { held: inFields(retention) }),
     ...(manifest !== null && {
       ...(manifest.purpose !== undefined && { purpose: manifest.purpose }),
       lineage: manifest.lineage,
@@ -219,20 +234,29 @@ function leftoversInWords(leftovers: readonly Leftover[]): string[] {
   );
 }
 
-function listInWords(entries: readonly CatalogueEntry[]): string {
+function listInWords(entries: readonly CatalogueEntry[], retained: readonly Retained[]): string {
   if (entries.length === 0) return 'no checkpoints';
-  const rows = entries.map(({ checkpoint, state, manifest, cause }) => [
+  const rows = entries.map((entry) => [entry, retentionOf(entry, retained)] as const).map(rowOf);
+  return table([['CHECKPOINT', 'STATE', 'LINEAGE', 'SIZE', 'FROZEN', ''], ...rows]);
+}
+
+function rowOf([{ checkpoint, state, manifest, cause }, retention]: readonly [
+  CatalogueEntry,
+  Retention | null,
+]): string[] {
+  const kind = manifest?.purpose === undefined ? [] : [PURPOSE_WORDS[manifest.purpose]];
+  const kept = retention === null ? [] : [`held: ${retention.reason}`];
+  return [
     checkpoint,
     state,
     manifest?.lineage.slice(0, SHOWN) ?? '',
     manifest === null ? '' : inMegabytes(manifest.sizeBytes),
     manifest === null ? '' : `${manifest.windowMs.toFixed(1)} ms`,
-    cause ?? (manifest?.purpose === undefined ? '' : PURPOSE_WORDS[manifest.purpose]),
-  ]);
-  return table([['CHECKPOINT', 'STATE', 'LINEAGE', 'SIZE', 'FROZEN', ''], ...rows]);
+    [...(cause === null ? kind : [cause]), ...kept].join('; '),
+  ];
 }
 
-function describeInWords(manifest: GridManifest, entry: CatalogueEntry): string {
+function describeInWords(manifest: GridManifest, entry: CatalogueEntry, retention: Retention | null): string {
   const rows = manifest.members.map((member) => [
     `  ${member.name}`,
     member.host,
@@ -250,6 +274,11 @@ function describeInWords(manifest: GridManifest, entry: CatalogueEntry): string 
       ? []
       : [
           `  a ${PURPOSE_WORDS[manifest.purpose]}: its members were held, and nothing of them is stored but their marks`,
+        ]),
+    ...(retention === null
+      ? []
+      : [
+          `  kept for good: ${retention.reason} (${retention.by}, ${new Date(retention.sinceMs).toISOString()})`,
         ]),
     `  frozen for ${manifest.windowMs.toFixed(2)} ms; ${inMegabytes(manifest.sizeBytes)}, ${inMegabytes(manifest.storedBytes)} of it new`,
     table([['  MEMBER', 'HOST', 'ROLE', 'ENGINE', 'COPYSET', 'JOURNAL ENDS WITH', 'AT', 'SIZE'], ...rows]),

@@ -40,6 +40,11 @@ export interface Traits {
   readonly compatibility: string;
   /** Its mark names a journal file, which then stands in the journal map. */
   readonly marksJournalFile: boolean;
+  /**
+   * It is restored while it runs, and keeps its clients out by itself from the switch to the decision: it is not stopped,
+   * and what it holds has no identity that a target could be told by.
+   */
+  readonly restoresRunning: boolean;
 }
 
 /** Where a member's state is cut. */

@@ -277,7 +277,6 @@ export type RestoreStepResult =
   | {
       readonly type: 'checked';
       readonly provesInPrivate: boolean;
-      readonly restoresRunning: boolean;
       readonly warnings: readonly Warning[];
       readonly rooms: readonly RestoreRoom[];
       readonly takesQuestions: boolean;

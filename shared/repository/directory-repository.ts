@@ -32,7 +32,7 @@ import { identityDamage, makeIdentity, readIdentity } from './identity.ts';
 import { Layout } from './layout.ts';
 import { dropLeftovers, expectLeftovers, readLeftovers } from './leftovers.ts';
 import { DirectoryMemberWriter } from './member-writer.ts';
-import { beginOperation, readersOf } from './operations.ts';
+import { beginOperation, readersOf, takenForDead } from './operations.ts';
 import type {
   AnnouncedRestore,
   CatalogueEntry,
@@ -44,11 +44,14 @@ import type {
   OperationStart,
   Repository,
   RestoreOutcome,
+  Retained,
+  Retention,
   SetEntry,
   StoredDrill,
   Verification,
 } from './repository.ts';
 import { announceRestore, decideRestore, readRestore } from './restore-decision.ts';
+import { readRetained, release, retain } from './retention.ts';
 import { bytesBelow } from './size.ts';
 import { otherRepository, readError } from './storage-error.ts';
 import { verifiedBytes, verifyCheckpoint } from './verify.ts';
@@ -266,6 +269,29 @@ class DirectoryRepository implements Repository {
   async raiseEpoch(grid: string, epoch: number): Promise<void> {
     await this.recognise();
     return raiseEpoch(this.#layout, grid, epoch);
+  }
+
+  async retain(grid: string, checkpoint: string, retention: Retention): Promise<void> {
+    const id = `retention-${randomUUID()}`;
+    const lease = await this.beginOperation({ grid, id, holder: this.#self, reads: checkpoint });
+    try {
+      await retain(this.#layout, grid, checkpoint, retention);
+      if (await lease.refresh()) return;
+      // Taken for dead: a deletion may have looked for the file before it was there.
+      await release(this.#layout, grid, checkpoint);
+      throw takenForDead();
+    } finally {
+      await lease.end();
+    }
+  }
+
+  async release(grid: string, checkpoint: string): Promise<Retention> {
+    await this.recognise();
+    return release(this.#layout, grid, checkpoint);
+  }
+
+  retained(grid: string): Promise<Retained[]> {
+    return readRetained(this.#layout, grid);
   }
 
   async saveDrill(grid: string, drillId: string, report: string): Promise<void> {

@@ -9,6 +9,7 @@ import { isName, type Layout } from './layout.ts';
 import { dropLeftovers, keptSinceMs, readLeftovers } from './leftovers.ts';
 import { beginCollection, beginDeletion, COLLECTION_REFRESH_MS } from './operations.ts';
 import type { CatalogueEntry, OperationLease } from './repository.ts';
+import { mustNotBeRetained } from './retention.ts';
 import { storageError } from './storage-error.ts';
 
 /** A temporary file outside the chunks that is older has no writer any more: each is written in one go. */
@@ -33,10 +34,14 @@ export async function deleteCheckpoint(
   return { removedBytes };
 }
 
-/** Rejects `repository-busy` while an operation reads it. One that begins later finds no commit object. */
+/**
+ * Rejects `repository-busy` while an operation reads it, and `checkpoint-held` where it is kept for good. One that begins
+ * later finds no commit object.
+ */
 async function retireUnread(layout: Layout, grid: string, checkpoint: string): Promise<void> {
   const lease = await beginDeletion(layout, grid, checkpoint);
   try {
+    await mustNotBeRetained(layout, grid, checkpoint);
     // Nothing of it was silent for long, or it was taken for dead.
     await asking(lease)();
     await retire(layout, grid, checkpoint);

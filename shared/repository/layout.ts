@@ -17,6 +17,7 @@ export type BackupRecord = 'begun' | 'ended' | 'read';
  *   grids/<grid>/leftovers/<id>.json                    a run that may leave chunks that nothing names yet
  *   grids/<grid>/restores/<id>.announced.json           what a restore is of, written before anything is on a host
  *   grids/<grid>/restores/<id>.json                     the decision of a restore, written once
+ *   grids/<grid>/retained/<id>.json                     that a checkpoint is kept for good, and why
  *   grids/<grid>/drills/<id>.json                       the report of a drill; nothing depends on it
  *   grids/<grid>/verifications/<time>_<id>.json         that a checkpoint was read as a whole, and what was found
  *   grids/<grid>/epochs/<epoch>.json                    an epoch that the grid was raised to, written once
@@ -117,6 +118,15 @@ export class Layout {
 
   announcedRestore(grid: string, restoreId: string): string {
     return join(this.restores(grid), `${part(restoreId)}.announced.json`);
+  }
+
+  retentions(grid: string): string {
+    return join(this.grids(), part(grid), 'retained');
+  }
+
+  retention(grid: string, checkpoint: string): string {
+    if (parseCheckpointId(checkpoint) === null) throw badName(checkpoint);
+    return join(this.retentions(grid), `${checkpoint}.json`);
   }
 
   drills(grid: string): string {

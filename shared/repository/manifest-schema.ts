@@ -34,6 +34,8 @@ const traits = z.object({
   maxMembers: count.nullable(),
   compatibility: z.string(),
   marksJournalFile: z.boolean(),
+  // Not in checkpoints of before there was such an engine.
+  restoresRunning: z.boolean().default(false),
 });
 /** A member, as both kinds of manifests have it. */
 const who = {

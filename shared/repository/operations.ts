@@ -83,7 +83,7 @@ export async function beginOperation(
   const until = performance.now() + patienceMs;
   try {
     for (;;) {
-      if (!(await lease.refresh())) throw busy('another process, which took this operation for dead');
+      if (!(await lease.refresh())) throw takenForDead();
       const deletions = reads === undefined ? [] : await othersOf(layout, grid, 'deletion', path);
       if (deletions.some(({ checkpoint }) => checkpoint === reads)) throw busy(`a deletion of ${reads}`);
       const [collecting] = await othersOf(layout, grid, 'collection', path);
@@ -257,6 +257,11 @@ function parseJson(text: string): unknown {
   } catch {
     return null;
   }
+}
+
+/** An operation was silent for so long that others took its marker away. */
+export function takenForDead(): StillpointError {
+  return busy('another process, which took this operation for dead');
 }
 
 function busy(holder: string): StillpointError {

@@ -97,7 +97,8 @@ export interface Repository {
    * Commit object first, then manifests, then chunks that nothing refers to. Rerunnable after a crash. While
    * an operation runs the chunks stay, to a later collection. Rejects `manifest-damaged` when another
    * checkpoint cannot be read, so that nobody knows which chunks that one needs; what was to be deleted is then
-   * listed as `deleting`. Rejects `repository-busy`, with nothing changed, while an operation reads the checkpoint.
+   * listed as `deleting`. Rejects `repository-busy`, with nothing changed, while an operation reads the checkpoint, and
+   * `checkpoint-held` where it is kept for good.
    */
   deleteCheckpoint(grid: string, checkpoint: string): Promise<{ removedBytes: number }>;
   /** Removes an uncommitted checkpoint's leftovers; never touches a committed one. */
@@ -116,6 +117,16 @@ export interface Repository {
 
   /** From now on `highestNumber` has this epoch, or a higher one. Once or again, by one or several: the same. */
   raiseEpoch(grid: string, epoch: number): Promise<void>;
+
+  /**
+   * From now on nobody deletes the checkpoint, until it is released. Rejects `checkpoint-held` where it is kept already,
+   * and `checkpoint-missing`.
+   */
+  retain(grid: string, checkpoint: string, retention: Retention): Promise<void>;
+  /** Resolves to what was said of it. Rejects `checkpoint-not-held`. */
+  release(grid: string, checkpoint: string): Promise<Retention>;
+  /** What is kept for good, newest first. One that cannot be read is kept too. */
+  retained(grid: string): Promise<Retained[]>;
 
   /** Before anything of a restore is on a host. Only a repository that knows of a restore decides it. */
   announceRestore(grid: string, restoreId: string, announced: AnnouncedRestore): Promise<void>;
@@ -170,6 +181,20 @@ export type RestoreOutcome = 'restored' | 'rolledBack';
 /** What stands of a restore. */
 export interface RestoreDecision extends Pick<AnnouncedRestore, 'lineage'> {
   readonly outcome: RestoreOutcome;
+}
+
+/** Why a checkpoint is kept for good. */
+export interface Retention {
+  readonly reason: string;
+  /** User, host and process. */
+  readonly by: string;
+  /** By the clock of that host. */
+  readonly sinceMs: number;
+}
+
+export interface Retained extends Retention {
+  readonly grid: string;
+  readonly checkpoint: string;
 }
 
 export interface StoredDrill {

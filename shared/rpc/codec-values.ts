@@ -203,6 +203,7 @@ function toTraits(value: wire.Traits | undefined): Traits {
     maxMembers: traits.maxMembers ?? null,
     compatibility: traits.compatibility,
     marksJournalFile: traits.marksJournalFile,
+    restoresRunning: traits.restoresRunning,
   };
 }
 

@@ -28,12 +28,11 @@ export function encodeResult(result: RestoreStepResult): WireResult {
         neededBytes: fromCount(neededBytes),
         freeBytes: fromCount(freeBytes),
       }));
-      const { provesInPrivate, restoresRunning, warnings, takesQuestions } = result;
+      const { provesInPrivate, warnings, takesQuestions } = result;
       return {
         $case: 'checked',
         value: {
           provesInPrivate,
-          restoresRunning,
           warnings: warnings.map(fromWarning),
           rooms,
           takesQuestions,
@@ -86,7 +85,6 @@ export function decodeResult(received: WireResult | undefined): RestoreStepResul
       return {
         type: 'checked',
         provesInPrivate: value.provesInPrivate,
-        restoresRunning: value.restoresRunning,
         warnings: value.warnings.map(toWarning),
         rooms: value.rooms.map(({ fileSystem, path, neededBytes, freeBytes }) => ({
           fileSystem,

@@ -54,6 +54,7 @@ function realmTraits(role: MemberDescription['role']): Partial<Traits> {
     renamable: false,
     maxMembers: role === 'node' ? 3 : null,
     marksJournalFile: role === 'node',
+    restoresRunning: false,
   };
 }
 

@@ -24,6 +24,7 @@ function plan(input: Partial<Omit<Input, 'rule'>> & { rule: Partial<KeepRule> })
     entries: FOUR,
     local: [],
     read: [],
+    retained: [],
     ...input,
     rule: { keep: null, keepWithinMs: null, calendar: {}, ...input.rule },
   });
@@ -44,6 +45,7 @@ describe('what prune deletes', () => {
       [id(2)],
     ],
     'is nothing that somebody reads': [{ rule: { keep: 1 }, read: [id(8)] }, [id(7), id(9)]],
+    'is nothing that is kept for good': [{ rule: { keep: 2 }, retained: [id(8)] }, [id(7)]],
     'is never the newest, whatever is newer and not valid': [
       {
         rule: { keep: 1 },
@@ -229,7 +231,7 @@ describe('what prune deletes', () => {
   it('is never the newest valid one, nor anything that is not valid, nor what a rule keeps', () => {
     fc.assert(
       fc.property(entries, local, rule, (all, copies, keeping) => {
-        const made = planPrune({ entries: all, local: copies, rule: keeping, read: [] });
+        const made = planPrune({ entries: all, local: copies, rule: keeping, read: [], retained: [] });
         const present = all.filter(({ state }) => state === 'valid').map((entry) => entry.checkpoint);
         expect([...made.kept, ...made.deleted]).to.have.members(present);
         expect(made.kept.length).to.be.at.least(Math.min(present.length, keeping.keep ?? 1));
@@ -248,7 +250,7 @@ describe('what prune deletes', () => {
   it('is nothing more when it is done again', () => {
     fc.assert(
       fc.property(entries, local, rule, (all, copies, keeping) => {
-        const made = planPrune({ entries: all, local: copies, rule: keeping, read: [] });
+        const made = planPrune({ entries: all, local: copies, rule: keeping, read: [], retained: [] });
         const gone = new Set(made.local.flatMap(({ checkpoints }) => checkpoints));
         const again = planPrune({
           entries: all.filter((entry) => !made.deleted.includes(entry.checkpoint)),
@@ -258,6 +260,7 @@ describe('what prune deletes', () => {
           })),
           rule: keeping,
           read: [],
+          retained: [],
         });
         expect(again).to.deep.equal({ deleted: [], kept: made.kept, keptBy: made.keptBy, local: [] });
       }),

@@ -107,7 +107,7 @@ describe('the times of checkpoints', () => {
         const all = [made, ...kept];
         checkTimes(all, at.getTime() + HOUR, rule);
         const entries = all.map((checkpoint) => ({ checkpoint, state: 'valid' as const }));
-        ({ kept } = planPrune({ entries, local: [], rule, read: [] }));
+        ({ kept } = planPrune({ entries, local: [], rule, read: [], retained: [] }));
       }
       expect(kept.length).to.be.within(2, 130);
     });

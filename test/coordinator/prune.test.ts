@@ -93,6 +93,37 @@ describe('pruning checkpoints', () => {
     expect(order).to.deep.equal(['describe', 'claim', 'dropLocal', 'release']);
   });
 
+  it('leaves what is kept for good, here and on hosts, however old', async () => {
+    const [first, second, third] = [1, 2, 3].map((counter) => checkpointId(counter));
+    const old = formatCheckpointId({ at: new Date(0), epoch: 0, counter: 0, name: 'old' });
+    await storeCheckpoint(agents.repository, old, { a: { 'base/1': noise(10, 'old') } });
+    for (const checkpoint of [old, first ?? ''])
+      await agents.repository.retain('orders', checkpoint, { reason: 'audit', by: 'doe', sinceMs: 0 });
+    const rule = { keep: 1, keepWithinMs: null, calendar: { daily: 1 } };
+
+    const report = await prune({ rule });
+
+    expect(report.deleted).to.deep.equal([second]);
+    expect(report.kept).to.deep.equal([third, first, old]);
+    expect(report.keptBy).to.include.keys(first ?? '', old);
+    expect(report.keptBy[old]).to.deep.equal(['held']);
+    expect(dropped()).to.deep.equal([`alpha ${second}`]);
+  });
+
+  it('leaves what somebody keeps for good while it is at work', async () => {
+    const { confirm, second } = {
+      second: checkpointId(2),
+      confirm: () =>
+        agents.repository.retain('orders', checkpointId(2), { reason: 'audit', by: 'doe', sinceMs: 0 }),
+    };
+
+    const { deleted } = await prune({ gridFile: null, confirm });
+
+    expect(deleted).to.deep.equal([checkpointId(1)]);
+    expect(await states()).to.deep.equal(['3 valid', '2 valid']);
+    await agents.repository.release('orders', second);
+  });
+
   it('needs no agent where only the repository is named', async () => {
     const { deleted, local } = await prune({ gridFile: null });
 
@@ -329,6 +360,36 @@ describe('pruning checkpoints', () => {
     const ran = spawnSync(process.execPath, [MAIN, ...all, ...words], { encoding: 'utf8', input: '' });
     return { status: ran.status, result: JSON.parse(ran.stdout) as Record<string, unknown> };
   }
+
+  it('is told by commands what to keep for good', function () {
+    this.timeout(100_000);
+    const run = (...words: string[]): { status: number | null; result: Record<string, unknown> } => {
+      const where = ['--repository', agents.gridFile.repository, '--output', 'json'];
+      const ran = spawnSync(process.execPath, [MAIN, 'checkpoint', ...words, ...where], {
+        encoding: 'utf8',
+        input: '',
+      });
+      return { status: ran.status, result: JSON.parse(ran.stdout) as Record<string, unknown> };
+    };
+    const id = checkpointId(1);
+
+    expect(run('hold', id).result).to.have.nested.property('error.code', 'usage');
+    expect(run('hold', id, '--reason', ' ').result).to.have.nested.property('error.code', 'usage');
+    const held = run('hold', id, '--reason', 'audit 2026');
+    expect(held).to.have.property('status', 0);
+    expect(held.result).to.have.nested.property('held.reason', 'audit 2026');
+    const refused = run('delete', id, '--yes');
+    expect(refused).to.have.property('status', 3);
+    expect(refused.result).to.have.nested.property('error.code', 'checkpoint-held');
+    expect(run('list').result).to.have.nested.property('checkpoints[2].held.reason', 'audit 2026');
+    expect(run('describe', id).result).to.have.nested.property('held.reason', 'audit 2026');
+    expect(command('--keep', '1', '--yes').result)
+      .to.have.property('kept')
+      .that.includes(id);
+    expect(run('release', id).result).to.deep.include({ checkpoint: id, released: true });
+    expect(run('release', id).result).to.have.nested.property('error.code', 'checkpoint-not-held');
+    expect(run('delete', id, '--yes')).to.have.property('status', 0);
+  });
 
   it('is a command that needs a rule, and a yes where nobody can be asked', async function () {
     // It starts a dozen commands, one after the other.

@@ -236,7 +236,6 @@ function stepResult(step: string, running: boolean): RestoreStepResult {
     return {
       type: 'checked',
       provesInPrivate: false,
-      restoresRunning: false,
       warnings: [],
       rooms: [],
       takesQuestions: false,

@@ -37,8 +37,17 @@ export async function inflict(cell: Cell, subject: Subject, command: RunningComm
   const pid = pidOf(cell.process, subject, command);
   process.kill(pid, fault === 'kill' ? 'SIGKILL' : 'SIGSTOP');
   const letGoOn =
-    fault === 'kill' ? nothing : afterTheLease(() => Promise.resolve(void process.kill(pid, 'SIGCONT')));
+    fault === 'kill' ? nothing : afterTheLease(() => Promise.resolve(goOn(pid, cell.process === 'guard')));
   return { engineRuns: true, letGoOn, putRight: nothing };
+}
+
+/** An agent ends a guard that does not answer, and then there is nobody who could go on. */
+function goOn(pid: number, mayBeGone: boolean): void {
+  try {
+    process.kill(pid, 'SIGCONT');
+  } catch (error) {
+    if (!mayBeGone || (error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 function pidOf(which: 'coordinator' | 'agent' | 'guard', { grid }: Subject, command: RunningCommand): number {

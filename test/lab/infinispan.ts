@@ -107,6 +107,7 @@ export class InfinispanNode {
   /** The server's root: conf, data, log. */
   readonly root: string;
   readonly #member: string;
+  readonly #watchPort: number;
   readonly #heapMB: number;
   #child: ChildProcess | null = null;
   #gone: Promise<void> = Promise.resolve();
@@ -116,6 +117,7 @@ export class InfinispanNode {
     this.address = place.address;
     this.port = place.port;
     this.#member = place.member;
+    this.#watchPort = place.watchPort;
     this.root = root;
     this.#heapMB = heapMB;
   }
@@ -151,6 +153,7 @@ export class InfinispanNode {
       `-Dinfinispan.server.home.path=${path}`,
       `-Djgroups.bind.address=${this.#member}`,
       `-Djgroups.bind.port=${MEMBERS_PORT}`,
+      `-Djgroups.fd.port-offset=${this.#watchPort - MEMBERS_PORT}`,
       '-Djgroups.join_timeout=500',
       `-D${CLIENTS_PORT}=${this.port}`,
       '-Djava.util.logging.manager=org.infinispan.server.loader.LogManager',
@@ -227,12 +230,15 @@ interface NodePlace {
   readonly port: number;
   /** At which the other members reach it. */
   readonly member: string;
+  /** At which they see whether it lives: of every address of this machine, whatever its member's address is. */
+  readonly watchPort: number;
 }
 
 /** A member's address is made of its clients' port, which nobody else here has. */
 async function placeAt(address: string): Promise<NodePlace> {
   const port = await freePort(address);
-  return { address, port, member: `127.90.${port >> 8}.${port & 255}` };
+  const watchPort = await freePort('0.0.0.0');
+  return { address, port, member: `127.90.${port >> 8}.${port & 255}`, watchPort };
 }
 
 export class InfinispanCluster {

@@ -30,6 +30,7 @@ const DIRECTORIES = [
   'operations',
   'leftovers',
   'restores',
+  'retentions',
   'drills',
   'verifications',
   'epochs',
@@ -217,6 +218,17 @@ const CLASSES: Readonly<Record<string, StoredClass>> = {
       expect(await failureOf(lab.repository.beginOperation(reading))).to.include({ code: 'repository-busy' });
     },
   },
+  retention: {
+    file: (layout) => layout.retention(GRID, OLDER),
+    async mustBeSeen(lab, attack) {
+      const retained = (await lab.repository.retained(GRID)).map(({ checkpoint }) => checkpoint);
+      expect(retained).to.deep.equal(attack === 'the file removed' ? [] : [OLDER]);
+      if (attack === 'the file removed') return;
+      expect(await failureOf(lab.repository.deleteCheckpoint(GRID, OLDER))).to.include({
+        code: 'checkpoint-held',
+      });
+    },
+  },
   drill: {
     file: (layout) => layout.drill(GRID, 'drilled'),
     async mustBeSeen(lab) {
@@ -307,6 +319,7 @@ describe('a repository under attack', () => {
     });
     await lab.repository.decideRestore(GRID, 'decided', 'restored');
     await lab.repository.expectLeftovers(GRID, ABORTED);
+    await lab.repository.retain(GRID, OLDER, { reason: 'audit', by: 'doe@alpha', sinceMs: 1000 });
     await lab.repository.saveDrill(GRID, 'drilled', DRILL);
     await lab.repository.recordVerification(GRID, VERIFIED);
     await lab.repository.raiseEpoch(GRID, 7);

@@ -24,6 +24,7 @@ export function serverTraits(name: string, changes: Partial<Traits> = {}): Trait
     maxMembers: null,
     compatibility: '18',
     marksJournalFile: true,
+    restoresRunning: false,
     ...changes,
   };
 }

@@ -260,6 +260,7 @@ const traits = fc.record({
   maxMembers: fc.option(fc.nat()),
   compatibility: text,
   marksJournalFile: fc.boolean(),
+  restoresRunning: fc.boolean(),
 });
 
 const plainMember = {
@@ -433,7 +434,6 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
       fc.record({
         type: fc.constant('checked' as const),
         provesInPrivate: fc.boolean(),
-        restoresRunning: fc.boolean(),
         warnings: fc.array(warning),
         rooms: fc.array(fc.record({ fileSystem: text, path: text, neededBytes: count, freeBytes: count })),
         takesQuestions: fc.boolean(),

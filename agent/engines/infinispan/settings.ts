@@ -33,6 +33,10 @@ export const infinispanMemberSchema = z
   .refine(...oneSupervisor)
   .refine(...secretsAreCovered)
   .refine(...tlsIsUsed)
+  .refine(({ url, peers }) => peers.every((peer) => new URL(peer).protocol === new URL(url).protocol), {
+    path: ['peers'],
+    message: 'are asked as url is: all by https, or all by http',
+  })
   .refine(({ role }) => role === 'node', { path: ['role'], message: 'of an Infinispan server is node' })
   .refine(({ url, peers }) => !peers.includes(url), {
     path: ['peers'],

@@ -53,6 +53,7 @@ function traitsOf({ name, role }: NativeSettings, version: string): Traits {
     maxMembers: role === 'node' ? MOST_NODES_OF_A_COPYSET : null,
     compatibility: majorOf(version),
     marksJournalFile: role === 'node',
+    restoresRunning: false,
   };
 }
 

@@ -9,12 +9,16 @@ import { beside } from '../../safe-files.ts';
 import { syncDirectory } from '../../../shared/runtime/whole-file.ts';
 import { fullDisk } from '../../disk-error.ts';
 import type { ArtifactSource } from '../engine.ts';
+import { syncFileSystems } from './sync-file-systems.ts';
 
 const FILES_AT_ONCE = 8;
 
+/** A file from this size on is synced while others are written; smaller ones wait for `seal`, which syncs all at once. */
+const LARGE_BYTES = 4 * 1024 * 1024;
+
 /**
- * Writes artifacts below directories that it makes: every file new, no link followed, all synced. Nobody but us can
- * enter these directories until all of it is there; `seal` hands them over to their owner.
+ * Writes artifacts below directories that it makes: every file new, no link followed. Nobody but us can enter these
+ * directories until all of it is there and durable; `seal` sees to that, and hands them over to their owner.
  */
 export class Stage {
   readonly #owner: Owner | null;
@@ -25,20 +29,26 @@ export class Stage {
   readonly #modes: { path: string; mode: number }[] = [];
   /** Links that were laid: nothing is written below one, for it would be written where the link leads. */
   readonly #links = new Set<string>();
+  /** Files that are not known to be durable yet. */
+  readonly #unsynced = new Set<string>();
   #bytesDone = 0;
   readonly #bytesTotal: number;
   readonly #progress: (bytesDone: number, bytesTotal: number) => void;
+  readonly #syncFileSystems: (directories: readonly string[]) => Promise<boolean>;
 
   constructor(input: {
     owner: Owner | null;
     signal: AbortSignal;
     bytesTotal: number;
     progress: (bytesDone: number, bytesTotal: number) => void;
+    /** How file systems are synced; else as this host can. */
+    syncFileSystems?: (directories: readonly string[]) => Promise<boolean>;
   }) {
     this.#owner = input.owner;
     this.#signal = input.signal;
     this.#bytesTotal = input.bytesTotal;
     this.#progress = input.progress;
+    this.#syncFileSystems = input.syncFileSystems ?? syncFileSystems;
   }
 
   /** All artifacts of one room (`base`) into a directory; `place` may rename or leave out (null). */
@@ -107,16 +117,19 @@ export class Stage {
         0o600,
       );
       try {
+        let written = 0;
         for await (const bytes of content) {
           this.#signal.throwIfAborted();
           await file.writeFile(bytes);
+          written += bytes.byteLength;
           this.#bytesDone += bytes.byteLength;
           this.#progress(this.#bytesDone, this.#bytesTotal);
         }
         if (this.#owner !== null) await file.chown(this.#owner.uid, this.#owner.gid);
         await file.chmod(mode & 0o7777);
         await file.utimes(mtimeMs / 1000, mtimeMs / 1000);
-        await file.sync();
+        if (written >= LARGE_BYTES) await file.sync();
+        else this.#unsynced.add(path);
       } finally {
         await file.close();
       }
@@ -137,6 +150,7 @@ export class Stage {
   async replace(path: string, content: string | Uint8Array, mode = 0o600): Promise<void> {
     await rm(this.#at(path), { force: true });
     this.#links.delete(path);
+    this.#unsynced.delete(path);
     await this.file(path, { mode, mtimeMs: Date.now() }, bytesOf(content));
   }
 
@@ -155,6 +169,7 @@ export class Stage {
   /** Puts a link where a small file of the stage may be. */
   async relink(path: string, target: string): Promise<void> {
     await rm(this.#at(path), { force: true });
+    this.#unsynced.delete(path);
     await this.link(path, target);
   }
 
@@ -173,9 +188,9 @@ export class Stage {
     }
   }
 
-  /** All names durable, modes as they are to be; then each directory is handed over to its owner. */
+  /** All files and names durable, modes as they are to be; then each directory is handed over to its owner. */
   async seal(): Promise<void> {
-    await atMost(FILES_AT_ONCE, [...this.#directories], (path) => syncDirectory(this.#at(path)));
+    await this.#sync();
     for (const { path, mode } of this.#modes) {
       const root = this.#roots.get(path);
       if (root !== undefined) continue;
@@ -186,6 +201,20 @@ export class Stage {
     const modes = new Map(this.#modes.map(({ path, mode }) => [path, mode]));
     for (const [path, root] of this.#roots) await root.handOver(this.#owner, modes.get(path) ?? 0o700);
     await this.close();
+  }
+
+  async #sync(): Promise<void> {
+    const roots = [...this.#roots.keys()].map((root) => this.#at(root));
+    if (await this.#syncFileSystems(roots)) return;
+    await atMost(FILES_AT_ONCE, [...this.#unsynced], async (path) => {
+      const file = await open(this.#at(path), constants.O_RDONLY | constants.O_NOFOLLOW);
+      try {
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+    });
+    await atMost(FILES_AT_ONCE, [...this.#directories], (path) => syncDirectory(this.#at(path)));
   }
 
   /** Lets go of its directories, sealed or not. */

@@ -573,6 +573,8 @@ export interface Traits {
   compatibility: string;
   /** Its mark names a journal file. */
   marksJournalFile: boolean;
+  /** It is restored while it runs, and is not stopped for that. */
+  restoresRunning: boolean;
 }
 
 /** What an operator should know, but nothing that stops an operation. */
@@ -941,8 +943,6 @@ export interface Checked {
   /** It answers questions while it is proven. */
   takesQuestions: boolean;
   addresses: NamedAddress[];
-  /** It is not stopped for a restore, which keeps its clients out. */
-  restoresRunning: boolean;
 }
 
 /** What in the data leads to another server. */
@@ -8435,6 +8435,7 @@ function createBaseTraits(): Traits {
     maxMembers: undefined,
     compatibility: "",
     marksJournalFile: false,
+    restoresRunning: false,
   };
 }
 
@@ -8466,6 +8467,9 @@ export const Traits: MessageFns<Traits> = {
     }
     if (message.marksJournalFile !== false) {
       writer.uint32(72).bool(message.marksJournalFile);
+    }
+    if (message.restoresRunning !== false) {
+      writer.uint32(80).bool(message.restoresRunning);
     }
     return writer;
   },
@@ -8555,6 +8559,14 @@ export const Traits: MessageFns<Traits> = {
             message.marksJournalFile = reader.bool();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.restoresRunning = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8590,6 +8602,11 @@ export const Traits: MessageFns<Traits> = {
         : isSet(object.marks_journal_file)
         ? globalThis.Boolean(object.marks_journal_file)
         : false,
+      restoresRunning: isSet(object.restoresRunning)
+        ? globalThis.Boolean(object.restoresRunning)
+        : isSet(object.restores_running)
+        ? globalThis.Boolean(object.restores_running)
+        : false,
     };
   },
 
@@ -8622,6 +8639,9 @@ export const Traits: MessageFns<Traits> = {
     if (message.marksJournalFile !== false) {
       obj.marksJournalFile = message.marksJournalFile;
     }
+    if (message.restoresRunning !== false) {
+      obj.restoresRunning = message.restoresRunning;
+    }
     return obj;
   },
 
@@ -8639,6 +8659,7 @@ export const Traits: MessageFns<Traits> = {
     message.maxMembers = object.maxMembers ?? undefined;
     message.compatibility = object.compatibility ?? "";
     message.marksJournalFile = object.marksJournalFile ?? false;
+    message.restoresRunning = object.restoresRunning ?? false;
     return message;
   },
 };
@@ -13793,14 +13814,7 @@ export const RunningState: MessageFns<RunningState> = {
 };
 
 function createBaseChecked(): Checked {
-  return {
-    provesInPrivate: false,
-    warnings: [],
-    rooms: [],
-    takesQuestions: false,
-    addresses: [],
-    restoresRunning: false,
-  };
+  return { provesInPrivate: false, warnings: [], rooms: [], takesQuestions: false, addresses: [] };
 }
 
 export const Checked: MessageFns<Checked> = {
@@ -13819,9 +13833,6 @@ export const Checked: MessageFns<Checked> = {
     }
     for (const v of message.addresses) {
       NamedAddress.encode(v!, writer.uint32(42).fork()).join();
-    }
-    if (message.restoresRunning !== false) {
-      writer.uint32(48).bool(message.restoresRunning);
     }
     return writer;
   },
@@ -13879,14 +13890,6 @@ export const Checked: MessageFns<Checked> = {
             message.addresses.push(NamedAddress.decode(reader, reader.uint32()));
             continue;
           }
-          case 6: {
-            if (tag !== 48) {
-              break;
-            }
-
-            message.restoresRunning = reader.bool();
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -13916,11 +13919,6 @@ export const Checked: MessageFns<Checked> = {
       addresses: globalThis.Array.isArray(object?.addresses)
         ? object.addresses.map((e: any) => NamedAddress.fromJSON(e))
         : [],
-      restoresRunning: isSet(object.restoresRunning)
-        ? globalThis.Boolean(object.restoresRunning)
-        : isSet(object.restores_running)
-        ? globalThis.Boolean(object.restores_running)
-        : false,
     };
   },
 
@@ -13941,9 +13939,6 @@ export const Checked: MessageFns<Checked> = {
     if (message.addresses?.length) {
       obj.addresses = message.addresses.map((e) => NamedAddress.toJSON(e));
     }
-    if (message.restoresRunning !== false) {
-      obj.restoresRunning = message.restoresRunning;
-    }
     return obj;
   },
 
@@ -13957,7 +13952,6 @@ export const Checked: MessageFns<Checked> = {
     message.rooms = object.rooms?.map((e) => Room.fromPartial(e)) || [];
     message.takesQuestions = object.takesQuestions ?? false;
     message.addresses = object.addresses?.map((e) => NamedAddress.fromPartial(e)) || [];
-    message.restoresRunning = object.restoresRunning ?? false;
     return message;
   },
 };

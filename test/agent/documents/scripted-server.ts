@@ -65,6 +65,7 @@ async function answer(
   if (path === 'server/connections?global=true')
     return say(200, has('connections.json') ? readFileSync(join(folder, 'connections.json'), 'utf8') : []);
   if (path === 'caches?action=detailed' || path === 'container/cache-configs') return say(200, []);
+  if (path.startsWith('caches/') && request.method === 'POST') return say(200);
   if (path === 'server?action=stop') {
     say(204);
     if (!has('deaf')) response.once('close', stop);

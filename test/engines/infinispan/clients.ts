@@ -74,3 +74,10 @@ export async function footprint(server: string): Promise<unknown> {
     ),
   };
 }
+
+/** Null while the cache is ignored. */
+export async function entriesOf(server: string, cache: string): Promise<number | null> {
+  const response = await fetch(`${server}/rest/v2/caches/${cache}?action=size`);
+  const text = await response.text();
+  return response.status === 200 ? Number(text) : null;
+}

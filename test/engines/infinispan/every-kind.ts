@@ -20,7 +20,9 @@ export const CACHES: Readonly<Record<string, object>> = {
   serialised: { 'distributed-cache': encoded('application/x-java-serialized-object') },
   objects: { 'distributed-cache': encoded('application/x-java-object') },
   unencoded: { 'distributed-cache': { mode: 'SYNC' } },
-  transactional: { 'distributed-cache': { ...text, transaction: { mode: 'NON_XA', locking: 'PESSIMISTIC' } } },
+  transactional: {
+    'distributed-cache': { ...text, transaction: { mode: 'NON_XA', locking: 'PESSIMISTIC' } },
+  },
   optimistic: {
     'distributed-cache': {
       ...text,
@@ -88,14 +90,20 @@ export function put(
   return must(node, 'PUT', entryPath(cache, key), value, { ...TEXT_TYPE, ...headers });
 }
 
-export function createCache(node: Pick<InfinispanNode, 'url'>, cache: string, configuration: object): Promise<string> {
+export function createCache(
+  node: Pick<InfinispanNode, 'url'>,
+  cache: string,
+  configuration: object,
+): Promise<string> {
   return must(node, 'POST', `caches/${encodeURIComponent(cache)}`, JSON.stringify(configuration), JSON_TYPE);
 }
 
 /** Caches, counters and a schema of every kind, with entries in each. */
 export async function fill(node: Pick<InfinispanNode, 'url'>): Promise<void> {
   await must(node, 'POST', 'schemas/person.proto', SCHEMA);
-  await Promise.all(Object.entries(CACHES).map(([name, configuration]) => createCache(node, name, configuration)));
+  await Promise.all(
+    Object.entries(CACHES).map(([name, configuration]) => createCache(node, name, configuration)),
+  );
   const counters = {
     durable: { 'strong-counter': { 'initial-value': 5, storage: 'PERSISTENT', 'upper-bound': 100 } },
     strong: { 'strong-counter': { 'initial-value': 1 } },
@@ -112,12 +120,16 @@ export async function fill(node: Pick<InfinispanNode, 'url'>): Promise<void> {
   ]; // prettier-ignore
   await Promise.all(
     texts.map(async (cache) => {
-      for (let index = 0; index < 20; index += 1) await put(node, cache, `key ${index}`, `value ${index} of ${cache}`);
+      for (let index = 0; index < 20; index += 1)
+        await put(node, cache, `key ${index}`, `value ${index} of ${cache}`);
     }),
   );
   await put(node, 'unencoded', 'key', 'value');
   const javaString = 'application/x-java-object;type=java.lang.String';
-  await put(node, 'serialised', 'key', 'value', { 'content-type': javaString, 'key-content-type': javaString });
+  await put(node, 'serialised', 'key', 'value', {
+    'content-type': javaString,
+    'key-content-type': javaString,
+  });
   await put(node, 'objects', 'key', 'value');
   await must(node, 'PUT', entryPath('octets', 'AAEC_w'), Buffer.from([0, 1, 255, 254]), {
     'content-type': 'application/octet-stream',
@@ -125,8 +137,17 @@ export async function fill(node: Pick<InfinispanNode, 'url'>): Promise<void> {
   });
   await must(node, 'PUT', entryPath('json', '"key"'), '{"a":[1,2]}', JSON_TYPE);
   await must(node, 'PUT', entryPath('xml', 'key'), '<a>1</a>', { 'content-type': 'application/xml' });
-  await must(node, 'PUT', entryPath('indexed', 'ada'), '{"_type":"lab.Person","name":"Ada","age":36}', JSON_TYPE);
+  await must(
+    node,
+    'PUT',
+    entryPath('indexed', 'ada'),
+    '{"_type":"lab.Person","name":"Ada","age":36}',
+    JSON_TYPE,
+  );
   await put(node, 'mortal', 'lives long', 'x', { timeToLiveSeconds: '3600' });
   await put(node, 'mortal', 'may idle', 'x', { maxIdleTimeSeconds: '3600' });
-  await put(node, 'mortal', 'lives long, may idle', 'x', { timeToLiveSeconds: '3600', maxIdleTimeSeconds: '1800' });
+  await put(node, 'mortal', 'lives long, may idle', 'x', {
+    timeToLiveSeconds: '3600',
+    maxIdleTimeSeconds: '1800',
+  });
 }

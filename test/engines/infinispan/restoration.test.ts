@@ -81,7 +81,11 @@ describe('a cluster of Infinispan that is restored', () => {
   });
 
   function restorationOf(node: InfinispanNode, signal = never): Restoration {
-    const manifest = { engineFacts: facts, member: { name: 'n1' }, artifacts: [] } as unknown as MemberManifest;
+    const manifest = {
+      engineFacts: facts,
+      member: { name: 'n1' },
+      artifacts: [],
+    } as unknown as MemberManifest;
     return new InfinispanRestoration(settingsOf(node), {
       checkpoint: 'a checkpoint',
       restore: { grid: 'lab', restoreId: 'one', repositoryId: 'r' },
@@ -108,7 +112,8 @@ describe('a cluster of Infinispan that is restored', () => {
     return [];
   }
 
-  const room = (node: InfinispanNode): string => join(dirname(node.root), `.stillpoint-${basename(node.root)}`);
+  const room = (node: InfinispanNode): string =>
+    join(dirname(node.root), `.stillpoint-${basename(node.root)}`);
 
   async function refusal(promise: Promise<unknown>): Promise<string> {
     return promise.then(
@@ -130,7 +135,12 @@ describe('a cluster of Infinispan that is restored', () => {
     await must(lead, 'POST', 'counters/later', '{"strong-counter":{"initial-value":3}}', {
       'content-type': 'application/json',
     });
-    await must(lead, 'POST', 'schemas/later.proto', 'syntax = "proto2"; message Later { optional string a = 1; }');
+    await must(
+      lead,
+      'POST',
+      'schemas/later.proto',
+      'syntax = "proto2"; message Later { optional string a = 1; }',
+    );
   }
 
   it('has everything of the checkpoint and nothing else, newer entries overwritten, clients refused until it is decided [S111]', async () => {
@@ -143,7 +153,9 @@ describe('a cluster of Infinispan that is restored', () => {
       'infinispan-cache-removed',
     ]);
     const verified = await upTo(members, 'verify');
-    expect(verified[0]?.checks.join('; ')).to.match(/caches: 17, \d+ entries, equal by digest; counters: 3; schemas: 1/);
+    expect(verified[0]?.checks.join('; ')).to.match(
+      /caches: 17, \d+ entries, equal by digest; counters: 3; schemas: 1/,
+    );
     expect(verified[0]?.warnings).to.deep.equal([]);
     expect((await ask(other, 'GET', entryPath('text', 'key 1'))).status).to.equal(503);
     expect((await ask(other, 'PUT', entryPath('xml', 'key'), '<b/>')).status).to.equal(503);
@@ -162,7 +174,9 @@ describe('a cluster of Infinispan that is restored', () => {
 
   it('keeps the configuration of caches that are there, and says so before [S110]', async () => {
     await must(lead, 'DELETE', 'caches/text');
-    await createCache(lead, 'text', { 'replicated-cache': { mode: 'SYNC', encoding: { 'media-type': 'text/plain' } } });
+    await createCache(lead, 'text', {
+      'replicated-cache': { mode: 'SYNC', encoding: { 'media-type': 'text/plain' } },
+    });
     const members = cluster.nodes.map((node) => restorationOf(node));
     const [checked] = await both(members, (one) => one.check(null));
     const said = checked?.warnings.find(({ code }) => code === 'infinispan-configuration-kept');
@@ -183,7 +197,9 @@ describe('a cluster of Infinispan that is restored', () => {
       const members = cluster.nodes.map((node) => restorationOf(node));
       await upTo(members, last);
       expect((await infinispanRestorePlace(settingsOf(lead))).left?.switched).to.equal(last !== 'stage');
-      await both(cluster.nodes.map(settingsOf), (settings) => recoverInfinispanRestore(settings, 'rolledBack'));
+      await both(cluster.nodes.map(settingsOf), (settings) =>
+        recoverInfinispanRestore(settings, 'rolledBack'),
+      );
       expect(await held(), last).to.deep.equal(before);
       // Idempotent.
       await both(members, (one) => one.rollBack());

@@ -196,6 +196,7 @@ const TRAITS = {
   maxMembers: null,
   compatibility: '1',
   marksJournalFile: false,
+  restoresRunning: false,
 } as const;
 
 const UNKNOWN = {

@@ -1,3 +1,4 @@
+import type { ResourceNames } from '../server/answers.ts';
 import type { InfinispanServer, JobState } from '../server/infinispan-server.ts';
 import { backupFailed, backupGone, otherBackup } from './failures.ts';
 
@@ -14,6 +15,15 @@ type JobServer = Pick<InfinispanServer, 'url' | 'backups' | 'backupState' | 'del
 
 export function nameOfBackup(checkpoint: string, attempt: number): string {
   return `${PREFIX}${checkpoint}-${attempt}`;
+}
+
+/** Sent as it is, and never taken back: a server that has read it would begin when nobody looks any more. */
+export async function startBackup(
+  server: JobServer,
+  name: string,
+  resources: ResourceNames | null,
+): Promise<void> {
+  await server.startBackup(name, resources, new AbortController().signal);
 }
 
 /** Resolves when it is done. Rejects when it is not any more, and with the signal's reason. */
@@ -58,7 +68,7 @@ export async function removeBackup(server: JobServer, name: string, signal: Abor
 export async function rehearse(server: JobServer, signal: AbortSignal): Promise<void> {
   const name = `${PREFIX}${crypto.randomUUID()}`;
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(REHEARSAL_MS)]);
-  await server.startBackup(name, { protoSchemas: ['*'] }, bounded);
+  await startBackup(server, name, { protoSchemas: ['*'] });
   try {
     await backupDone(server, name, bounded);
   } finally {

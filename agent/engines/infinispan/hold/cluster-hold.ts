@@ -4,7 +4,7 @@ import { outOfOrder, type Hold, type HoldContext } from '../../engine.ts';
 import { OneCallAtATime } from '../../one-call-at-a-time.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
 import type { ServerSettings } from '../server/settings.ts';
-import { backupDone, makeWay, nameOfBackup, rehearse } from './backup-job.ts';
+import { backupDone, makeWay, nameOfBackup, rehearse, startBackup } from './backup-job.ts';
 import {
   aliasPasses,
   boundOf,
@@ -41,8 +41,6 @@ const MOVING_S = 120;
 const LOOK_AGAIN_MS = 500;
 /** What the end of a hold may take, whatever has happened. */
 const LET_GO_MS = 30_000;
-/** A request that is not taken back: a server that has read it would do it after we have let go. */
-const SENT = new AbortController().signal;
 
 /** What was captured while the cluster was held, for the copy. */
 export interface Captured {
@@ -130,8 +128,8 @@ export class ClusterHold implements Hold {
   arm(token: Token): Promise<{ incarnation: string }> {
     return this.#calls.run(async () => {
       const { signal } = this.#calls;
-      this.#marked = null;
-      this.#captured = null;
+      // Of an attempt that this member has proven, and another not.
+      await this.#letGo();
       const [standing, ignored] = await Promise.all([
         readStanding(this.#server, signal),
         this.#server.ignored(signal),
@@ -271,7 +269,7 @@ export class ClusterHold implements Hold {
     const late = AbortSignal.timeout(bound.ms);
     const signal = AbortSignal.any([this.#calls.signal, late]);
     try {
-      await this.#server.startBackup(name, null, SENT);
+      await startBackup(this.#server, name, null);
       await backupDone(this.#server, name, signal);
       return performance.now() - begunAt;
     } catch (error) {
@@ -306,6 +304,7 @@ export class ClusterHold implements Hold {
     await this.#open();
     await this.#context.saveUndo(null);
     this.#undo = null;
+    this.#captured = null;
     this.#forget();
   }
 

@@ -111,6 +111,7 @@ function traitsOf(clusterName: string, version: string): Traits {
     maxMembers: null,
     compatibility: version.split('.').slice(0, 2).join('.'),
     marksJournalFile: false,
+    restoresRunning: true,
   };
 }
 

@@ -35,8 +35,16 @@ export async function replaceAll(
   const kept = new Map(before.map((cache) => [cache.name, cache]));
 
   for (const counter of now.counters) await server.removeCounter(counter, signal);
-  for (const cache of now.caches) if (!apart.has(cache)) await server.removeCache(cache, signal);
-  for (const { name, configuration, isKept } of kept.values()) {
+  for (const cache of now.caches) {
+    if (apart.has(cache)) continue;
+    await server.removeCache(cache, signal);
+    const known = kept.get(cache);
+    if (known?.isKept !== false) continue;
+    // What its file defines a server removes for itself alone. Made here, it is known to all, and removed by all.
+    await server.createCache(cache, known.configuration, signal, { isKept: false });
+    await server.removeCache(cache, signal);
+  }
+  for (const { name, configuration, isKept } of before) {
     // What a server's file defines comes back with its next start, so it is not gone for good here either.
     const stays = archived.has(name) || !isKept;
     if (stays && !apart.has(name)) await server.createCache(name, configuration, signal, { isKept });

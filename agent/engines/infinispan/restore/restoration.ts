@@ -63,7 +63,7 @@ export class InfinispanRestoration implements Restoration {
       const facts = this.#facts;
       const container = await mustBeAtRest(server, this.#settings.name, signal);
       mustBeRestorable(facts, container, this.#settings.name);
-      const none = { provesInPrivate: false, restoresRunning: true, warnings: [], rooms: [] };
+      const none = { provesInPrivate: false, warnings: [], rooms: [] };
       if (!leads(container)) return none;
       await mustBeMakeable(this.#settings.name, this.#room.path);
       await this.#ownerOf(server, signal);

@@ -70,7 +70,7 @@ export type NodeInfo = z.infer<typeof nodeInfo>;
 
 export const zeroCapacity = z
   .object({
-    infinispan: z.object({ 'cache-container': z.object({ 'zero-capacity-node': z.unknown() }) }),
+    infinispan: z.object({ 'cache-container': z.object({ 'zero-capacity-node': z.unknown().optional() }) }),
   })
   .transform(({ infinispan }) => String(infinispan['cache-container']['zero-capacity-node']) === 'true');
 const statePath = z.object({ 'persistent-location': z.object({ path: z.string().startsWith('/') }) });

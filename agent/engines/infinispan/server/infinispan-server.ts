@@ -114,7 +114,8 @@ export class InfinispanServer {
   /** The clients that are connected to any server of the cluster; not we. */
   async connections(signal: AbortSignal): Promise<Connection[]> {
     const all = await this.#get(connections, { path: 'server/connections?global=true', signal });
-    return all.filter(({ library }) => library !== OUR_CLIENT_NAME);
+    // One that has not spoken yet may be our own.
+    return all.filter(({ library, protocol }) => protocol !== null && library !== OUR_CLIENT_NAME);
   }
 
   /** The directory in which the server that is asked keeps its state, on its host. */
@@ -189,14 +190,15 @@ export class InfinispanServer {
     await this.#rest.ask({ method: 'POST', path, signal, expected: [200, 204], isIdempotent: true });
   }
 
-  /** `configuration`: as `caches` tells it. `isKept`: the servers keep it in their state; else it ends with them. */
+  /** `configuration`: as `caches` tells it, or XML as archives have it. `isKept`: the servers keep it in their state; else it ends with them. */
   async createCache(
     cache: string,
     configuration: string,
     signal: AbortSignal,
     { isKept = true }: { isKept?: boolean } = {},
   ): Promise<void> {
-    const body = { type: 'application/json', bytes: Buffer.from(configuration) };
+    const type = configuration.startsWith('<') ? 'application/xml' : 'application/json';
+    const body = { type, bytes: Buffer.from(configuration) };
     await this.#rest.ask({
       method: 'POST',
       path: `caches/${encode(cache)}`,

@@ -184,6 +184,7 @@ function traitsOf({ name }: PostgresSettings, version: string): Traits {
     maxMembers: null,
     compatibility: version.split('.')[0] ?? '',
     marksJournalFile: true,
+    restoresRunning: false,
   };
 }
 
