@@ -181,6 +181,7 @@ describe('Backup and Restore documents on real servers', () => {
       backup = await lab.reached('backup', 'my-backup', 'Succeeded');
       busy = one.median(joined, performance.now());
       await one.stop();
+      await until('who watches to have seen it', () => watch.stdout().includes('Succeeded'));
       watch.signal('SIGINT');
       watched = (await watch.finished).stdout;
       archive = await readArchive(
@@ -291,11 +292,7 @@ describe('Backup and Restore documents on real servers', () => {
       await put(node, 'orders/k2', 'newer');
       await put(node, 'orders/only-here', 'kept');
       const [[apply = '', ...looks]] = documentedCommands(PAGE, 'A restore') as [string[]];
-      const said = await lab.documented(apply, RESTORE).catch((error: unknown) => {
-        console.log(node.log().split('\n').slice(-200).join('\n'));
-        throw error;
-      });
-      expect(said).to.equal('restore.infinispan.org/my-restore Succeeded\n');
+      expect(await lab.documented(apply, RESTORE)).to.equal('restore.infinispan.org/my-restore Succeeded\n');
       for (const line of looks) expect(await lab.documented(line), line).to.include('my-restore');
       restore = await lab.get('restore', 'my-restore');
     });
@@ -370,6 +367,7 @@ describe('Backup and Restore documents on real servers', () => {
 
   describe('a Backup that is deleted', () => {
     it('has its archive removed with it', async () => {
+      expect((await lab.grid.run(['delete', 'restore', 'some', '--yes'])).code).to.equal(0);
       expect((await lab.grid.run(['delete', 'backup', 'some'])).code).to.equal(2);
       const { code, stdout } = await lab.grid.run(['delete', 'backup', 'some', '--yes']);
       expect(code).to.equal(0);
