@@ -98,6 +98,7 @@ describe('a document that an agent keeps', () => {
       'server-node-name': 'n1',
       'remote-address': '/10.0.0.9:5000',
       'client-library': 'curl',
+      'protocol-version': 'HTTP/1.1',
     };
     host.says(SOURCE, 'connections.json', JSON.stringify([connection]));
     const agent = await host.open();
