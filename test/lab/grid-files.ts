@@ -55,9 +55,9 @@ export function agentYaml(input: {
     );
   }
   for (const { copyset, node, peers } of servers) {
-    const name = `${copyset}-${node.name}`;
+    const server = `${copyset}-${node.name}`;
     lines.push(
-      `  - name: ${name}`,
+      `  - name: ${server}`,
       `    role: node`,
       `    copyset: ${copyset}`,
       `    engine: infinispan`,
@@ -65,7 +65,7 @@ export function agentYaml(input: {
       `    url: ${node.url}`,
       `    peers: [${peers.join(', ')}]`,
       `    root: ${node.root}`,
-      ...(options.memberLines?.(name) ?? []).map((line) => `    ${line}`),
+      ...(options.memberLines?.(server) ?? []).map((line) => `    ${line}`),
     );
   }
   return `${lines.join('\n')}\n`;

@@ -72,7 +72,8 @@ describe('a grid of an Infinispan cluster and a PostgreSQL server', () => {
       const { text } = await ask(lead(), 'GET', 'server/ignored-caches');
       return text === '[]';
     });
-    expect(existsSync(join(dirname(lead().root), `.stillpoint-${basename(lead().root)}`))).to.equal(false);
+    const room = join(dirname(lead().root), `.stillpoint-${basename(lead().root)}`);
+    await until('nothing to be left of the restore', () => !existsSync(room));
   };
 
   it('has checkpoints under load, and comes back from one in the order of its clients', async () => {
@@ -131,12 +132,12 @@ describe('a grid of an Infinispan cluster and a PostgreSQL server', () => {
     await isServed();
   });
 
-  for (const moment of ['switched', 'started', 'verified']) {
-    it(`goes back to what it was where the agent of the lead is killed when it has ${moment}`, async () => {
+  for (const step of ['switched', 'started', 'verified']) {
+    it(`goes back to what it was where the agent of the lead is killed when it has ${step}`, async () => {
       hooks.reset();
-      hooks.hold(moment, 'cache-n1');
+      hooks.hold(step, 'cache-n1');
       const restoring = grid.begin(['restore', checkpoint, '--stop', '--yes', ...JSON_OUTPUT]);
-      await hooks.reachedBy(restoring, moment, 'cache-n1');
+      await hooks.reachedBy(restoring, step, 'cache-n1');
       await grid.killAgent(0);
       hooks.reset();
       const { code, stdout } = await restoring.finished;

@@ -68,7 +68,7 @@ export async function lookAtCluster(
   const counts = await entriesOf(server, touched, signal);
   const other = await configuredOtherwise(server, { facts, container, caches, signal });
   const more = touched.filter(({ name }) => !archived.has(name));
-  const entries = counts.reduce((sum, cache) => sum + cache.entries, 0);
+  const entries = counts.reduce((sum, count) => sum + count.entries, 0);
   const written = counts.filter((cache) => cache.entries > 0);
   const counters = resources.counters.length;
 
