@@ -136,6 +136,8 @@ function checkDirectories(file: AgentFile): void {
   ];
   if (!file.repository.includes('://'))
     claimed.push({ owner: 'the repository', path: resolve(file.repository) });
+  for (const [name, { directory }] of Object.entries(file.documents?.storageClasses ?? {}))
+    claimed.push({ owner: `storage class ${name}`, path: resolve(directory) });
   for (const member of file.members) {
     for (const path of engineOf(member).directories(member)) {
       for (const other of claimed) {

@@ -88,9 +88,9 @@ export class Controlled {
     rmSync(join(this.cluster(name), file), { force: true });
   }
 
-  /** The requests for jobs that its servers had. */
-  asked(name: string): string[] {
-    const file = join(this.cluster(name), 'asked');
+  /** The requests for jobs that its servers had; or all others that were no questions. */
+  asked(name: string, what: 'asked' | 'changes' = 'asked'): string[] {
+    const file = join(this.cluster(name), what);
     return existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n') : [];
   }
 

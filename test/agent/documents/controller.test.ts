@@ -83,6 +83,14 @@ describe('a document that an agent keeps', () => {
     expect(host.asked(SOURCE).map((line) => line.split(' ')[0])).to.deep.equal(['my-backup']);
   });
 
+  it('changes nothing at the servers that clients use [S94]', async () => {
+    host.says(SOURCE, 'has-cache');
+    const agent = await host.open();
+    await host.apply(agent, BACKUP);
+    await host.becomes(agent, 'my-backup', 'Succeeded');
+    expect(host.asked(SOURCE, 'changes')).to.deep.equal(['my-backup POST server?action=stop']);
+  });
+
   it('is refused with a template that would take data [S95]', async () => {
     writeFileSync(join(host.template, 'conf/infinispan.xml'), '<cache-container/>');
     const agent = await host.open();
@@ -395,6 +403,37 @@ describe('a Restore', () => {
     );
     const log = await host.logOf(agent, 'Restore', 'my-restore');
     expect(log).to.include("[stillpoint] ISPN005045: Restore 'my-backup' complete");
+  });
+
+  it('leaves a cache that exists as it is, and has all of the backup put into it [S110] [S111]', async () => {
+    host.says('target-cluster', 'has-cache');
+    const agent = await host.open();
+    await host.apply(agent, BACKUP);
+    await host.becomes(agent, 'my-backup', 'Succeeded');
+    host.holds.add('documentStarted');
+    await host.apply(agent, RESTORE);
+    await host.comesTo('documentStarted', 'my-restore');
+    // Said before anything is changed.
+    expect(await host.logOf(agent, 'Restore', 'my-restore')).to.include(
+      'cache a exists: it keeps its configuration, and entries of the backup overwrite its own, newer ones too',
+    );
+    expect(host.asked('target-cluster', 'changes')).to.deep.equal([]);
+    host.release('documentStarted');
+    await host.becomes(agent, 'my-restore', 'Succeeded');
+    expect(host.asked('target-cluster', 'changes')).to.deep.equal(['my-restore POST server?action=stop']);
+    expect(host.asked('target-cluster').join()).not.to.include('resources');
+  });
+
+  it('has a cache that is not there made by a server of the cluster, before its member comes', async () => {
+    const agent = await host.open();
+    await host.apply(agent, BACKUP);
+    await host.becomes(agent, 'my-backup', 'Succeeded');
+    host.holds.add('documentStarted');
+    await host.apply(agent, RESTORE);
+    await host.comesTo('documentStarted', 'my-restore');
+    expect(host.asked('target-cluster', 'changes')).to.deep.equal(['n1 POST caches/a']);
+    host.release('documentStarted');
+    await host.becomes(agent, 'my-restore', 'Succeeded');
   });
 
   it('fails where the archive is not what the backup wrote, before any server is started', async () => {

@@ -14,7 +14,21 @@ import { text } from 'node:stream/consumers';
 //   never-join         a member is not in the cluster
 //   connections.json   who is connected
 //   degraded           the cluster has lost entries
+//   has-cache          it has the cache that is in the archive
 //   asked              every request for a job, one a line
+//   changes            every other request that is no question, one a line
+
+const CACHE = {
+  name: 'a',
+  status: 'RUNNING',
+  type: 'replicated-cache',
+  transactional: false,
+  persistent: false,
+  bounded: false,
+  indexed: false,
+  secured: false,
+  has_remote_backup: false,
+};
 
 interface Behaviour {
   readonly folder: string;
@@ -64,8 +78,14 @@ async function answer(
     });
   if (path === 'server/connections?global=true')
     return say(200, has('connections.json') ? readFileSync(join(folder, 'connections.json'), 'utf8') : []);
-  if (path === 'caches?action=detailed' || path === 'container/cache-configs') return say(200, []);
-  if (path.startsWith('caches/') && request.method === 'POST') return say(200);
+  if (path === 'caches?action=detailed') return say(200, has('has-cache') ? [CACHE] : []);
+  if (path === 'container/cache-configs')
+    return say(200, has('has-cache') ? [{ name: CACHE.name, configuration: { [CACHE.name]: {} } }] : []);
+  const isJob = /^container\/(backups|restores)\//.test(path);
+  if (!isJob && request.method !== 'GET') {
+    writeFileSync(join(folder, 'changes'), `${name} ${request.method} ${path}\n`, { flag: 'a' });
+    if (path !== 'server?action=stop') return say(200);
+  }
   if (path === 'server?action=stop') {
     say(204);
     if (!has('deaf')) response.once('close', stop);

@@ -6,7 +6,6 @@ const RULES = { file: 'documents/rules.test.ts' } as const;
 const RUN = 'agent/documents/run';
 const WORK = 'agent/documents/work';
 const AGENT = { file: 'agent/documents/controller.test.ts' } as const;
-const REAL = { file: 'e2e/documents/backup-and-restore.test.ts' } as const;
 
 /** Backup and Restore documents. */
 export const DOCUMENT_MUTANTS: readonly Mutant[] = [
@@ -135,8 +134,8 @@ export const DOCUMENT_MUTANTS: readonly Mutant[] = [
         '    for (const one of await cluster.caches(signal)) await cluster.ignore(one.name, signal);\n    await member.start(',
       ),
     ],
-    ...REAL,
-    only: 'a Backup of all',
+    ...AGENT,
+    only: '\\[S94\\]',
   },
   {
     id: 'S95',
@@ -219,7 +218,8 @@ export const DOCUMENT_MUTANTS: readonly Mutant[] = [
         "    await server.removeCache('orders', signal);\n    await server.startRestore(this.#name",
       ),
     ],
-    ...REAL,
+    ...AGENT,
+    only: '\\[S110\\]',
   },
   {
     id: 'S111',
@@ -231,7 +231,8 @@ export const DOCUMENT_MUTANTS: readonly Mutant[] = [
         "    const some = resources ?? { caches: ['cache-two'], counters: ['*'], protoSchemas: ['*'] };\n    await server.startRestore(this.#name, { location: this.#copy }, some, signal);",
       ),
     ],
-    ...REAL,
+    ...AGENT,
+    only: '\\[S111\\]',
   },
   {
     id: 'S113',
