@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { hostProcesses, type HostProcess } from '../host-processes.ts';
@@ -62,6 +63,19 @@ function optionOf(args: readonly string[], from: number, names: readonly string[
 export function propertyOf(args: readonly string[], name: string): string | null {
   const start = `-D${name}=`;
   return args.findLast((arg) => arg.startsWith(start))?.slice(start.length) ?? null;
+}
+
+/**
+ * What is another after each start of a server: a server keeps the number that it has in its cluster. Empty where its
+ * process is not of this host, or not for us to see.
+ */
+export async function runOf(settings: InfinispanSettings): Promise<string> {
+  const here = (await serverProcesses()).find(({ root }) => root === resolve(settings.root));
+  if (here === undefined) return '';
+  const text = await readFile(`/proc/${here.pid}/stat`, 'utf8').catch(() => '');
+  // Behind the name of the program, which may hold anything: the twentieth is the time of its start.
+  const since = text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  return `${here.pid}-${since}`;
 }
 
 /** A process has its root, something answers at its address, or systemd runs it. */

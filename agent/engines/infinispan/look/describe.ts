@@ -4,7 +4,7 @@ import type { Abilities } from '../../../../shared/domain/purpose.ts';
 import { isFenceLeft } from '../hold/fence.ts';
 import type { HoldPace } from '../hold/hold-pace.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
-import { isServerRunning } from '../server-process.ts';
+import { isServerRunning, runOf } from '../server-process.ts';
 import { serversOf, type InfinispanSettings } from '../settings.ts';
 import { problemsOf, splitProblems } from './problems.ts';
 import type { Seen } from './seen.ts';
@@ -48,8 +48,9 @@ async function described(
   server: InfinispanServer,
   { signal, isOurs, pace }: Looking,
 ): Promise<MemberDescription> {
-  const [{ id, coordinatorId, version }, seen] = await Promise.all([
+  const [{ id, coordinatorId, version }, run, seen] = await Promise.all([
     server.node(signal),
+    runOf(settings),
     look(server, isOurs, signal),
   ]);
   const { container } = seen;
@@ -59,14 +60,14 @@ async function described(
     isLead ? server.connections(signal) : [],
     splitProblems(settings, serversOf(settings).slice(1), container, signal),
   ]);
-  const predictedMs = pace.predictMs(entries);
+  const predictedMs = pace.predictMs(entries, seen.caches.length);
   return {
     ...unknown(settings),
     running: true,
     primary: isLead,
     leftFrozen: seen.isLeft,
     traits: traitsOf(container.clusterName, version),
-    incarnation: id,
+    incarnation: `${id} ${run}`.trim(),
     version,
     dataIdentity: `${container.clusterName} ${coordinatorId}`,
     sizeBytes: entries * BYTES_OF_ENTRY,

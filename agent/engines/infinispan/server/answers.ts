@@ -60,7 +60,7 @@ export const nodeInfo = z
     'product-version': z.string(),
   })
   .transform((said) => ({
-    /** Of this run of the server: another one after each start. */
+    /** Of the server in its cluster. It keeps it when it is started anew with the same data. */
     id: said['node-id'],
     /** The run of the server that coordinates the cluster: the same for all of its servers. */
     coordinatorId: said['coordinator-id'],
