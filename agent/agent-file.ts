@@ -9,6 +9,7 @@ import { absoluteTls, checkPrivateKeyFile, tlsSchema } from '../shared/rpc/tls-f
 import { loadYamlFile } from '../shared/runtime/configuration.ts';
 import { addressSchema, hostPort } from './address.ts';
 import { byteSizeSchema } from './byte-size.ts';
+import { documentsSchema } from './documents/settings.ts';
 import { engineOf, memberSchema } from './engines/registry.ts';
 
 /** A week: longer than any copy that clients wait for. */
@@ -58,6 +59,8 @@ const agentFileSchema = z.strictObject({
   keepFree: keepFreeSchema.prefault({}),
   /** Whether drills may use the places of members that do not say. */
   drill: z.boolean().default(false),
+  /** Whose Backup and Restore documents are carried out here. */
+  documents: documentsSchema.optional(),
   /** Where metrics are served; nowhere without. Without TLS or a password, so on this host alone. */
   metrics: addressSchema.refine(isLoopback, 'must be a loopback address: 127.0.0.1:9411').optional(),
 });
@@ -133,6 +136,8 @@ function checkDirectories(file: AgentFile): void {
   ];
   if (!file.repository.includes('://'))
     claimed.push({ owner: 'the repository', path: resolve(file.repository) });
+  for (const [name, { directory }] of Object.entries(file.documents?.storageClasses ?? {}))
+    claimed.push({ owner: `storage class ${name}`, path: resolve(directory) });
   for (const member of file.members) {
     for (const path of engineOf(member).directories(member)) {
       for (const other of claimed) {

@@ -6,6 +6,7 @@ import type { AgentFile } from './agent-file.ts';
 import type { AgentMember } from './agent-member.ts';
 import { CheckpointOperation, type Listener } from './checkpoint-operation.ts';
 import { memberStore } from './collect.ts';
+import type { Documents } from './documents/documents.ts';
 import type { FreezeLedger } from './freeze-ledger.ts';
 import type { Happenings } from './happenings.ts';
 import type { ClaimedWork } from './host-claim.ts';
@@ -28,6 +29,8 @@ export interface ServiceContext {
   readonly repository: () => Promise<Repository>;
   readonly freezeLedger: FreezeLedger;
   readonly happenings: Happenings;
+  /** Null where the agent's file has no clusters for them. */
+  readonly documents: Documents | null;
   readonly log: Logger;
 }
 

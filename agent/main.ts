@@ -11,6 +11,7 @@ import { readAgentFile, type AgentFile } from './agent-file.ts';
 import { CertificateWatch } from './certificate-watch.ts';
 import { checkAgentFile } from './check.ts';
 import type { AgentMember } from './agent-member.ts';
+import type { Documents } from './documents/documents.ts';
 import { engineOf } from './engines/registry.ts';
 import { INIT_USAGE } from './init/usage.ts';
 import { FreezeLedger } from './freeze-ledger.ts';
@@ -123,6 +124,7 @@ async function serve(
     budgetLeft: () => freezeLedger.left(),
     expiry: () => running.server?.expiry() ?? null,
   });
+  const documents = await openDocuments(file, log);
   const service = new Service({
     file,
     surroundings: ofThisProcess(options.config, reach),
@@ -134,6 +136,7 @@ async function serve(
     repository,
     freezeLedger,
     happenings: metrics.happenings,
+    documents,
     log,
   });
   running.service = service;
@@ -162,9 +165,17 @@ async function serve(
     certificates.stop();
     metrics.close();
     await service.end();
+    await documents?.end();
     restoreKeeper.stop();
     await server.close();
   });
+}
+
+/** What carries them out takes memory, and most agents have none. */
+async function openDocuments({ documents, state }: AgentFile, log: Logger): Promise<Documents | null> {
+  if (documents === undefined) return null;
+  const { DocumentController } = await import('./documents/controller.ts');
+  return DocumentController.open({ settings: documents, state, log, reach, now: () => new Date() });
 }
 
 async function check(path: string): Promise<void> {

@@ -25,6 +25,10 @@ const MAX_NUMBER = 99_999_999;
 /** PostgreSQL's own bounds. */
 const MAX_GID_BYTES = 200;
 const MAX_NAME_BYTES = 63;
+/** What an agent keeps of a document is somewhat more than what was applied. */
+const MAX_DOCUMENT_CHARACTERS = 256 * 1024;
+/** Becomes the name of a file. */
+const DOCUMENT = /^[A-Z][a-z]{1,30}\/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const LINEAGE = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** Throws `bad-message` with what is wrong. */
@@ -56,6 +60,14 @@ export function checkRequest(request: AgentRequest): void {
       checkCheckpoint(request.checkpoint);
       checkReference(request.mark);
       return checkImage(request.image);
+    case 'applyDocument':
+      must('document', request.document.length <= MAX_DOCUMENT_CHARACTERS);
+      return must('backup', request.backup.length <= MAX_DOCUMENT_CHARACTERS);
+    case 'readDocuments':
+      return must('document', request.after === '' || DOCUMENT.test(request.after));
+    case 'deleteDocument':
+    case 'readDocumentLog':
+      return must('document', DOCUMENT.test(`${request.kind}/${request.name}`));
     case 'member':
       must('member', NAME.test(request.member));
       return checkCommand(request.command);

@@ -8,6 +8,7 @@ import type { Logger } from '../shared/runtime/log.ts';
 import { leaseRefusal, type Listener } from './checkpoint-operation.ts';
 import { stampOf, type ImageReader } from './backups.ts';
 import { beginWork, type ClaimRequest, type ServiceContext, type Work } from './claimed-work.ts';
+import type { Documents } from './documents/documents.ts';
 import { agentVersion, type describeHost, type diagnoseHost } from './describe.ts';
 import type { ClaimedOperation, HostClaim } from './host-claim.ts';
 import { jobOf, letGo } from './jobs.ts';
@@ -134,6 +135,10 @@ export class StreamSession {
       case 'stampMember':
       case 'readImage':
       case 'checkImage':
+      case 'applyDocument':
+      case 'readDocuments':
+      case 'deleteDocument':
+      case 'readDocumentLog':
         void this.#answer(request);
         return;
       default:
@@ -226,6 +231,19 @@ export class StreamSession {
       case 'checkImage':
         await this.#looks.images.check(request, this.#stream.closed);
         return { type: 'done', id };
+      case 'applyDocument': {
+        const applied = await this.#documents.apply(request.document, request.backup);
+        return { type: 'documentApplied', id, ...applied };
+      }
+      case 'readDocuments':
+        return { type: 'documents', id, ...(this.#context.documents?.page(request.after) ?? NO_DOCUMENTS) };
+      case 'deleteDocument':
+        await this.#documents.delete(request.kind, request.name);
+        return { type: 'done', id };
+      case 'readDocumentLog': {
+        const part = await this.#documents.log(request.kind, request.name, request.offset);
+        return { type: 'documentLog', id, ...part };
+      }
       case 'restore': {
         const restore = this.#operation?.work?.restore ?? null;
         if (restore === null) throw new StillpointError(notClaimed());
@@ -244,6 +262,12 @@ export class StreamSession {
         progress: { member, phase: 'image', bytesDone, bytesTotal: 0, waitsFor: '' },
       }),
     );
+  }
+
+  get #documents(): Documents {
+    const { documents, host } = this.#context;
+    if (documents === null) throw new StillpointError(noDocuments(host), EXIT.refused);
+    return documents;
   }
 
   #mustHold(): void {
@@ -313,6 +337,16 @@ function tooManyRequests(limit: number): Failure {
     code: 'too-many-requests',
     message: `more than ${limit} requests of this stream are under way`,
     hint: 'wait for answers: the stillpoint command does',
+  };
+}
+
+const NO_DOCUMENTS = { clusters: [], documents: [], more: false } as const;
+
+function noDocuments(host: string): Failure {
+  return {
+    code: 'no-documents',
+    message: `the agent on ${host} keeps no documents`,
+    hint: "write documents with its clusters into the agent's file: docs/documents.md",
   };
 }
 

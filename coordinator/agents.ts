@@ -231,6 +231,35 @@ export class AgentConnection {
     await this.#request({ type: 'checkImage', ...asked }, GIVEN_UP);
   }
 
+  /** Resolves when the agent has the document on disk. `backup`: of a Restore, the one that it names. */
+  async applyDocument(document: string, backup: string): Promise<{ unchanged: boolean; document: string }> {
+    const response = await this.#request({ type: 'applyDocument', document, backup }, LOOK);
+    if (response.type !== 'documentApplied') throw unexpected(response, this.host);
+    return response;
+  }
+
+  /** Those after this one, as many as fit into an answer. */
+  async readDocuments(after: string): Promise<Extract<AgentResponse, { type: 'documents' }>> {
+    const response = await this.#request({ type: 'readDocuments', after }, LOOK);
+    if (response.type !== 'documents') throw unexpected(response, this.host);
+    return response;
+  }
+
+  /** Resolves when nothing of it is left: its member has ended. */
+  async deleteDocument(kind: string, name: string): Promise<void> {
+    await this.#request({ type: 'deleteDocument', kind, name }, GIVEN_UP);
+  }
+
+  async readDocumentLog(
+    kind: string,
+    name: string,
+    offset: number,
+  ): Promise<Extract<AgentResponse, { type: 'documentLog' }>> {
+    const response = await this.#request({ type: 'readDocumentLog', kind, name, offset }, LOOK);
+    if (response.type !== 'documentLog') throw unexpected(response, this.host);
+    return response;
+  }
+
   async restore(member: string, step: RestoreStep): Promise<RestoreStepResult> {
     const response = await this.#request({ type: 'restore', member, step });
     if (response.type !== 'restored') throw unexpected(response, this.host);

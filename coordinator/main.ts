@@ -8,7 +8,11 @@ import { wordsAreTaken } from './words.ts';
 
 /** Asked of the words themselves: a wrong command line must be told in the form that was asked for. */
 function wantsJson(words: readonly string[]): boolean {
-  return words.includes('--output=json') || words[words.indexOf('--output') + 1] === 'json';
+  return words.some(
+    (word, at) =>
+      ['--output=json', '-ojson', '-o=json'].includes(word) ||
+      (['--output', '-o'].includes(word) && words[at + 1] === 'json'),
+  );
 }
 
 async function main(): Promise<number> {

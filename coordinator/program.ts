@@ -6,6 +6,7 @@ import { registerRetention } from './commands/checkpoint-retention.ts';
 import { registerCheckpointCreate } from './commands/checkpoint-create.ts';
 import { registerSalvage } from './commands/checkpoint-salvage.ts';
 import { registerPrune } from './commands/checkpoint-prune.ts';
+import { registerDocuments } from './commands/documents.ts';
 import { registerDrill } from './commands/drill.ts';
 import { registerFreeze } from './commands/freeze.ts';
 import { registerGrid } from './commands/grid.ts';
@@ -44,6 +45,7 @@ export function createProgram(reach: Reach = goOn): Command {
     registerFreeze(program, reach),
     registerThaw(program),
     ...registerSets(program),
+    ...registerDocuments(program),
     ...registerGrid(program),
     ...registerRepository(program),
     ...registerPki(program),

@@ -66,10 +66,12 @@ function ended(signal: AbortSignal): Promise<never> {
 
 /** Adds the options that may stand before or after any command. */
 export function addGlobalOptions(command: Command): Command {
+  // One that prints in more forms has said so itself.
+  if (!command.options.some(({ long }) => long === '--output'))
+    command.option('--output <format>', 'text or json', oneOf(['text', 'json']));
   return command
     .option('--grid <file>', 'the grid file (else STILLPOINT_GRID, ./grid.yaml, /etc/stillpoint/grid.yaml)')
     .option('--repository <location>', 'the repository; commands of the catalogue need only this')
-    .option('--output <format>', 'text or json', oneOf(['text', 'json']))
     .option('--quiet', 'no progress on stderr')
     .option(
       '--log-level <level>',
@@ -164,7 +166,7 @@ export function parseTimeout(text: string): number {
   throw new InvalidArgumentError('write no more than 24d, or leave it out');
 }
 
-function oneOf(allowed: readonly string[]): (text: string) => string {
+export function oneOf(allowed: readonly string[]): (text: string) => string {
   return (text) => {
     if (allowed.includes(text)) return text;
     throw new InvalidArgumentError(`use one of ${allowed.join(', ')}`);

@@ -6,7 +6,7 @@ import type { MemberAnswer, MemberCommand, MemberProgress } from './messages.ts'
 import type { Purpose } from './purpose.ts';
 
 /** Raised with every change that an older peer would misread. A mismatch is refused in preflight. */
-export const PROTOCOL_VERSION = 6;
+export const PROTOCOL_VERSION = 7;
 
 /** No member is held, and no host claimed, for longer without word: `leaseSeconds` of the grid file ends there too. */
 export const MAX_LEASE_MS = 600_000;
@@ -90,6 +90,29 @@ export type AgentRequest =
       readonly checkpoint: string;
       readonly mark: ManifestReference;
       readonly image: ImageReference;
+    }
+  /**
+   * Keeps a document for one of the agent's clusters, and begins what it stands for. Documents go as JSON: what may stand
+   * in them shared/documents says, to both sides.
+   */
+  | {
+      readonly type: 'applyDocument';
+      readonly id: number;
+      readonly document: string;
+      /** Of a Restore: the Backup that it names, as it is kept; else empty. */
+      readonly backup: string;
+    }
+  /** The documents after this one (`Kind/name`; empty: from the first), as many as fit into an answer. */
+  | { readonly type: 'readDocuments'; readonly id: number; readonly after: string }
+  /** Ends what a document is about, and forgets it with all that was made for it. */
+  | { readonly type: 'deleteDocument'; readonly id: number; readonly kind: string; readonly name: string }
+  | {
+      readonly type: 'readDocumentLog';
+      readonly id: number;
+      readonly kind: string;
+      readonly name: string;
+      /** In bytes. */
+      readonly offset: number;
     }
   | { readonly type: 'member'; readonly member: string; readonly command: MemberCommand }
   | { readonly type: 'restore'; readonly id: number; readonly member: string; readonly step: RestoreStep };
@@ -305,6 +328,29 @@ export type AgentResponse =
   | { readonly type: 'letGoAsked'; readonly holder: string }
   | { readonly type: 'stamped'; readonly id: number; readonly stamp: Stamp }
   | { readonly type: 'imageRead'; readonly id: number; readonly image: ImageSummary }
+  | {
+      readonly type: 'documentApplied';
+      readonly id: number;
+      /** It was kept already, and nothing has been done. */
+      readonly unchanged: boolean;
+      readonly document: string;
+    }
+  | {
+      readonly type: 'documents';
+      readonly id: number;
+      /** Those that the agent keeps documents for. */
+      readonly clusters: readonly string[];
+      readonly documents: readonly string[];
+      readonly more: boolean;
+    }
+  | {
+      readonly type: 'documentLog';
+      readonly id: number;
+      readonly text: string;
+      readonly nextOffset: number;
+      /** Nothing will be added to it. */
+      readonly ended: boolean;
+    }
   | {
       readonly type: 'localCheckpoint';
       readonly id: number;

@@ -4,10 +4,12 @@ import { FOR_CHECKPOINT } from '../domain/purpose.ts';
 import type { AgentRequest, RestoreStep } from '../domain/wire.ts';
 import {
   badMessage,
+  fromCount,
   fromMoves,
   oneOf,
   present,
   toAssignment,
+  toCount,
   toLease,
   toMoves,
   toProcess,
@@ -71,6 +73,20 @@ export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
     case 'checkImage': {
       const { id, member, checkpoint, mark, image } = request;
       return message({ $case: 'checkImage', value: { id, member, checkpoint, mark, image } });
+    }
+    case 'applyDocument': {
+      const { id, document, backup } = request;
+      return message({ $case: 'applyDocument', value: { id, document, backup } });
+    }
+    case 'readDocuments':
+      return message({ $case: 'readDocuments', value: { id: request.id, after: request.after } });
+    case 'deleteDocument': {
+      const { id, kind, name } = request;
+      return message({ $case: 'deleteDocument', value: { id, kind, name } });
+    }
+    case 'readDocumentLog': {
+      const { id, kind, name, offset } = request;
+      return message({ $case: 'readDocumentLog', value: { id, kind, name, offset: fromCount(offset) } });
     }
     case 'member':
       return message({
@@ -142,6 +158,20 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
       const { id, member, checkpoint } = value;
       const mark = toReference(value.mark, 'mark');
       return { type: 'checkImage', id, member, checkpoint, mark, image: toImageReference(value.image) };
+    }
+    case 'applyDocument': {
+      const { id, document, backup } = value;
+      return { type: 'applyDocument', id, document, backup };
+    }
+    case 'readDocuments':
+      return { type: 'readDocuments', id: value.id, after: value.after };
+    case 'deleteDocument': {
+      const { id, kind, name } = value;
+      return { type: 'deleteDocument', id, kind, name };
+    }
+    case 'readDocumentLog': {
+      const { id, kind, name, offset } = value;
+      return { type: 'readDocumentLog', id, kind, name, offset: toCount(offset) };
     }
     case 'memberCommand':
       return { type: 'member', member: value.member, command: decodeCommand(value.command) };

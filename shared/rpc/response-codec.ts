@@ -81,6 +81,19 @@ export function encodeResponse(response: AgentResponse): wire.AgentMessage {
       const { id, image } = response;
       return message({ $case: 'imageRead', value: { id, image: fromImageSummary(image) } });
     }
+    case 'documentApplied': {
+      const { id, unchanged, document } = response;
+      return message({ $case: 'documentApplied', value: { id, unchanged, document } });
+    }
+    case 'documents': {
+      const { id, clusters, documents, more } = response;
+      const value = { id, clusters: [...clusters], documents: [...documents], more };
+      return message({ $case: 'documents', value });
+    }
+    case 'documentLog': {
+      const { id, text, nextOffset, ended } = response;
+      return message({ $case: 'documentLog', value: { id, text, nextOffset: fromCount(nextOffset), ended } });
+    }
     case 'failed':
       return message({ $case: 'failed', value: { id: response.id, failure: fromFailure(response.failure) } });
     case 'memberAnswer':
@@ -163,6 +176,18 @@ export function decodeResponse({ message: received }: wire.AgentMessage): AgentR
       return { type: 'stamped', id: value.id, stamp: toStamp(value) };
     case 'imageRead':
       return { type: 'imageRead', id: value.id, image: toImageSummary(value.image) };
+    case 'documentApplied': {
+      const { id, unchanged, document } = value;
+      return { type: 'documentApplied', id, unchanged, document };
+    }
+    case 'documents': {
+      const { id, clusters, documents, more } = value;
+      return { type: 'documents', id, clusters, documents, more };
+    }
+    case 'documentLog': {
+      const { id, text, nextOffset, ended } = value;
+      return { type: 'documentLog', id, text, nextOffset: toCount(nextOffset), ended };
+    }
     case 'failed':
       return { type: 'failed', id: value.id, failure: toFailure(value.failure) };
     case 'memberAnswer':

@@ -1,3 +1,4 @@
+import type { Documents } from '../../agent/documents/documents.ts';
 import type { AgentFile } from '../../agent/agent-file.ts';
 import type { ServiceContext } from '../../agent/claimed-work.ts';
 import type { Engine } from '../../agent/engines/engine.ts';
@@ -103,10 +104,11 @@ export class ToldStream implements ServerStream {
   }
 }
 
-/** A service with the member `a`. `said`: lines of its own log. */
+/** A service with the member `a`. `said`: lines of its own log. `documents`: where it keeps any. */
 export function served(
   host: HeldHost,
   said: string[] | null = null,
+  documents: Documents | null = null,
 ): { service: Service; opened(): ToldStream } {
   const described = host.descriptions.get('a');
   const engine = {
@@ -123,6 +125,7 @@ export function served(
     } as AgentFile,
     surroundings: host.context.surroundings,
     happenings: NOBODY_LISTENS,
+    documents,
     host: 'alpha',
     members: new Map([['a', { name: 'a', engine }]]),
     state: {

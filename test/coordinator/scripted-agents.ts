@@ -13,6 +13,8 @@ import {
   type HeldBy,
   type RestoreStepResult,
 } from '../../shared/domain/wire.ts';
+import type { KeptDocument } from '../../shared/documents/document.ts';
+import { keptBackup } from '../documents/documents.ts';
 import { madeRepository } from '../repository/made.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
 import { serveAgents, type AgentServer, type ServerStream } from '../../shared/rpc/agent-server.ts';
@@ -42,6 +44,11 @@ export interface ScriptedAgents {
   stampOf: (member: string) => Stamp;
   /** What is in an image. */
   imageOf: (member: string, image: string) => ImageManifest;
+  /** What an agent keeps of documents, and the clusters that it has. Nothing by default. */
+  keeps: (host: string) => {
+    readonly clusters: readonly string[];
+    readonly documents: readonly KeptDocument[];
+  };
   /** Which job an agent says that it is held by. Nobody by default. */
   heldBy: (host: string) => HeldBy | null;
   /** To the stream that has claimed this host. */
@@ -98,6 +105,7 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     imageOf: () => {
       throw new Error('this test has no images');
     },
+    keeps: () => ({ clusters: [], documents: [] }),
     heldBy: () => null,
     tell: (host, response) => claimed.get(host)?.send(response),
     cut: (host) => claimed.get(host)?.close(),
@@ -197,6 +205,24 @@ async function answer(
       return { type: 'stamped', id, stamp: agents.stampOf(request.member) };
     case 'readImage':
       return { type: 'imageRead', id, image: await readImage(agents, request) };
+    case 'readDocuments': {
+      const { clusters, documents } = agents.keeps(host.host);
+      // One in each answer: whoever asks has to ask for the next.
+      const left = documents.filter((one) => `${one.kind}/${one.metadata.name}` > request.after);
+      const page = left.slice(0, 1).map((one) => JSON.stringify(one));
+      return { type: 'documents', id, clusters, documents: page, more: left.length > 1 };
+    }
+    case 'applyDocument': {
+      const applied = JSON.parse(request.document) as KeptDocument;
+      const kept = { ...keptBackup({ phase: 'Initializing' }), ...applied };
+      const metadata = { ...keptBackup().metadata, ...applied.metadata };
+      return {
+        type: 'documentApplied',
+        id,
+        unchanged: false,
+        document: JSON.stringify({ ...kept, metadata }),
+      };
+    }
     case 'askJob':
       return { type: 'job', id, held: agents.heldBy(host.host), highestEpoch: 0, highestCounter: 0 };
     case 'settle':

@@ -58,6 +58,8 @@ const REQUESTS: readonly AgentRequest[] = [
     },
   },
   { type: 'dropLocal', id: 3, checkpoints: ['a', 'b'] },
+  { type: 'applyDocument', id: 4, document: '{"kind":"Backup"}', backup: '' },
+  { type: 'deleteDocument', id: 5, kind: 'Backup', name: 'my-backup' },
 ];
 const RESPONSES: readonly AgentResponse[] = [
   { type: 'welcome', protocolVersion: PROTOCOL_VERSION, agentVersion: '0', host: 'alpha', grid: 'orders' },

@@ -24,6 +24,7 @@ export function agentYaml(input: {
     `tls: { ca: ${pki}/ca.pem, cert: ${pki}/${host.address}.pem, key: ${pki}/${host.address}-key.pem }`,
     `state: ${host.state}`,
     `repository: ${repository}`,
+    ...(options.agentLines?.(host) ?? []),
     members.length + native.length + servers.length === 0 ? 'members: []' : 'members:',
   ];
   for (const { name: member, copyset, server } of members) {

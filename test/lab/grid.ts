@@ -54,6 +54,8 @@ export interface GridOptions {
   readonly beside?: TestGrid;
   /** Extra lines of every member in the agent files. */
   readonly memberLines?: (member: string) => readonly string[];
+  /** Extra lines of the agent file of this host. */
+  readonly agentLines?: (host: TestHost) => readonly string[];
   /**
    * Servers as initdb makes them, with template0 and template1. Without, they are two thirds smaller, which every
    * checkpoint of a test is quicker for; CREATE DATABASE then has no database that it can copy.

@@ -22,7 +22,8 @@ export interface RunningCommand {
   readonly pid: number;
   readonly finished: Promise<Finished>;
   signal(signal: NodeJS.Signals): void;
-  /** What it wrote to stderr so far. */
+  /** What it wrote so far. */
+  stdout(): string;
   stderr(): string;
   /** Called with all of stderr whenever there is more of it. */
   onStderr(listener: (all: string) => void): void;
@@ -84,6 +85,7 @@ export function startProgram(
     pid: child.pid ?? 0,
     finished,
     signal: (signal) => void child.kill(signal),
+    stdout: () => stdout,
     stderr: () => stderr,
     onStderr: (listener) => void listeners.push(listener),
   };

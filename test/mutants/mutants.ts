@@ -1,4 +1,5 @@
 import { CHECKPOINT_MUTANTS } from './list/checkpoint.ts';
+import { DOCUMENT_MUTANTS } from './list/documents.ts';
 import { JOB_MUTANTS } from './list/jobs.ts';
 import { NATIVE_HOLD_MUTANTS } from './list/native-holds.ts';
 import { PROTOCOL_MUTANTS } from './list/protocol.ts';
@@ -16,6 +17,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...PROTOCOL_MUTANTS,
   ...JOB_MUTANTS,
   ...NATIVE_HOLD_MUTANTS,
+  ...DOCUMENT_MUTANTS,
 ].sort((one, other) => numberOf(one) - numberOf(other));
 
 function numberOf({ id }: Mutant): number {

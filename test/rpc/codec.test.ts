@@ -161,6 +161,10 @@ const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
     mark: fc.record({ member: text, digest: text }),
     image: imageReference,
   }),
+  fc.record({ type: fc.constant('applyDocument' as const), id, document: text, backup: text }),
+  fc.record({ type: fc.constant('readDocuments' as const), id, after: text }),
+  fc.record({ type: fc.constant('deleteDocument' as const), id, kind: text, name: text }),
+  fc.record({ type: fc.constant('readDocumentLog' as const), id, kind: text, name: text, offset: count }),
   fc.record({ type: fc.constant('member' as const), member: text, command: commands }),
   fc.record({ type: fc.constant('restore' as const), id, member: text, step: steps }),
 );
@@ -296,6 +300,26 @@ const member = fc.oneof(fc.record(plainMember), fc.record({ ...plainMember, view
 const salvaged = fc.record({ name: text, manifestDigest: text, sizeBytes: count, storedBytes: count });
 
 const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
+  fc.record({
+    type: fc.constant('documentApplied' as const),
+    id,
+    unchanged: fc.boolean(),
+    document: text,
+  }),
+  fc.record({
+    type: fc.constant('documents' as const),
+    id,
+    clusters: fc.array(text, { maxLength: 2 }),
+    documents: fc.array(text, { maxLength: 2 }),
+    more: fc.boolean(),
+  }),
+  fc.record({
+    type: fc.constant('documentLog' as const),
+    id,
+    text,
+    nextOffset: count,
+    ended: fc.boolean(),
+  }),
   fc.record({ type: fc.constant('settled' as const), id, warnings: fc.array(warning, { maxLength: 2 }) }),
   fc.record({ type: fc.constant('localCheckpoint' as const), id, gridManifest: text, metadataDigest: text }),
   fc.record({ type: fc.constant('salvaged' as const), id, members: fc.array(salvaged, { maxLength: 2 }) }),

@@ -190,6 +190,11 @@ describe('a configuration file', () => {
       'unsafe-directories',
       (text) => text.replace('name: one,', 'name: one, images: /,'),
     ],
+    'a storage class in a data directory': [
+      'unsafe-directories',
+      (text) =>
+        `${text}\ndocuments: { clusters: {}, storageClasses: { fast: { directory: /data/one/fast } } }\n`,
+    ],
     'a password in a connection': [
       'password-in-file',
       (text) => text.replace('//x@alpha:5432', '//x:secret@alpha:5432'),

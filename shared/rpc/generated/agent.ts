@@ -44,6 +44,10 @@ export interface CoordinatorMessage {
     | { $case: "stampMember"; value: StampMember }
     | { $case: "readImage"; value: ReadImage }
     | { $case: "checkImage"; value: CheckImage }
+    | { $case: "applyDocument"; value: ApplyDocument }
+    | { $case: "readDocuments"; value: ReadDocuments }
+    | { $case: "deleteDocument"; value: DeleteDocument }
+    | { $case: "readDocumentLog"; value: ReadDocumentLog }
     | undefined;
 }
 
@@ -162,6 +166,41 @@ export interface CheckImage {
   /** The member manifest of that operation: its mark. */
   mark: ManifestReference | undefined;
   image: ImageReference | undefined;
+}
+
+/**
+ * Keeps a document for one of the agent's clusters, and begins what it stands for. Answered by DocumentApplied, when the
+ * document is on disk.
+ */
+export interface ApplyDocument {
+  id: number;
+  /** JSON, as shared/documents has it. */
+  document: string;
+  /** Of a Restore: the Backup that it names, as the agent that keeps that tells it; else empty. */
+  backup: string;
+}
+
+/** Answered by Documents: those after this one, as many as fit. */
+export interface ReadDocuments {
+  id: number;
+  /** A reference, Kind/name; empty: from the first. */
+  after: string;
+}
+
+/** Ends what a document is about, and forgets it. Answered by Done, when nothing of it is left. */
+export interface DeleteDocument {
+  id: number;
+  kind: string;
+  name: string;
+}
+
+/** Answered by DocumentLog. */
+export interface ReadDocumentLog {
+  id: number;
+  kind: string;
+  name: string;
+  /** In bytes. */
+  offset: bigint;
 }
 
 /** The manifest of an image in a set of the repository. */
@@ -425,6 +464,9 @@ export interface AgentMessage {
     | { $case: "letGoAsked"; value: LetGoAsked }
     | { $case: "stamped"; value: Stamped }
     | { $case: "imageRead"; value: ImageRead }
+    | { $case: "documentApplied"; value: DocumentApplied }
+    | { $case: "documents"; value: Documents }
+    | { $case: "documentLog"; value: DocumentLog }
     | undefined;
 }
 
@@ -642,6 +684,35 @@ export interface SalvagedMember {
   manifestDigest: string;
   sizeBytes: bigint;
   storedBytes: bigint;
+}
+
+/** Answer to ApplyDocument. */
+export interface DocumentApplied {
+  id: number;
+  /** It was kept already, and nothing has been done. */
+  unchanged: boolean;
+  /** As it is kept. */
+  document: string;
+}
+
+/** Answer to ReadDocuments. */
+export interface Documents {
+  id: number;
+  /** The clusters that this agent keeps documents for. */
+  clusters: string[];
+  /** In the order of their references. */
+  documents: string[];
+  more: boolean;
+}
+
+/** Answer to ReadDocumentLog. */
+export interface DocumentLog {
+  id: number;
+  text: string;
+  /** Where the text ends. */
+  nextOffset: bigint;
+  /** Nothing will be added to what has been read by then. */
+  ended: boolean;
 }
 
 /** Answer to Claim. */
@@ -1017,6 +1088,18 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "checkImage":
         CheckImage.encode(message.message.value, writer.uint32(338).fork()).join();
         break;
+      case "applyDocument":
+        ApplyDocument.encode(message.message.value, writer.uint32(402).fork()).join();
+        break;
+      case "readDocuments":
+        ReadDocuments.encode(message.message.value, writer.uint32(410).fork()).join();
+        break;
+      case "deleteDocument":
+        DeleteDocument.encode(message.message.value, writer.uint32(418).fork()).join();
+        break;
+      case "readDocumentLog":
+        ReadDocumentLog.encode(message.message.value, writer.uint32(426).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1194,6 +1277,38 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
             message.message = { $case: "checkImage", value: CheckImage.decode(reader, reader.uint32()) };
             continue;
           }
+          case 50: {
+            if (tag !== 402) {
+              break;
+            }
+
+            message.message = { $case: "applyDocument", value: ApplyDocument.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 51: {
+            if (tag !== 410) {
+              break;
+            }
+
+            message.message = { $case: "readDocuments", value: ReadDocuments.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 52: {
+            if (tag !== 418) {
+              break;
+            }
+
+            message.message = { $case: "deleteDocument", value: DeleteDocument.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 53: {
+            if (tag !== 426) {
+              break;
+            }
+
+            message.message = { $case: "readDocumentLog", value: ReadDocumentLog.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1272,6 +1387,22 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
         ? { $case: "checkImage", value: CheckImage.fromJSON(object.checkImage) }
         : isSet(object.check_image)
         ? { $case: "checkImage", value: CheckImage.fromJSON(object.check_image) }
+        : isSet(object.applyDocument)
+        ? { $case: "applyDocument", value: ApplyDocument.fromJSON(object.applyDocument) }
+        : isSet(object.apply_document)
+        ? { $case: "applyDocument", value: ApplyDocument.fromJSON(object.apply_document) }
+        : isSet(object.readDocuments)
+        ? { $case: "readDocuments", value: ReadDocuments.fromJSON(object.readDocuments) }
+        : isSet(object.read_documents)
+        ? { $case: "readDocuments", value: ReadDocuments.fromJSON(object.read_documents) }
+        : isSet(object.deleteDocument)
+        ? { $case: "deleteDocument", value: DeleteDocument.fromJSON(object.deleteDocument) }
+        : isSet(object.delete_document)
+        ? { $case: "deleteDocument", value: DeleteDocument.fromJSON(object.delete_document) }
+        : isSet(object.readDocumentLog)
+        ? { $case: "readDocumentLog", value: ReadDocumentLog.fromJSON(object.readDocumentLog) }
+        : isSet(object.read_document_log)
+        ? { $case: "readDocumentLog", value: ReadDocumentLog.fromJSON(object.read_document_log) }
         : undefined,
     };
   },
@@ -1318,6 +1449,14 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       obj.readImage = ReadImage.toJSON(message.message.value);
     } else if (message.message?.$case === "checkImage") {
       obj.checkImage = CheckImage.toJSON(message.message.value);
+    } else if (message.message?.$case === "applyDocument") {
+      obj.applyDocument = ApplyDocument.toJSON(message.message.value);
+    } else if (message.message?.$case === "readDocuments") {
+      obj.readDocuments = ReadDocuments.toJSON(message.message.value);
+    } else if (message.message?.$case === "deleteDocument") {
+      obj.deleteDocument = DeleteDocument.toJSON(message.message.value);
+    } else if (message.message?.$case === "readDocumentLog") {
+      obj.readDocumentLog = ReadDocumentLog.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1445,6 +1584,30 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "checkImage": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "checkImage", value: CheckImage.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "applyDocument": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "applyDocument", value: ApplyDocument.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "readDocuments": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "readDocuments", value: ReadDocuments.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "deleteDocument": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "deleteDocument", value: DeleteDocument.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "readDocumentLog": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "readDocumentLog", value: ReadDocumentLog.fromPartial(object.message.value) };
         }
         break;
       }
@@ -2963,6 +3126,413 @@ export const CheckImage: MessageFns<CheckImage> = {
     message.image = (object.image !== undefined && object.image !== null)
       ? ImageReference.fromPartial(object.image)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseApplyDocument(): ApplyDocument {
+  return { id: 0, document: "", backup: "" };
+}
+
+export const ApplyDocument: MessageFns<ApplyDocument> = {
+  encode(message: ApplyDocument, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.document !== "") {
+      writer.uint32(18).string(message.document);
+    }
+    if (message.backup !== "") {
+      writer.uint32(26).string(message.backup);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApplyDocument {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApplyDocument();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.document = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.backup = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ApplyDocument {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      document: isSet(object.document) ? globalThis.String(object.document) : "",
+      backup: isSet(object.backup) ? globalThis.String(object.backup) : "",
+    };
+  },
+
+  toJSON(message: ApplyDocument): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.document !== "") {
+      obj.document = message.document;
+    }
+    if (message.backup !== "") {
+      obj.backup = message.backup;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ApplyDocument>): ApplyDocument {
+    return ApplyDocument.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ApplyDocument>): ApplyDocument {
+    const message = createBaseApplyDocument();
+    message.id = object.id ?? 0;
+    message.document = object.document ?? "";
+    message.backup = object.backup ?? "";
+    return message;
+  },
+};
+
+function createBaseReadDocuments(): ReadDocuments {
+  return { id: 0, after: "" };
+}
+
+export const ReadDocuments: MessageFns<ReadDocuments> = {
+  encode(message: ReadDocuments, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.after !== "") {
+      writer.uint32(18).string(message.after);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadDocuments {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadDocuments();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.after = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReadDocuments {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      after: isSet(object.after) ? globalThis.String(object.after) : "",
+    };
+  },
+
+  toJSON(message: ReadDocuments): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.after !== "") {
+      obj.after = message.after;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReadDocuments>): ReadDocuments {
+    return ReadDocuments.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReadDocuments>): ReadDocuments {
+    const message = createBaseReadDocuments();
+    message.id = object.id ?? 0;
+    message.after = object.after ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteDocument(): DeleteDocument {
+  return { id: 0, kind: "", name: "" };
+}
+
+export const DeleteDocument: MessageFns<DeleteDocument> = {
+  encode(message: DeleteDocument, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.kind !== "") {
+      writer.uint32(18).string(message.kind);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteDocument {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteDocument();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteDocument {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      kind: isSet(object.kind) ? globalThis.String(object.kind) : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+    };
+  },
+
+  toJSON(message: DeleteDocument): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.kind !== "") {
+      obj.kind = message.kind;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DeleteDocument>): DeleteDocument {
+    return DeleteDocument.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DeleteDocument>): DeleteDocument {
+    const message = createBaseDeleteDocument();
+    message.id = object.id ?? 0;
+    message.kind = object.kind ?? "";
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseReadDocumentLog(): ReadDocumentLog {
+  return { id: 0, kind: "", name: "", offset: 0n };
+}
+
+export const ReadDocumentLog: MessageFns<ReadDocumentLog> = {
+  encode(message: ReadDocumentLog, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.kind !== "") {
+      writer.uint32(18).string(message.kind);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    if (message.offset !== 0n) {
+      if (BigInt.asUintN(64, message.offset) !== message.offset) {
+        throw new globalThis.Error("value provided for field message.offset of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.offset);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadDocumentLog {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadDocumentLog();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.offset = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReadDocumentLog {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      kind: isSet(object.kind) ? globalThis.String(object.kind) : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      offset: isSet(object.offset) ? BigInt(object.offset) : 0n,
+    };
+  },
+
+  toJSON(message: ReadDocumentLog): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.kind !== "") {
+      obj.kind = message.kind;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.offset !== 0n) {
+      obj.offset = message.offset.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReadDocumentLog>): ReadDocumentLog {
+    return ReadDocumentLog.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReadDocumentLog>): ReadDocumentLog {
+    const message = createBaseReadDocumentLog();
+    message.id = object.id ?? 0;
+    message.kind = object.kind ?? "";
+    message.name = object.name ?? "";
+    message.offset = (object.offset !== undefined && object.offset !== null) ? BigInt(object.offset) : 0n;
     return message;
   },
 };
@@ -6285,6 +6855,15 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "imageRead":
         ImageRead.encode(message.message.value, writer.uint32(330).fork()).join();
         break;
+      case "documentApplied":
+        DocumentApplied.encode(message.message.value, writer.uint32(402).fork()).join();
+        break;
+      case "documents":
+        Documents.encode(message.message.value, writer.uint32(410).fork()).join();
+        break;
+      case "documentLog":
+        DocumentLog.encode(message.message.value, writer.uint32(418).fork()).join();
+        break;
     }
     return writer;
   },
@@ -6438,6 +7017,30 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "imageRead", value: ImageRead.decode(reader, reader.uint32()) };
             continue;
           }
+          case 50: {
+            if (tag !== 402) {
+              break;
+            }
+
+            message.message = { $case: "documentApplied", value: DocumentApplied.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 51: {
+            if (tag !== 410) {
+              break;
+            }
+
+            message.message = { $case: "documents", value: Documents.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 52: {
+            if (tag !== 418) {
+              break;
+            }
+
+            message.message = { $case: "documentLog", value: DocumentLog.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6494,6 +7097,16 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         ? { $case: "imageRead", value: ImageRead.fromJSON(object.imageRead) }
         : isSet(object.image_read)
         ? { $case: "imageRead", value: ImageRead.fromJSON(object.image_read) }
+        : isSet(object.documentApplied)
+        ? { $case: "documentApplied", value: DocumentApplied.fromJSON(object.documentApplied) }
+        : isSet(object.document_applied)
+        ? { $case: "documentApplied", value: DocumentApplied.fromJSON(object.document_applied) }
+        : isSet(object.documents)
+        ? { $case: "documents", value: Documents.fromJSON(object.documents) }
+        : isSet(object.documentLog)
+        ? { $case: "documentLog", value: DocumentLog.fromJSON(object.documentLog) }
+        : isSet(object.document_log)
+        ? { $case: "documentLog", value: DocumentLog.fromJSON(object.document_log) }
         : undefined,
     };
   },
@@ -6534,6 +7147,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       obj.stamped = Stamped.toJSON(message.message.value);
     } else if (message.message?.$case === "imageRead") {
       obj.imageRead = ImageRead.toJSON(message.message.value);
+    } else if (message.message?.$case === "documentApplied") {
+      obj.documentApplied = DocumentApplied.toJSON(message.message.value);
+    } else if (message.message?.$case === "documents") {
+      obj.documents = Documents.toJSON(message.message.value);
+    } else if (message.message?.$case === "documentLog") {
+      obj.documentLog = DocumentLog.toJSON(message.message.value);
     }
     return obj;
   },
@@ -6643,6 +7262,24 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "imageRead": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "imageRead", value: ImageRead.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "documentApplied": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "documentApplied", value: DocumentApplied.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "documents": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "documents", value: Documents.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "documentLog": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "documentLog", value: DocumentLog.fromPartial(object.message.value) };
         }
         break;
       }
@@ -9596,6 +10233,352 @@ export const SalvagedMember: MessageFns<SalvagedMember> = {
     message.storedBytes = (object.storedBytes !== undefined && object.storedBytes !== null)
       ? BigInt(object.storedBytes)
       : 0n;
+    return message;
+  },
+};
+
+function createBaseDocumentApplied(): DocumentApplied {
+  return { id: 0, unchanged: false, document: "" };
+}
+
+export const DocumentApplied: MessageFns<DocumentApplied> = {
+  encode(message: DocumentApplied, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.unchanged !== false) {
+      writer.uint32(16).bool(message.unchanged);
+    }
+    if (message.document !== "") {
+      writer.uint32(26).string(message.document);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DocumentApplied {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDocumentApplied();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.unchanged = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.document = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DocumentApplied {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      unchanged: isSet(object.unchanged) ? globalThis.Boolean(object.unchanged) : false,
+      document: isSet(object.document) ? globalThis.String(object.document) : "",
+    };
+  },
+
+  toJSON(message: DocumentApplied): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.unchanged !== false) {
+      obj.unchanged = message.unchanged;
+    }
+    if (message.document !== "") {
+      obj.document = message.document;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DocumentApplied>): DocumentApplied {
+    return DocumentApplied.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DocumentApplied>): DocumentApplied {
+    const message = createBaseDocumentApplied();
+    message.id = object.id ?? 0;
+    message.unchanged = object.unchanged ?? false;
+    message.document = object.document ?? "";
+    return message;
+  },
+};
+
+function createBaseDocuments(): Documents {
+  return { id: 0, clusters: [], documents: [], more: false };
+}
+
+export const Documents: MessageFns<Documents> = {
+  encode(message: Documents, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    for (const v of message.clusters) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.documents) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.more !== false) {
+      writer.uint32(32).bool(message.more);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Documents {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDocuments();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.clusters.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.documents.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Documents {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      clusters: globalThis.Array.isArray(object?.clusters) ? object.clusters.map((e: any) => globalThis.String(e)) : [],
+      documents: globalThis.Array.isArray(object?.documents)
+        ? object.documents.map((e: any) => globalThis.String(e))
+        : [],
+      more: isSet(object.more) ? globalThis.Boolean(object.more) : false,
+    };
+  },
+
+  toJSON(message: Documents): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.clusters?.length) {
+      obj.clusters = message.clusters;
+    }
+    if (message.documents?.length) {
+      obj.documents = message.documents;
+    }
+    if (message.more !== false) {
+      obj.more = message.more;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Documents>): Documents {
+    return Documents.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Documents>): Documents {
+    const message = createBaseDocuments();
+    message.id = object.id ?? 0;
+    message.clusters = object.clusters?.map((e) => e) || [];
+    message.documents = object.documents?.map((e) => e) || [];
+    message.more = object.more ?? false;
+    return message;
+  },
+};
+
+function createBaseDocumentLog(): DocumentLog {
+  return { id: 0, text: "", nextOffset: 0n, ended: false };
+}
+
+export const DocumentLog: MessageFns<DocumentLog> = {
+  encode(message: DocumentLog, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.text !== "") {
+      writer.uint32(18).string(message.text);
+    }
+    if (message.nextOffset !== 0n) {
+      if (BigInt.asUintN(64, message.nextOffset) !== message.nextOffset) {
+        throw new globalThis.Error("value provided for field message.nextOffset of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.nextOffset);
+    }
+    if (message.ended !== false) {
+      writer.uint32(32).bool(message.ended);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DocumentLog {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDocumentLog();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.text = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.nextOffset = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.ended = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DocumentLog {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      text: isSet(object.text) ? globalThis.String(object.text) : "",
+      nextOffset: isSet(object.nextOffset)
+        ? BigInt(object.nextOffset)
+        : isSet(object.next_offset)
+        ? BigInt(object.next_offset)
+        : 0n,
+      ended: isSet(object.ended) ? globalThis.Boolean(object.ended) : false,
+    };
+  },
+
+  toJSON(message: DocumentLog): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.text !== "") {
+      obj.text = message.text;
+    }
+    if (message.nextOffset !== 0n) {
+      obj.nextOffset = message.nextOffset.toString();
+    }
+    if (message.ended !== false) {
+      obj.ended = message.ended;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DocumentLog>): DocumentLog {
+    return DocumentLog.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DocumentLog>): DocumentLog {
+    const message = createBaseDocumentLog();
+    message.id = object.id ?? 0;
+    message.text = object.text ?? "";
+    message.nextOffset = (object.nextOffset !== undefined && object.nextOffset !== null)
+      ? BigInt(object.nextOffset)
+      : 0n;
+    message.ended = object.ended ?? false;
     return message;
   },
 };

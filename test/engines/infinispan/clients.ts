@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+
 /* Clients of a cluster as its applications are: over REST, one request after another. */
 
 const TEXT = { 'content-type': 'text/plain', 'key-content-type': 'text/plain' };
@@ -61,7 +64,11 @@ async function read<T>(server: string, path: string): Promise<T> {
 }
 
 /** Everything that a hold must leave as it found it. */
-export async function footprint(server: string): Promise<unknown> {
+export async function footprint(server: string): Promise<{
+  readonly ignored: readonly string[];
+  readonly backups: readonly string[];
+  readonly connectors: readonly string[];
+}> {
   const names = await read<string[]>(server, 'server/connectors');
   const connectors = await Promise.all(
     names.map((name) => read<{ enabled: boolean }>(server, `server/connectors/${name}`)),
@@ -80,4 +87,16 @@ export async function entriesOf(server: string, cache: string): Promise<number |
   const response = await fetch(`${server}/rest/v2/caches/${cache}?action=size`);
   const text = await response.text();
   return response.status === 200 ? Number(text) : null;
+}
+
+/** Many entries at once, over memcached: its clients wait for no answer. Resolves when all are there. */
+export async function fill(at: { address: string; port: number }, entries: number): Promise<void> {
+  const value = 'value '.repeat(12);
+  const socket = connect(at.port, at.address);
+  const answered = once(socket, 'data');
+  for (let key = 0; key < entries; key += 1)
+    if (!socket.write(`set k${key} 0 0 ${value.length} noreply\r\n${value}\r\n`)) await once(socket, 'drain');
+  socket.write('version\r\n');
+  await answered;
+  socket.destroy();
 }

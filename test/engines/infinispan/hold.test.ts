@@ -91,17 +91,16 @@ describe('the hold of an Infinispan cluster', function () {
       await get(second, 'stock', 'k'),
       await createCache(second, 'orders'),
     ];
-    let backups: unknown = null;
     const proof = await held.capture.thaw(token(), nothing);
     const after = await put(second, 'orders', 'k', 'after');
-    backups = await footprint(first);
+    const { backups } = await footprint(first);
     const facts = await held.facts();
     await held.capture.close();
 
     expect(whileHeld.slice(0, 3)).to.deep.equal([503, 503, 503]);
     expect(proof.type).to.equal('held');
     expect(after).to.equal(204);
-    expect(backups).to.have.property('backups').that.has.length(1);
+    expect(backups).to.have.length(1);
     expect(facts.caches.map(({ name, entries }) => [name, entries])).to.deep.equal([
       ['orders', 1],
       ['retired', 0],
@@ -182,11 +181,11 @@ describe('the hold of an Infinispan cluster', function () {
   it('refuses a backup that would hold clients for longer than they may be, before anything is armed', async () => {
     for (let key = 0; key < 50; key += 1) await put(first, 'stock', `k${key}`, 'v');
     const slow = new HoldPace();
-    slow.told(6000, 6_000_300);
-    const held = begin({ pace: slow });
+    slow.told(0, 0, 1_000_000);
+    const held = begin({ pace: slow, maxHoldSeconds: 5 });
     const code = await codeOf(held.capture.prepare());
     await held.capture.abort();
-    const short = begin({ pace: slow, maxHoldSeconds: 600, context: { leaseMs: () => 10_000 } });
+    const short = begin({ pace: slow, maxHoldSeconds: 600, context: { leaseMs: () => 6000 } });
     const leased = await short.capture.prepare().catch((error: StillpointError) => error.failure);
     await short.capture.abort();
 
@@ -227,7 +226,7 @@ describe('the hold of an Infinispan cluster', function () {
     const held = begin();
     await frozen(held);
     const whileHeld = await store();
-    const { connectors } = (await footprint(second)) as { connectors: string[] };
+    const { connectors } = await footprint(second);
     await held.capture.thaw(token(), nothing);
     const after = await store();
     await held.capture.abort();
@@ -237,47 +236,27 @@ describe('the hold of an Infinispan cluster', function () {
     expect(connectors.filter((one) => one.endsWith('stopped'))).to.have.length(2);
   });
 
-  for (const state of ['armed', 'frozen', 'thawed'] as const)
-    it(`is undone by another process, twice as well, when its own dies once ${state}`, async () => {
-      const held = begin();
-      await held.capture.prepare();
-      await held.capture.arm(token());
-      if (state !== 'armed') await held.capture.freeze(token());
-      if (state === 'thawed') await held.capture.thaw(token(), nothing);
+  it('leaves no archive on the server when its own process dies after the thaw', async () => {
+    const held = begin();
+    await frozen(held);
+    await held.capture.thaw(token(), nothing);
+    const { backups } = await footprint(first);
+    await held.undoAsGuard();
 
-      await held.undoAsGuard();
-      expect(await footprint(first)).to.deep.equal(found);
-      await held.undoAsGuard();
-      if (state === 'frozen') {
-        // The dead one wakes up: it was stopped, not killed. What it says is no proof.
-        const proof = await held.capture.thaw(token(), nothing);
-        expect(proof.type).to.equal('broken');
-      }
-      await held.capture.abort();
-    });
+    expect(backups).to.have.length(1);
+    expect(await footprint(first)).to.deep.equal(found);
+    await held.capture.abort();
+  });
 
-  for (const during of ['prepare', 'arm', 'freeze', 'thaw'] as const)
-    it(`leaves nothing when an abort comes in the middle of ${during}`, async () => {
-      for (const delayMs of [0, 2, 12, 50]) {
-        const held = begin();
-        const { capture } = held;
-        if (during !== 'prepare') await capture.prepare();
-        if (during === 'freeze' || during === 'thaw') await capture.arm(token());
-        if (during === 'thaw') await capture.freeze(token());
-        const interrupted = (
-          during === 'prepare'
-            ? capture.prepare()
-            : during === 'thaw'
-              ? capture.thaw(token(), nothing)
-              : capture[during](token())
-        ).catch(nothing);
-        await new Promise((resolve) => setTimeout(resolve, delayMs));
-        await capture.abort();
-        await interrupted;
-        expect(await footprint(first)).to.deep.equal(found);
-        expect(held.undo()).to.equal(null);
-      }
-    });
+  it('is no proof when the guard has let go, and the process that held wakes up again', async () => {
+    const held = begin();
+    await frozen(held);
+    await held.undoAsGuard();
+    const proof = await held.capture.thaw(token(), nothing);
+    await held.capture.abort();
+
+    expect(proof.type).to.equal('broken');
+  });
 
   it('keeps the order of causes over caches and servers under load, and loses nothing that was acknowledged before', async () => {
     const writers = new CausalWriters([first, second], ['orders', 'stock'], 6);
@@ -293,8 +272,8 @@ describe('the hold of an Infinispan cluster', function () {
 
         expect(proof.type, JSON.stringify(proof)).to.equal('held');
         expect(refused).to.be.greaterThan(0);
-        const archived = await writesIn(held.artifacts.files.get('backup.zip')?.bytes ?? Buffer.alloc(0), 6);
-        for (const [writer, numbers] of archived.entries()) {
+        const stored = await writesIn(held.artifacts.files.get('backup.zip')?.bytes ?? Buffer.alloc(0), 6);
+        for (const [writer, numbers] of stored.entries()) {
           expect(numbers, `writer ${writer}: each of its writes up to the last`).to.deep.equal(
             Array.from({ length: numbers.length }, (_, number) => number),
           );

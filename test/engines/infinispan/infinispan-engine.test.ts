@@ -9,11 +9,15 @@ import { killedAgent } from '../kill-agent.ts';
 import { beginCapture } from '../tested-capture.ts';
 import { entriesOf, footprint, put } from './clients.ts';
 
+const ENDPOINTS =
+  '<endpoints><endpoint socket-binding="default"><hotrod-connector/><rest-connector/></endpoint></endpoints>';
+
 /** A cluster of one server. Whoever reads while it is held is refused: what is visible is what was seen last. */
 async function subject(): Promise<EngineSubject> {
   const folder = temporaryFolder('infinispan-engine');
   const cluster = await InfinispanCluster.start({
     nodes: 1,
+    endpoints: ENDPOINTS,
     container: '<distributed-cache name="orders"><encoding media-type="text/plain"/></distributed-cache>',
   });
   const [node] = cluster.nodes;
@@ -28,6 +32,7 @@ async function subject(): Promise<EngineSubject> {
     url: node.url,
   });
   const engine = createInfinispanEngine(settings);
+  await put(node.url, 'orders', 'first', 'v');
   let written = 0;
   let seen = 0;
   return {

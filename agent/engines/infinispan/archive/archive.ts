@@ -84,6 +84,27 @@ export async function readArchive(
   }
 }
 
+/** The configurations of its caches, as XML, by their names. Rejects as `readArchive`. */
+export async function readConfigurations(file: string, signal: AbortSignal): Promise<Map<string, string>> {
+  const found = new Map<string, string>();
+  let zip: ZipFile | null = null;
+  try {
+    zip = await openPromise(file, { autoClose: false, strictFileNames: true });
+    const reading = new Reading(zip, signal, () => undefined);
+    for await (const entry of zip.eachEntry()) {
+      const [, , kind, name] = entry.fileName.split('/');
+      if (kind === 'caches' && name !== undefined && entry.fileName.endsWith('.xml'))
+        found.set(name, await reading.text(entry));
+    }
+    return found;
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    throw damaged(file, error);
+  } finally {
+    zip?.close();
+  }
+}
+
 /** The entries of a cache as they lie in an archive. Rejects as `readArchive`. */
 export async function* readEntries(file: string, cache: string, signal: AbortSignal): AsyncGenerator<Buffer> {
   let zip: ZipFile | null = null;
@@ -128,11 +149,11 @@ class Reading {
     if (path.endsWith('/')) return;
     if (this.#seen.has(path)) throw new Error(`it has ${path} twice`);
     this.#seen.add(path);
-    if (path === 'manifest.properties') return this.#takeManifest(await this.#text(entry));
+    if (path === 'manifest.properties') return this.#takeManifest(await this.text(entry));
     const [, container, kind, ...names] = path.split('/');
     if (!path.startsWith('containers/') || container === undefined) return this.#pass(entry);
     const name = names.join('/');
-    if (kind === 'container.properties') return this.#takeNames(await this.#text(entry));
+    if (kind === 'container.properties') return this.#takeNames(await this.text(entry));
     if (kind === 'counters' && name === 'counters.dat') return this.#takeCounters(entry);
     if (kind === 'caches') return this.#takeOfCache(entry, names);
     const files = this.#files[kind ?? ''];
@@ -233,7 +254,7 @@ class Reading {
     return digest.digest('hex');
   }
 
-  async #text(entry: Entry): Promise<string> {
+  async text(entry: Entry): Promise<string> {
     if (entry.uncompressedSize > MOST_TEXT_BYTES)
       throw new Error(`${entry.fileName} has ${entry.uncompressedSize} bytes`);
     const parts: Uint8Array[] = [];

@@ -56,13 +56,13 @@ export interface Captured {
 }
 
 interface Armed {
+  readonly watch: HoldWatch;
   readonly standing: Standing;
   readonly fenced: Fenced;
   readonly undo: HoldUndo;
 }
 
 interface Marked {
-  readonly watch: HoldWatch;
   readonly counters: ReadonlyMap<string, string>;
   readonly fencedAt: number;
 }
@@ -119,9 +119,10 @@ export class ClusterHold implements Hold {
       if (!this.#isCopied) return;
       await makeWay(this.#server, this.#calls.signal, (cause) => this.#context.waitsFor(cause));
       await rehearse(this.#server, this.#calls.signal);
-      this.#entries = await this.#count();
-      const predictedMs = this.#pace.predictMs(this.#entries);
-      if (predictedMs > this.#bound.ms) throw tooLong(predictedMs, this.#entries, this.#bound);
+      const { caches } = await this.#count();
+      const predictedMs = this.#pace.predictMs(this.#entries, caches);
+      const bound = this.#boundFor(caches);
+      if (predictedMs > bound.ms) throw tooLong(predictedMs, this.#entries, bound);
     });
   }
 
@@ -147,7 +148,7 @@ export class ClusterHold implements Hold {
       };
       await this.#save(undo);
       signal.throwIfAborted();
-      this.#armed = { standing, fenced, undo };
+      this.#armed = { watch: new HoldWatch(this.#server, standing.servers), standing, fenced, undo };
       return { incarnation: standing.incarnation };
     });
   }
@@ -161,13 +162,13 @@ export class ClusterHold implements Hold {
       const { signal } = this.#calls;
       const armed = this.#armed;
       if (armed === null) throw outOfOrder('freeze before arm');
-      const { standing, fenced } = armed;
+      const { watch, standing, fenced } = armed;
       await closeFence(this.#server, fenced, signal);
       const fencedAt = performance.now();
       await this.#context.reach('fenced');
       const counters = await readCounters(this.#server, signal);
-      const watch = new HoldWatch(this.#server, fenced.caches, standing.servers);
-      this.#marked = { watch, counters, fencedAt };
+      watch.fenced(fenced.caches);
+      this.#marked = { counters, fencedAt };
       const mark = {
         journalFile: null,
         position: `${standing.caches.length} caches, ${counters.size} counters`,
@@ -200,7 +201,7 @@ export class ClusterHold implements Hold {
         await this.#save({ ...undo, caches: [], connectors: [] });
         const { counters } = marked;
         this.#captured = { backup: name, server: this.#server, standing, counters, heldMs, backupMs };
-        this.#pace.told(this.#entries, backupMs);
+        this.#pace.told(this.#entries, standing.caches.length, backupMs);
       }
       this.#forget();
       return cause === null ? { type: 'held', incarnation } : { type: 'broken', incarnation, cause };
@@ -218,8 +219,8 @@ export class ClusterHold implements Hold {
     this.#server.close();
   }
 
-  get #bound(): HoldBound {
-    return boundOf(this.#settings.maxHoldSeconds, this.#context.leaseMs());
+  #boundFor(caches: number): HoldBound {
+    return boundOf(this.#settings.maxHoldSeconds, this.#context.leaseMs(), caches);
   }
 
   /** Resolves when no entries are on their way between servers, and none are missing. */
@@ -252,20 +253,21 @@ export class ClusterHold implements Hold {
     return passingConnectors(connectors);
   }
 
-  /** Of all caches that can be asked: one that an operator has ignored cannot. */
-  async #count(): Promise<number> {
+  /** Counts the entries of all caches that can be asked: one that an operator has ignored cannot. */
+  async #count(): Promise<{ caches: number }> {
     const { signal } = this.#calls;
     const [caches, ignored] = await Promise.all([this.#server.caches(signal), this.#server.ignored(signal)]);
     const counts = caches
       .filter(({ name }) => !ignored.includes(name))
       .map(({ name }) => this.#server.entries(name, signal));
-    return (await Promise.all(counts)).reduce((all, one) => all + one, 0);
+    this.#entries = (await Promise.all(counts)).reduce((all, one) => all + one, 0);
+    return { caches: caches.length };
   }
 
   /** Resolves to how long it took. Whatever of it fails, nobody is refused on after that. */
-  async #backUp(name: string, { fenced }: Armed): Promise<number> {
+  async #backUp(name: string, { standing, fenced }: Armed): Promise<number> {
     const begunAt = performance.now();
-    const bound = this.#bound;
+    const bound = this.#boundFor(standing.caches.length);
     const late = AbortSignal.timeout(bound.ms);
     const signal = AbortSignal.any([this.#calls.signal, late]);
     try {
@@ -279,7 +281,7 @@ export class ClusterHold implements Hold {
   }
 
   /** What speaks against the cluster having been held all the time, in words; null where nothing does. */
-  async #changed({ standing }: Armed, { watch, counters }: Marked): Promise<string | null> {
+  async #changed({ watch, standing }: Armed, { counters }: Marked): Promise<string | null> {
     const { signal } = this.#calls;
     const [seen, now, countersNow] = await Promise.all([
       watch.end(),
@@ -309,7 +311,7 @@ export class ClusterHold implements Hold {
   }
 
   #forget(): void {
-    this.#marked?.watch.stop();
+    this.#armed?.watch.stop();
     this.#marked = null;
     this.#armed = null;
   }

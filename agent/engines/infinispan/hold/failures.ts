@@ -84,12 +84,13 @@ export interface HoldBound {
   readonly remedy: string;
 }
 
-/** What the fence, its proof and its end cost of a lease besides the backup. */
-const OF_LEASE_MS = 3000;
+/** What the fence, its proof and its end cost of a lease besides the backup: at all, and for each cache. */
+const OF_LEASE_MS = 2000;
+const OF_LEASE_CACHE_MS = 8;
 
-export function boundOf(maxHoldSeconds: number, leaseMs: number): HoldBound {
+export function boundOf(maxHoldSeconds: number, leaseMs: number, caches: number): HoldBound {
   const ms = maxHoldSeconds * 1000;
-  const leased = Math.max(leaseMs / 2, leaseMs - OF_LEASE_MS);
+  const leased = Math.max(leaseMs / 4, leaseMs - OF_LEASE_MS - OF_LEASE_CACHE_MS * caches);
   if (ms <= leased) return { ms, remedy: "raise maxHoldSeconds of the member in the agent's file" };
   return { ms: leased, remedy: 'raise leaseSeconds in the grid file' };
 }

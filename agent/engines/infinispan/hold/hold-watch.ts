@@ -4,27 +4,33 @@ import { readServers, serversChanged, type Servers } from './standing.ts';
 /** Shorter than any server needs to be started anew, or anybody to open a fence and close it again. */
 const EVERY_MS = 250;
 
-/** Looks again and again, while a cluster is held, whether it still is. */
+type WatchedServer = Pick<InfinispanServer, 'container' | 'ignored'>;
+
+/**
+ * Looks again and again, from the arm to the end of a hold, whether the cluster is still the one that was armed, and
+ * from the fence on whether that still holds. A server that cannot be seen once may have been started anew: it keeps its
+ * name and its number when it is.
+ */
 export class HoldWatch {
-  readonly #server: Pick<InfinispanServer, 'container' | 'ignored'>;
-  readonly #fenced: readonly string[];
+  readonly #server: WatchedServer;
   readonly #servers: Servers;
+  #fenced: readonly string[] = [];
   readonly #stopped = new AbortController();
   readonly #watching: Promise<void>;
   #cause: string | null = null;
 
-  constructor(
-    server: Pick<InfinispanServer, 'container' | 'ignored'>,
-    fenced: readonly string[],
-    servers: Servers,
-  ) {
+  constructor(server: WatchedServer, servers: Servers) {
     this.#server = server;
-    this.#fenced = fenced;
     this.#servers = servers;
     this.#watching = this.#watch();
   }
 
-  /** One more look. Resolves to what speaks against the fence having held since the watch began, in words; else to null. */
+  /** From now on these caches must be ignored. */
+  fenced(caches: readonly string[]): void {
+    this.#fenced = caches;
+  }
+
+  /** One more look. Resolves to what speaks against the cluster having been held, in words; else to null. */
   async end(): Promise<string | null> {
     this.stop();
     await this.#watching;
@@ -49,18 +55,19 @@ export class HoldWatch {
   }
 
   async #look(): Promise<string | null> {
+    const fenced = this.#fenced;
     try {
       const signal = AbortSignal.timeout(LOOK_MS);
       const [servers, ignored] = await Promise.all([
         readServers(this.#server, signal),
         this.#server.ignored(signal),
       ]);
-      const opened = this.#fenced.find((cache) => !ignored.includes(cache));
+      const opened = fenced.find((cache) => !ignored.includes(cache));
       if (opened !== undefined)
         return `cache ${opened} was served again: somebody took it from the list of ignored caches`;
       return serversChanged(this.#servers, servers);
     } catch (error) {
-      return `it could not be seen: ${error instanceof Error ? error.message : String(error)}`;
+      return `the server could not be asked in the hold: ${error instanceof Error ? error.message : String(error)}`;
     }
   }
 }

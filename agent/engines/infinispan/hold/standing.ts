@@ -3,7 +3,7 @@ import type { InfinispanServer } from '../server/infinispan-server.ts';
 
 /** What a cluster is made of, as one of its servers says it. While the cluster is held none of it may change. */
 export interface Standing {
-  /** The run of the server that was asked. */
+  /** Of the server that was asked. */
   readonly incarnation: string;
   readonly servers: Servers;
   /** With those in which servers keep schemas and scripts. */

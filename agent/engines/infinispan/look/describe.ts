@@ -60,7 +60,7 @@ async function described(
     isLead ? server.connections(signal) : [],
     splitProblems(settings, serversOf(settings).slice(1), container, signal),
   ]);
-  const predictedMs = pace.predictMs(entries);
+  const predictedMs = pace.predictMs(entries, seen.caches.length);
   return {
     ...unknown(settings),
     running: true,

@@ -19,7 +19,7 @@ export async function diagnoseInfinispan(settings: InfinispanSettings, looking: 
   const found = await Promise.all([
     canBeAsked ? rightsOf(settings, looking.signal) : [],
     canBeAsked ? connectorsOf(settings, looking.signal) : [],
-    peersOf(settings, looking.signal),
+    canBeAsked ? peersOf(settings, looking.signal) : [],
     roomOf(settings, sizeBytes),
     supervisionOf(settings),
   ]);
@@ -70,16 +70,20 @@ const PASSING: ReadonlySet<string> = new Set(['resp', 'memcached']);
 /** Through them a hold ends when this server is down. */
 async function peersOf(settings: InfinispanSettings, signal: AbortSignal): Promise<Finding[]> {
   if (settings.peers.length === 0)
-    return [
-      {
-        level: 'warning',
-        failure: {
-          code: 'infinispan-peers',
-          message: `${settings.name} names no other server of its cluster: a hold that cannot be ended through its own server stays until that is back`,
-          hint: "name them: peers: [https://HOST:11222, …] of the member in the agent's file",
+    return asked(settings, signal, async (server, bounded) => {
+      const { members } = await server.container(bounded);
+      if (members.length === 1) return [];
+      return [
+        {
+          level: 'warning',
+          failure: {
+            code: 'infinispan-peers',
+            message: `${settings.name} names no other server of its cluster: a hold that cannot be ended through its own server stays until that is back`,
+            hint: "name them: peers: [https://HOST:11222, …] of the member in the agent's file",
+          },
         },
-      },
-    ];
+      ];
+    });
   const peers = serversOf(settings).slice(1);
   const found = await Promise.all(
     peers.map((peer) =>

@@ -65,7 +65,9 @@ export function problemsOf(
       "take it out of the agent's file: it comes and goes, and the servers that hold entries are the members of a grid",
     );
   if (held !== null && held.predictedMs > maxHoldSeconds * 1000)
-    found.push(tooLong(held.predictedMs, held.entries, boundOf(maxHoldSeconds, Infinity)).failure);
+    found.push(
+      tooLong(held.predictedMs, held.entries, boundOf(maxHoldSeconds, Infinity, caches.length)).failure,
+    );
   return found;
 }
 

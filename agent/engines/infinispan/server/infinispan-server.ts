@@ -196,14 +196,15 @@ export class InfinispanServer {
     await this.#rest.ask({ method: 'POST', path, signal, expected: [200, 204], isIdempotent: true });
   }
 
-  /** `configuration`: as `caches` tells it. `isKept`: the servers keep it in their state; else it ends with them. */
+  /** `configuration`: as `caches` tells it, or XML as archives have it. `isKept`: the servers keep it in their state; else it ends with them. */
   async createCache(
     cache: string,
     configuration: string,
     signal: AbortSignal,
     { isKept = true }: { isKept?: boolean } = {},
   ): Promise<void> {
-    const body = { type: 'application/json', bytes: Buffer.from(configuration) };
+    const type = configuration.startsWith('<') ? 'application/xml' : 'application/json';
+    const body = { type, bytes: Buffer.from(configuration) };
     await this.#rest.ask({
       method: 'POST',
       path: `caches/${encode(cache)}`,

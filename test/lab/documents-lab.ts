@@ -1,0 +1,157 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { KeptDocument } from '../../shared/documents/document.ts';
+import { createGrid, type TestGrid } from './grid.ts';
+import { Hooks } from './hooks.ts';
+import type { InfinispanCluster, InfinispanNode } from './infinispan.ts';
+import { until, type Finished } from './processes.ts';
+import { processNumbers } from '../../agent/engines/host-processes.ts';
+
+/** One cluster of the agent's file, and its member's template. */
+export interface DocumentedCluster {
+  readonly name: string;
+  readonly cluster: InfinispanCluster;
+  readonly member: InfinispanNode;
+}
+
+export async function documented(name: string, cluster: InfinispanCluster): Promise<DocumentedCluster> {
+  const member = await cluster.another(`member-of-${name}`, {
+    attributes: 'zero-capacity-node="true"',
+    heapMB: 192,
+  });
+  return { name, cluster, member };
+}
+
+export interface DocumentsOptions {
+  readonly host: string;
+  readonly clusters: readonly DocumentedCluster[];
+  /** Keys of each cluster besides, and of its member. */
+  readonly clusterKeys?: object;
+  readonly memberKeys?: object;
+  readonly storageClasses?: Readonly<Record<string, object>>;
+  /** Another grid's file, repository and CA. */
+  readonly beside?: TestGrid;
+}
+
+/** An agent that keeps documents, with the real commands to speak to it. */
+export class DocumentsLab {
+  readonly grid: TestGrid;
+  readonly hooks: Hooks;
+  /** Of the storage class my-storage-class. */
+  readonly volumes: string;
+
+  private constructor(grid: TestGrid, hooks: Hooks, volumes: string) {
+    this.grid = grid;
+    this.hooks = hooks;
+    this.volumes = volumes;
+  }
+
+  static async start(options: DocumentsOptions): Promise<DocumentsLab> {
+    let volumes = '';
+    const grid = await createGrid({
+      hosts: [options.host],
+      copysets: [],
+      empty: true,
+      ...(options.beside !== undefined && { beside: options.beside }),
+      agentLines: ({ folder }) => {
+        volumes = join(folder, 'volumes');
+        mkdirSync(volumes, { recursive: true });
+        return [`documents: ${JSON.stringify(settings(options, volumes))}`];
+      },
+    });
+    return new DocumentsLab(grid, new Hooks(join(grid.root, 'hooks')), volumes);
+  }
+
+  /** The command, with a document on a file of its own. */
+  async apply(text: string, ...options: string[]): Promise<Finished> {
+    const file = join(this.grid.root, `document-${crypto.randomUUID()}.yaml`);
+    writeFileSync(file, text);
+    return this.grid.run(['apply', '-f', file, ...options]);
+  }
+
+  /** A command of the handbook; what stands there of a file is in one. Resolves with what it prints. */
+  async documented(line: string, text = ''): Promise<string> {
+    const words = line.split(' ').slice(1);
+    const name = words.find((word) => word.endsWith('.yaml'));
+    const file = join(this.grid.root, name ?? 'nothing.yaml');
+    writeFileSync(file, text);
+    const { code, stdout, stderr } = await this.grid.run(words.map((word) => (word === name ? file : word)));
+    if (code !== 0) throw new Error(`${line} ended with ${code ?? 'a signal'}: ${stdout}${stderr}`);
+    return stdout;
+  }
+
+  async get(kind: 'backup' | 'restore', name: string): Promise<KeptDocument> {
+    const { code, stdout, stderr } = await this.grid.run(['get', kind, name, '-o', 'json']);
+    if (code !== 0) throw new Error(`get ended with ${code ?? 'a signal'}: ${stdout}${stderr}`);
+    return JSON.parse(stdout) as KeptDocument;
+  }
+
+  /** Resolves when the document has come to this phase. */
+  async reached(kind: 'backup' | 'restore', name: string, phase: string): Promise<KeptDocument> {
+    let found: KeptDocument | null = null;
+    await until(
+      `${kind} ${name} to be ${phase}`,
+      async () => {
+        found = await this.get(kind, name);
+        if (found.status.phase !== phase && ['Succeeded', 'Failed'].includes(found.status.phase))
+          throw new Error(
+            `${kind} ${name} is ${JSON.stringify(found.status)}\n${await this.log(kind, name)}`,
+          );
+        return found.status.phase === phase;
+      },
+      120_000,
+    );
+    if (found === null) throw new Error('it was never looked at');
+    return found;
+  }
+
+  async log(kind: 'backup' | 'restore', name: string): Promise<string> {
+    return (await this.grid.run(['logs', kind, name])).stdout;
+  }
+
+  /** An agent with this grid's file that may be held at moments. */
+  async restartAgent(): Promise<void> {
+    await this.grid.killAgent(0);
+    await this.grid.startAgent(0, this.hooks.env);
+  }
+}
+
+function settings(options: DocumentsOptions, volumes: string): object {
+  const clusters = options.clusters.map(({ name, cluster, member }) => [
+    name,
+    {
+      service: 'DataGrid',
+      url: cluster.nodes[0]?.url,
+      ...options.clusterKeys,
+      member: {
+        template: member.root,
+        command: member
+          .command()
+          .map((word) => (word === member.root ? '{room}' : word === member.name ? '{name}' : word)),
+        url: member.url,
+        stopWithinSeconds: 20,
+        ...options.memberKeys,
+      },
+    },
+  ]);
+  return {
+    clusters: {
+      ...(Object.fromEntries(clusters) as object),
+      // Made for something else: nobody asks it anything.
+      'cache-cluster': { service: 'Cache', url: 'http://127.0.0.1:1' },
+    },
+    storageClasses: { 'my-storage-class': { directory: volumes, default: true }, ...options.storageClasses },
+  };
+}
+
+/** Every process that a document's member is or has begun, by the mark in its environment. */
+export async function membersOf(uid?: string): Promise<number[]> {
+  const mark = `STILLPOINT_DOCUMENT=${uid ?? ''}`;
+  return (await processNumbers()).filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/environ`, 'latin1').includes(mark);
+    } catch {
+      return false;
+    }
+  });
+}
