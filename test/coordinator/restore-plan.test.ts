@@ -152,6 +152,46 @@ describe('the plan of a restore', () => {
     ]);
   });
 
+  describe('of members that share one copy', () => {
+    const of = (cluster: string, names: readonly string[]): MemberDescription[] =>
+      names.map((name) =>
+        describedMember(name, {
+          ...stopped,
+          copyset: 'c',
+          traits: { domain: cluster, copies: 'one', standbys: 'peer', renamable: true },
+        }),
+      );
+    const captured = assigning(
+      manifestOf(of('cluster', ['c1', 'c2', 'c3']).map((member) => ({ host: 'alpha', member }))),
+      {
+        c1: { hold: 'none', part: 'none' },
+        c2: { hold: 'lead', part: 'whole' },
+        c3: { hold: 'none', part: 'none' },
+      },
+    );
+    const onto = (names: readonly string[]): RestorePlan =>
+      plan([describedHost('beta', of('other', names))], { alpha: 'beta' }, captured);
+
+    it('is for as many as there are, whatever they are called, and says where there are fewer', () => {
+      expect(inShort(onto(['d1', 'd2', 'd3', 'd4']))).to.have.members(
+        ['d1', 'd2', 'd3', 'd4'].map((name) => `${name} on beta from c2`),
+      );
+      const fewer = onto(['c1', 'd2']);
+      expect(inShort(fewer)).to.have.members(['c1 on beta from c2', 'd2 on beta from c2']);
+      expect(fewer.warnings.map(({ code, about }) => [code, about])).to.deep.include([
+        'member-without-place',
+        'c3',
+      ]);
+    });
+
+    it('refuses where nobody of theirs is there', () => {
+      const [other] = of('other', ['d1']);
+      if (other === undefined) throw new Error('one member');
+      const elsewhere = describedHost('beta', [{ ...other, copyset: 'another' }]);
+      expect(refusal([elsewhere], { alpha: 'beta' }, captured)).to.equal('plan-no-target');
+    });
+  });
+
   it('builds each from its own where a lead held and each was copied', () => {
     const traits = { domain: 'cluster', copies: 'each', standbys: 'peer' } as const;
     const members = ['c1', 'c2'].map((name) => describedMember(name, { ...stopped, copyset: 'c', traits }));

@@ -12,6 +12,11 @@ export function agentYaml(input: {
   native: readonly NativeMember[];
 }): string {
   const { options, name, pki, repository, host, members, native } = input;
+  const servers = (options.clusters ?? []).flatMap(({ copyset, nodes }) =>
+    nodes
+      .filter(({ address }) => address === host.address)
+      .map((node) => ({ copyset, node, peers: nodes.filter((one) => one !== node).map(({ url }) => url) })),
+  );
   const role = options.superuser === true ? 'postgres' : 'stillpoint';
   const lines = [
     `grid: ${name}`,
@@ -19,7 +24,7 @@ export function agentYaml(input: {
     `tls: { ca: ${pki}/ca.pem, cert: ${pki}/${host.address}.pem, key: ${pki}/${host.address}-key.pem }`,
     `state: ${host.state}`,
     `repository: ${repository}`,
-    members.length + native.length === 0 ? 'members: []' : 'members:',
+    members.length + native.length + servers.length === 0 ? 'members: []' : 'members:',
   ];
   for (const { name: member, copyset, server } of members) {
     lines.push(
@@ -48,7 +53,25 @@ export function agentYaml(input: {
       ...(options.memberLines?.(member.name) ?? []).map((line) => `    ${line}`),
     );
   }
+  for (const { copyset, node, peers } of servers) {
+    const server = `${copyset}-${node.name}`;
+    lines.push(
+      `  - name: ${server}`,
+      `    role: node`,
+      `    copyset: ${copyset}`,
+      `    engine: infinispan`,
+      `    address: ${node.hostport}`,
+      `    url: ${node.url}`,
+      `    peers: [${peers.join(', ')}]`,
+      `    root: ${node.root}`,
+      ...(options.memberLines?.(server) ?? []).map((line) => `    ${line}`),
+    );
+  }
   return `${lines.join('\n')}\n`;
+}
+
+function copysetsOf({ copysets, clusters = [] }: GridOptions): string[] {
+  return [...copysets.map(({ name }) => name), ...clusters.map(({ copyset }) => copyset)];
 }
 
 /** The grid file of the coordinator. */
@@ -68,7 +91,7 @@ export function gridYaml(input: {
     ...(options.withoutRealm === undefined ? [] : ['realm: none']),
     // Where there is a realm its definition gives the order.
     ...(options.native === undefined || options.withoutRealm !== undefined
-      ? [`copysets: [${(options.withoutRealm ?? options.copysets.map(({ name: one }) => one)).join(', ')}]`]
+      ? [`copysets: [${(options.withoutRealm ?? copysetsOf(options)).join(', ')}]`]
       : []),
     `leaseSeconds: ${options.leaseSeconds ?? 10}`,
     '',

@@ -14,6 +14,7 @@ import { initializePki, issueAgentCertificates } from '../../shared/rpc/pki.ts';
 import { agentYaml, gridYaml } from './grid-files.ts';
 import { freePort } from './ports.ts';
 import { guardOf } from './guards.ts';
+import type { InfinispanNode } from './infinispan.ts';
 import type { PostgresServer, PostgresVersion } from './postgres.ts';
 import {
   startAgent,
@@ -40,6 +41,8 @@ export interface GridOptions {
   readonly copysets: readonly { readonly name: string; readonly hosts: readonly number[] }[];
   /** Processes that take part by themselves; each belongs to the host of its address. */
   readonly native?: readonly NativeMember[];
+  /** Servers of Infinispan that run already; each belongs to the host of its address. */
+  readonly clusters?: readonly { readonly copyset: string; readonly nodes: readonly InfinispanNode[] }[];
   /** Its native processes are a grid without a realm; the names of its copysets in their order. */
   readonly withoutRealm?: readonly string[];
   readonly version?: PostgresVersion;

@@ -5,7 +5,7 @@ import { beforePort } from '../../address.ts';
 import type { Discovery, FoundMember, HostToLookAt } from '../discovery.ts';
 import { seesTheSame, unitOf } from '../host-processes.ts';
 import { answers } from '../restore/processes.ts';
-import { propertyOf, serverProcesses, type ServerProcess } from './server-process.ts';
+import { propertyOf, serverProcesses, type ServerProcess } from './server/host-servers.ts';
 
 /** Where a server listens, as far as its configuration and its command line say. */
 interface Endpoint {

@@ -106,6 +106,32 @@ describe('a call to a server of Infinispan', () => {
     expect(requests).to.be.at.most(3);
   });
 
+  it('has a nonce for itself in each of many requests at once, for servers want its count to grow', async () => {
+    const highest = new Map<string, number>();
+    let given = 0;
+    const server = await serve((request, response) => {
+      const { authorization } = request.headers;
+      const said = readChallenges(authorization === undefined ? [] : [authorization])[0]?.parameters;
+      const nonce = said?.get('nonce') ?? '';
+      const count = Number.parseInt(said?.get('nc') ?? '0', 16);
+      if (count > (highest.get(nonce) ?? Infinity)) {
+        highest.set(nonce, count);
+        // The earlier of two requests is answered later.
+        setTimeout(() => response.end(IGNORED), count % 2 === 0 ? 0 : 5);
+      } else {
+        given += 1;
+        highest.set(`n${given}`, 0);
+        response
+          .writeHead(401, { 'www-authenticate': `Digest realm="r", qop="auth", nonce="n${given}"` })
+          .end();
+      }
+    });
+    const asked = client(server.url, digest);
+    for (let round = 0; round < 5; round += 1)
+      await Promise.all(Array.from({ length: 12 }, () => asked.ignored(AbortSignal.timeout(5000))));
+    expect(given, 'one for each that was under way').to.be.at.most(12);
+  });
+
   it('takes a token from its file anew each time, so that an expired one can be renewed', async () => {
     const tokenFile = join(folder.path, 'token');
     const server = await serve((request, response) => {

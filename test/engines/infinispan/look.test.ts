@@ -1,7 +1,9 @@
 import { expect } from 'chai';
+import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import * as https from 'node:https';
 import { join } from 'node:path';
+import { parse } from 'yaml';
 import type { Engine } from '../../../agent/engines/engine.ts';
 import { discoverInfinispan } from '../../../agent/engines/infinispan/discover.ts';
 import { closeFence, openFence } from '../../../agent/engines/infinispan/hold/fence.ts';
@@ -11,6 +13,7 @@ import { infinispanMemberSchema } from '../../../agent/engines/infinispan/settin
 import type { MemberDescription } from '../../../shared/domain/grid.ts';
 import { initializePki, issueAgentCertificates } from '../../../shared/rpc/pki.ts';
 import { InfinispanCluster, needsInfinispan, type InfinispanNode } from '../../lab/infinispan.ts';
+import { ROOT } from '../../lab/processes.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
 
 // Goal: an agent sees a cluster as it is, says what speaks against a checkpoint, and is known to its servers. Method: two
@@ -39,7 +42,7 @@ describe('a cluster of two Infinispan servers with users and TLS', () => {
   before(async function () {
     needsInfinispan(this);
     await initializePki(pki);
-    const [issued] = await issueAgentCertificates(pki, [SERVER_NAME]);
+    const [issued] = await issueAgentCertificates(pki, [`${SERVER_NAME},alpha.example`]);
     if (issued === undefined) throw new Error('no certificate was issued');
     cluster = await InfinispanCluster.start({
       name: 'looked-at',
@@ -248,6 +251,36 @@ describe('a cluster of two Infinispan servers with users and TLS', () => {
       expect(found?.remarks).to.have.property('auth');
       infinispanMemberSchema.parse(found?.keys);
     }
+  });
+
+  it('does what the handbook says is done by hand, and is asked as its example says', async function () {
+    const page = readFileSync(join(ROOT, 'docs/engines/infinispan.md'), 'utf8');
+    const [, yaml = ''] = /^```yaml\n([^]*?)^```/m.exec(page) ?? [];
+    const { members } = parse(yaml) as { members: unknown[] };
+    expect(members.map((member) => infinispanMemberSchema.parse(member).name)).to.deep.equal(['ispn-1']);
+
+    if (spawnSync('curl', ['--version']).status !== 0) this.skip();
+    const commands = page.split('\n').filter((line) => line.startsWith('curl '));
+    expect(commands.length).to.equal(3);
+    await asked(async (server, signal) => {
+      await server.ignore('orders', signal);
+      await server.stopConnector('Resp-', signal);
+    });
+    const said = commands.map((line) => {
+      const command = line
+        .replace('-u stillpoint', '-u stillpoint:right')
+        .replace('infinispan-ca.pem', join(pki, 'ca.pem'))
+        .replace('curl ', `curl --connect-to alpha.example:11222:${node(1).hostport} `);
+      const { status, stdout, stderr } = spawnSync('sh', ['-c', command], { encoding: 'utf8' });
+      expect(status, stderr).to.equal(0);
+      return stdout;
+    });
+    expect(JSON.parse(said[0] ?? '')).to.deep.equal(['orders']);
+    await asked(async (server, signal) => {
+      expect(await server.ignored(signal)).to.deep.equal([]);
+      const connectors = await server.connectors(signal);
+      expect(connectors.find(({ name }) => name === 'Resp-')?.isEnabled).to.equal(true);
+    });
   });
 
   it('goes on without one that is stopped, which is another one when it is back', async () => {

@@ -166,9 +166,9 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         'coordinator/restore-plan',
-        'const target = targetOf(member, targets, maps, manifest);',
+        'const target = alike ?? targetOf(member, targets, maps, manifest);',
         `if (!targets.some(({ description }) => description.name === member.name)) continue;
-        const target = targetOf(member, targets, maps, manifest);`,
+        const target = alike ?? targetOf(member, targets, maps, manifest);`,
       ),
     ],
     file: 'coordinator/restore-plan.test.ts',

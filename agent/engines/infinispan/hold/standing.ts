@@ -24,13 +24,13 @@ type AskedServer = Pick<
 >;
 
 export async function readStanding(server: AskedServer, signal: AbortSignal): Promise<Standing> {
-  const [{ id }, servers, caches, configurations] = await Promise.all([
+  const [{ incarnation }, servers, caches, configurations] = await Promise.all([
     server.node(signal),
     readServers(server, signal),
     server.cacheNames(signal),
     server.configurations(signal),
   ]);
-  return { incarnation: id, servers, caches: caches.toSorted(), configurations };
+  return { incarnation, servers, caches: caches.toSorted(), configurations };
 }
 
 export async function readServers(

@@ -4,7 +4,7 @@ import type { Abilities } from '../../../../shared/domain/purpose.ts';
 import { isFenceLeft } from '../hold/fence.ts';
 import type { HoldPace } from '../hold/hold-pace.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
-import { isServerRunning, runOf } from '../server-process.ts';
+import { isServerRunning } from '../server-process.ts';
 import { serversOf, type InfinispanSettings } from '../settings.ts';
 import { problemsOf, splitProblems } from './problems.ts';
 import type { Seen } from './seen.ts';
@@ -21,7 +21,8 @@ export interface Looking {
 const LOOK_MS = 8000;
 /** Caches whose entries are counted; those beyond them are taken to be like these. */
 const MOST_COUNTED = 100;
-/** What an entry takes in an archive, before any was seen. */
+/** What an archive takes without entries, and what each of these adds. */
+const BYTES_OF_NONE = 4096;
 const BYTES_OF_ENTRY = 512;
 
 /** What its server says of itself and of its cluster. */
@@ -48,9 +49,8 @@ async function described(
   server: InfinispanServer,
   { signal, isOurs, pace }: Looking,
 ): Promise<MemberDescription> {
-  const [{ id, coordinatorId, version }, run, seen] = await Promise.all([
+  const [{ id, coordinatorId, version, incarnation }, seen] = await Promise.all([
     server.node(signal),
-    runOf(settings),
     look(server, isOurs, signal),
   ]);
   const { container } = seen;
@@ -67,10 +67,10 @@ async function described(
     primary: isLead,
     leftFrozen: seen.isLeft,
     traits: traitsOf(container.clusterName, version),
-    incarnation: `${id} ${run}`.trim(),
+    incarnation,
     version,
     dataIdentity: `${container.clusterName} ${coordinatorId}`,
-    sizeBytes: entries * BYTES_OF_ENTRY,
+    sizeBytes: BYTES_OF_NONE + entries * BYTES_OF_ENTRY,
     problems: [...problemsOf(settings, seen, isLead ? { entries, predictedMs } : null), ...split],
     warnings: warningsOf(settings, seen, isLead ? { clients, predictedMs } : null),
   };

@@ -4,7 +4,7 @@ import type { Finding } from '../../engine.ts';
 import { unitFindings, hasUnit } from '../../restore/unit.ts';
 import { freeBytesAt } from '../../../room-watch.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
-import { serverProcesses } from '../server-process.ts';
+import { serverProcesses } from '../server/host-servers.ts';
 import { serversOf, type InfinispanSettings } from '../settings.ts';
 import { describeInfinispan, type Looking } from './describe.ts';
 

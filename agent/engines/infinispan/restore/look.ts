@@ -68,49 +68,49 @@ export async function lookAtCluster(
   const counts = await entriesOf(server, touched, signal);
   const other = await configuredOtherwise(server, { facts, container, caches, signal });
   const more = touched.filter(({ name }) => !archived.has(name));
-  const entries = counts.reduce((sum, { entries }) => sum + entries, 0);
+  const entries = counts.reduce((sum, count) => sum + count.entries, 0);
   const written = counts.filter((cache) => cache.entries > 0);
   const counters = resources.counters.length;
 
   const warnings: Warning[] = [];
   const warn = (code: string, text: string, hint: string): void => {
-    warnings.push({ code: `infinispan-${code}`, about, text, hint });
+    warnings.push({ code, about, text, hint });
   };
   if (connections.length > 0)
     warn(
-      'clients',
+      'infinispan-clients',
       `${connections.length} clients are connected to the cluster`,
       'disconnect them: they are refused from the switch until the restore is decided, but for what they do with counters, which no server refuses',
     );
   if (written.length > 0 || counters > 0)
     warn(
-      'overwritten',
+      'infinispan-overwritten',
       `the cluster holds ${entries} entries in ${written.length} caches, and ${counters} counters: the checkpoint takes their place, also of what is newer`,
       'create a checkpoint first where any of it is needed',
     );
   if (other.length > 0)
     warn(
-      'configuration-kept',
+      'infinispan-configuration-kept',
       `${listed(other)}: configured otherwise than in the checkpoint; the cluster's configuration stays, the entries are the checkpoint's`,
       'remove the cache first where it is to have the configuration of the checkpoint',
     );
   const removed = more.filter(({ name }) => kept.has(name));
   if (removed.length > 0)
     warn(
-      'cache-removed',
+      'infinispan-cache-removed',
       `${listed(removed)}: not in the checkpoint, and removed`,
       'back it up by itself where it is needed',
     );
   const emptied = more.filter(({ name }) => !kept.has(name));
   if (emptied.length > 0)
     warn(
-      'cache-emptied',
+      'infinispan-cache-emptied',
       `${listed(emptied)}: not in the checkpoint; the servers' configuration defines it, so it is emptied and stays`,
       'back it up by itself where it is needed',
     );
   if (apart.size > 0)
     warn(
-      'cache-apart',
+      'infinispan-cache-apart',
       `${[...apart].join(', ')}: each server has entries of its own in it, of which a checkpoint has those of one; it is left as it is`,
       'use a distributed or a replicated cache for what must come back',
     );

@@ -60,13 +60,16 @@ export const nodeInfo = z
     'product-version': z.string(),
   })
   .transform((said) => ({
-    /** Of the server in its cluster. It keeps it when it is started anew with the same data. */
+    /** It keeps this in its data directory, for as long as that is there. */
     id: said['node-id'],
-    /** The run of the server that coordinates the cluster: the same for all of its servers. */
+    /** The id of the server that coordinates the cluster: the same for all of its servers. */
     coordinatorId: said['coordinator-id'],
     version: said['product-version'],
   }));
-export type NodeInfo = z.infer<typeof nodeInfo>;
+export interface NodeInfo extends z.infer<typeof nodeInfo> {
+  /** Of this run of the server: another one after each start, where its process is for us to see. */
+  readonly incarnation: string;
+}
 
 export const zeroCapacity = z
   .object({

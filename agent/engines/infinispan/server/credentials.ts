@@ -11,22 +11,41 @@ interface Asked {
   readonly path: string;
 }
 
+/** A challenge of the server, and how often it has been answered. */
+export interface Nonce {
+  readonly challenge: Challenge;
+  count: number;
+  /** It was given for the request that is under way, and not for an earlier one. */
+  isFresh: boolean;
+}
+
 /**
  * Who we are to a server. Secrets are read from their files for every request and kept nowhere, so that one that was
  * renewed counts from the next request on.
+ *
+ * A nonce that has been answered is good for the next request too, which then needs no challenge of its own. Servers want
+ * its count to grow, and requests that are under way at once may arrive in any order: so each has a nonce for itself.
  */
 export class Credentials {
   readonly #auth: ServerSettings['auth'];
-  /** The server's last challenge, and how often it has been answered: a digest then needs no second request. */
-  #challenge: Challenge | null = null;
-  #count = 0;
+  readonly #free: Nonce[] = [];
 
   constructor(auth: ServerSettings['auth']) {
     this.#auth = auth;
   }
 
+  /** For one request; null where none is free: then the server will challenge it. */
+  takeNonce(): Nonce | null {
+    return this.#free.pop() ?? null;
+  }
+
+  /** After a request that was let in. */
+  giveBack(nonce: Nonce | null): void {
+    if (nonce !== null) this.#free.push({ ...nonce, isFresh: false });
+  }
+
   /** The `Authorization` of the next request; null where there is none yet, or none at all. */
-  async authorization({ method, path }: Asked): Promise<string | null> {
+  async authorization({ method, path }: Asked, nonce: Nonce | null): Promise<string | null> {
     const auth = this.#auth;
     if (auth === undefined) return null;
     if (auth.type === 'token') return `Bearer ${await readSecret(auth.tokenFile)}`;
@@ -35,28 +54,24 @@ export class Credentials {
       const password = await readSecret(auth.passwordFile);
       return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
     }
-    if (this.#challenge === null) return null;
+    if (nonce === null) return null;
     const password = await readSecret(auth.passwordFile);
-    // Between reading and now another request may have been challenged anew.
-    const challenge = this.#challenge;
-    this.#count += 1;
+    nonce.count += 1;
     const cnonce = randomBytes(16).toString('hex');
-    return answerDigest(challenge, { user, password, method, path, count: this.#count, cnonce });
+    return answerDigest(nonce.challenge, { user, password, method, path, count: nonce.count, cnonce });
   }
 
   /**
-   * The server refused a request with these lines of `WWW-Authenticate`. True where another try with the next
-   * `authorization` may do: the nonce was old, or there had been none.
+   * The server refused a request, which was sent with `nonce`, with these lines of `WWW-Authenticate`. Returns the
+   * nonce with which another try may do; null where it would be refused again.
    */
-  challenged(lines: readonly string[], sent: string | null): boolean {
-    if (this.#auth?.type !== 'digest') return false;
+  challenged(lines: readonly string[], nonce: Nonce | null): Nonce | null {
+    if (this.#auth?.type !== 'digest') return null;
     const challenge = digestChallenge(readChallenges(lines));
-    if (challenge === null) return false;
+    if (challenge === null) return null;
     const isStale = challenge.parameters.get('stale')?.toLowerCase() === 'true';
-    this.#challenge = challenge;
-    this.#count = 0;
-    // Some servers forget a nonce and do not call it stale: an answer to an older one is tried once more, too.
-    return sent === null || isStale || !sent.includes(`nonce="${challenge.parameters.get('nonce') ?? ''}"`);
+    // A server that has forgotten an earlier nonce need not call it stale.
+    return nonce?.isFresh === true && !isStale ? null : { challenge, count: 0, isFresh: true };
   }
 }
 

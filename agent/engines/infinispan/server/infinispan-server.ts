@@ -23,6 +23,7 @@ import {
   type Resources,
 } from './answers.ts';
 import { misread } from './failures.ts';
+import { runOf } from './host-servers.ts';
 import { OUR_CLIENT_NAME, Rest, type Ask } from './rest.ts';
 import type { ServerSettings } from './settings.ts';
 
@@ -74,8 +75,13 @@ export class InfinispanServer {
     return this.#get(containerInfo, { path: 'container', signal });
   }
 
-  node(signal: AbortSignal): Promise<NodeInfo> {
-    return this.#get(nodeInfo, { path: 'server/overview-report', signal });
+  async node(signal: AbortSignal): Promise<NodeInfo> {
+    const { root } = this.#settings;
+    const [said, run] = await Promise.all([
+      this.#get(nodeInfo, { path: 'server/overview-report', signal }),
+      root === undefined ? '' : runOf(root),
+    ]);
+    return { ...said, incarnation: `${said.id} ${run}`.trim() };
   }
 
   /** Whether the server that is asked holds no entries, but only takes part in the cluster. */

@@ -95,9 +95,10 @@ export class Rest {
 
   async #open(asked: Ask): Promise<Response> {
     const path = `/rest/v2/${asked.path}`;
+    let nonce = this.#credentials.takeNonce();
     for (let tries = 1; ; tries += 1) {
       asked.signal.throwIfAborted();
-      const authorization = await this.#credentials.authorization({ method: asked.method, path });
+      const authorization = await this.#credentials.authorization({ method: asked.method, path }, nonce);
       let response: Response;
       try {
         response = await this.#send(asked, path, authorization);
@@ -106,9 +107,14 @@ export class Rest {
         throw this.explained(asked, error);
       }
       const { status, body } = response;
-      if (status !== 401 || tries === MOST_TRIES) return response;
+      if (status !== 401) {
+        this.#credentials.giveBack(nonce);
+        return response;
+      }
       const lines = body.headersDistinct['www-authenticate'] ?? [];
-      if (!this.#credentials.challenged(lines, authorization)) return response;
+      const next = tries === MOST_TRIES ? null : this.#credentials.challenged(lines, nonce);
+      if (next === null) return response;
+      nonce = next;
       await this.#whole(body, asked);
     }
   }

@@ -71,4 +71,7 @@ function isThisHost({ hostname }: URL): boolean {
 
 /** One server, by itself: what `serverShape` makes of the file. */
 const serverSchema = z.strictObject(serverShape);
-export type ServerSettings = z.infer<typeof serverSchema>;
+export interface ServerSettings extends z.infer<typeof serverSchema> {
+  /** Where the server lies on this host, for who knows: its process then tells one run from the next. */
+  readonly root?: string;
+}

@@ -1,0 +1,65 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { hostProcesses, type HostProcess } from '../../host-processes.ts';
+
+/** A server process of this host. */
+export interface ServerProcess extends HostProcess {
+  /** Absolute: the directory with `conf` and `data`. */
+  readonly root: string;
+  /** The file in `conf` that it was started with; null where it takes the first that is there. */
+  readonly configuration: string | null;
+  /** The name of the server in its cluster, where the command line gives it one. */
+  readonly nodeName: string | null;
+}
+
+const BOOTSTRAP = 'org.infinispan.server.Bootstrap';
+
+/** Those that we may look at. */
+export async function serverProcesses(): Promise<ServerProcess[]> {
+  const all = await hostProcesses((program) => program.endsWith('/java'));
+  return all.flatMap((one) => {
+    const main = one.args.findIndex(
+      (arg) => arg === BOOTSTRAP || arg === 'org.infinispan.server.loader.Loader',
+    );
+    if (main < 0) return [];
+    const root =
+      optionOf(one.args, main, ['-s', '--server-root']) ??
+      propertyOf(one.args, 'infinispan.server.root.path') ??
+      `${propertyOf(one.args, 'infinispan.server.home.path') ?? '.'}/server`;
+    return [
+      {
+        ...one,
+        root: resolve(one.directory, root),
+        configuration: optionOf(one.args, main, ['-c', '--server-config']),
+        nodeName: optionOf(one.args, main, ['-n', '--node-name']),
+      },
+    ];
+  });
+}
+
+/** The last one counts, as it does for the server. */
+function optionOf(args: readonly string[], from: number, names: readonly string[]): string | null {
+  let found: string | null = null;
+  for (let at = from + 1; at < args.length; at += 1) {
+    const [name = '', ...value] = args[at]?.split('=') ?? [];
+    if (!names.includes(name)) continue;
+    found = value.length > 0 ? value.join('=') : (args[at + 1] ?? null);
+  }
+  return found;
+}
+
+/** Of the JVM: `-Dname=value`. */
+export function propertyOf(args: readonly string[], name: string): string | null {
+  const start = `-D${name}=`;
+  return args.findLast((arg) => arg.startsWith(start))?.slice(start.length) ?? null;
+}
+
+/** Which run of the server with this root it is: another one after each start. Empty where it is not for us to see. */
+export async function runOf(root: string): Promise<string> {
+  const process = (await serverProcesses()).find((one) => one.root === resolve(root));
+  if (process === undefined) return '';
+  const stat = await readFile(`/proc/${process.pid}/stat`, 'utf8').catch(() => '');
+  // The name of the program, in brackets, may hold anything; the 20th word behind it is the time of the start.
+  const startedAt = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  return startedAt === undefined ? '' : `${process.pid} ${startedAt}`;
+}
