@@ -1,4 +1,4 @@
-import { createServer, request, type IncomingMessage } from 'node:http';
+import { createServer, request, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 
@@ -22,7 +22,7 @@ export async function lyingServer(url: string): Promise<{
       server.closeAllConnections();
     },
   };
-  const server = createServer(async (asked, answer) => {
+  const answerAs = async (asked: IncomingMessage, answer: ServerResponse): Promise<void> => {
     const body = await buffer(asked);
     const said = await new Promise<IncomingMessage>((resolve, reject) => {
       const onward = request(
@@ -37,6 +37,10 @@ export async function lyingServer(url: string): Promise<{
     const { status, body: bytes } = liar.lie(`${asked.method} ${asked.url}`, told) ?? told;
     answer.writeHead(status, { 'content-type': said.headers['content-type'] ?? 'text/plain' });
     answer.end(bytes);
+  };
+  const server = createServer((asked, answer) => {
+    // Of a server that is down, a broken connection.
+    answerAs(asked, answer).catch(() => asked.destroy());
   });
   await new Promise<void>((resolve) => {
     server.listen(0, '127.0.0.1', resolve);
