@@ -56,6 +56,9 @@ interface Watched {
   readonly answers: Map<string, string>;
 }
 
+/** Its disk may be writing the token of an arm. In microseconds. */
+const AFTER_ITS_DISK = 30_000;
+
 /** What is judged while a run goes on: by true times and what clients saw, never by a machine's own word. */
 export class Checks {
   readonly #world: World;
@@ -126,11 +129,16 @@ export class Checks {
   /** What happens while somebody is armed ends the operation there at once. */
   #endsIfArmed(agent: SimulatedAgent, phase: MemberPhase['name'] | null, cause: string): void {
     if (phase === null || !ARMED.includes(phase)) return;
-    const { aborts } = agent;
-    // Its disk may be writing the token of that arm.
-    agent.after(30_000, () => {
-      if (agent.aborts === aborts)
-        throw new Broken('thaws-by-itself', `${agent.name} stays armed though ${cause}`);
+    this.#endsWithin(AFTER_ITS_DISK, agent, agent.aborts, cause);
+  }
+
+  /** In time in which the agent runs: one that was stopped meanwhile has as long again. */
+  #endsWithin(time: number, agent: SimulatedAgent, aborts: number, cause: string): void {
+    const due = this.#world.now + time;
+    agent.after(time, () => {
+      if (agent.aborts !== aborts) return;
+      if (this.#world.now > due) return this.#endsWithin(time, agent, aborts, cause);
+      throw new Broken('thaws-by-itself', `${agent.name} stays armed though ${cause}`);
     });
   }
 
