@@ -1,11 +1,13 @@
 import type { Shard } from '../test/lab/causal-clients.ts';
 import { createGrid, type TestGrid } from '../test/lab/grid.ts';
+import { InfinispanCluster } from '../test/lab/infinispan.ts';
+import { infinispanShards } from '../test/lab/infinispan-shards.ts';
 import { until } from '../test/lab/processes.ts';
 import { createReferenceLab, type ReferenceLab } from '../test/lab/reference-lab.ts';
 import { differingRows, postgresShards, referenceShards, TABLE_SQL } from '../test/lab/shards.ts';
 
 /** The grids that the demo tells its story with. */
-export const KINDS = ['postgres', 'reference', 'mixed'] as const;
+export const KINDS = ['postgres', 'reference', 'mixed', 'infinispan'] as const;
 export type Kind = (typeof KINDS)[number];
 
 export interface DemoGrid {
@@ -19,7 +21,9 @@ export interface DemoGrid {
   readonly shards: readonly Shard[];
   /** OLD=NEW for every host, when it is restored to the other. */
   readonly maps: readonly string[];
-  /** The same grid on other hosts, of which nothing runs yet. */
+  /** What a restore of it needs to be told besides. */
+  readonly restoreOptions: readonly string[];
+  /** The same grid on other hosts, of which nothing runs yet but servers that are restored while they run. */
   other(): Promise<DemoGrid>;
   kill(): Promise<void>;
   /** Rows that one node of a copyset has and another has not. */
@@ -35,7 +39,8 @@ const mapsOf = (hosts: readonly string[]): string[] =>
   hosts.map((host, index) => `${host}=${OTHERS[index] ?? ''}`);
 
 export function launchDemoGrid(kind: Kind): Promise<DemoGrid> {
-  return kind === 'postgres' ? launchPostgres(null) : launchReference(kind, null);
+  if (kind === 'postgres') return launchPostgres(null);
+  return kind === 'infinispan' ? launchInfinispan(null) : launchReference(kind, null);
 }
 
 const SERVERS = [
@@ -61,6 +66,7 @@ async function launchPostgres(beside: TestGrid | null): Promise<DemoGrid> {
     grid,
     shards: postgresShards(grid.primaries.map(({ server }) => server.url)),
     maps: mapsOf(HOSTS),
+    restoreOptions: [],
     other: () => launchPostgres(grid),
     kill: () => grid.killEverything(),
     differing: () => serversDiffering(grid, 'ledger'),
@@ -110,6 +116,7 @@ async function launchReference(kind: 'reference' | 'mixed', beside: ReferenceLab
     shards:
       servers.length === 0 || first === undefined ? native : servers.flatMap((server) => [first, server]),
     maps: mapsOf(HOSTS.slice(0, SHAPES[kind].hosts)),
+    restoreOptions: [],
     other: () => launchReference(kind, lab),
     async kill() {
       await grid.killEverything();
@@ -126,6 +133,66 @@ async function launchReference(kind: 'reference' | 'mixed', beside: ReferenceLab
     ],
     close: () => lab.close(),
   };
+}
+
+const CARTS = 'carts';
+
+async function launchInfinispan(beside: TestGrid | null): Promise<DemoGrid> {
+  const hosts = (beside === null ? HOSTS : OTHERS).slice(0, 2);
+  const cluster = await InfinispanCluster.start({
+    name: beside === null ? 'first' : 'other',
+    address: (index) => hosts[index] ?? '',
+  });
+  const copysets = [{ name: 'orders', hosts: [0] }];
+  const shape = { hosts, copysets, clusters: [{ copyset: 'cache', nodes: cluster.nodes }] };
+  let grid: TestGrid;
+  try {
+    grid = await createGrid(beside === null ? shape : { ...shape, beside, empty: true });
+    if (beside === null) await prepareStores(grid, cluster);
+  } catch (error) {
+    await cluster.remove();
+    throw error;
+  }
+  return {
+    story: [
+      'two hosts with an agent each. An Infinispan cluster of two servers, whose data is in memory,',
+      'and a PostgreSQL server.',
+    ],
+    writing: 'write A in a cache and, once it is acknowledged, B on the PostgreSQL server; and back.',
+    killed: 'every server and every agent',
+    grid,
+    shards: [
+      ...infinispanShards(cluster.nodes, [CARTS]),
+      ...postgresShards(grid.primaries.map(({ server }) => server.url)),
+    ],
+    maps: mapsOf(hosts),
+    // Its clients are kept out while it is restored.
+    restoreOptions: ['--stop'],
+    other: () => launchInfinispan(grid),
+    async kill() {
+      await grid.killEverything();
+      await Promise.all(cluster.nodes.map((node) => node.kill()));
+    },
+    differing: () => Promise.resolve(0),
+    places: [
+      ...cluster.nodes.map(({ name, url }) => `${name}: ${url}/rest/v2/caches/${CARTS}?action=keys`),
+      ...grid.members.map(({ name, server }) => `${name}: ${server.url}`),
+    ],
+    async close() {
+      await grid.close();
+      await cluster.remove();
+    },
+  };
+}
+
+async function prepareStores(grid: TestGrid, { nodes: [node] }: InfinispanCluster): Promise<void> {
+  for (const { server } of grid.primaries) await server.query(TABLE_SQL);
+  const response = await fetch(`${node?.url ?? ''}/rest/v2/caches/${CARTS}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: '{"distributed-cache":{"mode":"SYNC","encoding":{"media-type":"text/plain"}}}',
+  });
+  if (!response.ok) throw new Error(`the cache was not made: ${await response.text()}`);
 }
 
 function serversDiffering(grid: TestGrid, copyset: string): Promise<number> {

@@ -5,11 +5,12 @@ import { checkpointUnderLoad } from '../test/lab/checkpoint-under-load.ts';
 import { until, type Finished } from '../test/lab/processes.ts';
 import { KINDS, launchDemoGrid, type DemoGrid, type Kind } from './demo-grids.ts';
 
-const USAGE = `./scripts/demo [--grid postgres|reference|mixed] [--keep]: a live grid, a checkpoint under load,
+const USAGE = `./scripts/demo [--grid postgres|reference|mixed|infinispan] [--keep]: a live grid, a checkpoint under load,
 the grid killed and brought back elsewhere
 
   --grid   postgres (the default): four PostgreSQL servers; reference: realm service, state keepers,
-           nodes and proxies that take part by themselves; mixed: both kinds side by side
+           nodes and proxies that take part by themselves; mixed: both kinds side by side;
+           infinispan: a cluster of two servers in memory, beside a PostgreSQL server
   --keep   leave the restored grid running, and print how to play with it (Ctrl-C ends it)
 `;
 const CLIENTS = 8;
@@ -72,7 +73,16 @@ async function story(kind: Kind, launched: DemoGrid[], keepIt: boolean): Promise
   launched.push(other);
   const maps = first.maps.flatMap((map) => ['--map', map]);
   const restored = expectDone(
-    await other.grid.run(['restore', 'demo', ...maps, '--yes', '--output', 'json', '--quiet']),
+    await other.grid.run([
+      'restore',
+      'demo',
+      ...maps,
+      ...other.restoreOptions,
+      '--yes',
+      '--output',
+      'json',
+      '--quiet',
+    ]),
   ) as RestoreReport;
   for (const { name, from, to } of restored.members)
     tell(`     ${name.padEnd(10)} ${from.padEnd(18)} -> ${to}`);

@@ -20,6 +20,7 @@ import {
 } from './clients.ts';
 import { CausalWriters, writesIn } from './causal-writers.ts';
 import { beginHold, type Held } from './held.ts';
+import { lyingServer } from './lying-server.ts';
 
 // Goal: a cluster of two real servers is held by one of them for all, proven, and left as it was, whatever happens.
 
@@ -287,6 +288,93 @@ describe('the hold of an Infinispan cluster', function () {
     } finally {
       await writers.stop();
     }
+  });
+
+  describe('through a server that says what is seldom said', () => {
+    let liar: Awaited<ReturnType<typeof lyingServer>>;
+    const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
+
+    before(async () => {
+      liar = await lyingServer(first);
+    });
+    after(() => liar?.close());
+    afterEach(() => {
+      liar.lie = () => null;
+    });
+
+    const beginThrough = (): Held => beginHold([liar.url, second], folder.path);
+
+    it('waits until a rebalance that is under way at the start has ended', async () => {
+      let looks = 0;
+      liar.lie = (asked, { status, body }) => {
+        if (!asked.endsWith('/container/health')) return null;
+        looks += 1;
+        const said = JSON.parse(String(body)) as { cluster_health: { health_status: string } };
+        if (looks < 3) said.cluster_health.health_status = 'HEALTHY_REBALANCING';
+        return { status, body: json(said) };
+      };
+      const held = beginThrough();
+      await held.capture.prepare();
+      await held.capture.abort();
+
+      expect(looks).to.equal(3);
+      expect(held.waitedFor).to.deep.equal(Array(2).fill('entries to reach their servers'));
+    });
+
+    it('waits until a backup that somebody else has begun is done', async () => {
+      let looks = 0;
+      liar.lie = (asked) => {
+        if (asked.startsWith('GET') && asked.endsWith('/container/backups'))
+          return { status: 200, body: json(['nightly']) };
+        if (!asked.startsWith('HEAD') || !asked.endsWith('/nightly')) return null;
+        looks += 1;
+        return { status: looks < 4 ? 202 : 200, body: Buffer.alloc(0) };
+      };
+      const held = beginThrough();
+      await held.capture.prepare();
+      await held.capture.abort();
+
+      expect(looks).to.equal(4);
+      expect(held.waitedFor).to.deep.equal(['backup nightly of the server']);
+    });
+
+    it('serves the caches again when the server cannot make its backup: its disk is full', async () => {
+      const held = beginThrough();
+      await frozen(held);
+      liar.lie = (asked) =>
+        asked.startsWith('HEAD') && asked.includes('/backups/')
+          ? { status: 500, body: Buffer.alloc(0) }
+          : null;
+      const code = await codeOf(held.capture.thaw(token(), nothing));
+      liar.lie = () => null;
+      const served = await put(second, 'orders', 'k', 'v');
+      await held.capture.abort();
+
+      expect(code).to.equal('infinispan-backup-failed');
+      expect(served, 'before the abort').to.equal(204);
+    });
+
+    it('stores nothing of an archive in which a bit was flipped on its way', async () => {
+      await put(first, 'orders', 'k', 'v'.repeat(1000));
+      const held = beginThrough();
+      await frozen(held);
+      await held.capture.thaw(token(), nothing);
+      liar.lie = (asked, { status, body }) => {
+        if (!asked.startsWith('GET') || !asked.includes('/backups/')) return null;
+        const flipped = Buffer.from(body);
+        // In what is stored of a cache: names and lengths stand before and behind it.
+        const at = flipped.indexOf('orders.dat') + 20;
+        flipped[at] = (flipped[at] ?? 0) ^ 1;
+        return { status, body: flipped };
+      };
+      const code = await codeOf(held.facts());
+      const { artifacts, spoolDirectory } = held;
+      await held.capture.abort();
+
+      expect(code).to.equal('infinispan-archive');
+      expect(artifacts.files.size).to.equal(0);
+      expect(readdirSync(spoolDirectory)).to.deep.equal([]);
+    });
   });
 
   it('is no proof when another server dies in the hold; the caches are served again', async () => {

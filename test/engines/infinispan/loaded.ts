@@ -28,24 +28,26 @@ export async function writeLoaded(
   await writeFile(file, storedZip(files));
 }
 
-/** A text's key, value and metadata that never end. */
+const IMMORTAL = '1a069801048a0100';
+
 function entryOf(index: number): Buffer {
+  return recordOf(`key ${index}`, `value ${index}`);
+}
+
+/** An entry as archives have it. `ending`: metadata and times as bytes; else one that lives for ever. */
+export function recordOf(key: string, value: string, ending = IMMORTAL): Buffer {
   const text = (tag: number, value: string): Buffer => {
     const bytes = Buffer.from(value);
     return Buffer.concat([Buffer.from([tag, bytes.length]), bytes]);
   };
-  const record = Buffer.concat([
-    text(0x0a, `key ${index}`),
-    text(0x12, `value ${index}`),
-    Buffer.from('1a069801048a0100', 'hex'),
-  ]);
+  const record = Buffer.concat([text(0x0a, key), text(0x12, value), Buffer.from(ending, 'hex')]);
   const length = Buffer.alloc(4);
   length.writeInt32BE(record.length);
   return Buffer.concat([length, record]);
 }
 
 /** A zip of files as they are, none compressed. */
-function storedZip(files: readonly { readonly name: string; readonly bytes: Buffer }[]): Buffer {
+export function storedZip(files: readonly { readonly name: string; readonly bytes: Buffer }[]): Buffer {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];
   let at = 0;

@@ -47,7 +47,7 @@ export async function makeWay(
     if (name.startsWith(PREFIX)) await removeBackup(server, name, signal);
     else if ((await server.backupState(name, signal)) === 'running') {
       waitsFor(`backup ${name} of the server`);
-      const late = AbortSignal.timeout(Math.max(0, until - performance.now()));
+      const late = AbortSignal.timeout(Math.max(0, Math.ceil(until - performance.now())));
       await ended(server, name, AbortSignal.any([signal, late])).catch((error: unknown) => {
         throw signal.aborted ? error : otherBackup(name, OTHERS_S);
       });

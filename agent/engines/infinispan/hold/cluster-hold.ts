@@ -268,7 +268,7 @@ export class ClusterHold implements Hold {
   async #backUp(name: string, { standing, fenced }: Armed): Promise<number> {
     const begunAt = performance.now();
     const bound = this.#boundFor(standing.caches.length);
-    const late = AbortSignal.timeout(bound.ms);
+    const late = AbortSignal.timeout(Math.ceil(bound.ms));
     const signal = AbortSignal.any([this.#calls.signal, late]);
     try {
       await startBackup(this.#server, name, null);
