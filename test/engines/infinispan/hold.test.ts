@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { readdirSync } from 'node:fs';
 import { connect } from 'node:net';
+import { FenceWitness } from '../../../agent/engines/infinispan/hold/fence-witness.ts';
 import { HoldPace } from '../../../agent/engines/infinispan/hold/hold-pace.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { InfinispanCluster, needsInfinispan } from '../../lab/infinispan.ts';
@@ -257,6 +258,20 @@ describe('the hold of an Infinispan cluster', function () {
     await held.capture.abort();
 
     expect(proof.type).to.equal('broken');
+  });
+
+  it('is opened from the host of another server when that of its lead is lost; what operators ignore stays', async () => {
+    const witness = new FenceWitness({ url: second, container: 'default' }, nothing);
+    await witness.follow();
+    const held = begin();
+    await frozen(held);
+    const refused = await put(second, 'orders', 'k', 'v');
+    // Nothing comes of the lead any more. The operation ends on this host.
+    await witness.release();
+
+    expect(refused).to.equal(503);
+    expect(await footprint(first)).to.deep.equal(found);
+    await held.capture.abort();
   });
 
   it('keeps the order of causes over caches and servers under load, and loses nothing that was acknowledged before', async () => {
