@@ -85,6 +85,7 @@ async function startAgent(configuration: string, names: readonly string[]): Prom
       monotonicNow: () => performance.now(),
     }),
     happenings: NOBODY_LISTENS,
+    documents: null,
     log,
   });
   await serveAgents({ listen: file.listen, tls: file.tls, onStream: (stream) => service.serve(stream) });
