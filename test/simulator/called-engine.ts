@@ -1,4 +1,11 @@
-import type { CheckpointContext, Engine, Hold, Parts, WriteSuspension } from '../../agent/engines/engine.ts';
+import {
+  aborted,
+  type CheckpointContext,
+  type Engine,
+  type Hold,
+  type Parts,
+  type WriteSuspension,
+} from '../../agent/engines/engine.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { Suspension } from '../../shared/domain/messages.ts';
 import { formatToken, type Token } from '../../shared/domain/token.ts';
@@ -18,6 +25,7 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning' | 'freeB
   readonly #phase: () => MemberPhase | null;
   #armed: Token | null = null;
   #releasing: Promise<EngineResult> | null = null;
+  #isReleased = false;
 
   /** `phase`: of the member in this operation. */
   constructor(agent: SimulatedAgent, operation: string, phase: () => MemberPhase | null) {
@@ -102,12 +110,15 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning' | 'freeB
 
   /** With what a freeze leaves on a member, which is saved before anything is changed. */
   #hold({ saveUndo }: CheckpointContext): Omit<Hold, 'prepare'> {
-    const save = (token: Token): Promise<void> =>
-      saveUndo({
+    const save = async (token: Token): Promise<void> => {
+      await saveUndo({
         server: this.#agent.engine.address.identity,
         operation: this.#operation,
         token: formatToken(token),
       });
+      // As real engines do: what an abort has overtaken asks nothing more of the server.
+      if (this.#isReleased) throw aborted();
+    };
     return {
       pause: async () => {
         const token = this.#token();
@@ -144,6 +155,7 @@ export class CalledEngine implements Pick<Engine, 'begin' | 'isRunning' | 'freeB
       // What is collected has nothing open any more.
       release: async () => {
         if (this.#phase()?.name === 'collecting') return;
+        this.#isReleased = true;
         this.#releasing ??= this.#call({ type: 'abort' }).finally(() => (this.#releasing = null));
         const { state } = mustBe('aborted', await this.#releasing);
         if (state === 'running') await saveUndo(null);
