@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { restoreGrid } from '../../coordinator/restore.ts';
-import { StillpointError } from '../../shared/domain/errors.ts';
+import type { StillpointError } from '../../shared/domain/errors.ts';
 import type { GridManifest } from '../../shared/domain/manifest.ts';
 import { createLog } from '../../shared/runtime/log.ts';
 import { goOn } from '../../shared/runtime/moments.ts';

@@ -36,8 +36,8 @@ function entryOf(index: number): Buffer {
 
 /** An entry as archives have it. `ending`: metadata and times as bytes; else one that lives for ever. */
 export function recordOf(key: string, value: string, ending = IMMORTAL): Buffer {
-  const text = (tag: number, value: string): Buffer => {
-    const bytes = Buffer.from(value);
+  const text = (tag: number, content: string): Buffer => {
+    const bytes = Buffer.from(content);
     return Buffer.concat([Buffer.from([tag, bytes.length]), bytes]);
   };
   const record = Buffer.concat([text(0x0a, key), text(0x12, value), Buffer.from(ending, 'hex')]);
