@@ -233,4 +233,38 @@ export const RESTORE_MUTANTS: readonly Mutant[] = [
     edits: emptyNodes('^b2$'),
     ...MAIN_JOB,
   },
+  {
+    id: 'S110',
+    breaks: 'makes a cache that is there anew as the checkpoint has it',
+    edits: [
+      edit(
+        'agent/engines/infinispan/restore/replace',
+        'const stays = archived.has(name) || !isKept;',
+        'const stays = !isKept;',
+      ),
+    ],
+    file: 'engines/infinispan/restoration.test.ts',
+  },
+  {
+    id: 'S111',
+    breaks: 'leaves what is there as it is',
+    edits: [
+      edit(
+        'agent/engines/infinispan/restore/replace',
+        'if (apart.has(cache)) continue;',
+        'if (apart.has(cache) || archived.has(cache)) continue;',
+      ),
+      edit(
+        'agent/engines/infinispan/restore/replace',
+        'const caches = namesOf(content.caches).filter((name) => !apart.has(name));',
+        'const caches = namesOf(content.caches).filter((name) => !apart.has(name) && !kept.has(name));',
+      ),
+      edit(
+        'agent/engines/infinispan/restore/replace',
+        'if (stays && !apart.has(name))',
+        'if (stays && !apart.has(name) && !now.caches.includes(name))',
+      ),
+    ],
+    file: 'engines/infinispan/restoration.test.ts',
+  },
 ];
