@@ -32,6 +32,7 @@ const PROGRAMS = [
   'shared/repository/chunk-worker.ts',
   'test/reference-grid/main.ts',
   'test/reference-grid/control.ts',
+  'test/reference-grid/conformance-programs.ts',
   'test/conformance/main.ts',
   'test/conformance/model/node.ts',
   'test/engines/killed-agent.ts',

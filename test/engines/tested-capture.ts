@@ -1,13 +1,16 @@
 import { FOR_CHECKPOINT } from '../../shared/domain/purpose.ts';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { BY_ITSELF } from '../../shared/domain/assignment.ts';
+import { BY_ITSELF, type Assignment } from '../../shared/domain/assignment.ts';
 import { Capture } from '../../agent/capture.ts';
 import type { CheckpointContext, Engine, Undo } from '../../agent/engines/engine.ts';
 import type { Token } from '../../shared/domain/token.ts';
 import { MemorySink } from './memory-sink.ts';
 
 export const CHECKPOINT = '20261120T120000.123Z_00000000_00000007_nightly';
+
+/** For a test of what holds a member: its data is not copied, which would be most of the work. */
+export const HELD_ALONE: Assignment = { hold: 'member', part: 'none' };
 
 export function token(attempt = 1): Token {
   return { epoch: 0, counter: 7, attempt };

@@ -15,33 +15,54 @@ import { join } from 'node:path';
 import { serverUser } from './server-user.ts';
 import { keptRoot } from './temporary.ts';
 
+export interface ClusterKind {
+  /** How large its journal files are. */
+  readonly walSegmentMb: number;
+  /** With template0 and template1, which are two thirds of it. */
+  readonly templates: boolean;
+}
+
 /**
  * Fills an empty data directory as initdb does. initdb runs once for each kind of server on this machine; what it made is
  * copied, and the copy gets a system identifier of its own: no two servers of tests may be taken for one.
  */
-export function freshCluster(binaries: string, data: string, walSegmentMb: number): void {
-  const copied = spawnSync('cp', ['-a', '--reflink=auto', `${made(binaries, walSegmentMb)}/.`, data], {
+export function freshCluster(binaries: string, data: string, kind: ClusterKind): void {
+  const copied = spawnSync('cp', ['-a', '--reflink=auto', `${made(binaries, kind)}/.`, data], {
     encoding: 'utf8',
   });
   if (copied.status !== 0) throw new Error(`a data directory is not copied: ${copied.stderr}`);
   nameAnew(data);
 }
 
+/** For a server that runs alone, one statement a line. */
+const WITHOUT_TEMPLATES = `UPDATE pg_database SET datistemplate = false WHERE datname LIKE 'template_'
+DROP DATABASE template0
+DROP DATABASE template1
+`;
+
 /** The directory that initdb has made, kept for whoever comes with the same binaries. */
-function made(binaries: string, walSegmentMb: number): string {
+function made(binaries: string, { walSegmentMb, templates }: ClusterKind): string {
   const { mtimeMs, size } = statSync(join(binaries, 'postgres'));
-  const kept = join(keptRoot(), `cluster-${Math.round(mtimeMs)}-${size}-${walSegmentMb}`);
+  const build = `${Math.round(mtimeMs)}-${size}`;
+  const kept = join(keptRoot(), `cluster-${build}-${walSegmentMb}${templates ? '' : '-without-templates'}`);
   if (existsSync(kept)) return kept;
   const folder = mkdtempSync(join(keptRoot(), 'new-cluster-'));
   if (serverUser !== null) chownSync(folder, serverUser.uid, serverUser.gid);
   const data = join(folder, 'data');
   const options = ['-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync'];
-  const { status, stdout, stderr } = spawnSync(
-    join(binaries, 'initdb'),
-    ['-D', data, ...options, `--wal-segsize=${walSegmentMb}`],
-    { encoding: 'utf8', cwd: '/', ...serverUser, env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' } },
-  );
-  if (status !== 0) throw new Error(`initdb failed: ${stderr}${stdout}`);
+  const run = (program: string, words: readonly string[], input = ''): void => {
+    const { status, stdout, stderr } = spawnSync(join(binaries, program), words, {
+      encoding: 'utf8',
+      cwd: '/',
+      input,
+      ...serverUser,
+      env: { ...process.env, LC_ALL: 'C', TZ: 'UTC' },
+    });
+    if (status !== 0) throw new Error(`${program} failed: ${stderr}${stdout}`);
+  };
+  run('initdb', ['-D', data, ...options, `--wal-segsize=${walSegmentMb}`]);
+  if (!templates)
+    run('postgres', ['--single', '-D', data, '-c', 'exit_on_error=true', 'postgres'], WITHOUT_TEMPLATES);
   try {
     renameSync(data, kept);
   } catch (error) {

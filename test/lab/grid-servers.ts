@@ -28,6 +28,7 @@ export async function makeMember(
     settings: [...(walSegmentMb === 1 ? SLACK : []), ...(options.settings ?? [])],
     ...(options.hba !== undefined && { hba: options.hba }),
     walSegmentMb,
+    templates: options.templates ?? false,
     // A standby is a copy of its primary, made when that runs.
     existing: options.empty === true || index > 0,
   });
@@ -37,7 +38,6 @@ export async function makeMember(
 export async function startServers(grid: TestGrid, options: GridOptions): Promise<void> {
   for (const { server, copyset } of grid.primaries) {
     await server.start();
-    if (options.templates !== true) await dropTemplates(server);
     if (options.superuser !== true) await server.query(documentedRole(server.version));
     for (const { server: standby, name } of grid.members.filter(
       (one) => one.standby && one.copyset === copyset,
@@ -45,12 +45,6 @@ export async function startServers(grid: TestGrid, options: GridOptions): Promis
       await makeStandby(server, standby, name);
     }
   }
-}
-
-/** Two thirds of a cluster as initdb makes it: copies of it are quicker without. */
-export async function dropTemplates(server: PostgresServer): Promise<void> {
-  await server.query("UPDATE pg_database SET datistemplate = false WHERE datname LIKE 'template_'");
-  for (const name of ['template0', 'template1']) await server.query(`DROP DATABASE ${name}`);
 }
 
 /** A cold copy of the running primary, made while it is told of it, started as a hot standby. */

@@ -91,6 +91,8 @@ export interface PostgresOptions {
   readonly hba?: readonly string[];
   /** How large its journal files are. Default is initdb's: 16. */
   readonly walSegmentMb?: 1 | 16;
+  /** Whether it has template0 and template1, which CREATE DATABASE copies. Default is initdb's: it has. */
+  readonly templates?: boolean;
   /** For a directory that something else made (a restore, a copy for a standby). */
   readonly existing?: boolean;
 }
@@ -114,7 +116,10 @@ export async function postgresServer(options: PostgresOptions): Promise<Postgres
   if (options.existing !== true) {
     mkdirSync(data, { recursive: true, mode: 0o700 });
     if (serverUser !== null) chownSync(data, serverUser.uid, serverUser.gid);
-    freshCluster(binaries, data, options.walSegmentMb ?? 16);
+    freshCluster(binaries, data, {
+      walSegmentMb: options.walSegmentMb ?? 16,
+      templates: options.templates ?? true,
+    });
     writeFileSync(
       join(data, 'postgresql.conf'),
       [

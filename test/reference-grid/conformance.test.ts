@@ -1,18 +1,18 @@
 import { expect } from 'chai';
 import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import type { Verdict } from '../conformance/promise.ts';
 import { freePort } from '../lab/ports.ts';
 import { until } from '../lab/processes.ts';
+import { programFile } from '../lab/programs.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { launchReferenceGrid, type ReferenceGrid } from './launch.ts';
 
 // Goal: every process of the reference grid keeps every promise of the contract. Method: the command that others run
 // against theirs, on one running grid; for a primary node with programs that are its clients.
 
-const SUITE = fileURLToPath(new URL('../conformance/main.ts', import.meta.url));
-const PROGRAMS = fileURLToPath(new URL('conformance-programs.ts', import.meta.url));
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
+const SUITE = programFile('test/conformance/main.ts');
+const PROGRAMS = programFile('test/reference-grid/conformance-programs.ts');
+const MAIN = programFile('test/reference-grid/main.ts');
 const PACE = ['--lease-ms', '100', '--hold-ms', '100'];
 const HOST = '127.0.64.1';
 /** Nobody listens there: what is started on a copy must not join the grid. */

@@ -2,15 +2,15 @@ import { expect } from 'chai';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { connectParticipant } from '../../shared/rpc/participant-client.ts';
 import { freePort } from '../lab/ports.ts';
 import { until } from '../lab/processes.ts';
+import { programFile } from '../lab/programs.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 
 // Goal: where a process keeps its data when nobody says it: in the directory that it is started in, each in its own.
 
-const MAIN = fileURLToPath(new URL('main.ts', import.meta.url));
+const MAIN = programFile('test/reference-grid/main.ts');
 const HOST = '127.0.0.1';
 
 describe('a process that is not told where its data is', () => {

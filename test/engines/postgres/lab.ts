@@ -4,7 +4,6 @@ import type { Engine } from '../../../agent/engines/engine.ts';
 import { createPostgresEngine } from '../../../agent/engines/postgres/postgres-engine.ts';
 import type { PostgresSettings } from '../../../agent/engines/postgres/settings.ts';
 import { documentedRole } from '../../lab/postgres-role.ts';
-import { dropTemplates } from '../../lab/grid-servers.ts';
 import { postgresServer, type PostgresServer, type PostgresVersion } from '../../lab/postgres.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
 
@@ -56,8 +55,9 @@ export async function postgresLab(
   options: {
     settings?: readonly string[];
     hba?: readonly string[];
-    /** Where it is copied many times: without its templates, and with the smallest journal files. */
-    small?: boolean;
+    /** For a test that creates databases. Without, every copy of the server is two thirds smaller. */
+    templates?: boolean;
+    walSegmentMb?: 1 | 16;
   } = {},
 ): Promise<PostgresLab> {
   const folder = temporaryFolder(`engine-${version}`);
@@ -68,10 +68,10 @@ export async function postgresLab(
     host: '127.0.0.1',
     settings: ['fsync = off', 'max_prepared_transactions = 10', ...(options.settings ?? [])],
     ...(options.hba !== undefined && { hba: options.hba }),
-    ...(options.small === true && { walSegmentMb: 1 }),
+    walSegmentMb: options.walSegmentMb ?? 1,
+    templates: options.templates ?? false,
   });
   await server.start();
-  if (options.small === true) await dropTemplates(server);
   await server.query(documentedRole(version));
   await server.query('CREATE TABLE entry (id bigint PRIMARY KEY, note text)');
   const settings = settingsFor(server);

@@ -68,7 +68,7 @@ for (const version of versions) {
   describe(`a checkpoint of PostgreSQL ${version} that is prepared for long`, () => {
     let lab: PostgresLab;
     before(async () => {
-      lab = await postgresLab(version, { settings: SMALL });
+      lab = await postgresLab(version, { walSegmentMb: 16, settings: SMALL });
     });
     after(() => lab.remove());
 

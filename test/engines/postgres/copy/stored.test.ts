@@ -88,7 +88,11 @@ for (const version of versions) {
     let lab: PostgresLab;
     before(async () => {
       // An archive that fails: it must not hold up a base copy.
-      lab = await postgresLab(version, { settings: ['archive_mode = on', 'archive_command = false'] });
+      lab = await postgresLab(version, {
+        templates: true,
+        walSegmentMb: 16,
+        settings: ['archive_mode = on', 'archive_command = false'],
+      });
     });
     after(() => lab.remove());
 

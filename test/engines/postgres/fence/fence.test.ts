@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import { constants, getPriority } from 'node:os';
 import { mayRaisePriority } from '../../../lab/priority.ts';
-import { beginCapture, token } from '../../tested-capture.ts';
+import { beginCapture, HELD_ALONE, token } from '../../tested-capture.ts';
 import { footprint, postgresLab, until, untilCommitsWait, versions, type PostgresLab } from '../lab.ts';
 import { FakeStandby } from './fake-standby.ts';
 
@@ -46,7 +46,7 @@ for (const version of versions) {
       it(`holds with '${names}' in the ${where} file, and leaves it to the letter`, async () => {
         await give(names, where);
         const found = await footprint(lab.server);
-        const { capture } = await beginCapture(lab.engine, lab.folder);
+        const { capture } = await beginCapture(lab.engine, lab.folder, { assignment: HELD_ALONE });
         try {
           await capture.prepare();
           await capture.arm(token());
@@ -75,7 +75,7 @@ for (const version of versions) {
       it(`is undone with '${names}' in the ${where} file by an abort while it holds`, async () => {
         await give(names, where);
         const found = await footprint(lab.server);
-        const { capture } = await beginCapture(lab.engine, lab.folder);
+        const { capture } = await beginCapture(lab.engine, lab.folder, { assignment: HELD_ALONE });
         await capture.prepare();
         await capture.arm(token());
         await capture.freeze(token());
@@ -96,7 +96,7 @@ for (const version of versions) {
 
     it('has its own processes of the server go before others while it is armed, where the system lets it', async () => {
       await give('', 'main');
-      const { capture } = await beginCapture(lab.engine, lab.folder);
+      const { capture } = await beginCapture(lab.engine, lab.folder, { assignment: HELD_ALONE });
       const processes = async (): Promise<number[]> => {
         const rows = await lab.server.query<{ pid: number }>(
           "SELECT pid FROM pg_stat_activity WHERE application_name IN ('stillpoint', 'stillpoint-control') ORDER BY pid",
@@ -128,7 +128,7 @@ for (const version of versions) {
     for (const names of ['FIRST 2 (a, b)', '*'] as const) {
       it(`never stands in for a standby of its owner: '${names}' waits for them while armed as before`, async () => {
         await give(names, 'auto');
-        const { capture } = await beginCapture(lab.engine, lab.folder);
+        const { capture } = await beginCapture(lab.engine, lab.folder, { assignment: HELD_ALONE });
         try {
           await capture.prepare();
           await capture.arm(token());
@@ -159,7 +159,7 @@ for (const version of versions) {
     after(() => lab.remove());
 
     it('lets go at once when it is aborted, and leaves no write waiting', async () => {
-      const { capture } = await beginCapture(lab.engine, lab.folder);
+      const { capture } = await beginCapture(lab.engine, lab.folder, { assignment: HELD_ALONE });
       await capture.prepare();
       await capture.arm(token());
       await capture.freeze(token());

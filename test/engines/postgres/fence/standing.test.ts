@@ -4,7 +4,7 @@ import { createPostgresEngine } from '../../../../agent/engines/postgres/postgre
 import { whyNotStanding } from '../../../../agent/engines/postgres/fence/standing.ts';
 import { failureOf } from '../../../repository/samples.ts';
 import { killedAgent } from '../../kill-agent.ts';
-import { beginCapture, token } from '../../tested-capture.ts';
+import { beginCapture, HELD_ALONE, token } from '../../tested-capture.ts';
 import { footprint, postgresLab, until, untilCommitsWait, versions, type PostgresLab } from '../lab.ts';
 import { FakeStandby } from './fake-standby.ts';
 
@@ -72,7 +72,7 @@ for (const version of new Set(['14' as const, ...versions])) {
     it('is fit without a privilege, holds every commit until the thaw, and leaves nothing', async () => {
       expect(await codes()).to.deep.equal([]);
       const found = await footprint(lab.server);
-      const { capture, undo } = await beginCapture(engine, lab.folder);
+      const { capture, undo } = await beginCapture(engine, lab.folder, { assignment: HELD_ALONE });
       try {
         await capture.prepare();
         await capture.arm(token());
@@ -101,7 +101,7 @@ for (const version of new Set(['14' as const, ...versions])) {
     });
 
     it('lets go at once when it is aborted while it holds', async () => {
-      const { capture } = await beginCapture(engine, lab.folder);
+      const { capture } = await beginCapture(engine, lab.folder, { assignment: HELD_ALONE });
       await capture.prepare();
       await capture.arm(token());
       await capture.freeze(token());
@@ -128,7 +128,7 @@ for (const version of new Set(['14' as const, ...versions])) {
     }
 
     it('is lost with its stream: commits go on, and the cut is none', async () => {
-      const { capture } = await beginCapture(engine, lab.folder);
+      const { capture } = await beginCapture(engine, lab.folder, { assignment: HELD_ALONE });
       await capture.prepare();
       await capture.arm(token());
       await capture.freeze(token());
@@ -143,7 +143,7 @@ for (const version of new Set(['14' as const, ...versions])) {
     });
 
     it('is refused where nobody would take its place, in preflight and once more before it is armed', async () => {
-      const { capture } = await beginCapture(engine, lab.folder);
+      const { capture } = await beginCapture(engine, lab.folder, { assignment: HELD_ALONE });
       await capture.prepare();
       a.leave();
       await until(
@@ -162,7 +162,7 @@ for (const version of new Set(['14' as const, ...versions])) {
     });
 
     it('is refused where somebody else has its place by then, also for a second attempt', async () => {
-      const { capture } = await beginCapture(engine, lab.folder);
+      const { capture } = await beginCapture(engine, lab.folder, { assignment: HELD_ALONE });
       await capture.prepare();
       await capture.arm(token());
       await capture.freeze(token());

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import type { Client } from 'pg';
 import type { ThawProof } from '../../../../shared/domain/messages.ts';
 import { finishedBetween, parseSnapshot } from '../../../../agent/engines/postgres/hold/leak-proof.ts';
-import { beginCapture, token } from '../../tested-capture.ts';
+import { beginCapture, HELD_ALONE, token } from '../../tested-capture.ts';
 import { postgresLab, until, versions, type PostgresLab } from '../lab.ts';
 
 describe('the snapshots around a freeze', () => {
@@ -35,7 +35,7 @@ for (const version of versions) {
     ): Promise<ThawProof> {
       const client = await lab.server.connect();
       await client.query(before);
-      const { capture } = await beginCapture(lab.engine, lab.folder);
+      const { capture } = await beginCapture(lab.engine, lab.folder, { assignment: HELD_ALONE });
       try {
         await capture.prepare();
         await capture.arm(token());
@@ -256,7 +256,7 @@ for (const version of versions) {
           written += 1;
         }
       });
-      const { capture } = await beginCapture(lab.engine, lab.folder);
+      const { capture } = await beginCapture(lab.engine, lab.folder, { assignment: HELD_ALONE });
       const proofs: ThawProof[] = [];
       try {
         await capture.prepare();

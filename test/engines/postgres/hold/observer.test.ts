@@ -5,7 +5,7 @@ import type { Engine } from '../../../../agent/engines/engine.ts';
 import type { PostgresFacts } from '../../../../agent/engines/postgres/copy/facts.ts';
 import { createPostgresEngine } from '../../../../agent/engines/postgres/postgres-engine.ts';
 import { postgresServer, serverUser, type PostgresServer } from '../../../lab/postgres.ts';
-import { beginCapture, token } from '../../tested-capture.ts';
+import { beginCapture, HELD_ALONE, token } from '../../tested-capture.ts';
 import { postgresLab, settingsFor, until, versions, type PostgresLab } from '../lab.ts';
 
 /** A hot standby made from the files of the stopped primary. */
@@ -122,7 +122,7 @@ for (const version of versions) {
         standby.query(
           "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'stillpoint%'",
         );
-      const { capture } = await beginCapture(engine, lab.folder);
+      const { capture } = await beginCapture(engine, lab.folder, { assignment: HELD_ALONE });
       const preparing = capture.prepare().then(
         () => 'prepared',
         (error: Error) => error.message,
@@ -169,7 +169,7 @@ for (const version of versions) {
 
     for (const state of ['armed', 'frozen'] as const) {
       it(`goes on when it is aborted once ${state}`, async () => {
-        const { capture, undo } = await beginCapture(engine, lab.folder);
+        const { capture, undo } = await beginCapture(engine, lab.folder, { assignment: HELD_ALONE });
         await capture.prepare();
         await capture.arm(token());
         if (state === 'frozen') await capture.freeze(token());
@@ -183,7 +183,7 @@ for (const version of versions) {
 
     it('goes on when an abort comes in the middle of its freeze', async () => {
       for (const delayMs of [0, 1, 2, 5, 10]) {
-        const { capture } = await beginCapture(engine, lab.folder);
+        const { capture } = await beginCapture(engine, lab.folder, { assignment: HELD_ALONE });
         await capture.prepare();
         await capture.arm(token());
         const interrupted = capture.freeze(token()).catch(() => undefined);
@@ -195,7 +195,7 @@ for (const version of versions) {
     });
 
     it('goes on after an undo of what a killed agent left', async () => {
-      const { capture, undo } = await beginCapture(engine, lab.folder);
+      const { capture, undo } = await beginCapture(engine, lab.folder, { assignment: HELD_ALONE });
       await capture.prepare();
       await capture.arm(token());
       await capture.freeze(token());
@@ -210,7 +210,7 @@ for (const version of versions) {
 
     it('stays paused where its owner had paused it', async () => {
       await standby.query('SELECT pg_wal_replay_pause()');
-      const { capture } = await beginCapture(engine, lab.folder);
+      const { capture } = await beginCapture(engine, lab.folder, { assignment: HELD_ALONE });
       await capture.prepare();
       await capture.arm(token());
       await capture.freeze(token());
@@ -227,7 +227,7 @@ for (const version of versions) {
       const happenings = ['SELECT pg_wal_replay_resume()', 'SELECT pg_promote(true, 30)'];
       const proofs: string[] = [];
       for (const happening of happenings) {
-        const { capture } = await beginCapture(engine, lab.folder);
+        const { capture } = await beginCapture(engine, lab.folder, { assignment: HELD_ALONE });
         await capture.prepare();
         await capture.arm(token());
         await capture.freeze(token());

@@ -8,7 +8,7 @@ import { standingOf } from '../../../../agent/engines/postgres/server/server-ide
 import { StillpointError, type Failure } from '../../../../shared/domain/errors.ts';
 import { fillWithCommits } from '../../../lab/full-pool.ts';
 import { killedAgent } from '../../kill-agent.ts';
-import { beginCapture, token } from '../../tested-capture.ts';
+import { beginCapture, HELD_ALONE, token } from '../../tested-capture.ts';
 import { FakeStandby } from '../fence/fake-standby.ts';
 import { footprint, postgresLab, until, versions, type PostgresLab } from '../lab.ts';
 
@@ -111,7 +111,7 @@ for (const version of versions) {
     });
 
     it('leaves no stream, slot or copy behind also while it cannot be done, and lets commits go on', async () => {
-      const { capture, undo } = await beginCapture(lab.engine, lab.folder);
+      const { capture, undo } = await beginCapture(lab.engine, lab.folder, { assignment: HELD_ALONE });
       await capture.prepare();
       await capture.arm(token());
       await lab.server.query('REVOKE ALTER SYSTEM ON PARAMETER synchronous_standby_names FROM stillpoint');
@@ -231,7 +231,7 @@ for (const version of versions) {
 
     for (const state of ['armed', 'frozen'] as const) {
       it(`is done at once when the stream that is the fence is lost while ${state}`, async () => {
-        const { capture } = await beginCapture(lab.engine, lab.folder);
+        const { capture } = await beginCapture(lab.engine, lab.folder, { assignment: HELD_ALONE });
         await capture.prepare();
         await capture.arm(token());
         if (state === 'frozen') await capture.freeze(token());
@@ -278,7 +278,7 @@ describe('a PostgreSQL server on which ALTER SYSTEM is not allowed', () => {
   });
 
   it('is left as it was by the abort of a capture that could not arm it', async () => {
-    const { capture, undo } = await beginCapture(lab.engine, lab.folder);
+    const { capture, undo } = await beginCapture(lab.engine, lab.folder, { assignment: HELD_ALONE });
     await capture.prepare();
     const failure = await failureOf(capture.arm(token()));
 

@@ -10,11 +10,11 @@ import { ofServerUser } from '../../../lab/base-backup.ts';
 import { freePort } from '../../../lab/ports.ts';
 import { postgresServer, type PostgresServer, type PostgresVersion } from '../../../lab/postgres.ts';
 import { backupCalls } from '../../../lab/postgres-role.ts';
-import { beginCapture, CHECKPOINT, token } from '../../tested-capture.ts';
+import { beginCapture, CHECKPOINT, HELD_ALONE, token } from '../../tested-capture.ts';
 import { postgresLab, settingsFor, until, type PostgresLab } from '../lab.ts';
 
 export const NO_SIGNAL = new AbortController().signal;
-const assignment = { hold: 'member', part: 'none' } as const;
+const assignment = HELD_ALONE;
 const JOURNAL_CHECKPOINT: Purpose = { type: 'journalCheckpoint' };
 const QUIESCE: Purpose = { type: 'quiesce', allowReads: true, timeOutMs: 60_000 };
 
@@ -56,7 +56,6 @@ export async function imagesLab(
   // Where the archive lies is known once the server is there.
   const lab = await postgresLab(version, {
     settings: ['archive_mode = on', 'archive_timeout = 0', ...settings],
-    small: true,
   });
   const { server, folder } = lab;
   const [images, archive] = [join(folder, 'images'), join(folder, 'archive')];

@@ -12,7 +12,7 @@ describe('a cluster that does not run', () => {
       let lab: PostgresLab;
 
       beforeEach(async () => {
-        lab = await postgresLab(version);
+        lab = await postgresLab(version, { templates: true });
         await lab.server.query('DROP TABLE entry');
         await lab.server.query('CHECKPOINT');
       });

@@ -3,7 +3,7 @@ import { chmodSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { failureOf } from '../../../repository/samples.ts';
-import { beginCapture, token } from '../../tested-capture.ts';
+import { beginCapture, HELD_ALONE, token } from '../../tested-capture.ts';
 import { footprint, postgresLab, type PostgresLab } from '../lab.ts';
 
 // Goal: a server that cannot write postgresql.auto.conf is refused before anything is copied, by what its host says of the
@@ -73,7 +73,7 @@ describe('a PostgreSQL server whose postgresql.auto.conf', () => {
         expect(problems.map(({ code }) => code)).to.deep.equal(['postgres-alter-system']);
         expect(problems[0]?.message).to.match(words);
 
-        const { capture, undo } = await beginCapture(lab.engine, lab.folder);
+        const { capture, undo } = await beginCapture(lab.engine, lab.folder, { assignment: HELD_ALONE });
         await capture.prepare();
         const failure = await failureOf(capture.arm(token()));
         await capture.abort();

@@ -4,7 +4,7 @@ import { JournalReceiver } from '../../../../agent/engines/postgres/journal/jour
 import { createPostgresEngine } from '../../../../agent/engines/postgres/postgres-engine.ts';
 import { ReplicationConnection } from '../../../../agent/engines/postgres/server/replication-connection.ts';
 import { applicationNameIn } from '../../../../agent/engines/postgres/look/viewing.ts';
-import { beginCapture, token } from '../../tested-capture.ts';
+import { beginCapture, HELD_ALONE, token } from '../../tested-capture.ts';
 import { FakeStandby } from '../fence/fake-standby.ts';
 import { postgresLab, until, versions, type PostgresLab } from '../lab.ts';
 
@@ -83,7 +83,7 @@ for (const version of versions) {
       const receiver = await JournalReceiver.start({
         settings: { name: 'r', connection: lab.server.url },
         directory: lab.folder,
-        segmentBytes: 16 * 1024 * 1024,
+        segmentBytes: 1024 * 1024,
         filled: () => undefined,
         lost: () => undefined,
       });
@@ -102,7 +102,7 @@ for (const version of versions) {
 
     it('are told with the arm, and with the proof whoever was there meanwhile, also for a moment', async () => {
       const early = await join('early');
-      const { capture } = await beginCapture(lab.engine, lab.folder);
+      const { capture } = await beginCapture(lab.engine, lab.folder, { assignment: HELD_ALONE });
       try {
         await capture.prepare();
         const armed = await capture.arm(token());
@@ -127,7 +127,7 @@ for (const version of versions) {
     });
 
     it('are not those who came to copy the server and have gone: they wrote files, and said so [S60]', async () => {
-      const { capture } = await beginCapture(lab.engine, lab.folder);
+      const { capture } = await beginCapture(lab.engine, lab.folder, { assignment: HELD_ALONE });
       try {
         await capture.prepare();
         await capture.arm(token());
@@ -148,7 +148,7 @@ for (const version of versions) {
     for (const how of ['get', 'peek']) {
       it(`are consumers of logical slots, also one that asks now and then without a connection that stays: ${how}`, async () => {
         await lab.server.query("SELECT pg_create_logical_replication_slot('polled', 'test_decoding')");
-        const { capture } = await beginCapture(lab.engine, lab.folder);
+        const { capture } = await beginCapture(lab.engine, lab.folder, { assignment: HELD_ALONE });
         try {
           await capture.prepare();
           const armed = await capture.arm(token());

@@ -18,7 +18,7 @@ for (const version of versions) {
   describe(`a checkpoint of PostgreSQL ${version} that is to be restored`, () => {
     let lab: PostgresLab;
     before(async () => {
-      lab = await postgresLab(version, { settings: ["wal_keep_size = '1GB'"] });
+      lab = await postgresLab(version, { walSegmentMb: 16, settings: ["wal_keep_size = '1GB'"] });
     });
     after(() => lab.remove());
 

@@ -32,7 +32,7 @@ for (const version of versions) {
     let named: NamedAddress[];
 
     before(async () => {
-      lab = await postgresLab(version, { settings: ['wal_level = logical'] });
+      lab = await postgresLab(version, { templates: true, settings: ['wal_level = logical'] });
       await lab.server.query("CREATE DATABASE odd LOCALE 'C' TEMPLATE template0");
       await fill(lab);
     });

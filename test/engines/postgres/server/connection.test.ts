@@ -16,7 +16,7 @@ import { postgresLab, until, type PostgresLab } from '../lab.ts';
 describe('the connection of a member', () => {
   let lab: PostgresLab;
   before(async () => {
-    lab = await postgresLab('18');
+    lab = await postgresLab('18', { templates: true });
   });
   after(() => lab.remove());
 
