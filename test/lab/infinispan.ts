@@ -28,11 +28,17 @@ function home(): Home {
   return found;
 }
 
+/** Why this machine has no Infinispan; null where it has. May take minutes the first time. */
+export function whyNoInfinispan(): string | null {
+  const { missing } = home();
+  return missing === '' ? null : missing;
+}
+
 /** In a `before`, which may take minutes the first time: skips where this machine has no Infinispan, and says why. */
 export function needsInfinispan(context: Context): void {
   context.timeout(600_000);
-  const { missing } = home();
-  if (missing === '') return;
+  const missing = whyNoInfinispan();
+  if (missing === null) return;
   process.stderr.write(`skipped, no Infinispan: ${missing}\n`);
   context.skip();
 }
