@@ -37,7 +37,7 @@ export interface SelectOptions {
 }
 
 /** With a grid file its hosts are asked, where the repository alone does not tell. */
-export function lineageFor(
+function lineageFor(
   { gridFile, repositoryLocation, cancellation }: Session,
   options: SelectOptions,
 ): (entries: readonly CatalogueEntry[]) => Promise<string | null> {
@@ -46,6 +46,17 @@ export function lineageFor(
     const ask = async (): Promise<HostDescription[]> => askHosts(await gridFile(), cancellation.signal);
     return lineageToSelect({ entries, named: options.lineage ?? null, ask: grid === null ? null : ask });
   };
+}
+
+/** The one that is meant, and the repository that has it. */
+export async function selected(
+  session: Session,
+  id: string,
+  options: SelectOptions,
+): Promise<{ readonly repository: Repository; readonly entry: CatalogueEntry }> {
+  const { repository, grid } = await session.repository();
+  const entry = await selectCheckpoint(repository, grid, id, lineageFor(session, options));
+  return { repository, entry };
 }
 
 function registerList(checkpoint: Command): Command {
@@ -87,9 +98,8 @@ function registerDescribe(checkpoint: Command): Command {
     .option('--lineage <lineage>', LINEAGE_HELP)
     .action((id: string, options: SelectOptions, command: Command) =>
       withSession(command, async (session) => {
-        const { repository: open, printer } = session;
-        const { repository, grid } = await open();
-        const entry = await selectCheckpoint(repository, grid, id, lineageFor(session, options));
+        const { printer } = session;
+        const { repository, entry } = await selected(session, id, options);
         const manifest = entry.manifest ?? (await repository.readCheckpoint(entry.grid, entry.checkpoint));
         const retention = retentionOf(entry, await repository.retained(entry.grid));
         printer.result(
@@ -113,9 +123,8 @@ function registerVerify(checkpoint: Command): Command {
     .option('--lineage <lineage>', LINEAGE_HELP)
     .action((id: string, options: SelectOptions, command: Command) =>
       withSession(command, async (session) => {
-        const { repository: open, printer, progress } = session;
-        const { repository, grid } = await open();
-        const entry = await selectCheckpoint(repository, grid, id, lineageFor(session, options));
+        const { printer, progress } = session;
+        const { repository, entry } = await selected(session, id, options);
         if (entry.state === 'uncommitted' || entry.state === 'deleting') throw notValid(entry);
         progress.phase(null, 'verify', entry.checkpoint);
         const begunAt = performance.now();
@@ -183,9 +192,8 @@ function registerDelete(checkpoint: Command): Command {
     .option('--lineage <lineage>', LINEAGE_HELP)
     .action((id: string, options: SelectOptions & { yes?: boolean }, command: Command) =>
       withSession(command, async (session) => {
-        const { repository: open, printer } = session;
-        const { repository, grid } = await open();
-        const entry = await selectCheckpoint(repository, grid, id, lineageFor(session, options));
+        const { printer } = session;
+        const { repository, entry } = await selected(session, id, options);
         await confirm(`delete checkpoint ${entry.checkpoint} for good`, { yes: options.yes ?? false });
         const { removedBytes } = await repository.deleteCheckpoint(entry.grid, entry.checkpoint);
         printer.result(

@@ -1,10 +1,9 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import { selectCheckpoint } from '../checkpoint-selector.ts';
 import { holderName } from '../holder-name.ts';
 import { LINEAGE_HELP } from '../lineage.ts';
 import { inFields } from '../retention-words.ts';
 import { withSession } from '../session.ts';
-import { lineageFor, type SelectOptions } from './checkpoint-catalogue.ts';
+import { selected, type SelectOptions } from './checkpoint-catalogue.ts';
 
 /** What keeps a checkpoint from being deleted, whoever asks for it: in the repository, beside the rules of prune. */
 export function registerRetention(checkpoint: Command): Command[] {
@@ -23,9 +22,8 @@ function registerHold(checkpoint: Command): Command {
     .option('--lineage <lineage>', LINEAGE_HELP)
     .action((id: string, options: SelectOptions & { reason: string }, command: Command) =>
       withSession(command, async (session) => {
-        const { repository: open, printer } = session;
-        const { repository, grid } = await open();
-        const entry = await selectCheckpoint(repository, grid, id, lineageFor(session, options));
+        const { printer } = session;
+        const { repository, entry } = await selected(session, id, options);
         const retention = {
           reason: options.reason,
           by: holderName(),
@@ -48,9 +46,8 @@ function registerRelease(checkpoint: Command): Command {
     .option('--lineage <lineage>', LINEAGE_HELP)
     .action((id: string, options: SelectOptions, command: Command) =>
       withSession(command, async (session) => {
-        const { repository: open, printer } = session;
-        const { repository, grid } = await open();
-        const entry = await selectCheckpoint(repository, grid, id, lineageFor(session, options));
+        const { printer } = session;
+        const { repository, entry } = await selected(session, id, options);
         const retention = await repository.release(entry.grid, entry.checkpoint);
         printer.result(
           { checkpoint: entry.checkpoint, released: true, held: inFields(retention) },
