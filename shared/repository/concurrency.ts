@@ -1,4 +1,4 @@
-/** Does the work for every item, at most `limit` at a time. The first failure stops what has not begun. */
+/** Does the work for every item, at most `limit` at a time. The first failure stops what has not begun; it settles when all that was begun has ended. */
 export async function forEachConcurrently<T>(
   items: Iterable<T>,
   limit: number,

@@ -1,3 +1,4 @@
+import { forEachConcurrently } from '../../../../shared/repository/concurrency.ts';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import type { InfinispanServer } from '../server/infinispan-server.ts';
 
@@ -75,39 +76,19 @@ async function setAll(
   };
 
   const [first, others] = [caches.slice(0, AT_ONCE), caches.slice(AT_ONCE)];
-  await forEach(first, AT_ONCE, set);
+  await forEachConcurrently(first, AT_ONCE, set);
   const undone = await missing(first);
-  if (undone.length === 0) await forEach(others, AT_ONCE, set);
-  else await forEach([...undone, ...others], 1, set);
+  if (undone.length === 0) await forEachConcurrently(others, AT_ONCE, set);
+  else await forEachConcurrently([...undone, ...others], 1, set);
 
   for (let rounds = 1; ; rounds += 1) {
     const left = await missing(caches);
     if (left.length === 0) break;
     if (rounds === MOST_ROUNDS) throw changedByOthers(left);
-    await forEach(left, 1, set);
+    await forEachConcurrently(left, 1, set);
   }
   // Alone, when nothing else is under way: with it every server has the whole list.
-  await forEach(caches.slice(-1), 1, set);
-}
-
-/** All that were begun have ended when it settles: nothing of it comes later. Rejects with the first failure. */
-async function forEach(
-  some: readonly string[],
-  atOnce: number,
-  work: (one: string) => Promise<void>,
-): Promise<void> {
-  const left = [...some];
-  const worker = async (): Promise<void> => {
-    for (let one = left.shift(); one !== undefined; one = left.shift()) await work(one);
-  };
-  const workers = Array.from({ length: atOnce }, () =>
-    worker().catch((error: unknown) => {
-      left.length = 0;
-      throw error;
-    }),
-  );
-  const failed = (await Promise.allSettled(workers)).find((one) => one.status === 'rejected');
-  if (failed !== undefined) throw failed.reason;
+  await forEachConcurrently(caches.slice(-1), 1, set);
 }
 
 function changedByOthers(left: readonly string[]): StillpointError {
