@@ -77,7 +77,7 @@ describe('a restore that fails', () => {
     const { code, stdout } = await command.finished;
     expect(code, stdout).to.equal(7);
     expect(JSON.parse(stdout)).to.have.nested.property('error.member', 'ba');
-    expect(JSON.parse(stdout)).to.have.nested.property('error.code', 'recovery-failed');
+    expect(JSON.parse(stdout), stdout).to.have.nested.property('error.code', 'recovery-failed');
     await expectAsBefore();
   });
 
