@@ -29,6 +29,11 @@ const HOLD_MS = 3000;
 const UNDONE_MS = 3000;
 const LEASE_MS = 10_000;
 const NAMES = 'FIRST 1 (stillpoint, a)';
+/** As many as a checkpointer needs some tenths of a second for. */
+const DIRTY_PAGES = 40_000;
+const MAKE_DIRTY = 'UPDATE wide SET n = n + 1';
+/** For how long a checkpointer runs between two looks. */
+const STEP_NS = 20_000;
 /** What a checkpointer waits for while it writes its dirty buffers. */
 const WRITES = new Set(['DataFileWrite', 'DataFileFlush', 'DataFileSync']);
 
@@ -198,7 +203,14 @@ for (const version of versions) {
 describe('a quiesce of PostgreSQL 18 that has much to write', () => {
   let lab: PostgresLab;
   before(async () => {
-    lab = await postgresLab('18', { settings: ['shared_buffers = 256MB', 'max_wal_size = 4GB'] });
+    lab = await postgresLab('18', { settings: ['shared_buffers = 512MB', 'max_wal_size = 4GB'] });
+    // One row in a page: an update of all makes each page dirty, and costs little.
+    await lab.server.query(
+      'CREATE TABLE wide (n int, text text) WITH (fillfactor = 10, autovacuum_enabled = off)',
+    );
+    await lab.server.query(
+      `INSERT INTO wide SELECT 0, repeat(md5(i::text), 20) FROM generate_series(1, ${DIRTY_PAGES}) i`,
+    );
   });
   after(() => lab?.remove());
 
@@ -206,11 +218,7 @@ describe('a quiesce of PostgreSQL 18 that has much to write', () => {
     const told = Promise.withResolvers<string>();
     const { capture } = await quiescing(lab, 5000, { waitsFor: told.resolve });
     const checkpointer = await Checkpointer.of(lab);
-    await lab.server.query('CREATE TABLE before (text text)');
-    // Row by row: what is made in one go is written by who makes it.
-    await lab.server.query(
-      'INSERT INTO before SELECT repeat(md5(i::text), 8) FROM generate_series(1, 400000) i',
-    );
+    await lab.server.query(MAKE_DIRTY);
     const prepared = capture.prepare();
     try {
       await checkpointer.stopWhereItWrites();
@@ -227,11 +235,7 @@ describe('a quiesce of PostgreSQL 18 that has much to write', () => {
   it('lets commits go on at once where it is given up in the midst of its CHECKPOINT, however long that takes [S71]', async () => {
     const { capture } = await quiescing(lab, 5000);
     await capture.prepare();
-    await lab.server.query('CREATE TABLE larger (text text)');
-    // Row by row: what is made in one go is written by who makes it.
-    await lab.server.query(
-      'INSERT INTO larger SELECT repeat(md5(i::text), 8) FROM generate_series(1, 400000) i',
-    );
+    await lab.server.query(MAKE_DIRTY);
     const checkpointer = await Checkpointer.of(lab);
     await capture.arm(token());
     const freezing = failureOf(capture.freeze(token()));
@@ -266,11 +270,7 @@ describe('a quiesce of PostgreSQL 18 that has much to write', () => {
       const { undo, end } = lost === 'an agent that is killed' ? await killed() : await fenceLost();
       const [writer, flusher, client] = await Promise.all([1, 2, 3].map(() => lab.server.connect()));
       await writer?.query('BEGIN');
-      await writer?.query('CREATE TABLE later (text text)');
-      // Row by row: what is made in one go is written by who makes it.
-      await writer?.query(
-        'INSERT INTO later SELECT repeat(md5(i::text), 8) FROM generate_series(1, 400000) i',
-      );
+      await writer?.query(MAKE_DIRTY);
       await flusher?.query('SET statement_timeout = 0');
       let committing = Promise.resolve();
       const flushed = flusher?.query('CHECKPOINT');
@@ -355,10 +355,7 @@ class Checkpointer {
     return new Checkpointer(client, pid);
   }
 
-  /**
-   * Stops it where it writes a page: there it has no lock that a commit needs. Between two looks it runs for as short a
-   * while as there is, for all of its writing may take some tenths of a second.
-   */
+  /** Stops it where it writes a page: there it has no lock that a commit needs. */
   async stopWhereItWrites(): Promise<void> {
     try {
       for (const end = performance.now() + 30_000; performance.now() < end;) {
@@ -366,8 +363,7 @@ class Checkpointer {
         const seen = await this.#waitsFor();
         // It stops a moment after it was told to: what is seen twice is where it stands.
         if (WRITES.has(seen) && (await this.#waitsFor()) === seen) return;
-        this.goOn();
-        await (seen === 'CheckpointerMain' ? pause(1) : setImmediate());
+        await this.#goOnABit(seen === 'CheckpointerMain');
       }
       throw new Error('its checkpointer was not found while it wrote');
     } finally {
@@ -377,6 +373,22 @@ class Checkpointer {
 
   goOn(): void {
     process.kill(this.#pid, 'SIGCONT');
+  }
+
+  /**
+   * Between two looks it has run, however busy the machine is, and for as short a while as there is: all of its writing
+   * may take some tenths of a second.
+   */
+  async #goOnABit(isIdle: boolean): Promise<void> {
+    const before = this.#ranNs();
+    this.goOn();
+    if (isIdle) await pause(1);
+    else for (let i = 0; i < 1000 && this.#ranNs() < before + STEP_NS; i += 1) await setImmediate();
+  }
+
+  /** For how long it has run, as proc_pid_schedstat(5) counts it. */
+  #ranNs(): number {
+    return Number(readFileSync(`/proc/${this.#pid}/schedstat`, 'utf8').split(' ')[0]);
   }
 
   async #waitsFor(): Promise<string> {
