@@ -10,6 +10,7 @@ import type { Documents } from './documents/documents.ts';
 import type { FreezeLedger } from './freeze-ledger.ts';
 import type { Happenings } from './happenings.ts';
 import type { ClaimedWork } from './host-claim.ts';
+import { ArchiveImports } from './import-archive.ts';
 import type { RestoreKeeper } from './restore-keeper.ts';
 import { RestoreOperation } from './restore-operation.ts';
 import { hostRooms } from './room-watch.ts';
@@ -40,6 +41,7 @@ export type ClaimRequest = Extract<AgentRequest, { type: 'claim' }>;
 export interface Work extends ClaimedWork {
   readonly checkpoint: CheckpointOperation | null;
   readonly restore: RestoreOperation | null;
+  readonly imports: ArchiveImports | null;
 }
 
 /** Begins what the claim is for. `ended`: no new stream came for what waited for one, and it has ended by itself. */
@@ -61,7 +63,7 @@ export function beginWork(
     const { progress } = listener;
     const { reach } = surroundings;
     const restore = new RestoreOperation({ members, state, restoreKeeper, repository, log, reach, progress });
-    return workOf(null, restore);
+    return workOf(null, restore, null);
   }
   const checkpoint = new CheckpointOperation(
     {
@@ -84,10 +86,18 @@ export function beginWork(
     },
     listener,
   );
-  return workOf(checkpoint, null);
+  return workOf(
+    checkpoint,
+    null,
+    new ArchiveImports({ ...context, descriptions, progress: listener.progress }),
+  );
 }
 
-function workOf(checkpoint: CheckpointOperation | null, restore: RestoreOperation | null): Work {
+function workOf(
+  checkpoint: CheckpointOperation | null,
+  restore: RestoreOperation | null,
+  imports: ArchiveImports | null,
+): Work {
   let hasEnded = false;
   return {
     get checkpoint() {
@@ -96,12 +106,16 @@ function workOf(checkpoint: CheckpointOperation | null, restore: RestoreOperatio
     get restore() {
       return hasEnded ? null : restore;
     },
+    get imports() {
+      return hasEnded ? null : imports;
+    },
     frozenMembers: () => checkpoint?.frozenMembers ?? new Set(),
     mayHold: () => checkpoint?.mayHold ?? false,
     unfinished: () => checkpoint?.unfinished ?? new Map(),
     mayBeResumed: () => checkpoint?.mayBeResumed() ?? false,
     streamClosed: () => checkpoint?.streamClosed() ?? false,
     async end() {
+      await imports?.end();
       await checkpoint?.end();
       await restore?.end();
       hasEnded = true;

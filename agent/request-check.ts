@@ -68,6 +68,11 @@ export function checkRequest(request: AgentRequest): void {
     case 'deleteDocument':
     case 'readDocumentLog':
       return must('document', DOCUMENT.test(`${request.kind}/${request.name}`));
+    case 'importArchive':
+      must('member', NAME.test(request.member));
+      checkCheckpoint(request.checkpoint);
+      checkCheckpoint(request.given);
+      return must('digest', DIGEST.test(request.digest));
     case 'member':
       must('member', NAME.test(request.member));
       return checkCommand(request.command);

@@ -17,7 +17,7 @@ import { readLocal, salvage } from './salvage.ts';
 import { dropLocal, raiseEpoch, settle } from './settle.ts';
 
 /** What was ended is no error, and needs no stack. */
-const ENDED_CODES: ReadonlySet<string> = new Set(['restore-taken-back', 'image-given-up']);
+const ENDED_CODES: ReadonlySet<string> = new Set(['restore-taken-back', 'image-given-up', 'import-given-up']);
 
 type Answered = Exclude<Extract<AgentRequest, { id: number }>, { type: 'rehearse' }>;
 
@@ -139,6 +139,7 @@ export class StreamSession {
       case 'readDocuments':
       case 'deleteDocument':
       case 'readDocumentLog':
+      case 'importArchive':
         void this.#answer(request);
         return;
       default:
@@ -243,6 +244,11 @@ export class StreamSession {
       case 'readDocumentLog': {
         const part = await this.#documents.log(request.kind, request.name, request.offset);
         return { type: 'documentLog', id, ...part };
+      }
+      case 'importArchive': {
+        const imports = this.#operation?.work?.imports ?? null;
+        if (imports === null) throw new StillpointError(notClaimed());
+        return { type: 'archiveImported', id, ...(await imports.perform(request)) };
       }
       case 'restore': {
         const restore = this.#operation?.work?.restore ?? null;

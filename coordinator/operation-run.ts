@@ -1,11 +1,11 @@
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 import type { HostDescription } from '../shared/domain/grid.ts';
-import { HOLD_PURPOSES, type Purpose } from '../shared/domain/purpose.ts';
+import type { Purpose } from '../shared/domain/purpose.ts';
 import { warningLine, type Warning } from '../shared/domain/warning.ts';
 import * as coordinatorMachine from '../shared/protocol/coordinator-machine.ts';
 import type { CommitProof, CoordinatorConfig, Outcome } from '../shared/protocol/coordinator-machine.ts';
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
-import type { Repository } from '../shared/repository/repository.ts';
+import { EVERYTHING, type Repository } from '../shared/repository/repository.ts';
 import { computerClock } from '../shared/runtime/clock.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { raisePriority } from '../shared/runtime/priority.ts';
@@ -51,7 +51,7 @@ export async function numberNext(input: {
 }): Promise<Numbered> {
   const { repository, grid, described, adopt, signal } = input;
   const hosts = described.map(({ host }) => host);
-  const entries = await repository.list(grid, { purposes: HOLD_PURPOSES });
+  const entries = await repository.list(grid, EVERYTHING);
   const lineage = lineageToCreate({ hosts, entries, adopt });
   signal.throwIfAborted();
   // Before the first checkpoint of it is committed, so that no crash leaves one that its own agents do not know.

@@ -74,6 +74,9 @@ export interface Engine {
   /** What operators' own tools copy of the member; null where the agent's file does not say where that lies. */
   readonly images: Images | null;
 
+  /** Archives that its software writes and restores without us; null where it has none that `traits.archive` names. */
+  readonly archives: Archives | null;
+
   /**
    * The member's own log, which operators read: one line is added to it. Null where it is not ours to write; then the
    * agent's log has these lines. Never called while a member is frozen for an instant.
@@ -144,6 +147,33 @@ export interface Images {
     approach: Approach,
     signal: AbortSignal,
   ): Promise<ArtifactSource>;
+}
+
+/** Archives that somebody brings: each is one artifact, and all that a checkpoint of the member would have stored. */
+export interface Archives {
+  /**
+   * Reads every byte of one that lies in a private file, whoever wrote it, and changes nothing. Memory and time are
+   * bounded by how large the file is. Rejects with why this member could never be restored from it.
+   */
+  read(
+    archive: { readonly file: string; readonly sizeBytes: number; readonly sha256: string },
+    signal: AbortSignal,
+    progress: (bytesDone: number) => void,
+  ): Promise<ReadArchive>;
+}
+
+export interface ReadArchive {
+  /** Of the software that wrote it. */
+  readonly version: string;
+  /** ISO 8601 UTC, by the clock of who wrote it; null where it does not say. */
+  readonly writtenAt: string | null;
+  /** What was left out of it on purpose, in words; null: it is of all that its members held. */
+  readonly leftOut: string | null;
+  /** What is in it, a line each, for people. */
+  readonly content: readonly string[];
+  /** As those of a copy: what a restore needs to know. */
+  readonly engineFacts: unknown;
+  readonly warnings: readonly Warning[];
 }
 
 /** A checkpoint as it lies beside a member's live data. Nothing of it is verified yet but that it is complete. */

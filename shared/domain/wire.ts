@@ -114,6 +114,20 @@ export type AgentRequest =
       /** In bytes. */
       readonly offset: number;
     }
+  /**
+   * Reads every byte of an archive that lies in the repository, and stores it as this member's state in `checkpoint`.
+   * Commits nothing. Given up when the stream ends.
+   */
+  | {
+      readonly type: 'importArchive';
+      readonly id: number;
+      readonly member: string;
+      readonly checkpoint: string;
+      /** The checkpoint, never committed, in which the archive lies as an artifact of the member. */
+      readonly given: string;
+      /** Of the member's manifest there. */
+      readonly digest: string;
+    }
   | { readonly type: 'member'; readonly member: string; readonly command: MemberCommand }
   | { readonly type: 'restore'; readonly id: number; readonly member: string; readonly step: RestoreStep };
 
@@ -133,6 +147,16 @@ export interface SalvagedMember {
   readonly manifestDigest: string;
   readonly sizeBytes: number;
   readonly storedBytes: number;
+}
+
+/** A member that was stored from an archive that somebody brought. */
+export interface ImportedMember extends Omit<SalvagedMember, 'name'> {
+  /** ISO 8601 UTC, by the clock of who wrote the archive; null where it does not say. */
+  readonly writtenAt: string | null;
+  /** What was left out of it on purpose, in words; null: it is of all that its members held. */
+  readonly leftOut: string | null;
+  /** What is in it, a line each, for people. */
+  readonly content: readonly string[];
 }
 
 /** A member manifest of a checkpoint. */
@@ -360,6 +384,7 @@ export type AgentResponse =
       readonly metadataDigest: string;
     }
   | { readonly type: 'salvaged'; readonly id: number; readonly members: readonly SalvagedMember[] }
+  | ({ readonly type: 'archiveImported'; readonly id: number } & ImportedMember)
   /** What could not be finished is no harm to the checkpoint in the repository. */
   | { readonly type: 'settled'; readonly id: number; readonly warnings: readonly Warning[] }
   | { readonly type: 'failed'; readonly id: number; readonly failure: Failure }

@@ -88,6 +88,10 @@ export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
       const { id, kind, name, offset } = request;
       return message({ $case: 'readDocumentLog', value: { id, kind, name, offset: fromCount(offset) } });
     }
+    case 'importArchive': {
+      const { id, member, checkpoint, given, digest } = request;
+      return message({ $case: 'importArchive', value: { id, member, checkpoint, given, digest } });
+    }
     case 'member':
       return message({
         $case: 'memberCommand',
@@ -140,6 +144,10 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
       return { type: 'readLocal', id: value.id, checkpoint: value.checkpoint };
     case 'salvage':
       return { type: 'salvage', id: value.id, checkpoint: value.checkpoint, metadata: value.metadata };
+    case 'importArchive': {
+      const { id, member, checkpoint, given, digest } = value;
+      return { type: 'importArchive', id, member, checkpoint, given, digest };
+    }
     case 'raiseEpoch':
       return { type: 'raiseEpoch', id: value.id, epoch: value.epoch };
     case 'joinLineage':

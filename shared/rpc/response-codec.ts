@@ -59,6 +59,19 @@ export function encodeResponse(response: AgentResponse): wire.AgentMessage {
       }));
       return message({ $case: 'salvaged', value: { id: response.id, members } });
     }
+    case 'archiveImported': {
+      const { id, manifestDigest, sizeBytes, storedBytes, writtenAt, leftOut, content } = response;
+      const value = {
+        id,
+        manifestDigest,
+        sizeBytes: fromCount(sizeBytes),
+        storedBytes: fromCount(storedBytes),
+        writtenAt: writtenAt ?? undefined,
+        leftOut: leftOut ?? undefined,
+        content: [...content],
+      };
+      return message({ $case: 'archiveImported', value });
+    }
     case 'settled':
       return message({
         $case: 'settled',
@@ -160,6 +173,19 @@ export function decodeResponse({ message: received }: wire.AgentMessage): AgentR
           storedBytes: toCount(storedBytes),
         })),
       };
+    case 'archiveImported': {
+      const { id, manifestDigest, sizeBytes, storedBytes, writtenAt, leftOut, content } = value;
+      return {
+        type: 'archiveImported',
+        id,
+        manifestDigest,
+        sizeBytes: toCount(sizeBytes),
+        storedBytes: toCount(storedBytes),
+        writtenAt: writtenAt ?? null,
+        leftOut: leftOut ?? null,
+        content,
+      };
+    }
     case 'settled':
       return { type: 'settled', id: value.id, warnings: value.warnings.map(toWarning) };
     case 'claimed':

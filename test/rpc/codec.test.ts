@@ -165,6 +165,14 @@ const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
   fc.record({ type: fc.constant('readDocuments' as const), id, after: text }),
   fc.record({ type: fc.constant('deleteDocument' as const), id, kind: text, name: text }),
   fc.record({ type: fc.constant('readDocumentLog' as const), id, kind: text, name: text, offset: count }),
+  fc.record({
+    type: fc.constant('importArchive' as const),
+    id,
+    member: text,
+    checkpoint: text,
+    given: text,
+    digest: text,
+  }),
   fc.record({ type: fc.constant('member' as const), member: text, command: commands }),
   fc.record({ type: fc.constant('restore' as const), id, member: text, step: steps }),
 );
@@ -261,6 +269,7 @@ const traits = fc.record({
   compatibility: text,
   marksJournalFile: fc.boolean(),
   restoresRunning: fc.boolean(),
+  archive: fc.option(text),
 });
 
 const plainMember = {
@@ -323,6 +332,16 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
   fc.record({ type: fc.constant('settled' as const), id, warnings: fc.array(warning, { maxLength: 2 }) }),
   fc.record({ type: fc.constant('localCheckpoint' as const), id, gridManifest: text, metadataDigest: text }),
   fc.record({ type: fc.constant('salvaged' as const), id, members: fc.array(salvaged, { maxLength: 2 }) }),
+  fc.record({
+    type: fc.constant('archiveImported' as const),
+    id,
+    manifestDigest: text,
+    sizeBytes: count,
+    storedBytes: count,
+    writtenAt: fc.option(text),
+    leftOut: fc.option(text),
+    content: fc.array(text, { maxLength: 2 }),
+  }),
   fc.record({
     type: fc.constant('welcome' as const),
     protocolVersion: count,

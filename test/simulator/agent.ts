@@ -25,6 +25,7 @@ interface Work extends ClaimedWork {
   readonly name: string;
   readonly checkpoint: CheckpointOperation;
   readonly restore: null;
+  readonly imports: null;
   /** As the machine of its member stands; null before the first command. */
   machine: MemberMachineState | null;
   connection: Connection;
@@ -262,6 +263,7 @@ export class SimulatedAgent extends Process {
         },
       ),
       restore: null,
+      imports: null,
       machine: null,
       connection,
       isEnding: false,

@@ -1,5 +1,6 @@
 import type { CheckpointContext, Engine, Parts } from '../engine.ts';
 import { ArchiveCopy } from './copy/archive-copy.ts';
+import { ClusterArchives } from './copy/cluster-archives.ts';
 import { ClusterHold } from './hold/cluster-hold.ts';
 import { FenceWitness } from './hold/fence-witness.ts';
 import { HoldPace } from './hold/hold-pace.ts';
@@ -42,6 +43,7 @@ export function createInfinispanEngine(settings: InfinispanSettings): Engine {
     recoverRestore: (outcome) => recoverInfinispanRestore(settings, outcome),
     localCopies: null,
     images: null,
+    archives: new ClusterArchives(settings),
     messages: null,
     realm: null,
     stop: (signal) => stopServer(settings, signal),

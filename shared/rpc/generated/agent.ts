@@ -48,6 +48,7 @@ export interface CoordinatorMessage {
     | { $case: "readDocuments"; value: ReadDocuments }
     | { $case: "deleteDocument"; value: DeleteDocument }
     | { $case: "readDocumentLog"; value: ReadDocumentLog }
+    | { $case: "importArchive"; value: ImportArchive }
     | undefined;
 }
 
@@ -201,6 +202,20 @@ export interface ReadDocumentLog {
   name: string;
   /** In bytes. */
   offset: bigint;
+}
+
+/**
+ * Reads every byte of an archive that lies in the repository as an artifact of this member, in a checkpoint that is never
+ * committed, and stores it as the member's state in another. Commits nothing; given up when the stream ends. Answered by
+ * ArchiveImported.
+ */
+export interface ImportArchive {
+  id: number;
+  member: string;
+  checkpoint: string;
+  /** The checkpoint that the archive lies in, and the digest of its member manifest. */
+  given: string;
+  digest: string;
 }
 
 /** The manifest of an image in a set of the repository. */
@@ -467,6 +482,7 @@ export interface AgentMessage {
     | { $case: "documentApplied"; value: DocumentApplied }
     | { $case: "documents"; value: Documents }
     | { $case: "documentLog"; value: DocumentLog }
+    | { $case: "archiveImported"; value: ArchiveImported }
     | undefined;
 }
 
@@ -575,6 +591,8 @@ export interface Traits {
   marksJournalFile: boolean;
   /** It is restored while it runs, and is not stopped for that. */
   restoresRunning: boolean;
+  /** The artifact that is by itself an archive of its engine; not set where there is none. */
+  archive?: string | undefined;
 }
 
 /** What an operator should know, but nothing that stops an operation. */
@@ -684,6 +702,24 @@ export interface SalvagedMember {
   manifestDigest: string;
   sizeBytes: bigint;
   storedBytes: bigint;
+}
+
+/** Answer to ImportArchive. */
+export interface ArchiveImported {
+  id: number;
+  manifestDigest: string;
+  sizeBytes: bigint;
+  storedBytes: bigint;
+  /** ISO 8601 UTC, by the clock of who wrote the archive; not set where it does not say. */
+  writtenAt?:
+    | string
+    | undefined;
+  /** What was left out of it on purpose, in words; not set: it is of all that its members held. */
+  leftOut?:
+    | string
+    | undefined;
+  /** What is in it, a line each, for people. */
+  content: string[];
 }
 
 /** Answer to ApplyDocument. */
@@ -1100,6 +1136,9 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "readDocumentLog":
         ReadDocumentLog.encode(message.message.value, writer.uint32(426).fork()).join();
         break;
+      case "importArchive":
+        ImportArchive.encode(message.message.value, writer.uint32(482).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1309,6 +1348,14 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
             message.message = { $case: "readDocumentLog", value: ReadDocumentLog.decode(reader, reader.uint32()) };
             continue;
           }
+          case 60: {
+            if (tag !== 482) {
+              break;
+            }
+
+            message.message = { $case: "importArchive", value: ImportArchive.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1403,6 +1450,10 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
         ? { $case: "readDocumentLog", value: ReadDocumentLog.fromJSON(object.readDocumentLog) }
         : isSet(object.read_document_log)
         ? { $case: "readDocumentLog", value: ReadDocumentLog.fromJSON(object.read_document_log) }
+        : isSet(object.importArchive)
+        ? { $case: "importArchive", value: ImportArchive.fromJSON(object.importArchive) }
+        : isSet(object.import_archive)
+        ? { $case: "importArchive", value: ImportArchive.fromJSON(object.import_archive) }
         : undefined,
     };
   },
@@ -1457,6 +1508,8 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       obj.deleteDocument = DeleteDocument.toJSON(message.message.value);
     } else if (message.message?.$case === "readDocumentLog") {
       obj.readDocumentLog = ReadDocumentLog.toJSON(message.message.value);
+    } else if (message.message?.$case === "importArchive") {
+      obj.importArchive = ImportArchive.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1608,6 +1661,12 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "readDocumentLog": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "readDocumentLog", value: ReadDocumentLog.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "importArchive": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "importArchive", value: ImportArchive.fromPartial(object.message.value) };
         }
         break;
       }
@@ -3533,6 +3592,139 @@ export const ReadDocumentLog: MessageFns<ReadDocumentLog> = {
     message.kind = object.kind ?? "";
     message.name = object.name ?? "";
     message.offset = (object.offset !== undefined && object.offset !== null) ? BigInt(object.offset) : 0n;
+    return message;
+  },
+};
+
+function createBaseImportArchive(): ImportArchive {
+  return { id: 0, member: "", checkpoint: "", given: "", digest: "" };
+}
+
+export const ImportArchive: MessageFns<ImportArchive> = {
+  encode(message: ImportArchive, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.member !== "") {
+      writer.uint32(18).string(message.member);
+    }
+    if (message.checkpoint !== "") {
+      writer.uint32(26).string(message.checkpoint);
+    }
+    if (message.given !== "") {
+      writer.uint32(34).string(message.given);
+    }
+    if (message.digest !== "") {
+      writer.uint32(42).string(message.digest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportArchive {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportArchive();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.member = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.checkpoint = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.given = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImportArchive {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      member: isSet(object.member) ? globalThis.String(object.member) : "",
+      checkpoint: isSet(object.checkpoint) ? globalThis.String(object.checkpoint) : "",
+      given: isSet(object.given) ? globalThis.String(object.given) : "",
+      digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+    };
+  },
+
+  toJSON(message: ImportArchive): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.member !== "") {
+      obj.member = message.member;
+    }
+    if (message.checkpoint !== "") {
+      obj.checkpoint = message.checkpoint;
+    }
+    if (message.given !== "") {
+      obj.given = message.given;
+    }
+    if (message.digest !== "") {
+      obj.digest = message.digest;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImportArchive>): ImportArchive {
+    return ImportArchive.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportArchive>): ImportArchive {
+    const message = createBaseImportArchive();
+    message.id = object.id ?? 0;
+    message.member = object.member ?? "";
+    message.checkpoint = object.checkpoint ?? "";
+    message.given = object.given ?? "";
+    message.digest = object.digest ?? "";
     return message;
   },
 };
@@ -6864,6 +7056,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "documentLog":
         DocumentLog.encode(message.message.value, writer.uint32(418).fork()).join();
         break;
+      case "archiveImported":
+        ArchiveImported.encode(message.message.value, writer.uint32(482).fork()).join();
+        break;
     }
     return writer;
   },
@@ -7041,6 +7236,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "documentLog", value: DocumentLog.decode(reader, reader.uint32()) };
             continue;
           }
+          case 60: {
+            if (tag !== 482) {
+              break;
+            }
+
+            message.message = { $case: "archiveImported", value: ArchiveImported.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7107,6 +7310,10 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         ? { $case: "documentLog", value: DocumentLog.fromJSON(object.documentLog) }
         : isSet(object.document_log)
         ? { $case: "documentLog", value: DocumentLog.fromJSON(object.document_log) }
+        : isSet(object.archiveImported)
+        ? { $case: "archiveImported", value: ArchiveImported.fromJSON(object.archiveImported) }
+        : isSet(object.archive_imported)
+        ? { $case: "archiveImported", value: ArchiveImported.fromJSON(object.archive_imported) }
         : undefined,
     };
   },
@@ -7153,6 +7360,8 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       obj.documents = Documents.toJSON(message.message.value);
     } else if (message.message?.$case === "documentLog") {
       obj.documentLog = DocumentLog.toJSON(message.message.value);
+    } else if (message.message?.$case === "archiveImported") {
+      obj.archiveImported = ArchiveImported.toJSON(message.message.value);
     }
     return obj;
   },
@@ -7280,6 +7489,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "documentLog": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "documentLog", value: DocumentLog.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "archiveImported": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "archiveImported", value: ArchiveImported.fromPartial(object.message.value) };
         }
         break;
       }
@@ -8436,6 +8651,7 @@ function createBaseTraits(): Traits {
     compatibility: "",
     marksJournalFile: false,
     restoresRunning: false,
+    archive: undefined,
   };
 }
 
@@ -8470,6 +8686,9 @@ export const Traits: MessageFns<Traits> = {
     }
     if (message.restoresRunning !== false) {
       writer.uint32(80).bool(message.restoresRunning);
+    }
+    if (message.archive !== undefined) {
+      writer.uint32(90).string(message.archive);
     }
     return writer;
   },
@@ -8567,6 +8786,14 @@ export const Traits: MessageFns<Traits> = {
             message.restoresRunning = reader.bool();
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.archive = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8607,6 +8834,7 @@ export const Traits: MessageFns<Traits> = {
         : isSet(object.restores_running)
         ? globalThis.Boolean(object.restores_running)
         : false,
+      archive: isSet(object.archive) ? globalThis.String(object.archive) : undefined,
     };
   },
 
@@ -8642,6 +8870,9 @@ export const Traits: MessageFns<Traits> = {
     if (message.restoresRunning !== false) {
       obj.restoresRunning = message.restoresRunning;
     }
+    if (message.archive !== undefined) {
+      obj.archive = message.archive;
+    }
     return obj;
   },
 
@@ -8660,6 +8891,7 @@ export const Traits: MessageFns<Traits> = {
     message.compatibility = object.compatibility ?? "";
     message.marksJournalFile = object.marksJournalFile ?? false;
     message.restoresRunning = object.restoresRunning ?? false;
+    message.archive = object.archive ?? undefined;
     return message;
   },
 };
@@ -10233,6 +10465,209 @@ export const SalvagedMember: MessageFns<SalvagedMember> = {
     message.storedBytes = (object.storedBytes !== undefined && object.storedBytes !== null)
       ? BigInt(object.storedBytes)
       : 0n;
+    return message;
+  },
+};
+
+function createBaseArchiveImported(): ArchiveImported {
+  return {
+    id: 0,
+    manifestDigest: "",
+    sizeBytes: 0n,
+    storedBytes: 0n,
+    writtenAt: undefined,
+    leftOut: undefined,
+    content: [],
+  };
+}
+
+export const ArchiveImported: MessageFns<ArchiveImported> = {
+  encode(message: ArchiveImported, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.manifestDigest !== "") {
+      writer.uint32(18).string(message.manifestDigest);
+    }
+    if (message.sizeBytes !== 0n) {
+      if (BigInt.asUintN(64, message.sizeBytes) !== message.sizeBytes) {
+        throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.sizeBytes);
+    }
+    if (message.storedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.storedBytes) !== message.storedBytes) {
+        throw new globalThis.Error("value provided for field message.storedBytes of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.storedBytes);
+    }
+    if (message.writtenAt !== undefined) {
+      writer.uint32(42).string(message.writtenAt);
+    }
+    if (message.leftOut !== undefined) {
+      writer.uint32(50).string(message.leftOut);
+    }
+    for (const v of message.content) {
+      writer.uint32(58).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ArchiveImported {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseArchiveImported();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.manifestDigest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.sizeBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.storedBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.writtenAt = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.leftOut = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.content.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ArchiveImported {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      manifestDigest: isSet(object.manifestDigest)
+        ? globalThis.String(object.manifestDigest)
+        : isSet(object.manifest_digest)
+        ? globalThis.String(object.manifest_digest)
+        : "",
+      sizeBytes: isSet(object.sizeBytes)
+        ? BigInt(object.sizeBytes)
+        : isSet(object.size_bytes)
+        ? BigInt(object.size_bytes)
+        : 0n,
+      storedBytes: isSet(object.storedBytes)
+        ? BigInt(object.storedBytes)
+        : isSet(object.stored_bytes)
+        ? BigInt(object.stored_bytes)
+        : 0n,
+      writtenAt: isSet(object.writtenAt)
+        ? globalThis.String(object.writtenAt)
+        : isSet(object.written_at)
+        ? globalThis.String(object.written_at)
+        : undefined,
+      leftOut: isSet(object.leftOut)
+        ? globalThis.String(object.leftOut)
+        : isSet(object.left_out)
+        ? globalThis.String(object.left_out)
+        : undefined,
+      content: globalThis.Array.isArray(object?.content)
+        ? object.content.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ArchiveImported): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.manifestDigest !== "") {
+      obj.manifestDigest = message.manifestDigest;
+    }
+    if (message.sizeBytes !== 0n) {
+      obj.sizeBytes = message.sizeBytes.toString();
+    }
+    if (message.storedBytes !== 0n) {
+      obj.storedBytes = message.storedBytes.toString();
+    }
+    if (message.writtenAt !== undefined) {
+      obj.writtenAt = message.writtenAt;
+    }
+    if (message.leftOut !== undefined) {
+      obj.leftOut = message.leftOut;
+    }
+    if (message.content?.length) {
+      obj.content = message.content;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ArchiveImported>): ArchiveImported {
+    return ArchiveImported.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ArchiveImported>): ArchiveImported {
+    const message = createBaseArchiveImported();
+    message.id = object.id ?? 0;
+    message.manifestDigest = object.manifestDigest ?? "";
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
+    message.storedBytes = (object.storedBytes !== undefined && object.storedBytes !== null)
+      ? BigInt(object.storedBytes)
+      : 0n;
+    message.writtenAt = object.writtenAt ?? undefined;
+    message.leftOut = object.leftOut ?? undefined;
+    message.content = object.content?.map((e) => e) || [];
     return message;
   },
 };

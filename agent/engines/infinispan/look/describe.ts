@@ -1,6 +1,7 @@
 import { StillpointError, type Failure } from '../../../../shared/domain/errors.ts';
 import type { MemberDescription, Traits } from '../../../../shared/domain/grid.ts';
 import type { Abilities } from '../../../../shared/domain/purpose.ts';
+import { ARCHIVE_PATH } from '../copy/facts.ts';
 import { isFenceLeft } from '../hold/fence.ts';
 import type { HoldPace } from '../hold/hold-pace.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
@@ -113,6 +114,7 @@ function traitsOf(clusterName: string, version: string): Traits {
     compatibility: version.split('.').slice(0, 2).join('.'),
     marksJournalFile: false,
     restoresRunning: true,
+    archive: ARCHIVE_PATH,
   };
 }
 

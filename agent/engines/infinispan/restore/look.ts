@@ -35,11 +35,14 @@ export async function mustBeAtRest(
 
 /** A server reads archives of its own release and of earlier ones, of containers that are called as its own. */
 export function mustBeRestorable(facts: ClusterFacts, container: ContainerInfo, member: string): void {
-  const [archived = 0, running = 0] = [facts.version, container.version].map((version) =>
-    Number.parseInt(version, 10),
-  );
-  if (archived > running) throw olderServer(member, facts.version, container.version);
+  if (isLater(facts.version, container.version)) throw olderServer(member, facts.version, container.version);
   if (facts.container !== container.name) throw otherContainer(member, facts.container, container.name);
+}
+
+/** Of another major release than a server's, and a later one. */
+export function isLater(archived: string, running: string): boolean {
+  const [archive, server] = [archived, running].map((version) => Number.parseInt(version, 10));
+  return archive !== undefined && server !== undefined && archive > server;
 }
 
 /** All that a restore will change of the cluster, and what may change it meanwhile, is said before. */
@@ -176,7 +179,7 @@ async function roomOf(path: string, facts: ClusterFacts, entries: number): Promi
   return { ...(await freeAt(path)), path, neededBytes };
 }
 
-function listed(caches: readonly { readonly name: string }[]): string {
+export function listed(caches: readonly { readonly name: string }[]): string {
   const names = caches.map(({ name }) => name);
   return names.length > 5 ? `${names.slice(0, 5).join(', ')} and ${names.length - 5} more` : names.join(', ');
 }
