@@ -74,6 +74,14 @@ export function archiveInTheWay(path: string): StillpointError {
   );
 }
 
+export function replicatedEmpty(cache: string, entries: number): StillpointError {
+  return failure(
+    'backup-replicated',
+    `cache ${cache} is replicated and has ${entries} entries, and the archive has none of them: a server without capacity backs none up`,
+    'make it a distributed cache, or name in spec.resources what is to be backed up without it; stillpoint checkpoint create has all of it',
+  );
+}
+
 export function archiveMissing(path: string, cause: string): StillpointError {
   return failure(
     'archive-missing',

@@ -85,7 +85,7 @@ export class DocumentRun {
       await this.#become('Unknown', 'the agent was started again, and its member is asked how far it is');
     } else await this.#bringMember(signal);
     await this.#untilDone(signal);
-    const archive = await work.complete(member.server, signal);
+    const archive = await work.complete(member.server, this.#context.cluster, signal);
     await this.#reach('documentDone');
     await this.#lookAtClients(signal, 'had done its work');
     await say(work.lastWords);

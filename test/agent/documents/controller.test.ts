@@ -236,6 +236,11 @@ describe('a document that cannot be carried out', () => {
     await fails('DEGRADED');
   });
 
+  it('fails where the archive has none of the entries of a replicated cache', async () => {
+    host.says(SOURCE, 'has-cache', '3');
+    await fails('cache a is replicated and has 3 entries');
+  });
+
   it('fails when the archive is larger than its volume', async () => {
     const agent = await host.open();
     await host.apply(agent, BACKUP.replace('1Gi', '"100"'));

@@ -14,7 +14,7 @@ import { text } from 'node:stream/consumers';
 //   never-join         a member is not in the cluster
 //   connections.json   who is connected
 //   degraded           the cluster has lost entries
-//   has-cache          it has the cache that is in the archive
+//   has-cache          it has the cache that is in the archive, replicated, with as many entries as stands there
 //   asked              every request for a job, one a line
 //   changes            every other request that is no question, one a line
 
@@ -81,6 +81,8 @@ async function answer(
   if (path === 'caches?action=detailed') return say(200, has('has-cache') ? [CACHE] : []);
   if (path === 'container/cache-configs')
     return say(200, has('has-cache') ? [{ name: CACHE.name, configuration: { [CACHE.name]: {} } }] : []);
+  if (path === `caches/${CACHE.name}?action=size`)
+    return say(200, readFileSync(join(folder, 'has-cache'), 'utf8') || '0');
   const isJob = /^container\/(backups|restores)\//.test(path);
   if (!isJob && request.method !== 'GET') {
     writeFileSync(join(folder, 'changes'), `${name} ${request.method} ${path}\n`, { flag: 'a' });
