@@ -7,6 +7,7 @@ import {
   type AgentRequest,
   type AgentResponse,
   type HeldBy,
+  type ImportedMember,
   type RestoreStep,
   type RestoreStepResult,
   type SalvagedMember,
@@ -174,6 +175,15 @@ export class AgentConnection {
     const response = await this.#request({ type: 'salvage', checkpoint, metadata });
     if (response.type !== 'salvaged') throw unexpected(response, this.host);
     return response.members;
+  }
+
+  /** Stores an archive that lies in the repository as the state of a member in `checkpoint`. */
+  async importArchive(
+    asked: Omit<Extract<AgentRequest, { type: 'importArchive' }>, 'type' | 'id'>,
+  ): Promise<ImportedMember> {
+    const response = await this.#request({ type: 'importArchive', ...asked }, GIVEN_UP);
+    if (response.type !== 'archiveImported') throw unexpected(response, this.host);
+    return response;
   }
 
   /** Removes what lies of these checkpoints on that host. The repository is not touched. */

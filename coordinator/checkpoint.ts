@@ -12,6 +12,7 @@ import { heeding, type Cancellation } from './cancellation.ts';
 import { checkpointReport, gridManifest } from './checkpoint-report.ts';
 import { CheckpointRun } from './checkpoint-run.ts';
 import type { GridFile } from './grid-file.ts';
+import { bestEffort, sweepUncommitted } from './leftovers.ts';
 import {
   failed,
   foundByMembers,
@@ -84,7 +85,7 @@ class CheckpointCreation {
     const operation = { grid, id: this.#operation, holder: `checkpoint ${checkpoint}` };
     const work = async (): Promise<CheckpointReport> => {
       await this.#repository.expectLeftovers(grid, checkpoint).catch(throwRefused);
-      await this.#sweep();
+      await sweepUncommitted(this.#repository, grid, this.#input.log);
       await this.#input.reach('accepted', 'coordinator');
       // What it stores stays when it is aborted: the next run finds it.
       return this.#create(checkpoint, number, report);
@@ -159,7 +160,7 @@ class CheckpointCreation {
       const created = checkpointReport(manifest);
       return { ...created, warnings: [...created.warnings, ...(await this.#settle(checkpoint))] };
     }
-    await this.#bestEffort(() => this.#repository.discard(gridFile.grid, checkpoint));
+    await bestEffort(() => this.#repository.discard(gridFile.grid, checkpoint), log);
     if (outcome.kind === 'committed') throw new Error('committed without a manifest');
     throw failed(outcome, number.addressOf);
   }
@@ -185,23 +186,5 @@ class CheckpointCreation {
     const { connections } = this.#agents;
     const rounds = Math.min(REHEARSALS.each, Math.ceil(REHEARSALS.all / connections.length));
     for (const connection of connections) connection.rehearse(rounds).catch(() => undefined);
-  }
-
-  /** What a killed coordinator left: we hold the grid, so no other checkpoint of it is being made. */
-  async #sweep(): Promise<void> {
-    const { grid } = this.#input.gridFile;
-    for (const entry of await this.#repository.list(grid)) {
-      if (entry.state === 'uncommitted')
-        await this.#bestEffort(() => this.#repository.discard(grid, entry.checkpoint));
-    }
-  }
-
-  /** Sweeping must not turn an outcome into another: what stays is listed, and the next run sweeps it. */
-  async #bestEffort(sweep: () => Promise<unknown>): Promise<void> {
-    try {
-      await sweep();
-    } catch (error) {
-      this.#input.log.warn({ event: 'leftoversStay', err: error }, 'leftovers stay until the next run');
-    }
   }
 }

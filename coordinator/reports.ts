@@ -1,4 +1,5 @@
 import type { Failure } from '../shared/domain/errors.ts';
+import type { ImportedArchive } from '../shared/domain/manifest.ts';
 import type { Abilities, Purpose } from '../shared/domain/purpose.ts';
 import type { NamedAddress } from '../shared/domain/wire.ts';
 import type { EngineName, JournalMap, Role } from '../shared/domain/grid.ts';
@@ -30,6 +31,41 @@ export interface CheckpointReport {
   }[];
   readonly absent: readonly string[];
   readonly warnings: readonly string[];
+}
+
+export interface ImportReport {
+  readonly checkpoint: string;
+  readonly grid: string;
+  readonly epoch: number;
+  readonly counter: number;
+  readonly imported: ImportedArchive;
+  /** What is in the archive, a line each. */
+  readonly content: readonly string[];
+  readonly durationMs: number;
+  readonly sizeBytes: number;
+  readonly storedBytes: number;
+  readonly members: readonly {
+    readonly name: string;
+    readonly host: string;
+    readonly role: Role;
+    readonly engine: EngineName;
+    readonly address: string;
+    readonly state: 'imported';
+    readonly sizeBytes: number;
+    readonly storedBytes: number;
+  }[];
+  readonly warnings: readonly string[];
+}
+
+export interface ExportReport {
+  readonly checkpoint: string;
+  readonly grid: string;
+  readonly member: string;
+  /** Absolute. */
+  readonly file: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  readonly durationMs: number;
 }
 
 export interface SalvageReport {

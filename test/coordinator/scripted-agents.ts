@@ -11,6 +11,7 @@ import {
   type AgentRequest,
   type AgentResponse,
   type HeldBy,
+  type ImportedMember,
   type RestoreStepResult,
 } from '../../shared/domain/wire.ts';
 import type { KeptDocument } from '../../shared/documents/document.ts';
@@ -44,6 +45,8 @@ export interface ScriptedAgents {
   stampOf: (member: string) => Stamp;
   /** What is in an image. */
   imageOf: (member: string, image: string) => ImageManifest;
+  /** What an agent stores of an archive that is imported. */
+  importing: (request: Extract<Numbered, { type: 'importArchive' }>) => Promise<ImportedMember>;
   /** What an agent keeps of documents, and the clusters that it has. Nothing by default. */
   keeps: (host: string) => {
     readonly clusters: readonly string[];
@@ -104,6 +107,9 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     stampOf: () => ({ epoch: 0, counter: 0, heldBy: null, incarnation: 'i', stoppedAs: null }),
     imageOf: () => {
       throw new Error('this test has no images');
+    },
+    importing: () => {
+      throw new Error('this test has no archives');
     },
     keeps: () => ({ clusters: [], documents: [] }),
     heldBy: () => null,
@@ -205,6 +211,8 @@ async function answer(
       return { type: 'stamped', id, stamp: agents.stampOf(request.member) };
     case 'readImage':
       return { type: 'imageRead', id, image: await readImage(agents, request) };
+    case 'importArchive':
+      return { type: 'archiveImported', id, ...(await agents.importing(request)) };
     case 'readDocuments': {
       const { clusters, documents } = agents.keeps(host.host);
       // One in each answer: whoever asks has to ask for the next.
