@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { chown, cp, lstat, mkdir, open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { StillpointError } from '../../shared/domain/errors.ts';
 import { processNumbers } from '../engines/host-processes.ts';
 import { InfinispanServer } from '../engines/infinispan/server/infinispan-server.ts';
 import { userNamed } from '../engines/restore/owner.ts';
@@ -104,7 +105,7 @@ export class BackupMember {
     return alive.length > 0 ? null : (this.#ending ?? 'while no agent looked');
   }
 
-  /** Resolves when the cluster has it among its members. */
+  /** Resolves when the cluster has it among its members. Rejects at once where a server does not let us in. */
   async joined(cluster: InfinispanServer, signal: AbortSignal): Promise<void> {
     const { readyWithinSeconds } = this.#settings;
     const until = performance.now() + readyWithinSeconds * 1000;
@@ -117,6 +118,7 @@ export class BackupMember {
         why = (await this.#whyNotThere(cluster, signal)) ?? '';
         if (why === '') return;
       } catch (error) {
+        if (isForGood(error)) throw error;
         why = error instanceof Error ? error.message : String(error);
       }
       if (performance.now() > until)
@@ -181,6 +183,13 @@ export class BackupMember {
     );
     return marked.flat();
   }
+}
+
+/** A server that refuses a secret, or shows a certificate that is not trusted, will not do otherwise in a minute. */
+const FOR_GOOD: readonly string[] = ['infinispan-refused', 'infinispan-certificate', 'infinispan-secret'];
+
+export function isForGood(error: unknown): boolean {
+  return error instanceof StillpointError && FOR_GOOD.includes(error.failure.code);
 }
 
 async function mustHaveNoCapacity(template: string): Promise<void> {

@@ -6,7 +6,7 @@ import type { Reach } from '../../shared/runtime/moments.ts';
 import { GrowingPause } from '../growing-pause.ts';
 import type { Connection } from '../engines/infinispan/server/answers.ts';
 import type { InfinispanServer } from '../engines/infinispan/server/infinispan-server.ts';
-import { pause, type BackupMember } from './backup-member.ts';
+import { isForGood, pause, type BackupMember } from './backup-member.ts';
 import type { DocumentStore } from './document-store.ts';
 import { referenceOf } from './document-store.ts';
 import { clusterDegraded, jobFailed, memberFailed } from './failures.ts';
@@ -140,6 +140,8 @@ export class DocumentRun {
     const { cluster, say, work, now } = this.#context;
     const found = await cluster.connections(soon(signal)).catch((error: unknown) => {
       signal.throwIfAborted();
+      // Who may not see them may not make a backup either: better known before a server is started.
+      if (isForGood(error)) throw error;
       return error instanceof Error ? error : new Error(String(error));
     });
     const known = this.#document.status.conditions?.find(({ type }) => type === CLIENTS);
@@ -177,11 +179,12 @@ export class DocumentRun {
         const failure = failureOf(error, { code: 'agent-failed', hint: '' });
         const ending = await member.ending();
         if (ending !== null) throw memberFailed(`the member ended ${ending} while the ${work.what} ran`);
-        if (!isSilence(error, failure)) throw error;
+        // It has let us in before: a token is renewed, a password is written, and it will again.
+        if (!isSilence(error, failure) && !isForGood(error)) throw error;
         const silentFor = performance.now() - heard;
         if (silentFor > silentMs)
           throw memberFailed(
-            `the member has not answered for ${Math.round(silentFor / 1000)} s: ${failure.message}`,
+            `the member has not ${isForGood(error) ? 'let us in' : 'answered'} for ${Math.round(silentFor / 1000)} s: ${failure.message}`,
           );
         await this.#become('Unknown', failure.message);
       }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { KeptDocument } from '../../shared/documents/document.ts';
 import { createGrid, type TestGrid } from './grid.ts';
 import { Hooks } from './hooks.ts';
-import type { InfinispanCluster, InfinispanNode } from './infinispan.ts';
+import type { InfinispanCluster, InfinispanNode, InfinispanOptions } from './infinispan.ts';
 import { until, type Finished } from './processes.ts';
 import { processNumbers } from '../../agent/engines/host-processes.ts';
 
@@ -12,21 +12,34 @@ export interface DocumentedCluster {
   readonly name: string;
   readonly cluster: InfinispanCluster;
   readonly member: InfinispanNode;
+  /** Keys of the cluster besides, and of its member. */
+  readonly keys?: object;
+  readonly memberKeys?: object;
 }
 
-export async function documented(name: string, cluster: InfinispanCluster): Promise<DocumentedCluster> {
+/** `more`: options of its member that are others than the cluster's, and keys of the agent's file. */
+export async function documented(
+  name: string,
+  cluster: InfinispanCluster,
+  more: {
+    readonly options?: Partial<InfinispanOptions>;
+    readonly keys?: object;
+    readonly memberKeys?: object;
+  } = {},
+): Promise<DocumentedCluster> {
+  const { options, ...keys } = more;
   const member = await cluster.another(`member-of-${name}`, {
     attributes: 'zero-capacity-node="true"',
     heapMB: 192,
+    ...options,
   });
-  return { name, cluster, member };
+  return { name, cluster, member, ...keys };
 }
 
 export interface DocumentsOptions {
   readonly host: string;
   readonly clusters: readonly DocumentedCluster[];
-  /** Keys of each cluster besides, and of its member. */
-  readonly clusterKeys?: object;
+  /** Keys of each member besides. */
   readonly memberKeys?: object;
   readonly storageClasses?: Readonly<Record<string, object>>;
   /** Another grid's file, repository and CA. */
@@ -117,12 +130,11 @@ export class DocumentsLab {
 }
 
 function settings(options: DocumentsOptions, volumes: string): object {
-  const clusters = options.clusters.map(({ name, cluster, member }) => [
+  const clusters = options.clusters.map(({ name, cluster, member, keys, memberKeys }) => [
     name,
     {
       service: 'DataGrid',
       url: cluster.nodes[0]?.url,
-      ...options.clusterKeys,
       member: {
         template: member.root,
         command: member
@@ -131,7 +143,9 @@ function settings(options: DocumentsOptions, volumes: string): object {
         url: member.url,
         stopWithinSeconds: 20,
         ...options.memberKeys,
+        ...memberKeys,
       },
+      ...keys,
     },
   ]);
   return {

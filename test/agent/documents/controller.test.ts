@@ -226,6 +226,11 @@ describe('a document that cannot be carried out', () => {
     await fails('the cluster does not have it yet');
   });
 
+  it('fails at once when its member does not let us in [S113] [S97]', async () => {
+    host.says(SOURCE, 'refuse');
+    await fails('with status 401: the token has expired');
+  });
+
   it('fails when its command is none', async () => {
     host.memberKeys['command'] = ['/no/such/program', '{room}', '{name}'];
     await fails('ENOENT');
@@ -307,6 +312,20 @@ describe('a document whose member is not heard', () => {
     host.saysNot(SOURCE, 'hold-job');
     await host.becomes(agent, 'my-backup', 'Succeeded');
   }).timeout(60_000);
+
+  it('is Unknown while its member does not let us in any more, and comes back when it does [S114]', async () => {
+    host.says(SOURCE, 'hold-job');
+    const agent = await host.open();
+    await host.apply(agent, BACKUP);
+    await until('the job to have begun', () => host.asked(SOURCE).length === 1);
+    host.says(SOURCE, 'refuse');
+    const unknown = await host.becomes(agent, 'my-backup', 'Unknown');
+    expect(unknown.status.reason).to.include('with status 401');
+    host.saysNot(SOURCE, 'refuse');
+    await host.becomes(agent, 'my-backup', 'Running');
+    host.saysNot(SOURCE, 'hold-job');
+    await host.becomes(agent, 'my-backup', 'Succeeded');
+  });
 
   it('fails when it is not heard for as long as the file says, and is ended [S114] [S97]', async () => {
     host.says(SOURCE, 'hold-job');

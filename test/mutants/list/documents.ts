@@ -167,6 +167,20 @@ export const DOCUMENT_MUTANTS: readonly Mutant[] = [
     only: 'that is deaf',
   },
   {
+    id: 'S113',
+    breaks: 'asks a member that refuses us until its time is over',
+    edits: [edit('agent/documents/backup-member', '        if (isForGood(error)) throw error;\n', '')],
+    ...AGENT,
+    only: 'does not let us in \\[',
+  },
+  {
+    id: 'S114',
+    breaks: 'gives a member up whose token has expired while it works',
+    edits: [edit(RUN, ' && !isForGood(error)) throw error;', ') throw error;')],
+    ...AGENT,
+    only: 'does not let us in any more',
+  },
+  {
     id: 'S98',
     breaks: 'puts all archives into one directory',
     edits: [
