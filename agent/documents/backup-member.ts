@@ -6,7 +6,8 @@ import { processNumbers } from '../engines/host-processes.ts';
 import { InfinispanServer } from '../engines/infinispan/server/infinispan-server.ts';
 import { userNamed } from '../engines/restore/owner.ts';
 import { commandAs } from '../engines/restore/run-as.ts';
-import { memberFailed, memberRemains, notZeroCapacity } from './failures.ts';
+import { pause } from '../pause.ts';
+import { memberFailed, memberRemains, notZeroCapacity, templateUnusable } from './failures.ts';
 import type { ClusterSettings, MemberSettings } from './settings.ts';
 
 /** In the environment of the member and of all that it begins: the document that they are of. */
@@ -54,8 +55,10 @@ export class BackupMember {
 
   /** Its root, from the template: nothing is there yet. Rejects `member-capacity` where that would make a member that takes data. */
   async furnish(): Promise<void> {
-    const { template } = this.#settings;
+    const { template, user } = this.#settings;
     await mustHaveNoCapacity(template);
+    // An agent that is not root cannot: said before anything is there.
+    if (user !== undefined) await commandAs(await userNamed(user, 'member.user'), []);
     await mkdir(this.#room, { mode: 0o700 });
     await cp(template, this.#room, { recursive: true });
     for (const name of ['data', 'log', 'lib']) await mkdir(join(this.#room, name), { recursive: true });
@@ -66,14 +69,14 @@ export class BackupMember {
   async give(path: string): Promise<void> {
     const { user } = this.#settings;
     if (user === undefined) return;
-    const { uid, gid } = await userNamed(user, 'user');
-    await chownTree(path, uid, gid);
+    const { uid, gid } = await userNamed(user, 'member.user');
+    if (uid !== process.getuid?.()) await chownTree(path, uid, gid);
   }
 
   /** What it says goes to the file, for as long as it lives, whoever has begun it. */
   async start(logFile: string): Promise<void> {
     const { command, user } = this.#settings;
-    const owner = user === undefined ? null : await userNamed(user, 'user');
+    const owner = user === undefined ? null : await userNamed(user, 'member.user');
     const words = command.map((word) =>
       word.replaceAll('{room}', this.#room).replaceAll('{name}', this.#name),
     );
@@ -192,9 +195,13 @@ export function isForGood(error: unknown): boolean {
   return error instanceof StillpointError && FOR_GOOD.includes(error.failure.code);
 }
 
-async function mustHaveNoCapacity(template: string): Promise<void> {
+/** Rejects where a server of this template would take data of the cluster, and where it cannot be read. */
+export async function mustHaveNoCapacity(template: string): Promise<void> {
   const conf = join(template, 'conf');
-  const names = (await readdir(conf).catch(() => [])).filter((name) => name.endsWith('.xml'));
+  const files = await readdir(conf).catch((error: unknown) => {
+    throw templateUnusable(template, error instanceof Error ? error.message : String(error));
+  });
+  const names = files.filter((name) => name.endsWith('.xml'));
   for (const name of names) if (ZERO_CAPACITY.test(await readFile(join(conf, name), 'utf8'))) return;
   throw notZeroCapacity(template);
 }
@@ -212,20 +219,4 @@ function tell(pid: number, signal: NodeJS.Signals): void {
   } catch {
     // It is gone.
   }
-}
-
-/** Rejects with the signal's reason. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const hear = (): void => {
-      clearTimeout(timer);
-      reject(signal.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', hear);
-      resolve();
-    }, ms);
-    signal.addEventListener('abort', hear, { once: true });
-  });
 }

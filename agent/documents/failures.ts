@@ -140,6 +140,14 @@ export function notZeroCapacity(template: string): StillpointError {
   );
 }
 
+export function templateUnusable(template: string, cause: string): StillpointError {
+  return failure(
+    'member-template',
+    `the template ${template} cannot be read: ${cause}`,
+    'member.template is the root of a server: a directory with conf and the configuration in it',
+  );
+}
+
 export function memberFailed(why: string): StillpointError {
   return failure(
     'member-failed',

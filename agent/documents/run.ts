@@ -5,8 +5,10 @@ import type { Logger } from '../../shared/runtime/log.ts';
 import type { Reach } from '../../shared/runtime/moments.ts';
 import { GrowingPause } from '../growing-pause.ts';
 import type { Connection } from '../engines/infinispan/server/answers.ts';
+import type { ClusterTurn } from '../engines/infinispan/server/cluster-turn.ts';
 import type { InfinispanServer } from '../engines/infinispan/server/infinispan-server.ts';
-import { isForGood, pause, type BackupMember } from './backup-member.ts';
+import { pause } from '../pause.ts';
+import { isForGood, type BackupMember } from './backup-member.ts';
 import type { DocumentStore } from './document-store.ts';
 import { referenceOf } from './document-store.ts';
 import { clusterDegraded, jobFailed, memberFailed } from './failures.ts';
@@ -31,6 +33,10 @@ export interface RunContext {
   readonly member: BackupMember;
   readonly work: Work;
   readonly silentMs: number;
+  /** The cluster is this document's alone from then on; `waitsFor` is told for whom it waits. */
+  readonly takeTurn: (waitsFor: (words: string) => void, signal: AbortSignal) => Promise<ClusterTurn>;
+  /** The same where it is at work there already. */
+  readonly keepTurn: () => Promise<ClusterTurn>;
   readonly say: Say;
   /** The place of its room, with nothing in it. */
   readonly makeRoom: () => Promise<void>;
@@ -54,6 +60,7 @@ export interface RunContext {
  */
 export class DocumentRun {
   readonly #context: RunContext;
+  #turn: ClusterTurn | null = null;
 
   constructor(context: RunContext) {
     this.#context = context;
@@ -74,6 +81,8 @@ export class DocumentRun {
     } catch (error) {
       if (signal.reason === ENDING) return;
       await this.#fail(error, signal);
+    } finally {
+      this.#turn?.end();
     }
   }
 
@@ -81,10 +90,16 @@ export class DocumentRun {
     const { member, work, say } = this.#context;
     const { phase } = this.#document.status;
     if (phase === 'Running' || phase === 'Unknown') {
-      if (!(await member.isThere())) return this.#outcomeWithoutMember();
+      if (!(await member.isThere()))
+        return this.#outcomeWithoutMember(
+          `the agent ended while the ${work.what} ran, and its member with it`,
+        );
+      this.#turn = await this.#context.keepTurn();
       await this.#become('Unknown', 'the agent was started again, and its member is asked how far it is');
     } else await this.#bringMember(signal);
-    await this.#untilDone(signal);
+    const ending = await this.#untilDone(signal);
+    if (ending !== null)
+      return this.#outcomeWithoutMember(`the member ended ${ending} while the ${work.what} ran`);
     const archive = await work.complete(member.server, signal);
     await this.#reach('documentDone');
     await this.#lookAtClients(signal, 'had done its work');
@@ -92,13 +107,12 @@ export class DocumentRun {
     return archive;
   }
 
-  async #outcomeWithoutMember(): Promise<Status['archive'] | null> {
+  /** What it had done to its end before it was gone is done. */
+  async #outcomeWithoutMember(cause: string): Promise<Status['archive'] | null> {
     const { work, say } = this.#context;
     const completed = await work.wasCompleted();
     if (completed === null)
-      throw memberFailed(
-        `the agent ended while the ${work.what} ran, and its member with it${work.what === 'restore' ? '; what was restored by then stays' : ''}`,
-      );
+      throw memberFailed(`${cause}${work.what === 'restore' ? '; what was restored by then stays' : ''}`);
     await say(work.lastWords);
     return completed.archive;
   }
@@ -107,9 +121,11 @@ export class DocumentRun {
     const { member, work, cluster, store } = this.#context;
     // What an agent that was killed had started, and told nobody of.
     await member.end();
+    await this.#takeTurn(signal);
     await this.#context.makeRoom();
     await member.furnish();
     await work.prepare(member);
+    await this.#reach('documentPrepared');
     signal.throwIfAborted();
     if (this.#document.status.phase === 'Initializing') await this.#become('Initialized');
     await this.#reach('documentInitialized');
@@ -122,6 +138,15 @@ export class DocumentRun {
     await member.joined(cluster, signal);
     await this.#become('Running', undefined, { startTime: this.#context.now().toISOString() });
     await this.#reach('documentRunning');
+  }
+
+  async #takeTurn(signal: AbortSignal): Promise<void> {
+    const { takeTurn, update, say } = this.#context;
+    this.#turn = await takeTurn((words) => {
+      void update({ reason: `waits for ${words}` });
+      void say(`waits for ${words}, which is at work on the cluster`).catch(() => undefined);
+    }, signal);
+    if (this.#document.status.reason !== undefined) await update({ reason: undefined });
   }
 
   /** Of a cluster that has lost entries, or refuses to tell them, an archive would not be whole, and nobody would know. */
@@ -162,23 +187,33 @@ export class DocumentRun {
       });
   }
 
-  async #untilDone(signal: AbortSignal): Promise<void> {
-    const { member, work, silentMs } = this.#context;
+  /** Resolves to null when the work is done, and to how its member ended where that was gone before anybody saw it done. */
+  async #untilDone(signal: AbortSignal): Promise<string | null> {
+    const { member, work, silentMs, say } = this.#context;
     let heard = performance.now();
+    let wasRejected = false;
     for (;;) {
       signal.throwIfAborted();
       try {
         const state = await work.state(member.server, soon(signal));
         heard = performance.now();
         if (this.#document.status.phase === 'Unknown') await this.#become('Running');
-        if (state === 'done') return;
-        if (state === 'failed') throw jobFailed(work.what);
-        if (state === 'none') await work.begin(member.server, signal);
+        if (state === 'done') return null;
+        if (state === 'failed') {
+          if (wasRejected || !(await this.#isRejectedForNobody(signal))) throw jobFailed(work.what);
+          wasRejected = true;
+          await say(`the server takes a ${work.what} for being under way that is not; it is asked again`);
+          await work.forget(member.server, soon(signal));
+        }
+        if (state === 'none') {
+          await work.begin(member.server, signal);
+          await this.#reach('documentWorking');
+        }
       } catch (error) {
         signal.throwIfAborted();
         const failure = failureOf(error, { code: 'agent-failed', hint: '' });
         const ending = await member.ending();
-        if (ending !== null) throw memberFailed(`the member ended ${ending} while the ${work.what} ran`);
+        if (ending !== null) return ending;
         // It has let us in before: a token is renewed, a password is written, and it will again.
         if (!isSilence(error, failure) && !isForGood(error)) throw error;
         const silentFor = performance.now() - heard;
@@ -190,6 +225,16 @@ export class DocumentRun {
       }
       await pause(LOOK_EVERY_MS, signal);
     }
+  }
+
+  /**
+   * Servers lock a job by an entry that nobody owns (16.0): where one is killed at work, the next job is rejected, and that
+   * takes the lock away. This document has the turn, so what is under way can only be an operator's.
+   */
+  async #isRejectedForNobody(signal: AbortSignal): Promise<boolean> {
+    const { store, work, cluster } = this.#context;
+    const log = await store.logSince(referenceOf(this.#document), 0);
+    return UNDER_WAY.test(log) && !(await work.isBusy(cluster, soon(signal)));
   }
 
   async #fail(error: unknown, signal: AbortSignal): Promise<void> {
@@ -272,6 +317,8 @@ export class DocumentRun {
 }
 
 const CLIENTS = 'ClientsConnected';
+/** In the log of a server that rejects a job. */
+const UNDER_WAY = /(backup|restore) currently in progress/;
 
 /** Nobody answered: what is not known now may be known later. */
 function isSilence(error: unknown, { code }: Failure): boolean {

@@ -47,6 +47,8 @@ const clusterSchema = z
     /** As the operator calls what a cluster was made for: documents are for DataGrid alone. */
     service: z.string().min(1).default(DATA_GRID),
     ...serverShape,
+    /** How long a document waits for a checkpoint or a restore of the cluster. */
+    turnWithinSeconds: seconds.default(3600),
     member: memberSchema.optional(),
   })
   .refine(...secretsAreCovered)

@@ -19,6 +19,10 @@ export interface Work {
   ready(cluster: InfinispanServer, signal: AbortSignal): Promise<void>;
   begin(server: InfinispanServer, signal: AbortSignal): Promise<void>;
   state(server: InfinispanServer, signal: AbortSignal): Promise<JobState>;
+  /** After a failure: the server has it no more, and may be asked for it again. */
+  forget(server: InfinispanServer, signal: AbortSignal): Promise<void>;
+  /** Whether this server works at another of the kind. */
+  isBusy(server: InfinispanServer, signal: AbortSignal): Promise<boolean>;
   /** When the server is done. May be called again. Resolves with what the document is told of. */
   complete(server: InfinispanServer, signal: AbortSignal): Promise<ArchiveFacts | null>;
   /** Where nobody can be asked any more: whether it was done to its end, as is known without the server. */
@@ -59,6 +63,17 @@ export class BackupWork implements Work {
 
   state(server: InfinispanServer, signal: AbortSignal): Promise<JobState> {
     return server.backupState(this.#name, signal);
+  }
+
+  forget(server: InfinispanServer, signal: AbortSignal): Promise<void> {
+    return server.deleteBackup(this.#name, signal);
+  }
+
+  isBusy(server: InfinispanServer, signal: AbortSignal): Promise<boolean> {
+    return isAnyRunning(
+      () => server.backups(signal),
+      (name) => server.backupState(name, signal),
+    );
   }
 
   /** Every entry of the archive is read before it is at its place. */
@@ -175,6 +190,17 @@ export class RestoreWork implements Work {
     return server.restoreState(this.#name, signal);
   }
 
+  forget(server: InfinispanServer, signal: AbortSignal): Promise<void> {
+    return server.deleteRestore(this.#name, signal);
+  }
+
+  isBusy(server: InfinispanServer, signal: AbortSignal): Promise<boolean> {
+    return isAnyRunning(
+      () => server.restores(signal),
+      (name) => server.restoreState(name, signal),
+    );
+  }
+
   complete(): Promise<null> {
     return Promise.resolve(null);
   }
@@ -193,4 +219,12 @@ export class RestoreWork implements Work {
   get lastWords(): string {
     return `ISPN005045: Restore '${this.#document.spec.backup}' complete`;
   }
+}
+
+async function isAnyRunning(
+  all: () => Promise<readonly string[]>,
+  stateOf: (name: string) => Promise<JobState>,
+): Promise<boolean> {
+  for (const name of await all()) if ((await stateOf(name)) === 'running') return true;
+  return false;
 }

@@ -11,6 +11,7 @@ import {
   InfinispanRestoration,
   recoverInfinispanRestore,
 } from './restore/restoration.ts';
+import { RestoreTurn } from './restore/restore-turn.ts';
 import { isServerRunning, stopServer } from './server-process.ts';
 import type { InfinispanSettings } from './settings.ts';
 
@@ -19,6 +20,7 @@ export function createInfinispanEngine(settings: InfinispanSettings): Engine {
   const pace = new HoldPace();
   /** Checkpoints that have the cluster, from here or from the host of another server. */
   const underWay = new Set<CheckpointContext>();
+  const turn = new RestoreTurn();
   const looking = (signal: AbortSignal) => ({ signal, isOurs: underWay.size > 0, pace });
   return {
     describe: (signal) => describeInfinispan(settings, looking(signal)),
@@ -37,9 +39,12 @@ export function createInfinispanEngine(settings: InfinispanSettings): Engine {
         await guardian.close();
       }
     },
-    restoration: (context) => new InfinispanRestoration(settings, context),
+    restoration: (context) => new InfinispanRestoration(settings, context, turn),
     restorePlace: () => infinispanRestorePlace(settings),
-    recoverRestore: (outcome) => recoverInfinispanRestore(settings, outcome),
+    async recoverRestore(outcome) {
+      await recoverInfinispanRestore(settings, outcome);
+      turn.end();
+    },
     localCopies: null,
     images: null,
     messages: null,

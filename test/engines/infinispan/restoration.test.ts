@@ -12,6 +12,7 @@ import {
   recoverInfinispanRestore,
   type RestoreSettings,
 } from '../../../agent/engines/infinispan/restore/restoration.ts';
+import { RestoreTurn } from '../../../agent/engines/infinispan/restore/restore-turn.ts';
 import { InfinispanServer } from '../../../agent/engines/infinispan/server/infinispan-server.ts';
 import { failureOf } from '../../../shared/domain/errors.ts';
 import type { MemberManifest } from '../../../shared/domain/manifest.ts';
@@ -86,7 +87,7 @@ describe('a cluster of Infinispan that is restored', () => {
       member: { name: 'n1' },
       artifacts: [],
     } as unknown as MemberManifest;
-    return new InfinispanRestoration(settingsOf(node), {
+    const context = {
       checkpoint: 'a checkpoint',
       restore: { grid: 'lab', restoreId: 'one', repositoryId: 'r' },
       source: { manifest, read: () => createReadStream(archive) },
@@ -94,7 +95,8 @@ describe('a cluster of Infinispan that is restored', () => {
       follow: null,
       progress: () => undefined,
       signal,
-    });
+    };
+    return new InfinispanRestoration(settingsOf(node), context, new RestoreTurn());
   }
 
   /** The same step of both members at once, as a coordinator asks for it. */

@@ -2,6 +2,7 @@ import type { ThawProof } from '../../../../shared/domain/messages.ts';
 import type { Token } from '../../../../shared/domain/token.ts';
 import { outOfOrder, type Hold, type HoldContext } from '../../engine.ts';
 import { OneCallAtATime } from '../../one-call-at-a-time.ts';
+import { ClusterTurn } from '../server/cluster-turn.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
 import type { ServerSettings } from '../server/settings.ts';
 import { backupDone, makeWay, nameOfBackup, rehearse, startBackup } from './backup-job.ts';
@@ -39,6 +40,8 @@ export interface HoldSettings extends ServerSettings {
 /** Of a cluster whose entries move between its servers. */
 const MOVING_S = 120;
 const LOOK_AGAIN_MS = 500;
+/** How long a document, or another operation on the cluster, is waited for. */
+const TURN_S = 60;
 /** What the end of a hold may take, whatever has happened. */
 const LET_GO_MS = 30_000;
 
@@ -84,6 +87,7 @@ export class ClusterHold implements Hold {
   readonly #server: InfinispanServer;
   readonly #guardian: InfinispanGuardian;
   readonly #calls = new OneCallAtATime();
+  #turn: ClusterTurn | null = null;
   /** What is saved, as it stands in the freeze record. */
   #undo: HoldUndo | null = null;
   #armed: Armed | null = null;
@@ -114,6 +118,7 @@ export class ClusterHold implements Hold {
 
   prepare(): Promise<void> {
     return this.#calls.run(async () => {
+      await this.#takeTurn();
       await this.#atRest();
       await this.#refuse();
       if (!this.#isCopied) return;
@@ -213,6 +218,8 @@ export class ClusterHold implements Hold {
       await this.#calls.abort({ release: () => this.#open(), end: () => this.#letGo() });
     } finally {
       this.#forget();
+      this.#turn?.end();
+      this.#turn = null;
       this.#ended();
     }
     await this.#guardian.close();
@@ -221,6 +228,19 @@ export class ClusterHold implements Hold {
 
   #boundFor(caches: number): HoldBound {
     return boundOf(this.#settings.maxHoldSeconds, this.#context.leaseMs(), caches);
+  }
+
+  async #takeTurn(): Promise<void> {
+    const { checkpoint } = this.#context;
+    this.#turn ??= await ClusterTurn.take(
+      [this.#settings.url, ...this.#settings.peers].map((url) => ({ ...this.#settings, url })),
+      { kind: 'checkpoint', id: checkpoint, name: checkpoint },
+      {
+        signal: this.#calls.signal,
+        waitsFor: (words) => this.#context.waitsFor(words),
+        withinSeconds: TURN_S,
+      },
+    );
   }
 
   /** Resolves when no entries are on their way between servers, and none are missing. */

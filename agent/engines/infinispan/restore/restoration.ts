@@ -15,6 +15,7 @@ import { ARCHIVE_PATH, clusterFactsSchema, type ClusterFacts } from '../copy/fac
 import { closeFence } from '../hold/fence.ts';
 import { passingConnectors } from '../hold/standing.ts';
 import type { CacheInfo, ContainerInfo } from '../server/answers.ts';
+import type { RestoreTurn } from './restore-turn.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
 import type { ServerSettings } from '../server/settings.ts';
 import { mustBeEqual, type Equal } from './compare.ts';
@@ -50,11 +51,13 @@ export class InfinispanRestoration implements Restoration {
   readonly #settings: RestoreSettings;
   readonly #context: RestoreContext;
   readonly #room: WorkRoom;
+  readonly #turn: RestoreTurn;
   #leads = false;
 
-  constructor(settings: RestoreSettings, context: RestoreContext) {
+  constructor(settings: RestoreSettings, context: RestoreContext, turn: RestoreTurn) {
     this.#settings = settings;
     this.#context = context;
+    this.#turn = turn;
     this.#room = new WorkRoom(settings.root);
   }
 
@@ -111,6 +114,8 @@ export class InfinispanRestoration implements Restoration {
   /** Clients are kept out, and what the cluster holds is saved. */
   async switchIn(): Promise<void> {
     if (!this.#leads) return;
+    const { restore, checkpoint, signal: until } = this.#context;
+    await this.#turn.take(this.#settings, restore?.restoreId ?? checkpoint, until);
     await this.#asked(async (server, signal) => {
       const container = await mustBeAtRest(server, this.#settings.name, signal);
       if (!leads(container)) throw otherLead(container);
@@ -188,12 +193,14 @@ export class InfinispanRestoration implements Restoration {
     return openCluster(this.#settings, this.#room);
   }
 
-  finish(): Promise<void> {
-    return this.#room.remove();
+  async finish(): Promise<void> {
+    await this.#room.remove();
+    this.#turn.end();
   }
 
-  rollBack(): Promise<void> {
-    return rollBack(this.#settings, this.#room);
+  async rollBack(): Promise<void> {
+    await rollBack(this.#settings, this.#room);
+    this.#turn.end();
   }
 
   get #facts(): ClusterFacts {

@@ -161,6 +161,7 @@ export const connections = z.array(
   z
     .object({
       'server-node-name': z.string(),
+      created: z.string().nullish(),
       'remote-address': z.string().nullish(),
       'protocol-version': z.string().nullish(),
       'client-library': z.string().nullish(),
@@ -168,6 +169,8 @@ export const connections = z.array(
     })
     .transform((said) => ({
       node: said['server-node-name'],
+      /** When it began, as its server says it; empty where it does not. */
+      created: said.created ?? '',
       /** `host:port` of the client. */
       remote: (said['remote-address'] ?? '').replace(/^\//, ''),
       protocol: said['protocol-version'] ?? null,

@@ -1,6 +1,8 @@
 import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import * as z from 'zod';
+import { StillpointError } from '../../../../shared/domain/errors.ts';
+import { fullDisk } from '../../../disk-error.ts';
 import {
   cacheList,
   clusterHealth,
@@ -24,8 +26,9 @@ import {
 } from './answers.ts';
 import { misread } from './failures.ts';
 import { runOf } from './host-servers.ts';
-import { OUR_CLIENT_NAME, Rest, type Ask } from './rest.ts';
+import { isOurClient, Rest, type Ask } from './rest.ts';
 import type { ServerSettings } from './settings.ts';
+import { workerOf, type Worker } from './worker.ts';
 
 /**
  * `running`: not ended yet. `none`: the server knows of none with this name. `failed`: the server's log has the cause,
@@ -37,6 +40,12 @@ type Question = Pick<Ask, 'path' | 'signal'>;
 
 /** A job of the server answers slowly while it begins: it opens the archive first. */
 const JOB_SILENT_MS = 60_000;
+
+/** One of us at work, and the connection that says so: another one each time. */
+export interface WorkerSeen {
+  readonly worker: Worker;
+  readonly mark: string;
+}
 
 /**
  * One server of a cluster, asked over REST. Every call is bounded: by its signal, and by how long a server may be silent.
@@ -121,7 +130,29 @@ export class InfinispanServer {
   async connections(signal: AbortSignal): Promise<Connection[]> {
     const all = await this.#get(connections, { path: 'server/connections?global=true', signal });
     // One that has not spoken yet may be our own.
-    return all.filter(({ library, protocol }) => protocol !== null && library !== OUR_CLIENT_NAME);
+    return all.filter(({ library, protocol }) => protocol !== null && !isOurClient(library));
+  }
+
+  /**
+   * Of us, who shows any server of the cluster that it is at work. A server that cannot ask the others tells of those that
+   * are connected to itself.
+   */
+  async workers(signal: AbortSignal): Promise<WorkerSeen[]> {
+    const all = await this.#get(connections, { path: 'server/connections?global=true', signal }).catch(
+      (error: unknown) => {
+        if (!(error instanceof StillpointError && error.failure.code === 'infinispan-answer')) throw error;
+        return this.#get(connections, { path: 'server/connections', signal });
+      },
+    );
+    return all.flatMap(({ node, remote, created, library }) => {
+      const worker = workerOf(library ?? '');
+      return worker === null ? [] : [{ worker, mark: `${node} ${remote} ${created}` }];
+    });
+  }
+
+  /** Resolves when the server knows this client by its name. */
+  async greet(signal: AbortSignal): Promise<void> {
+    await this.#rest.ask({ method: 'GET', path: 'server', signal, expected: [200] });
   }
 
   /** The directory in which the server that is asked keeps its state, on its host. */
@@ -292,7 +323,7 @@ export class InfinispanServer {
     return this.#state(`container/backups/${encode(name)}`, signal);
   }
 
-  /** Writes the archive of a backup that is done into a file of this host. Not durable on return. */
+  /** Writes the archive of a backup that is done into a file of this host. Not durable on return. Rejects with the disk's own error where that is full. */
   async saveBackup(name: string, file: string, signal: AbortSignal): Promise<void> {
     const path = `container/backups/${encode(name)}`;
     const asked = { method: 'GET', path, signal, expected: [200], silentMs: JOB_SILENT_MS } as const;
@@ -300,7 +331,7 @@ export class InfinispanServer {
     try {
       await pipeline(archive, createWriteStream(file, { flags: 'w', mode: 0o600 }), { signal });
     } catch (error) {
-      throw this.#rest.explained(asked, error);
+      throw fullDisk(error) === null ? this.#rest.explained(asked, error) : error;
     }
   }
 
@@ -366,7 +397,8 @@ export class InfinispanServer {
       method: 'DELETE',
       path,
       signal,
-      expected: [200, 202, 204, 404],
+      // One that has failed goes too, and is answered with 500 (ISPN012041).
+      expected: [200, 202, 204, 404, 500],
       isIdempotent: true,
     });
   }

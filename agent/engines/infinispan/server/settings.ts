@@ -80,4 +80,12 @@ const serverSchema = z.strictObject(serverShape);
 export interface ServerSettings extends z.infer<typeof serverSchema> {
   /** Where the server lies on this host, for who knows: its process then tells one run from the next. */
   readonly root?: string;
+  /** As what it sees whoever asks, behind our name: so that what is left of them can be told from others. */
+  readonly asker?: string;
+}
+
+/** The files in which what must stay secret stands. */
+export function secretFilesOf({ auth, tls }: Pick<ServerSettings, 'auth' | 'tls'>): string[] {
+  const secret = auth === undefined ? undefined : auth.type === 'token' ? auth.tokenFile : auth.passwordFile;
+  return [secret, tls?.key].filter((file) => file !== undefined);
 }
