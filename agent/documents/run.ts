@@ -161,12 +161,12 @@ export class DocumentRun {
   }
 
   /** Said before the start, and looked at again at the end: what changed meanwhile may or may not be in the archive. */
-  async #lookAtClients(signal: AbortSignal, when: string): Promise<void> {
+  async #lookAtClients(signal: AbortSignal, when: 'began' | 'had done its work'): Promise<void> {
     const { cluster, say, work, now } = this.#context;
     const found = await cluster.connections(soon(signal)).catch((error: unknown) => {
       signal.throwIfAborted();
       // Who may not see them may not make a backup either: better known before a server is started.
-      if (isForGood(error)) throw error;
+      if (when === 'began' && isForGood(error)) throw error;
       return error instanceof Error ? error : new Error(String(error));
     });
     const known = this.#document.status.conditions?.find(({ type }) => type === CLIENTS);

@@ -305,6 +305,21 @@ describe('a document that cannot be carried out', () => {
     expect(isStarted).to.equal(false);
   });
 
+  it('fails where the cluster does not let us in, before its member is started, and succeeds where it was done by then [S113]', async () => {
+    const agent = await host.open();
+    host.holds.add('documentDone');
+    await host.apply(agent, BACKUP);
+    await host.comesTo('documentDone', 'my-backup');
+    host.says(SOURCE, 'refuse-servers');
+    host.release('documentDone');
+    const { status } = await host.becomes(agent, 'my-backup', 'Succeeded');
+    expect(status.conditions?.[0]?.status).to.equal('Unknown');
+    expect(await host.logOf(agent, 'Backup', 'my-backup')).to.include('could not be seen');
+    await host.apply(agent, BACKUP.replace('my-backup', 'second'));
+    await host.becomes(agent, 'second', 'Failed');
+    expect(host.reached.has('documentStarted second')).to.equal(false);
+  });
+
   it('fails when its command is none', async () => {
     host.memberKeys['command'] = ['/no/such/program', '{room}', '{name}'];
     await fails('ENOENT');

@@ -13,6 +13,7 @@ import { text } from 'node:stream/consumers';
 //   deaf               a member does not stop when it is asked, nor at SIGTERM
 //   die-at-job         a member ends when a job is begun
 //   refuse             members let nobody in
+//   refuse-servers     the others let nobody in
 //   never-join         a member is not in the cluster
 //   connections.json   who is connected
 //   degraded           the cluster has lost entries
@@ -62,7 +63,7 @@ async function answer(
     response.end(request.method === 'HEAD' ? '' : typeof body === 'string' ? body : JSON.stringify(body));
   };
   const path = (request.url ?? '').replace('/rest/v2/', '');
-  if (has('refuse') && name !== 'n1') return say(401, 'the token has expired');
+  if (has(name === 'n1' ? 'refuse-servers' : 'refuse')) return say(401, 'the token has expired');
   const members = readdirSync(join(folder, 'members')).sort();
   if (path === 'container')
     return say(200, {
