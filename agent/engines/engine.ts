@@ -90,6 +90,14 @@ export interface Engine {
   isRunning(): Promise<boolean>;
 }
 
+/** What an engine learned of a member, for the time after the agent's next start. A help: it may be lost. */
+export interface MemberMemory {
+  /** Null where there is nothing. Never rejects. */
+  read(): Promise<unknown>;
+  /** JSON. Never rejects. */
+  write(learned: unknown): Promise<void>;
+}
+
 /** JSON that `undo` understands. Saved durably before anything is changed on the member. */
 export type Undo = Readonly<Record<string, unknown>>;
 

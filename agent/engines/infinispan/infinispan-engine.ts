@@ -1,4 +1,4 @@
-import type { CheckpointContext, Engine, Parts } from '../engine.ts';
+import type { CheckpointContext, Engine, MemberMemory, Parts } from '../engine.ts';
 import { ArchiveCopy } from './copy/archive-copy.ts';
 import { ClusterHold } from './hold/cluster-hold.ts';
 import { FenceWitness } from './hold/fence-witness.ts';
@@ -15,8 +15,8 @@ import { isServerRunning, stopServer } from './server-process.ts';
 import type { InfinispanSettings } from './settings.ts';
 
 /** A server of an Infinispan cluster, which is held and copied once, through the one that coordinates it. */
-export function createInfinispanEngine(settings: InfinispanSettings): Engine {
-  const pace = new HoldPace();
+export function createInfinispanEngine(settings: InfinispanSettings, memory?: MemberMemory): Engine {
+  const pace = new HoldPace(memory);
   /** Checkpoints that have the cluster, from here or from the host of another server. */
   const underWay = new Set<CheckpointContext>();
   const looking = (signal: AbortSignal) => ({ signal, isOurs: underWay.size > 0, pace });
@@ -59,5 +59,5 @@ function partsOf(
     return { hold: null, copy: null, journal: new FenceWitness(settings, ended) };
   const isCopied = context.assignment.part === 'whole';
   const hold = new ClusterHold(settings, context, { pace, isCopied, ended });
-  return { hold, copy: isCopied ? new ArchiveCopy(hold, context) : null, journal: null };
+  return { hold, copy: isCopied ? new ArchiveCopy(hold, context, pace) : null, journal: null };
 }

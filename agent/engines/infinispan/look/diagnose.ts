@@ -1,26 +1,29 @@
-import { join } from 'node:path';
 import { StillpointError, type Failure } from '../../../../shared/domain/errors.ts';
 import type { Finding } from '../../engine.ts';
 import { unitFindings, hasUnit } from '../../restore/unit.ts';
 import { freeBytesAt } from '../../../room-watch.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
 import { serverProcesses } from '../server/host-servers.ts';
-import { serversOf, type InfinispanSettings } from '../settings.ts';
+import { serversOf, startOf, type InfinispanSettings } from '../settings.ts';
 import { describeInfinispan, type Looking } from './describe.ts';
+import { archivePlace } from './room.ts';
 
 const ASK_MS = 5000;
 
 /** What `grid doctor` says of a server, before a checkpoint or a restore finds it out. Changes nothing that stays. */
 export async function diagnoseInfinispan(settings: InfinispanSettings, looking: Looking): Promise<Finding[]> {
-  const { running, problems, sizeBytes } = await describeInfinispan(settings, looking);
+  const { running, problems, warnings } = await describeInfinispan(settings, looking);
   const described = problems.map((failure): Finding => ({ level: 'problem', failure }));
+  for (const { code, text: message, hint } of warnings)
+    if (code === 'infinispan-disk-full')
+      described.push({ level: 'warning', failure: { code, message, hint } });
   if (!running) described.push(problem(notRunning(settings)));
   const canBeAsked = running && !problems.some(({ code }) => NOT_ASKED.includes(code));
   const found = await Promise.all([
     canBeAsked ? rightsOf(settings, looking.signal) : [],
     canBeAsked ? connectorsOf(settings, looking.signal) : [],
     canBeAsked ? peersOf(settings, looking.signal) : [],
-    roomOf(settings, sizeBytes),
+    roomOf(settings),
     supervisionOf(settings),
   ]);
   return [...described, ...found.flat()];
@@ -96,24 +99,15 @@ async function peersOf(settings: InfinispanSettings, signal: AbortSignal): Promi
   return found.flat().map(({ failure }) => ({ level: 'warning', failure }));
 }
 
-/** The server writes the archive beside its data before it is fetched. */
-async function roomOf({ name, root }: InfinispanSettings, sizeBytes: number): Promise<Finding[]> {
-  const place = join(root, 'data');
-  const free = await freeBytesAt(place);
-  if (free === null)
-    return [
-      problem({
-        code: 'data-not-readable',
-        message: `${place} cannot be looked at`,
-        hint: `correct root of ${name} in the agent's file: the directory of the server with conf and data; let the agent run as root or as the server's user`,
-      }),
-    ];
-  if (free >= sizeBytes) return [];
+/** How much room there is, a look says; that it can be seen at all, only here. */
+async function roomOf(settings: InfinispanSettings): Promise<Finding[]> {
+  const place = archivePlace(settings);
+  if ((await freeBytesAt(place)) !== null) return [];
   return [
     problem({
-      code: 'infinispan-disk-full',
-      message: `the server writes an archive of some ${megabytes(sizeBytes)} below ${place}, where ${megabytes(free)} are free`,
-      hint: 'make room there',
+      code: 'data-not-readable',
+      message: `${place} cannot be looked at`,
+      hint: `correct root of ${settings.name} in the agent's file: the directory of the server with conf and data; let the agent run as root or as the server's user`,
     }),
   ];
 }
@@ -145,12 +139,13 @@ function problem(failure: Failure): Finding {
   return { level: 'problem', failure };
 }
 
-function notRunning({ name, unit, run, url }: InfinispanSettings): Failure {
-  const command = unit === undefined ? run?.start?.join(' ') : `systemctl start ${unit}`;
+function notRunning(settings: InfinispanSettings): Failure {
+  const { name, url } = settings;
+  const command = startOf(settings);
   return {
     code: 'member-down',
     message: `${name} does not run`,
-    hint: `start it${command === undefined ? '' : `: ${command}`}; where it runs, url (${url}) and root in the agent's file must be its own`,
+    hint: `start it${command === null ? '' : `: ${command}`}; where it runs, url (${url}) and root in the agent's file must be its own`,
   };
 }
 
@@ -160,8 +155,4 @@ function slow({ name, url }: InfinispanSettings): Failure {
     message: `${name}: the server at ${url} did not answer within ${ASK_MS / 1000} s`,
     hint: 'look at its log and at the load of its host',
   };
-}
-
-function megabytes(bytes: number): string {
-  return `${Math.ceil(bytes / 1024 ** 2)} MB`;
 }

@@ -71,11 +71,6 @@ export interface NodeInfo extends z.infer<typeof nodeInfo> {
   readonly incarnation: string;
 }
 
-export const zeroCapacity = z
-  .object({
-    infinispan: z.object({ 'cache-container': z.object({ 'zero-capacity-node': z.unknown().optional() }) }),
-  })
-  .transform(({ infinispan }) => String(infinispan['cache-container']['zero-capacity-node']) === 'true');
 const statePath = z.object({ 'persistent-location': z.object({ path: z.string().startsWith('/') }) });
 export const stateDirectory = z
   .object({ infinispan: z.object({ 'cache-container': z.object({ 'global-state': statePath }) }) })

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { hostProcesses, type HostProcess } from '../../host-processes.ts';
 
 /** A server process of this host. */
@@ -52,6 +52,18 @@ function optionOf(args: readonly string[], from: number, names: readonly string[
 export function propertyOf(args: readonly string[], name: string): string | null {
   const start = `-D${name}=`;
   return args.findLast((arg) => arg.startsWith(start))?.slice(start.length) ?? null;
+}
+
+/** Servers do not tell it: it stands in the file that this one was started with, as an attribute of its cache container. */
+const ZERO_CAPACITY = /zero-?capacity-?node["']?\s*[=:]\s*["']?true/i;
+
+/** Whether the server with this root holds no entries. False where no process with it is for us to see. */
+export async function isZeroCapacity(root: string): Promise<boolean> {
+  const process = (await serverProcesses()).find((one) => one.root === resolve(root));
+  if (process === undefined) return false;
+  const file = join(process.root, 'conf', process.configuration ?? 'infinispan.xml');
+  const text = await readFile(file, 'utf8').catch(() => '');
+  return ZERO_CAPACITY.test(text.replaceAll(/<!--[^]*?-->/g, ''));
 }
 
 /** Which run of the server with this root it is: another one after each start. Empty where it is not for us to see. */
