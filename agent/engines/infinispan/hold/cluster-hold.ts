@@ -4,12 +4,13 @@ import { outOfOrder, type Hold, type HoldContext } from '../../engine.ts';
 import { OneCallAtATime } from '../../one-call-at-a-time.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
 import type { ServerSettings } from '../server/settings.ts';
-import { backupDone, makeWay, nameOfBackup, rehearse, startBackup } from './backup-job.ts';
+import { backupDone, makeWay, OUR_BACKUP, rehearse, startBackup } from './backup-job.ts';
 import {
   aliasPasses,
   boundOf,
   connectorPasses,
   moving,
+  notAtRest,
   notWhole,
   tookTooLong,
   tooLong,
@@ -81,7 +82,11 @@ export class ClusterHold implements Hold {
   readonly #pace: HoldPace;
   readonly #isCopied: boolean;
   readonly #ended: () => void;
+  /** Of this hold alone. */
+  readonly #asker = crypto.randomUUID();
   readonly #server: InfinispanServer;
+  /** The others of the cluster, as far as they are known. */
+  readonly #peers: readonly InfinispanServer[];
   readonly #guardian: InfinispanGuardian;
   readonly #calls = new OneCallAtATime();
   /** What is saved, as it stands in the freeze record. */
@@ -102,7 +107,8 @@ export class ClusterHold implements Hold {
     this.#pace = more.pace;
     this.#isCopied = more.isCopied;
     this.#ended = more.ended;
-    this.#server = new InfinispanServer(settings);
+    this.#server = new InfinispanServer({ ...settings, asker: this.#asker });
+    this.#peers = settings.peers.map((url) => new InfinispanServer({ ...settings, url }));
     this.#guardian = new InfinispanGuardian(settings);
   }
 
@@ -117,20 +123,24 @@ export class ClusterHold implements Hold {
       await this.#atRest();
       await this.#refuse();
       if (!this.#isCopied) return;
-      await makeWay(this.#server, this.#calls.signal, (cause) => this.#context.waitsFor(cause));
+      const waitsFor = (cause: string): void => this.#context.waitsFor(cause);
+      await makeWay([this.#server, ...this.#peers], this.#calls.signal, waitsFor);
       await rehearse(this.#server, this.#calls.signal);
-      const { caches } = await this.#count();
+      const [{ caches }] = await Promise.all([this.#count(), this.#pace.remember()]);
       const predictedMs = this.#pace.predictMs(this.#entries, caches);
       const bound = this.#boundFor(caches);
       if (predictedMs > bound.ms) throw tooLong(predictedMs, this.#entries, bound);
     });
   }
 
-  arm(token: Token): Promise<{ incarnation: string }> {
+  arm(): Promise<{ incarnation: string }> {
     return this.#calls.run(async () => {
       const { signal } = this.#calls;
       // Of an attempt that this member has proven, and another not.
       await this.#letGo();
+      // A server may have come or gone since the prepare: the next attempt finds it at rest.
+      const { status } = await this.#server.health(signal);
+      if (status !== 'HEALTHY') throw notAtRest(status);
       const [standing, ignored] = await Promise.all([
         readStanding(this.#server, signal),
         this.#server.ignored(signal),
@@ -143,8 +153,9 @@ export class ClusterHold implements Hold {
       const undo: HoldUndo = {
         kind: 'infinispan',
         ...fenced,
-        backup: this.#isCopied ? nameOfBackup(this.#context.checkpoint, token.attempt) : null,
+        backup: this.#isCopied ? OUR_BACKUP : null,
         servers: [this.#settings.url, ...this.#settings.peers],
+        asker: this.#asker,
       };
       await this.#save(undo);
       signal.throwIfAborted();
@@ -172,13 +183,13 @@ export class ClusterHold implements Hold {
       const mark = {
         journalFile: null,
         position: `${standing.caches.length} caches, ${counters.size} counters`,
-        name: nameOfBackup(this.#context.checkpoint, token.attempt),
+        name: `stillpoint-${this.#context.checkpoint}-${token.attempt}`,
       };
       return { incarnation: standing.incarnation, mark, fencedAt, markedAt: performance.now() };
     });
   }
 
-  thaw(token: Token, released: () => void): Promise<ThawProof> {
+  thaw(_token: Token, released: () => void): Promise<ThawProof> {
     return this.#calls.run(async () => {
       const armed = this.#armed;
       const marked = this.#marked;
@@ -188,8 +199,7 @@ export class ClusterHold implements Hold {
         released();
         return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
       }
-      const name = nameOfBackup(this.#context.checkpoint, token.attempt);
-      const backupMs = this.#isCopied ? await this.#backUp(name, armed) : 0;
+      const backupMs = this.#isCopied ? await this.#backUp(armed) : 0;
       const cause = await this.#changed(armed, marked);
       await openFence(this.#server, armed.fenced, AbortSignal.timeout(LET_GO_MS));
       const heldMs = performance.now() - marked.fencedAt;
@@ -200,8 +210,8 @@ export class ClusterHold implements Hold {
         // Nobody is held any more; what is left to take back is the archive on the server's disk.
         await this.#save({ ...undo, caches: [], connectors: [] });
         const { counters } = marked;
-        this.#captured = { backup: name, server: this.#server, standing, counters, heldMs, backupMs };
-        this.#pace.told(this.#entries, standing.caches.length, backupMs);
+        this.#captured = { backup: OUR_BACKUP, server: this.#server, standing, counters, heldMs, backupMs };
+        this.#pace.took(this.#entries, standing.caches.length, backupMs);
       }
       this.#forget();
       return cause === null ? { type: 'held', incarnation } : { type: 'broken', incarnation, cause };
@@ -216,7 +226,7 @@ export class ClusterHold implements Hold {
       this.#ended();
     }
     await this.#guardian.close();
-    this.#server.close();
+    for (const server of [this.#server, ...this.#peers]) server.close();
   }
 
   #boundFor(caches: number): HoldBound {
@@ -265,14 +275,14 @@ export class ClusterHold implements Hold {
   }
 
   /** Resolves to how long it took. Whatever of it fails, nobody is refused on after that. */
-  async #backUp(name: string, { standing, fenced }: Armed): Promise<number> {
+  async #backUp({ standing, fenced }: Armed): Promise<number> {
     const begunAt = performance.now();
     const bound = this.#boundFor(standing.caches.length);
     const late = AbortSignal.timeout(Math.ceil(bound.ms));
     const signal = AbortSignal.any([this.#calls.signal, late]);
     try {
-      await startBackup(this.#server, name, null);
-      await backupDone(this.#server, name, signal);
+      await startBackup(this.#server, OUR_BACKUP, null);
+      await backupDone(this.#server, OUR_BACKUP, signal);
       return performance.now() - begunAt;
     } catch (error) {
       await openFence(this.#server, fenced, AbortSignal.timeout(LET_GO_MS)).catch(() => undefined);

@@ -1,6 +1,7 @@
 import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import * as z from 'zod';
+import { fullDisk } from '../../../disk-error.ts';
 import {
   cacheList,
   clusterHealth,
@@ -11,7 +12,6 @@ import {
   namedThings,
   names,
   nodeInfo,
-  zeroCapacity,
   stateDirectory,
   type CacheInfo,
   type ClusterHealth,
@@ -24,7 +24,7 @@ import {
 } from './answers.ts';
 import { misread } from './failures.ts';
 import { runOf } from './host-servers.ts';
-import { OUR_CLIENT_NAME, Rest, type Ask } from './rest.ts';
+import { clientName, isOurClient, Rest, type Ask } from './rest.ts';
 import type { ServerSettings } from './settings.ts';
 
 /**
@@ -84,11 +84,6 @@ export class InfinispanServer {
     return { ...said, incarnation: `${said.id} ${run}`.trim() };
   }
 
-  /** Whether the server that is asked holds no entries, but only takes part in the cluster. */
-  isZeroCapacity(signal: AbortSignal): Promise<boolean> {
-    return this.#get(zeroCapacity, { path: 'container/config', signal });
-  }
-
   connectors(signal: AbortSignal): Promise<Connector[]> {
     return this.#get(names, { path: 'server/connectors', signal }).then((all) =>
       Promise.all(
@@ -121,7 +116,13 @@ export class InfinispanServer {
   async connections(signal: AbortSignal): Promise<Connection[]> {
     const all = await this.#get(connections, { path: 'server/connections?global=true', signal });
     // One that has not spoken yet may be our own.
-    return all.filter(({ library, protocol }) => protocol !== null && library !== OUR_CLIENT_NAME);
+    return all.filter(({ library, protocol }) => protocol !== null && !isOurClient(library));
+  }
+
+  /** Whether the server that is asked still has a connection of this asker. */
+  async hears(asker: string, signal: AbortSignal): Promise<boolean> {
+    const own = await this.#get(connections, { path: 'server/connections', signal });
+    return own.some(({ library }) => library === clientName(asker));
   }
 
   /** The directory in which the server that is asked keeps its state, on its host. */
@@ -292,7 +293,7 @@ export class InfinispanServer {
     return this.#state(`container/backups/${encode(name)}`, signal);
   }
 
-  /** Writes the archive of a backup that is done into a file of this host. Not durable on return. */
+  /** Writes the archive of a backup that is done into a file of this host. Not durable on return. Rejects with the disk's own error where that is full. */
   async saveBackup(name: string, file: string, signal: AbortSignal): Promise<void> {
     const path = `container/backups/${encode(name)}`;
     const asked = { method: 'GET', path, signal, expected: [200], silentMs: JOB_SILENT_MS } as const;
@@ -300,7 +301,7 @@ export class InfinispanServer {
     try {
       await pipeline(archive, createWriteStream(file, { flags: 'w', mode: 0o600 }), { signal });
     } catch (error) {
-      throw this.#rest.explained(asked, error);
+      throw fullDisk(error) === null ? this.#rest.explained(asked, error) : error;
     }
   }
 

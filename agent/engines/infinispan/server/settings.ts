@@ -74,4 +74,6 @@ const serverSchema = z.strictObject(serverShape);
 export interface ServerSettings extends z.infer<typeof serverSchema> {
   /** Where the server lies on this host, for who knows: its process then tells one run from the next. */
   readonly root?: string;
+  /** As what it sees whoever asks, behind our name: so that what is left of them can be told from others. */
+  readonly asker?: string;
 }
