@@ -6,6 +6,7 @@ import { freeAt } from '../../restore/host-check.ts';
 import type { ClusterFacts } from '../copy/facts.ts';
 import type { CacheInfo, ContainerInfo } from '../server/answers.ts';
 import type { InfinispanServer } from '../server/infinispan-server.ts';
+import { startOf, type RestoreSettings } from '../settings.ts';
 import { moving, notRunning, notWhole, olderServer, otherContainer } from './failures.ts';
 import { keptCaches } from './kept-caches.ts';
 
@@ -17,14 +18,16 @@ const SOME_ENTRY_BYTES = 1024;
 /** The cluster has all of its entries, and none is on its way. */
 export async function mustBeAtRest(
   server: InfinispanServer,
-  member: string,
+  settings: RestoreSettings,
   signal: AbortSignal,
 ): Promise<ContainerInfo> {
+  const member = settings.name;
   const until = performance.now() + MOVING_S * 1000;
   for (;;) {
     const { status } = await server.health(signal).catch((error: unknown) => {
       signal.throwIfAborted();
-      throw notRunning(member, failureOf(error, { code: '', hint: '' }).message);
+      const { code, message } = failureOf(error, { code: '', hint: '' });
+      throw code === 'infinispan-unreachable' ? notRunning(member, message, startOf(settings)) : error;
     });
     if (status === 'HEALTHY') return server.container(signal);
     if (status !== 'HEALTHY_REBALANCING') throw notWhole(member, status);

@@ -12,11 +12,13 @@ import type {
 import { mustBeMakeable } from '../../restore/host-check.ts';
 import { readArchive } from '../archive/archive.ts';
 import { ARCHIVE_PATH, clusterFactsSchema, type ClusterFacts } from '../copy/facts.ts';
+import { rehearse } from '../hold/backup-job.ts';
 import { closeFence } from '../hold/fence.ts';
 import { passingConnectors } from '../hold/standing.ts';
 import type { CacheInfo, ContainerInfo } from '../server/answers.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
 import type { ServerSettings } from '../server/settings.ts';
+import type { RestoreSettings } from '../settings.ts';
 import { mustBeEqual, type Equal } from './compare.ts';
 import { saveAll } from './jobs.ts';
 import { keptCaches } from './kept-caches.ts';
@@ -25,14 +27,6 @@ import { elsewhere, lostCache, mustBeArchiveOf, mustBeSameServers, noFacts, othe
 import { apartOf, lookAtCluster, mustBeAtRest, mustBeRestorable } from './look.ts';
 import { replaceAll } from './replace.ts';
 import { serverOwner, WorkRoom, type CacheBefore, type Owner, type RestoreRecord } from './work-room.ts';
-
-export interface RestoreSettings extends ServerSettings {
-  readonly name: string;
-  /** The directory of the server with `conf` and `data`. */
-  readonly root: string;
-  /** URLs of the other servers of the cluster. */
-  readonly peers: readonly string[];
-}
 
 /** What a roll-back may take: a server that does not come to an end is tried again by the agent. */
 const ROLLBACK_MS = 3_600_000;
@@ -61,7 +55,7 @@ export class InfinispanRestoration implements Restoration {
   check(): Promise<RestoreCheck> {
     return this.#asked(async (server, signal) => {
       const facts = this.#facts;
-      const container = await mustBeAtRest(server, this.#settings.name, signal);
+      const container = await mustBeAtRest(server, this.#settings, signal);
       mustBeRestorable(facts, container, this.#settings.name);
       const none = { provesInPrivate: false, warnings: [], rooms: [] };
       if (!leads(container)) return none;
@@ -81,10 +75,12 @@ export class InfinispanRestoration implements Restoration {
   /** The archive comes to the host of the server that reads it, and is read there as a whole. */
   stage(): Promise<{ readonly followsAs: string | null }> {
     return this.#asked(async (server, signal) => {
-      this.#leads = leads(await mustBeAtRest(server, this.#settings.name, signal));
+      this.#leads = leads(await mustBeAtRest(server, this.#settings, signal));
       if (!this.#leads) return { followsAs: null };
       const { source, progress, restore } = this.#context;
       const facts = this.#facts;
+      // What the cluster holds is saved by a backup: it fails now, or when nobody can be served meanwhile.
+      await rehearse(server, signal);
       await this.#room.begin(restore);
       let done = 0;
       const total = facts.archive.sizeBytes;
@@ -112,7 +108,7 @@ export class InfinispanRestoration implements Restoration {
   async switchIn(): Promise<void> {
     if (!this.#leads) return;
     await this.#asked(async (server, signal) => {
-      const container = await mustBeAtRest(server, this.#settings.name, signal);
+      const container = await mustBeAtRest(server, this.#settings, signal);
       if (!leads(container)) throw otherLead(container);
       const [caches, ignored, connectors, stateDirectory] = await Promise.all([
         server.caches(signal),
@@ -168,7 +164,7 @@ export class InfinispanRestoration implements Restoration {
 
   verify(): Promise<VerifiedMember> {
     return this.#asked(async (server, signal) => {
-      const container = await mustBeAtRest(server, this.#settings.name, signal);
+      const container = await mustBeAtRest(server, this.#settings, signal);
       if (!this.#leads) {
         const there = await server.cacheNames(signal);
         const lost = this.#facts.caches.find(({ name }) => !there.includes(name));
@@ -262,7 +258,7 @@ export async function recoverInfinispanRestore(
 
 async function openCluster(settings: RestoreSettings, room: WorkRoom): Promise<OpenedMember> {
   const record = await room.read();
-  if (record !== null) await openThroughAny(settings, record);
+  if (record !== null) await openEverywhere(settings, record);
   return { warnings: [], problems: [] };
 }
 
@@ -270,8 +266,9 @@ async function openCluster(settings: RestoreSettings, room: WorkRoom): Promise<O
 async function rollBack(settings: RestoreSettings, room: WorkRoom): Promise<void> {
   const record = await room.read();
   if (record === null) return;
+  await room.makeRoom();
   if (record.isReplaced) await bringBack(settings, room, record);
-  if (record.isFenced) await openThroughAny(settings, record);
+  if (record.isFenced) await openEverywhere(settings, record);
   await room.write({ ...record, isFenced: false, isReplaced: false });
   await room.remove();
 }
@@ -326,19 +323,25 @@ async function compareWith(
   );
 }
 
-/** Until one of the cluster's servers has done it. */
-async function openThroughAny(settings: RestoreSettings, { fenced }: RestoreRecord): Promise<void> {
+/** Through one server for all of them; and through each that still refuses clients by a list of its own. */
+async function openEverywhere(settings: RestoreSettings, { fenced }: RestoreRecord): Promise<void> {
   let first: unknown = null;
+  let isOpen = false;
   for (const url of [settings.url, ...settings.peers]) {
     try {
-      return await withServer({ ...settings, url }, (server) =>
-        letClientsIn(server, fenced, AbortSignal.timeout(ROLLBACK_MS)),
-      );
+      await withServer({ ...settings, url }, async (server) => {
+        // One that does not answer refuses nobody, or is for its own agent.
+        const ignored = isOpen ? await server.ignored(AbortSignal.timeout(LOOK_MS)).catch(() => []) : null;
+        if (ignored !== null && !fenced.caches.some((cache) => ignored.includes(cache))) return;
+        await letClientsIn(server, fenced, AbortSignal.timeout(ROLLBACK_MS));
+      });
+      isOpen = true;
     } catch (error) {
+      if (isOpen) throw error;
       first ??= error;
     }
   }
-  throw first;
+  if (!isOpen) throw first;
 }
 
 async function withServer<T>(
