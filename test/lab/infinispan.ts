@@ -59,6 +59,8 @@ export interface InfinispanOptions {
   readonly endpoints?: string;
   /** More files of each server's `conf`, by name: users.properties, a keystore. */
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
+  /** XML of the stack of JGroups: protocols in the place of those that servers have. */
+  readonly stack?: string;
   /** Of Java's heap. */
   readonly heapMB?: number;
 }
@@ -82,6 +84,7 @@ function configuration(cluster: string, seeds: readonly string[], options: Infin
       <TCPPING initial_hosts="${hosts}" port_range="0" stack.combine="REPLACE" stack.position="MPING"/>
       <!-- Else it listens at every address, where no more than four have a port. -->
       <FD_SOCK2 offset="1" bind_addr="\${jgroups.bind.address}" stack.combine="COMBINE"/>
+      ${options.stack ?? ''}
     </stack>
   </jgroups>
   <cache-container name="default" statistics="true" ${options.attributes ?? ''}>

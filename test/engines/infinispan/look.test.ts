@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { spawnSync } from 'node:child_process';
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import * as https from 'node:https';
 import { join } from 'node:path';
@@ -20,11 +21,20 @@ import { temporaryFolder } from '../../lab/temporary.ts';
 // real servers with users, roles and TLS, asked through the engine.
 
 const SERVER_NAME = 'grid.example.com';
+const provider = generateKeyPairSync('rsa', { modulusLength: 2048 });
+const PUBLIC_KEY = String(provider.publicKey.export({ type: 'spki', format: 'pem' }))
+  .trim()
+  .replaceAll('\n', '&#10;');
 const REALM = `<security-realms><security-realm name="default">
-  <server-identities><ssl><keystore path="server.pem" password="none"/></ssl></server-identities>
+  <server-identities><ssl>
+    <keystore path="server.pem" password="none"/><truststore path="ca.pem" password="none"/>
+  </ssl></server-identities>
   <properties-realm groups-attribute="Roles">
     <user-properties path="users.properties" plain-text="true"/><group-properties path="groups.properties"/>
   </properties-realm>
+  <token-realm name="token" auth-server-url="https://127.0.0.1:1/" client-id="stillpoint">
+    <jwt issuer="lab" client-ssl-context="default" public-key="${PUBLIC_KEY}"/>
+  </token-realm>
 </security-realm></security-realms>`;
 const CACHES = `<security><authorization/></security><caches>
   <distributed-cache name="orders"><encoding media-type="text/plain"/></distributed-cache>
@@ -32,6 +42,14 @@ const CACHES = `<security><authorization/></security><caches>
   <local-cache name="scratch"/>
 </caches>`;
 const LOOK_MS = 20_000;
+
+/** A token as an identity provider would have signed it. */
+function tokenFor(username: string, seconds: number): string {
+  const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const exp = Math.floor(Date.now() / 1000) + seconds;
+  const signed = `${part({ alg: 'RS256', typ: 'JWT' })}.${part({ username, iss: 'lab', exp, Roles: ['admin'], roles: ['admin'], groups: ['admin'] })}`;
+  return `${signed}.${sign('RSA-SHA256', Buffer.from(signed), provider.privateKey).toString('base64url')}`;
+}
 
 describe('a cluster of two Infinispan servers with users and TLS', () => {
   const folder = temporaryFolder('look');
@@ -52,6 +70,7 @@ describe('a cluster of two Infinispan servers with users and TLS', () => {
         '<endpoints><endpoint socket-binding="default" security-realm="default"><hotrod-connector/><rest-connector/><resp-connector/></endpoint></endpoints>',
       files: {
         'server.pem': `${readFileSync(issued.key, 'utf8')}\n${readFileSync(issued.cert, 'utf8')}`,
+        'ca.pem': readFileSync(join(pki, 'ca.pem')),
         'users.properties': 'stillpoint=right\nreader=right\n',
         'groups.properties': 'stillpoint=admin\nreader=observer\n',
       },
@@ -183,6 +202,19 @@ describe('a cluster of two Infinispan servers with users and TLS', () => {
   it('takes the password at its word over TLS', async () => {
     const basic = { auth: { type: 'basic', user: 'stillpoint', passwordFile: password } };
     expect((await look(0, basic)).problems).to.deep.equal([]);
+  });
+
+  it('does not know us by a token that has expired, and knows us as soon as the file has the next', async () => {
+    const tokenFile = join(folder.path, 'token');
+    const one = engine(0, { auth: { type: 'token', tokenFile } });
+    writeFileSync(tokenFile, tokenFor('stillpoint', -60));
+    const [expired] = (await describeOf(one)).problems;
+    writeFileSync(tokenFile, tokenFor('stillpoint', 60));
+    const { problems } = await describeOf(one);
+
+    expect(expired?.code).to.equal('infinispan-refused');
+    expect(expired?.hint).to.contain(tokenFile);
+    expect(problems).to.deep.equal([]);
   });
 
   it('is not believed under another name, or with the signature of another CA', async () => {

@@ -14,7 +14,6 @@ interface Said {
   readonly cluster?: string;
   readonly health?: string;
   readonly status?: string;
-  readonly config?: Readonly<Record<string, unknown>>;
   readonly rebalancing?: boolean;
   readonly cacheHealth?: string;
   readonly hasOtherSites?: boolean;
@@ -67,7 +66,6 @@ function answersOf(said: Said): Readonly<Record<string, unknown>> {
       },
     ],
     'container/cache-configs': [{ name: 'orders', configuration: { orders: { 'distributed-cache': {} } } }],
-    'container/config': { infinispan: { 'cache-container': said.config ?? {} } },
     'server/ignored-caches': [],
     'server/connections?global=true': [],
     'caches/orders?action=size': 3,
@@ -147,10 +145,5 @@ describe('a cluster that is not as it must be', () => {
     const { warnings } = await look({ hasOtherSites: true });
     expect(warnings.map(({ code }) => code)).to.deep.equal(['infinispan-sites']);
     expect(warnings[0]?.text).to.contain('north, south');
-  });
-
-  it('is joined by a member that holds nothing, which is no member of a grid', async () => {
-    const [problem] = (await look({ config: { 'zero-capacity-node': 'true' } })).problems;
-    expect(problem?.code).to.equal('infinispan-zero-capacity');
   });
 });
