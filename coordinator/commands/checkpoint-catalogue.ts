@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { parseCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
-import type { GridManifest, GridManifestMember } from '../../shared/domain/manifest.ts';
+import type { GridManifest } from '../../shared/domain/manifest.ts';
 import { HOLD_PURPOSES, PURPOSE_WORDS } from '../../shared/domain/purpose.ts';
 import type {
   CatalogueEntry,
@@ -15,6 +15,7 @@ import { askHosts } from '../agents.ts';
 import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
 import { damageOf } from '../damaged-entries.ts';
+import { journalEnd } from '../journal-words.ts';
 import { LINEAGE_HELP, lineageToSelect, SHOWN } from '../lineage.ts';
 import { table } from '../output.ts';
 import { inMegabytes } from '../megabytes.ts';
@@ -271,7 +272,11 @@ function describeInWords(manifest: GridManifest, entry: CatalogueEntry, retentio
     member.role,
     member.engine,
     member.copyset ?? '',
-    inJournal(member),
+    journalEnd({
+      file: member.mark?.journalFile ?? null,
+      isMarked: member.mark !== null,
+      isCovered: member.assignment.hold === 'none',
+    }),
     member.mark?.position ?? '',
     inMegabytes(member.sizeBytes),
   ]);
@@ -304,10 +309,4 @@ function notCopied(manifest: GridManifest | null): string {
   );
   if (held === undefined || held.length === 0) return '';
   return `; nothing of ${held.map(({ name }) => name).join(', ')} was copied, only held still`;
-}
-
-/** The journal file that ends at its mark; in brackets why it has no mark. */
-function inJournal({ mark, assignment }: GridManifestMember): string {
-  if (mark !== null) return mark.journalFile ?? '';
-  return assignment.hold === 'none' ? '(held by its lead)' : '(observer)';
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Reach } from '../../shared/runtime/moments.ts';
 import { createCheckpoint } from '../checkpoint.ts';
+import { journalEnd } from '../journal-words.ts';
 import { table } from '../output.ts';
 import { inMegabytes } from '../megabytes.ts';
 import type { CheckpointReport } from '../reports.ts';
@@ -56,7 +57,11 @@ function inWords(report: CheckpointReport): string {
   const rows = report.members.map((member) => [
     member.name,
     member.address,
-    report.journalMap[member.address] ?? '(observer)',
+    journalEnd({
+      file: report.journalMap[member.address] ?? null,
+      isMarked: member.mark !== null,
+      isCovered: member.state === 'covered',
+    }),
     member.mark ?? '',
   ]);
   return [
