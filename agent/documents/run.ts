@@ -4,7 +4,7 @@ import { failureOf, type Failure } from '../../shared/domain/errors.ts';
 import type { Logger } from '../../shared/runtime/log.ts';
 import type { Reach } from '../../shared/runtime/moments.ts';
 import { GrowingPause } from '../growing-pause.ts';
-import type { Connection } from '../engines/infinispan/server/answers.ts';
+import type { Clients } from '../engines/infinispan/server/answers.ts';
 import type { InfinispanServer } from '../engines/infinispan/server/infinispan-server.ts';
 import { pause, type BackupMember } from './backup-member.ts';
 import type { DocumentStore } from './document-store.ts';
@@ -138,7 +138,7 @@ export class DocumentRun {
   /** Said before the start, and looked at again at the end: what changed meanwhile may or may not be in the archive. */
   async #lookAtClients(signal: AbortSignal, when: string): Promise<void> {
     const { cluster, say, work, now } = this.#context;
-    const found = await cluster.connections(soon(signal)).catch((error: unknown) => {
+    const found = await cluster.clients(soon(signal)).catch((error: unknown) => {
       signal.throwIfAborted();
       return error instanceof Error ? error : new Error(String(error));
     });
@@ -282,7 +282,7 @@ function soon(signal: AbortSignal): AbortSignal {
 }
 
 function clientsCondition(
-  found: readonly Connection[] | Error,
+  found: Clients | Error,
   when: string,
   what: 'backup' | 'restore',
 ): Pick<Condition, 'status' | 'reason' | 'message'> {
@@ -292,12 +292,19 @@ function clientsCondition(
       reason: 'NotSeen',
       message: `whether clients were connected when it ${when} could not be seen: ${found.message}`,
     };
-  if (found.length === 0)
+  const { known, isWhole } = found;
+  if (known.length === 0 && !isWhole)
+    return {
+      status: 'Unknown',
+      reason: 'NotSeen',
+      message: `no client was connected to the server that was asked when it ${when}; of the others it cannot tell`,
+    };
+  if (known.length === 0)
     return { status: 'False', reason: 'NoneSeen', message: `no client was connected when it ${when}` };
-  const named = found
+  const named = known
     .slice(0, MOST_NAMED)
     .map(({ remote, library, node }) => `${remote} to ${node}${library === null ? '' : ` (${library})`}`);
-  const more = found.length > MOST_NAMED ? `, and ${found.length - MOST_NAMED} more` : '';
+  const more = known.length > MOST_NAMED ? `, and ${known.length - MOST_NAMED} more` : '';
   const harm =
     what === 'backup'
       ? 'a change that is made after its cache was backed up is not in the archive, which is of no one moment'
@@ -305,6 +312,6 @@ function clientsCondition(
   return {
     status: 'True',
     reason: 'Connected',
-    message: `${found.length} client${found.length === 1 ? ' was' : 's were'} connected when it ${when}: ${named.join(', ')}${more}; ${harm}`,
+    message: `${isWhole ? '' : 'at least '}${known.length} client${known.length === 1 ? ' was' : 's were'} connected when it ${when}: ${named.join(', ')}${more}; ${harm}`,
   };
 }

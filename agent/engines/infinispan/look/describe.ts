@@ -57,7 +57,7 @@ async function described(
   const isLead = id === coordinatorId;
   const [entries, clients, split] = await Promise.all([
     isLead && !seen.isLeft && !isOurs ? countEntries(server, seen, signal) : 0,
-    isLead ? server.connections(signal) : [],
+    isLead ? server.clients(signal) : null,
     splitProblems(settings, serversOf(settings).slice(1), container, signal),
   ]);
   const predictedMs = pace.predictMs(entries, seen.caches.length);
@@ -72,7 +72,7 @@ async function described(
     dataIdentity: `${container.clusterName} ${coordinatorId}`,
     sizeBytes: BYTES_OF_NONE + entries * BYTES_OF_ENTRY,
     problems: [...problemsOf(settings, seen, isLead ? { entries, predictedMs } : null), ...split],
-    warnings: warningsOf(settings, seen, isLead ? { clients, predictedMs } : null),
+    warnings: warningsOf(settings, seen, clients === null ? null : { clients, predictedMs }),
   };
 }
 

@@ -4,6 +4,7 @@ import type { RestoreRoom } from '../../../../shared/domain/wire.ts';
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import { freeAt } from '../../restore/host-check.ts';
 import type { ClusterFacts } from '../copy/facts.ts';
+import { whoIsConnected } from '../look/warnings.ts';
 import type { CacheInfo, ContainerInfo } from '../server/answers.ts';
 import type { InfinispanServer } from '../server/infinispan-server.ts';
 import { moving, notRunning, notWhole, olderServer, otherContainer } from './failures.ts';
@@ -55,10 +56,10 @@ export async function lookAtCluster(
   },
 ): Promise<{ warnings: readonly Warning[]; rooms: readonly RestoreRoom[] }> {
   const { facts, container, signal, path, name: about } = input;
-  const [caches, resources, connections, stateDirectory] = await Promise.all([
+  const [caches, resources, clients, stateDirectory] = await Promise.all([
     server.caches(signal),
     server.resources(signal),
-    server.connections(signal),
+    server.clients(signal),
     server.stateDirectory(signal),
   ]);
   const kept = await keptCaches(stateDirectory);
@@ -76,10 +77,11 @@ export async function lookAtCluster(
   const warn = (code: string, text: string, hint: string): void => {
     warnings.push({ code, about, text, hint });
   };
-  if (connections.length > 0)
+  const who = whoIsConnected(clients, 'the cluster');
+  if (who !== null)
     warn(
       'infinispan-clients',
-      `${connections.length} clients are connected to the cluster`,
+      who,
       'disconnect them: they are refused from the switch until the restore is decided, but for what they do with counters, which no server refuses',
     );
   if (written.length > 0 || counters > 0)

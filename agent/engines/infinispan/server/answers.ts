@@ -177,6 +177,12 @@ export const connections = z.array(
 );
 export type Connection = z.infer<typeof connections>[number];
 
+export interface Clients {
+  readonly known: readonly Connection[];
+  /** Of all servers of the cluster; false: of the one that was asked alone. */
+  readonly isWhole: boolean;
+}
+
 /** Names of what an archive may hold; a `*` stands for all of its kind. A kind that is not named is left out. */
 export interface ResourceNames {
   readonly templates?: readonly string[];

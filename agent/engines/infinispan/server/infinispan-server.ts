@@ -1,6 +1,7 @@
 import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import * as z from 'zod';
+import { StillpointError } from '../../../../shared/domain/errors.ts';
 import {
   cacheList,
   clusterHealth,
@@ -15,6 +16,7 @@ import {
   stateDirectory,
   type CacheInfo,
   type ClusterHealth,
+  type Clients,
   type Connection,
   type Connector,
   type ContainerInfo,
@@ -117,9 +119,21 @@ export class InfinispanServer {
     });
   }
 
-  /** The clients that are connected to any server of the cluster; not we. */
-  async connections(signal: AbortSignal): Promise<Connection[]> {
-    const all = await this.#get(connections, { path: 'server/connections?global=true', signal });
+  /**
+   * The clients that are connected to any server of the cluster; not we. A server that cannot ask the others, as one of
+   * 16.0.5 whose classes its own loader has loaded, tells of those that are connected to itself.
+   */
+  async clients(signal: AbortSignal): Promise<Clients> {
+    try {
+      return { known: await this.#clientsOf('global=true', signal), isWhole: true };
+    } catch (error) {
+      if (!(error instanceof StillpointError) || error.failure.code !== 'infinispan-answer') throw error;
+      return { known: await this.#clientsOf('global=false', signal), isWhole: false };
+    }
+  }
+
+  async #clientsOf(which: string, signal: AbortSignal): Promise<Connection[]> {
+    const all = await this.#get(connections, { path: `server/connections?${which}`, signal });
     // One that has not spoken yet may be our own.
     return all.filter(({ library, protocol }) => protocol !== null && library !== OUR_CLIENT_NAME);
   }
