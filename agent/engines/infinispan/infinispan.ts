@@ -11,5 +11,5 @@ export const infinispan = {
   create: async (settings) => (await import('./infinispan-engine.ts')).createInfinispanEngine(settings),
   openGuardian: async (settings) => new (await import('./hold/undo.ts')).InfinispanGuardian(settings),
   discover: async (host) => (await import('./discover.ts')).discoverInfinispan(host),
-  prepare: () => Promise.resolve(null),
+  prepare: async (settings) => (await import('./prepare.ts')).prepareInfinispan(settings),
 } satisfies EngineKind<InfinispanSettings>;

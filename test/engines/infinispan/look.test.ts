@@ -5,11 +5,13 @@ import * as https from 'node:https';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import type { Engine } from '../../../agent/engines/engine.ts';
+import { prepareInfinispan } from '../../../agent/engines/infinispan/prepare.ts';
 import { discoverInfinispan } from '../../../agent/engines/infinispan/discover.ts';
 import { closeFence, openFence } from '../../../agent/engines/infinispan/hold/fence.ts';
 import { createInfinispanEngine } from '../../../agent/engines/infinispan/infinispan-engine.ts';
 import { InfinispanServer } from '../../../agent/engines/infinispan/server/infinispan-server.ts';
 import { infinispanMemberSchema } from '../../../agent/engines/infinispan/settings.ts';
+import { StillpointError, type Failure } from '../../../shared/domain/errors.ts';
 import type { MemberDescription } from '../../../shared/domain/grid.ts';
 import { initializePki, issueAgentCertificates } from '../../../shared/rpc/pki.ts';
 import { InfinispanCluster, needsInfinispan, type InfinispanNode } from '../../lab/infinispan.ts';
@@ -102,6 +104,15 @@ describe('a cluster of two Infinispan servers with users and TLS', () => {
     } finally {
       server.close();
     }
+  }
+
+  async function failureOf(task: Promise<unknown>): Promise<Failure> {
+    const error = await task.then(
+      () => null,
+      (thrown: unknown) => thrown,
+    );
+    if (error instanceof StillpointError) return error.failure;
+    throw new Error('it was no failure', { cause: error });
   }
 
   it('is led by the one that coordinates it, and is one domain with one copy', async () => {
@@ -231,6 +242,20 @@ describe('a cluster of two Infinispan servers with users and TLS', () => {
     const [problem] = (await look(0, { maxHoldSeconds: 0.001 })).problems;
     expect(problem?.code).to.equal('infinispan-hold-too-long');
     expect(problem?.hint).to.contain('maxHoldSeconds');
+  });
+
+  it('is told what it must be given before its first checkpoint, and nothing where it has it', async () => {
+    const whole = await prepareInfinispan(settingsOf(0));
+    expect([whole.needs, await whole.apply()]).to.deep.equal([[], ['it has all that it needs']]);
+    const auth = { type: 'digest', user: 'reader', passwordFile: password };
+    for (const lacking of [auth, { ...auth, passwordFile: `${password}-none` }]) {
+      const { needs, apply } = await prepareInfinispan(settingsOf(0, { auth: lacking }));
+      const [command = ''] = needs.flatMap(({ lines }) => lines);
+      expect(command).to.contain(`bin/cli.sh user create reader -g admin --server-root=${node(0).root}`);
+      expect((await failureOf(apply())).hint).to.contain(command);
+    }
+    const other = await failureOf(prepareInfinispan(settingsOf(0, { tls: { ca: `${password}-none` } })));
+    expect(other.hint).to.contain('there is no tls');
   });
 
   it('is found on its host, with the keys that its servers need', async () => {

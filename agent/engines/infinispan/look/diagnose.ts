@@ -1,20 +1,19 @@
 import { join } from 'node:path';
 import { StillpointError, type Failure } from '../../../../shared/domain/errors.ts';
 import type { Finding } from '../../engine.ts';
-import { unitFindings, hasUnit } from '../../restore/unit.ts';
+import { hasUnit, stopFindings } from '../../restore/unit.ts';
 import { freeBytesAt } from '../../../room-watch.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
 import { serverProcesses } from '../server/host-servers.ts';
 import { serversOf, type InfinispanSettings } from '../settings.ts';
 import { describeInfinispan, type Looking } from './describe.ts';
+import { mustBeAdministrator } from './rights.ts';
 
 const ASK_MS = 5000;
 
-/** What `grid doctor` says of a server, before a checkpoint or a restore finds it out. Changes nothing that stays. */
+/** What `grid doctor` says of a server beyond what preflight looks at. Changes nothing that stays. */
 export async function diagnoseInfinispan(settings: InfinispanSettings, looking: Looking): Promise<Finding[]> {
   const { running, problems, sizeBytes } = await describeInfinispan(settings, looking);
-  const described = problems.map((failure): Finding => ({ level: 'problem', failure }));
-  if (!running) described.push(problem(notRunning(settings)));
   const canBeAsked = running && !problems.some(({ code }) => NOT_ASKED.includes(code));
   const found = await Promise.all([
     canBeAsked ? rightsOf(settings, looking.signal) : [],
@@ -23,7 +22,7 @@ export async function diagnoseInfinispan(settings: InfinispanSettings, looking: 
     roomOf(settings, sizeBytes),
     supervisionOf(settings),
   ]);
-  return [...described, ...found.flat()];
+  return [...(running ? [] : [problem(notRunning(settings))]), ...found.flat()];
 }
 
 /** What speaks against asking a server anything more. */
@@ -34,14 +33,9 @@ const NOT_ASKED = [
   'infinispan-secret',
 ];
 
-/** A name that no cache has: who may not ignore caches is refused all the same. */
-const NO_CACHE = 'stillpoint-has-no-such-cache';
-
-/** A checkpoint takes the rights of an administrator: each kind of call is made once, with a name that is nothing's. */
 async function rightsOf(settings: InfinispanSettings, signal: AbortSignal): Promise<Finding[]> {
   return asked(settings, signal, async (server, bounded) => {
-    await server.unIgnore(NO_CACHE, bounded);
-    await server.deleteBackup(NO_CACHE, bounded);
+    await mustBeAdministrator(server, bounded);
     return [];
   });
 }
@@ -121,7 +115,7 @@ async function roomOf({ name, root }: InfinispanSettings, sizeBytes: number): Pr
 async function supervisionOf(settings: InfinispanSettings): Promise<Finding[]> {
   if (!hasUnit(settings)) return [];
   const process = (await serverProcesses()).find(({ root }) => root === settings.root);
-  return unitFindings(settings, process?.pid ?? null);
+  return stopFindings(settings, process?.pid ?? null);
 }
 
 async function asked(
