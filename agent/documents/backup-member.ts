@@ -3,9 +3,10 @@ import { chown, cp, lstat, mkdir, open, readdir, readFile } from 'node:fs/promis
 import { join } from 'node:path';
 import { processNumbers } from '../engines/host-processes.ts';
 import { InfinispanServer } from '../engines/infinispan/server/infinispan-server.ts';
+import { withoutComments } from '../engines/infinispan/server/xml.ts';
 import { userNamed } from '../engines/restore/owner.ts';
-import { commandAs } from '../engines/restore/run-as.ts';
-import { memberFailed, memberRemains, notZeroCapacity } from './failures.ts';
+import { commandAs, refusalAs } from '../engines/restore/run-as.ts';
+import { memberFailed, memberRemains, notZeroCapacity, volumeUnusable } from './failures.ts';
 import type { ClusterSettings, MemberSettings } from './settings.ts';
 
 /** In the environment of the member and of all that it begins: the document that they are of. */
@@ -59,6 +60,16 @@ export class BackupMember {
     await cp(template, this.#room, { recursive: true });
     for (const name of ['data', 'log', 'lib']) await mkdir(join(this.#room, name), { recursive: true });
     await this.give(this.#room);
+    await this.#mustBeWritable();
+  }
+
+  /** Its user comes to its room through the directory of the storage class. */
+  async #mustBeWritable(): Promise<void> {
+    const { user } = this.#settings;
+    if (user === undefined) return;
+    const refusal = await refusalAs(await userNamed(user, 'user'), ['test', '-w', this.#room]);
+    if (refusal !== null)
+      throw volumeUnusable(this.#room, `user ${user} may not go there, or not write to it`);
   }
 
   /** What was put into its room is its user's from now on. */
@@ -186,7 +197,8 @@ export class BackupMember {
 async function mustHaveNoCapacity(template: string): Promise<void> {
   const conf = join(template, 'conf');
   const names = (await readdir(conf).catch(() => [])).filter((name) => name.endsWith('.xml'));
-  for (const name of names) if (ZERO_CAPACITY.test(await readFile(join(conf, name), 'utf8'))) return;
+  for (const name of names)
+    if (ZERO_CAPACITY.test(withoutComments(await readFile(join(conf, name), 'utf8')))) return;
   throw notZeroCapacity(template);
 }
 

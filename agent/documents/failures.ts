@@ -61,8 +61,8 @@ export function tooLarge(name: string, storage: string): StillpointError {
 export function volumeUnusable(directory: string, cause: string): StillpointError {
   return failure(
     'storage-unusable',
-    `the storage class directory ${directory} cannot be used: ${cause}`,
-    'see that it is there, mounted, and that the agent may write to it',
+    `${directory} of the storage class cannot be used: ${cause}`,
+    'see that the directory is there, mounted, that the agent may write to it, and member.user go through it (chmod 711)',
   );
 }
 

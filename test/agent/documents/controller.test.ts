@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { until } from '../../lab/processes.ts';
@@ -92,7 +92,10 @@ describe('a document that an agent keeps', () => {
   });
 
   it('is refused with a template that would take data [S95]', async () => {
-    writeFileSync(join(host.template, 'conf/infinispan.xml'), '<cache-container/>');
+    writeFileSync(
+      join(host.template, 'conf/infinispan.xml'),
+      '<!-- zero-capacity-node="true" --><cache-container/>',
+    );
     const agent = await host.open();
     await host.apply(agent, BACKUP);
     const { status } = await host.becomes(agent, 'my-backup', 'Failed');
@@ -253,6 +256,18 @@ describe('a document that cannot be carried out', () => {
     const agent = await host.open();
     await host.apply(agent, BACKUP.replace('1Gi', '1000Pi'));
     expect((await host.becomes(agent, 'my-backup', 'Failed')).status.reason).to.include('free');
+  });
+
+  it('fails before its member is started where the user of that may not come to its room', async function () {
+    // Only root can give a member another user.
+    if (process.getuid?.() !== 0) this.skip();
+    host.memberKeys['user'] = 'nobody';
+    chmodSync(host.volumes, 0o700);
+    const agent = await host.open();
+    await host.apply(agent, BACKUP);
+    const { reason } = (await host.becomes(agent, 'my-backup', 'Failed')).status;
+    expect(reason).to.include('user nobody may not go there');
+    expect(host.reached.has('documentStarted my-backup')).to.equal(false);
   });
 
   it('leaves an archive alone that no document is kept for', async () => {
