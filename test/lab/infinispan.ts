@@ -34,6 +34,13 @@ export function whyNoInfinispan(): string | null {
   return missing === '' ? null : missing;
 }
 
+/** The server's home, with `lib`. `whyNoInfinispan` is asked before. */
+export function infinispanHome(): string {
+  const { path } = home();
+  if (path === null) throw new Error('this machine has no Infinispan');
+  return path;
+}
+
 /** In a `before`, which may take minutes the first time: skips where this machine has no Infinispan, and says why. */
 export function needsInfinispan(context: Context): void {
   context.timeout(600_000);
@@ -148,8 +155,7 @@ export class InfinispanNode {
 
   /** The command that runs this server, as an operator's unit would. */
   command(): readonly string[] {
-    const { path } = home();
-    if (path === null) throw new Error('this machine has no Infinispan');
+    const path = infinispanHome();
     return [
       'java',
       '-Xms64m',
