@@ -145,6 +145,19 @@ export const DOCUMENT_MUTANTS: readonly Mutant[] = [
     only: '\\[S95\\]',
   },
   {
+    id: 'S95',
+    breaks: 'takes a capacity of none that is commented out of the configuration',
+    edits: [
+      edit(
+        'agent/documents/backup-member',
+        "withoutComments(await readFile(join(conf, name), 'utf8'))",
+        "await readFile(join(conf, name), 'utf8')",
+      ),
+    ],
+    only: 'take data \\[S95\\]',
+    ...AGENT,
+  },
+  {
     id: 'S96',
     breaks: 'has a server that clients use make the backup',
     edits: [
