@@ -183,11 +183,12 @@ describe('an Infinispan cluster on booted hosts', function () {
     }
     const [hooks] = old.map((host) => new Hooks(host.path(HOOKS)));
     for (const host of old) must(host, 'systemctl daemon-reload && systemctl restart stillpoint-agent');
+    const before = hooks?.timesReached('fenced', 'alpha') ?? 0;
     hooks?.hold('fenced', 'alpha');
     const ended: Promise<Done> = operator.begin(
       'stillpoint checkpoint create killed --grid orders/grid.yaml --output json',
     );
-    await reached(ended, () => hooks?.hasReached('fenced', 'alpha') === true);
+    await reached(ended, () => (hooks?.timesReached('fenced', 'alpha') ?? 0) > before);
     const put = (host: BootedHost): Promise<number> =>
       application
         .ask({ url: urlOfServer(host) }, 'PUT', 'caches/carts/-1%20-1', AbortSignal.timeout(5000))
