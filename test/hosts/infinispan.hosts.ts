@@ -162,7 +162,7 @@ describe('an Infinispan cluster on booted hosts', function () {
     const { code, stdout, stderr } = await operator.begin(
       'stillpoint checkpoint create loaded --grid orders/grid.yaml --output json',
     );
-    expect(code, stderr).to.equal(0);
+    expect(code, stdout + stderr).to.equal(0);
     const { members } = JSON.parse(stdout) as { members: { name: string; state: string }[] };
     expect(members.map(({ name, state }) => `${name} ${state}`)).to.have.members([
       'alpha captured',
