@@ -79,6 +79,7 @@ export function checkRequest(request: AgentRequest): void {
     case 'keepAlive':
     case 'release':
     case 'rehearse':
+    case 'readTrace':
     case 'askJob':
       return undefined;
     case 'letGo':

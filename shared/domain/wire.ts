@@ -4,6 +4,7 @@ import type { DefinedProcess, HostDescription } from './grid.ts';
 import type { Warning } from './warning.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from './messages.ts';
 import type { Purpose } from './purpose.ts';
+import type { ProcessTrace } from './trace.ts';
 
 /** Raised with every change that an older peer would misread. A mismatch is refused in preflight. */
 export const PROTOCOL_VERSION = 7;
@@ -36,6 +37,8 @@ export type AgentRequest =
       readonly purpose: 'checkpoint' | 'restore';
       /** With no word for this long, another coordinator may take the grid over. */
       readonly leaseMs: number;
+      /** The steps of a checkpoint are noted, for `readTrace`. */
+      readonly trace?: true;
     }
   /** Word from the coordinator while nothing else is said. */
   | { readonly type: 'keepAlive' }
@@ -60,6 +63,8 @@ export type AgentRequest =
   | { readonly type: 'raiseEpoch'; readonly id: number; readonly epoch: number }
   /** The checkpoints of this host's grid are of this lineage from now on. */
   | { readonly type: 'joinLineage'; readonly id: number; readonly lineage: string }
+  /** The steps of the operation that this stream has claimed the host for. Changes nothing. */
+  | { readonly type: 'readTrace'; readonly id: number }
   /** Which job holds this host? Changes nothing. */
   | { readonly type: 'askJob'; readonly id: number }
   /** To the job that holds the grid, through any of its agents: let go of it. */
@@ -313,9 +318,14 @@ export type AgentResponse =
       readonly id: number;
       readonly findings: readonly { readonly level: 'problem' | 'warning'; readonly failure: Failure }[];
     }
-  /** `resumed`: the work of this operation, whose stream was lost, was kept. */
-  | { readonly type: 'claimed'; readonly id: number; readonly resumed: boolean }
-  | { readonly type: 'done'; readonly id: number }
+  /**
+   * `resumed`: the work of this operation, whose stream was lost, was kept. `traced`: its steps are noted, and can be read;
+   * an older agent does not say it.
+   */
+  | { readonly type: 'claimed'; readonly id: number; readonly resumed: boolean; readonly traced?: true }
+  /** `clockMs`: of the agent's monotonic clock, in the answer to `rehearse`. */
+  | { readonly type: 'done'; readonly id: number; readonly clockMs?: number }
+  | { readonly type: 'traced'; readonly id: number; readonly trace: ProcessTrace }
   | {
       readonly type: 'job';
       readonly id: number;

@@ -32,8 +32,8 @@ export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
     case 'diagnose':
       return message({ $case: 'diagnose', value: { id: request.id } });
     case 'claim': {
-      const { id, operation, purpose, leaseMs } = request;
-      return message({ $case: 'claim', value: { id, operation, purpose, leaseMs } });
+      const { id, operation, purpose, leaseMs, trace = false } = request;
+      return message({ $case: 'claim', value: { id, operation, purpose, leaseMs, trace } });
     }
     case 'keepAlive':
       return message({ $case: 'keepAlive', value: {} });
@@ -58,6 +58,8 @@ export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
       return message({ $case: 'raiseEpoch', value: { id: request.id, epoch: request.epoch } });
     case 'joinLineage':
       return message({ $case: 'joinLineage', value: { id: request.id, lineage: request.lineage } });
+    case 'readTrace':
+      return message({ $case: 'readTrace', value: { id: request.id } });
     case 'askJob':
       return message({ $case: 'askJob', value: { id: request.id } });
     case 'letGo': {
@@ -125,6 +127,7 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
         operation: value.operation,
         purpose: oneOf(value.purpose, ['checkpoint', 'restore'], 'purpose'),
         leaseMs: toLease(value.leaseMs),
+        ...(value.trace && { trace: true }),
       };
     case 'keepAlive':
       return { type: 'keepAlive' };
@@ -144,6 +147,8 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
       return { type: 'raiseEpoch', id: value.id, epoch: value.epoch };
     case 'joinLineage':
       return { type: 'joinLineage', id: value.id, lineage: value.lineage };
+    case 'readTrace':
+      return { type: 'readTrace', id: value.id };
     case 'askJob':
       return { type: 'askJob', id: value.id };
     case 'letGo':

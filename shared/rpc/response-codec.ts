@@ -24,6 +24,7 @@ import {
 import { fromHeldBy, fromSuspension, toHeldBy, toSuspension } from './purpose-codec.ts';
 import { decodeResult, encodeResult } from './result-codec.ts';
 import { fromImageSummary, fromStamp, toImageSummary, toStamp } from './set-codec.ts';
+import { fromTrace, toTrace } from './trace-codec.ts';
 import type * as wire from './generated/agent.ts';
 
 /** What the agent says: domain → wire. */
@@ -65,9 +66,14 @@ export function encodeResponse(response: AgentResponse): wire.AgentMessage {
         value: { id: response.id, warnings: response.warnings.map(fromWarning) },
       });
     case 'claimed':
-      return message({ $case: 'claimed', value: { id: response.id, resumed: response.resumed } });
+      return message({
+        $case: 'claimed',
+        value: { id: response.id, resumed: response.resumed, traced: response.traced ?? false },
+      });
     case 'done':
-      return message({ $case: 'done', value: { id: response.id } });
+      return message({ $case: 'done', value: { id: response.id, clockMs: response.clockMs } });
+    case 'traced':
+      return message({ $case: 'traced', value: fromTrace(response.id, response.trace) });
     case 'job': {
       const { id, held, highestEpoch, highestCounter } = response;
       const value = { id, held: fromHeldBy(held), highestEpoch, highestCounter };
@@ -163,9 +169,13 @@ export function decodeResponse({ message: received }: wire.AgentMessage): AgentR
     case 'settled':
       return { type: 'settled', id: value.id, warnings: value.warnings.map(toWarning) };
     case 'claimed':
-      return { type: 'claimed', id: value.id, resumed: value.resumed };
-    case 'done':
-      return { type: 'done', id: value.id };
+      return { type: 'claimed', id: value.id, resumed: value.resumed, ...(value.traced && { traced: true }) };
+    case 'done': {
+      const { id, clockMs } = value;
+      return { type: 'done', id, ...(clockMs !== undefined && { clockMs: toDuration(clockMs, 'clock') }) };
+    }
+    case 'traced':
+      return { type: 'traced', id: value.id, trace: toTrace(value) };
     case 'job': {
       const { id, held, highestEpoch, highestCounter } = value;
       return { type: 'job', id, held: toHeldBy(held), highestEpoch, highestCounter };
