@@ -3,10 +3,12 @@ import type { Failure } from '../shared/domain/errors.ts';
 import type { MemberDescription } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from '../shared/domain/messages.ts';
 import { FOR_CHECKPOINT, type HoldPurpose, type Purpose } from '../shared/domain/purpose.ts';
+import { RECEIVED, SENT } from '../shared/domain/trace.ts';
 import { sameToken, type Token } from '../shared/domain/token.ts';
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
 import type { Alarm } from '../shared/runtime/clock.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import type { ProcessTracer } from '../shared/runtime/process-tracer.ts';
 import type { MemberStore } from './collect.ts';
 import type { Engine } from './engines/engine.ts';
 import type { FreezeCharge } from './freeze-ledger.ts';
@@ -21,6 +23,8 @@ import type { UndoKeeper } from './undo-keeper.ts';
 export interface CheckpointOperationContext {
   readonly id: string;
   readonly leaseMs: number;
+  /** Not set or null: nobody has asked for its steps. Ended with the operation. */
+  readonly tracer?: ProcessTracer | null;
   readonly surroundings: Surroundings;
   readonly members: ReadonlyMap<string, { readonly engine: OperatedEngine }>;
   readonly descriptions: { get(member: string): MemberDescription | undefined };
@@ -94,6 +98,11 @@ export class CheckpointOperation {
     );
   }
 
+  /** Null where its steps are not noted. */
+  get tracer(): ProcessTracer | null {
+    return this.#context.tracer ?? null;
+  }
+
   /** Null where no member was prepared yet. */
   get prepared(): Prepared | null {
     return this.#prepared;
@@ -122,6 +131,14 @@ export class CheckpointOperation {
         abortFailure === null ? [] : [[name, abortFailure] as const],
       ),
     );
+  }
+
+  /** Before anything is done with it. */
+  received(member: string, command: MemberCommand): void {
+    const { tracer } = this;
+    if (tracer === null) return;
+    tracer.note(RECEIVED[command.type], member);
+    if (command.type === 'freeze' || command.type === 'thaw') tracer.sample();
   }
 
   receive(member: string, command: MemberCommand): void {
@@ -276,7 +293,15 @@ export class CheckpointOperation {
       this.#endWatches();
       this.#held.set(null);
     }
+    this.#trace(member, answer);
     this.#listener?.answer(member, answer);
+  }
+
+  #trace(member: string, answer: MemberAnswer): void {
+    const { tracer } = this;
+    if (tracer === null) return;
+    if (answer.type === 'marked' || answer.type === 'released') tracer.sample();
+    tracer.note(SENT[answer.type], member);
   }
 
   async #end(): Promise<void> {
@@ -285,6 +310,7 @@ export class CheckpointOperation {
     for (const runtime of this.#runtimes.values()) runtime.operationEnded();
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.closed));
     this.#charge?.end();
+    this.#context.tracer?.end();
     if (this.#watched.size === 0) {
       await this.#guard?.end();
       return;
@@ -313,6 +339,7 @@ export class CheckpointOperation {
       time,
       priority,
       reach: (moment) => reach(moment, member),
+      step: (step, atMs) => this.tracer?.note(step, member, atMs),
       member,
       kind: description.freezeKind,
       engine: known.engine,

@@ -2,6 +2,7 @@ import type { MemberDescription } from '../shared/domain/grid.ts';
 import type { AgentRequest } from '../shared/domain/wire.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import { ProcessTracer } from '../shared/runtime/process-tracer.ts';
 import type { AgentFile } from './agent-file.ts';
 import type { AgentMember } from './agent-member.ts';
 import { CheckpointOperation, type Listener } from './checkpoint-operation.ts';
@@ -66,6 +67,7 @@ export function beginWork(
   const checkpoint = new CheckpointOperation(
     {
       id: request.operation,
+      tracer: request.trace === true ? new ProcessTracer([...members.keys()]) : null,
       leaseMs: request.leaseMs,
       surroundings,
       members,

@@ -295,6 +295,7 @@ export class MemberRuntime {
       saveUndo: (undo) => this.#context.saveUndo(undo, this.#state.leaseMs + 1000),
       waitsFor: (cause) => this.#context.waitsFor(cause),
       reach: (moment) => this.#context.reach(moment),
+      step: (step, atMs) => this.#context.step?.(step, atMs),
     });
     this.#capture = new Capture(parts, assignment, purpose);
   }

@@ -3,7 +3,9 @@ import type { ImageSummary } from '../shared/domain/backup-set.ts';
 import { EXIT, type Failure, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { MemberDescription } from '../shared/domain/grid.ts';
 import { type AgentRequest, type AgentResponse, PROTOCOL_VERSION } from '../shared/domain/wire.ts';
+import type { ProcessTrace } from '../shared/domain/trace.ts';
 import type { ServerStream } from '../shared/rpc/agent-server.ts';
+import { machineMs } from '../shared/runtime/clock.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { leaseRefusal, type Listener } from './checkpoint-operation.ts';
 import { stampOf, type ImageReader } from './backups.ts';
@@ -90,6 +92,8 @@ export class StreamSession {
   }
 
   #receive(request: AgentRequest): void {
+    if (request.type === 'member')
+      this.#operation?.work?.checkpoint?.received(request.member, request.command);
     try {
       checkRequest(request);
     } catch (error) {
@@ -117,7 +121,7 @@ export class StreamSession {
         return;
       }
       case 'rehearse':
-        this.#send({ type: 'done', id: request.id });
+        this.#send({ type: 'done', id: request.id, clockMs: machineMs() });
         return;
       case 'describe':
       case 'diagnose':
@@ -130,6 +134,7 @@ export class StreamSession {
       case 'readLocal':
       case 'salvage':
       case 'restore':
+      case 'readTrace':
       case 'askJob':
       case 'letGo':
       case 'stampMember':
@@ -193,7 +198,7 @@ export class StreamSession {
       case 'diagnose':
         return { type: 'diagnosed', id, findings: await this.#looks.diagnose() };
       case 'claim':
-        return { type: 'claimed', id, resumed: await this.#becomeHolder(request) };
+        return { type: 'claimed', id, ...(await this.#becomeHolder(request)) };
       case 'release':
         await this.#endOperation();
         return { type: 'done', id };
@@ -219,6 +224,8 @@ export class StreamSession {
         this.#mustHold();
         await this.#context.state.saveLineage(request.lineage);
         return { type: 'done', id };
+      case 'readTrace':
+        return { type: 'traced', id, trace: this.#readTrace() };
       case 'askJob':
         return { type: 'job', id, ...jobOf(this.#claim, this.#context.state) };
       case 'letGo':
@@ -274,8 +281,14 @@ export class StreamSession {
     if (this.#operation === null) throw new StillpointError(notClaimed());
   }
 
-  /** True where the work of an earlier stream of this operation goes on. */
-  async #becomeHolder(request: ClaimRequest): Promise<boolean> {
+  #readTrace(): ProcessTrace {
+    const tracer = this.#operation?.work?.checkpoint?.tracer ?? null;
+    if (tracer === null) throw new StillpointError(notClaimed());
+    return tracer.read();
+  }
+
+  /** `resumed`: the work of an earlier stream of this operation goes on. */
+  async #becomeHolder(request: ClaimRequest): Promise<{ resumed: boolean; traced?: true }> {
     const { file } = this.#context;
     const refusal = leaseRefusal(request.leaseMs, file.freezeBudget.leaseSeconds * 1000);
     if (refusal !== null) throw new StillpointError(refusal, EXIT.refused);
@@ -293,12 +306,11 @@ export class StreamSession {
       }),
     );
     if (operation.resumed) operation.work?.checkpoint?.resume(listener);
-    if (this.#stream.closed.aborted) {
-      await operation.streamClosed();
-      return operation.resumed;
-    }
-    this.#operation = operation;
-    return operation.resumed;
+    const isTraced = (operation.work?.checkpoint?.tracer ?? null) !== null;
+    const claimed = { resumed: operation.resumed, ...(isTraced && { traced: true as const }) };
+    if (this.#stream.closed.aborted) await operation.streamClosed();
+    else this.#operation = operation;
+    return claimed;
   }
 
   #send(response: AgentResponse): void {

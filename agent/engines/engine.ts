@@ -5,6 +5,7 @@ import type { Approach, ImageManifest } from '../../shared/domain/backup-set.ts'
 import type { GridManifest, MemberManifest } from '../../shared/domain/manifest.ts';
 import type { Suspension, ThawProof } from '../../shared/domain/messages.ts';
 import type { Purpose } from '../../shared/domain/purpose.ts';
+import type { EngineStep } from '../../shared/domain/trace.ts';
 import type { Token } from '../../shared/domain/token.ts';
 import type { Viewing } from '../../shared/domain/viewing.ts';
 import type { Warning } from '../../shared/domain/warning.ts';
@@ -215,6 +216,11 @@ export interface HoldContext {
   waitsFor(cause: string): void;
   /** The freeze has come to a named moment, at which a test may hold it; awaited with what was done up to there. */
   reach(moment: string): Promise<void>;
+  /**
+   * The hold has come to this step, now or at that moment of the machine's clock (`machineMs`). For a trace: it costs next
+   * to nothing, and nothing at all comes of it.
+   */
+  step(step: EngineStep, atMs?: number): void;
 }
 
 /** What keeps a member still and lets it go. It alone has an undo, for it alone changes what clients meet. */

@@ -59,6 +59,7 @@ export function beginHold(urls: readonly string[], folder: string, options: Hold
       return Promise.resolve();
     },
     reach: () => Promise.resolve(),
+    step: () => undefined,
     ...options.context,
   };
   const [url = '', ...peers] = urls;

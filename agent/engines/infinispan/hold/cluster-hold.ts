@@ -163,10 +163,15 @@ export class ClusterHold implements Hold {
       const armed = this.#armed;
       if (armed === null) throw outOfOrder('freeze before arm');
       const { watch, standing, fenced } = armed;
+      this.#context.step('fence asked');
       await closeFence(this.#server, fenced, signal);
+      this.#context.step('fence answered');
       const fencedAt = performance.now();
+      this.#context.step('fence closed');
       await this.#context.reach('fenced');
+      this.#context.step('mark asked');
       const counters = await readCounters(this.#server, signal);
+      this.#context.step('mark answered');
       watch.fenced(fenced.caches);
       this.#marked = { counters, fencedAt };
       const mark = {
@@ -190,8 +195,12 @@ export class ClusterHold implements Hold {
       }
       const name = nameOfBackup(this.#context.checkpoint, token.attempt);
       const backupMs = this.#isCopied ? await this.#backUp(name, armed) : 0;
+      this.#context.step('look asked');
       const cause = await this.#changed(armed, marked);
+      this.#context.step('look answered');
+      this.#context.step('open asked');
       await openFence(this.#server, armed.fenced, AbortSignal.timeout(LET_GO_MS));
+      this.#context.step('open answered');
       const heldMs = performance.now() - marked.fencedAt;
       released();
       if (!this.#isCopied || cause !== null) await this.#letGo();

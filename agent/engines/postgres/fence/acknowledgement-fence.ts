@@ -79,15 +79,20 @@ export class AcknowledgementFence implements Fence {
   }
 
   async open(): Promise<void> {
-    const { control, signal } = this.#context;
+    const { control, signal, step } = this.#context;
     const acknowledger = this.#present();
-    const position = formatLsn(await acknowledger.thaw());
+    step('open ordered');
+    const thawed = await acknowledger.thaw();
+    step('acknowledged', thawed.atMs);
+    const position = formatLsn(thawed.position);
     await waitUntil('the thaw to be processed', signal, async () => {
+      step('open asked');
       const { rows } = await control.query<{ released: boolean }>({
         name: 'stillpoint_released',
         text: 'SELECT flush_lsn >= $1::pg_lsn AS released FROM pg_stat_get_wal_senders() WHERE pid = $2',
         values: [position, acknowledger.processId],
       });
+      step('open answered');
       this.#mustStream();
       return rows[0]?.released ?? false;
     });

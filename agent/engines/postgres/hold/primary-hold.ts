@@ -63,6 +63,7 @@ export class PrimaryHold implements Hold {
   readonly #session: PrimarySession;
   readonly #checkpoint: string;
   readonly #reach: HoldContext['reach'];
+  readonly #step: HoldContext['step'];
   readonly #guardian: PostgresGuardian;
   readonly #closed: () => void;
   readonly #undo: SavedUndo<PrimaryUndo>;
@@ -78,6 +79,7 @@ export class PrimaryHold implements Hold {
     this.#session = session;
     this.#checkpoint = context.checkpoint;
     this.#reach = (moment) => context.reach(moment);
+    this.#step = (step, atMs) => context.step(step, atMs);
     this.#undo = new SavedUndo(context);
     this.#guardian = new PostgresGuardian(session.settings);
     this.#closed = closed;
@@ -137,6 +139,7 @@ export class PrimaryHold implements Hold {
         control,
         undo,
         signal,
+        step: this.#step,
         lost: () => void this.#disarmLost(control),
       });
       this.#fenceUndo = undo;
@@ -173,6 +176,7 @@ export class PrimaryHold implements Hold {
       const askedAt = performance.now();
       const last = await fence.close();
       const fencedAt = performance.now();
+      this.#step('fence closed');
       await this.#reach('fenced');
       const { observed, incarnation, seen } = await this.#markBehind(fence, last, name);
       const markedAt = performance.now();
@@ -210,9 +214,11 @@ export class PrimaryHold implements Hold {
     const seenBy = last === null ? 'NULL, NULL' : `'${last.position}', ${last.processId}`;
     let row: LookRow | undefined;
     await waitUntil('the last acknowledgement to be taken up', this.#session.signal, async () => {
+      this.#step('mark asked');
       const { rows } = await control.query<LookRow>(
         `EXECUTE stillpoint_mark(${escapeLiteral(name)}, ${seenBy})`,
       );
+      this.#step('mark answered');
       const cause = fence.broken();
       if (cause !== null) throw fenceLost(cause);
       row = rows[0];
@@ -234,7 +240,9 @@ export class PrimaryHold implements Hold {
       }
       const sinceMark = held?.watch.stop() ?? { senders: [], writers: [], slots: [], decoded: [] };
       const since = held === null ? 'NULL' : `'${held.mark.position}'`;
+      this.#step('look asked');
       const { rows } = await control.query<LookRow>(`EXECUTE stillpoint_look(${since})`);
+      this.#step('look answered');
       const { observed, incarnation, seen } = this.#seen(rows[0]);
       // Of a fence that was lost the names were put back by ourselves.
       const inForce = undo.standing === true ? [undo.original] : undo.armed;
