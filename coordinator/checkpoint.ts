@@ -23,6 +23,7 @@ import {
 import { checkHosts, preflight, type PreflightReport } from './preflight.ts';
 import type { ProgressView } from './progress.ts';
 import type { CheckpointReport } from './reports.ts';
+import type { CheckpointTrace } from './trace/checkpoint-trace.ts';
 import { type GridAgents, withAgents, withRepository, withRepositoryLease } from './with-grid.ts';
 
 export interface CreateCheckpointInput {
@@ -34,6 +35,8 @@ export interface CreateCheckpointInput {
   readonly adopt?: string | true | undefined;
   /** Consumers of logical replication outside of the grid may go on. */
   readonly allowLogical?: boolean;
+  /** Its steps go there, however it ends. */
+  readonly trace?: CheckpointTrace | undefined;
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
@@ -48,6 +51,29 @@ const REHEARSALS = { each: 300, all: 30_000 };
  * Every rejection is a StillpointError with the exit code of the interface, and says every member's state.
  */
 export async function createCheckpoint(input: CreateCheckpointInput): Promise<CheckpointReport> {
+  const { trace, progress } = input;
+  const { grid } = input.gridFile;
+  const unwritten = async (outcome: string): Promise<string[]> => {
+    const failure = await trace?.write({ grid, name: input.name, outcome }).then(
+      () => null,
+      (error: unknown) => failureOf(error, { code: 'trace-unwritable', hint: '' }),
+    );
+    if (failure === null || failure === undefined) return [];
+    progress.note(`warning: ${failure.message}`);
+    return [failure.message];
+  };
+  let report: CheckpointReport;
+  try {
+    report = await create(input);
+  } catch (error) {
+    await unwritten(failureOf(error, { code: 'internal', hint: '' }).code);
+    throw error;
+  }
+  const warnings = await unwritten(report.checkpoint);
+  return { ...report, warnings: [...report.warnings, ...warnings] };
+}
+
+async function create(input: CreateCheckpointInput): Promise<CheckpointReport> {
   const { gridFile, cancellation, progress } = input;
   const { signal } = cancellation;
   checkCheckpointName(input.name);
@@ -77,7 +103,8 @@ class CheckpointCreation {
 
   async run(): Promise<CheckpointReport> {
     const { grid } = this.#input.gridFile;
-    await this.#agents.claim('checkpoint', this.#operation).catch(throwRefused);
+    const isTraced = this.#input.trace !== undefined;
+    await this.#agents.claim('checkpoint', this.#operation, { trace: isTraced }).catch(throwRefused);
     const { report, number } = await heeding(this.#input.cancellation.signal, this.#preflight());
     noteWarnings(this.#input.progress, report.warnings);
     const checkpoint = formatCheckpointId({ at: new Date(), ...number, name: this.#input.name });
@@ -127,7 +154,7 @@ class CheckpointCreation {
   }
 
   async #create(checkpoint: string, number: Numbered, report: PreflightReport): Promise<CheckpointReport> {
-    const { gridFile, maintenance, allowLogical = false, cancellation, progress, log } = this.#input;
+    const { gridFile, maintenance, allowLogical = false, trace, cancellation, progress, log } = this.#input;
     const identity = { checkpoint, lineage: number.lineage };
     let manifest: GridManifest | null = null;
     this.#rehearse();
@@ -144,6 +171,7 @@ class CheckpointCreation {
       cancellation,
       progress,
       log,
+      tracer: trace?.begin(report.members.map(({ description }) => description.name)),
       commit: async (proof) => {
         const durationMs = performance.now() - this.#startedAt;
         const found = await foundByMembers(this.#repository, gridFile.grid, checkpoint, proof);
@@ -155,9 +183,11 @@ class CheckpointCreation {
       },
     });
     const outcome = await new Promise<Outcome>((resolve) => new CheckpointRun(run, resolve).start());
+    await trace?.gather(this.#agents.connections);
     if (outcome.kind === 'committed' && manifest !== null) {
       const created = checkpointReport(manifest);
-      return { ...created, warnings: [...created.warnings, ...(await this.#settle(checkpoint))] };
+      const settled = { ...created, warnings: [...created.warnings, ...(await this.#settle(checkpoint))] };
+      return trace?.addTo(settled) ?? settled;
     }
     await this.#bestEffort(() => this.#repository.discard(gridFile.grid, checkpoint));
     if (outcome.kind === 'committed') throw new Error('committed without a manifest');
@@ -183,8 +213,12 @@ class CheckpointCreation {
   /** While members prepare. A connection that breaks meanwhile is the run's affair, not the rehearsal's. */
   #rehearse(): void {
     const { connections } = this.#agents;
+    const { trace } = this.#input;
     const rounds = Math.min(REHEARSALS.each, Math.ceil(REHEARSALS.all / connections.length));
-    for (const connection of connections) connection.rehearse(rounds).catch(() => undefined);
+    for (const connection of connections) {
+      const clocks = trace === undefined ? {} : { heard: trace.roundTrip.bind(trace, connection) };
+      connection.rehearse(rounds, clocks).catch(() => undefined);
+    }
   }
 
   /** What a killed coordinator left: we hold the grid, so no other checkpoint of it is being made. */

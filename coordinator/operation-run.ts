@@ -8,6 +8,7 @@ import { operationSilenceMs } from '../shared/protocol/lease.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import { computerClock } from '../shared/runtime/clock.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import type { ProcessTracer } from '../shared/runtime/process-tracer.ts';
 import { raisePriority } from '../shared/runtime/priority.ts';
 import { AgentConnection, hostOf, throwRefused } from './agents.ts';
 import { AnswerCheck } from './answer-check.ts';
@@ -84,13 +85,15 @@ export interface OperationInput {
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
+  /** Notes the steps of the coordinator; agents note theirs from the claim on. */
+  readonly tracer?: ProcessTracer | undefined;
   readonly commit: (proof: CommitProof) => Promise<void>;
 }
 
 /** What drives the operation: its members' machine, and the streams that it speaks over. */
 export function operationRun(input: OperationInput): CheckpointRunInput<AgentConnection> {
   const { agents, checkpoint, purpose, number, members, cancellation, progress, log, commit } = input;
-  const { maintenance, allowLogical } = input;
+  const { maintenance, allowLogical, tracer } = input;
   const { epoch, counter, addressOf } = number;
   return {
     config: {
@@ -115,6 +118,7 @@ export function operationRun(input: OperationInput): CheckpointRunInput<AgentCon
     machine: coordinatorMachine,
     clock: computerClock,
     raisePriority,
+    ...(tracer !== undefined && { tracer }),
     addressOf,
     answerCheck: new AnswerCheck(
       members.map(({ description, kind }) => ({
@@ -151,13 +155,15 @@ function deadlinesFor(leaseMs: number): CoordinatorConfig['deadlines'] {
 }
 
 async function reconnect(
-  { gridFile, agents, operation, cancellation }: OperationInput,
+  { gridFile, agents, operation, cancellation, tracer }: OperationInput,
   address: string,
 ): Promise<{ stream: AgentConnection; resumed: boolean }> {
   const connection = await AgentConnection.open(gridFile, address, 2000, cancellation.second);
   try {
     // The same operation: the agent goes on with what its broken stream had left, where it may; else it ends it first.
-    const { resumed } = await connection.claim(operation, 'checkpoint', agents.leaseMs);
+    const { resumed } = await connection.claim(operation, 'checkpoint', agents.leaseMs, {
+      trace: tracer !== undefined,
+    });
     if (!resumed) await connection.describe();
     return { stream: connection, resumed };
   } catch (error) {
