@@ -22,7 +22,8 @@ async function main(): Promise<number> {
   const words = end === -1 ? given : given.slice(0, end);
   const printer = createPrinter(wantsJson(words) ? 'json' : 'text');
   try {
-    await createProgram(reach).parseAsync(process.argv);
+    const program = await createProgram(given, reach);
+    await program.parseAsync(process.argv);
     return Number(process.exitCode ?? 0);
   } catch (error) {
     if (error instanceof CommanderError) {

@@ -1,4 +1,4 @@
-import { InvalidArgumentError, type Command } from 'commander';
+import type { Command } from 'commander';
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 import { openRepository } from '../shared/repository/open.ts';
 import type { Repository } from '../shared/repository/repository.ts';
@@ -6,19 +6,9 @@ import { checkPrivateKeyFile } from '../shared/rpc/tls-files.ts';
 import { createLog, type Logger } from '../shared/runtime/log.ts';
 import { listenForCancellation, type Words } from './cancellation.ts';
 import { loadGridFile, type GridFile } from './grid-file.ts';
+import type { GlobalOptions } from './options.ts';
 import { createPrinter, type ResultPrinter } from './output.ts';
 import { createProgress, type ProgressView } from './progress.ts';
-
-/** The options that every command has. */
-interface GlobalOptions {
-  readonly grid?: string;
-  readonly repository?: string;
-  readonly output: 'text' | 'json';
-  readonly quiet: boolean;
-  readonly logLevel: string;
-  /** Milliseconds. */
-  readonly timeout?: number;
-}
 
 /** What a command works with; made from the options, ended when the command is. */
 export interface Session {
@@ -62,23 +52,6 @@ function ended(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
   });
-}
-
-/** Adds the options that may stand before or after any command. */
-export function addGlobalOptions(command: Command): Command {
-  // One that prints in more forms has said so itself.
-  if (!command.options.some(({ long }) => long === '--output'))
-    command.option('--output <format>', 'text or json', oneOf(['text', 'json']));
-  return command
-    .option('--grid <file>', 'the grid file (else STILLPOINT_GRID, ./grid.yaml, /etc/stillpoint/grid.yaml)')
-    .option('--repository <location>', 'the repository; commands of the catalogue need only this')
-    .option('--quiet', 'no progress on stderr')
-    .option(
-      '--log-level <level>',
-      'trace, debug, info, warn, error or silent (default: warn)',
-      oneOf(['trace', 'debug', 'info', 'warn', 'error', 'silent']),
-    )
-    .option('--timeout <duration>', 'abort after this long: 30, 30s, 5m or 2h', parseTimeout);
 }
 
 /**
@@ -136,39 +109,4 @@ export async function withSession(
     cancellation.stop();
     await (opened as Repository | null)?.close();
   }
-}
-
-const UNITS: Readonly<Record<string, number>> = {
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 24 * 3_600_000,
-  w: 7 * 24 * 3_600_000,
-};
-
-/** In milliseconds; a bare number is seconds. */
-export function parseDuration(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w)?$/.exec(text);
-  if (match === null) throw new InvalidArgumentError('write 30, 30s, 5m, 2h, 7d or 4w');
-  const unit = UNITS[match[2] ?? 's'] ?? 1000;
-  const ms = Number(match[1]) * unit;
-  if (ms <= Number.MAX_SAFE_INTEGER) return ms;
-  throw new InvalidArgumentError('that is longer than anybody waits');
-}
-
-/** A timer counts no further, and a longer one would go off at once. */
-const MOST_TIMER_MS = 2 ** 31 - 1;
-
-export function parseTimeout(text: string): number {
-  const ms = parseDuration(text);
-  if (ms <= MOST_TIMER_MS) return ms;
-  throw new InvalidArgumentError('write no more than 24d, or leave it out');
-}
-
-export function oneOf(allowed: readonly string[]): (text: string) => string {
-  return (text) => {
-    if (allowed.includes(text)) return text;
-    throw new InvalidArgumentError(`use one of ${allowed.join(', ')}`);
-  };
 }

@@ -21,8 +21,8 @@ const OTHERS = [
 
 const SEE_ALSO = `.SH SEE ALSO\n/usr/share/doc/stillpoint/README.md and docs beside it\n`;
 
-function main(share: string): void {
-  const program = createProgram();
+async function main(share: string): Promise<void> {
+  const program = await createProgram(null);
   write(join(share, 'man/man1/stillpoint.1'), manualOf(program));
   write(join(share, 'bash-completion/completions/stillpoint'), completionOf(program));
   for (const { name, section, main: source } of OTHERS) {
@@ -151,4 +151,4 @@ function write(path: string, text: string): void {
   writeFileSync(path, text);
 }
 
-main(process.argv[2] ?? '.');
+await main(process.argv[2] ?? '.');

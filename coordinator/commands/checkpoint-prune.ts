@@ -9,7 +9,8 @@ import { inMegabytes } from '../megabytes.ts';
 import type { HoldsPlan } from '../prune-plan.ts';
 import { pruneCheckpoints } from '../prune.ts';
 import type { PruneReport } from '../reports.ts';
-import { parseDuration, withSession } from '../session.ts';
+import { parseDuration } from '../options.ts';
+import { withSession } from '../session.ts';
 
 interface PruneOptions {
   readonly keep?: number;

@@ -10,7 +10,8 @@ import { applyDocuments, pause, readLog, waitFor, type Applied } from '../docume
 import { DocumentAgents } from '../documents/document-agents.ts';
 import { noSuchKind } from '../documents/failures.ts';
 import { table } from '../output.ts';
-import { oneOf, withSession, type Session } from '../session.ts';
+import { oneOf } from '../options.ts';
+import { withSession, type Session } from '../session.ts';
 import { stdout } from '../words.ts';
 
 const WATCH_EVERY_MS = 500;

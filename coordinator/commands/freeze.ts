@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander';
 import type { Reach } from '../../shared/runtime/moments.ts';
-import { parseDuration } from '../session.ts';
+import { parseDuration } from '../options.ts';
 import { holdUntilLetGo, withLastingOptions, type LastingOptions } from './hold-options.ts';
 
 /** What 0 stands for, too. */

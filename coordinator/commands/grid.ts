@@ -10,7 +10,8 @@ import { gridDoctor, gridStatus } from '../grid-status.ts';
 import { operationsInWords } from '../operations-table.ts';
 import { table } from '../output.ts';
 import type { DoctorReport, StatusReport } from '../reports.ts';
-import { parseDuration, withSession } from '../session.ts';
+import { parseDuration } from '../options.ts';
+import { withSession } from '../session.ts';
 
 export function registerGrid(program: Command): Command[] {
   const grid = program.command('grid').description('begin a grid, look at it, and fail over to it');

@@ -18,7 +18,8 @@ import { checkInvoked, type Invoked } from '../jobs/invoked.ts';
 import { untilLetGo } from '../jobs/occupations.ts';
 import type { GridFile } from '../grid-file.ts';
 import { checkHeldSet, HeldSet, USUAL_IMAGE, type HeldSetInput } from '../sets/held-set.ts';
-import { parseDuration, withSession, type Session } from '../session.ts';
+import { parseDuration } from '../options.ts';
+import { withSession, type Session } from '../session.ts';
 
 /** What the commands that hold a grid have in common. */
 export interface HoldOptions extends Invoked {

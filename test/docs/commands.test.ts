@@ -45,10 +45,10 @@ function commandsOf(program: string, page: string): string[][] {
 }
 
 describe('the commands in the handbook', () => {
-  it('are commands of stillpoint, with options that these have', () => {
+  it('are commands of stillpoint, with options that these have', async () => {
     const all = PAGES.flatMap((page) => commandsOf('stillpoint', page).map((words) => ({ page, words })));
     for (const { page, words } of all) {
-      let command: Command = createProgram();
+      let command: Command = await createProgram(null);
       const rest = words.map((word) => (['RESTORE', 'DRILL'].includes(word) ? crypto.randomUUID() : word));
       for (let next = rest[0]; ; next = rest[0]) {
         const found = command.commands.find((one) => one.name() === next);

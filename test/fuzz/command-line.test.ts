@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { CommanderError, InvalidArgumentError } from 'commander';
 import fc from 'fast-check';
 import { createProgram } from '../../coordinator/program.ts';
-import { parseDuration, parseTimeout } from '../../coordinator/session.ts';
+import { parseDuration, parseTimeout } from '../../coordinator/options.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { accepted, fuzz } from './verdict.ts';
 
@@ -77,7 +77,7 @@ describe('a command line', () => {
     const kept = { grid: process.env['STILLPOINT_GRID'], exitCode: process.exitCode };
     process.env['STILLPOINT_GRID'] = `${nowhere}/grid.yaml`;
     await fuzz(lines, 500, async (words) => {
-      const program = createProgram();
+      const program = await createProgram(null);
       for (const one of [
         program,
         ...program.commands,

@@ -72,9 +72,9 @@ describe('the package for Debian hosts', () => {
     }
   });
 
-  it('has a manual page with every command and option of --help', () => {
+  it('has a manual page with every command and option of --help', async () => {
     const page = manual('man1/stillpoint.1.gz');
-    const commands = [createProgram()];
+    const commands = [await createProgram(null)];
     for (const command of commands) {
       commands.push(...command.commands);
       for (const { flags } of command.options) expect(page).to.contain(`.B ${flags}\n`);

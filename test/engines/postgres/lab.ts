@@ -124,6 +124,15 @@ export async function footprint(server: PostgresServer): Promise<{
   return { ...row, inFile: autoConf(server) };
 }
 
+/** The same when no session of ours is left: those of the work before may end a moment after it. */
+export async function footprintAtRest(server: PostgresServer): ReturnType<typeof footprint> {
+  await until('our connections to be gone', async () => {
+    const { connections, slots } = await footprint(server);
+    return connections.length === 0 && slots.length === 0;
+  });
+  return footprint(server);
+}
+
 /** The lines of postgresql.auto.conf that set something. */
 function autoConf(server: PostgresServer): string[] {
   return readFileSync(join(server.data, 'postgresql.auto.conf'), 'utf8')

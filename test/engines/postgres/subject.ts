@@ -3,7 +3,7 @@ import type { EngineSubject } from '../engine-suite.ts';
 import { postgres } from '../../../agent/engines/postgres/postgres.ts';
 import { killedAgent } from '../kill-agent.ts';
 import { beginCapture } from '../tested-capture.ts';
-import { footprint, postgresLab, until } from './lab.ts';
+import { footprintAtRest, postgresLab } from './lab.ts';
 
 /** A PostgreSQL server as the shared suite sees it. */
 export async function postgresSubject(
@@ -24,13 +24,7 @@ export async function postgresSubject(
       const [row] = await server.query<{ count: number }>('SELECT count(*)::int FROM entry');
       return row?.count ?? 0;
     },
-    async footprint() {
-      await until('our connections to be gone', async () => {
-        const seen = await footprint(server);
-        return seen.connections.length === 0 && seen.slots.length === 0;
-      });
-      return footprint(server);
-    },
+    footprint: () => footprintAtRest(server),
     openGuardian: () => postgres.openGuardian(lab.settings),
     killedAgent: (state, attempt) => killedAgent(lab.settings, folder, state, attempt),
     remove: () => Promise.resolve(lab.remove()),

@@ -5,7 +5,15 @@ import { whyNotStanding } from '../../../../agent/engines/postgres/fence/standin
 import { failureOf } from '../../../repository/samples.ts';
 import { killedAgent } from '../../kill-agent.ts';
 import { beginCapture, HELD_ALONE, token } from '../../tested-capture.ts';
-import { footprint, postgresLab, until, untilCommitsWait, versions, type PostgresLab } from '../lab.ts';
+import {
+  footprint,
+  footprintAtRest,
+  postgresLab,
+  until,
+  untilCommitsWait,
+  versions,
+  type PostgresLab,
+} from '../lab.ts';
 import { FakeStandby } from './fake-standby.ts';
 
 // Goal: where the owner's list names stillpoint before standbys of its own, a freeze changes no setting, holds as any other,
@@ -71,7 +79,7 @@ for (const version of new Set(['14' as const, ...versions])) {
 
     it('is fit without a privilege, holds every commit until the thaw, and leaves nothing', async () => {
       expect(await codes()).to.deep.equal([]);
-      const found = await footprint(lab.server);
+      const found = await footprintAtRest(lab.server);
       const { capture, undo } = await beginCapture(engine, lab.folder, { assignment: HELD_ALONE });
       try {
         await capture.prepare();
@@ -92,12 +100,7 @@ for (const version of new Set(['14' as const, ...versions])) {
         await capture.abort();
       }
       await write();
-      await until('our connections to be gone', async () => {
-        const { connections } = await footprint(lab.server);
-        return connections.length === 0;
-      });
-      // The look's connection may still have been closing then.
-      expect(await footprint(lab.server)).to.deep.equal({ ...found, connections: [] });
+      expect(await footprintAtRest(lab.server)).to.deep.equal(found);
     });
 
     it('lets go at once when it is aborted while it holds', async () => {

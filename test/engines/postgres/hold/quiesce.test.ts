@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { readFileSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
+import { setImmediate, setTimeout as pause } from 'node:timers/promises';
 import type { Client } from 'pg';
 import type { CheckpointContext } from '../../../../agent/engines/engine.ts';
 import { postgres } from '../../../../agent/engines/postgres/postgres.ts';
@@ -12,7 +12,15 @@ import { failureOf } from '../../../repository/samples.ts';
 import { killedAgent } from '../../kill-agent.ts';
 import { beginCapture, token, type TestedCapture } from '../../tested-capture.ts';
 import { FakeStandby } from '../fence/fake-standby.ts';
-import { footprint, postgresLab, until, untilCommitsWait, versions, type PostgresLab } from '../lab.ts';
+import {
+  footprint,
+  footprintAtRest,
+  postgresLab,
+  until,
+  untilCommitsWait,
+  versions,
+  type PostgresLab,
+} from '../lab.ts';
 
 // Goal: while a quiesce holds, what was written is on disk, nobody's commit returns, reads go on, and it lasts as long as
 // its job wants. Method: a server with limits for sessions that are shorter than the hold, behind each kind of fence.
@@ -21,6 +29,13 @@ const HOLD_MS = 3000;
 const UNDONE_MS = 3000;
 const LEASE_MS = 10_000;
 const NAMES = 'FIRST 1 (stillpoint, a)';
+/** As many as a checkpointer needs some tenths of a second for. */
+const DIRTY_PAGES = 40_000;
+const MAKE_DIRTY = 'UPDATE wide SET n = n + 1';
+/** For how long a checkpointer runs between two looks. */
+const STEP_NS = 20_000;
+/** What a checkpointer waits for while it writes its dirty buffers. */
+const WRITES = new Set(['DataFileWrite', 'DataFileFlush', 'DataFileSync']);
 
 /** What ends sessions and statements on this server, of whomever. */
 const LIMITS = [
@@ -81,7 +96,7 @@ for (const version of versions) {
     });
 
     it('is over at once when it cannot be reached in its time, and says what it waited for [S70] [S71] [S72]', async () => {
-      const before = await footprint(lab.server);
+      const before = await footprintAtRest(lab.server);
       const { capture } = await quiescing(lab, 1);
       await capture.prepare();
       await lab.server.query(
@@ -96,14 +111,11 @@ for (const version of versions) {
       expect(failure.code).to.equal('quiesce-timeout');
       expect(failure.message).to.match(/in 0\.001 s: .*its CHECKPOINT, which writes its dirty buffers/);
       expect(failure.isFinal).to.equal(true);
-      await until('our sessions to be gone', async () => {
-        const after = await footprint(lab.server);
-        return JSON.stringify(after) === JSON.stringify(before);
-      });
+      expect(await footprintAtRest(lab.server)).to.deep.equal(before);
     });
 
     it('leaves nothing where it is given up while the server still writes', async () => {
-      const before = await footprint(lab.server);
+      const before = await footprintAtRest(lab.server);
       const { capture } = await quiescing(lab);
       const begun = capture.prepare().catch((error: unknown) => error);
       await until('the CHECKPOINT to be asked for', async () => {
@@ -115,10 +127,7 @@ for (const version of versions) {
       await capture.abort();
       await begun;
 
-      await until('our sessions to be gone', async () => {
-        const after = await footprint(lab.server);
-        return JSON.stringify(after) === JSON.stringify(before);
-      });
+      expect(await footprintAtRest(lab.server)).to.deep.equal(before);
     });
 
     it('is not broken by autovacuum, whose ANALYZE waits for nobody [S73]', async () => {
@@ -194,7 +203,14 @@ for (const version of versions) {
 describe('a quiesce of PostgreSQL 18 that has much to write', () => {
   let lab: PostgresLab;
   before(async () => {
-    lab = await postgresLab('18', { settings: ['shared_buffers = 256MB', 'max_wal_size = 4GB'] });
+    lab = await postgresLab('18', { settings: ['shared_buffers = 512MB', 'max_wal_size = 4GB'] });
+    // One row in a page: an update of all makes each page dirty, and costs little.
+    await lab.server.query(
+      'CREATE TABLE wide (n int, text text) WITH (fillfactor = 10, autovacuum_enabled = off)',
+    );
+    await lab.server.query(
+      `INSERT INTO wide SELECT 0, repeat(md5(i::text), 20) FROM generate_series(1, ${DIRTY_PAGES}) i`,
+    );
   });
   after(() => lab?.remove());
 
@@ -202,14 +218,10 @@ describe('a quiesce of PostgreSQL 18 that has much to write', () => {
     const told = Promise.withResolvers<string>();
     const { capture } = await quiescing(lab, 5000, { waitsFor: told.resolve });
     const checkpointer = await Checkpointer.of(lab);
-    await lab.server.query('CREATE TABLE before (text text)');
-    // Row by row: what is made in one go is written by who makes it.
-    await lab.server.query(
-      'INSERT INTO before SELECT repeat(md5(i::text), 8) FROM generate_series(1, 400000) i',
-    );
+    await lab.server.query(MAKE_DIRTY);
     const prepared = capture.prepare();
-    await checkpointer.stopWhereItWrites();
     try {
+      await checkpointer.stopWhereItWrites();
       expect(await told.promise).to.equal('a CHECKPOINT writes its dirty buffers, before anybody is held');
       // Nobody is held by it.
       await lab.server.query('INSERT INTO entry VALUES (-2)');
@@ -223,17 +235,16 @@ describe('a quiesce of PostgreSQL 18 that has much to write', () => {
   it('lets commits go on at once where it is given up in the midst of its CHECKPOINT, however long that takes [S71]', async () => {
     const { capture } = await quiescing(lab, 5000);
     await capture.prepare();
-    await lab.server.query(
-      'CREATE TABLE larger AS SELECT repeat(md5(i::text), 8) FROM generate_series(1, 400000) i',
-    );
+    await lab.server.query(MAKE_DIRTY);
     const checkpointer = await Checkpointer.of(lab);
     await capture.arm(token());
     const freezing = failureOf(capture.freeze(token()));
-    await checkpointer.stopWhereItWrites();
+    let ended: Promise<unknown> | null = null;
     try {
+      await checkpointer.stopWhereItWrites();
       const failure = await freezing;
       let hasEnded = false;
-      const ended = capture.abort().then(() => (hasEnded = true));
+      ended = capture.abort().then(() => (hasEnded = true));
       // For longer than an undo takes.
       const end = performance.now() + UNDONE_MS;
       let commits = 0;
@@ -244,10 +255,9 @@ describe('a quiesce of PostgreSQL 18 that has much to write', () => {
       expect(commits).to.be.greaterThan(2);
       // What was set is taken back when the server can take it.
       expect(hasEnded).to.equal(false);
-      checkpointer.goOn();
-      await ended;
     } finally {
       checkpointer.goOn();
+      await (ended ?? capture.abort());
     }
     await lab.server.query('INSERT INTO entry VALUES (-1)');
     const [names] = await lab.server.query('SHOW synchronous_standby_names');
@@ -260,16 +270,12 @@ describe('a quiesce of PostgreSQL 18 that has much to write', () => {
       const { undo, end } = lost === 'an agent that is killed' ? await killed() : await fenceLost();
       const [writer, flusher, client] = await Promise.all([1, 2, 3].map(() => lab.server.connect()));
       await writer?.query('BEGIN');
-      await writer?.query('CREATE TABLE later (text text)');
-      // Row by row: what is made in one go is written by who makes it.
-      await writer?.query(
-        'INSERT INTO later SELECT repeat(md5(i::text), 8) FROM generate_series(1, 400000) i',
-      );
+      await writer?.query(MAKE_DIRTY);
       await flusher?.query('SET statement_timeout = 0');
       let committing = Promise.resolve();
       const flushed = flusher?.query('CHECKPOINT');
-      await checkpointer.stopWhereItWrites();
       try {
+        await checkpointer.stopWhereItWrites();
         await client?.query('SET statement_timeout = 0');
         await undo();
         let commits = 0;
@@ -354,9 +360,10 @@ class Checkpointer {
     try {
       for (const end = performance.now() + 30_000; performance.now() < end;) {
         process.kill(this.#pid, 'SIGSTOP');
-        if ((await this.#writes()) && (await this.#writes())) return;
-        this.goOn();
-        await pause(1);
+        const seen = await this.#waitsFor();
+        // It stops a moment after it was told to: what is seen twice is where it stands.
+        if (WRITES.has(seen) && (await this.#waitsFor()) === seen) return;
+        await this.#goOnABit(seen === 'CheckpointerMain');
       }
       throw new Error('its checkpointer was not found while it wrote');
     } finally {
@@ -368,11 +375,26 @@ class Checkpointer {
     process.kill(this.#pid, 'SIGCONT');
   }
 
-  async #writes(): Promise<boolean> {
-    const { rows } = await this.#client.query<{ writes: boolean }>(
-      `SELECT wait_event IN ('DataFileWrite', 'DataFileFlush') AS writes
-         FROM pg_stat_activity WHERE backend_type = 'checkpointer'`,
+  /**
+   * Between two looks it has run, however busy the machine is, and for as short a while as there is: all of its writing
+   * may take some tenths of a second.
+   */
+  async #goOnABit(isIdle: boolean): Promise<void> {
+    const before = this.#ranNs();
+    this.goOn();
+    if (isIdle) await pause(1);
+    else for (let i = 0; i < 1000 && this.#ranNs() < before + STEP_NS; i += 1) await setImmediate();
+  }
+
+  /** For how long it has run, as proc_pid_schedstat(5) counts it. */
+  #ranNs(): number {
+    return Number(readFileSync(`/proc/${this.#pid}/schedstat`, 'utf8').split(' ')[0]);
+  }
+
+  async #waitsFor(): Promise<string> {
+    const { rows } = await this.#client.query<{ event: string | null }>(
+      "SELECT wait_event AS event FROM pg_stat_activity WHERE backend_type = 'checkpointer'",
     );
-    return rows[0]?.writes ?? false;
+    return rows[0]?.event ?? '';
   }
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { failureOf } from '../../../repository/samples.ts';
 import { beginCapture, HELD_ALONE, token } from '../../tested-capture.ts';
-import { footprint, postgresLab, type PostgresLab } from '../lab.ts';
+import { footprintAtRest, postgresLab, type PostgresLab } from '../lab.ts';
 
 // Goal: a server that cannot write postgresql.auto.conf is refused before anything is copied, by what its host says of the
 // file; and what was never done is undone without a word. Method: each way to forbid it, on a real server that runs.
@@ -65,7 +65,7 @@ describe('a PostgreSQL server whose postgresql.auto.conf', () => {
     it(`${what} is refused before anything is done, with what forbids it; armed all the same it is as it was`, async () => {
       const file = join(lab.server.data, 'postgresql.auto.conf');
       const before = readFileSync(file, 'utf8');
-      const found = await footprint(lab.server);
+      const found = await footprintAtRest(lab.server);
       forbid(file, lab.server.data);
       try {
         const { problems } = await lab.engine.describe(AbortSignal.timeout(10_000));
@@ -81,7 +81,7 @@ describe('a PostgreSQL server whose postgresql.auto.conf', () => {
         expect(failure.message).to.match(/postgresql\.auto\.conf/);
         expect(undo()).to.equal(null);
         await lab.server.query('INSERT INTO entry SELECT coalesce(max(id), 0) + 1 FROM entry');
-        expect(await footprint(lab.server)).to.deep.equal(found);
+        expect(await footprintAtRest(lab.server)).to.deep.equal(found);
       } finally {
         allow(file, lab.server.data);
       }
