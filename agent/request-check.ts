@@ -69,6 +69,7 @@ export function checkRequest(request: AgentRequest): void {
     case 'readDocumentLog':
       return must('document', DOCUMENT.test(`${request.kind}/${request.name}`));
     case 'member':
+    case 'rehearseMember':
       must('member', NAME.test(request.member));
       return checkCommand(request.command);
     case 'restore':

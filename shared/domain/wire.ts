@@ -120,6 +120,8 @@ export type AgentRequest =
       readonly offset: number;
     }
   | { readonly type: 'member'; readonly member: string; readonly command: MemberCommand }
+  /** While members are prepared: gone through with a stand-in of that member, which holds nobody. */
+  | { readonly type: 'rehearseMember'; readonly member: string; readonly command: MemberCommand }
   | { readonly type: 'restore'; readonly id: number; readonly member: string; readonly step: RestoreStep };
 
 /** The operation that a host is claimed for. */
@@ -320,9 +322,15 @@ export type AgentResponse =
     }
   /**
    * `resumed`: the work of this operation, whose stream was lost, was kept. `traced`: its steps are noted, and can be read;
-   * an older agent does not say it.
+   * an older agent does not say it. `rehearses`: it takes `rehearseMember`; an older one does not say that either.
    */
-  | { readonly type: 'claimed'; readonly id: number; readonly resumed: boolean; readonly traced?: true }
+  | {
+      readonly type: 'claimed';
+      readonly id: number;
+      readonly resumed: boolean;
+      readonly traced?: true;
+      readonly rehearses?: true;
+    }
   /** `clockMs`: of the agent's monotonic clock, in the answer to `rehearse`. */
   | { readonly type: 'done'; readonly id: number; readonly clockMs?: number }
   | { readonly type: 'traced'; readonly id: number; readonly trace: ProcessTrace }
@@ -374,6 +382,8 @@ export type AgentResponse =
   | { readonly type: 'settled'; readonly id: number; readonly warnings: readonly Warning[] }
   | { readonly type: 'failed'; readonly id: number; readonly failure: Failure }
   | { readonly type: 'memberAnswer'; readonly member: string; readonly answer: MemberAnswer }
+  /** Of the stand-in. */
+  | { readonly type: 'rehearsed'; readonly member: string; readonly answer: MemberAnswer }
   | { readonly type: 'restored'; readonly id: number; readonly result: RestoreStepResult }
   | { readonly type: 'progress'; readonly progress: MemberProgress }
   /** The stream as a whole is refused (version, role, grid); the agent closes it. */

@@ -95,6 +95,11 @@ export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
         $case: 'memberCommand',
         value: { member: request.member, command: encodeCommand(request.command) },
       });
+    case 'rehearseMember':
+      return message({
+        $case: 'rehearseMember',
+        value: { member: request.member, command: encodeCommand(request.command) },
+      });
     case 'restore':
       return message({
         $case: 'restoreRequest',
@@ -180,6 +185,8 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
     }
     case 'memberCommand':
       return { type: 'member', member: value.member, command: decodeCommand(value.command) };
+    case 'rehearseMember':
+      return { type: 'rehearseMember', member: value.member, command: decodeCommand(value.command) };
     case 'restoreRequest':
       return { type: 'restore', id: value.id, member: value.member, step: decodeStep(value.step) };
     default:

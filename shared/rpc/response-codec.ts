@@ -68,7 +68,12 @@ export function encodeResponse(response: AgentResponse): wire.AgentMessage {
     case 'claimed':
       return message({
         $case: 'claimed',
-        value: { id: response.id, resumed: response.resumed, traced: response.traced ?? false },
+        value: {
+          id: response.id,
+          resumed: response.resumed,
+          traced: response.traced ?? false,
+          rehearses: response.rehearses ?? false,
+        },
       });
     case 'done':
       return message({ $case: 'done', value: { id: response.id, clockMs: response.clockMs } });
@@ -105,6 +110,11 @@ export function encodeResponse(response: AgentResponse): wire.AgentMessage {
     case 'memberAnswer':
       return message({
         $case: 'memberAnswer',
+        value: { member: response.member, answer: encodeAnswer(response.answer) },
+      });
+    case 'rehearsed':
+      return message({
+        $case: 'rehearsed',
         value: { member: response.member, answer: encodeAnswer(response.answer) },
       });
     case 'restored':
@@ -169,7 +179,13 @@ export function decodeResponse({ message: received }: wire.AgentMessage): AgentR
     case 'settled':
       return { type: 'settled', id: value.id, warnings: value.warnings.map(toWarning) };
     case 'claimed':
-      return { type: 'claimed', id: value.id, resumed: value.resumed, ...(value.traced && { traced: true }) };
+      return {
+        type: 'claimed',
+        id: value.id,
+        resumed: value.resumed,
+        ...(value.traced && { traced: true }),
+        ...(value.rehearses && { rehearses: true }),
+      };
     case 'done': {
       const { id, clockMs } = value;
       return { type: 'done', id, ...(clockMs !== undefined && { clockMs: toDuration(clockMs, 'clock') }) };
@@ -202,6 +218,8 @@ export function decodeResponse({ message: received }: wire.AgentMessage): AgentR
       return { type: 'failed', id: value.id, failure: toFailure(value.failure) };
     case 'memberAnswer':
       return { type: 'memberAnswer', member: value.member, answer: decodeAnswer(value.answer) };
+    case 'rehearsed':
+      return { type: 'rehearsed', member: value.member, answer: decodeAnswer(value.answer) };
     case 'restored':
       return { type: 'restored', id: value.id, result: decodeResult(value.result) };
     case 'progress': {

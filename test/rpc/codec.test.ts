@@ -170,7 +170,11 @@ const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
   fc.record({ type: fc.constant('readDocuments' as const), id, after: text }),
   fc.record({ type: fc.constant('deleteDocument' as const), id, kind: text, name: text }),
   fc.record({ type: fc.constant('readDocumentLog' as const), id, kind: text, name: text, offset: count }),
-  fc.record({ type: fc.constant('member' as const), member: text, command: commands }),
+  fc.record({
+    type: fc.constantFrom('member' as const, 'rehearseMember' as const),
+    member: text,
+    command: commands,
+  }),
   fc.record({ type: fc.constant('restore' as const), id, member: text, step: steps }),
 );
 
@@ -422,11 +426,16 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
       id,
       resumed: fc.boolean(),
       traced: fc.constant(true as const),
+      rehearses: fc.constant(true as const),
     },
     { requiredKeys: ['type', 'id', 'resumed'] },
   ),
   fc.record({ type: fc.constant('failed' as const), id, failure }),
-  fc.record({ type: fc.constant('memberAnswer' as const), member: text, answer: answers }),
+  fc.record({
+    type: fc.constantFrom('memberAnswer' as const, 'rehearsed' as const),
+    member: text,
+    answer: answers,
+  }),
   fc.record({
     type: fc.constant('restored' as const),
     id,

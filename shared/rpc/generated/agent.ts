@@ -42,6 +42,7 @@ export interface CoordinatorMessage {
     | { $case: "askJob"; value: AskJob }
     | { $case: "letGo"; value: LetGo }
     | { $case: "readTrace"; value: ReadTrace }
+    | { $case: "rehearseMember"; value: MemberCommand }
     | { $case: "stampMember"; value: StampMember }
     | { $case: "readImage"; value: ReadImage }
     | { $case: "checkImage"; value: CheckImage }
@@ -471,6 +472,7 @@ export interface AgentMessage {
     | { $case: "job"; value: Job }
     | { $case: "letGoAsked"; value: LetGoAsked }
     | { $case: "traced"; value: Traced }
+    | { $case: "rehearsed"; value: MemberAnswer }
     | { $case: "stamped"; value: Stamped }
     | { $case: "imageRead"; value: ImageRead }
     | { $case: "documentApplied"; value: DocumentApplied }
@@ -731,6 +733,11 @@ export interface Claimed {
   resumed: boolean;
   /** Its steps are noted, and ReadTrace is answered. One of before there were traces says nothing. */
   traced: boolean;
+  /**
+   * It takes rehearse_member while members are prepared: commands that it goes through with a stand-in of that member, which
+   * holds nobody, and answers with rehearsed as the member would. One of before says nothing.
+   */
+  rehearses: boolean;
 }
 
 export interface Done {
@@ -1130,6 +1137,9 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "readTrace":
         ReadTrace.encode(message.message.value, writer.uint32(266).fork()).join();
         break;
+      case "rehearseMember":
+        MemberCommand.encode(message.message.value, writer.uint32(274).fork()).join();
+        break;
       case "stampMember":
         StampMember.encode(message.message.value, writer.uint32(322).fork()).join();
         break;
@@ -1312,6 +1322,14 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
             message.message = { $case: "readTrace", value: ReadTrace.decode(reader, reader.uint32()) };
             continue;
           }
+          case 34: {
+            if (tag !== 274) {
+              break;
+            }
+
+            message.message = { $case: "rehearseMember", value: MemberCommand.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 40: {
             if (tag !== 322) {
               break;
@@ -1438,6 +1456,10 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
         ? { $case: "readTrace", value: ReadTrace.fromJSON(object.readTrace) }
         : isSet(object.read_trace)
         ? { $case: "readTrace", value: ReadTrace.fromJSON(object.read_trace) }
+        : isSet(object.rehearseMember)
+        ? { $case: "rehearseMember", value: MemberCommand.fromJSON(object.rehearseMember) }
+        : isSet(object.rehearse_member)
+        ? { $case: "rehearseMember", value: MemberCommand.fromJSON(object.rehearse_member) }
         : isSet(object.stampMember)
         ? { $case: "stampMember", value: StampMember.fromJSON(object.stampMember) }
         : isSet(object.stamp_member)
@@ -1508,6 +1530,8 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       obj.letGo = LetGo.toJSON(message.message.value);
     } else if (message.message?.$case === "readTrace") {
       obj.readTrace = ReadTrace.toJSON(message.message.value);
+    } else if (message.message?.$case === "rehearseMember") {
+      obj.rehearseMember = MemberCommand.toJSON(message.message.value);
     } else if (message.message?.$case === "stampMember") {
       obj.stampMember = StampMember.toJSON(message.message.value);
     } else if (message.message?.$case === "readImage") {
@@ -1637,6 +1661,12 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "readTrace": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "readTrace", value: ReadTrace.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "rehearseMember": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "rehearseMember", value: MemberCommand.fromPartial(object.message.value) };
         }
         break;
       }
@@ -7006,6 +7036,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "traced":
         Traced.encode(message.message.value, writer.uint32(130).fork()).join();
         break;
+      case "rehearsed":
+        MemberAnswer.encode(message.message.value, writer.uint32(138).fork()).join();
+        break;
       case "stamped":
         Stamped.encode(message.message.value, writer.uint32(322).fork()).join();
         break;
@@ -7166,6 +7199,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "traced", value: Traced.decode(reader, reader.uint32()) };
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.message = { $case: "rehearsed", value: MemberAnswer.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 40: {
             if (tag !== 322) {
               break;
@@ -7258,6 +7299,8 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         ? { $case: "letGoAsked", value: LetGoAsked.fromJSON(object.let_go_asked) }
         : isSet(object.traced)
         ? { $case: "traced", value: Traced.fromJSON(object.traced) }
+        : isSet(object.rehearsed)
+        ? { $case: "rehearsed", value: MemberAnswer.fromJSON(object.rehearsed) }
         : isSet(object.stamped)
         ? { $case: "stamped", value: Stamped.fromJSON(object.stamped) }
         : isSet(object.imageRead)
@@ -7312,6 +7355,8 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       obj.letGoAsked = LetGoAsked.toJSON(message.message.value);
     } else if (message.message?.$case === "traced") {
       obj.traced = Traced.toJSON(message.message.value);
+    } else if (message.message?.$case === "rehearsed") {
+      obj.rehearsed = MemberAnswer.toJSON(message.message.value);
     } else if (message.message?.$case === "stamped") {
       obj.stamped = Stamped.toJSON(message.message.value);
     } else if (message.message?.$case === "imageRead") {
@@ -7425,6 +7470,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "traced": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "traced", value: Traced.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "rehearsed": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "rehearsed", value: MemberAnswer.fromPartial(object.message.value) };
         }
         break;
       }
@@ -10759,7 +10810,7 @@ export const DocumentLog: MessageFns<DocumentLog> = {
 };
 
 function createBaseClaimed(): Claimed {
-  return { id: 0, resumed: false, traced: false };
+  return { id: 0, resumed: false, traced: false, rehearses: false };
 }
 
 export const Claimed: MessageFns<Claimed> = {
@@ -10772,6 +10823,9 @@ export const Claimed: MessageFns<Claimed> = {
     }
     if (message.traced !== false) {
       writer.uint32(24).bool(message.traced);
+    }
+    if (message.rehearses !== false) {
+      writer.uint32(32).bool(message.rehearses);
     }
     return writer;
   },
@@ -10813,6 +10867,14 @@ export const Claimed: MessageFns<Claimed> = {
             message.traced = reader.bool();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.rehearses = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -10830,6 +10892,7 @@ export const Claimed: MessageFns<Claimed> = {
       id: isSet(object.id) ? globalThis.Number(object.id) : 0,
       resumed: isSet(object.resumed) ? globalThis.Boolean(object.resumed) : false,
       traced: isSet(object.traced) ? globalThis.Boolean(object.traced) : false,
+      rehearses: isSet(object.rehearses) ? globalThis.Boolean(object.rehearses) : false,
     };
   },
 
@@ -10844,6 +10907,9 @@ export const Claimed: MessageFns<Claimed> = {
     if (message.traced !== false) {
       obj.traced = message.traced;
     }
+    if (message.rehearses !== false) {
+      obj.rehearses = message.rehearses;
+    }
     return obj;
   },
 
@@ -10855,6 +10921,7 @@ export const Claimed: MessageFns<Claimed> = {
     message.id = object.id ?? 0;
     message.resumed = object.resumed ?? false;
     message.traced = object.traced ?? false;
+    message.rehearses = object.rehearses ?? false;
     return message;
   },
 };
