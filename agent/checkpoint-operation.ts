@@ -14,6 +14,7 @@ import type { Engine } from './engines/engine.ts';
 import type { FreezeCharge } from './freeze-ledger.ts';
 import { Guard } from './guard/guard.ts';
 import type { Happenings } from './happenings.ts';
+import { MemberRehearsal } from './member-rehearsal.ts';
 import { MemberRuntime } from './member-runtime.ts';
 import { memberRoom, watchRooms, type KeepFree, type Room } from './room-watch.ts';
 import type { StateDirectory } from './state-directory.ts';
@@ -64,6 +65,8 @@ type Charge = Pick<FreezeCharge, 'held' | 'release' | 'end'>;
 /** Where its answers go: the stream that holds it. */
 export interface Listener {
   answer(member: string, answer: MemberAnswer): void;
+  /** Of a stand-in. */
+  rehearsed(member: string, answer: MemberAnswer): void;
   progress(progress: MemberProgress): void;
   /** Somebody who may has asked the job to let go. */
   letGoAsked(holder: string): void;
@@ -74,6 +77,8 @@ export class CheckpointOperation {
   readonly #context: CheckpointOperationContext;
   readonly #runtimes = new Map<string, MemberRuntime>();
   readonly #watched = new Set<string>();
+  /** Null when the members themselves are asked for more than a prepare. */
+  #rehearsals: Map<string, MemberRehearsal> | null = new Map();
   #guard: Guard | null = null;
   #listener: Listener | null;
   #ending: Promise<void> | null = null;
@@ -141,8 +146,35 @@ export class CheckpointOperation {
     if (command.type === 'freeze' || command.type === 'thaw') tracer.sample();
   }
 
+  /** While members are prepared: a stand-in goes through it. When one is armed it is over. */
+  rehearse(member: string, command: MemberCommand): void {
+    const { descriptions, surroundings, leaseMs } = this.#context;
+    const description = descriptions.get(member);
+    const runtime = this.#runtimes.get(member);
+    const rehearsals = this.#rehearsals;
+    if (rehearsals === null || description === undefined || runtime === undefined) return;
+    const rehearsal =
+      rehearsals.get(member) ??
+      new MemberRehearsal({
+        member,
+        kind: description.freezeKind,
+        surroundings,
+        leaseMs,
+        rehearse: (part) => runtime.rehearse(part),
+        send: (answer) => this.#listener?.rehearsed(member, answer),
+      });
+    rehearsals.set(member, rehearsal);
+    rehearsal.receive(command);
+  }
+
+  #endRehearsals(): void {
+    for (const rehearsal of this.#rehearsals?.values() ?? []) rehearsal.end();
+    this.#rehearsals = null;
+  }
+
   receive(member: string, command: MemberCommand): void {
     if (this.#ending !== null) return;
+    if (command.type !== 'prepare') this.#endRehearsals();
     const failure = this.#refusal(member, command);
     if (failure !== null) {
       this.#listener?.answer(member, { type: 'refused', failure });
@@ -306,6 +338,7 @@ export class CheckpointOperation {
 
   async #end(): Promise<void> {
     this.#endWatches();
+    this.#endRehearsals();
     this.#held.set(null);
     for (const runtime of this.#runtimes.values()) runtime.operationEnded();
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.closed));

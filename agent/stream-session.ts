@@ -120,6 +120,9 @@ export class StreamSession {
         checkpoint.receive(request.member, request.command);
         return;
       }
+      case 'rehearseMember':
+        this.#operation?.work?.checkpoint?.rehearse(request.member, request.command);
+        return;
       case 'rehearse':
         this.#send({ type: 'done', id: request.id, clockMs: machineMs() });
         return;
@@ -288,12 +291,13 @@ export class StreamSession {
   }
 
   /** `resumed`: the work of an earlier stream of this operation goes on. */
-  async #becomeHolder(request: ClaimRequest): Promise<{ resumed: boolean; traced?: true }> {
+  async #becomeHolder(request: ClaimRequest): Promise<{ resumed: boolean; rehearses: true; traced?: true }> {
     const { file } = this.#context;
     const refusal = leaseRefusal(request.leaseMs, file.freezeBudget.leaseSeconds * 1000);
     if (refusal !== null) throw new StillpointError(refusal, EXIT.refused);
     const listener: Listener = {
       answer: (member, answer) => this.#send({ type: 'memberAnswer', member, answer }),
+      rehearsed: (member, answer) => this.#send({ type: 'rehearsed', member, answer }),
       progress: (progress) => this.#send({ type: 'progress', progress }),
       letGoAsked: (holder) => this.#send({ type: 'letGoAsked', holder }),
     };
@@ -307,7 +311,11 @@ export class StreamSession {
     );
     if (operation.resumed) operation.work?.checkpoint?.resume(listener);
     const isTraced = (operation.work?.checkpoint?.tracer ?? null) !== null;
-    const claimed = { resumed: operation.resumed, ...(isTraced && { traced: true as const }) };
+    const claimed = {
+      resumed: operation.resumed,
+      rehearses: true as const,
+      ...(isTraced && { traced: true as const }),
+    };
     if (this.#stream.closed.aborted) await operation.streamClosed();
     else this.#operation = operation;
     return claimed;

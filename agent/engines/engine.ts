@@ -246,6 +246,13 @@ export interface Hold {
   arm(token: Token): Promise<{ incarnation: string; viewing?: Viewing }>;
 
   /**
+   * Asks the server what `freeze` or `thaw` will ask it, as far as that holds nobody and changes nothing. From `prepare` to
+   * `arm`, any number of times, also while the copy is under way; what it rejects with is nobody's affair. Not set where
+   * there is nothing to ask.
+   */
+  rehearse?(part: 'freeze' | 'thaw'): Promise<void>;
+
+  /**
    * In the place of a freeze: the attempt was given up. The member is as it was before `arm`, and may be armed again.
    * Also after an `arm` that rejected. Idempotent.
    */

@@ -216,6 +216,7 @@ export class SimulatedAgent extends Process {
   #listener(work: Work): Listener {
     return {
       answer: (_, answer) => this.judged(() => this.#answer(work, answer), undefined),
+      rehearsed() {},
       progress() {},
       letGoAsked: (holder) =>
         work.connection.send('coordinator', () =>
@@ -257,6 +258,7 @@ export class SimulatedAgent extends Process {
         },
         {
           answer: (member, answer) => this.#listener(work).answer(member, answer),
+          rehearsed() {},
           progress() {},
           letGoAsked: (holder) => this.#listener(work).letGoAsked(holder),
         },

@@ -8,6 +8,7 @@ import { outOfOrder, type Hold, type HoldContext } from '../../engine.ts';
 import { fenceLost } from '../fence/acknowledger.ts';
 import { isStandbyThere } from '../fence/standing.ts';
 import { standingProblems } from '../look/fence-problems.ts';
+import { hasAcknowledged } from '../fence/acknowledgement-fence.ts';
 import { createFence } from '../fence/create-fence.ts';
 import { armedNames, isArmed, type Fence, type LastAcknowledgement } from '../fence/fence.ts';
 import { DirtyBuffers } from './dirty-buffers.ts';
@@ -55,6 +56,8 @@ interface AtMark {
   readonly incarnation: string;
 }
 
+const MARK_NOTHING = "EXECUTE stillpoint_mark('', '0/0', 0)";
+const LOOK_AT_NOTHING = 'EXECUTE stillpoint_look(NULL)';
 /** For a session that is there and does not answer; another one is tried then. */
 const DISARM_MS = 1000;
 
@@ -145,13 +148,25 @@ export class PrimaryHold implements Hold {
       this.#fenceUndo = undo;
       await this.#fence.arm();
       // Planned and run once now, behind a fence that is not there, so that the freeze finds everything in memory.
-      await control.query("EXECUTE stillpoint_mark('', '0/0', 0)");
-      const { rows } = await control.query<LookRow>('EXECUTE stillpoint_look(NULL)');
+      await control.query(MARK_NOTHING);
+      const { rows } = await control.query<LookRow>(LOOK_AT_NOTHING);
       const viewers = await readViewing(control, settings, facts);
       this.#armed = { observed: this.#seen(rows[0]).observed, viewers };
       signal.throwIfAborted();
       return { incarnation: incarnationOf(facts), viewing: viewers.viewing };
     });
+  }
+
+  /** Nothing is marked: the acknowledgement that is asked for is nobody's. */
+  async rehearse(part: 'freeze' | 'thaw'): Promise<void> {
+    const { control } = this.#session.ready();
+    if (part === 'freeze') {
+      await control.query(MARK_NOTHING);
+      return;
+    }
+    const { rows } = await control.query<LookRow>(LOOK_AT_NOTHING);
+    this.#seen(rows[0]);
+    await hasAcknowledged(control, '0/0', 0);
   }
 
   disarm(): Promise<void> {
