@@ -61,6 +61,8 @@ export class AgentConnection {
   /** In milliseconds of the wall clock. */
   readonly certificateExpiresAt: number;
   events: AgentEvents = {};
+  /** Told what stand-ins answer. */
+  rehearsed: AgentEvents['memberAnswered'] | null = null;
   readonly #stream: ClientStream;
   readonly #waiting = new Map<
     number,
@@ -70,6 +72,7 @@ export class AgentConnection {
   #nextId = 1;
   #mayHold = false;
   #isTraced = false;
+  #rehearses = false;
   #closed: Failure | null = null;
 
   private constructor(address: string, stream: ClientStream, cancelled: AbortSignal | undefined) {
@@ -158,6 +161,7 @@ export class AgentConnection {
     );
     if (response.type !== 'claimed') return { resumed: false };
     this.#isTraced = response.traced ?? false;
+    this.#rehearses = response.rehearses ?? false;
     return { resumed: response.resumed };
   }
 
@@ -302,6 +306,15 @@ export class AgentConnection {
     this.#stream.send({ type: 'member', member, command });
   }
 
+  /** For a stand-in of the member, which holds nobody. Only where the agent takes it. */
+  rehearseMember(member: string, command: MemberCommand): void {
+    this.#stream.send({ type: 'rehearseMember', member, command });
+  }
+
+  get rehearses(): boolean {
+    return this.#rehearses;
+  }
+
   keepAlive(): void {
     this.#stream.send({ type: 'keepAlive' });
   }
@@ -375,6 +388,9 @@ export class AgentConnection {
     switch (response.type) {
       case 'memberAnswer':
         this.events.memberAnswered?.(response.member, response.answer);
+        return;
+      case 'rehearsed':
+        this.rehearsed?.(response.member, response.answer);
         return;
       case 'progress':
         this.events.progressed?.(response.progress);

@@ -3,16 +3,17 @@ import { failureOf } from '../shared/domain/errors.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
 import { FOR_CHECKPOINT } from '../shared/domain/purpose.ts';
 import { warningLine } from '../shared/domain/warning.ts';
-import type { Outcome } from '../shared/protocol/coordinator-machine.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { Reach } from '../shared/runtime/moments.ts';
 import { throwRefused } from './agents.ts';
 import { heeding, type Cancellation } from './cancellation.ts';
 import { checkpointReport, gridManifest } from './checkpoint-report.ts';
-import { CheckpointRun } from './checkpoint-run.ts';
+import type { AnswerCheck } from './answer-check.ts';
+import { runRehearsed } from './rehearsed-run.ts';
 import type { GridFile } from './grid-file.ts';
 import {
+  answerCheckOf,
   failed,
   foundByMembers,
   noteWarnings,
@@ -43,8 +44,11 @@ export interface CreateCheckpointInput {
   readonly reach: Reach;
 }
 
-/** Round trips before the window: for each agent, and for all together. A few hundred make a path warm. */
-const REHEARSALS = { each: 300, all: 30_000 };
+/**
+ * Round trips before the window: for each agent, and for all together. A few hundred make the way of the messages warm where
+ * an agent knows nothing of stand-ins; where all do, some say enough of their clocks for a trace.
+ */
+const ROUND_TRIPS = { each: 300, all: 30_000, forClocks: 100 };
 
 /**
  * Takes one checkpoint of the whole grid. Resolves only when its commit object is durable in the repository.
@@ -157,7 +161,7 @@ class CheckpointCreation {
     const { gridFile, maintenance, allowLogical = false, trace, cancellation, progress, log } = this.#input;
     const identity = { checkpoint, lineage: number.lineage };
     let manifest: GridManifest | null = null;
-    this.#rehearse();
+    this.#goBackAndForth();
     const run = operationRun({
       gridFile,
       agents: this.#agents,
@@ -182,7 +186,8 @@ class CheckpointCreation {
         await this.#input.reach('committed', 'coordinator');
       },
     });
-    const outcome = await new Promise<Outcome>((resolve) => new CheckpointRun(run, resolve).start());
+    const check = (): AnswerCheck => answerCheckOf({ members: report.members, number });
+    const outcome = await runRehearsed(run, check);
     await trace?.gather(this.#agents.connections);
     if (outcome.kind === 'committed' && manifest !== null) {
       const created = checkpointReport(manifest);
@@ -210,11 +215,13 @@ class CheckpointCreation {
     return lines;
   }
 
-  /** While members prepare. A connection that breaks meanwhile is the run's affair, not the rehearsal's. */
-  #rehearse(): void {
+  /** While members prepare. A connection that breaks meanwhile is the run's affair. */
+  #goBackAndForth(): void {
     const { connections } = this.#agents;
     const { trace } = this.#input;
-    const rounds = Math.min(REHEARSALS.each, Math.ceil(REHEARSALS.all / connections.length));
+    const most = Math.min(ROUND_TRIPS.each, Math.ceil(ROUND_TRIPS.all / connections.length));
+    const enough = trace === undefined ? 0 : ROUND_TRIPS.forClocks;
+    const rounds = connections.every(({ rehearses }) => rehearses) ? enough : most;
     for (const connection of connections) {
       const clocks = trace === undefined ? {} : { heard: trace.roundTrip.bind(trace, connection) };
       connection.rehearse(rounds, clocks).catch(() => undefined);

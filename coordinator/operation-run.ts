@@ -120,21 +120,26 @@ export function operationRun(input: OperationInput): CheckpointRunInput<AgentCon
     raisePriority,
     ...(tracer !== undefined && { tracer }),
     addressOf,
-    answerCheck: new AnswerCheck(
-      members.map(({ description, kind }) => ({
-        name: description.name,
-        role: description.role,
-        kind,
-        marksJournalFile: description.traits.marksJournalFile,
-        address: addressOf.get(description.name) ?? '',
-      })),
-    ),
+    answerCheck: answerCheckOf(input),
     cancellation,
     progress,
     log: log.child({ checkpoint }),
     reconnect: (address) => reconnect(input, address),
     commit,
   };
+}
+
+/** Of what the agents may say of these members. */
+export function answerCheckOf({ members, number }: Pick<OperationInput, 'members' | 'number'>): AnswerCheck {
+  return new AnswerCheck(
+    members.map(({ description, kind }) => ({
+      name: description.name,
+      role: description.role,
+      kind,
+      marksJournalFile: description.traits.marksJournalFile,
+      address: number.addressOf.get(description.name) ?? '',
+    })),
+  );
 }
 
 function deadlinesFor(leaseMs: number): CoordinatorConfig['deadlines'] {
