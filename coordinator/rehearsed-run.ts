@@ -18,10 +18,12 @@ export async function runRehearsed(
   let stop = (): void => undefined;
   const gate = new PreparedGate(
     run.config.members.map(({ name }) => name),
-    () => {
+    async () => {
+      // Then clients' writes are refused since the prepare: they would be for longer.
+      if (run.config.maintenance) return;
       const rehearsal = new WindowRehearsal(run, check, MOST_MS);
       stop = () => rehearsal.stop();
-      return rehearsal.start();
+      await rehearsal.start();
     },
   );
   const streams = new Map([...run.streams].map(([address, one]) => [address, new GatedStream(one, gate)]));

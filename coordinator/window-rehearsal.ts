@@ -49,6 +49,10 @@ export class WindowRehearsal {
     return this.#windows;
   }
 
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
   /**
    * Resolves when it is as fast as it gets, or its time is over, or it is stopped: at once where an agent knows nothing of
    * stand-ins. Never rejects.
@@ -78,10 +82,11 @@ export class WindowRehearsal {
       addressOf,
       config: { ...config, members: someOf(config.members) },
       clock: TIMELESS,
-      streams: new Map([...streams].map(([address, stream]) => [address, new StandIns(stream)])),
+      streams: new Map([...streams].map(([address, stream]) => [address, new StandIns(stream, this)])),
       answerCheck: this.#check(),
       cancellation: { signal, second: signal },
-      progress: { phase: nothing, bytes: nothing, note: nothing },
+      // A note is of something that went wrong: stand-ins that fail teach nothing.
+      progress: { phase: nothing, bytes: nothing, note: () => this.stop() },
       log: { debug: nothing, info: nothing, warn: nothing, error: nothing },
       raisePriority: () => nothing,
       // A stream that is lost is the affair of the run that counts.
@@ -126,22 +131,24 @@ class StandIns implements AgentStream {
   events: AgentEvents = {};
   readonly isClosed = false;
   readonly #stream: RehearsingStream;
+  readonly #rehearsal: Pick<WindowRehearsal, 'isOver' | 'stop'>;
 
-  constructor(stream: RehearsingStream) {
+  constructor(stream: RehearsingStream, rehearsal: Pick<WindowRehearsal, 'isOver' | 'stop'>) {
     this.#stream = stream;
+    this.#rehearsal = rehearsal;
     stream.rehearsed = (member, answer) => this.events.memberAnswered?.(member, answer);
   }
 
   command(member: string, command: MemberCommand): void {
-    this.#stream.rehearseMember(member, command);
+    if (!this.#rehearsal.isOver) this.#stream.rehearseMember(member, command);
   }
 
   /** What an agent says of a stand-in is no reason to end its stream. */
   cut(): void {
-    this.#stream.rehearsed = null;
+    this.#rehearsal.stop();
   }
 
   close(): void {
-    this.#stream.rehearsed = null;
+    this.#rehearsal.stop();
   }
 }

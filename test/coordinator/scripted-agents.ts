@@ -36,6 +36,9 @@ export interface ScriptedAgents {
   onRequest: (host: string, request: Numbered) => void;
   /** What an agent says to a command for a member: any messages, in this order. Nothing by default. */
   onCommand: (host: string, member: string, command: MemberCommand) => Promise<readonly AgentResponse[]>;
+  /** What an agent says to a command for a stand-in; null: it says with the claim that it knows none. */
+  onRehearsal:
+    ((host: string, member: string, command: MemberCommand) => Promise<readonly AgentResponse[]>) | null;
   /** An agent that is asked for this says nothing. */
   silentOn: (host: string, request: Numbered) => boolean;
   /** Agents greet coordinators of other grids too, and say of which they are when they describe themselves. */
@@ -99,6 +102,7 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     asked: [],
     onRequest: () => undefined,
     onCommand: () => Promise.resolve([]),
+    onRehearsal: null,
     silentOn: () => false,
     greetsAll: false,
     stampOf: () => ({ epoch: 0, counter: 0, heldBy: null, incarnation: 'i', stoppedAs: null }),
@@ -175,6 +179,9 @@ async function serve(
     else if (request.type === 'member') {
       const said = await agents.onCommand(host.host, request.member, request.command);
       for (const response of said) stream.send(response);
+    } else if (request.type === 'rehearseMember') {
+      const said = await agents.onRehearsal?.(host.host, request.member, request.command);
+      for (const response of said ?? []) stream.send(response);
     }
   }
 }
@@ -197,6 +204,13 @@ async function answer(
     throw error;
   }
   switch (request.type) {
+    case 'claim':
+      return {
+        type: 'claimed',
+        id,
+        resumed: false,
+        ...(agents.onRehearsal !== null && { rehearses: true as const }),
+      };
     case 'describe':
       return { type: 'described', id, host, repositoryId: agents.repository.id };
     case 'diagnose':
