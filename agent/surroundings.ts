@@ -1,5 +1,6 @@
 import * as memberMachine from '../shared/protocol/member-machine.ts';
 import { computerClock, type Clock } from '../shared/runtime/clock.ts';
+import { giveMemoryBack } from '../shared/runtime/memory.ts';
 import type { Reach } from '../shared/runtime/moments.ts';
 import { raisePriority } from '../shared/runtime/priority.ts';
 import { guardStarter, type StartGuard } from './guard/guard-process.ts';
@@ -14,6 +15,8 @@ export interface Surroundings {
   readonly priority: Priority;
   readonly reach: Reach;
   readonly startGuard: StartGuard;
+  /** Called when nobody has spoken to the agent for a while and no member is held. */
+  rested(): void;
 }
 
 /** Of an agent with this file. */
@@ -29,5 +32,7 @@ export function ofThisProcess(configuration: string, reach: Reach): Surroundings
     },
     reach,
     startGuard: guardStarter(configuration),
+    // What a checkpoint took would else be kept until the next one.
+    rested: giveMemoryBack,
   };
 }

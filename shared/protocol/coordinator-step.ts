@@ -3,27 +3,52 @@ import type { MemberCommand } from '../domain/messages.ts';
 import type { Token } from '../domain/token.ts';
 import type {
   Attempt,
+  CoordinatorConfig,
   CoordinatorEffect,
   CoordinatorState,
   CoordinatorStep,
   Round,
 } from './coordinator-state.ts';
+import { Heard } from './heard.ts';
 
 /** What every phase of the coordinator says: nothing happens, who is meant, tell each of them. */
 export function stay(state: CoordinatorState): CoordinatorStep {
   return { state, effects: [] };
 }
 
-export function names(state: CoordinatorState): string[] {
-  return state.config.members.map(({ name }) => name);
+export function names({ config }: CoordinatorState): readonly string[] {
+  return rosterOf(config).names;
 }
 
 /** Who is armed, frozen and thawed: all but those whom the lead of their domain holds. */
-export function holders(state: CoordinatorState, kind?: Round): string[] {
-  return state.config.members
-    .filter(({ assignment = BY_ITSELF }) => assignment.hold !== 'none')
-    .filter((member) => kind === undefined || member.kind === kind)
-    .map(({ name }) => name);
+export function holders({ config }: CoordinatorState, kind: Round | 'any' = 'any'): readonly string[] {
+  return rosterOf(config).holders[kind];
+}
+
+interface Roster {
+  readonly names: readonly string[];
+  readonly holders: Readonly<Record<Round | 'any', readonly string[]>>;
+}
+
+/** Every answer asks for them, and a configuration stays as it is. */
+const rosters = new WeakMap<CoordinatorConfig, Roster>();
+
+function rosterOf(config: CoordinatorConfig): Roster {
+  const known = rosters.get(config);
+  if (known !== undefined) return known;
+  const held = config.members.filter(({ assignment = BY_ITSELF }) => assignment.hold !== 'none');
+  const of = (kind: Round): string[] => held.filter((member) => member.kind === kind).map(({ name }) => name);
+  const roster: Roster = {
+    names: config.members.map(({ name }) => name),
+    holders: {
+      any: held.map(({ name }) => name),
+      observer: of('observer'),
+      fenced: of('fenced'),
+      instant: of('instant'),
+    },
+  };
+  rosters.set(config, roster);
+  return roster;
 }
 
 export function tokenOf({ config: { epoch, counter } }: CoordinatorState, attempt: number): Token {
@@ -54,10 +79,10 @@ export function isComplete<T>(
   expected: readonly string[],
   answered: ReadonlyMap<string, T> | ReadonlySet<string>,
 ): boolean {
-  return expected.every((name) => answered.has(name));
+  return answered.size >= expected.length && expected.every((name) => answered.has(name));
 }
 
 /** A map with one more entry; the one given stays as it was. */
 export function withEntry<T>(map: ReadonlyMap<string, T>, name: string, value: T): ReadonlyMap<string, T> {
-  return new Map(map).set(name, value);
+  return Heard.of(map).with(name, value);
 }

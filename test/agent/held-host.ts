@@ -162,6 +162,7 @@ export class HeldHost {
       machine,
       priority: { raise: () => () => undefined, soon: (putBack) => putBack() },
       reach: () => Promise.resolve(),
+      rested: () => void this.calls.push('rested'),
       startGuard: (_, heard) => {
         const guard = new ToldGuard(heard);
         this.guards.push(guard);

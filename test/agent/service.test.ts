@@ -115,4 +115,36 @@ describe('the service of an agent', () => {
     await settled();
     expect(isOver).to.equal(true);
   });
+
+  it('is at rest when nobody has spoken to it for a while, and never while a member is held', async () => {
+    const host = new HeldHost(['a']);
+    const { opened } = served(host);
+    const restsAfter = async (ms: number): Promise<boolean> => {
+      host.calls.length = 0;
+      await host.clock.pass(ms);
+      return host.calls.includes('rested');
+    };
+    const [one, two] = [opened(), opened()];
+    await two.says(HELLO);
+    one.close();
+    expect(await restsAfter(30_000), 'one is left').to.equal(false);
+    two.close();
+    await settled();
+    expect(await restsAfter(19_000), 'not yet').to.equal(false);
+    const holder = opened();
+    await holder.holds('one');
+    await holder.says(PREPARE);
+    await holder.says({ type: 'member', member: 'a', command: { type: 'arm', token, leaseMs: 1000 } });
+    const releasing = Promise.withResolvers<void>();
+    host.releasing = releasing.promise;
+    holder.close();
+    await settled();
+    expect(await restsAfter(60_000), 'a member is not released').to.equal(false);
+    releasing.resolve();
+    await settled();
+    host.guards[0]?.die();
+    await settled();
+    expect(await restsAfter(21_000)).to.equal(true);
+    expect(await restsAfter(60_000), 'once').to.equal(false);
+  });
 });

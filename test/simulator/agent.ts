@@ -310,6 +310,7 @@ export class SimulatedAgent extends Process {
       },
       priority: { raise: () => () => undefined, soon: (putBack) => putBack() },
       reach: () => Promise.resolve(),
+      rested: () => undefined,
       startGuard: (operation, heard) => {
         const guard = this.#undoing?.startGuard(operation, heard) ?? new StandInGuard(this, heard);
         this.#guards.push(guard);

@@ -32,8 +32,8 @@ export const PLANTED_IN_DOMAINS: readonly Planted[] = [
   plant('nobody-copies-a-domain', 'once', [ASSIGNMENT, '(lead === null || lead === name)', 'lead === null']),
   plant('who-is-held-by-a-lead-is-armed-too', 'no-reason', [
     STEP,
-    ".filter(({ assignment = BY_ITSELF }) => assignment.hold !== 'none')\n",
-    '',
+    "config.members.filter(({ assignment = BY_ITSELF }) => assignment.hold !== 'none')",
+    'config.members.filter(({ assignment = BY_ITSELF }) => assignment !== null)',
   ]),
   plant('a-lead-is-not-armed', 'no-reason', [
     STEP,
