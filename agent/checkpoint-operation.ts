@@ -173,8 +173,8 @@ export class CheckpointOperation {
   }
 
   receive(member: string, command: MemberCommand): void {
-    if (this.#ending !== null) return;
     if (command.type !== 'prepare') this.#endRehearsals();
+    if (this.#ending !== null) return;
     const failure = this.#refusal(member, command);
     if (failure !== null) {
       this.#listener?.answer(member, { type: 'refused', failure });
