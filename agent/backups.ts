@@ -1,7 +1,7 @@
 import type { ImageManifest, ImageSummary, Stamp } from '../shared/domain/backup-set.ts';
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 import type { AgentRequest } from '../shared/domain/wire.ts';
-import type { AgentMember } from './agent-member.ts';
+import { memberOf } from './agent-member.ts';
 import type { ServiceContext, Work } from './claimed-work.ts';
 import type { Images } from './engines/engine.ts';
 import { engineOf } from './engines/registry.ts';
@@ -98,19 +98,6 @@ function summaryOf(image: ImageManifest, digest: string): ImageSummary {
     firstJournalFile,
     journalFiles,
   };
-}
-
-function memberOf(members: ReadonlyMap<string, AgentMember>, name: string): AgentMember {
-  const member = members.get(name);
-  if (member !== undefined) return member;
-  throw new StillpointError(
-    {
-      code: 'unknown-member',
-      message: `this agent has no member ${name}`,
-      hint: "compare the agent's file with what `stillpoint grid status` prints",
-    },
-    EXIT.refused,
-  );
 }
 
 function imageBusy(member: string): StillpointError {

@@ -47,6 +47,10 @@ export class Capture {
     return this.#hold().arm(token);
   }
 
+  async rehearse(part: 'freeze' | 'thaw'): Promise<void> {
+    await this.#parts.hold?.rehearse?.(part);
+  }
+
   disarm(): Promise<void> {
     return this.#hold().disarm();
   }

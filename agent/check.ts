@@ -27,6 +27,12 @@ export async function checkAgentFile(path: string): Promise<CheckedFile> {
   const problems = [...(await certificateProblems(file))];
   const notes = problems.length === 0 ? await certificateNotes(file) : [];
   notes.push(...(await directoryNotes(file)), ...(await listenNotes(file)));
+  if (file.documents !== undefined) {
+    const { checkDocuments } = await import('./documents/check.ts');
+    const found = await checkDocuments(file.documents);
+    problems.push(...found.problems);
+    notes.push(...found.notes);
+  }
   for (const member of file.members) {
     const description = await (await engineOf(member).create(member)).describe(AbortSignal.timeout(LOOK_MS));
     // One that is down is as it is; the file says nothing wrong of it.

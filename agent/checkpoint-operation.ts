@@ -3,15 +3,18 @@ import type { Failure } from '../shared/domain/errors.ts';
 import type { MemberDescription } from '../shared/domain/grid.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from '../shared/domain/messages.ts';
 import { FOR_CHECKPOINT, type HoldPurpose, type Purpose } from '../shared/domain/purpose.ts';
+import { RECEIVED, SENT } from '../shared/domain/trace.ts';
 import { sameToken, type Token } from '../shared/domain/token.ts';
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
 import type { Alarm } from '../shared/runtime/clock.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import type { ProcessTracer } from '../shared/runtime/process-tracer.ts';
 import type { MemberStore } from './collect.ts';
 import type { Engine } from './engines/engine.ts';
 import type { FreezeCharge } from './freeze-ledger.ts';
 import { Guard } from './guard/guard.ts';
 import type { Happenings } from './happenings.ts';
+import { MemberRehearsal } from './member-rehearsal.ts';
 import { MemberRuntime } from './member-runtime.ts';
 import { memberRoom, watchRooms, type KeepFree, type Room } from './room-watch.ts';
 import type { StateDirectory } from './state-directory.ts';
@@ -21,6 +24,8 @@ import type { UndoKeeper } from './undo-keeper.ts';
 export interface CheckpointOperationContext {
   readonly id: string;
   readonly leaseMs: number;
+  /** Not set or null: nobody has asked for its steps. Ended with the operation. */
+  readonly tracer?: ProcessTracer | null;
   readonly surroundings: Surroundings;
   readonly members: ReadonlyMap<string, { readonly engine: OperatedEngine }>;
   readonly descriptions: { get(member: string): MemberDescription | undefined };
@@ -60,6 +65,8 @@ type Charge = Pick<FreezeCharge, 'held' | 'release' | 'end'>;
 /** Where its answers go: the stream that holds it. */
 export interface Listener {
   answer(member: string, answer: MemberAnswer): void;
+  /** Of a stand-in. */
+  rehearsed(member: string, answer: MemberAnswer): void;
   progress(progress: MemberProgress): void;
   /** Somebody who may has asked the job to let go. */
   letGoAsked(holder: string): void;
@@ -70,6 +77,8 @@ export class CheckpointOperation {
   readonly #context: CheckpointOperationContext;
   readonly #runtimes = new Map<string, MemberRuntime>();
   readonly #watched = new Set<string>();
+  /** Null when the members themselves are asked for more than a prepare. */
+  #rehearsals: Map<string, MemberRehearsal> | null = new Map();
   #guard: Guard | null = null;
   #listener: Listener | null;
   #ending: Promise<void> | null = null;
@@ -92,6 +101,11 @@ export class CheckpointOperation {
     this.#held = context.surroundings.clock.alarm(() =>
       this.#giveUp('heldTooLong', [...this.#runtimes.keys()], heldTooLong(context.maxHoldMs)),
     );
+  }
+
+  /** Null where its steps are not noted. */
+  get tracer(): ProcessTracer | null {
+    return this.#context.tracer ?? null;
   }
 
   /** Null where no member was prepared yet. */
@@ -124,7 +138,42 @@ export class CheckpointOperation {
     );
   }
 
+  /** Before anything is done with it. */
+  received(member: string, command: MemberCommand): void {
+    const { tracer } = this;
+    if (tracer === null) return;
+    tracer.note(RECEIVED[command.type], member);
+    if (command.type === 'freeze' || command.type === 'thaw') tracer.sample();
+  }
+
+  /** While members are prepared: a stand-in goes through it. When one is armed it is over. */
+  rehearse(member: string, command: MemberCommand): void {
+    const { descriptions, surroundings, leaseMs } = this.#context;
+    const description = descriptions.get(member);
+    const runtime = this.#runtimes.get(member);
+    const rehearsals = this.#rehearsals;
+    if (rehearsals === null || description === undefined || runtime === undefined) return;
+    const rehearsal =
+      rehearsals.get(member) ??
+      new MemberRehearsal({
+        member,
+        kind: description.freezeKind,
+        surroundings,
+        leaseMs,
+        rehearse: (part) => runtime.rehearse(part),
+        send: (answer) => this.#listener?.rehearsed(member, answer),
+      });
+    rehearsals.set(member, rehearsal);
+    rehearsal.receive(command);
+  }
+
+  #endRehearsals(): void {
+    for (const rehearsal of this.#rehearsals?.values() ?? []) rehearsal.end();
+    this.#rehearsals = null;
+  }
+
   receive(member: string, command: MemberCommand): void {
+    if (command.type !== 'prepare') this.#endRehearsals();
     if (this.#ending !== null) return;
     const failure = this.#refusal(member, command);
     if (failure !== null) {
@@ -276,15 +325,25 @@ export class CheckpointOperation {
       this.#endWatches();
       this.#held.set(null);
     }
+    this.#trace(member, answer);
     this.#listener?.answer(member, answer);
+  }
+
+  #trace(member: string, answer: MemberAnswer): void {
+    const { tracer } = this;
+    if (tracer === null) return;
+    if (answer.type === 'marked' || answer.type === 'released') tracer.sample();
+    tracer.note(SENT[answer.type], member);
   }
 
   async #end(): Promise<void> {
     this.#endWatches();
+    this.#endRehearsals();
     this.#held.set(null);
     for (const runtime of this.#runtimes.values()) runtime.operationEnded();
     await Promise.all([...this.#runtimes.values()].map((runtime) => runtime.closed));
     this.#charge?.end();
+    this.#context.tracer?.end();
     if (this.#watched.size === 0) {
       await this.#guard?.end();
       return;
@@ -313,6 +372,7 @@ export class CheckpointOperation {
       time,
       priority,
       reach: (moment) => reach(moment, member),
+      step: (step, atMs) => this.tracer?.note(step, member, atMs),
       member,
       kind: description.freezeKind,
       engine: known.engine,

@@ -2,6 +2,7 @@ import type { MemberDescription } from '../shared/domain/grid.ts';
 import type { AgentRequest } from '../shared/domain/wire.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import { ProcessTracer } from '../shared/runtime/process-tracer.ts';
 import type { AgentFile } from './agent-file.ts';
 import type { AgentMember } from './agent-member.ts';
 import { CheckpointOperation, type Listener } from './checkpoint-operation.ts';
@@ -10,6 +11,7 @@ import type { Documents } from './documents/documents.ts';
 import type { FreezeLedger } from './freeze-ledger.ts';
 import type { Happenings } from './happenings.ts';
 import type { ClaimedWork } from './host-claim.ts';
+import { ArchiveImports } from './import-archive.ts';
 import type { RestoreKeeper } from './restore-keeper.ts';
 import { RestoreOperation } from './restore-operation.ts';
 import { hostRooms } from './room-watch.ts';
@@ -40,6 +42,7 @@ export type ClaimRequest = Extract<AgentRequest, { type: 'claim' }>;
 export interface Work extends ClaimedWork {
   readonly checkpoint: CheckpointOperation | null;
   readonly restore: RestoreOperation | null;
+  readonly imports: ArchiveImports | null;
 }
 
 /** Begins what the claim is for. `ended`: no new stream came for what waited for one, and it has ended by itself. */
@@ -61,11 +64,12 @@ export function beginWork(
     const { progress } = listener;
     const { reach } = surroundings;
     const restore = new RestoreOperation({ members, state, restoreKeeper, repository, log, reach, progress });
-    return workOf(null, restore);
+    return workOf(null, restore, null);
   }
   const checkpoint = new CheckpointOperation(
     {
       id: request.operation,
+      tracer: request.trace === true ? new ProcessTracer([...members.keys()]) : null,
       leaseMs: request.leaseMs,
       surroundings,
       members,
@@ -84,10 +88,18 @@ export function beginWork(
     },
     listener,
   );
-  return workOf(checkpoint, null);
+  return workOf(
+    checkpoint,
+    null,
+    new ArchiveImports({ ...context, descriptions, progress: listener.progress }),
+  );
 }
 
-function workOf(checkpoint: CheckpointOperation | null, restore: RestoreOperation | null): Work {
+function workOf(
+  checkpoint: CheckpointOperation | null,
+  restore: RestoreOperation | null,
+  imports: ArchiveImports | null,
+): Work {
   let hasEnded = false;
   return {
     get checkpoint() {
@@ -96,12 +108,16 @@ function workOf(checkpoint: CheckpointOperation | null, restore: RestoreOperatio
     get restore() {
       return hasEnded ? null : restore;
     },
+    get imports() {
+      return hasEnded ? null : imports;
+    },
     frozenMembers: () => checkpoint?.frozenMembers ?? new Set(),
     mayHold: () => checkpoint?.mayHold ?? false,
     unfinished: () => checkpoint?.unfinished ?? new Map(),
     mayBeResumed: () => checkpoint?.mayBeResumed() ?? false,
     streamClosed: () => checkpoint?.streamClosed() ?? false,
     async end() {
+      await imports?.end();
       await checkpoint?.end();
       await restore?.end();
       hasEnded = true;

@@ -16,6 +16,7 @@ import { engineOf } from './engines/registry.ts';
 import { INIT_USAGE } from './init/usage.ts';
 import { FreezeLedger } from './freeze-ledger.ts';
 import { membersHeld } from './held.ts';
+import { memberMemory } from './member-memory.ts';
 import { keptRepository } from './kept-repository.ts';
 import { openMetrics } from './open-metrics.ts';
 import { RestoreKeeper } from './restore-keeper.ts';
@@ -65,7 +66,7 @@ async function main(): Promise<void> {
             settings.name,
             {
               name: settings.name,
-              engine: await engineOf(settings).create(settings),
+              engine: await engineOf(settings).create(settings, memberMemory(file.state, settings.name)),
               mayDrill: settings.drill ?? file.drill,
             },
           ] as const,

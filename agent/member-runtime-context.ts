@@ -1,6 +1,7 @@
 import type { Failure } from '../shared/domain/errors.ts';
 import type { FreezeKind } from '../shared/domain/grid.ts';
 import type { MemberAnswer } from '../shared/domain/messages.ts';
+import type { EngineStep } from '../shared/domain/trace.ts';
 import type { Token } from '../shared/domain/token.ts';
 import type * as memberMachine from '../shared/protocol/member-machine.ts';
 import type { Clock } from '../shared/runtime/clock.ts';
@@ -21,6 +22,8 @@ export interface MemberRuntimeContext {
   time(): Date;
   /** A moment by which tests may hold the agent. */
   reach(moment: string): Promise<void>;
+  /** A step of its hold, for a trace; by the machine's clock where it was not now. */
+  step?(step: EngineStep, atMs?: number): void;
   readonly member: string;
   readonly kind: FreezeKind;
   /** Without `messages` the agent's log has them. */

@@ -67,15 +67,20 @@ export class MemberRuntime {
     return this.#abortFailure;
   }
 
+  /** As far as its hold can go before it is armed. */
+  async rehearse(part: 'freeze' | 'thaw'): Promise<void> {
+    if (this.#state.phase.name === 'prepared') await this.#capture?.rehearse(part);
+  }
+
   receive(command: MemberCommand): void {
-    if (command.type !== 'renew') {
-      const token = 'token' in command && command.token !== null ? formatToken(command.token) : null;
-      this.#context.log.info(
-        { event: command.type, member: this.#context.member, token },
-        `${command.type} received`,
-      );
-    }
     this.#dispatch({ type: 'commandReceived', now: this.#now(), command });
+    // Only now: clients may be waiting for what it begins.
+    if (command.type === 'renew') return;
+    const token = 'token' in command && command.token !== null ? formatToken(command.token) : null;
+    this.#context.log.info(
+      { event: command.type, member: this.#context.member, token },
+      `${command.type} received`,
+    );
   }
 
   messageReceived(): void {
@@ -295,6 +300,7 @@ export class MemberRuntime {
       saveUndo: (undo) => this.#context.saveUndo(undo, this.#state.leaseMs + 1000),
       waitsFor: (cause) => this.#context.waitsFor(cause),
       reach: (moment) => this.#context.reach(moment),
+      step: (step, atMs) => this.#context.step?.(step, atMs),
     });
     this.#capture = new Capture(parts, assignment, purpose);
   }

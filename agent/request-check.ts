@@ -68,7 +68,13 @@ export function checkRequest(request: AgentRequest): void {
     case 'deleteDocument':
     case 'readDocumentLog':
       return must('document', DOCUMENT.test(`${request.kind}/${request.name}`));
+    case 'importArchive':
+      must('member', NAME.test(request.member));
+      checkCheckpoint(request.checkpoint);
+      checkCheckpoint(request.given);
+      return must('digest', DIGEST.test(request.digest));
     case 'member':
+    case 'rehearseMember':
       must('member', NAME.test(request.member));
       return checkCommand(request.command);
     case 'restore':
@@ -79,6 +85,7 @@ export function checkRequest(request: AgentRequest): void {
     case 'keepAlive':
     case 'release':
     case 'rehearse':
+    case 'readTrace':
     case 'askJob':
       return undefined;
     case 'letGo':

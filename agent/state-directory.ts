@@ -20,6 +20,7 @@ import { syncDirectory } from '../shared/runtime/whole-file.ts';
  *   spent.json             the freeze budget: what was spent in each minute of the last hour
  *   freezes/<member>.json  the freeze record: what must be undone on this member
  *   restores/<member>.json a restore that has not ended on this member
+ *   members/<member>.json  what its engine learned of a member (member-memory.ts): a help, and not durable
  *   lock                   held by the agent that runs (state-lock.ts)
  *   spool/                 journals received for a checkpoint under way; emptied at start
  *

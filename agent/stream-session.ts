@@ -3,7 +3,9 @@ import type { ImageSummary } from '../shared/domain/backup-set.ts';
 import { EXIT, type Failure, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { MemberDescription } from '../shared/domain/grid.ts';
 import { type AgentRequest, type AgentResponse, PROTOCOL_VERSION } from '../shared/domain/wire.ts';
+import type { ProcessTrace } from '../shared/domain/trace.ts';
 import type { ServerStream } from '../shared/rpc/agent-server.ts';
+import { machineMs } from '../shared/runtime/clock.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import { leaseRefusal, type Listener } from './checkpoint-operation.ts';
 import { stampOf, type ImageReader } from './backups.ts';
@@ -17,7 +19,7 @@ import { readLocal, salvage } from './salvage.ts';
 import { dropLocal, raiseEpoch, settle } from './settle.ts';
 
 /** What was ended is no error, and needs no stack. */
-const ENDED_CODES: ReadonlySet<string> = new Set(['restore-taken-back', 'image-given-up']);
+const ENDED_CODES: ReadonlySet<string> = new Set(['restore-taken-back', 'image-given-up', 'import-given-up']);
 
 type Answered = Exclude<Extract<AgentRequest, { id: number }>, { type: 'rehearse' }>;
 
@@ -90,6 +92,8 @@ export class StreamSession {
   }
 
   #receive(request: AgentRequest): void {
+    if (request.type === 'member')
+      this.#operation?.work?.checkpoint?.received(request.member, request.command);
     try {
       checkRequest(request);
     } catch (error) {
@@ -116,8 +120,11 @@ export class StreamSession {
         checkpoint.receive(request.member, request.command);
         return;
       }
+      case 'rehearseMember':
+        this.#operation?.work?.checkpoint?.rehearse(request.member, request.command);
+        return;
       case 'rehearse':
-        this.#send({ type: 'done', id: request.id });
+        this.#send({ type: 'done', id: request.id, clockMs: machineMs() });
         return;
       case 'describe':
       case 'diagnose':
@@ -130,6 +137,7 @@ export class StreamSession {
       case 'readLocal':
       case 'salvage':
       case 'restore':
+      case 'readTrace':
       case 'askJob':
       case 'letGo':
       case 'stampMember':
@@ -139,6 +147,7 @@ export class StreamSession {
       case 'readDocuments':
       case 'deleteDocument':
       case 'readDocumentLog':
+      case 'importArchive':
         void this.#answer(request);
         return;
       default:
@@ -193,7 +202,7 @@ export class StreamSession {
       case 'diagnose':
         return { type: 'diagnosed', id, findings: await this.#looks.diagnose() };
       case 'claim':
-        return { type: 'claimed', id, resumed: await this.#becomeHolder(request) };
+        return { type: 'claimed', id, ...(await this.#becomeHolder(request)) };
       case 'release':
         await this.#endOperation();
         return { type: 'done', id };
@@ -219,6 +228,8 @@ export class StreamSession {
         this.#mustHold();
         await this.#context.state.saveLineage(request.lineage);
         return { type: 'done', id };
+      case 'readTrace':
+        return { type: 'traced', id, trace: this.#readTrace() };
       case 'askJob':
         return { type: 'job', id, ...jobOf(this.#claim, this.#context.state) };
       case 'letGo':
@@ -243,6 +254,11 @@ export class StreamSession {
       case 'readDocumentLog': {
         const part = await this.#documents.log(request.kind, request.name, request.offset);
         return { type: 'documentLog', id, ...part };
+      }
+      case 'importArchive': {
+        const imports = this.#operation?.work?.imports ?? null;
+        if (imports === null) throw new StillpointError(notClaimed());
+        return { type: 'archiveImported', id, ...(await imports.perform(request)) };
       }
       case 'restore': {
         const restore = this.#operation?.work?.restore ?? null;
@@ -274,13 +290,20 @@ export class StreamSession {
     if (this.#operation === null) throw new StillpointError(notClaimed());
   }
 
-  /** True where the work of an earlier stream of this operation goes on. */
-  async #becomeHolder(request: ClaimRequest): Promise<boolean> {
+  #readTrace(): ProcessTrace {
+    const tracer = this.#operation?.work?.checkpoint?.tracer ?? null;
+    if (tracer === null) throw new StillpointError(notClaimed());
+    return tracer.read();
+  }
+
+  /** `resumed`: the work of an earlier stream of this operation goes on. */
+  async #becomeHolder(request: ClaimRequest): Promise<{ resumed: boolean; rehearses: true; traced?: true }> {
     const { file } = this.#context;
     const refusal = leaseRefusal(request.leaseMs, file.freezeBudget.leaseSeconds * 1000);
     if (refusal !== null) throw new StillpointError(refusal, EXIT.refused);
     const listener: Listener = {
       answer: (member, answer) => this.#send({ type: 'memberAnswer', member, answer }),
+      rehearsed: (member, answer) => this.#send({ type: 'rehearsed', member, answer }),
       progress: (progress) => this.#send({ type: 'progress', progress }),
       letGoAsked: (holder) => this.#send({ type: 'letGoAsked', holder }),
     };
@@ -293,12 +316,15 @@ export class StreamSession {
       }),
     );
     if (operation.resumed) operation.work?.checkpoint?.resume(listener);
-    if (this.#stream.closed.aborted) {
-      await operation.streamClosed();
-      return operation.resumed;
-    }
-    this.#operation = operation;
-    return operation.resumed;
+    const isTraced = (operation.work?.checkpoint?.tracer ?? null) !== null;
+    const claimed = {
+      resumed: operation.resumed,
+      rehearses: true as const,
+      ...(isTraced && { traced: true as const }),
+    };
+    if (this.#stream.closed.aborted) await operation.streamClosed();
+    else this.#operation = operation;
+    return claimed;
   }
 
   #send(response: AgentResponse): void {

@@ -40,3 +40,12 @@ export function unexpected(response: AgentResponse, host: string): StillpointErr
     host,
   });
 }
+
+export function withoutTrace(host: string): StillpointError {
+  return new StillpointError({
+    code: 'agent-without-trace',
+    message: `the agent on ${host} has noted no steps: it is of an older version`,
+    hint: 'install the same version of stillpoint on every host',
+    host,
+  });
+}

@@ -7,16 +7,20 @@ import {
   type AgentRequest,
   type AgentResponse,
   type HeldBy,
+  type ImportedMember,
   type RestoreStep,
   type RestoreStepResult,
   type SalvagedMember,
 } from '../shared/domain/wire.ts';
 import { connectAgent, type ClientStream } from '../shared/rpc/agent-client.ts';
+import type { ProcessTrace } from '../shared/domain/trace.ts';
 import type { Warning } from '../shared/domain/warning.ts';
+import { machineMs } from '../shared/runtime/clock.ts';
 import { heeding, isCancellation } from './cancellation.ts';
-import { silent, streamEnded, unanswered, unexpected } from './agent-failures.ts';
+import { silent, streamEnded, unanswered, unexpected, withoutTrace } from './agent-failures.ts';
 import type { GridFile } from './grid-file.ts';
 import { holderName } from './holder-name.ts';
+import type { RoundTrip } from './trace/clock-offset.ts';
 
 type Numbered = Extract<AgentRequest, { id: number }>;
 type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
@@ -58,6 +62,8 @@ export class AgentConnection {
   /** In milliseconds of the wall clock. */
   readonly certificateExpiresAt: number;
   events: AgentEvents = {};
+  /** Told what stand-ins answer. */
+  rehearsed: AgentEvents['memberAnswered'] | null = null;
   readonly #stream: ClientStream;
   readonly #waiting = new Map<
     number,
@@ -66,6 +72,8 @@ export class AgentConnection {
   readonly #cancelled: AbortSignal | undefined;
   #nextId = 1;
   #mayHold = false;
+  #isTraced = false;
+  #rehearses = false;
   #closed: Failure | null = null;
 
   private constructor(address: string, stream: ClientStream, cancelled: AbortSignal | undefined) {
@@ -137,18 +145,25 @@ export class AgentConnection {
     return response.findings;
   }
 
-  /** Resolves with whether the agent has kept the work of this operation, whose stream was lost. */
+  /**
+   * Resolves with whether the agent has kept the work of this operation, whose stream was lost. `trace`: its steps are
+   * noted, for `readTrace`.
+   */
   async claim(
     operation: string,
     purpose: 'checkpoint' | 'restore',
     leaseMs: number,
+    { trace = false }: { trace?: boolean } = {},
   ): Promise<{ resumed: boolean }> {
     this.#mayHold = true;
     const response = await this.#request(
-      { type: 'claim', operation, purpose, leaseMs },
+      { type: 'claim', operation, purpose, leaseMs, ...(trace && { trace }) },
       { withinMs: leaseMs + CLAIM_MARGIN_MS, untilCancelled: true },
     );
-    return { resumed: response.type === 'claimed' && response.resumed };
+    if (response.type !== 'claimed') return { resumed: false };
+    this.#isTraced = response.traced ?? false;
+    this.#rehearses = response.rehearses ?? false;
+    return { resumed: response.resumed };
   }
 
   async release(): Promise<void> {
@@ -176,6 +191,15 @@ export class AgentConnection {
     return response.members;
   }
 
+  /** Stores an archive that lies in the repository as the state of a member in `checkpoint`. */
+  async importArchive(
+    asked: Omit<Extract<AgentRequest, { type: 'importArchive' }>, 'type' | 'id'>,
+  ): Promise<ImportedMember> {
+    const response = await this.#request({ type: 'importArchive', ...asked }, GIVEN_UP);
+    if (response.type !== 'archiveImported') throw unexpected(response, this.host);
+    return response;
+  }
+
   /** Removes what lies of these checkpoints on that host. The repository is not touched. */
   async dropLocal(checkpoints: readonly string[]): Promise<void> {
     await this.#request({ type: 'dropLocal', checkpoints }, GIVEN_UP);
@@ -191,10 +215,32 @@ export class AgentConnection {
     await this.#request({ type: 'joinLineage', lineage }, { withinMs: LOOK_MS, untilCancelled: false });
   }
 
-  /** Walks the way of the freeze again and again, so that both sides have it compiled when members are held. */
-  async rehearse(rounds: number): Promise<void> {
-    for (let round = 0; round < rounds && this.#closed === null; round += 1)
-      await this.#request({ type: 'rehearse' });
+  /**
+   * Walks the way of the freeze again and again, so that both sides have it compiled when members are held. `heard` is told
+   * of each answer that says what the agent's clock showed. Rejects where one is not answered within this time.
+   */
+  async rehearse(
+    rounds: number,
+    { heard, withinMs = null }: { heard?: (trip: RoundTrip) => void; withinMs?: number | null } = {},
+  ): Promise<void> {
+    const patience = { withinMs, untilCancelled: false };
+    for (let round = 0; round < rounds && this.#closed === null; round += 1) {
+      const sentMs = machineMs();
+      const response = await this.#request({ type: 'rehearse' }, patience);
+      if (heard === undefined || response.type !== 'done' || response.clockMs === undefined) continue;
+      heard({ sentMs, theirMs: response.clockMs, receivedMs: machineMs() });
+    }
+  }
+
+  /** The steps that the agent has noted for the claim. Rejects `agent-without-trace` where it notes none. */
+  async readTrace(): Promise<ProcessTrace> {
+    if (!this.#isTraced) throw withoutTrace(this.host);
+    const response = await this.#request(
+      { type: 'readTrace' },
+      { withinMs: ASK_TIMEOUT_MS, untilCancelled: false },
+    );
+    if (response.type !== 'traced') throw unexpected(response, this.host);
+    return response.trace;
   }
 
   /** Which job holds that host. */
@@ -270,6 +316,15 @@ export class AgentConnection {
     this.#stream.send({ type: 'member', member, command });
   }
 
+  /** For a stand-in of the member, which holds nobody. Only where the agent takes it. */
+  rehearseMember(member: string, command: MemberCommand): void {
+    this.#stream.send({ type: 'rehearseMember', member, command });
+  }
+
+  get rehearses(): boolean {
+    return this.#rehearses;
+  }
+
   keepAlive(): void {
     this.#stream.send({ type: 'keepAlive' });
   }
@@ -343,6 +398,9 @@ export class AgentConnection {
     switch (response.type) {
       case 'memberAnswer':
         this.events.memberAnswered?.(response.member, response.answer);
+        return;
+      case 'rehearsed':
+        this.rehearsed?.(response.member, response.answer);
         return;
       case 'progress':
         this.events.progressed?.(response.progress);

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { assertNever } from '../shared/domain/assert-never.ts';
 import type { Failure } from '../shared/domain/errors.ts';
 import type { FreezeKind, Mark, Role } from '../shared/domain/grid.ts';
@@ -28,7 +29,7 @@ export class AnswerCheck {
   readonly #members: ReadonlyMap<string, KnownMember>;
   /** What was asked of each member, and what it answered first. */
   readonly #asked = new Set<string>();
-  readonly #answered = new Map<string, string>();
+  readonly #answered = new Map<string, MemberAnswer>();
 
   constructor(members: readonly KnownMember[]) {
     this.#members = new Map(members.map((member) => [member.name, member]));
@@ -52,10 +53,9 @@ export class AnswerCheck {
     const wrong = wrongValue(member, answer);
     if (wrong !== null) return untrue(name, `its ${what} has ${wrong}`);
     const first = `${answer.type} ${asked}`;
-    const said = JSON.stringify(answer);
     const saidFirst = this.#answered.get(first);
-    this.#answered.set(first, saidFirst ?? said);
-    if (saidFirst === undefined || saidFirst === said) return null;
+    this.#answered.set(first, saidFirst ?? answer);
+    if (saidFirst === undefined || isDeepStrictEqual(saidFirst, answer)) return null;
     return untrue(name, `it answered ${what} twice, and not the same`);
   }
 }

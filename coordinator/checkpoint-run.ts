@@ -12,8 +12,10 @@ import type {
   Held,
   Outcome,
 } from '../shared/protocol/coordinator-machine.ts';
+import { PHASE_ENTERED, RECEIVED, SENT } from '../shared/domain/trace.ts';
 import type { Alarm, Clock } from '../shared/runtime/clock.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import type { ProcessTracer } from '../shared/runtime/process-tracer.ts';
 import type { AgentEvents } from './agents.ts';
 import type { AnswerCheck } from './answer-check.ts';
 import type { Cancellation } from './cancellation.ts';
@@ -35,6 +37,8 @@ export interface CheckpointRunInput<Stream extends AgentStream> {
   readonly cancellation: Cancellation;
   readonly progress: Pick<ProgressView, 'phase' | 'bytes' | 'note'>;
   readonly log: Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
+  /** Not set: nobody has asked for its steps. */
+  readonly tracer?: Pick<ProcessTracer, 'note' | 'sample'>;
   /** Raises the priority of this process; what it gives puts that back. */
   raisePriority(): () => void;
   /** `resumed`: the agent has kept the work of this operation. */
@@ -121,6 +125,9 @@ export class CheckpointRun<Stream extends AgentStream> {
   #listenTo(address: string, stream: Stream): void {
     stream.events = {
       memberAnswered: (member, answer) => {
+        const { tracer } = this.#input;
+        if (answer.type === 'released') tracer?.sample();
+        tracer?.note(RECEIVED[answer.type], member);
         const untrue = this.#input.answerCheck.received(address, member, answer);
         if (untrue !== null) {
           this.#input.log.error({ event: 'agentUntrue', address, member: untrue.member }, untrue.message);
@@ -184,6 +191,7 @@ export class CheckpointRun<Stream extends AgentStream> {
     switch (effect.type) {
       case 'send':
         if (effect.command.type === 'arm') this.#restorePriority ??= this.#input.raisePriority();
+        this.#input.tracer?.note(SENT[effect.command.type], effect.member);
         streams.get(addressOf.get(effect.member) ?? '')?.command(effect.member, effect.command);
         answerCheck.sent(effect.member, effect.command);
         return;
@@ -203,6 +211,8 @@ export class CheckpointRun<Stream extends AgentStream> {
         return;
       case 'enter':
         if (effect.phase === 'collect') this.#restorePriority?.();
+        if (effect.phase === 'freeze') this.#input.tracer?.sample();
+        this.#input.tracer?.note(PHASE_ENTERED[effect.phase], '');
         log.info({ event: 'phase', phase: effect.phase, attempt: effect.attempt }, effect.phase);
         progress.phase(null, effect.phase, effect.attempt > 1 ? `attempt ${effect.attempt}` : undefined);
         return;

@@ -1,12 +1,17 @@
 import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
-import { HOLD_PURPOSES, PURPOSE_WORDS, type HoldPurpose } from '../shared/domain/purpose.ts';
-import type { CatalogueEntry, Repository } from '../shared/repository/repository.ts';
+import { PURPOSE_WORDS } from '../shared/domain/purpose.ts';
+import {
+  EVERYTHING,
+  type CatalogueEntry,
+  type ListOptions,
+  type Repository,
+} from '../shared/repository/repository.ts';
 
 /**
  * The checkpoint that a person means: the full id, its name where only one of the lineage has it, or `latest`, the
- * newest valid one of the lineage. Entries that are no valid checkpoint, and operations that copied nothing, are found by
+ * newest valid one of the lineage that was made of the living grid. Entries that are no valid checkpoint, and operations that copied nothing, are found by
  * their full id only.
  */
 export async function selectCheckpoint(
@@ -15,7 +20,7 @@ export async function selectCheckpoint(
   selector: string,
   lineageOf: (entries: readonly CatalogueEntry[]) => Promise<string | null>,
 ): Promise<CatalogueEntry> {
-  const all = await entriesOfOneGrid(repository, grid, HOLD_PURPOSES);
+  const all = await entriesOfOneGrid(repository, grid, EVERYTHING);
   const exact = all.find((entry) => entry.checkpoint === selector);
   if (exact !== undefined) return exact;
   const lineage = await lineageOf(all);
@@ -24,7 +29,7 @@ export async function selectCheckpoint(
   );
   const valid = entries.filter((entry) => entry.state === 'valid');
   if (selector === 'latest') {
-    const [newest] = valid;
+    const newest = valid.find(({ manifest }) => manifest?.imported === undefined);
     if (newest !== undefined) return newest;
     throw fail(
       'checkpoint-missing',
@@ -85,9 +90,9 @@ export function checkCopied({ checkpoint, purpose }: GridManifest): void {
 export async function entriesOfOneGrid(
   repository: Repository,
   grid: string | null,
-  purposes: readonly HoldPurpose[] = [],
+  options: ListOptions = {},
 ): Promise<CatalogueEntry[]> {
-  const entries = await repository.list(grid ?? undefined, { purposes });
+  const entries = await repository.list(grid ?? undefined, options);
   const grids = [...new Set(entries.map((entry) => entry.grid))];
   if (grids.length <= 1) return entries;
   throw fail(

@@ -3,16 +3,18 @@ import { failureOf } from '../shared/domain/errors.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
 import { FOR_CHECKPOINT } from '../shared/domain/purpose.ts';
 import { warningLine } from '../shared/domain/warning.ts';
-import type { Outcome } from '../shared/protocol/coordinator-machine.ts';
 import type { Repository } from '../shared/repository/repository.ts';
 import type { Logger } from '../shared/runtime/log.ts';
 import type { Reach } from '../shared/runtime/moments.ts';
 import { throwRefused } from './agents.ts';
 import { heeding, type Cancellation } from './cancellation.ts';
 import { checkpointReport, gridManifest } from './checkpoint-report.ts';
-import { CheckpointRun } from './checkpoint-run.ts';
+import type { AnswerCheck } from './answer-check.ts';
+import { runRehearsed } from './rehearsed-run.ts';
 import type { GridFile } from './grid-file.ts';
+import { bestEffort, sweepUncommitted } from './leftovers.ts';
 import {
+  answerCheckOf,
   failed,
   foundByMembers,
   noteWarnings,
@@ -23,6 +25,7 @@ import {
 import { checkHosts, preflight, type PreflightReport } from './preflight.ts';
 import type { ProgressView } from './progress.ts';
 import type { CheckpointReport } from './reports.ts';
+import type { CheckpointTrace } from './trace/checkpoint-trace.ts';
 import { type GridAgents, withAgents, withRepository, withRepositoryLease } from './with-grid.ts';
 
 export interface CreateCheckpointInput {
@@ -34,20 +37,48 @@ export interface CreateCheckpointInput {
   readonly adopt?: string | true | undefined;
   /** Consumers of logical replication outside of the grid may go on. */
   readonly allowLogical?: boolean;
+  /** Its steps go there, however it ends. */
+  readonly trace?: CheckpointTrace | undefined;
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
   readonly reach: Reach;
 }
 
-/** Round trips before the window: for each agent, and for all together. A few hundred make a path warm. */
-const REHEARSALS = { each: 300, all: 30_000 };
+/**
+ * Round trips before the window: for each agent, and for all together. A few hundred make the way of the messages warm where
+ * an agent knows nothing of stand-ins; where all do, some say enough of their clocks for a trace.
+ */
+const ROUND_TRIPS = { each: 300, all: 30_000, forClocks: 100 };
 
 /**
  * Takes one checkpoint of the whole grid. Resolves only when its commit object is durable in the repository.
  * Every rejection is a StillpointError with the exit code of the interface, and says every member's state.
  */
 export async function createCheckpoint(input: CreateCheckpointInput): Promise<CheckpointReport> {
+  const { trace, progress } = input;
+  const { grid } = input.gridFile;
+  const unwritten = async (outcome: string): Promise<string[]> => {
+    const failure = await trace?.write({ grid, name: input.name, outcome }).then(
+      () => null,
+      (error: unknown) => failureOf(error, { code: 'trace-unwritable', hint: '' }),
+    );
+    if (failure === null || failure === undefined) return [];
+    progress.note(`warning: ${failure.message}`);
+    return [failure.message];
+  };
+  let report: CheckpointReport;
+  try {
+    report = await create(input);
+  } catch (error) {
+    await unwritten(failureOf(error, { code: 'internal', hint: '' }).code);
+    throw error;
+  }
+  const warnings = await unwritten(report.checkpoint);
+  return { ...report, warnings: [...report.warnings, ...warnings] };
+}
+
+async function create(input: CreateCheckpointInput): Promise<CheckpointReport> {
   const { gridFile, cancellation, progress } = input;
   const { signal } = cancellation;
   checkCheckpointName(input.name);
@@ -77,14 +108,15 @@ class CheckpointCreation {
 
   async run(): Promise<CheckpointReport> {
     const { grid } = this.#input.gridFile;
-    await this.#agents.claim('checkpoint', this.#operation).catch(throwRefused);
+    const isTraced = this.#input.trace !== undefined;
+    await this.#agents.claim('checkpoint', this.#operation, { trace: isTraced }).catch(throwRefused);
     const { report, number } = await heeding(this.#input.cancellation.signal, this.#preflight());
     noteWarnings(this.#input.progress, report.warnings);
     const checkpoint = formatCheckpointId({ at: new Date(), ...number, name: this.#input.name });
     const operation = { grid, id: this.#operation, holder: `checkpoint ${checkpoint}` };
     const work = async (): Promise<CheckpointReport> => {
       await this.#repository.expectLeftovers(grid, checkpoint).catch(throwRefused);
-      await this.#sweep();
+      await sweepUncommitted(this.#repository, grid, this.#input.log);
       await this.#input.reach('accepted', 'coordinator');
       // What it stores stays when it is aborted: the next run finds it.
       return this.#create(checkpoint, number, report);
@@ -127,10 +159,10 @@ class CheckpointCreation {
   }
 
   async #create(checkpoint: string, number: Numbered, report: PreflightReport): Promise<CheckpointReport> {
-    const { gridFile, maintenance, allowLogical = false, cancellation, progress, log } = this.#input;
+    const { gridFile, maintenance, allowLogical = false, trace, cancellation, progress, log } = this.#input;
     const identity = { checkpoint, lineage: number.lineage };
     let manifest: GridManifest | null = null;
-    this.#rehearse();
+    this.#goBackAndForth();
     const run = operationRun({
       gridFile,
       agents: this.#agents,
@@ -144,6 +176,7 @@ class CheckpointCreation {
       cancellation,
       progress,
       log,
+      tracer: trace?.begin(report.members.map(({ description }) => description.name)),
       commit: async (proof) => {
         const durationMs = performance.now() - this.#startedAt;
         const found = await foundByMembers(this.#repository, gridFile.grid, checkpoint, proof);
@@ -154,12 +187,15 @@ class CheckpointCreation {
         await this.#input.reach('committed', 'coordinator');
       },
     });
-    const outcome = await new Promise<Outcome>((resolve) => new CheckpointRun(run, resolve).start());
+    const check = (): AnswerCheck => answerCheckOf({ members: report.members, number });
+    const outcome = await runRehearsed(run, check);
+    await trace?.gather(this.#agents.connections);
     if (outcome.kind === 'committed' && manifest !== null) {
       const created = checkpointReport(manifest);
-      return { ...created, warnings: [...created.warnings, ...(await this.#settle(checkpoint))] };
+      const settled = { ...created, warnings: [...created.warnings, ...(await this.#settle(checkpoint))] };
+      return trace?.addTo(settled) ?? settled;
     }
-    await this.#bestEffort(() => this.#repository.discard(gridFile.grid, checkpoint));
+    await bestEffort(() => this.#repository.discard(gridFile.grid, checkpoint), log);
     if (outcome.kind === 'committed') throw new Error('committed without a manifest');
     throw failed(outcome, number.addressOf);
   }
@@ -180,28 +216,16 @@ class CheckpointCreation {
     return lines;
   }
 
-  /** While members prepare. A connection that breaks meanwhile is the run's affair, not the rehearsal's. */
-  #rehearse(): void {
+  /** While members prepare. A connection that breaks meanwhile is the run's affair. */
+  #goBackAndForth(): void {
     const { connections } = this.#agents;
-    const rounds = Math.min(REHEARSALS.each, Math.ceil(REHEARSALS.all / connections.length));
-    for (const connection of connections) connection.rehearse(rounds).catch(() => undefined);
-  }
-
-  /** What a killed coordinator left: we hold the grid, so no other checkpoint of it is being made. */
-  async #sweep(): Promise<void> {
-    const { grid } = this.#input.gridFile;
-    for (const entry of await this.#repository.list(grid)) {
-      if (entry.state === 'uncommitted')
-        await this.#bestEffort(() => this.#repository.discard(grid, entry.checkpoint));
-    }
-  }
-
-  /** Sweeping must not turn an outcome into another: what stays is listed, and the next run sweeps it. */
-  async #bestEffort(sweep: () => Promise<unknown>): Promise<void> {
-    try {
-      await sweep();
-    } catch (error) {
-      this.#input.log.warn({ event: 'leftoversStay', err: error }, 'leftovers stay until the next run');
+    const { trace } = this.#input;
+    const most = Math.min(ROUND_TRIPS.each, Math.ceil(ROUND_TRIPS.all / connections.length));
+    const enough = trace === undefined ? 0 : ROUND_TRIPS.forClocks;
+    const rounds = connections.every(({ rehearses }) => rehearses) ? enough : most;
+    for (const connection of connections) {
+      const clocks = trace === undefined ? {} : { heard: trace.roundTrip.bind(trace, connection) };
+      connection.rehearse(rounds, clocks).catch(() => undefined);
     }
   }
 }

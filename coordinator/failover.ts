@@ -1,7 +1,6 @@
 import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
-import { HOLD_PURPOSES } from '../shared/domain/purpose.ts';
-import type { Repository } from '../shared/repository/repository.ts';
+import { EVERYTHING, type Repository } from '../shared/repository/repository.ts';
 import { throwRefused } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import { planFailover } from './failover-plan.ts';
@@ -55,7 +54,7 @@ async function raise(
 }
 
 async function usedEpoch(repository: Repository, grid: string): Promise<number> {
-  const entries = await repository.list(grid, { purposes: HOLD_PURPOSES });
+  const entries = await repository.list(grid, EVERYTHING);
   return Math.max(0, ...entries.map(({ checkpoint }) => parseCheckpointId(checkpoint)?.epoch ?? 0));
 }
 

@@ -124,11 +124,17 @@ export async function lineageToSelect(input: {
   throw ambiguous(entries, '--lineage LINEAGE');
 }
 
-/** A restore in place goes on as the grid that the checkpoint was made of; on other hosts or addresses it is a copy. */
+/**
+ * A restore in place goes on as the grid that the checkpoint was made of; on other hosts or addresses it is a copy. What
+ * was imported is put into a grid that stays which it is.
+ */
 export function lineageAfterRestore(
-  manifest: Pick<GridManifest, 'lineage'>,
+  manifest: Pick<GridManifest, 'lineage' | 'imported'>,
   members: readonly Pick<PlannedMember, 'from' | 'to'>[],
+  hosts: readonly Host[],
 ): string {
+  const known = manifest.imported === undefined ? null : lineageOfHosts(hosts);
+  if (known !== null) return known;
   const isInPlace = members.every(({ from, to }) => from.host === to.host && from.address === to.address);
   return isInPlace ? manifest.lineage : crypto.randomUUID();
 }

@@ -1,13 +1,14 @@
 import { EXIT, StillpointError } from '../shared/domain/errors.ts';
 import type { HostDescription } from '../shared/domain/grid.ts';
-import { HOLD_PURPOSES, type Purpose } from '../shared/domain/purpose.ts';
+import type { Purpose } from '../shared/domain/purpose.ts';
 import { warningLine, type Warning } from '../shared/domain/warning.ts';
 import * as coordinatorMachine from '../shared/protocol/coordinator-machine.ts';
 import type { CommitProof, CoordinatorConfig, Outcome } from '../shared/protocol/coordinator-machine.ts';
 import { operationSilenceMs } from '../shared/protocol/lease.ts';
-import type { Repository } from '../shared/repository/repository.ts';
+import { EVERYTHING, type Repository } from '../shared/repository/repository.ts';
 import { computerClock } from '../shared/runtime/clock.ts';
 import type { Logger } from '../shared/runtime/log.ts';
+import type { ProcessTracer } from '../shared/runtime/process-tracer.ts';
 import { raisePriority } from '../shared/runtime/priority.ts';
 import { AgentConnection, hostOf, throwRefused } from './agents.ts';
 import { AnswerCheck } from './answer-check.ts';
@@ -51,7 +52,7 @@ export async function numberNext(input: {
 }): Promise<Numbered> {
   const { repository, grid, described, adopt, signal } = input;
   const hosts = described.map(({ host }) => host);
-  const entries = await repository.list(grid, { purposes: HOLD_PURPOSES });
+  const entries = await repository.list(grid, EVERYTHING);
   const lineage = lineageToCreate({ hosts, entries, adopt });
   signal.throwIfAborted();
   // Before the first checkpoint of it is committed, so that no crash leaves one that its own agents do not know.
@@ -84,13 +85,15 @@ export interface OperationInput {
   readonly cancellation: Cancellation;
   readonly progress: ProgressView;
   readonly log: Logger;
+  /** Notes the steps of the coordinator; agents note theirs from the claim on. */
+  readonly tracer?: ProcessTracer | undefined;
   readonly commit: (proof: CommitProof) => Promise<void>;
 }
 
 /** What drives the operation: its members' machine, and the streams that it speaks over. */
 export function operationRun(input: OperationInput): CheckpointRunInput<AgentConnection> {
   const { agents, checkpoint, purpose, number, members, cancellation, progress, log, commit } = input;
-  const { maintenance, allowLogical } = input;
+  const { maintenance, allowLogical, tracer } = input;
   const { epoch, counter, addressOf } = number;
   return {
     config: {
@@ -115,22 +118,28 @@ export function operationRun(input: OperationInput): CheckpointRunInput<AgentCon
     machine: coordinatorMachine,
     clock: computerClock,
     raisePriority,
+    ...(tracer !== undefined && { tracer }),
     addressOf,
-    answerCheck: new AnswerCheck(
-      members.map(({ description, kind }) => ({
-        name: description.name,
-        role: description.role,
-        kind,
-        marksJournalFile: description.traits.marksJournalFile,
-        address: addressOf.get(description.name) ?? '',
-      })),
-    ),
+    answerCheck: answerCheckOf(input),
     cancellation,
     progress,
     log: log.child({ checkpoint }),
     reconnect: (address) => reconnect(input, address),
     commit,
   };
+}
+
+/** Of what the agents may say of these members. */
+export function answerCheckOf({ members, number }: Pick<OperationInput, 'members' | 'number'>): AnswerCheck {
+  return new AnswerCheck(
+    members.map(({ description, kind }) => ({
+      name: description.name,
+      role: description.role,
+      kind,
+      marksJournalFile: description.traits.marksJournalFile,
+      address: number.addressOf.get(description.name) ?? '',
+    })),
+  );
 }
 
 function deadlinesFor(leaseMs: number): CoordinatorConfig['deadlines'] {
@@ -151,13 +160,15 @@ function deadlinesFor(leaseMs: number): CoordinatorConfig['deadlines'] {
 }
 
 async function reconnect(
-  { gridFile, agents, operation, cancellation }: OperationInput,
+  { gridFile, agents, operation, cancellation, tracer }: OperationInput,
   address: string,
 ): Promise<{ stream: AgentConnection; resumed: boolean }> {
   const connection = await AgentConnection.open(gridFile, address, 2000, cancellation.second);
   try {
     // The same operation: the agent goes on with what its broken stream had left, where it may; else it ends it first.
-    const { resumed } = await connection.claim(operation, 'checkpoint', agents.leaseMs);
+    const { resumed } = await connection.claim(operation, 'checkpoint', agents.leaseMs, {
+      trace: tracer !== undefined,
+    });
     if (!resumed) await connection.describe();
     return { stream: connection, resumed };
   } catch (error) {

@@ -15,6 +15,8 @@ const COMMANDS: readonly { readonly words: readonly string[]; load(): Promise<Re
   },
   { words: ['restore'], load: async () => (await import('./commands/restore.ts')).registerRestore },
   { words: ['drill'], load: async () => (await import('./commands/drill.ts')).registerDrill },
+  { words: ['import'], load: async () => (await import('./commands/import.ts')).registerImport },
+  { words: ['export'], load: async () => (await import('./commands/export.ts')).registerExport },
   { words: ['quiesce'], load: async () => (await import('./commands/quiesce.ts')).registerQuiesce },
   { words: ['resume'], load: async () => (await import('./commands/let-go.ts')).registerResume },
   {

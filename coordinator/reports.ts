@@ -1,6 +1,8 @@
 import type { Failure } from '../shared/domain/errors.ts';
+import type { ImportedArchive } from '../shared/domain/manifest.ts';
 import type { Abilities, Purpose } from '../shared/domain/purpose.ts';
 import type { NamedAddress } from '../shared/domain/wire.ts';
+import type { ProcessorUse, WindowParts } from './trace/window-parts.ts';
 import type { EngineName, JournalMap, Role } from '../shared/domain/grid.ts';
 
 /** What commands print with `--output json`: the shapes that scripts read. Times in ms, sizes in bytes. */
@@ -27,9 +29,56 @@ export interface CheckpointReport {
     readonly thawMs: number;
     readonly sizeBytes: number;
     readonly storedBytes: number;
+    /** Where it was traced; null where that is not known of this member. */
+    readonly window?: WindowParts | null;
   }[];
   readonly absent: readonly string[];
   readonly warnings: readonly string[];
+  /** Where it was traced. */
+  readonly trace?: TraceReport;
+}
+
+/** Where the steps are, and how the main thread of each process was served from the first freeze to the last release. */
+export interface TraceReport {
+  readonly file: string;
+  /** Null where the system does not tell. */
+  readonly coordinator: ProcessorUse | null;
+  readonly agents: readonly { readonly host: string; readonly processor: ProcessorUse | null }[];
+}
+
+export interface ImportReport {
+  readonly checkpoint: string;
+  readonly grid: string;
+  readonly epoch: number;
+  readonly counter: number;
+  readonly imported: ImportedArchive;
+  /** What is in the archive, a line each. */
+  readonly content: readonly string[];
+  readonly durationMs: number;
+  readonly sizeBytes: number;
+  readonly storedBytes: number;
+  readonly members: readonly {
+    readonly name: string;
+    readonly host: string;
+    readonly role: Role;
+    readonly engine: EngineName;
+    readonly address: string;
+    readonly state: 'imported';
+    readonly sizeBytes: number;
+    readonly storedBytes: number;
+  }[];
+  readonly warnings: readonly string[];
+}
+
+export interface ExportReport {
+  readonly checkpoint: string;
+  readonly grid: string;
+  readonly member: string;
+  /** Absolute. */
+  readonly file: string;
+  readonly sizeBytes: number;
+  readonly sha256: string;
+  readonly durationMs: number;
 }
 
 export interface SalvageReport {

@@ -34,13 +34,17 @@ interface Target {
 
 /**
  * Finds a place for every member of the checkpoint and data for every member of the target. A pure function;
- * throws, exit code 3, unless all of the grid has its place: a restore is of the whole grid.
+ * throws, exit code 3, unless all of the grid has its place: a restore is of the whole grid. Only what was imported, which
+ * has the state of one group of members, is for that group alone.
  */
 export function planRestore(input: RestorePlanInput): RestorePlan {
   const { manifest, hosts, maps, realm } = input;
-  const targets: Target[] = hosts.flatMap(({ agent, host }) =>
+  const all: Target[] = hosts.flatMap(({ agent, host }) =>
     host.members.map((description) => ({ agent, host: host.host, description })),
   );
+  const isMeant = (target: Target): boolean =>
+    manifest.imported === undefined || manifest.members.some((member) => isAlike(member, target));
+  const targets = all.filter(isMeant);
   checkMaps(input);
   const unexpected = realm === 'none' ? noRealmIn(manifest.members) : null;
   if (unexpected !== null) throw refuse(unexpected);
@@ -76,6 +80,10 @@ export function planRestore(input: RestorePlanInput): RestorePlan {
       ...warnings,
       ...withoutPlace(input, targets),
       ...leftOut.map(onFewerMembers),
+      ...notImported(
+        manifest,
+        all.filter((target) => !isMeant(target)),
+      ),
       ...sameHost(members),
     ],
   };
@@ -204,6 +212,19 @@ function mayBeLeftOut(member: GridManifestMember, targets: readonly Target[]): b
   return member.traits.copies === 'one' && targets.some((target) => isAlike(member, target));
 }
 
+/** What was imported is the state of one group of members: a restore of it is of that group, and of no grid. */
+function notImported({ checkpoint }: GridManifest, others: readonly Target[]): Warning[] {
+  if (others.length === 0) return [];
+  return [
+    {
+      code: 'member-not-imported',
+      about: null,
+      text: `${checkpoint} was imported and has nothing of ${others.map(({ description }) => description.name).join(', ')}: they stay as they are, and the grid is of no one moment afterwards`,
+      hint: 'see that what they hold goes with what is restored; a checkpoint of the whole grid brings all back as one',
+    },
+  ];
+}
+
 function onFewerMembers({ name, copyset }: GridManifestMember): Warning {
   return {
     code: 'member-without-place',
@@ -236,7 +257,7 @@ function planned(
     });
   }
   const { source, own, follows } = sources;
-  if (found === null) {
+  if (found === null && manifest.imported === undefined) {
     const absent = manifest.absent.includes(description.name);
     warnings.push({
       code: 'member-rebuilt',

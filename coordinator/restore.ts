@@ -38,7 +38,7 @@ import { planRestore, startWaves, type RestorePlan } from './restore-plan.ts';
 import { cancellable, RestoreSteps, stagePlanOf } from './restore-steps.ts';
 import { RestoreVerdict } from './restore-verdict.ts';
 import { planFromSet, type SetToRestore } from './sets/restore-set.ts';
-import { type GridAgents, withAgents, withRepository } from './with-grid.ts';
+import { type DescribedHost, type GridAgents, withAgents, withRepository } from './with-grid.ts';
 
 export interface RestoreInput {
   readonly gridFile: GridFile;
@@ -119,19 +119,23 @@ class GridRestore {
   async run(): Promise<RestoreReport> {
     const { dryRun, manifest } = this.#input;
     await this.#agents.claim('restore', this.#restoreId).catch(refusedInPlan);
-    const plan = await this.#plan();
+    const described = await this.#agents.describe().catch(refusedInPlan);
+    const plan = await this.#plan(described);
     await this.#checkHosts(plan);
     if (dryRun) return this.#report(plan, { bytes: 0, prepared: [], verified: false, state: 'planned' });
     await this.#stopCheck(plan);
-    const lineage = lineageAfterRestore(manifest, plan.members);
+    const lineage = lineageAfterRestore(
+      manifest,
+      plan.members,
+      described.map(({ host }) => host),
+    );
     return whileAnnounced(
       { repository: this.#repository, manifest, plan, restoreId: this.#restoreId, lineage },
       (lease) => this.#restore(plan, lineage, lease),
     );
   }
 
-  async #plan(): Promise<RestorePlan> {
-    const described = await this.#agents.describe().catch(refusedInPlan);
+  async #plan(described: readonly DescribedHost[]): Promise<RestorePlan> {
     for (const { host, repositoryId } of described) {
       if (repositoryId !== this.#repository.id) {
         throw repositoryDiffers(host.host, this.#repository.location);

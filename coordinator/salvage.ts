@@ -2,9 +2,8 @@ import { parseCheckpointId } from '../shared/domain/checkpoint-id.ts';
 import { EXIT, failureOf, StillpointError } from '../shared/domain/errors.ts';
 import type { GridManifest } from '../shared/domain/manifest.ts';
 import type { SalvagedMember } from '../shared/domain/wire.ts';
-import { HOLD_PURPOSES } from '../shared/domain/purpose.ts';
 import { parseGridManifest } from '../shared/repository/manifest-schema.ts';
-import type { Repository } from '../shared/repository/repository.ts';
+import { EVERYTHING, type Repository } from '../shared/repository/repository.ts';
 import { type AgentConnection, throwRefused } from './agents.ts';
 import type { Cancellation } from './cancellation.ts';
 import type { GridFile } from './grid-file.ts';
@@ -136,7 +135,7 @@ class Salvage {
 
   async #mustBeAbsent(checkpoint: string): Promise<void> {
     const { grid } = this.#input.gridFile;
-    const entries = await this.#repository.list(grid, { purposes: HOLD_PURPOSES });
+    const entries = await this.#repository.list(grid, EVERYTHING);
     const entry = entries.find((one) => one.checkpoint === checkpoint);
     if (entry === undefined) return;
     if (entry.state === 'uncommitted') return this.#repository.discard(grid, checkpoint);

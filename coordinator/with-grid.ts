@@ -12,6 +12,11 @@ import type { GridFile } from './grid-file.ts';
 const CONNECT_TIMEOUT_MS = 5000;
 const REFRESH_MS = 30_000;
 
+interface ClaimOptions {
+  /** The steps of the operation are noted on every host. */
+  readonly trace?: boolean;
+}
+
 /** The agents of a grid, connected. */
 export class GridAgents {
   readonly leaseMs: number;
@@ -29,8 +34,14 @@ export class GridAgents {
   }
 
   /** Keeps every other operation off the grid until the frame ends. Rejects `grid-busy` where one has it. */
-  claim(purpose: 'checkpoint' | 'restore', operation: string = crypto.randomUUID()): Promise<void> {
-    return claimAll(this.connections, operation, purpose, this.leaseMs);
+  claim(
+    purpose: 'checkpoint' | 'restore',
+    operation: string = crypto.randomUUID(),
+    options: ClaimOptions = {},
+  ): Promise<void> {
+    return claimAll(this.connections, (connection) =>
+      connection.claim(operation, purpose, this.leaseMs, options),
+    );
   }
 
   /** Every host, in the order of the connections. Rejects when one of them does not answer. */
@@ -70,13 +81,11 @@ export async function withAgents<T>(
  */
 async function claimAll(
   connections: readonly AgentConnection[],
-  operation: string,
-  purpose: 'checkpoint' | 'restore',
-  leaseMs: number,
+  claim: (connection: AgentConnection) => Promise<unknown>,
 ): Promise<void> {
   const [first, ...others] = [...connections].sort((a, b) => (a.address < b.address ? -1 : 1));
-  await first?.claim(operation, purpose, leaseMs);
-  await Promise.all(others.map((connection) => connection.claim(operation, purpose, leaseMs)));
+  if (first !== undefined) await claim(first);
+  await Promise.all(others.map(claim));
 }
 
 /** Ends the claims and the streams. A stream that is gone already needs no release. */

@@ -1,11 +1,20 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { chown, cp, lstat, mkdir, open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { StillpointError } from '../../shared/domain/errors.ts';
 import { processNumbers } from '../engines/host-processes.ts';
 import { InfinispanServer } from '../engines/infinispan/server/infinispan-server.ts';
+import { withoutComments } from '../engines/infinispan/server/xml.ts';
 import { userNamed } from '../engines/restore/owner.ts';
-import { commandAs } from '../engines/restore/run-as.ts';
-import { memberFailed, memberRemains, notZeroCapacity } from './failures.ts';
+import { commandAs, refusalAs } from '../engines/restore/run-as.ts';
+import { pause } from '../pause.ts';
+import {
+  memberFailed,
+  memberRemains,
+  notZeroCapacity,
+  templateUnusable,
+  volumeUnusable,
+} from './failures.ts';
 import type { ClusterSettings, MemberSettings } from './settings.ts';
 
 /** In the environment of the member and of all that it begins: the document that they are of. */
@@ -53,26 +62,38 @@ export class BackupMember {
 
   /** Its root, from the template: nothing is there yet. Rejects `member-capacity` where that would make a member that takes data. */
   async furnish(): Promise<void> {
-    const { template } = this.#settings;
+    const { template, user } = this.#settings;
     await mustHaveNoCapacity(template);
+    // An agent that is not root cannot: said before anything is there.
+    if (user !== undefined) await commandAs(await userNamed(user, 'member.user'), []);
     await mkdir(this.#room, { mode: 0o700 });
     await cp(template, this.#room, { recursive: true });
     for (const name of ['data', 'log', 'lib']) await mkdir(join(this.#room, name), { recursive: true });
     await this.give(this.#room);
+    await this.#mustBeWritable();
+  }
+
+  /** Its user comes to its room through the directory of the storage class. */
+  async #mustBeWritable(): Promise<void> {
+    const { user } = this.#settings;
+    if (user === undefined) return;
+    const refusal = await refusalAs(await userNamed(user, 'user'), ['test', '-w', this.#room]);
+    if (refusal !== null)
+      throw volumeUnusable(this.#room, `user ${user} may not go there, or not write to it`);
   }
 
   /** What was put into its room is its user's from now on. */
   async give(path: string): Promise<void> {
     const { user } = this.#settings;
     if (user === undefined) return;
-    const { uid, gid } = await userNamed(user, 'user');
-    await chownTree(path, uid, gid);
+    const { uid, gid } = await userNamed(user, 'member.user');
+    if (uid !== process.getuid?.()) await chownTree(path, uid, gid);
   }
 
   /** What it says goes to the file, for as long as it lives, whoever has begun it. */
   async start(logFile: string): Promise<void> {
     const { command, user } = this.#settings;
-    const owner = user === undefined ? null : await userNamed(user, 'user');
+    const owner = user === undefined ? null : await userNamed(user, 'member.user');
     const words = command.map((word) =>
       word.replaceAll('{room}', this.#room).replaceAll('{name}', this.#name),
     );
@@ -104,7 +125,7 @@ export class BackupMember {
     return alive.length > 0 ? null : (this.#ending ?? 'while no agent looked');
   }
 
-  /** Resolves when the cluster has it among its members. */
+  /** Resolves when the cluster has it among its members. Rejects at once where a server does not let us in. */
   async joined(cluster: InfinispanServer, signal: AbortSignal): Promise<void> {
     const { readyWithinSeconds } = this.#settings;
     const until = performance.now() + readyWithinSeconds * 1000;
@@ -117,6 +138,7 @@ export class BackupMember {
         why = (await this.#whyNotThere(cluster, signal)) ?? '';
         if (why === '') return;
       } catch (error) {
+        if (isForGood(error)) throw error;
         why = error instanceof Error ? error.message : String(error);
       }
       if (performance.now() > until)
@@ -183,10 +205,22 @@ export class BackupMember {
   }
 }
 
-async function mustHaveNoCapacity(template: string): Promise<void> {
+/** A server that refuses a secret, or shows a certificate that is not trusted, will not do otherwise in a minute. */
+const FOR_GOOD: readonly string[] = ['infinispan-refused', 'infinispan-certificate', 'infinispan-secret'];
+
+export function isForGood(error: unknown): boolean {
+  return error instanceof StillpointError && FOR_GOOD.includes(error.failure.code);
+}
+
+/** Rejects where a server of this template would take data of the cluster, and where it cannot be read. */
+export async function mustHaveNoCapacity(template: string): Promise<void> {
   const conf = join(template, 'conf');
-  const names = (await readdir(conf).catch(() => [])).filter((name) => name.endsWith('.xml'));
-  for (const name of names) if (ZERO_CAPACITY.test(await readFile(join(conf, name), 'utf8'))) return;
+  const files = await readdir(conf).catch((error: unknown) => {
+    throw templateUnusable(template, error instanceof Error ? error.message : String(error));
+  });
+  const names = files.filter((name) => name.endsWith('.xml'));
+  for (const name of names)
+    if (ZERO_CAPACITY.test(withoutComments(await readFile(join(conf, name), 'utf8')))) return;
   throw notZeroCapacity(template);
 }
 
@@ -203,20 +237,4 @@ function tell(pid: number, signal: NodeJS.Signals): void {
   } catch {
     // It is gone.
   }
-}
-
-/** Rejects with the signal's reason. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const hear = (): void => {
-      clearTimeout(timer);
-      reject(signal.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', hear);
-      resolve();
-    }, ms);
-    signal.addEventListener('abort', hear, { once: true });
-  });
 }

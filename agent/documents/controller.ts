@@ -1,64 +1,25 @@
-import { randomUUID } from 'node:crypto';
-import {
-  DEFAULT_STORAGE,
-  KINDS,
-  readKept,
-  type AppliedDocument,
-  type KeptBackup,
-  type KeptDocument,
-  type Kind,
-  type Status,
-} from '../../shared/documents/document.ts';
+import { KINDS, type KeptDocument, type Kind, type Status } from '../../shared/documents/document.ts';
 import { mustNotBeRead } from '../../shared/documents/archive-readers.ts';
 import { mustBeTheSame } from '../../shared/documents/one-time.ts';
 import { isFinal } from '../../shared/documents/phase.ts';
-import { quantityOf, readQuantity } from '../../shared/documents/quantity.ts';
 import { readDocument } from '../../shared/documents/read-documents.ts';
 import { StillpointError } from '../../shared/domain/errors.ts';
 import type { Logger } from '../../shared/runtime/log.ts';
 import type { Reach } from '../../shared/runtime/moments.ts';
 import { InfinispanServer } from '../engines/infinispan/server/infinispan-server.ts';
-import { BackupMember } from './backup-member.ts';
-import { DocumentStore, referenceOf, type Reference } from './document-store.ts';
+import { admit, parsed } from './admission.ts';
+import { carryOut } from './carry-out.ts';
+import { referenceOf } from './document-store.ts';
 import type { DocumentPage, Documents, LogPart } from './documents.ts';
-import {
-  backupNotReady,
-  backupUnknown,
-  beingDeleted,
-  classUnknown,
-  clusterUnknown,
-  documentMissing,
-  noQuota,
-  tooMany,
-  wrongService,
-} from './failures.ts';
-import { DocumentRun, ENDING } from './run.ts';
-import {
-  DATA_GRID,
-  type ClusterSettings,
-  type DocumentSettings,
-  type MemberSettings,
-  type StorageClass,
-} from './settings.ts';
-import { makeRoom, removeRoom, roomIn, Volume } from './volume.ts';
-import { BackupWork, RestoreWork, type Work } from './work.ts';
+import { beingDeleted, documentMissing } from './failures.ts';
+import { KeptDocuments } from './kept-documents.ts';
+import { clusterNamed, volumeOf } from './places.ts';
+import { ENDING } from './run.ts';
+import type { DocumentSettings } from './settings.ts';
+import { Turns } from './turns.ts';
 
-/** As many as an agent keeps. */
-const MOST_DOCUMENTS = 1000;
 /** Of documents, in one answer. */
 const PAGE_CHARACTERS = 1024 * 1024;
-
-/** One that is not at its end. */
-interface Running {
-  readonly abort: AbortController;
-  readonly done: Promise<void>;
-}
-
-/** Of a cluster: who has the turn, or waits for it last, and when nobody before or that one has it any more. */
-interface Turn {
-  readonly reference: Reference;
-  readonly over: Promise<void>;
-}
 
 export interface ControllerContext {
   readonly settings: DocumentSettings;
@@ -75,30 +36,25 @@ export interface ControllerContext {
  */
 export class DocumentController implements Documents {
   readonly #context: ControllerContext;
-  readonly #store: DocumentStore;
-  readonly #kept: Map<Reference, KeptDocument>;
-  readonly #running = new Map<Reference, Running>();
-  readonly #turns = new Map<string, Turn>();
+  readonly #kept: KeptDocuments;
+  readonly #turns = new Turns();
   readonly #servers = new Map<string, InfinispanServer>();
   #applying: Promise<unknown> = Promise.resolve();
-  #changing: Promise<unknown> = Promise.resolve();
 
-  private constructor(context: ControllerContext, store: DocumentStore, kept: readonly KeptDocument[]) {
+  private constructor(context: ControllerContext, kept: KeptDocuments) {
     this.#context = context;
-    this.#store = store;
-    this.#kept = new Map(kept.map((one) => [referenceOf(one), one]));
+    this.#kept = kept;
   }
 
   /** Goes on with what an earlier agent has left. Rejects `agent-state-damaged`. */
   static async open(context: ControllerContext): Promise<DocumentController> {
-    const store = await DocumentStore.open(context.state);
-    const controller = new DocumentController(context, store, await store.all());
+    const controller = new DocumentController(context, await KeptDocuments.open(context));
     controller.#goOn();
     return controller;
   }
 
   #goOn(): void {
-    const left = [...this.#kept.values()];
+    const left = this.#kept.all();
     const open = left.filter(({ status }) => !isFinal(status.phase));
     // What runs has the turn already; the others come in the order in which they were applied.
     const order = ({ status, metadata }: KeptDocument): string =>
@@ -123,9 +79,9 @@ export class DocumentController implements Documents {
 
   async #apply(
     text: string,
-    backupText: string,
+    backup: string,
   ): Promise<{ readonly unchanged: boolean; readonly document: string }> {
-    const { document } = readDocument(parse(text), 'the document');
+    const { document } = readDocument(parsed(text), 'the document');
     const reference = referenceOf(document);
     const kept = this.#kept.get(reference);
     if (kept !== undefined) {
@@ -133,211 +89,87 @@ export class DocumentController implements Documents {
       mustBeTheSame(kept, document);
       return { unchanged: true, document: JSON.stringify(kept) };
     }
-    if (this.#kept.size >= MOST_DOCUMENTS) throw tooMany(MOST_DOCUMENTS);
-    this.#cluster(document.spec.cluster);
-    const status: Status =
-      document.kind === 'Backup'
-        ? this.#newBackup(document)
-        : this.#newRestore(document.spec.backup, backupText);
-    const accepted = {
-      ...document,
-      metadata: {
-        ...document.metadata,
-        uid: randomUUID(),
-        creationTimestamp: this.#context.now().toISOString(),
-        generation: 1,
-      },
-      status,
-    } as KeptDocument;
-    await this.#store.save(accepted);
-    this.#kept.set(reference, accepted);
-    await this.#say(reference, `${reference} accepted for cluster ${document.spec.cluster}`).catch(
-      () => undefined,
-    );
-    this.#context.log.info({ event: 'documentAccepted', document: reference }, 'document accepted');
+    const { settings, now, log } = this.#context;
+    const accepted = admit(document, { settings, kept: this.#kept, backup, now: now() });
+    await this.#kept.add(accepted);
+    await this.#kept
+      .say(reference, `${reference} accepted for cluster ${document.spec.cluster}`)
+      .catch(() => undefined);
+    log.info({ event: 'documentAccepted', document: reference }, 'document accepted');
     this.#begin(accepted);
     return { unchanged: false, document: JSON.stringify(this.#kept.get(reference)) };
-  }
-
-  #newBackup({ metadata, spec }: AppliedDocument & { kind: 'Backup' }): Status {
-    const { storageClassName, storage = DEFAULT_STORAGE } = spec.volume ?? {};
-    const [name, { quota }] = this.#storageClass(storageClassName);
-    const taken = [...this.#kept.values()].reduce(
-      (sum, one) =>
-        sum +
-        (one.kind === 'Backup' && one.status.storageClassName === name && one.status.phase !== 'Failed'
-          ? limitOf(one)
-          : 0),
-      0,
-    );
-    if (quota !== undefined && taken + (readQuantity(storage) ?? 0) > quota)
-      throw noQuota(name, storage, quantityOf(Math.max(0, quota - taken)));
-    return { phase: 'Initializing', pvc: metadata.name, storageClassName: name };
-  }
-
-  /** Its Backup as this agent keeps it, or as the agent does that made it. */
-  #newRestore(name: string, told: string): Status {
-    const own = this.#kept.get(`Backup/${name}`);
-    const backup = own ?? (told === '' ? null : readKept(parse(told)));
-    if (backup?.kind !== 'Backup' || backup.metadata.name !== name) throw backupUnknown(name);
-    const { phase, archive, storageClassName } = backup.status;
-    if (backup.metadata.deletionTimestamp !== undefined) throw beingDeleted('Backup', name);
-    if (phase !== 'Succeeded' || archive === undefined) throw backupNotReady(name, phase);
-    this.#storageClass(storageClassName);
-    return { phase: 'Initializing', storageClassName, archive };
   }
 
   /** Begins it when it is its turn. */
   #begin(document: KeptDocument): void {
     const reference = referenceOf(document);
     const { cluster } = document.spec;
-    const before = this.#turns.get(cluster) ?? null;
-    const abort = new AbortController();
-    const done = this.#carryOut(document, before, abort.signal)
-      .catch(async (error: unknown) => {
-        this.#context.log.error({ event: 'documentLeft', err: error }, `${reference} is not carried out`);
-        // What it needs is not in the agent's file any more: it is as it was left, and nobody can say how.
-        await this.#update(reference, { phase: 'Unknown', reason: (error as Error).message });
-      })
-      .finally(() => this.#running.delete(reference));
-    const over = Promise.all([before?.over, done]).then(() => {
-      if (this.#turns.get(cluster)?.over === over) this.#turns.delete(cluster);
-    });
-    this.#running.set(reference, { abort, done });
-    this.#turns.set(cluster, { reference, over });
-  }
-
-  async #carryOut(document: KeptDocument, before: Turn | null, signal: AbortSignal): Promise<void> {
-    const reference = referenceOf(document);
-    if (before !== null) {
-      await this.#update(reference, { reason: `waits for ${before.reference}` });
-      await Promise.race([before.over, once(signal)]);
-      // Nothing has been begun.
-      if (signal.aborted) return;
-      await this.#update(reference, { reason: undefined });
-    }
-    const { uid, name } = document.metadata;
-    const { cluster, settings } = this.#memberSettings(document);
-    const directory = this.#directoryOf(document);
-    const room = roomIn(directory, uid);
-    const member = new BackupMember({ uid, name, room, cluster, settings });
-    const say = (line: string): Promise<void> => this.#say(reference, line);
-    try {
-      await new DocumentRun({
-        ...this.#context,
-        store: this.#store,
-        cluster: this.#server(document.spec.cluster, cluster),
-        member,
-        work: this.#workOf(document, room, say),
-        silentMs: settings.silentSeconds * 1000,
-        say,
-        makeRoom: () => makeRoom(directory, uid),
-        clear: () => removeRoom(directory, uid),
-        document: () => this.#kept.get(reference) ?? document,
-        update: (change) => this.#update(reference, change),
-      }).run(signal);
-    } finally {
-      member.server.close();
-    }
-  }
-
-  /** What cannot be written is told all the same; the next agent finds out by itself how it ended. */
-  async #update(reference: Reference, change: Partial<Status>): Promise<void> {
-    try {
-      await this.#change(reference, (kept) => ({ ...kept, status: { ...kept.status, ...change } }));
-    } catch (error) {
-      this.#context.log.error(
-        { event: 'documentUnsaved', err: error },
-        `the status of ${reference} cannot be written`,
-      );
-    }
-  }
-
-  /** One after the other; told when it is on disk, or cannot be. */
-  #change(reference: Reference, change: (kept: KeptDocument) => KeptDocument): Promise<void> {
-    const changed = this.#changing.then(async () => {
-      const kept = this.#kept.get(reference);
-      if (kept === undefined) return;
-      const next = change(kept);
-      try {
-        await this.#store.save(next);
-      } finally {
-        this.#kept.set(reference, next);
-      }
-    });
-    this.#changing = changed.catch(() => undefined);
-    return changed;
-  }
-
-  #workOf(document: KeptDocument, room: string, say: (line: string) => Promise<void>): Work {
-    if (document.kind === 'Backup') return new BackupWork(document, this.#volumeOf(document), say);
-    const { backup } = document.spec;
-    const archive = new Volume({
-      directory: this.#directoryOf(document),
-      name: backup,
-      storage: '',
-      limitBytes: 0,
-    }).archive;
-    return new RestoreWork(document, { archive, room }, say, () =>
-      this.#store.logSince(referenceOf(document), 0),
+    this.#turns.begin(
+      reference,
+      cluster,
+      (other) => this.#kept.update(reference, { reason: other === null ? undefined : `waits for ${other}` }),
+      (signal) => this.#carryOut(document, signal),
     );
   }
 
-  #volumeOf(document: KeptBackup): Volume {
-    return new Volume({
-      directory: this.#directoryOf(document),
-      name: document.metadata.name,
-      storage: document.spec.volume?.storage ?? DEFAULT_STORAGE,
-      limitBytes: limitOf(document),
-    });
+  async #carryOut(document: KeptDocument, signal: AbortSignal): Promise<void> {
+    const reference = referenceOf(document);
+    try {
+      const server = this.#server(document.spec.cluster);
+      await carryOut(document, { ...this.#context, kept: this.#kept, server }, signal);
+    } catch (error) {
+      this.#context.log.error({ event: 'documentLeft', err: error }, `${reference} is not carried out`);
+      // What it needs is not in the agent's file any more: it is as it was left, and nobody can say how.
+      await this.#kept.update(reference, { phase: 'Unknown', reason: (error as Error).message });
+    }
   }
 
   page(after: string): DocumentPage {
-    const references = [...this.#kept.keys()].sort().filter((reference) => reference > after);
+    const rest = this.#kept
+      .all()
+      .map((document) => ({ reference: referenceOf(document), text: JSON.stringify(document) }))
+      .filter(({ reference }) => reference > after)
+      .sort((one, other) => (one.reference < other.reference ? -1 : 1));
     const documents: string[] = [];
     let characters = 0;
-    for (const reference of references) {
-      const text = JSON.stringify(this.#kept.get(reference));
+    for (const { text } of rest) {
       characters += text.length;
       if (documents.length > 0 && characters > PAGE_CHARACTERS) break;
       documents.push(text);
     }
     const clusters = Object.keys(this.#context.settings.clusters);
-    return { clusters, documents, more: documents.length < references.length };
+    return { clusters, documents, more: documents.length < rest.length };
   }
 
   async delete(kind: string, name: string): Promise<void> {
     const document = this.#find(kind, name);
     const reference = referenceOf(document);
-    mustNotBeRead(document, [...this.#kept.values()]);
+    mustNotBeRead(document, this.#kept.all());
     if (document.metadata.deletionTimestamp === undefined) {
       const deletionTimestamp = this.#context.now().toISOString();
-      await this.#change(reference, (kept) => ({
+      await this.#kept.change(reference, (kept) => ({
         ...kept,
         metadata: { ...kept.metadata, deletionTimestamp },
       }));
     }
-    const running = this.#running.get(reference);
-    running?.abort.abort(deleted(document));
-    await running?.done;
+    await this.#turns.end(reference, deleted(document));
     // What has failed has left none, and one that lies there is another's.
     const { archive } = this.#kept.get(reference)?.status ?? {};
-    if (document.kind === 'Backup' && archive !== undefined) await this.#volumeOf(document).remove();
-    await this.#store.remove(reference);
-    this.#kept.delete(reference);
+    if (document.kind === 'Backup' && archive !== undefined)
+      await volumeOf(this.#context.settings, document).remove();
+    await this.#kept.remove(reference);
     this.#context.log.info({ event: 'documentDeleted', document: reference }, 'document deleted');
   }
 
   async log(kind: string, name: string, offset: number): Promise<LogPart> {
     const reference = referenceOf(this.#find(kind, name));
-    const wasRunning = this.#running.has(reference);
-    const { isLast, ...part } = await this.#store.logPart(reference, offset);
+    const wasRunning = this.#turns.isRunning(reference);
+    const { isLast, ...part } = await this.#kept.logPart(reference, offset);
     return { ...part, ended: isLast && !wasRunning };
   }
 
   async end(): Promise<void> {
-    for (const { abort } of this.#running.values()) abort.abort(ENDING);
-    await Promise.all([...this.#running.values()].map(({ done }) => done));
+    await this.#turns.endAll(ENDING);
     for (const server of this.#servers.values()) server.close();
   }
 
@@ -347,77 +179,18 @@ export class DocumentController implements Documents {
     throw documentMissing(KINDS.find((one) => one === kind) ?? kind, name);
   }
 
-  /** Rejects where no document may be applied to it. */
-  #cluster(name: string): ClusterSettings {
-    const cluster = this.#context.settings.clusters[name];
-    if (cluster === undefined) throw clusterUnknown(name);
-    if (cluster.service !== DATA_GRID) throw wrongService(name, cluster.service);
-    return cluster;
-  }
-
-  #memberSettings(document: KeptDocument): {
-    readonly cluster: ClusterSettings;
-    readonly settings: MemberSettings;
-  } {
-    const cluster = this.#cluster(document.spec.cluster);
-    if (cluster.member === undefined) throw clusterUnknown(document.spec.cluster);
-    return { cluster, settings: cluster.member };
-  }
-
-  #server(name: string, settings: ClusterSettings): InfinispanServer {
+  #server(name: string): InfinispanServer {
     const known = this.#servers.get(name);
     if (known !== undefined) return known;
-    const { url, container, auth, tls } = settings;
+    const { url, container, auth, tls } = clusterNamed(this.#context.settings, name);
     const server = new InfinispanServer({ url, container, auth, tls });
     this.#servers.set(name, server);
     return server;
   }
-
-  /** The one that is named, or the default, or the only one. */
-  #storageClass(name: string | undefined): readonly [string, StorageClass] {
-    const all = Object.entries(this.#context.settings.storageClasses);
-    const found =
-      name === undefined
-        ? (all.find(([, one]) => one.default) ?? (all.length === 1 ? all[0] : undefined))
-        : all.find(([key]) => key === name);
-    if (found !== undefined) return found;
-    throw classUnknown(
-      name,
-      all.map(([key]) => key),
-    );
-  }
-
-  #directoryOf({ status }: KeptDocument): string {
-    return this.#storageClass(status.storageClassName)[1].directory;
-  }
-
-  async #say(reference: Reference, line: string): Promise<void> {
-    await this.#store.append(reference, `${this.#context.now().toISOString()} INFO  [stillpoint] ${line}\n`);
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}
-
-/** Resolves when the signal comes. */
-function once(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
 
 function isWaiting({ phase }: Status): boolean {
   return phase === 'Initializing' || phase === 'Initialized';
-}
-
-function limitOf({ spec }: KeptBackup): number {
-  return readQuantity(spec.volume?.storage ?? DEFAULT_STORAGE) ?? 0;
 }
 
 function deleted({ kind, metadata }: KeptDocument): StillpointError {

@@ -61,8 +61,8 @@ export function tooLarge(name: string, storage: string): StillpointError {
 export function volumeUnusable(directory: string, cause: string): StillpointError {
   return failure(
     'storage-unusable',
-    `the storage class directory ${directory} cannot be used: ${cause}`,
-    'see that it is there, mounted, and that the agent may write to it',
+    `${directory} of the storage class cannot be used: ${cause}`,
+    'see that the directory is there, mounted, that the agent may write to it, and member.user go through it (chmod 711)',
   );
 }
 
@@ -71,6 +71,14 @@ export function archiveInTheWay(path: string): StillpointError {
     'archive-exists',
     `${path} is there already, and no document is kept for it`,
     'move it away, or give the document another name',
+  );
+}
+
+export function replicatedEmpty(cache: string, entries: number): StillpointError {
+  return failure(
+    'backup-replicated',
+    `cache ${cache} is replicated and has ${entries} entries, and the archive has none of them: a server without capacity backs none up`,
+    'make it a distributed cache, or name in spec.resources what is to be backed up without it; stillpoint checkpoint create has all of it',
   );
 }
 
@@ -137,6 +145,14 @@ export function notZeroCapacity(template: string): StillpointError {
     'member-capacity',
     `the template ${template} makes no member without capacity: no file in its conf has zero-capacity-node="true"`,
     'write zero-capacity-node="true" at its cache-container: else it would take data of the cluster, and take it away again',
+  );
+}
+
+export function templateUnusable(template: string, cause: string): StillpointError {
+  return failure(
+    'member-template',
+    `the template ${template} cannot be read: ${cause}`,
+    'member.template is the root of a server: a directory with conf and the configuration in it',
   );
 }
 

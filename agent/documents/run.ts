@@ -4,9 +4,11 @@ import { failureOf, type Failure } from '../../shared/domain/errors.ts';
 import type { Logger } from '../../shared/runtime/log.ts';
 import type { Reach } from '../../shared/runtime/moments.ts';
 import { GrowingPause } from '../growing-pause.ts';
-import type { Connection } from '../engines/infinispan/server/answers.ts';
+import type { Clients } from '../engines/infinispan/server/answers.ts';
+import type { ClusterTurn } from '../engines/infinispan/server/cluster-turn.ts';
 import type { InfinispanServer } from '../engines/infinispan/server/infinispan-server.ts';
-import { pause, type BackupMember } from './backup-member.ts';
+import { pause } from '../pause.ts';
+import { isForGood, type BackupMember } from './backup-member.ts';
 import type { DocumentStore } from './document-store.ts';
 import { referenceOf } from './document-store.ts';
 import { clusterDegraded, jobFailed, memberFailed } from './failures.ts';
@@ -31,6 +33,10 @@ export interface RunContext {
   readonly member: BackupMember;
   readonly work: Work;
   readonly silentMs: number;
+  /** The cluster is this document's alone from then on; `waitsFor` is told for whom it waits. */
+  readonly takeTurn: (waitsFor: (words: string) => void, signal: AbortSignal) => Promise<ClusterTurn>;
+  /** The same where it is at work there already. */
+  readonly keepTurn: () => Promise<ClusterTurn>;
   readonly say: Say;
   /** The place of its room, with nothing in it. */
   readonly makeRoom: () => Promise<void>;
@@ -54,6 +60,7 @@ export interface RunContext {
  */
 export class DocumentRun {
   readonly #context: RunContext;
+  #turn: ClusterTurn | null = null;
 
   constructor(context: RunContext) {
     this.#context = context;
@@ -74,6 +81,8 @@ export class DocumentRun {
     } catch (error) {
       if (signal.reason === ENDING) return;
       await this.#fail(error, signal);
+    } finally {
+      this.#turn?.end();
     }
   }
 
@@ -81,24 +90,29 @@ export class DocumentRun {
     const { member, work, say } = this.#context;
     const { phase } = this.#document.status;
     if (phase === 'Running' || phase === 'Unknown') {
-      if (!(await member.isThere())) return this.#outcomeWithoutMember();
+      if (!(await member.isThere()))
+        return this.#outcomeWithoutMember(
+          `the agent ended while the ${work.what} ran, and its member with it`,
+        );
+      this.#turn = await this.#context.keepTurn();
       await this.#become('Unknown', 'the agent was started again, and its member is asked how far it is');
     } else await this.#bringMember(signal);
-    await this.#untilDone(signal);
-    const archive = await work.complete(member.server, signal);
+    const ending = await this.#untilDone(signal);
+    if (ending !== null)
+      return this.#outcomeWithoutMember(`the member ended ${ending} while the ${work.what} ran`);
+    const archive = await work.complete(member.server, this.#context.cluster, signal);
     await this.#reach('documentDone');
     await this.#lookAtClients(signal, 'had done its work');
     await say(work.lastWords);
     return archive;
   }
 
-  async #outcomeWithoutMember(): Promise<Status['archive'] | null> {
+  /** What it had done to its end before it was gone is done. */
+  async #outcomeWithoutMember(cause: string): Promise<Status['archive'] | null> {
     const { work, say } = this.#context;
     const completed = await work.wasCompleted();
     if (completed === null)
-      throw memberFailed(
-        `the agent ended while the ${work.what} ran, and its member with it${work.what === 'restore' ? '; what was restored by then stays' : ''}`,
-      );
+      throw memberFailed(`${cause}${work.what === 'restore' ? '; what was restored by then stays' : ''}`);
     await say(work.lastWords);
     return completed.archive;
   }
@@ -107,9 +121,11 @@ export class DocumentRun {
     const { member, work, cluster, store } = this.#context;
     // What an agent that was killed had started, and told nobody of.
     await member.end();
+    await this.#takeTurn(signal);
     await this.#context.makeRoom();
     await member.furnish();
     await work.prepare(member);
+    await this.#reach('documentPrepared');
     signal.throwIfAborted();
     if (this.#document.status.phase === 'Initializing') await this.#become('Initialized');
     await this.#reach('documentInitialized');
@@ -124,6 +140,15 @@ export class DocumentRun {
     await this.#reach('documentRunning');
   }
 
+  async #takeTurn(signal: AbortSignal): Promise<void> {
+    const { takeTurn, update, say } = this.#context;
+    this.#turn = await takeTurn((words) => {
+      void update({ reason: `waits for ${words}` });
+      void say(`waits for ${words}, which is at work on the cluster`).catch(() => undefined);
+    }, signal);
+    if (this.#document.status.reason !== undefined) await update({ reason: undefined });
+  }
+
   /** Of a cluster that has lost entries, or refuses to tell them, an archive would not be whole, and nobody would know. */
   async #mustBeWhole(signal: AbortSignal): Promise<void> {
     const { status, caches } = await this.#context.cluster.health(soon(signal));
@@ -136,10 +161,12 @@ export class DocumentRun {
   }
 
   /** Said before the start, and looked at again at the end: what changed meanwhile may or may not be in the archive. */
-  async #lookAtClients(signal: AbortSignal, when: string): Promise<void> {
+  async #lookAtClients(signal: AbortSignal, when: 'began' | 'had done its work'): Promise<void> {
     const { cluster, say, work, now } = this.#context;
-    const found = await cluster.connections(soon(signal)).catch((error: unknown) => {
+    const found = await cluster.clients(soon(signal)).catch((error: unknown) => {
       signal.throwIfAborted();
+      // Who may not see them may not make a backup either: better known before a server is started.
+      if (when === 'began' && isForGood(error)) throw error;
       return error instanceof Error ? error : new Error(String(error));
     });
     const known = this.#document.status.conditions?.find(({ type }) => type === CLIENTS);
@@ -160,33 +187,54 @@ export class DocumentRun {
       });
   }
 
-  async #untilDone(signal: AbortSignal): Promise<void> {
-    const { member, work, silentMs } = this.#context;
+  /** Resolves to null when the work is done, and to how its member ended where that was gone before anybody saw it done. */
+  async #untilDone(signal: AbortSignal): Promise<string | null> {
+    const { member, work, silentMs, say } = this.#context;
     let heard = performance.now();
+    let wasRejected = false;
     for (;;) {
       signal.throwIfAborted();
       try {
         const state = await work.state(member.server, soon(signal));
         heard = performance.now();
         if (this.#document.status.phase === 'Unknown') await this.#become('Running');
-        if (state === 'done') return;
-        if (state === 'failed') throw jobFailed(work.what);
-        if (state === 'none') await work.begin(member.server, signal);
+        if (state === 'done') return null;
+        if (state === 'failed') {
+          if (wasRejected || !(await this.#isRejectedForNobody(signal))) throw jobFailed(work.what);
+          wasRejected = true;
+          await say(`the server takes a ${work.what} for being under way that is not; it is asked again`);
+          await work.forget(member.server, soon(signal));
+        }
+        if (state === 'none') {
+          await work.begin(member.server, signal);
+          await this.#reach('documentWorking');
+        }
       } catch (error) {
         signal.throwIfAborted();
         const failure = failureOf(error, { code: 'agent-failed', hint: '' });
         const ending = await member.ending();
-        if (ending !== null) throw memberFailed(`the member ended ${ending} while the ${work.what} ran`);
-        if (!isSilence(error, failure)) throw error;
+        if (ending !== null) return ending;
+        // It has let us in before: a token is renewed, a password is written, and it will again.
+        if (!isSilence(error, failure) && !isForGood(error)) throw error;
         const silentFor = performance.now() - heard;
         if (silentFor > silentMs)
           throw memberFailed(
-            `the member has not answered for ${Math.round(silentFor / 1000)} s: ${failure.message}`,
+            `the member has not ${isForGood(error) ? 'let us in' : 'answered'} for ${Math.round(silentFor / 1000)} s: ${failure.message}`,
           );
         await this.#become('Unknown', failure.message);
       }
       await pause(LOOK_EVERY_MS, signal);
     }
+  }
+
+  /**
+   * Servers lock a job by an entry that nobody owns (16.0): where one is killed at work, the next job is rejected, and that
+   * takes the lock away. This document has the turn, so what is under way can only be an operator's.
+   */
+  async #isRejectedForNobody(signal: AbortSignal): Promise<boolean> {
+    const { store, work, cluster } = this.#context;
+    const log = await store.logSince(referenceOf(this.#document), 0);
+    return UNDER_WAY.test(log) && !(await work.isBusy(cluster, soon(signal)));
   }
 
   async #fail(error: unknown, signal: AbortSignal): Promise<void> {
@@ -269,6 +317,8 @@ export class DocumentRun {
 }
 
 const CLIENTS = 'ClientsConnected';
+/** In the log of a server that rejects a job. */
+const UNDER_WAY = /(backup|restore) currently in progress/;
 
 /** Nobody answered: what is not known now may be known later. */
 function isSilence(error: unknown, { code }: Failure): boolean {
@@ -282,7 +332,7 @@ function soon(signal: AbortSignal): AbortSignal {
 }
 
 function clientsCondition(
-  found: readonly Connection[] | Error,
+  found: Clients | Error,
   when: string,
   what: 'backup' | 'restore',
 ): Pick<Condition, 'status' | 'reason' | 'message'> {
@@ -292,12 +342,19 @@ function clientsCondition(
       reason: 'NotSeen',
       message: `whether clients were connected when it ${when} could not be seen: ${found.message}`,
     };
-  if (found.length === 0)
+  const { known, isWhole } = found;
+  if (known.length === 0 && !isWhole)
+    return {
+      status: 'Unknown',
+      reason: 'NotSeen',
+      message: `no client was connected to the server that was asked when it ${when}; of the others it cannot tell`,
+    };
+  if (known.length === 0)
     return { status: 'False', reason: 'NoneSeen', message: `no client was connected when it ${when}` };
-  const named = found
+  const named = known
     .slice(0, MOST_NAMED)
     .map(({ remote, library, node }) => `${remote} to ${node}${library === null ? '' : ` (${library})`}`);
-  const more = found.length > MOST_NAMED ? `, and ${found.length - MOST_NAMED} more` : '';
+  const more = known.length > MOST_NAMED ? `, and ${known.length - MOST_NAMED} more` : '';
   const harm =
     what === 'backup'
       ? 'a change that is made after its cache was backed up is not in the archive, which is of no one moment'
@@ -305,6 +362,6 @@ function clientsCondition(
   return {
     status: 'True',
     reason: 'Connected',
-    message: `${found.length} client${found.length === 1 ? ' was' : 's were'} connected when it ${when}: ${named.join(', ')}${more}; ${harm}`,
+    message: `${isWhole ? '' : 'at least '}${known.length} client${known.length === 1 ? ' was' : 's were'} connected when it ${when}: ${named.join(', ')}${more}; ${harm}`,
   };
 }

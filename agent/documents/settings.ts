@@ -1,6 +1,12 @@
 import * as z from 'zod';
 import { byteSizeSchema } from '../byte-size.ts';
-import { secretsAreCovered, serverShape, tlsIsUsed } from '../engines/infinispan/server/settings.ts';
+import {
+  isCovered,
+  MUST_BE_COVERED,
+  secretsAreCovered,
+  serverShape,
+  tlsIsUsed,
+} from '../engines/infinispan/server/settings.ts';
 
 /** As much of the service of a cluster as documents ask for. */
 export const DATA_GRID = 'DataGrid';
@@ -41,10 +47,17 @@ const clusterSchema = z
     /** As the operator calls what a cluster was made for: documents are for DataGrid alone. */
     service: z.string().min(1).default(DATA_GRID),
     ...serverShape,
+    /** How long a document waits for a checkpoint or a restore of the cluster. */
+    turnWithinSeconds: seconds.default(3600),
     member: memberSchema.optional(),
   })
   .refine(...secretsAreCovered)
   .refine(...tlsIsUsed)
+  // The member is asked with the secrets of its cluster.
+  .refine(({ auth, member }) => member === undefined || isCovered({ auth, url: member.url }), {
+    path: ['member', 'url'],
+    message: MUST_BE_COVERED,
+  })
   .refine(({ service, member }) => service !== DATA_GRID || member !== undefined, {
     path: ['member'],
     message: 'is needed: documents of this cluster are carried out by a server of their own',

@@ -5,6 +5,7 @@ import { readArchive, readConfigurations } from '../engines/infinispan/archive/a
 import type { InfinispanServer, JobState } from '../engines/infinispan/server/infinispan-server.ts';
 import type { BackupMember } from './backup-member.ts';
 import { archiveMissing } from './failures.ts';
+import { mustHaveReplicated, replicatedEntries } from './replicated.ts';
 import { copyProven, type ArchiveFacts, type Volume } from './volume.ts';
 
 /** Adds a line to the log of the document. */
@@ -19,8 +20,16 @@ export interface Work {
   ready(cluster: InfinispanServer, signal: AbortSignal): Promise<void>;
   begin(server: InfinispanServer, signal: AbortSignal): Promise<void>;
   state(server: InfinispanServer, signal: AbortSignal): Promise<JobState>;
+  /** After a failure: the server has it no more, and may be asked for it again. */
+  forget(server: InfinispanServer, signal: AbortSignal): Promise<void>;
+  /** Whether this server works at another of the kind. */
+  isBusy(server: InfinispanServer, signal: AbortSignal): Promise<boolean>;
   /** When the server is done. May be called again. Resolves with what the document is told of. */
-  complete(server: InfinispanServer, signal: AbortSignal): Promise<ArchiveFacts | null>;
+  complete(
+    server: InfinispanServer,
+    cluster: InfinispanServer,
+    signal: AbortSignal,
+  ): Promise<ArchiveFacts | null>;
   /** Where nobody can be asked any more: whether it was done to its end, as is known without the server. */
   wasCompleted(): Promise<{ readonly archive: ArchiveFacts | null } | null>;
   /** After a failure: nothing of it is left. */
@@ -34,6 +43,8 @@ export class BackupWork implements Work {
   readonly #document: KeptBackup;
   readonly #volume: Volume;
   readonly #say: Say;
+  /** Before the backup; null of one that an earlier run of the agent had begun. */
+  #replicated: ReadonlyMap<string, number> | null = null;
 
   constructor(document: KeptBackup, volume: Volume, say: Say) {
     this.#document = document;
@@ -49,8 +60,9 @@ export class BackupWork implements Work {
     await this.#volume.prepare();
   }
 
-  async ready(): Promise<void> {
+  async ready(cluster: InfinispanServer, signal: AbortSignal): Promise<void> {
     await this.#say(`what is backed up: ${resourcesInWords(this.#document.spec.resources)}`);
+    this.#replicated = await replicatedEntries(cluster, signal);
   }
 
   async begin(server: InfinispanServer, signal: AbortSignal): Promise<void> {
@@ -61,13 +73,29 @@ export class BackupWork implements Work {
     return server.backupState(this.#name, signal);
   }
 
+  forget(server: InfinispanServer, signal: AbortSignal): Promise<void> {
+    return server.deleteBackup(this.#name, signal);
+  }
+
+  isBusy(server: InfinispanServer, signal: AbortSignal): Promise<boolean> {
+    return isAnyRunning(
+      () => server.backups(signal),
+      (name) => server.backupState(name, signal),
+    );
+  }
+
   /** Every entry of the archive is read before it is at its place. */
-  async complete(server: InfinispanServer, signal: AbortSignal): Promise<ArchiveFacts> {
+  async complete(
+    server: InfinispanServer,
+    cluster: InfinispanServer,
+    signal: AbortSignal,
+  ): Promise<ArchiveFacts> {
     return this.#volume.store(
       (file, until) => server.saveBackup(this.#name, file, until),
       async (file) => {
         const { caches, counters, templates, protoSchemas, tasks } = await readArchive(file, signal);
         for (const { name, entries } of caches) await this.#say(`cache ${name}: ${entries} entries`);
+        mustHaveReplicated(caches, this.#replicated, await replicatedEntries(cluster, signal));
         await this.#say(
           `${counters.length} counters, ${templates.length} templates, ${protoSchemas.length} schemas, ${tasks.length} tasks`,
         );
@@ -175,6 +203,17 @@ export class RestoreWork implements Work {
     return server.restoreState(this.#name, signal);
   }
 
+  forget(server: InfinispanServer, signal: AbortSignal): Promise<void> {
+    return server.deleteRestore(this.#name, signal);
+  }
+
+  isBusy(server: InfinispanServer, signal: AbortSignal): Promise<boolean> {
+    return isAnyRunning(
+      () => server.restores(signal),
+      (name) => server.restoreState(name, signal),
+    );
+  }
+
   complete(): Promise<null> {
     return Promise.resolve(null);
   }
@@ -193,4 +232,12 @@ export class RestoreWork implements Work {
   get lastWords(): string {
     return `ISPN005045: Restore '${this.#document.spec.backup}' complete`;
   }
+}
+
+async function isAnyRunning(
+  all: () => Promise<readonly string[]>,
+  stateOf: (name: string) => Promise<JobState>,
+): Promise<boolean> {
+  for (const name of await all()) if ((await stateOf(name)) === 'running') return true;
+  return false;
 }

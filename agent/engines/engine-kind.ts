@@ -1,6 +1,6 @@
 import type * as z from 'zod';
 import type { Discovery, HostToLookAt, Preparation } from './discovery.ts';
-import type { Engine, Guardian } from './engine.ts';
+import type { Engine, Guardian, MemberMemory } from './engine.ts';
 
 /** What the agent knows of an engine before a member of it is opened. Loads no more than the settings. */
 export interface EngineKind<Settings = never> {
@@ -15,7 +15,7 @@ export interface EngineKind<Settings = never> {
   /** The directories that a restore of the member replaces, absolute. */
   directories(settings: Settings): readonly string[];
   /** The engine of a member. */
-  create(settings: Settings): Promise<Engine>;
+  create(settings: Settings, memory?: MemberMemory): Promise<Engine>;
   /**
    * For the guard process: opens and holds what an undo will need, so that nothing has to be set up in the bad moment.
    * Loads no more than that: a guard starts with every operation. Undos of one operation arrive one after another and

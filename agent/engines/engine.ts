@@ -5,6 +5,7 @@ import type { Approach, ImageManifest } from '../../shared/domain/backup-set.ts'
 import type { GridManifest, MemberManifest } from '../../shared/domain/manifest.ts';
 import type { Suspension, ThawProof } from '../../shared/domain/messages.ts';
 import type { Purpose } from '../../shared/domain/purpose.ts';
+import type { EngineStep } from '../../shared/domain/trace.ts';
 import type { Token } from '../../shared/domain/token.ts';
 import type { Viewing } from '../../shared/domain/viewing.ts';
 import type { Warning } from '../../shared/domain/warning.ts';
@@ -74,6 +75,9 @@ export interface Engine {
   /** What operators' own tools copy of the member; null where the agent's file does not say where that lies. */
   readonly images: Images | null;
 
+  /** Archives that its software writes and restores without us; null where it has none that `traits.archive` names. */
+  readonly archives: Archives | null;
+
   /**
    * The member's own log, which operators read: one line is added to it. Null where it is not ours to write; then the
    * agent's log has these lines. Never called while a member is frozen for an instant.
@@ -88,6 +92,14 @@ export interface Engine {
 
   /** Is a process of this member alive on this host, whoever started it? Never a guess: throws if unsure. */
   isRunning(): Promise<boolean>;
+}
+
+/** What an engine learned of a member, for the time after the agent's next start. A help: it may be lost. */
+export interface MemberMemory {
+  /** Null where there is nothing. Never rejects. */
+  read(): Promise<unknown>;
+  /** JSON. Never rejects. */
+  write(learned: unknown): Promise<void>;
 }
 
 /** JSON that `undo` understands. Saved durably before anything is changed on the member. */
@@ -144,6 +156,33 @@ export interface Images {
     approach: Approach,
     signal: AbortSignal,
   ): Promise<ArtifactSource>;
+}
+
+/** Archives that somebody brings: each is one artifact, and all that a checkpoint of the member would have stored. */
+export interface Archives {
+  /**
+   * Reads every byte of one that lies in a private file, whoever wrote it, and changes nothing. Memory and time are
+   * bounded by how large the file is. Rejects with why this member could never be restored from it.
+   */
+  read(
+    archive: { readonly file: string; readonly sizeBytes: number; readonly sha256: string },
+    signal: AbortSignal,
+    progress: (bytesDone: number) => void,
+  ): Promise<ReadArchive>;
+}
+
+export interface ReadArchive {
+  /** Of the software that wrote it. */
+  readonly version: string;
+  /** ISO 8601 UTC, by the clock of who wrote it; null where it does not say. */
+  readonly writtenAt: string | null;
+  /** What was left out of it on purpose, in words; null: it is of all that its members held. */
+  readonly leftOut: string | null;
+  /** What is in it, a line each, for people. */
+  readonly content: readonly string[];
+  /** As those of a copy: what a restore needs to know. */
+  readonly engineFacts: unknown;
+  readonly warnings: readonly Warning[];
 }
 
 /** A checkpoint as it lies beside a member's live data. Nothing of it is verified yet but that it is complete. */
@@ -215,6 +254,11 @@ export interface HoldContext {
   waitsFor(cause: string): void;
   /** The freeze has come to a named moment, at which a test may hold it; awaited with what was done up to there. */
   reach(moment: string): Promise<void>;
+  /**
+   * The hold has come to this step, now or at that moment of the machine's clock (`machineMs`). For a trace: it costs next
+   * to nothing, and nothing at all comes of it.
+   */
+  step(step: EngineStep, atMs?: number): void;
 }
 
 /** What keeps a member still and lets it go. It alone has an undo, for it alone changes what clients meet. */
@@ -238,6 +282,13 @@ export interface Hold {
    * to who has its journal now, where an engine hands its journal to others.
    */
   arm(token: Token): Promise<{ incarnation: string; viewing?: Viewing }>;
+
+  /**
+   * Asks the server what `freeze` or `thaw` will ask it, as far as that holds nobody and changes nothing. From `prepare` to
+   * `arm`, any number of times, also while the copy is under way; what it rejects with is nobody's affair. Not set where
+   * there is nothing to ask.
+   */
+  rehearse?(part: 'freeze' | 'thaw'): Promise<void>;
 
   /**
    * In the place of a freeze: the attempt was given up. The member is as it was before `arm`, and may be armed again.

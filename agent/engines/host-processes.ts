@@ -46,17 +46,29 @@ export async function seesTheSame(pid: number, path: string): Promise<boolean> {
   }
 }
 
-/** The systemd unit of the whole host whose main process this is; else why there is none. */
+/** The systemd unit of the whole host whose main process this is, or was begun by; else why there is none. */
 export async function unitOf(pid: number): Promise<{ unit: string | null; why: string }> {
   const unit = unitIn(await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => ''));
   if (unit === null) return { unit, why: 'systemd does not run it as a service of its own' };
   try {
     const said = await systemctl(unit, ['show', '--property=MainPID', '--value'], ASK_MS);
-    if (Number(said.trim()) === pid) return { unit: unit.replace(/\.service$/, ''), why: '' };
+    if (await isBegunBy(pid, Number(said.trim()))) return { unit: unit.replace(/\.service$/, ''), why: '' };
     return { unit: null, why: `it runs in ${unit}, which has another main process` };
   } catch (error) {
     return { unit: null, why: `systemd was not asked: ${(error as Error).message.split('\n')[0] ?? ''}` };
   }
+}
+
+/** A script may stand between a unit and its server: it is the main process, and begins the server. */
+export async function isBegunBy(pid: number, main: number): Promise<boolean> {
+  for (let one = pid; one > 1; one = await parentOf(one)) if (one === main) return true;
+  return false;
+}
+
+/** 0 where it is gone. */
+async function parentOf(pid: number): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  return Number(/^PPid:\t(\d+)$/m.exec(status)?.[1] ?? 0);
 }
 
 /** Of the text of /proc/PID/cgroup: the service of the host's own systemd, and none of a user's. */

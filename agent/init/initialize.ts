@@ -80,7 +80,9 @@ async function writeWhatIsFound(options: Options, say: (line: string) => void): 
   await writeAgentFile(options.config, content);
   say(`${options.config} is written. This host is ${facts.host}, and has ${count(members.length)}:`);
   for (const { keys, doubt } of found.members) {
-    const words = [keys['name'], keys['engine'], keys['address'], keys['data']].map(String).join('  ');
+    const words = [keys['name'], keys['engine'], keys['address'], keys['data'] ?? keys['root']]
+      .map(String)
+      .join('  ');
     say(`  ${words}${doubt === null ? '' : ` (a comment in the file: ${doubt})`}`);
   }
   for (const note of found.notes) say(`note: ${note}`);

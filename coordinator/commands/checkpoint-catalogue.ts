@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { parseCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
-import type { GridManifest, GridManifestMember } from '../../shared/domain/manifest.ts';
+import type { GridManifest } from '../../shared/domain/manifest.ts';
 import { HOLD_PURPOSES, PURPOSE_WORDS } from '../../shared/domain/purpose.ts';
 import type {
   CatalogueEntry,
@@ -15,9 +15,11 @@ import { askHosts } from '../agents.ts';
 import { notValid, selectCheckpoint } from '../checkpoint-selector.ts';
 import { confirm } from '../confirm.ts';
 import { damageOf } from '../damaged-entries.ts';
+import { journalEnd } from '../journal-words.ts';
 import { LINEAGE_HELP, lineageToSelect, SHOWN } from '../lineage.ts';
 import { table } from '../output.ts';
 import { inMegabytes } from '../megabytes.ts';
+import { importedInWords } from '../archives/imported-words.ts';
 import { inFields, retentionOf } from '../retention-words.ts';
 import { type Session, withSession } from '../session.ts';
 import { stderr } from '../words.ts';
@@ -69,7 +71,7 @@ function registerList(checkpoint: Command): Command {
       withSession(command, async ({ repository: open, printer }) => {
         const { repository, grid } = await open();
         const purposes = all === true ? HOLD_PURPOSES : [];
-        const entries = await repository.list(grid ?? undefined, { purposes });
+        const entries = await repository.list(grid ?? undefined, { purposes, imported: true });
         const problems = entries.flatMap((one) => damageOf(one) ?? []);
         const grids = [...new Set([...(grid === null ? [] : [grid]), ...entries.map((entry) => entry.grid)])];
         const leftovers = (await Promise.all(grids.map((one) => repository.leftovers(one)))).flat();
@@ -219,6 +221,7 @@ function listed(entry: CatalogueEntry, retention: Retention | null): object {
     ...(retention !== null && { held: inFields(retention) }),
     ...(manifest !== null && {
       ...(manifest.purpose !== undefined && { purpose: manifest.purpose }),
+      ...(manifest.imported !== undefined && { imported: manifest.imported }),
       lineage: manifest.lineage,
       windowMs: manifest.windowMs,
       durationMs: manifest.durationMs,
@@ -253,14 +256,15 @@ function rowOf([{ checkpoint, state, manifest, cause }, retention]: readonly [
   Retention | null,
 ]): string[] {
   const kind = manifest?.purpose === undefined ? [] : [PURPOSE_WORDS[manifest.purpose]];
+  const origin = manifest?.imported === undefined ? [] : [`imported: ${manifest.imported.file}`];
   const kept = retention === null ? [] : [`held: ${retention.reason}`];
   return [
     checkpoint,
     state,
     manifest?.lineage.slice(0, SHOWN) ?? '',
     manifest === null ? '' : inMegabytes(manifest.sizeBytes),
-    manifest === null ? '' : `${manifest.windowMs.toFixed(1)} ms`,
-    [...(cause === null ? kind : [cause]), ...kept].join('; '),
+    manifest === null || manifest.imported !== undefined ? '' : `${manifest.windowMs.toFixed(1)} ms`,
+    [...(cause === null ? [...kind, ...origin] : [cause]), ...kept].join('; '),
   ];
 }
 
@@ -271,7 +275,13 @@ function describeInWords(manifest: GridManifest, entry: CatalogueEntry, retentio
     member.role,
     member.engine,
     member.copyset ?? '',
-    inJournal(member),
+    manifest.imported === undefined
+      ? journalEnd({
+          file: member.mark?.journalFile ?? null,
+          isMarked: member.mark !== null,
+          isCovered: member.assignment.hold === 'none',
+        })
+      : '(imported)',
     member.mark?.position ?? '',
     inMegabytes(member.sizeBytes),
   ]);
@@ -288,7 +298,8 @@ function describeInWords(manifest: GridManifest, entry: CatalogueEntry, retentio
       : [
           `  kept for good: ${retention.reason} (${retention.by}, ${new Date(retention.sinceMs).toISOString()})`,
         ]),
-    `  frozen for ${manifest.windowMs.toFixed(2)} ms; ${inMegabytes(manifest.sizeBytes)}, ${inMegabytes(manifest.storedBytes)} of it new`,
+    ...(manifest.imported === undefined ? [] : [`  ${importedInWords(manifest.imported)}`]),
+    `  ${manifest.imported === undefined ? `frozen for ${manifest.windowMs.toFixed(2)} ms; ` : ''}${inMegabytes(manifest.sizeBytes)}, ${inMegabytes(manifest.storedBytes)} of it new`,
     table([['  MEMBER', 'HOST', 'ROLE', 'ENGINE', 'COPYSET', 'JOURNAL ENDS WITH', 'AT', 'SIZE'], ...rows]),
     ...manifest.absent.map((member) => `  absent: ${member} was down`),
     ...manifest.warnings.map((warning) => `  warning: ${warning}`),
@@ -304,10 +315,4 @@ function notCopied(manifest: GridManifest | null): string {
   );
   if (held === undefined || held.length === 0) return '';
   return `; nothing of ${held.map(({ name }) => name).join(', ')} was copied, only held still`;
-}
-
-/** The journal file that ends at its mark; in brackets why it has no mark. */
-function inJournal({ mark, assignment }: GridManifestMember): string {
-  if (mark !== null) return mark.journalFile ?? '';
-  return assignment.hold === 'none' ? '(held by its lead)' : '(observer)';
 }

@@ -63,7 +63,7 @@ export function registerPrune(checkpoint: Command): Command {
         async ({ repository: open, gridFile, cancellation, progress, printer }) => {
           if (!saysSomething(rule)) throw ruleMissing();
           const { repository, grid } = await open();
-          const entries = await entriesOfOneGrid(repository, grid, HOLD_PURPOSES);
+          const entries = await entriesOfOneGrid(repository, grid, { purposes: HOLD_PURPOSES });
           const report = await pruneCheckpoints({
             repository,
             entries,

@@ -77,7 +77,7 @@ export function registerRestore(program: Command, reach: Reach): Command {
           const dryRun = options.dryRun ?? false;
           if (!dryRun)
             await confirm(
-              `replace the data of grid ${gridFile.grid} by ${set === undefined ? '' : `set ${set.set.name} at `}${manifest.checkpoint}`,
+              `replace the data of ${manifest.imported === undefined ? '' : `copyset ${manifest.copysets.join(', ')} of `}grid ${gridFile.grid} by ${set === undefined ? '' : `set ${set.set.name} at `}${manifest.checkpoint}`,
               { yes: options.yes ?? false },
             );
           const report = await restoreGrid({

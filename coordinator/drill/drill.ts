@@ -111,7 +111,7 @@ function reportOf(
     exitCode,
     kept: keep && error === null,
     rtoMs: error === null ? measures.endOf('check') : null,
-    rpoMs: Math.max(0, startedAt - (parseCheckpointId(entry.checkpoint)?.at.getTime() ?? startedAt)),
+    rpoMs: Math.max(0, startedAt - (momentOf(entry) ?? startedAt)),
     durationMs: measures.nowMs(),
     bytes,
     bytesPerSecond,
@@ -169,4 +169,10 @@ function notProven({ neverStarted, results, members }: DrillRehearsal): string[]
     'that clients find the new addresses',
     ...(results.length === 0 ? ['what your applications need: no check of your own was made'] : []),
   ];
+}
+
+/** Of what was imported, when its archive was written, as far as that is known. */
+function momentOf({ checkpoint, manifest }: CatalogueEntry): number | undefined {
+  const writtenAt = Date.parse(manifest?.imported?.writtenAt ?? '');
+  return Number.isNaN(writtenAt) ? parseCheckpointId(checkpoint)?.at.getTime() : writtenAt;
 }

@@ -66,7 +66,9 @@ export async function findHold(
   if (unproven.includes(checkpoint))
     return { hold: { type: 'unproven', checkpoint }, manifest: null, unproven };
   if (found !== undefined) throw notValid(found);
-  const copied = (await repository.list(set.grid)).some((entry) => entry.checkpoint === checkpoint);
+  const copied = (await repository.list(set.grid, { imported: true })).some(
+    (entry) => entry.checkpoint === checkpoint,
+  );
   throw copied ? notHeld(checkpoint) : unknownHold(checkpoint, set.name);
 }
 

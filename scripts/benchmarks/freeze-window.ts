@@ -1,16 +1,22 @@
 import { parseArgs } from 'node:util';
+import { join } from 'node:path';
 import type { CheckpointReport } from '../../coordinator/reports.ts';
+import type { ProcessorUse } from '../../coordinator/trace/window-parts.ts';
 import { CausalClients, checkOrder, latencies } from '../../test/lab/causal-clients.ts';
 import { postgresShards, TABLE_SQL } from '../../test/lab/shards.ts';
 import { checkpointUnderLoad } from '../../test/lab/checkpoint-under-load.ts';
 import { createGrid, type TestGrid } from '../../test/lab/grid.ts';
+import { installPackage } from '../../test/lab/installed-package.ts';
 import { until } from '../../test/lab/processes.ts';
+import { temporaryFolder } from '../../test/lab/temporary.ts';
 import { fenceByAlterSystem, fenceByLockTable, type Window } from './baselines.ts';
 import { medianAndMax, parseSize, quantile, rounded } from './figures.ts';
 
 /**
  * How long a checkpoint holds a grid of real servers, and what clients feel, through the real coordinator and
- * agents; beside it, in the same run, two fences by hand. Each round's cut is restored and read.
+ * agents; beside it, in the same run, two fences by hand. Each round's cut is restored and read. Agents and coordinator are
+ * those of the package, installed, unless it is told to take the sources. A writer thinks for so many ms between a write
+ * and its next. Every checkpoint is traced, for how long its processes waited for a processor.
  */
 const { values } = parseArgs({
   options: {
@@ -18,6 +24,8 @@ const { values } = parseArgs({
     writers: { type: 'string', default: '8' },
     rounds: { type: 'string', default: '30' },
     size: { type: 'string', default: '10MB' },
+    think: { type: 'string', default: '0' },
+    sources: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
 });
@@ -30,13 +38,27 @@ interface Round {
   readonly worstWriteMs: number;
   readonly armedMs: readonly number[];
   readonly violations: number;
+  /** Of the window, of the coordinator and of all agents: where the system tells it. */
+  readonly processors: {
+    readonly coordinator: ProcessorUse;
+    readonly agents: readonly ProcessorUse[];
+  } | null;
 }
 
 async function main(): Promise<void> {
   const copysets = Array.from({ length: shards }, (_, index) => ({ name: `s${index}`, hosts: [index] }));
   const hosts = copysets.map((_, index) => `127.0.3.${index + 1}`);
   const others = copysets.map((_, index) => `127.0.4.${index + 1}`);
-  const grid = await createGrid({ templates: true, walSegmentMb: 16, hosts, copysets });
+  const folder = temporaryFolder('freeze-window');
+  if (!values.sources) say('making and installing the package');
+  const programs = values.sources ? undefined : installPackage(folder.path).programs;
+  const grid = await createGrid({
+    templates: true,
+    walSegmentMb: 16,
+    hosts,
+    copysets,
+    ...(programs !== undefined && { programs }),
+  });
   let other: TestGrid | null = null;
   try {
     say(`filling ${shards} shards with ${values.size} each`);
@@ -46,9 +68,17 @@ async function main(): Promise<void> {
         `CREATE TABLE ballast AS SELECT g, repeat(md5(g::text), 25) AS x FROM generate_series(1, ${Math.ceil(parseSize(values.size) / 850)}) AS g`,
       );
     }
-    other = await createGrid({ beside: grid, empty: true, hosts: others, copysets });
+    other = await createGrid({
+      beside: grid,
+      empty: true,
+      hosts: others,
+      copysets,
+      ...(programs !== undefined && { programs }),
+    });
     const urls = grid.primaries.map(({ server }) => server.url);
-    const clients = await CausalClients.start(postgresShards(urls), Number(values.writers));
+    const clients = await CausalClients.start(postgresShards(urls), Number(values.writers), {
+      pauseMs: Number(values.think),
+    });
     await until('writes', () => clients.writes.length > 1000);
     const measured: Round[] = [];
     for (let round = 1; round <= rounds; round += 1) {
@@ -69,6 +99,7 @@ async function main(): Promise<void> {
   } finally {
     await other?.close();
     await grid.close();
+    folder.remove();
   }
 }
 
@@ -80,7 +111,7 @@ async function oneRound(
   hosts: readonly string[],
   others: readonly string[],
 ): Promise<Round> {
-  const load = await checkpointUnderLoad(grid, `round-${round}`);
+  const load = await checkpointUnderLoad(grid, `round-${round}`, ['--trace', join(grid.root, 'trace.json')]);
   if (load.finished.code !== 0) throw new Error(load.finished.stderr + load.finished.stdout);
   const report = JSON.parse(load.finished.stdout) as CheckpointReport;
   const touching = latencies(clients.writes, load.frozenAt, load.thawedAt);
@@ -110,6 +141,31 @@ async function oneRound(
     worstWriteMs: touching.worstMs,
     armedMs: armed,
     violations: order.missing + order.withoutCause,
+    processors: processorsOf(report),
+  };
+}
+
+function processorsOf({ trace }: CheckpointReport): Round['processors'] {
+  const coordinator = trace?.coordinator ?? null;
+  const agents = (trace?.agents ?? []).flatMap(({ processor }) => (processor === null ? [] : [processor]));
+  return coordinator === null || agents.length === 0 ? null : { coordinator, agents };
+}
+
+/** In per cent of the window: how long the main thread wanted a processor and had none; and for how many ms it ran. */
+function waiting(
+  measured: readonly Round[],
+  of: (processors: NonNullable<Round['processors']>) => readonly ProcessorUse[],
+): {
+  readonly waitedPercent: { median: number; max: number };
+  readonly ranMs: { median: number; max: number };
+} | null {
+  const uses = measured.flatMap(({ windowMs, processors }) =>
+    processors === null ? [] : of(processors).map((use) => ({ ...use, windowMs })),
+  );
+  if (uses.length === 0) return null;
+  return {
+    waitedPercent: medianAndMax(uses.map(({ waitedMs, windowMs }) => (100 * waitedMs) / windowMs)),
+    ranMs: medianAndMax(uses.map(({ ranMs }) => ranMs)),
   };
 }
 
@@ -146,6 +202,8 @@ function print(
     usualWriteMs: { p50: rounded(usual.p50Ms), p99: rounded(usual.p99Ms) },
     armedWriteMs: { p50: quantile(armed, 0.5), p99: quantile(armed, 0.99) },
     orderViolations: measured.reduce((sum, { violations }) => sum + violations, 0),
+    coordinator: waiting(measured, ({ coordinator }) => [coordinator]),
+    agents: waiting(measured, ({ agents }) => agents),
     baselines,
   };
   if (values.json) {
@@ -154,8 +212,14 @@ function print(
   }
   const line = (name: string, { median, max }: { median: number; max: number }): string =>
     `${name.padEnd(42)} median ${median} ms, max ${max} ms\n`;
+  const waited = (name: string, use: ReturnType<typeof waiting>): string =>
+    use === null
+      ? ''
+      : `${name.padEnd(42)} median ${use.waitedPercent.median} %, max ${use.waitedPercent.max} % of the window; it ran ${use.ranMs.median} ms\n`;
   process.stdout.write(
     line('freeze window', result.windowMs) +
+      waited('coordinator waiting for a processor', result.coordinator) +
+      waited('each agent waiting for a processor', result.agents) +
       line('worst write that touched it', result.worstWriteMs) +
       `${'usual write'.padEnd(42)} p50 ${result.usualWriteMs.p50} ms, p99 ${result.usualWriteMs.p99} ms\n` +
       `${'write in the 100 ms before, armed or arming'.padEnd(42)} p50 ${result.armedWriteMs.p50} ms, p99 ${result.armedWriteMs.p99} ms\n` +

@@ -109,6 +109,7 @@ async function oneRound(grid: TestGrid, writers: Writers, server: string, round:
   const stored = await repository.readMember(grid.name, report.checkpoint, lead.name, lead.manifestDigest);
   await repository.close();
   const { heldMs, backupMs } = clusterFactsSchema.parse(stored.engineFacts);
+  if (heldMs === null || backupMs === null) throw new Error('nobody was held');
   return {
     windowMs: rounded(report.windowMs),
     heldMs,

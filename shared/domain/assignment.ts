@@ -14,3 +14,5 @@ export interface Assignment {
 
 /** Of a member that stands for itself. */
 export const BY_ITSELF: Assignment = { hold: 'member', part: 'whole' };
+/** Of one that was stored from an archive that somebody brought: nobody held it for that. */
+export const HELD_BY_NOBODY: Assignment = { hold: 'none', part: 'whole' };

@@ -45,6 +45,11 @@ export interface Traits {
    * and what it holds has no identity that a target could be told by.
    */
   readonly restoresRunning: boolean;
+  /**
+   * The artifact that is by itself an archive of its engine: its servers write such ones without us, and restore them.
+   * Null where there is none.
+   */
+  readonly archive: string | null;
 }
 
 /** Where a member's state is cut. */

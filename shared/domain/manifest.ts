@@ -86,6 +86,16 @@ export interface GridManifestMember {
   readonly storedBytes: number;
 }
 
+/** What a checkpoint says of the archive that it was made of. It has the state of one domain alone. */
+export interface ImportedArchive {
+  /** Its name, without the directories that it lay in. */
+  readonly file: string;
+  /** Of its bytes, hex. */
+  readonly sha256: string;
+  /** ISO 8601 UTC, by the clock of who wrote it; null where it does not say. */
+  readonly writtenAt: string | null;
+}
+
 /** The commit object, grid.json. Writing it, exclusively, commits the checkpoint. */
 export interface GridManifest {
   readonly format: 1;
@@ -93,6 +103,8 @@ export interface GridManifest {
   readonly checkpoint: string;
   /** Its members were held for this, and nothing of them is stored but their marks. Not set: a checkpoint. */
   readonly purpose?: HoldPurpose;
+  /** It was made of an archive that somebody brought: nobody was held for it. Not set: of the living grid. */
+  readonly imported?: ImportedArchive;
   /** Which grid of this name: a copy restored elsewhere has a lineage of its own. */
   readonly lineage: string;
   readonly epoch: number;

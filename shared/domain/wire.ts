@@ -4,6 +4,7 @@ import type { DefinedProcess, HostDescription } from './grid.ts';
 import type { Warning } from './warning.ts';
 import type { MemberAnswer, MemberCommand, MemberProgress } from './messages.ts';
 import type { Purpose } from './purpose.ts';
+import type { ProcessTrace } from './trace.ts';
 
 /** Raised with every change that an older peer would misread. A mismatch is refused in preflight. */
 export const PROTOCOL_VERSION = 7;
@@ -36,6 +37,8 @@ export type AgentRequest =
       readonly purpose: 'checkpoint' | 'restore';
       /** With no word for this long, another coordinator may take the grid over. */
       readonly leaseMs: number;
+      /** The steps of a checkpoint are noted, for `readTrace`. */
+      readonly trace?: true;
     }
   /** Word from the coordinator while nothing else is said. */
   | { readonly type: 'keepAlive' }
@@ -60,6 +63,8 @@ export type AgentRequest =
   | { readonly type: 'raiseEpoch'; readonly id: number; readonly epoch: number }
   /** The checkpoints of this host's grid are of this lineage from now on. */
   | { readonly type: 'joinLineage'; readonly id: number; readonly lineage: string }
+  /** The steps of the operation that this stream has claimed the host for. Changes nothing. */
+  | { readonly type: 'readTrace'; readonly id: number }
   /** Which job holds this host? Changes nothing. */
   | { readonly type: 'askJob'; readonly id: number }
   /** To the job that holds the grid, through any of its agents: let go of it. */
@@ -114,7 +119,23 @@ export type AgentRequest =
       /** In bytes. */
       readonly offset: number;
     }
+  /**
+   * Reads every byte of an archive that lies in the repository, and stores it as this member's state in `checkpoint`.
+   * Commits nothing. Given up when the stream ends.
+   */
+  | {
+      readonly type: 'importArchive';
+      readonly id: number;
+      readonly member: string;
+      readonly checkpoint: string;
+      /** The checkpoint, never committed, in which the archive lies as an artifact of the member. */
+      readonly given: string;
+      /** Of the member's manifest there. */
+      readonly digest: string;
+    }
   | { readonly type: 'member'; readonly member: string; readonly command: MemberCommand }
+  /** While members are prepared: gone through with a stand-in of that member, which holds nobody. */
+  | { readonly type: 'rehearseMember'; readonly member: string; readonly command: MemberCommand }
   | { readonly type: 'restore'; readonly id: number; readonly member: string; readonly step: RestoreStep };
 
 /** The operation that a host is claimed for. */
@@ -133,6 +154,16 @@ export interface SalvagedMember {
   readonly manifestDigest: string;
   readonly sizeBytes: number;
   readonly storedBytes: number;
+}
+
+/** A member that was stored from an archive that somebody brought. */
+export interface ImportedMember extends Omit<SalvagedMember, 'name'> {
+  /** ISO 8601 UTC, by the clock of who wrote the archive; null where it does not say. */
+  readonly writtenAt: string | null;
+  /** What was left out of it on purpose, in words; null: it is of all that its members held. */
+  readonly leftOut: string | null;
+  /** What is in it, a line each, for people. */
+  readonly content: readonly string[];
 }
 
 /** A member manifest of a checkpoint. */
@@ -313,9 +344,20 @@ export type AgentResponse =
       readonly id: number;
       readonly findings: readonly { readonly level: 'problem' | 'warning'; readonly failure: Failure }[];
     }
-  /** `resumed`: the work of this operation, whose stream was lost, was kept. */
-  | { readonly type: 'claimed'; readonly id: number; readonly resumed: boolean }
-  | { readonly type: 'done'; readonly id: number }
+  /**
+   * `resumed`: the work of this operation, whose stream was lost, was kept. `traced`: its steps are noted, and can be read;
+   * an older agent does not say it. `rehearses`: it takes `rehearseMember`; an older one does not say that either.
+   */
+  | {
+      readonly type: 'claimed';
+      readonly id: number;
+      readonly resumed: boolean;
+      readonly traced?: true;
+      readonly rehearses?: true;
+    }
+  /** `clockMs`: of the agent's monotonic clock, in the answer to `rehearse`. */
+  | { readonly type: 'done'; readonly id: number; readonly clockMs?: number }
+  | { readonly type: 'traced'; readonly id: number; readonly trace: ProcessTrace }
   | {
       readonly type: 'job';
       readonly id: number;
@@ -360,10 +402,13 @@ export type AgentResponse =
       readonly metadataDigest: string;
     }
   | { readonly type: 'salvaged'; readonly id: number; readonly members: readonly SalvagedMember[] }
+  | ({ readonly type: 'archiveImported'; readonly id: number } & ImportedMember)
   /** What could not be finished is no harm to the checkpoint in the repository. */
   | { readonly type: 'settled'; readonly id: number; readonly warnings: readonly Warning[] }
   | { readonly type: 'failed'; readonly id: number; readonly failure: Failure }
   | { readonly type: 'memberAnswer'; readonly member: string; readonly answer: MemberAnswer }
+  /** Of the stand-in. */
+  | { readonly type: 'rehearsed'; readonly member: string; readonly answer: MemberAnswer }
   | { readonly type: 'restored'; readonly id: number; readonly result: RestoreStepResult }
   | { readonly type: 'progress'; readonly progress: MemberProgress }
   /** The stream as a whole is refused (version, role, grid); the agent closes it. */

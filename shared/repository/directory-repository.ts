@@ -191,11 +191,15 @@ class DirectoryRepository implements Repository {
     }
   }
 
-  async list(grid?: string, { purposes }: ListOptions = { purposes: [] }): Promise<CatalogueEntry[]> {
+  async list(
+    grid?: string,
+    { purposes = [], imported = false }: ListOptions = {},
+  ): Promise<CatalogueEntry[]> {
     const entries = await listCheckpoints(this.#layout, grid);
     return entries.filter(({ state, manifest }) => {
-      const purpose = manifest?.purpose;
-      return state !== 'valid' || purpose === undefined || purposes.includes(purpose);
+      if (state !== 'valid' || manifest === null) return true;
+      if (manifest.imported !== undefined && !imported) return false;
+      return manifest.purpose === undefined || purposes.includes(manifest.purpose);
     });
   }
 

@@ -24,6 +24,15 @@ const mark = z
   .nullable();
 const role = z.enum(['realm-service', 'state-keeper', 'node', 'proxy']);
 const engine = z.string().regex(NAME, 'is no name');
+export const artifactPath = z.string().refine((text) => {
+  try {
+    checkArtifactPath(text);
+    return true;
+  } catch {
+    return false;
+  }
+}, 'leads out of its member');
+
 const traits = z.object({
   domain: z.string(),
   copies: z.enum(['each', 'one', 'nobody']),
@@ -36,6 +45,7 @@ const traits = z.object({
   marksJournalFile: z.boolean(),
   // Not in checkpoints of before there was such an engine.
   restoresRunning: z.boolean().default(false),
+  archive: artifactPath.nullable().default(null),
 });
 /** A member, as both kinds of manifests have it. */
 const who = {
@@ -51,15 +61,6 @@ const who = {
     part: z.enum(['whole', 'journal', 'none']),
   }),
 };
-export const artifactPath = z.string().refine((text) => {
-  try {
-    checkArtifactPath(text);
-    return true;
-  } catch {
-    return false;
-  }
-}, 'leads out of its member');
-
 const chunk = z
   .object({
     key: z.string(),
@@ -145,6 +146,7 @@ const gridManifestSchema = z.object({
   grid: z.string(),
   checkpoint: z.string(),
   purpose: z.enum(HOLD_PURPOSES).optional(),
+  imported: z.object({ file: z.string(), sha256: digest, writtenAt: z.string().nullable() }).optional(),
   lineage: z.uuid(),
   epoch: count,
   counter: count,

@@ -1,6 +1,6 @@
 import type { BackupSet, EndedBackup, ImageManifest, ImageSummary, Stamp } from '../domain/backup-set.ts';
 import type { GridManifest, MemberManifest } from '../domain/manifest.ts';
-import type { HoldPurpose } from '../domain/purpose.ts';
+import { HOLD_PURPOSES, type HoldPurpose } from '../domain/purpose.ts';
 
 /**
  * Where artifacts and manifests live. A directory now; the contract is what another place must promise too.
@@ -65,7 +65,8 @@ export interface Repository {
   /**
    * Newest first (by epoch and counter). Damaged or half-deleted ones are listed as what they are. What is committed of
    * operations that copy nothing is no checkpoint to restore from: it is listed where its purpose is asked for, and
-   * where it is damaged, because it keeps garbage from being collected then.
+   * where it is damaged, because it keeps garbage from being collected then. So it is with what was imported: whoever does
+   * not ask for it goes by what was made of the living grid.
    */
   list(grid?: string, options?: ListOptions): Promise<CatalogueEntry[]>;
   /** Rejects `checkpoint-missing` / `manifest-damaged`. */
@@ -250,9 +251,14 @@ export interface MemberWriter {
 }
 
 export interface ListOptions {
-  /** Besides checkpoints. */
-  readonly purposes: readonly HoldPurpose[];
+  /** Besides checkpoints. Not set: none. */
+  readonly purposes?: readonly HoldPurpose[];
+  /** Whether also those that were made of archives that somebody brought. Not set: no. */
+  readonly imported?: boolean;
 }
+
+/** All that is committed. */
+export const EVERYTHING: ListOptions = { purposes: HOLD_PURPOSES, imported: true };
 
 export interface CatalogueEntry {
   readonly grid: string;

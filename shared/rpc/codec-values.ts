@@ -204,14 +204,19 @@ function toTraits(value: wire.Traits | undefined): Traits {
     compatibility: traits.compatibility,
     marksJournalFile: traits.marksJournalFile,
     restoresRunning: traits.restoresRunning,
+    archive: traits.archive ?? null,
   };
+}
+
+function fromTraits(traits: Traits): wire.Traits {
+  return { ...traits, maxMembers: traits.maxMembers ?? undefined, archive: traits.archive ?? undefined };
 }
 
 function fromMember(member: MemberDescription): wire.MemberDescription {
   return {
     ...member,
     copyset: member.copyset ?? undefined,
-    traits: { ...member.traits, maxMembers: member.traits.maxMembers ?? undefined },
+    traits: fromTraits(member.traits),
     sizeBytes: fromCount(member.sizeBytes),
     journalBytesPerSecond: fromCount(member.journalBytesPerSecond),
     copyBytesPerSecond: fromCount(member.copyBytesPerSecond),

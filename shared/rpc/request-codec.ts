@@ -32,8 +32,8 @@ export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
     case 'diagnose':
       return message({ $case: 'diagnose', value: { id: request.id } });
     case 'claim': {
-      const { id, operation, purpose, leaseMs } = request;
-      return message({ $case: 'claim', value: { id, operation, purpose, leaseMs } });
+      const { id, operation, purpose, leaseMs, trace = false } = request;
+      return message({ $case: 'claim', value: { id, operation, purpose, leaseMs, trace } });
     }
     case 'keepAlive':
       return message({ $case: 'keepAlive', value: {} });
@@ -58,6 +58,8 @@ export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
       return message({ $case: 'raiseEpoch', value: { id: request.id, epoch: request.epoch } });
     case 'joinLineage':
       return message({ $case: 'joinLineage', value: { id: request.id, lineage: request.lineage } });
+    case 'readTrace':
+      return message({ $case: 'readTrace', value: { id: request.id } });
     case 'askJob':
       return message({ $case: 'askJob', value: { id: request.id } });
     case 'letGo': {
@@ -88,9 +90,18 @@ export function encodeRequest(request: AgentRequest): wire.CoordinatorMessage {
       const { id, kind, name, offset } = request;
       return message({ $case: 'readDocumentLog', value: { id, kind, name, offset: fromCount(offset) } });
     }
+    case 'importArchive': {
+      const { id, member, checkpoint, given, digest } = request;
+      return message({ $case: 'importArchive', value: { id, member, checkpoint, given, digest } });
+    }
     case 'member':
       return message({
         $case: 'memberCommand',
+        value: { member: request.member, command: encodeCommand(request.command) },
+      });
+    case 'rehearseMember':
+      return message({
+        $case: 'rehearseMember',
         value: { member: request.member, command: encodeCommand(request.command) },
       });
     case 'restore':
@@ -125,6 +136,7 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
         operation: value.operation,
         purpose: oneOf(value.purpose, ['checkpoint', 'restore'], 'purpose'),
         leaseMs: toLease(value.leaseMs),
+        ...(value.trace && { trace: true }),
       };
     case 'keepAlive':
       return { type: 'keepAlive' };
@@ -140,10 +152,16 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
       return { type: 'readLocal', id: value.id, checkpoint: value.checkpoint };
     case 'salvage':
       return { type: 'salvage', id: value.id, checkpoint: value.checkpoint, metadata: value.metadata };
+    case 'importArchive': {
+      const { id, member, checkpoint, given, digest } = value;
+      return { type: 'importArchive', id, member, checkpoint, given, digest };
+    }
     case 'raiseEpoch':
       return { type: 'raiseEpoch', id: value.id, epoch: value.epoch };
     case 'joinLineage':
       return { type: 'joinLineage', id: value.id, lineage: value.lineage };
+    case 'readTrace':
+      return { type: 'readTrace', id: value.id };
     case 'askJob':
       return { type: 'askJob', id: value.id };
     case 'letGo':
@@ -175,6 +193,8 @@ export function decodeRequest({ message: received }: wire.CoordinatorMessage): A
     }
     case 'memberCommand':
       return { type: 'member', member: value.member, command: decodeCommand(value.command) };
+    case 'rehearseMember':
+      return { type: 'rehearseMember', member: value.member, command: decodeCommand(value.command) };
     case 'restoreRequest':
       return { type: 'restore', id: value.id, member: value.member, step: decodeStep(value.step) };
     default:

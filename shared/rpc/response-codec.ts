@@ -24,6 +24,7 @@ import {
 import { fromHeldBy, fromSuspension, toHeldBy, toSuspension } from './purpose-codec.ts';
 import { decodeResult, encodeResult } from './result-codec.ts';
 import { fromImageSummary, fromStamp, toImageSummary, toStamp } from './set-codec.ts';
+import { fromTrace, toTrace } from './trace-codec.ts';
 import type * as wire from './generated/agent.ts';
 
 /** What the agent says: domain → wire. */
@@ -59,15 +60,38 @@ export function encodeResponse(response: AgentResponse): wire.AgentMessage {
       }));
       return message({ $case: 'salvaged', value: { id: response.id, members } });
     }
+    case 'archiveImported': {
+      const { id, manifestDigest, sizeBytes, storedBytes, writtenAt, leftOut, content } = response;
+      const value = {
+        id,
+        manifestDigest,
+        sizeBytes: fromCount(sizeBytes),
+        storedBytes: fromCount(storedBytes),
+        writtenAt: writtenAt ?? undefined,
+        leftOut: leftOut ?? undefined,
+        content: [...content],
+      };
+      return message({ $case: 'archiveImported', value });
+    }
     case 'settled':
       return message({
         $case: 'settled',
         value: { id: response.id, warnings: response.warnings.map(fromWarning) },
       });
     case 'claimed':
-      return message({ $case: 'claimed', value: { id: response.id, resumed: response.resumed } });
+      return message({
+        $case: 'claimed',
+        value: {
+          id: response.id,
+          resumed: response.resumed,
+          traced: response.traced ?? false,
+          rehearses: response.rehearses ?? false,
+        },
+      });
     case 'done':
-      return message({ $case: 'done', value: { id: response.id } });
+      return message({ $case: 'done', value: { id: response.id, clockMs: response.clockMs } });
+    case 'traced':
+      return message({ $case: 'traced', value: fromTrace(response.id, response.trace) });
     case 'job': {
       const { id, held, highestEpoch, highestCounter } = response;
       const value = { id, held: fromHeldBy(held), highestEpoch, highestCounter };
@@ -99,6 +123,11 @@ export function encodeResponse(response: AgentResponse): wire.AgentMessage {
     case 'memberAnswer':
       return message({
         $case: 'memberAnswer',
+        value: { member: response.member, answer: encodeAnswer(response.answer) },
+      });
+    case 'rehearsed':
+      return message({
+        $case: 'rehearsed',
         value: { member: response.member, answer: encodeAnswer(response.answer) },
       });
     case 'restored':
@@ -160,12 +189,35 @@ export function decodeResponse({ message: received }: wire.AgentMessage): AgentR
           storedBytes: toCount(storedBytes),
         })),
       };
+    case 'archiveImported': {
+      const { id, manifestDigest, sizeBytes, storedBytes, writtenAt, leftOut, content } = value;
+      return {
+        type: 'archiveImported',
+        id,
+        manifestDigest,
+        sizeBytes: toCount(sizeBytes),
+        storedBytes: toCount(storedBytes),
+        writtenAt: writtenAt ?? null,
+        leftOut: leftOut ?? null,
+        content,
+      };
+    }
     case 'settled':
       return { type: 'settled', id: value.id, warnings: value.warnings.map(toWarning) };
     case 'claimed':
-      return { type: 'claimed', id: value.id, resumed: value.resumed };
-    case 'done':
-      return { type: 'done', id: value.id };
+      return {
+        type: 'claimed',
+        id: value.id,
+        resumed: value.resumed,
+        ...(value.traced && { traced: true }),
+        ...(value.rehearses && { rehearses: true }),
+      };
+    case 'done': {
+      const { id, clockMs } = value;
+      return { type: 'done', id, ...(clockMs !== undefined && { clockMs: toDuration(clockMs, 'clock') }) };
+    }
+    case 'traced':
+      return { type: 'traced', id: value.id, trace: toTrace(value) };
     case 'job': {
       const { id, held, highestEpoch, highestCounter } = value;
       return { type: 'job', id, held: toHeldBy(held), highestEpoch, highestCounter };
@@ -192,6 +244,8 @@ export function decodeResponse({ message: received }: wire.AgentMessage): AgentR
       return { type: 'failed', id: value.id, failure: toFailure(value.failure) };
     case 'memberAnswer':
       return { type: 'memberAnswer', member: value.member, answer: decodeAnswer(value.answer) };
+    case 'rehearsed':
+      return { type: 'rehearsed', member: value.member, answer: decodeAnswer(value.answer) };
     case 'restored':
       return { type: 'restored', id: value.id, result: decodeResult(value.result) };
     case 'progress': {

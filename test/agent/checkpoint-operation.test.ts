@@ -34,6 +34,7 @@ function listenerOf(answers: string[]): Listener {
           .join(' ')
           .trim(),
       ),
+    rehearsed: () => undefined,
     progress: () => undefined,
     letGoAsked: (holder) => answers.push(`asked by ${holder}`),
   };

@@ -76,7 +76,7 @@ describe('the service of an agent', () => {
     await first.says(PREPARE);
     first.close();
     await second.says(HELLO, claim('one'));
-    expect(second.sent.at(-1)).to.deep.equal({ type: 'claimed', id: 1, resumed: true });
+    expect(second.sent.at(-1)).to.deep.equal({ type: 'claimed', id: 1, resumed: true, rehearses: true });
     await second.says(PREPARE);
     expect(second.heard.at(-1)).to.equal('prepared');
     expect(host.calls.filter((call) => call === 'a: prepare')).to.have.length(1);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { lookAtAge } from '../../coordinator/checkpoint-age.ts';
 import { formatCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import { stillpoint } from '../lab/processes.ts';
-import { gridManifest, LINEAGE, storeMember } from '../repository/samples.ts';
+import { gridManifest, LINEAGE, storeImported, storeMember } from '../repository/samples.ts';
 import { describedHost, describedMember } from './descriptions.ts';
 import { patient, scriptedAgents, type ScriptedAgents } from './scripted-agents.ts';
 
@@ -51,6 +51,18 @@ describe('the age of the newest valid checkpoint', () => {
     expect(problems[0]?.message).to.equal(
       `${checkpoint}, the newest valid checkpoint, was begun 26 h ago; 26 h are allowed`,
     );
+  });
+
+  it('is that of what was made of the living grid: an archive that was imported makes it no younger', async () => {
+    const checkpoint = await store(NOW - 30 * HOUR);
+    counter += 1;
+    await storeImported(
+      agents.repository,
+      formatCheckpointId({ at: new Date(NOW), epoch: 0, counter, name: 'imported' }),
+    );
+
+    expect((await look()).newest?.checkpoint).to.equal(checkpoint);
+    expect((await look()).problems).to.have.length(1);
   });
 
   it('is that of the lineage of the hosts: one of a copy makes this grid no younger', async () => {

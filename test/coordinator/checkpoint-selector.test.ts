@@ -5,7 +5,14 @@ import { HOLD_PURPOSES } from '../../shared/domain/purpose.ts';
 import type { CatalogueEntry, Repository } from '../../shared/repository/repository.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 import { madeRepository } from '../repository/made.ts';
-import { checkpointId, GRID, LINEAGE, storeCheckpoint, storeHeld } from '../repository/samples.ts';
+import {
+  checkpointId,
+  GRID,
+  LINEAGE,
+  storeCheckpoint,
+  storeHeld,
+  storeImported,
+} from '../repository/samples.ts';
 
 // Goal: what copies nothing is never taken for a checkpoint by a name or by `latest`, is found by its full id, and is
 // refused by what restores. Method: a real repository with one checkpoint and newer quiesces, freezes, journal checkpoints.
@@ -57,5 +64,42 @@ describe('an operation that copied nothing', () => {
         .with.nested.property('failure.hint')
         .that.includes(`stillpoint restore ${entry.checkpoint} --set SET`);
     }
+  });
+});
+
+describe('a checkpoint that was imported', () => {
+  let folder: ReturnType<typeof temporaryFolder>;
+  let repository: Repository;
+
+  beforeEach(async () => {
+    folder = temporaryFolder('selector');
+    repository = await madeRepository(folder.path, { threads: 0 });
+    await storeImported(repository, checkpointId(2));
+  });
+
+  afterEach(async () => {
+    await repository.close();
+    folder.remove();
+  });
+
+  const select = (selector: string): Promise<CatalogueEntry> =>
+    selectCheckpoint(repository, GRID, selector, () => Promise.resolve(LINEAGE));
+  const refusal = async (selector: string): Promise<string> =>
+    select(selector).then(
+      () => 'selected',
+      (error: unknown) => (error as StillpointError).failure.code,
+    );
+
+  it('is not the latest, however new it is, and is found by its name and its id', async () => {
+    expect(await refusal('latest')).to.equal('checkpoint-missing');
+    for (const selector of ['nightly', checkpointId(2)])
+      expect((await select(selector)).checkpoint).to.equal(checkpointId(2));
+    await storeCheckpoint(repository, checkpointId(1), { a: {} });
+    expect((await select('latest')).checkpoint).to.equal(checkpointId(1));
+  });
+
+  it('is not taken for one of the living grid that has the same name', async () => {
+    await storeCheckpoint(repository, checkpointId(1), { a: {} });
+    expect(await refusal('nightly')).to.equal('checkpoint-ambiguous');
   });
 });

@@ -82,12 +82,22 @@ describe('the lineage of a grid that was restored', () => {
 
   it('is that of the checkpoint in place, and a new one elsewhere', () => {
     const manifest = { lineage: PRODUCTION };
-    expect(lineageAfterRestore(manifest, [planned('a', 'a'), planned('b', 'b')])).to.equal(PRODUCTION);
+    const inPlace = [planned('a', 'a'), planned('b', 'b')];
+    expect(lineageAfterRestore(manifest, inPlace, hosts(COPY))).to.equal(PRODUCTION);
     const [one, other] = [0, 1].map(() =>
-      lineageAfterRestore(manifest, [planned('a', 'a'), planned('b', 'c')]),
+      lineageAfterRestore(manifest, [planned('a', 'a'), planned('b', 'c')], hosts(PRODUCTION)),
     );
     expect(new Set([PRODUCTION, one, other]).size).to.equal(3);
     expect(lineageOfHosts(hosts(one ?? null, null))).to.equal(one);
+  });
+
+  it('stays what it is where an archive was imported, and is a new one where nobody knows any', () => {
+    const imported = { file: 'a.zip', sha256: '', writtenAt: null };
+    const manifest = { lineage: PRODUCTION, imported };
+    for (const places of [[planned('a', 'a')], [planned('a', 'c')]])
+      expect(lineageAfterRestore(manifest, places, hosts(COPY, null))).to.equal(COPY);
+    expect(lineageAfterRestore(manifest, [planned('a', 'a')], hosts(null))).to.equal(PRODUCTION);
+    expect(lineageAfterRestore(manifest, [planned('a', 'c')], hosts(null))).to.not.equal(PRODUCTION);
   });
 });
 

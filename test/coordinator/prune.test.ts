@@ -7,6 +7,7 @@ import { formatCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import { EXIT, StillpointError } from '../../shared/domain/errors.ts';
 import type { HostDescription } from '../../shared/domain/grid.ts';
 import { HOLD_PURPOSES } from '../../shared/domain/purpose.ts';
+import { EVERYTHING } from '../../shared/repository/repository.ts';
 import { programFile } from '../lab/programs.ts';
 import {
   checkpointId,
@@ -15,6 +16,7 @@ import {
   noise,
   storeCheckpoint,
   storeHeld,
+  storeImported,
 } from '../repository/samples.ts';
 import { BEGUN } from '../repository/sets-suite.ts';
 import { describedHost, describedMember, manifestOf } from './descriptions.ts';
@@ -72,6 +74,16 @@ describe('pruning checkpoints', () => {
       request.type === 'dropLocal' ? [`${host} ${request.checkpoints.join(' ')}`] : [],
     );
   }
+
+  it('neither counts nor deletes what was imported', async () => {
+    await storeImported(agents.repository, checkpointId(4));
+    const { deleted, kept } = await prune();
+    expect(deleted).to.deep.equal([checkpointId(1), checkpointId(2)]);
+    expect(kept).to.deep.equal([checkpointId(3)]);
+    const left = await agents.repository.list('orders', EVERYTHING);
+    expect(left.map(({ checkpoint }) => checkpoint)).to.deep.equal([checkpointId(4), checkpointId(3)]);
+    expect(await agents.repository.verify('orders', checkpointId(4), () => undefined)).to.deep.equal([]);
+  });
 
   it('deletes what is not kept, here and on hosts, and frees what only that needed', async () => {
     const both = [checkpointId(1), checkpointId(2)];

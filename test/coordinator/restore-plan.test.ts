@@ -184,6 +184,34 @@ describe('the plan of a restore', () => {
       ]);
     });
 
+    describe('and that were imported', () => {
+      const imported = {
+        ...assigning(manifestOf(of('cluster', ['c1']).map((member) => ({ host: 'alpha', member }))), {
+          c1: { hold: 'none', part: 'whole' },
+        }),
+        imported: { file: 'a.zip', sha256: '', writtenAt: null },
+      };
+
+      it('is for their group alone: all other members stay as they are, and are named', () => {
+        const { members, warnings } = plan(
+          [...same, describedHost('gamma', of('other', ['d1', 'd2']))],
+          {},
+          imported,
+        );
+        expect(members.map(({ name, source }) => `${name} from ${source.name}`)).to.have.members([
+          'd1 from c1',
+          'd2 from c1',
+        ]);
+        const [warning] = warnings.filter(({ code }) => code === 'member-not-imported');
+        expect(warning?.text).to.contain('has nothing of aa, ab, ba: they stay as they are');
+        expect(warnings.map(({ code }) => code)).to.not.include('member-rebuilt');
+      });
+
+      it('is refused where their group is not there', () => {
+        expect(refusal(same, {}, imported)).to.equal('plan-no-target');
+      });
+    });
+
     it('refuses where nobody of theirs is there', () => {
       const [other] = of('other', ['d1']);
       if (other === undefined) throw new Error('one member');

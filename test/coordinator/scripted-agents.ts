@@ -11,6 +11,7 @@ import {
   type AgentRequest,
   type AgentResponse,
   type HeldBy,
+  type ImportedMember,
   type RestoreStepResult,
 } from '../../shared/domain/wire.ts';
 import type { KeptDocument } from '../../shared/documents/document.ts';
@@ -36,6 +37,9 @@ export interface ScriptedAgents {
   onRequest: (host: string, request: Numbered) => void;
   /** What an agent says to a command for a member: any messages, in this order. Nothing by default. */
   onCommand: (host: string, member: string, command: MemberCommand) => Promise<readonly AgentResponse[]>;
+  /** What an agent says to a command for a stand-in; null: it says with the claim that it knows none. */
+  onRehearsal:
+    ((host: string, member: string, command: MemberCommand) => Promise<readonly AgentResponse[]>) | null;
   /** An agent that is asked for this says nothing. */
   silentOn: (host: string, request: Numbered) => boolean;
   /** Agents greet coordinators of other grids too, and say of which they are when they describe themselves. */
@@ -44,6 +48,8 @@ export interface ScriptedAgents {
   stampOf: (member: string) => Stamp;
   /** What is in an image. */
   imageOf: (member: string, image: string) => ImageManifest;
+  /** What an agent stores of an archive that is imported. */
+  importing: (request: Extract<Numbered, { type: 'importArchive' }>) => Promise<ImportedMember>;
   /** What an agent keeps of documents, and the clusters that it has. Nothing by default. */
   keeps: (host: string) => {
     readonly clusters: readonly string[];
@@ -99,11 +105,15 @@ export async function scriptedAgents(hosts: readonly HostDescription[]): Promise
     asked: [],
     onRequest: () => undefined,
     onCommand: () => Promise.resolve([]),
+    onRehearsal: null,
     silentOn: () => false,
     greetsAll: false,
     stampOf: () => ({ epoch: 0, counter: 0, heldBy: null, incarnation: 'i', stoppedAs: null }),
     imageOf: () => {
       throw new Error('this test has no images');
+    },
+    importing: () => {
+      throw new Error('this test has no archives');
     },
     keeps: () => ({ clusters: [], documents: [] }),
     heldBy: () => null,
@@ -175,6 +185,9 @@ async function serve(
     else if (request.type === 'member') {
       const said = await agents.onCommand(host.host, request.member, request.command);
       for (const response of said) stream.send(response);
+    } else if (request.type === 'rehearseMember') {
+      const said = await agents.onRehearsal?.(host.host, request.member, request.command);
+      for (const response of said ?? []) stream.send(response);
     }
   }
 }
@@ -197,6 +210,13 @@ async function answer(
     throw error;
   }
   switch (request.type) {
+    case 'claim':
+      return {
+        type: 'claimed',
+        id,
+        resumed: false,
+        ...(agents.onRehearsal !== null && { rehearses: true as const }),
+      };
     case 'describe':
       return { type: 'described', id, host, repositoryId: agents.repository.id };
     case 'diagnose':
@@ -205,6 +225,8 @@ async function answer(
       return { type: 'stamped', id, stamp: agents.stampOf(request.member) };
     case 'readImage':
       return { type: 'imageRead', id, image: await readImage(agents, request) };
+    case 'importArchive':
+      return { type: 'archiveImported', id, ...(await agents.importing(request)) };
     case 'readDocuments': {
       const { clusters, documents } = agents.keeps(host.host);
       // One in each answer: whoever asks has to ask for the next.

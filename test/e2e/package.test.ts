@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { expect } from 'chai';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createGrid, type TestGrid } from '../lab/grid.ts';
-import { ROOT } from '../lab/processes.ts';
+import { installPackage } from '../lab/installed-package.ts';
+import type { Programs } from '../lab/processes.ts';
 import { temporaryFolder } from '../lab/temporary.ts';
 
 // Goal: what is published works where nothing of the project lies beside it.
@@ -11,16 +12,13 @@ import { temporaryFolder } from '../lab/temporary.ts';
 // nothing else, and its own programs take a checkpoint.
 describe('the package', () => {
   const folder = temporaryFolder('package');
-  const prefix = join(folder.path, 'prefix');
+  let installed: (name: string) => string;
+  let programs: Programs;
   let grid: TestGrid | undefined;
 
   before(function () {
     this.timeout(180_000);
-    mkdirSync(prefix);
-    run('bash', [join(ROOT, 'scripts/package'), 'npm', '--into', folder.path]);
-    const [archive = ''] = readdirSync(folder.path).filter((name) => name.endsWith('.tgz'));
-    const quietly = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error'];
-    run('npm', ['install', '--prefix', prefix, '--omit=dev', ...quietly, join(folder.path, archive)]);
+    ({ program: installed, programs } = installPackage(folder.path));
   });
 
   after(async () => {
@@ -34,8 +32,6 @@ describe('the package', () => {
     return stdout;
   }
 
-  const installed = (name: string): string => join(prefix, 'node_modules', '.bin', name);
-
   it('gives a stillpoint, a stillpoint-agent and a stillpoint-conformance', () => {
     expect(run(process.execPath, [installed('stillpoint'), '--version']).trim()).to.match(/^\d+\.\d+\.\d+$/);
     expect(run(process.execPath, [installed('stillpoint-agent'), '--help'])).to.contain(
@@ -47,10 +43,6 @@ describe('the package', () => {
   });
 
   it('takes a checkpoint with its own programs, and verifies it', async () => {
-    const programs = {
-      'coordinator/main.ts': installed('stillpoint'),
-      'agent/main.ts': installed('stillpoint-agent'),
-    };
     grid = await createGrid({
       hosts: ['127.0.80.1'],
       copysets: [{ name: 'a', hosts: [0] }],

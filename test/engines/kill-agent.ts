@@ -9,13 +9,14 @@ import { programFile, ROOT } from '../lab/programs.ts';
 
 const PROGRAM = 'test/engines/killed-agent.ts';
 
-/** A real process that dies of SIGKILL in this state. */
+/** A real process that dies of SIGKILL in this state; of one that is freezing, `when` says when. */
 export async function killedAgent(
   settings: MemberSettings,
   folder: string,
-  state: 'armed' | 'frozen',
+  state: 'armed' | 'freezing' | 'frozen',
   attempt: Token,
   nodeOptions: readonly string[] = [],
+  when: () => Promise<void> = () => Promise.resolve(),
 ): Promise<Undo> {
   const child = spawn(
     process.execPath,
@@ -40,6 +41,7 @@ export async function killedAgent(
     said += String(chunk);
     if (said.endsWith('\n')) break;
   }
+  await when();
   child.kill('SIGKILL');
   await ended;
   return JSON.parse(said) as Undo;

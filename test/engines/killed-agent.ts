@@ -23,4 +23,5 @@ const token = JSON.parse(values.token ?? '') as Token;
 await capture.arm(token);
 if (values.state === 'frozen') await capture.freeze(token);
 process.stdout.write(`${JSON.stringify(undo())}\n`);
+if (values.state === 'freezing') await capture.freeze(token);
 setInterval(() => undefined, 1000);

@@ -56,6 +56,7 @@ export async function beginCapture(
       return Promise.resolve();
     },
     reach: () => Promise.resolve(),
+    step: () => undefined,
     ...change,
   });
   return { capture: new Capture(parts, assignment, change.purpose), artifacts, undo: () => saved };

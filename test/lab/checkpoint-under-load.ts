@@ -13,9 +13,13 @@ export interface LoadedCheckpoint {
 }
 
 /** Takes a checkpoint and notes when its progress says that it freezes and, for the last time, that it thaws. */
-export async function checkpointUnderLoad(grid: TestGrid, name: string): Promise<LoadedCheckpoint> {
+export async function checkpointUnderLoad(
+  grid: TestGrid,
+  name: string,
+  options: readonly string[] = [],
+): Promise<LoadedCheckpoint> {
   const beganAt = performance.now();
-  const command = grid.begin(['checkpoint', 'create', name, '--output', 'json']);
+  const command = grid.begin(['checkpoint', 'create', name, '--output', 'json', ...options]);
   let frozenAt = 0;
   let thawedAt = 0;
   let thaws = 0;

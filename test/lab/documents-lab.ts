@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { KeptDocument } from '../../shared/documents/document.ts';
 import { createGrid, type TestGrid } from './grid.ts';
 import { Hooks } from './hooks.ts';
-import type { InfinispanCluster, InfinispanNode } from './infinispan.ts';
+import type { InfinispanCluster, InfinispanNode, InfinispanOptions } from './infinispan.ts';
 import { until, type Finished } from './processes.ts';
 import { processNumbers } from '../../agent/engines/host-processes.ts';
 
@@ -12,23 +12,41 @@ export interface DocumentedCluster {
   readonly name: string;
   readonly cluster: InfinispanCluster;
   readonly member: InfinispanNode;
+  /** Keys of the cluster besides, and of its member. */
+  readonly keys?: object;
+  readonly memberKeys?: object;
 }
 
-export async function documented(name: string, cluster: InfinispanCluster): Promise<DocumentedCluster> {
+/** Where members listen: a port that was free there is not taken by who connects to anything meanwhile. */
+export const MEMBERS_ADDRESS = '127.0.87.1';
+
+/** `more`: options of its member that are others than the cluster's, and keys of the agent's file. */
+export async function documented(
+  name: string,
+  cluster: InfinispanCluster,
+  more: {
+    readonly options?: Partial<InfinispanOptions>;
+    readonly keys?: object;
+    readonly memberKeys?: object;
+  } = {},
+): Promise<DocumentedCluster> {
+  const { options, ...keys } = more;
   const member = await cluster.another(`member-of-${name}`, {
     attributes: 'zero-capacity-node="true"',
     heapMB: 192,
+    address: () => MEMBERS_ADDRESS,
+    ...options,
   });
-  return { name, cluster, member };
+  return { name, cluster, member, ...keys };
 }
 
 export interface DocumentsOptions {
   readonly host: string;
   readonly clusters: readonly DocumentedCluster[];
-  /** Keys of each cluster besides, and of its member. */
-  readonly clusterKeys?: object;
+  /** Keys of each member besides. */
   readonly memberKeys?: object;
-  readonly storageClasses?: Readonly<Record<string, object>>;
+  /** Besides my-storage-class, whose directory is given. */
+  readonly storageClasses?: (volumes: string) => Readonly<Record<string, object>>;
   /** Another grid's file, repository and CA. */
   readonly beside?: TestGrid;
 }
@@ -86,23 +104,36 @@ export class DocumentsLab {
     return JSON.parse(stdout) as KeptDocument;
   }
 
-  /** Resolves when the document has come to this phase. */
+  /** As its agent has it on disk: to be asked often, which a command for each look would make slow. */
+  kept(kind: 'backup' | 'restore', name: string): KeptDocument {
+    const folder = kind === 'backup' ? 'Backup' : 'Restore';
+    const file = join(this.grid.hosts[0]?.state ?? '', 'documents', folder, `${name}.json`);
+    return JSON.parse(readFileSync(file, 'utf8')) as KeptDocument;
+  }
+
+  /** Resolves when the document has come to this phase, with what the command says of it. */
   async reached(kind: 'backup' | 'restore', name: string, phase: string): Promise<KeptDocument> {
-    let found: KeptDocument | null = null;
     await until(
       `${kind} ${name} to be ${phase}`,
       async () => {
-        found = await this.get(kind, name);
-        if (found.status.phase !== phase && ['Succeeded', 'Failed'].includes(found.status.phase))
-          throw new Error(
-            `${kind} ${name} is ${JSON.stringify(found.status)}\n${await this.log(kind, name)}`,
-          );
-        return found.status.phase === phase;
+        const { status } = this.kept(kind, name);
+        if (status.phase !== phase && ['Succeeded', 'Failed'].includes(status.phase))
+          throw new Error(`${kind} ${name} is ${JSON.stringify(status)}\n${await this.log(kind, name)}`);
+        return status.phase === phase;
       },
       120_000,
     );
-    if (found === null) throw new Error('it was never looked at');
-    return found;
+    return this.get(kind, name);
+  }
+
+  /** Resolves when it is at its end, whichever. */
+  async ended(kind: 'backup' | 'restore', name: string): Promise<KeptDocument> {
+    await until(
+      `${kind} ${name} to have ended`,
+      () => ['Succeeded', 'Failed'].includes(this.kept(kind, name).status.phase),
+      120_000,
+    );
+    return this.get(kind, name);
   }
 
   async log(kind: 'backup' | 'restore', name: string): Promise<string> {
@@ -117,12 +148,11 @@ export class DocumentsLab {
 }
 
 function settings(options: DocumentsOptions, volumes: string): object {
-  const clusters = options.clusters.map(({ name, cluster, member }) => [
+  const clusters = options.clusters.map(({ name, cluster, member, keys, memberKeys }) => [
     name,
     {
       service: 'DataGrid',
       url: cluster.nodes[0]?.url,
-      ...options.clusterKeys,
       member: {
         template: member.root,
         command: member
@@ -131,7 +161,9 @@ function settings(options: DocumentsOptions, volumes: string): object {
         url: member.url,
         stopWithinSeconds: 20,
         ...options.memberKeys,
+        ...memberKeys,
       },
+      ...keys,
     },
   ]);
   return {
@@ -140,8 +172,18 @@ function settings(options: DocumentsOptions, volumes: string): object {
       // Made for something else: nobody asks it anything.
       'cache-cluster': { service: 'Cache', url: 'http://127.0.0.1:1' },
     },
-    storageClasses: { 'my-storage-class': { directory: volumes, default: true }, ...options.storageClasses },
+    storageClasses: {
+      'my-storage-class': { directory: volumes, default: true },
+      ...options.storageClasses?.(volumes),
+    },
   };
+}
+
+/** Makes a directory for another storage class. */
+export function folderIn(volumes: string, name: string): string {
+  const path = join(volumes, name);
+  mkdirSync(path, { recursive: true });
+  return path;
 }
 
 /** Every process that a document's member is or has begun, by the mark in its environment. */

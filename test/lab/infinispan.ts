@@ -34,6 +34,13 @@ export function whyNoInfinispan(): string | null {
   return missing === '' ? null : missing;
 }
 
+/** The server's home, with `lib`. `whyNoInfinispan` is asked before. */
+export function infinispanHome(): string {
+  const { path } = home();
+  if (path === null) throw new Error('this machine has no Infinispan');
+  return path;
+}
+
 /** In a `before`, which may take minutes the first time: skips where this machine has no Infinispan, and says why. */
 export function needsInfinispan(context: Context): void {
   context.timeout(600_000);
@@ -59,6 +66,8 @@ export interface InfinispanOptions {
   readonly endpoints?: string;
   /** More files of each server's `conf`, by name: users.properties, a keystore. */
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
+  /** XML of the stack of JGroups: protocols in the place of those that servers have. */
+  readonly stack?: string;
   /** Of Java's heap. */
   readonly heapMB?: number;
 }
@@ -82,6 +91,7 @@ function configuration(cluster: string, seeds: readonly string[], options: Infin
       <TCPPING initial_hosts="${hosts}" port_range="0" stack.combine="REPLACE" stack.position="MPING"/>
       <!-- Else it listens at every address, where no more than four have a port. -->
       <FD_SOCK2 offset="1" bind_addr="\${jgroups.bind.address}" stack.combine="COMBINE"/>
+      ${options.stack ?? ''}
     </stack>
   </jgroups>
   <cache-container name="default" statistics="true" ${options.attributes ?? ''}>
@@ -148,8 +158,7 @@ export class InfinispanNode {
 
   /** The command that runs this server, as an operator's unit would. */
   command(): readonly string[] {
-    const { path } = home();
-    if (path === null) throw new Error('this machine has no Infinispan');
+    const path = infinispanHome();
     return [
       'java',
       '-Xms64m',

@@ -3,7 +3,7 @@ import { launchReferenceGrid, layOutReferenceGrid, type ReferenceGrid } from '..
 import { createGrid, type GridOptions, type NativeMember, type TestGrid } from './grid.ts';
 import { placeOf } from './temporary.ts';
 
-/** A reference grid with an agent on each of its hosts; with PostgreSQL copysets beside where they are named. */
+/** A reference grid with an agent on each of its hosts; with PostgreSQL and Infinispan beside where they are named. */
 export interface ReferenceLab {
   readonly reference: ReferenceGrid;
   readonly grid: TestGrid;
@@ -25,6 +25,7 @@ export interface ReferenceLabOptions {
   /** Laid out and not started: a place to restore to, with CA and repository of another. */
   readonly beside?: ReferenceLab;
   readonly postgres?: GridOptions['copysets'];
+  readonly clusters?: GridOptions['clusters'];
   readonly leaseSeconds?: number;
   readonly repository?: string;
   readonly env?: NodeJS.ProcessEnv;
@@ -34,7 +35,7 @@ export interface ReferenceLabOptions {
 }
 
 export async function createReferenceLab(options: ReferenceLabOptions): Promise<ReferenceLab> {
-  const { hosts, beside, postgres = [], leaseSeconds, repository, env, memberLines } = options;
+  const { hosts, beside, postgres = [], clusters, leaseSeconds, repository, env, memberLines } = options;
   const folder = placeOf(options.folder, 'rg');
   const layout = {
     name: 'orders',
@@ -62,6 +63,7 @@ export async function createReferenceLab(options: ReferenceLabOptions): Promise<
     grid = await createGrid({
       hosts,
       copysets: postgres,
+      ...(clusters !== undefined && { clusters }),
       native: reference.processes
         .filter(({ role }) => options.nodesOnly !== true || role === 'node')
         .map((process) => memberOf(process, definition)),

@@ -21,7 +21,7 @@ export interface Edit {
 
 /** With real processes, or thousands of simulated runs, it takes half a minute; the others take a second. */
 export function isSlow({ file }: Mutant): boolean {
-  return file.startsWith('e2e/') || file.includes('checkpoint-properties');
+  return /^(e2e|engines\/infinispan)\//.test(file) || file.includes('checkpoint-properties');
 }
 
 export function edit(file: string, from: string, to: string): Edit {

@@ -1,5 +1,5 @@
 import { createCipheriv, createHash } from 'node:crypto';
-import { BY_ITSELF } from '../../shared/domain/assignment.ts';
+import { BY_ITSELF, HELD_BY_NOBODY } from '../../shared/domain/assignment.ts';
 import { formatCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import type { Traits } from '../../shared/domain/grid.ts';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
@@ -25,6 +25,7 @@ export function serverTraits(name: string, changes: Partial<Traits> = {}): Trait
     compatibility: '18',
     marksJournalFile: true,
     restoresRunning: false,
+    archive: null,
     ...changes,
   };
 }
@@ -181,6 +182,27 @@ export async function storeHeld(
 ): Promise<GridManifest> {
   const member = await storeMember(repository, checkpoint, 'a', {});
   const manifest = { ...gridManifest(checkpoint, [member]), purpose };
+  await repository.commit(manifest);
+  return manifest;
+}
+
+/** Commits what was made of an archive that somebody brought. */
+export async function storeImported(
+  repository: Repository,
+  checkpoint: string,
+  archive: Uint8Array = Buffer.from('an archive'),
+): Promise<GridManifest> {
+  const traits = serverTraits('a', { archive: 'backup.zip' });
+  const assignment = HELD_BY_NOBODY;
+  const writer = repository.beginMember(GRID, checkpoint);
+  await writer.file({ path: 'backup.zip', mode: 0o600, mtimeMs: 0 }, inPieces(archive));
+  const head = memberHead(checkpoint, 'a');
+  const member = { ...head.member, traits, assignment };
+  const finished = await writer.finish({ ...head, member, mark: null });
+  const manifest = {
+    ...gridManifest(checkpoint, [{ ...gridMember('a', finished), traits, assignment, mark: null }]),
+    imported: { file: 'a.zip', sha256: sha256(archive), writtenAt: null },
+  };
   await repository.commit(manifest);
   return manifest;
 }

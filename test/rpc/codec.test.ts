@@ -133,16 +133,21 @@ const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
       'release' as const,
       'rehearse' as const,
       'askJob' as const,
+      'readTrace' as const,
     ),
     id,
   }),
-  fc.record({
-    type: fc.constant('claim' as const),
-    id,
-    operation: name,
-    purpose: fc.constantFrom('checkpoint' as const, 'restore' as const),
-    leaseMs: ms,
-  }),
+  fc.record(
+    {
+      type: fc.constant('claim' as const),
+      id,
+      operation: name,
+      purpose: fc.constantFrom('checkpoint' as const, 'restore' as const),
+      leaseMs: ms,
+      trace: fc.constant(true as const),
+    },
+    { requiredKeys: ['type', 'id', 'operation', 'purpose', 'leaseMs'] },
+  ),
   fc.constant({ type: 'keepAlive' as const }),
   fc.record({ type: fc.constant('letGo' as const), id, operation: text, force: fc.boolean() }),
   fc.record({ type: fc.constant('settle' as const), id, checkpoint: text }),
@@ -165,7 +170,19 @@ const requests: fc.Arbitrary<AgentRequest> = fc.oneof(
   fc.record({ type: fc.constant('readDocuments' as const), id, after: text }),
   fc.record({ type: fc.constant('deleteDocument' as const), id, kind: text, name: text }),
   fc.record({ type: fc.constant('readDocumentLog' as const), id, kind: text, name: text, offset: count }),
-  fc.record({ type: fc.constant('member' as const), member: text, command: commands }),
+  fc.record({
+    type: fc.constant('importArchive' as const),
+    id,
+    member: text,
+    checkpoint: text,
+    given: text,
+    digest: text,
+  }),
+  fc.record({
+    type: fc.constantFrom('member' as const, 'rehearseMember' as const),
+    member: text,
+    command: commands,
+  }),
   fc.record({ type: fc.constant('restore' as const), id, member: text, step: steps }),
 );
 
@@ -261,6 +278,7 @@ const traits = fc.record({
   compatibility: text,
   marksJournalFile: fc.boolean(),
   restoresRunning: fc.boolean(),
+  archive: fc.option(text),
 });
 
 const plainMember = {
@@ -324,6 +342,16 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
   fc.record({ type: fc.constant('localCheckpoint' as const), id, gridManifest: text, metadataDigest: text }),
   fc.record({ type: fc.constant('salvaged' as const), id, members: fc.array(salvaged, { maxLength: 2 }) }),
   fc.record({
+    type: fc.constant('archiveImported' as const),
+    id,
+    manifestDigest: text,
+    sizeBytes: count,
+    storedBytes: count,
+    writtenAt: fc.option(text),
+    leftOut: fc.option(text),
+    content: fc.array(text, { maxLength: 2 }),
+  }),
+  fc.record({
     type: fc.constant('welcome' as const),
     protocolVersion: count,
     agentVersion: text,
@@ -353,7 +381,19 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
       { maxLength: 2 },
     ),
   }),
-  fc.record({ type: fc.constant('done' as const), id }),
+  fc.record({ type: fc.constant('done' as const), id, clockMs: ms }, { requiredKeys: ['type', 'id'] }),
+  fc.record({
+    type: fc.constant('traced' as const),
+    id,
+    trace: fc.record({
+      processId: count,
+      machine: text,
+      steps: fc.array(fc.record({ member: text, step: text, atMs: ms }), { maxLength: 3 }),
+      samples: fc.array(fc.record({ atMs: ms, ranMs: ms, waitedMs: ms }), { maxLength: 3 }),
+      collections: fc.array(fc.record({ atMs: ms, durationMs: ms }), { maxLength: 3 }),
+      lost: count,
+    }),
+  }),
   fc.record({
     type: fc.constant('job' as const),
     id,
@@ -399,9 +439,22 @@ const responses: fc.Arbitrary<AgentResponse> = fc.oneof(
       journalFiles: fc.array(text),
     }),
   }),
-  fc.record({ type: fc.constant('claimed' as const), id, resumed: fc.boolean() }),
+  fc.record(
+    {
+      type: fc.constant('claimed' as const),
+      id,
+      resumed: fc.boolean(),
+      traced: fc.constant(true as const),
+      rehearses: fc.constant(true as const),
+    },
+    { requiredKeys: ['type', 'id', 'resumed'] },
+  ),
   fc.record({ type: fc.constant('failed' as const), id, failure }),
-  fc.record({ type: fc.constant('memberAnswer' as const), member: text, answer: answers }),
+  fc.record({
+    type: fc.constantFrom('memberAnswer' as const, 'rehearsed' as const),
+    member: text,
+    answer: answers,
+  }),
   fc.record({
     type: fc.constant('restored' as const),
     id,

@@ -25,6 +25,7 @@ interface Work extends ClaimedWork {
   readonly name: string;
   readonly checkpoint: CheckpointOperation;
   readonly restore: null;
+  readonly imports: null;
   /** As the machine of its member stands; null before the first command. */
   machine: MemberMachineState | null;
   connection: Connection;
@@ -216,6 +217,7 @@ export class SimulatedAgent extends Process {
   #listener(work: Work): Listener {
     return {
       answer: (_, answer) => this.judged(() => this.#answer(work, answer), undefined),
+      rehearsed() {},
       progress() {},
       letGoAsked: (holder) =>
         work.connection.send('coordinator', () =>
@@ -257,11 +259,13 @@ export class SimulatedAgent extends Process {
         },
         {
           answer: (member, answer) => this.#listener(work).answer(member, answer),
+          rehearsed() {},
           progress() {},
           letGoAsked: (holder) => this.#listener(work).letGoAsked(holder),
         },
       ),
       restore: null,
+      imports: null,
       machine: null,
       connection,
       isEnding: false,

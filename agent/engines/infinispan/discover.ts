@@ -6,10 +6,12 @@ import type { Discovery, FoundMember, HostToLookAt } from '../discovery.ts';
 import { seesTheSame, unitOf } from '../host-processes.ts';
 import { answers } from '../restore/processes.ts';
 import { propertyOf, serverProcesses, type ServerProcess } from './server/host-servers.ts';
+import { withoutComments } from './server/xml.ts';
 
 /** Where a server listens, as far as its configuration and its command line say. */
 interface Endpoint {
-  readonly address: string;
+  /** An address, a host's name, or a kind of address, as SITE_LOCAL. */
+  readonly bound: string;
   readonly port: number;
 }
 
@@ -34,18 +36,19 @@ export async function discoverInfinispan(host: HostToLookAt): Promise<Discovery>
 
 async function memberOf(server: ServerProcess, host: HostToLookAt): Promise<FoundMember> {
   const file = join(server.root, 'conf', server.configuration ?? 'infinispan.xml');
-  const xml = await readFile(file, 'utf8').catch(() => '');
+  const xml = withoutComments(await readFile(file, 'utf8').catch(() => ''));
   const property = (text: string): string => resolveProperties(text, server.args);
   const cluster = property(
     /<transport\b[^>]*?\scluster="([^"]*)"/.exec(xml)?.[1] ?? '${infinispan.cluster.name:cluster}',
   );
   const container = property(/<cache-container\b[^>]*?\sname="([^"]*)"/.exec(xml)?.[1] ?? 'default');
-  const { address, port } = endpointOf(server, xml, property);
+  const { bound, port } = endpointOf(server, xml, property);
   const hasTls = /<ssl\b/.test(xml);
   const isOpen = !/<endpoints?\b[^>]*\ssecurity-realm=/.test(xml);
   const { unit, why } = await unitOf(server.pid);
-  const asked = `${beforePort(address)}:${port}`;
-  const isThere = await answers(asked);
+  const places = addressesOf(bound, host.host).map((address) => `${beforePort(address)}:${port}`);
+  const there = await firstThatAnswers(places);
+  const asked = there ?? places[0] ?? '';
   return {
     keys: {
       name: nameOf(server, host.host),
@@ -65,9 +68,9 @@ async function memberOf(server: ServerProcess, host: HostToLookAt): Promise<Foun
     remarks: {
       copyset:
         'the name of the cluster; any name will do that all of its servers share, and no other cluster of the grid',
-      url: 'name the other servers beside it, peers: [https://HOST:11222, …]: through them a hold ends when this one is down',
+      url: `name the other servers beside it, peers: [${hasTls ? 'https' : 'http'}://HOST:${port}, …]: through them a hold ends when this one is down`,
       ...(!isOpen && {
-        auth: 'a user with the role admin, in every server: user create stillpoint --groups=admin in the CLI; its password, alone, goes into the file',
+        auth: 'a user with the role admin, in every server: user create stillpoint -g admin in its CLI; the password, alone, goes into the file: stillpoint-agent init says the command',
       }),
       ...(hasTls && { tls: 'ca: the CA that signed the certificate of the server' }),
       ...(unit === null && {
@@ -75,7 +78,7 @@ async function memberOf(server: ServerProcess, host: HostToLookAt): Promise<Foun
       }),
     },
     grid: null,
-    doubt: isThere ? null : `nothing answers at ${asked}: correct url, and take the # away`,
+    doubt: there === null ? `nothing answers at ${asked}: correct url, and take the # away` : null,
   };
 }
 
@@ -85,26 +88,33 @@ function endpointOf(server: ServerProcess, xml: string, property: (text: string)
   const bindings = [...xml.matchAll(/<socket-binding\b[^>]*>/g)].map(([text]) => text);
   const own = bindings.find((text) => attributeOf(text, 'name') === binding) ?? '';
   const base = Number(property(attributeOf(own, 'port') ?? '')) || USUAL_PORT;
-  const offset =
-    lastOption(server.args, ['-o', '--port-offset']) ??
-    propertyOf(server.args, 'infinispan.socket.binding.port-offset') ??
-    property(/<socket-bindings\b[^>]*?\sport-offset="([^"]*)"/.exec(xml)?.[1] ?? '0');
-  const bound =
-    lastOption(server.args, ['-b', '--bind-address']) ??
-    property(/<inet-address\b[^>]*?\svalue="([^"]*)"/.exec(xml)?.[1] ?? '127.0.0.1');
-  const everywhere = ['0.0.0.0', '::', 'localhost'].includes(bound) || isIP(bound) === 0;
-  return { address: everywhere ? '127.0.0.1' : bound, port: base + (Number(offset) || 0) };
+  const offset = property(
+    /<socket-bindings\b[^>]*?\sport-offset="([^"]*)"/.exec(xml)?.[1] ??
+      '${infinispan.socket.binding.port-offset:0}',
+  );
+  const bound = property(
+    /<inet-address\b[^>]*?\svalue="([^"]*)"/.exec(xml)?.[1] ?? '${infinispan.bind.address:127.0.0.1}',
+  );
+  return { bound, port: base + (Number(offset) || 0) };
+}
+
+const KIND_OF_ADDRESS = /^[A-Z_]+$/;
+
+/** Where a server with this binding may be asked from its host, the likeliest first. */
+function addressesOf(bound: string, host: string): string[] {
+  if (['0.0.0.0', '::', 'localhost', 'LOOPBACK'].includes(bound)) return ['127.0.0.1'];
+  if (isIP(bound) !== 0) return [bound];
+  // On 127.0.0.1 another server of this host may be the one that answers.
+  return [...(KIND_OF_ADDRESS.test(bound) ? [] : [bound]), host, '127.0.0.1'];
+}
+
+async function firstThatAnswers(places: readonly string[]): Promise<string | null> {
+  for (const place of places) if (await answers(place)) return place;
+  return null;
 }
 
 function attributeOf(element: string, name: string): string | null {
   return new RegExp(`\\s${name}="([^"]*)"`).exec(element)?.[1] ?? null;
-}
-
-function lastOption(args: readonly string[], names: readonly string[]): string | null {
-  const at = args.findLastIndex((arg) => names.includes(arg));
-  if (at >= 0) return args[at + 1] ?? null;
-  const joined = args.findLast((arg) => names.some((name) => arg.startsWith(`${name}=`)));
-  return joined?.slice(joined.indexOf('=') + 1) ?? null;
 }
 
 /** `${name:default}`, from the command line of the server. */

@@ -1,5 +1,6 @@
-import type { CheckpointContext, Engine, Parts } from '../engine.ts';
+import type { CheckpointContext, Engine, MemberMemory, Parts } from '../engine.ts';
 import { ArchiveCopy } from './copy/archive-copy.ts';
+import { ClusterArchives } from './copy/cluster-archives.ts';
 import { ClusterHold } from './hold/cluster-hold.ts';
 import { FenceWitness } from './hold/fence-witness.ts';
 import { HoldPace } from './hold/hold-pace.ts';
@@ -11,14 +12,16 @@ import {
   InfinispanRestoration,
   recoverInfinispanRestore,
 } from './restore/restoration.ts';
+import { RestoreTurn } from './restore/restore-turn.ts';
 import { isServerRunning, stopServer } from './server-process.ts';
 import type { InfinispanSettings } from './settings.ts';
 
 /** A server of an Infinispan cluster, which is held and copied once, through the one that coordinates it. */
-export function createInfinispanEngine(settings: InfinispanSettings): Engine {
-  const pace = new HoldPace();
+export function createInfinispanEngine(settings: InfinispanSettings, memory?: MemberMemory): Engine {
+  const pace = new HoldPace(memory);
   /** Checkpoints that have the cluster, from here or from the host of another server. */
   const underWay = new Set<CheckpointContext>();
+  const turn = new RestoreTurn();
   const looking = (signal: AbortSignal) => ({ signal, isOurs: underWay.size > 0, pace });
   return {
     describe: (signal) => describeInfinispan(settings, looking(signal)),
@@ -37,11 +40,15 @@ export function createInfinispanEngine(settings: InfinispanSettings): Engine {
         await guardian.close();
       }
     },
-    restoration: (context) => new InfinispanRestoration(settings, context),
+    restoration: (context) => new InfinispanRestoration(settings, context, turn),
     restorePlace: () => infinispanRestorePlace(settings),
-    recoverRestore: (outcome) => recoverInfinispanRestore(settings, outcome),
+    async recoverRestore(outcome) {
+      await recoverInfinispanRestore(settings, outcome);
+      turn.end();
+    },
     localCopies: null,
     images: null,
+    archives: new ClusterArchives(settings),
     messages: null,
     realm: null,
     stop: (signal) => stopServer(settings, signal),
@@ -59,5 +66,5 @@ function partsOf(
     return { hold: null, copy: null, journal: new FenceWitness(settings, ended) };
   const isCopied = context.assignment.part === 'whole';
   const hold = new ClusterHold(settings, context, { pace, isCopied, ended });
-  return { hold, copy: isCopied ? new ArchiveCopy(hold, context) : null, journal: null };
+  return { hold, copy: isCopied ? new ArchiveCopy(hold, context, pace) : null, journal: null };
 }

@@ -45,8 +45,17 @@ export const infinispanMemberSchema = z
 
 export type InfinispanSettings = z.infer<typeof infinispanMemberSchema>;
 
+/** How the owner of a server starts it, in words for a shell; null where the agent's file does not say. */
+export function startOf({ unit, run }: Pick<InfinispanSettings, 'unit' | 'run'>): string | null {
+  return unit === undefined ? (run?.start?.join(' ') ?? null) : `systemctl start ${unit}`;
+}
+
 /** The servers through which the cluster can be asked, the member's own first. */
 export function serversOf(settings: InfinispanSettings): readonly ServerSettings[] {
   const { container, auth, tls, url, peers } = settings;
   return [url, ...peers].map((one) => ({ url: one, container, auth, tls }));
 }
+
+/** What a restore needs of them. */
+export type RestoreSettings = ServerSettings &
+  Pick<InfinispanSettings, 'name' | 'peers' | 'unit' | 'run'> & { readonly root: string };

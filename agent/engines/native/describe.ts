@@ -54,6 +54,7 @@ function traitsOf({ name, role }: NativeSettings, version: string): Traits {
     compatibility: majorOf(version),
     marksJournalFile: role === 'node',
     restoresRunning: false,
+    archive: null,
   };
 }
 

@@ -62,6 +62,7 @@ export function createNativeEngine(settings: NativeSettings): Engine {
       },
     },
     images: imagesOf(settings),
+    archives: null,
     messages: settings.role === 'node' ? (line) => addMessage(settings, line) : null,
     realm:
       settings.role === 'realm-service' ? { relocate: (processes) => relocate(settings, processes) } : null,

@@ -118,11 +118,16 @@ export class Operation {
         ? { allowReads: purpose.allowReads, timeoutMs: purpose.timeOutMs }
         : { allowReads: true, timeoutMs: QUIESCE_MS };
     this.#quiesced = true;
+    this.#context.step('fence asked');
     const rest = await this.participant.quiesce({ ...attempt, allowReads, timeoutMs, leaseMs });
+    this.#context.step('fence answered');
     if (!rest.quiesced) throw notQuiesced(this.#settings.name, rest.notQuiesced, timeoutMs);
     const fencedAt = performance.now();
+    this.#context.step('fence closed');
     await this.#context.reach('fenced');
+    this.#context.step('mark asked');
     const cut = await this.participant.switchJournal(attempt);
+    this.#context.step('mark answered');
     const markedAt = performance.now();
     this.mustBeSame(rest.incarnation);
     this.mustBeSame(cut.incarnation);
@@ -138,7 +143,9 @@ export class Operation {
 
   async thaw(token: Token, released: () => void): Promise<ThawProof> {
     this.#awaited.delete('quiesced');
+    this.#context.step('open asked');
     const { incarnation, held, cause } = await this.participant.resume({ operation: this.id, token });
+    this.#context.step('open answered');
     released();
     this.#quiesced = false;
     if (this.#cut === null) return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };

@@ -55,6 +55,7 @@ export function createPostgresEngine(settings: PostgresSettings): Engine {
     localCopies: null,
     images:
       settings.images === undefined ? null : new PostgresImages({ ...settings, images: settings.images }),
+    archives: null,
     messages: null,
     realm: null,
     stop: (signal) => stopPostgres(settings, signal),

@@ -127,9 +127,23 @@ async function releaseUnit(member: Supervised): Promise<void> {
 
 /** Rejects where a restore could not start, stop and hold the member by its unit. `pid`: of its process, if it runs. */
 export async function mustBeUsable(member: Supervised, pid: number | null): Promise<void> {
-  const { name, unit } = member;
   const state = await stateOf(member);
-  const { load, file, controlGroup } = state;
+  mustBeHoldable(member, state);
+  await mustRun(member, state, pid);
+}
+
+function mustBeHoldable(member: Supervised, state: UnitState): void {
+  const { name, unit } = member;
+  mustBeLoaded(member, state);
+  if (state.id !== unit)
+    throw unusable(
+      `${unit} of ${name} is another name of ${state.id}, which would not be held during a restore`,
+      `write unit: ${state.id} in the agent file`,
+    );
+  if (isShadowed(state.file, unit)) throw notMaskable(member, state);
+}
+
+function mustBeLoaded({ name, unit }: Supervised, { load }: UnitState): void {
   if (load === 'masked')
     throw unusable(`${unit} of ${name} is masked: systemd does not start it`, `systemctl unmask ${unit}`);
   if (load !== 'loaded')
@@ -137,12 +151,13 @@ export async function mustBeUsable(member: Supervised, pid: number | null): Prom
       `systemd cannot load ${unit} of ${name}: ${load}`,
       'correct unit in the agent file: systemctl list-units --type=service --all',
     );
-  if (state.id !== unit)
-    throw unusable(
-      `${unit} of ${name} is another name of ${state.id}, which would not be held during a restore`,
-      `write unit: ${state.id} in the agent file`,
-    );
-  if (isShadowed(file, unit)) throw notMaskable(member, state);
+}
+
+async function mustRun(
+  { name, unit }: Supervised,
+  { controlGroup }: UnitState,
+  pid: number | null,
+): Promise<void> {
   if (pid === null || (await isIn(pid, controlGroup))) return;
   throw unusable(
     `${name} runs (process ${pid}), and not in ${unit}: systemd could not stop it`,
@@ -151,9 +166,22 @@ export async function mustBeUsable(member: Supervised, pid: number | null): Prom
 }
 
 /** For `grid doctor`: what would keep a restore from starting, stopping and holding a member by its unit. */
-export async function unitFindings(member: Supervised, pid: number | null): Promise<Finding[]> {
+export function unitFindings(member: Supervised, pid: number | null): Promise<Finding[]> {
+  return findings(() => mustBeUsable(member, pid));
+}
+
+/** The same of a member that a restore leaves running: it is stopped by its unit, and nobody is kept from starting it. */
+export function stopFindings(member: Supervised, pid: number | null): Promise<Finding[]> {
+  return findings(async () => {
+    const state = await stateOf(member);
+    mustBeLoaded(member, state);
+    await mustRun(member, state, pid);
+  });
+}
+
+async function findings(look: () => Promise<void>): Promise<Finding[]> {
   try {
-    await mustBeUsable(member, pid);
+    await look();
     return [];
   } catch (error) {
     if (!(error instanceof StillpointError)) throw error;

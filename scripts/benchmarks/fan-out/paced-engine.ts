@@ -68,6 +68,7 @@ export function pacedEngine(name: string, address: string, pace: Pace): Engine {
     restorePlace: absent,
     localCopies: null,
     images: null,
+    archives: null,
     messages: null,
     realm: null,
     stop: absent,
@@ -121,6 +122,7 @@ const TRAITS = {
   compatibility: '1',
   marksJournalFile: false,
   restoresRunning: false,
+  archive: null,
 } as const;
 
 const DESCRIPTION = {

@@ -41,6 +41,8 @@ export interface CoordinatorMessage {
     | { $case: "joinLineage"; value: JoinLineage }
     | { $case: "askJob"; value: AskJob }
     | { $case: "letGo"; value: LetGo }
+    | { $case: "readTrace"; value: ReadTrace }
+    | { $case: "rehearseMember"; value: MemberCommand }
     | { $case: "stampMember"; value: StampMember }
     | { $case: "readImage"; value: ReadImage }
     | { $case: "checkImage"; value: CheckImage }
@@ -48,6 +50,7 @@ export interface CoordinatorMessage {
     | { $case: "readDocuments"; value: ReadDocuments }
     | { $case: "deleteDocument"; value: DeleteDocument }
     | { $case: "readDocumentLog"; value: ReadDocumentLog }
+    | { $case: "importArchive"; value: ImportArchive }
     | undefined;
 }
 
@@ -75,12 +78,14 @@ export interface Claim {
   /** "checkpoint" or "restore" */
   purpose: string;
   leaseMs: number;
+  /** Note the steps of a checkpoint, for ReadTrace. */
+  trace: boolean;
 }
 
 export interface KeepAlive {
 }
 
-/** Answered at once, and changes nothing: both sides walk the way that the freeze will take. */
+/** Answered at once by Done, and changes nothing: both sides walk the way that the freeze will take. */
 export interface Rehearse {
   id: number;
 }
@@ -125,6 +130,11 @@ export interface JoinLineage {
 
 /** Which job holds this host? Answered by Job. */
 export interface AskJob {
+  id: number;
+}
+
+/** The steps of the operation that this stream has claimed the host for. Answered by Traced. */
+export interface ReadTrace {
   id: number;
 }
 
@@ -201,6 +211,20 @@ export interface ReadDocumentLog {
   name: string;
   /** In bytes. */
   offset: bigint;
+}
+
+/**
+ * Reads every byte of an archive that lies in the repository as an artifact of this member, in a checkpoint that is never
+ * committed, and stores it as the member's state in another. Commits nothing; given up when the stream ends. Answered by
+ * ArchiveImported.
+ */
+export interface ImportArchive {
+  id: number;
+  member: string;
+  checkpoint: string;
+  /** The checkpoint that the archive lies in, and the digest of its member manifest. */
+  given: string;
+  digest: string;
 }
 
 /** The manifest of an image in a set of the repository. */
@@ -462,11 +486,14 @@ export interface AgentMessage {
     | { $case: "claimed"; value: Claimed }
     | { $case: "job"; value: Job }
     | { $case: "letGoAsked"; value: LetGoAsked }
+    | { $case: "traced"; value: Traced }
+    | { $case: "rehearsed"; value: MemberAnswer }
     | { $case: "stamped"; value: Stamped }
     | { $case: "imageRead"; value: ImageRead }
     | { $case: "documentApplied"; value: DocumentApplied }
     | { $case: "documents"; value: Documents }
     | { $case: "documentLog"; value: DocumentLog }
+    | { $case: "archiveImported"; value: ArchiveImported }
     | undefined;
 }
 
@@ -575,6 +602,8 @@ export interface Traits {
   marksJournalFile: boolean;
   /** It is restored while it runs, and is not stopped for that. */
   restoresRunning: boolean;
+  /** The artifact that is by itself an archive of its engine; not set where there is none. */
+  archive?: string | undefined;
 }
 
 /** What an operator should know, but nothing that stops an operation. */
@@ -686,6 +715,24 @@ export interface SalvagedMember {
   storedBytes: bigint;
 }
 
+/** Answer to ImportArchive. */
+export interface ArchiveImported {
+  id: number;
+  manifestDigest: string;
+  sizeBytes: bigint;
+  storedBytes: bigint;
+  /** ISO 8601 UTC, by the clock of who wrote the archive; not set where it does not say. */
+  writtenAt?:
+    | string
+    | undefined;
+  /** What was left out of it on purpose, in words; not set: it is of all that its members held. */
+  leftOut?:
+    | string
+    | undefined;
+  /** What is in it, a line each, for people. */
+  content: string[];
+}
+
 /** Answer to ApplyDocument. */
 export interface DocumentApplied {
   id: number;
@@ -720,10 +767,54 @@ export interface Claimed {
   id: number;
   /** The agent has kept the work of this operation, whose stream was lost. */
   resumed: boolean;
+  /** Its steps are noted, and ReadTrace is answered. One of before there were traces says nothing. */
+  traced: boolean;
+  /**
+   * It takes rehearse_member while members are prepared: commands that it goes through with a stand-in of that member, which
+   * holds nobody, and answers with rehearsed as the member would. One of before says nothing.
+   */
+  rehearses: boolean;
 }
 
 export interface Done {
   id: number;
+  /** Answer to Rehearse: what the agent's monotonic clock showed. */
+  clockMs?: number | undefined;
+}
+
+/** Answer to ReadTrace. Moments are those of the agent's monotonic clock. */
+export interface Traced {
+  id: number;
+  processId: number;
+  /** Equal where two processes have the same clock; empty where that is not known. */
+  machine: string;
+  steps: TracedStep[];
+  /** Empty where the system does not tell. */
+  samples: ProcessorSample[];
+  collections: Collection[];
+  /** Steps and samples for which there was no room. */
+  lost: number;
+}
+
+export interface TracedStep {
+  /** Empty: of no single member. */
+  member: string;
+  /** docs/performance.md has them. */
+  step: string;
+  atMs: number;
+}
+
+/** Of the agent's main thread, up to that moment. */
+export interface ProcessorSample {
+  atMs: number;
+  ranMs: number;
+  waitedMs: number;
+}
+
+/** Of garbage: nothing else runs meanwhile in the agent's main thread. */
+export interface Collection {
+  atMs: number;
+  durationMs: number;
 }
 
 /** Answer to StampMember. */
@@ -1079,6 +1170,12 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "letGo":
         LetGo.encode(message.message.value, writer.uint32(258).fork()).join();
         break;
+      case "readTrace":
+        ReadTrace.encode(message.message.value, writer.uint32(266).fork()).join();
+        break;
+      case "rehearseMember":
+        MemberCommand.encode(message.message.value, writer.uint32(274).fork()).join();
+        break;
       case "stampMember":
         StampMember.encode(message.message.value, writer.uint32(322).fork()).join();
         break;
@@ -1099,6 +1196,9 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
         break;
       case "readDocumentLog":
         ReadDocumentLog.encode(message.message.value, writer.uint32(426).fork()).join();
+        break;
+      case "importArchive":
+        ImportArchive.encode(message.message.value, writer.uint32(482).fork()).join();
         break;
     }
     return writer;
@@ -1253,6 +1353,22 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
             message.message = { $case: "letGo", value: LetGo.decode(reader, reader.uint32()) };
             continue;
           }
+          case 33: {
+            if (tag !== 266) {
+              break;
+            }
+
+            message.message = { $case: "readTrace", value: ReadTrace.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 34: {
+            if (tag !== 274) {
+              break;
+            }
+
+            message.message = { $case: "rehearseMember", value: MemberCommand.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 40: {
             if (tag !== 322) {
               break;
@@ -1307,6 +1423,14 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
             }
 
             message.message = { $case: "readDocumentLog", value: ReadDocumentLog.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 60: {
+            if (tag !== 482) {
+              break;
+            }
+
+            message.message = { $case: "importArchive", value: ImportArchive.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -1375,6 +1499,14 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
         ? { $case: "letGo", value: LetGo.fromJSON(object.letGo) }
         : isSet(object.let_go)
         ? { $case: "letGo", value: LetGo.fromJSON(object.let_go) }
+        : isSet(object.readTrace)
+        ? { $case: "readTrace", value: ReadTrace.fromJSON(object.readTrace) }
+        : isSet(object.read_trace)
+        ? { $case: "readTrace", value: ReadTrace.fromJSON(object.read_trace) }
+        : isSet(object.rehearseMember)
+        ? { $case: "rehearseMember", value: MemberCommand.fromJSON(object.rehearseMember) }
+        : isSet(object.rehearse_member)
+        ? { $case: "rehearseMember", value: MemberCommand.fromJSON(object.rehearse_member) }
         : isSet(object.stampMember)
         ? { $case: "stampMember", value: StampMember.fromJSON(object.stampMember) }
         : isSet(object.stamp_member)
@@ -1403,6 +1535,10 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
         ? { $case: "readDocumentLog", value: ReadDocumentLog.fromJSON(object.readDocumentLog) }
         : isSet(object.read_document_log)
         ? { $case: "readDocumentLog", value: ReadDocumentLog.fromJSON(object.read_document_log) }
+        : isSet(object.importArchive)
+        ? { $case: "importArchive", value: ImportArchive.fromJSON(object.importArchive) }
+        : isSet(object.import_archive)
+        ? { $case: "importArchive", value: ImportArchive.fromJSON(object.import_archive) }
         : undefined,
     };
   },
@@ -1443,6 +1579,10 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       obj.askJob = AskJob.toJSON(message.message.value);
     } else if (message.message?.$case === "letGo") {
       obj.letGo = LetGo.toJSON(message.message.value);
+    } else if (message.message?.$case === "readTrace") {
+      obj.readTrace = ReadTrace.toJSON(message.message.value);
+    } else if (message.message?.$case === "rehearseMember") {
+      obj.rehearseMember = MemberCommand.toJSON(message.message.value);
     } else if (message.message?.$case === "stampMember") {
       obj.stampMember = StampMember.toJSON(message.message.value);
     } else if (message.message?.$case === "readImage") {
@@ -1457,6 +1597,8 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       obj.deleteDocument = DeleteDocument.toJSON(message.message.value);
     } else if (message.message?.$case === "readDocumentLog") {
       obj.readDocumentLog = ReadDocumentLog.toJSON(message.message.value);
+    } else if (message.message?.$case === "importArchive") {
+      obj.importArchive = ImportArchive.toJSON(message.message.value);
     }
     return obj;
   },
@@ -1569,6 +1711,18 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
         }
         break;
       }
+      case "readTrace": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "readTrace", value: ReadTrace.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "rehearseMember": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "rehearseMember", value: MemberCommand.fromPartial(object.message.value) };
+        }
+        break;
+      }
       case "stampMember": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "stampMember", value: StampMember.fromPartial(object.message.value) };
@@ -1608,6 +1762,12 @@ export const CoordinatorMessage: MessageFns<CoordinatorMessage> = {
       case "readDocumentLog": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "readDocumentLog", value: ReadDocumentLog.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "importArchive": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "importArchive", value: ImportArchive.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1856,7 +2016,7 @@ export const Diagnose: MessageFns<Diagnose> = {
 };
 
 function createBaseClaim(): Claim {
-  return { id: 0, operation: "", purpose: "", leaseMs: 0 };
+  return { id: 0, operation: "", purpose: "", leaseMs: 0, trace: false };
 }
 
 export const Claim: MessageFns<Claim> = {
@@ -1872,6 +2032,9 @@ export const Claim: MessageFns<Claim> = {
     }
     if (message.leaseMs !== 0) {
       writer.uint32(33).double(message.leaseMs);
+    }
+    if (message.trace !== false) {
+      writer.uint32(40).bool(message.trace);
     }
     return writer;
   },
@@ -1921,6 +2084,14 @@ export const Claim: MessageFns<Claim> = {
             message.leaseMs = reader.double();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.trace = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1943,6 +2114,7 @@ export const Claim: MessageFns<Claim> = {
         : isSet(object.lease_ms)
         ? globalThis.Number(object.lease_ms)
         : 0,
+      trace: isSet(object.trace) ? globalThis.Boolean(object.trace) : false,
     };
   },
 
@@ -1960,6 +2132,9 @@ export const Claim: MessageFns<Claim> = {
     if (message.leaseMs !== 0) {
       obj.leaseMs = floatToJson(message.leaseMs);
     }
+    if (message.trace !== false) {
+      obj.trace = message.trace;
+    }
     return obj;
   },
 
@@ -1972,6 +2147,7 @@ export const Claim: MessageFns<Claim> = {
     message.operation = object.operation ?? "";
     message.purpose = object.purpose ?? "";
     message.leaseMs = object.leaseMs ?? 0;
+    message.trace = object.trace ?? false;
     return message;
   },
 };
@@ -2685,6 +2861,73 @@ export const AskJob: MessageFns<AskJob> = {
   },
   fromPartial(object: DeepPartial<AskJob>): AskJob {
     const message = createBaseAskJob();
+    message.id = object.id ?? 0;
+    return message;
+  },
+};
+
+function createBaseReadTrace(): ReadTrace {
+  return { id: 0 };
+}
+
+export const ReadTrace: MessageFns<ReadTrace> = {
+  encode(message: ReadTrace, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReadTrace {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReadTrace();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReadTrace {
+    return { id: isSet(object.id) ? globalThis.Number(object.id) : 0 };
+  },
+
+  toJSON(message: ReadTrace): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReadTrace>): ReadTrace {
+    return ReadTrace.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReadTrace>): ReadTrace {
+    const message = createBaseReadTrace();
     message.id = object.id ?? 0;
     return message;
   },
@@ -3533,6 +3776,139 @@ export const ReadDocumentLog: MessageFns<ReadDocumentLog> = {
     message.kind = object.kind ?? "";
     message.name = object.name ?? "";
     message.offset = (object.offset !== undefined && object.offset !== null) ? BigInt(object.offset) : 0n;
+    return message;
+  },
+};
+
+function createBaseImportArchive(): ImportArchive {
+  return { id: 0, member: "", checkpoint: "", given: "", digest: "" };
+}
+
+export const ImportArchive: MessageFns<ImportArchive> = {
+  encode(message: ImportArchive, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.member !== "") {
+      writer.uint32(18).string(message.member);
+    }
+    if (message.checkpoint !== "") {
+      writer.uint32(26).string(message.checkpoint);
+    }
+    if (message.given !== "") {
+      writer.uint32(34).string(message.given);
+    }
+    if (message.digest !== "") {
+      writer.uint32(42).string(message.digest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportArchive {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportArchive();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.member = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.checkpoint = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.given = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImportArchive {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      member: isSet(object.member) ? globalThis.String(object.member) : "",
+      checkpoint: isSet(object.checkpoint) ? globalThis.String(object.checkpoint) : "",
+      given: isSet(object.given) ? globalThis.String(object.given) : "",
+      digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+    };
+  },
+
+  toJSON(message: ImportArchive): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.member !== "") {
+      obj.member = message.member;
+    }
+    if (message.checkpoint !== "") {
+      obj.checkpoint = message.checkpoint;
+    }
+    if (message.given !== "") {
+      obj.given = message.given;
+    }
+    if (message.digest !== "") {
+      obj.digest = message.digest;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImportArchive>): ImportArchive {
+    return ImportArchive.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportArchive>): ImportArchive {
+    const message = createBaseImportArchive();
+    message.id = object.id ?? 0;
+    message.member = object.member ?? "";
+    message.checkpoint = object.checkpoint ?? "";
+    message.given = object.given ?? "";
+    message.digest = object.digest ?? "";
     return message;
   },
 };
@@ -6849,6 +7225,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "letGoAsked":
         LetGoAsked.encode(message.message.value, writer.uint32(122).fork()).join();
         break;
+      case "traced":
+        Traced.encode(message.message.value, writer.uint32(130).fork()).join();
+        break;
+      case "rehearsed":
+        MemberAnswer.encode(message.message.value, writer.uint32(138).fork()).join();
+        break;
       case "stamped":
         Stamped.encode(message.message.value, writer.uint32(322).fork()).join();
         break;
@@ -6863,6 +7245,9 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         break;
       case "documentLog":
         DocumentLog.encode(message.message.value, writer.uint32(418).fork()).join();
+        break;
+      case "archiveImported":
+        ArchiveImported.encode(message.message.value, writer.uint32(482).fork()).join();
         break;
     }
     return writer;
@@ -7001,6 +7386,22 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             message.message = { $case: "letGoAsked", value: LetGoAsked.decode(reader, reader.uint32()) };
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.message = { $case: "traced", value: Traced.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.message = { $case: "rehearsed", value: MemberAnswer.decode(reader, reader.uint32()) };
+            continue;
+          }
           case 40: {
             if (tag !== 322) {
               break;
@@ -7039,6 +7440,14 @@ export const AgentMessage: MessageFns<AgentMessage> = {
             }
 
             message.message = { $case: "documentLog", value: DocumentLog.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 60: {
+            if (tag !== 482) {
+              break;
+            }
+
+            message.message = { $case: "archiveImported", value: ArchiveImported.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -7091,6 +7500,10 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         ? { $case: "letGoAsked", value: LetGoAsked.fromJSON(object.letGoAsked) }
         : isSet(object.let_go_asked)
         ? { $case: "letGoAsked", value: LetGoAsked.fromJSON(object.let_go_asked) }
+        : isSet(object.traced)
+        ? { $case: "traced", value: Traced.fromJSON(object.traced) }
+        : isSet(object.rehearsed)
+        ? { $case: "rehearsed", value: MemberAnswer.fromJSON(object.rehearsed) }
         : isSet(object.stamped)
         ? { $case: "stamped", value: Stamped.fromJSON(object.stamped) }
         : isSet(object.imageRead)
@@ -7107,6 +7520,10 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         ? { $case: "documentLog", value: DocumentLog.fromJSON(object.documentLog) }
         : isSet(object.document_log)
         ? { $case: "documentLog", value: DocumentLog.fromJSON(object.document_log) }
+        : isSet(object.archiveImported)
+        ? { $case: "archiveImported", value: ArchiveImported.fromJSON(object.archiveImported) }
+        : isSet(object.archive_imported)
+        ? { $case: "archiveImported", value: ArchiveImported.fromJSON(object.archive_imported) }
         : undefined,
     };
   },
@@ -7143,6 +7560,10 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       obj.job = Job.toJSON(message.message.value);
     } else if (message.message?.$case === "letGoAsked") {
       obj.letGoAsked = LetGoAsked.toJSON(message.message.value);
+    } else if (message.message?.$case === "traced") {
+      obj.traced = Traced.toJSON(message.message.value);
+    } else if (message.message?.$case === "rehearsed") {
+      obj.rehearsed = MemberAnswer.toJSON(message.message.value);
     } else if (message.message?.$case === "stamped") {
       obj.stamped = Stamped.toJSON(message.message.value);
     } else if (message.message?.$case === "imageRead") {
@@ -7153,6 +7574,8 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       obj.documents = Documents.toJSON(message.message.value);
     } else if (message.message?.$case === "documentLog") {
       obj.documentLog = DocumentLog.toJSON(message.message.value);
+    } else if (message.message?.$case === "archiveImported") {
+      obj.archiveImported = ArchiveImported.toJSON(message.message.value);
     }
     return obj;
   },
@@ -7253,6 +7676,18 @@ export const AgentMessage: MessageFns<AgentMessage> = {
         }
         break;
       }
+      case "traced": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "traced", value: Traced.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "rehearsed": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "rehearsed", value: MemberAnswer.fromPartial(object.message.value) };
+        }
+        break;
+      }
       case "stamped": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "stamped", value: Stamped.fromPartial(object.message.value) };
@@ -7280,6 +7715,12 @@ export const AgentMessage: MessageFns<AgentMessage> = {
       case "documentLog": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "documentLog", value: DocumentLog.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "archiveImported": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "archiveImported", value: ArchiveImported.fromPartial(object.message.value) };
         }
         break;
       }
@@ -8436,6 +8877,7 @@ function createBaseTraits(): Traits {
     compatibility: "",
     marksJournalFile: false,
     restoresRunning: false,
+    archive: undefined,
   };
 }
 
@@ -8470,6 +8912,9 @@ export const Traits: MessageFns<Traits> = {
     }
     if (message.restoresRunning !== false) {
       writer.uint32(80).bool(message.restoresRunning);
+    }
+    if (message.archive !== undefined) {
+      writer.uint32(90).string(message.archive);
     }
     return writer;
   },
@@ -8567,6 +9012,14 @@ export const Traits: MessageFns<Traits> = {
             message.restoresRunning = reader.bool();
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.archive = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8607,6 +9060,7 @@ export const Traits: MessageFns<Traits> = {
         : isSet(object.restores_running)
         ? globalThis.Boolean(object.restores_running)
         : false,
+      archive: isSet(object.archive) ? globalThis.String(object.archive) : undefined,
     };
   },
 
@@ -8642,6 +9096,9 @@ export const Traits: MessageFns<Traits> = {
     if (message.restoresRunning !== false) {
       obj.restoresRunning = message.restoresRunning;
     }
+    if (message.archive !== undefined) {
+      obj.archive = message.archive;
+    }
     return obj;
   },
 
@@ -8660,6 +9117,7 @@ export const Traits: MessageFns<Traits> = {
     message.compatibility = object.compatibility ?? "";
     message.marksJournalFile = object.marksJournalFile ?? false;
     message.restoresRunning = object.restoresRunning ?? false;
+    message.archive = object.archive ?? undefined;
     return message;
   },
 };
@@ -10237,6 +10695,209 @@ export const SalvagedMember: MessageFns<SalvagedMember> = {
   },
 };
 
+function createBaseArchiveImported(): ArchiveImported {
+  return {
+    id: 0,
+    manifestDigest: "",
+    sizeBytes: 0n,
+    storedBytes: 0n,
+    writtenAt: undefined,
+    leftOut: undefined,
+    content: [],
+  };
+}
+
+export const ArchiveImported: MessageFns<ArchiveImported> = {
+  encode(message: ArchiveImported, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.manifestDigest !== "") {
+      writer.uint32(18).string(message.manifestDigest);
+    }
+    if (message.sizeBytes !== 0n) {
+      if (BigInt.asUintN(64, message.sizeBytes) !== message.sizeBytes) {
+        throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.sizeBytes);
+    }
+    if (message.storedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.storedBytes) !== message.storedBytes) {
+        throw new globalThis.Error("value provided for field message.storedBytes of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.storedBytes);
+    }
+    if (message.writtenAt !== undefined) {
+      writer.uint32(42).string(message.writtenAt);
+    }
+    if (message.leftOut !== undefined) {
+      writer.uint32(50).string(message.leftOut);
+    }
+    for (const v of message.content) {
+      writer.uint32(58).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ArchiveImported {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseArchiveImported();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.manifestDigest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.sizeBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.storedBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.writtenAt = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.leftOut = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.content.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ArchiveImported {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      manifestDigest: isSet(object.manifestDigest)
+        ? globalThis.String(object.manifestDigest)
+        : isSet(object.manifest_digest)
+        ? globalThis.String(object.manifest_digest)
+        : "",
+      sizeBytes: isSet(object.sizeBytes)
+        ? BigInt(object.sizeBytes)
+        : isSet(object.size_bytes)
+        ? BigInt(object.size_bytes)
+        : 0n,
+      storedBytes: isSet(object.storedBytes)
+        ? BigInt(object.storedBytes)
+        : isSet(object.stored_bytes)
+        ? BigInt(object.stored_bytes)
+        : 0n,
+      writtenAt: isSet(object.writtenAt)
+        ? globalThis.String(object.writtenAt)
+        : isSet(object.written_at)
+        ? globalThis.String(object.written_at)
+        : undefined,
+      leftOut: isSet(object.leftOut)
+        ? globalThis.String(object.leftOut)
+        : isSet(object.left_out)
+        ? globalThis.String(object.left_out)
+        : undefined,
+      content: globalThis.Array.isArray(object?.content)
+        ? object.content.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ArchiveImported): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.manifestDigest !== "") {
+      obj.manifestDigest = message.manifestDigest;
+    }
+    if (message.sizeBytes !== 0n) {
+      obj.sizeBytes = message.sizeBytes.toString();
+    }
+    if (message.storedBytes !== 0n) {
+      obj.storedBytes = message.storedBytes.toString();
+    }
+    if (message.writtenAt !== undefined) {
+      obj.writtenAt = message.writtenAt;
+    }
+    if (message.leftOut !== undefined) {
+      obj.leftOut = message.leftOut;
+    }
+    if (message.content?.length) {
+      obj.content = message.content;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ArchiveImported>): ArchiveImported {
+    return ArchiveImported.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ArchiveImported>): ArchiveImported {
+    const message = createBaseArchiveImported();
+    message.id = object.id ?? 0;
+    message.manifestDigest = object.manifestDigest ?? "";
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
+    message.storedBytes = (object.storedBytes !== undefined && object.storedBytes !== null)
+      ? BigInt(object.storedBytes)
+      : 0n;
+    message.writtenAt = object.writtenAt ?? undefined;
+    message.leftOut = object.leftOut ?? undefined;
+    message.content = object.content?.map((e) => e) || [];
+    return message;
+  },
+};
+
 function createBaseDocumentApplied(): DocumentApplied {
   return { id: 0, unchanged: false, document: "" };
 }
@@ -10584,7 +11245,7 @@ export const DocumentLog: MessageFns<DocumentLog> = {
 };
 
 function createBaseClaimed(): Claimed {
-  return { id: 0, resumed: false };
+  return { id: 0, resumed: false, traced: false, rehearses: false };
 }
 
 export const Claimed: MessageFns<Claimed> = {
@@ -10594,6 +11255,12 @@ export const Claimed: MessageFns<Claimed> = {
     }
     if (message.resumed !== false) {
       writer.uint32(16).bool(message.resumed);
+    }
+    if (message.traced !== false) {
+      writer.uint32(24).bool(message.traced);
+    }
+    if (message.rehearses !== false) {
+      writer.uint32(32).bool(message.rehearses);
     }
     return writer;
   },
@@ -10627,6 +11294,22 @@ export const Claimed: MessageFns<Claimed> = {
             message.resumed = reader.bool();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.traced = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.rehearses = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -10643,6 +11326,8 @@ export const Claimed: MessageFns<Claimed> = {
     return {
       id: isSet(object.id) ? globalThis.Number(object.id) : 0,
       resumed: isSet(object.resumed) ? globalThis.Boolean(object.resumed) : false,
+      traced: isSet(object.traced) ? globalThis.Boolean(object.traced) : false,
+      rehearses: isSet(object.rehearses) ? globalThis.Boolean(object.rehearses) : false,
     };
   },
 
@@ -10654,6 +11339,12 @@ export const Claimed: MessageFns<Claimed> = {
     if (message.resumed !== false) {
       obj.resumed = message.resumed;
     }
+    if (message.traced !== false) {
+      obj.traced = message.traced;
+    }
+    if (message.rehearses !== false) {
+      obj.rehearses = message.rehearses;
+    }
     return obj;
   },
 
@@ -10664,18 +11355,23 @@ export const Claimed: MessageFns<Claimed> = {
     const message = createBaseClaimed();
     message.id = object.id ?? 0;
     message.resumed = object.resumed ?? false;
+    message.traced = object.traced ?? false;
+    message.rehearses = object.rehearses ?? false;
     return message;
   },
 };
 
 function createBaseDone(): Done {
-  return { id: 0 };
+  return { id: 0, clockMs: undefined };
 }
 
 export const Done: MessageFns<Done> = {
   encode(message: Done, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.id !== 0) {
       writer.uint32(8).uint32(message.id);
+    }
+    if (message.clockMs !== undefined) {
+      writer.uint32(17).double(message.clockMs);
     }
     return writer;
   },
@@ -10701,6 +11397,14 @@ export const Done: MessageFns<Done> = {
             message.id = reader.uint32();
             continue;
           }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.clockMs = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -10714,13 +11418,23 @@ export const Done: MessageFns<Done> = {
   },
 
   fromJSON(object: any): Done {
-    return { id: isSet(object.id) ? globalThis.Number(object.id) : 0 };
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      clockMs: isSet(object.clockMs)
+        ? globalThis.Number(object.clockMs)
+        : isSet(object.clock_ms)
+        ? globalThis.Number(object.clock_ms)
+        : undefined,
+    };
   },
 
   toJSON(message: Done): unknown {
     const obj: any = {};
     if (message.id !== 0) {
       obj.id = Math.round(message.id);
+    }
+    if (message.clockMs !== undefined) {
+      obj.clockMs = floatToJson(message.clockMs);
     }
     return obj;
   },
@@ -10731,6 +11445,491 @@ export const Done: MessageFns<Done> = {
   fromPartial(object: DeepPartial<Done>): Done {
     const message = createBaseDone();
     message.id = object.id ?? 0;
+    message.clockMs = object.clockMs ?? undefined;
+    return message;
+  },
+};
+
+function createBaseTraced(): Traced {
+  return { id: 0, processId: 0, machine: "", steps: [], samples: [], collections: [], lost: 0 };
+}
+
+export const Traced: MessageFns<Traced> = {
+  encode(message: Traced, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.processId !== 0) {
+      writer.uint32(16).uint32(message.processId);
+    }
+    if (message.machine !== "") {
+      writer.uint32(26).string(message.machine);
+    }
+    for (const v of message.steps) {
+      TracedStep.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.samples) {
+      ProcessorSample.encode(v!, writer.uint32(42).fork()).join();
+    }
+    for (const v of message.collections) {
+      Collection.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.lost !== 0) {
+      writer.uint32(56).uint32(message.lost);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Traced {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTraced();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.processId = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.machine = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.steps.push(TracedStep.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.samples.push(ProcessorSample.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.collections.push(Collection.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.lost = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Traced {
+    return {
+      id: isSet(object.id) ? globalThis.Number(object.id) : 0,
+      processId: isSet(object.processId)
+        ? globalThis.Number(object.processId)
+        : isSet(object.process_id)
+        ? globalThis.Number(object.process_id)
+        : 0,
+      machine: isSet(object.machine) ? globalThis.String(object.machine) : "",
+      steps: globalThis.Array.isArray(object?.steps) ? object.steps.map((e: any) => TracedStep.fromJSON(e)) : [],
+      samples: globalThis.Array.isArray(object?.samples)
+        ? object.samples.map((e: any) => ProcessorSample.fromJSON(e))
+        : [],
+      collections: globalThis.Array.isArray(object?.collections)
+        ? object.collections.map((e: any) => Collection.fromJSON(e))
+        : [],
+      lost: isSet(object.lost) ? globalThis.Number(object.lost) : 0,
+    };
+  },
+
+  toJSON(message: Traced): unknown {
+    const obj: any = {};
+    if (message.id !== 0) {
+      obj.id = Math.round(message.id);
+    }
+    if (message.processId !== 0) {
+      obj.processId = Math.round(message.processId);
+    }
+    if (message.machine !== "") {
+      obj.machine = message.machine;
+    }
+    if (message.steps?.length) {
+      obj.steps = message.steps.map((e) => TracedStep.toJSON(e));
+    }
+    if (message.samples?.length) {
+      obj.samples = message.samples.map((e) => ProcessorSample.toJSON(e));
+    }
+    if (message.collections?.length) {
+      obj.collections = message.collections.map((e) => Collection.toJSON(e));
+    }
+    if (message.lost !== 0) {
+      obj.lost = Math.round(message.lost);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Traced>): Traced {
+    return Traced.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Traced>): Traced {
+    const message = createBaseTraced();
+    message.id = object.id ?? 0;
+    message.processId = object.processId ?? 0;
+    message.machine = object.machine ?? "";
+    message.steps = object.steps?.map((e) => TracedStep.fromPartial(e)) || [];
+    message.samples = object.samples?.map((e) => ProcessorSample.fromPartial(e)) || [];
+    message.collections = object.collections?.map((e) => Collection.fromPartial(e)) || [];
+    message.lost = object.lost ?? 0;
+    return message;
+  },
+};
+
+function createBaseTracedStep(): TracedStep {
+  return { member: "", step: "", atMs: 0 };
+}
+
+export const TracedStep: MessageFns<TracedStep> = {
+  encode(message: TracedStep, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.member !== "") {
+      writer.uint32(10).string(message.member);
+    }
+    if (message.step !== "") {
+      writer.uint32(18).string(message.step);
+    }
+    if (message.atMs !== 0) {
+      writer.uint32(25).double(message.atMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TracedStep {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTracedStep();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.member = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.step = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.atMs = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TracedStep {
+    return {
+      member: isSet(object.member) ? globalThis.String(object.member) : "",
+      step: isSet(object.step) ? globalThis.String(object.step) : "",
+      atMs: isSet(object.atMs)
+        ? globalThis.Number(object.atMs)
+        : isSet(object.at_ms)
+        ? globalThis.Number(object.at_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: TracedStep): unknown {
+    const obj: any = {};
+    if (message.member !== "") {
+      obj.member = message.member;
+    }
+    if (message.step !== "") {
+      obj.step = message.step;
+    }
+    if (message.atMs !== 0) {
+      obj.atMs = floatToJson(message.atMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TracedStep>): TracedStep {
+    return TracedStep.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TracedStep>): TracedStep {
+    const message = createBaseTracedStep();
+    message.member = object.member ?? "";
+    message.step = object.step ?? "";
+    message.atMs = object.atMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseProcessorSample(): ProcessorSample {
+  return { atMs: 0, ranMs: 0, waitedMs: 0 };
+}
+
+export const ProcessorSample: MessageFns<ProcessorSample> = {
+  encode(message: ProcessorSample, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.atMs !== 0) {
+      writer.uint32(9).double(message.atMs);
+    }
+    if (message.ranMs !== 0) {
+      writer.uint32(17).double(message.ranMs);
+    }
+    if (message.waitedMs !== 0) {
+      writer.uint32(25).double(message.waitedMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProcessorSample {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProcessorSample();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.atMs = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.ranMs = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.waitedMs = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ProcessorSample {
+    return {
+      atMs: isSet(object.atMs)
+        ? globalThis.Number(object.atMs)
+        : isSet(object.at_ms)
+        ? globalThis.Number(object.at_ms)
+        : 0,
+      ranMs: isSet(object.ranMs)
+        ? globalThis.Number(object.ranMs)
+        : isSet(object.ran_ms)
+        ? globalThis.Number(object.ran_ms)
+        : 0,
+      waitedMs: isSet(object.waitedMs)
+        ? globalThis.Number(object.waitedMs)
+        : isSet(object.waited_ms)
+        ? globalThis.Number(object.waited_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: ProcessorSample): unknown {
+    const obj: any = {};
+    if (message.atMs !== 0) {
+      obj.atMs = floatToJson(message.atMs);
+    }
+    if (message.ranMs !== 0) {
+      obj.ranMs = floatToJson(message.ranMs);
+    }
+    if (message.waitedMs !== 0) {
+      obj.waitedMs = floatToJson(message.waitedMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ProcessorSample>): ProcessorSample {
+    return ProcessorSample.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ProcessorSample>): ProcessorSample {
+    const message = createBaseProcessorSample();
+    message.atMs = object.atMs ?? 0;
+    message.ranMs = object.ranMs ?? 0;
+    message.waitedMs = object.waitedMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseCollection(): Collection {
+  return { atMs: 0, durationMs: 0 };
+}
+
+export const Collection: MessageFns<Collection> = {
+  encode(message: Collection, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.atMs !== 0) {
+      writer.uint32(9).double(message.atMs);
+    }
+    if (message.durationMs !== 0) {
+      writer.uint32(17).double(message.durationMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Collection {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCollection();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.atMs = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.durationMs = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Collection {
+    return {
+      atMs: isSet(object.atMs)
+        ? globalThis.Number(object.atMs)
+        : isSet(object.at_ms)
+        ? globalThis.Number(object.at_ms)
+        : 0,
+      durationMs: isSet(object.durationMs)
+        ? globalThis.Number(object.durationMs)
+        : isSet(object.duration_ms)
+        ? globalThis.Number(object.duration_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: Collection): unknown {
+    const obj: any = {};
+    if (message.atMs !== 0) {
+      obj.atMs = floatToJson(message.atMs);
+    }
+    if (message.durationMs !== 0) {
+      obj.durationMs = floatToJson(message.durationMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Collection>): Collection {
+    return Collection.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Collection>): Collection {
+    const message = createBaseCollection();
+    message.atMs = object.atMs ?? 0;
+    message.durationMs = object.durationMs ?? 0;
     return message;
   },
 };

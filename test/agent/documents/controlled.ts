@@ -7,7 +7,7 @@ import { DocumentController } from '../../../agent/documents/controller.ts';
 import { documentsSchema } from '../../../agent/documents/settings.ts';
 import { readDocuments } from '../../../shared/documents/read-documents.ts';
 import { readKept, type KeptDocument } from '../../../shared/documents/document.ts';
-import { membersOf } from '../../lab/documents-lab.ts';
+import { MEMBERS_ADDRESS, membersOf } from '../../lab/documents-lab.ts';
 import { freePort } from '../../lab/ports.ts';
 import { until } from '../../lab/processes.ts';
 import { ROOT } from '../../lab/programs.ts';
@@ -39,9 +39,10 @@ export class Controlled {
   /** Moments at which a document waits. */
   readonly holds = new Set<string>();
   readonly reached = new Set<string>();
-  /** Keys of members and of the storage class. */
+  /** Keys of members, of the storage class and of clusters. */
   readonly memberKeys: Record<string, unknown> = {};
   readonly classKeys: Record<string, unknown> = {};
+  readonly clusterKeys: Record<string, unknown> = {};
   service = 'DataGrid';
 
   private constructor(folder: { readonly path: string; remove(): void }) {
@@ -70,7 +71,7 @@ export class Controlled {
       await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', () => resolve()));
       made.#servers.push(server);
       made.#urls.set(name, `http://127.0.0.1:${port}`);
-      made.#ports.set(name, await freePort('127.0.0.1'));
+      made.#ports.set(name, await freePort(MEMBERS_ADDRESS));
     }
     return made;
   }
@@ -101,6 +102,7 @@ export class Controlled {
         {
           service: this.service,
           url,
+          ...this.clusterKeys,
           member: {
             template: this.template,
             command: [
@@ -108,10 +110,11 @@ export class Controlled {
               join(ROOT, 'test/agent/documents/scripted-server.ts'),
               this.cluster(name),
               '{name}',
+              MEMBERS_ADDRESS,
               String(this.#ports.get(name)),
               '{room}',
             ],
-            url: `http://127.0.0.1:${this.#ports.get(name)}`,
+            url: `http://${MEMBERS_ADDRESS}:${this.#ports.get(name)}`,
             stopWithinSeconds: 1,
             readyWithinSeconds: 60,
             ...this.memberKeys,

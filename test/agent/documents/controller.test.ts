@@ -1,8 +1,10 @@
 import { expect } from 'chai';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { until } from '../../lab/processes.ts';
+import { ROOT } from '../../lab/programs.ts';
 import { BACKUP, RESTORE } from '../../documents/documents.ts';
 import { Controlled } from './controlled.ts';
 
@@ -10,6 +12,19 @@ import { Controlled } from './controlled.ts';
 // Method: the real controller with processes of its own; the servers are scripted. test/e2e/documents does it with real ones.
 
 const SOURCE = 'source-cluster';
+
+/** The list of connections of a cluster on which this one of us works, through another agent. */
+function atWork(words: string): string {
+  return JSON.stringify([
+    {
+      'server-node-name': 'n2',
+      created: '2026-11-30T10:20:13.932Z',
+      'remote-address': '/10.0.0.8:4000',
+      'client-library': `stillpoint at-work ${words}`,
+      'protocol-version': 'HTTP/1.1',
+    },
+  ]);
+}
 
 async function codeOf(work: Promise<unknown>): Promise<string> {
   try {
@@ -91,8 +106,20 @@ describe('a document that an agent keeps', () => {
     expect(host.asked(SOURCE, 'changes')).to.deep.equal(['my-backup POST server?action=stop']);
   });
 
+  it('is done all the same where a server that was killed has left its lock: the rejection takes it away [S113]', async () => {
+    host.says(SOURCE, 'lock-left');
+    const agent = await host.open();
+    await host.apply(agent, BACKUP);
+    await host.becomes(agent, 'my-backup', 'Succeeded');
+    expect(host.asked(SOURCE)).to.have.length(2);
+    expect(await host.logOf(agent, 'Backup', 'my-backup')).to.include('it is asked again');
+  });
+
   it('is refused with a template that would take data [S95]', async () => {
-    writeFileSync(join(host.template, 'conf/infinispan.xml'), '<cache-container/>');
+    writeFileSync(
+      join(host.template, 'conf/infinispan.xml'),
+      '<!-- zero-capacity-node="true" --><cache-container/>',
+    );
     const agent = await host.open();
     await host.apply(agent, BACKUP);
     const { status } = await host.becomes(agent, 'my-backup', 'Failed');
@@ -121,6 +148,33 @@ describe('a document that an agent keeps', () => {
     const { status } = await host.becomes(agent, 'my-backup', 'Succeeded');
     // Those of the beginning are not forgotten when they have gone.
     expect(status.conditions?.[0]).to.include({ status: 'True' });
+  });
+
+  it('waits for a checkpoint that is at work on its cluster, with a word, and touches nothing until then [S112]', async () => {
+    host.says(SOURCE, 'connections.json', atWork('checkpoint 7_nightly 7_nightly'));
+    const agent = await host.open();
+    await host.apply(agent, BACKUP);
+    await until('it to wait', () => host.document(agent, 'my-backup').status.reason !== undefined);
+    expect(host.document(agent, 'my-backup').status).to.include({
+      phase: 'Initializing',
+      reason: 'waits for checkpoint 7_nightly',
+    });
+    expect(existsSync(join(host.volumes, 'backups'))).to.equal(false);
+    host.saysNot(SOURCE, 'connections.json');
+    const { status } = await host.becomes(agent, 'my-backup', 'Succeeded');
+    expect(status.reason).to.equal(undefined);
+    expect(await host.logOf(agent, 'Backup', 'my-backup')).to.include('waits for checkpoint 7_nightly');
+  });
+
+  it('fails where that lasts longer than the file allows, and nothing was begun [S113]', async () => {
+    host.says(SOURCE, 'connections.json', atWork('restore 9 9'));
+    host.clusterKeys['turnWithinSeconds'] = 1;
+    const agent = await host.open();
+    await host.apply(agent, BACKUP);
+    const { status } = await host.becomes(agent, 'my-backup', 'Failed');
+    expect(status.reason).to.include('the cluster is at work for restore 9, still after 1 s');
+    expect(host.reached.has('documentStarted my-backup')).to.equal(false);
+    expect(existsSync(join(host.volumes, 'backups'))).to.equal(false);
   });
 
   it('happens once: applied again nothing is asked of any server [S105]', async () => {
@@ -226,6 +280,49 @@ describe('a document that cannot be carried out', () => {
     await fails('the cluster does not have it yet');
   });
 
+  it('fails at once when its member does not let us in [S113] [S97]', async () => {
+    host.says(SOURCE, 'refuse');
+    await fails('with status 401: the token has expired');
+  });
+
+  it('fails where the agent may not become the user of its member, which is said plainly before anything is there', () => {
+    const isRoot = process.getuid?.() === 0;
+    const { stdout, stderr } = spawnSync(
+      process.execPath,
+      [join(ROOT, 'test/agent/documents/as-nobody.ts')],
+      {
+        encoding: 'utf8',
+        ...(isRoot && { uid: 65534, gid: 65534 }),
+        env: { PATH: process.env['PATH'] },
+        timeout: 60_000,
+      },
+    );
+    expect(stdout, stderr).to.not.equal('');
+    const { reason, log, isStarted } = JSON.parse(stdout) as {
+      reason: string;
+      log: string;
+      isStarted: boolean;
+    };
+    expect(reason).to.match(/^commands cannot be run as daemon here/);
+    expect(log).to.include('hint: let the agent run as root');
+    expect(isStarted).to.equal(false);
+  });
+
+  it('fails where the cluster does not let us in, before its member is started, and succeeds where it was done by then [S113]', async () => {
+    const agent = await host.open();
+    host.holds.add('documentDone');
+    await host.apply(agent, BACKUP);
+    await host.comesTo('documentDone', 'my-backup');
+    host.says(SOURCE, 'refuse-servers');
+    host.release('documentDone');
+    const { status } = await host.becomes(agent, 'my-backup', 'Succeeded');
+    expect(status.conditions?.[0]?.status).to.equal('Unknown');
+    expect(await host.logOf(agent, 'Backup', 'my-backup')).to.include('could not be seen');
+    await host.apply(agent, BACKUP.replace('my-backup', 'second'));
+    await host.becomes(agent, 'second', 'Failed');
+    expect(host.reached.has('documentStarted second')).to.equal(false);
+  });
+
   it('fails when its command is none', async () => {
     host.memberKeys['command'] = ['/no/such/program', '{room}', '{name}'];
     await fails('ENOENT');
@@ -234,6 +331,11 @@ describe('a document that cannot be carried out', () => {
   it('fails where the cluster may not have all entries', async () => {
     host.says(SOURCE, 'degraded');
     await fails('DEGRADED');
+  });
+
+  it('fails where the archive has none of the entries of a replicated cache', async () => {
+    host.says(SOURCE, 'has-cache', '3');
+    await fails('cache a is replicated and has 3 entries');
   });
 
   it('fails when the archive is larger than its volume', async () => {
@@ -255,6 +357,18 @@ describe('a document that cannot be carried out', () => {
     expect((await host.becomes(agent, 'my-backup', 'Failed')).status.reason).to.include('free');
   });
 
+  it('fails before its member is started where the user of that may not come to its room', async function () {
+    // Only root can give a member another user.
+    if (process.getuid?.() !== 0) this.skip();
+    host.memberKeys['user'] = 'nobody';
+    chmodSync(host.volumes, 0o700);
+    const agent = await host.open();
+    await host.apply(agent, BACKUP);
+    const { reason } = (await host.becomes(agent, 'my-backup', 'Failed')).status;
+    expect(reason).to.include('user nobody may not go there');
+    expect(host.reached.has('documentStarted my-backup')).to.equal(false);
+  });
+
   it('leaves an archive alone that no document is kept for', async () => {
     const agent = await host.open();
     await host.apply(agent, BACKUP);
@@ -271,9 +385,13 @@ describe('a document that cannot be carried out', () => {
     expect(readFileSync(archive)).to.deep.equal(bytes);
   });
 
-  it('is refused beyond the quota of its class', async () => {
+  it('is refused beyond the quota of its class, of which one that has failed has nothing [S98]', async () => {
     host.classKeys['quota'] = '1GB';
     const agent = await host.open();
+    host.says(SOURCE, 'fail-job');
+    await host.apply(agent, BACKUP.replace('my-backup', 'failed'));
+    await host.becomes(agent, 'failed', 'Failed');
+    host.saysNot(SOURCE, 'fail-job');
     await host.apply(agent, BACKUP);
     expect(await codeOf(host.apply(agent, BACKUP.replace('my-backup', 'second')))).to.equal('storage-quota');
     await host.becomes(agent, 'my-backup', 'Succeeded');
@@ -307,6 +425,20 @@ describe('a document whose member is not heard', () => {
     host.saysNot(SOURCE, 'hold-job');
     await host.becomes(agent, 'my-backup', 'Succeeded');
   }).timeout(60_000);
+
+  it('is Unknown while its member does not let us in any more, and comes back when it does [S114]', async () => {
+    host.says(SOURCE, 'hold-job');
+    const agent = await host.open();
+    await host.apply(agent, BACKUP);
+    await until('the job to have begun', () => host.asked(SOURCE).length === 1);
+    host.says(SOURCE, 'refuse');
+    const unknown = await host.becomes(agent, 'my-backup', 'Unknown');
+    expect(unknown.status.reason).to.include('with status 401');
+    host.saysNot(SOURCE, 'refuse');
+    await host.becomes(agent, 'my-backup', 'Running');
+    host.saysNot(SOURCE, 'hold-job');
+    await host.becomes(agent, 'my-backup', 'Succeeded');
+  });
 
   it('fails when it is not heard for as long as the file says, and is ended [S114] [S97]', async () => {
     host.says(SOURCE, 'hold-job');

@@ -77,6 +77,7 @@ export class AgentAlone {
       lost: () => undefined,
       waitsFor: () => undefined,
       reach: () => Promise.resolve(),
+      step: () => undefined,
       saveUndo: () => Promise.resolve(),
     });
     const capture = new Capture(parts, BY_ITSELF);

@@ -1,12 +1,12 @@
 import { expect } from 'chai';
-import { readFile } from 'node:fs/promises';
+
 import { join } from 'node:path';
 import { readArchive } from '../../../agent/engines/infinispan/archive/archive.ts';
-import { restoreFrom, saveAll } from '../../../agent/engines/infinispan/restore/jobs.ts';
+import { saveAll } from '../../../agent/engines/infinispan/restore/jobs.ts';
 import { InfinispanServer } from '../../../agent/engines/infinispan/server/infinispan-server.ts';
 import type { CheckpointReport, RestoreReport } from '../../../coordinator/reports.ts';
 import { CACHES, DEFINED_IN_FILE, entryPath, fill, must } from '../../engines/infinispan/every-kind.ts';
-import { writeLoaded } from '../../engines/infinispan/loaded.ts';
+import { load } from '../../engines/infinispan/loaded.ts';
 import { createGrid, type TestGrid } from '../../lab/grid.ts';
 import { InfinispanCluster, needsInfinispan, type InfinispanNode } from '../../lab/infinispan.ts';
 
@@ -57,13 +57,7 @@ describe('a cluster with everything in it that is moved to other hosts', () => {
     await must(first(source), 'POST', 'caches/large', JSON.stringify(CACHES['text']), {
       'content-type': 'application/json',
     });
-    await withServer(source, async (server) => {
-      const [empty, loaded] = ['empty.zip', 'loaded.zip'].map((file) => join(grid.root, file));
-      if (empty === undefined || loaded === undefined) throw new Error('two files');
-      await saveAll(server, empty, signal);
-      await writeLoaded(await readFile(empty), loaded, ['large'], ENTRIES);
-      await restoreFrom(server, loaded, { caches: ['large'] }, signal);
-    });
+    await load(first(source).url, grid.root, ['large'], ENTRIES);
   });
 
   after(async () => {

@@ -183,6 +183,31 @@ describe('a grid of an Infinispan cluster and a PostgreSQL server', () => {
     expect([shown.missing, shown.withoutCause, shown.lateShown]).to.deep.equal([0, 0, 0]);
   });
 
+  it('is served again by another host where that of the lead is lost in a hold, with its agent, guard and server', async () => {
+    hooks.reset();
+    hooks.hold('fenced', 'cache-n1');
+    const creating = grid.begin(['checkpoint', 'create', 'lost', ...JSON_OUTPUT]);
+    await hooks.reachedBy(creating, 'fenced', 'cache-n1');
+    const [, other] = cluster.nodes;
+    if (other === undefined) throw new Error('two servers');
+    const write = async (): Promise<number> =>
+      (await ask(other, 'PUT', entryPath('sessions', 'key'), 'x', { 'content-type': 'text/plain' })).status;
+    expect(await write()).to.equal(503);
+    grid.killGuard(0);
+    await Promise.all([grid.killAgent(0), lead().kill()]);
+    hooks.reset();
+    const { code, stdout } = await creating.finished;
+    await until('clients to be served', async () => (await write()) === 204);
+    expect([4, 5], stdout).to.include(code);
+
+    await lead().start();
+    await grid.startAgent(0, hooks.env);
+    await must(other, 'DELETE', entryPath('sessions', 'key'));
+    await isServed();
+    const created = await grid.run(['checkpoint', 'create', 'found', ...JSON_OUTPUT]);
+    expect(created.code, created.stdout).to.equal(0);
+  });
+
   it('comes back on another host, in a cluster of another name with one server', async function () {
     this.timeout(300_000);
     const fresh = await InfinispanCluster.start({ nodes: 1, name: 'other', address: () => OTHER });

@@ -28,6 +28,8 @@ interface HoldOptions {
   readonly pace?: HoldPace;
   readonly context?: Partial<CheckpointContext>;
   readonly isCopied?: boolean;
+  /** Of the first server: by its process a new run of it is seen. */
+  readonly root?: string;
 }
 
 let spools = 0;
@@ -59,12 +61,14 @@ export function beginHold(urls: readonly string[], folder: string, options: Hold
       return Promise.resolve();
     },
     reach: () => Promise.resolve(),
+    step: () => undefined,
     ...options.context,
   };
   const [url = '', ...peers] = urls;
-  const settings = { url, peers, container: 'default', maxHoldSeconds };
+  const { root } = options;
+  const settings = { url, peers, container: 'default', maxHoldSeconds, ...(root !== undefined && { root }) };
   const hold = new ClusterHold(settings, context, { pace, isCopied, ended: () => undefined });
-  const copy = isCopied ? new ArchiveCopy(hold, context) : null;
+  const copy = isCopied ? new ArchiveCopy(hold, context, pace) : null;
   const capture = new Capture({ hold, copy, journal: null }, assignment, context.purpose);
   return {
     capture,

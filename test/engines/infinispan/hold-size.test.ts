@@ -1,9 +1,13 @@
 import { expect } from 'chai';
+import { InfinispanGuardian } from '../../../agent/engines/infinispan/hold/undo.ts';
+import { infinispanMemberSchema } from '../../../agent/engines/infinispan/settings.ts';
 import { InfinispanCluster, needsInfinispan } from '../../lab/infinispan.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
+import { killedAgent } from '../kill-agent.ts';
 import { token } from '../tested-capture.ts';
 import { until } from '../../lab/processes.ts';
 import { entriesOf, fill, footprint, get } from './clients.ts';
+import { must } from './every-kind.ts';
 import { beginHold } from './held.ts';
 
 // Goal: a cluster is held through any of its servers however many caches and entries it has. Method: 500 caches, which
@@ -70,4 +74,31 @@ describe('the hold of an Infinispan cluster of 500 caches and 65,000 entries', f
       expect(facts.caches.find(({ name }) => name === 'filled')).to.include({ entries: ENTRIES });
       for (const url of urls) expect(await footprint(url)).to.deep.equal(found);
     });
+
+  it('is opened for good when the process is killed that closes it: nothing that it asked for comes later', async () => {
+    const [node] = cluster.nodes;
+    const [own = '', other = ''] = urls;
+    const settings = infinispanMemberSchema.parse({
+      engine: 'infinispan',
+      name: 'n1',
+      role: 'node',
+      copyset: 'grid',
+      address: node?.hostport,
+      root: node?.root,
+      url: own,
+      peers: [other],
+      maxHoldSeconds: 60,
+    });
+    // Its agent would not hold so many for its lease.
+    await must({ url: own }, 'POST', 'caches/filled?action=clear');
+    const found = await footprint(own);
+    const undo = await killedAgent(settings, folder.path, 'freezing', token(), [], () =>
+      until('the fence to be half closed', async () => (await footprint(own)).ignored.length > CACHES / 2),
+    );
+    const guardian = new InfinispanGuardian(settings);
+    await guardian.undo(undo);
+    await guardian.close();
+    for (let looks = 0; looks < 20; looks += 1)
+      for (const url of urls) expect(await footprint(url)).to.deep.equal(found);
+  });
 });

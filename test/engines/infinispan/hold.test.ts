@@ -1,8 +1,10 @@
 import { expect } from 'chai';
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { FenceWitness } from '../../../agent/engines/infinispan/hold/fence-witness.ts';
 import { HoldPace } from '../../../agent/engines/infinispan/hold/hold-pace.ts';
+import { memberMemory } from '../../../agent/member-memory.ts';
 import { StillpointError } from '../../../shared/domain/errors.ts';
 import { InfinispanCluster, needsInfinispan } from '../../lab/infinispan.ts';
 import { until } from '../../lab/processes.ts';
@@ -183,7 +185,7 @@ describe('the hold of an Infinispan cluster', function () {
   it('refuses a backup that would hold clients for longer than they may be, before anything is armed', async () => {
     for (let key = 0; key < 50; key += 1) await put(first, 'stock', `k${key}`, 'v');
     const slow = new HoldPace();
-    slow.told(0, 0, 1_000_000);
+    slow.took(0, 0, 1_000_000);
     const held = begin({ pace: slow, maxHoldSeconds: 5 });
     const code = await codeOf(held.capture.prepare());
     await held.capture.abort();
@@ -305,9 +307,33 @@ describe('the hold of an Infinispan cluster', function () {
     }
   });
 
-  describe('through a server that says what is seldom said', () => {
+  it('is predicted by what the last backup took, in time and in bytes, also by an agent that was started anew', async () => {
+    const memory = memberMemory(folder.path, 'n1');
+    const held = begin({ pace: new HoldPace(memory) });
+    await frozen(held);
+    await held.capture.thaw(token(), nothing);
+    const { caches, archive, backupMs: tookMs } = await held.facts();
+    const backupMs = tookMs ?? 0;
+    await held.capture.close();
+    const entries = caches.reduce((all, one) => all + one.entries, 0);
+    const anew = new HoldPace(memberMemory(folder.path, 'n1'));
+    const guessed = anew.predictMs(entries, caches.length);
+    await anew.remember();
+
+    // Of the caches that the server has for itself, there are two.
+    const predicted = anew.predictMs(entries, caches.length + 2);
+    expect(predicted).to.be.within(backupMs * 0.8, backupMs * 1.2);
+    expect(predicted).to.not.equal(guessed);
+    expect(anew.predictBytes(entries)).to.deep.include({ isKnown: true });
+    expect(anew.predictBytes(entries).bytes).to.be.within(archive.sizeBytes, archive.sizeBytes + 5000);
+    writeFileSync(join(folder.path, 'members/n1.json'), '{"factor":');
+    const lost = new HoldPace(memberMemory(folder.path, 'n1'));
+    await lost.remember();
+    expect(lost.predictMs(entries, caches.length)).to.equal(guessed);
+  });
+
+  describe('through a network that changes what goes over it', () => {
     let liar: Awaited<ReturnType<typeof lyingServer>>;
-    const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value));
 
     before(async () => {
       liar = await lyingServer(first);
@@ -318,56 +344,6 @@ describe('the hold of an Infinispan cluster', function () {
     });
 
     const beginThrough = (): Held => beginHold([liar.url, second], folder.path);
-
-    it('waits until a rebalance that is under way at the start has ended', async () => {
-      let looks = 0;
-      liar.lie = (asked, { status, body }) => {
-        if (!asked.endsWith('/container/health')) return null;
-        looks += 1;
-        const said = JSON.parse(String(body)) as { cluster_health: { health_status: string } };
-        if (looks < 3) said.cluster_health.health_status = 'HEALTHY_REBALANCING';
-        return { status, body: json(said) };
-      };
-      const held = beginThrough();
-      await held.capture.prepare();
-      await held.capture.abort();
-
-      expect(looks).to.equal(3);
-      expect(held.waitedFor).to.deep.equal(Array(2).fill('entries to reach their servers'));
-    });
-
-    it('waits until a backup that somebody else has begun is done', async () => {
-      let looks = 0;
-      liar.lie = (asked) => {
-        if (asked.startsWith('GET') && asked.endsWith('/container/backups'))
-          return { status: 200, body: json(['nightly']) };
-        if (!asked.startsWith('HEAD') || !asked.endsWith('/nightly')) return null;
-        looks += 1;
-        return { status: looks < 4 ? 202 : 200, body: Buffer.alloc(0) };
-      };
-      const held = beginThrough();
-      await held.capture.prepare();
-      await held.capture.abort();
-
-      expect(looks).to.equal(4);
-      expect(held.waitedFor).to.deep.equal(['backup nightly of the server']);
-    });
-
-    it('serves the caches again when the server cannot make its backup: its disk is full', async () => {
-      const held = beginThrough();
-      await frozen(held);
-      liar.lie = (asked) =>
-        asked.startsWith('HEAD') && asked.includes('/backups/')
-          ? { status: 500, body: Buffer.alloc(0) }
-          : null;
-      const code = await codeOf(held.capture.thaw(token(), nothing));
-      liar.lie = () => null;
-      const served = await put(second, 'orders', 'k', 'v');
-      await held.capture.abort();
-
-      expect(code).to.equal('infinispan-backup-failed');
-      expect(served, 'before the abort').to.equal(204);
-    });
 
     it('stores nothing of an archive in which a bit was flipped on its way', async () => {
       await put(first, 'orders', 'k', 'v'.repeat(1000));

@@ -1,14 +1,36 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { fromBufferPromise } from 'yauzl';
+import { restoreFrom, saveAll } from '../../../agent/engines/infinispan/restore/jobs.ts';
+import { InfinispanServer } from '../../../agent/engines/infinispan/server/infinispan-server.ts';
 
 /** Many entries are had by a restore in less time than by writing each. */
+
+/** `entries` entries in each of these caches of a cluster, which have none; what is written for it lies in `folder`. */
+export async function load(
+  url: string,
+  folder: string,
+  caches: readonly string[],
+  entries: number,
+): Promise<void> {
+  const server = new InfinispanServer({ url, container: 'default' });
+  const { signal } = new AbortController();
+  const [empty, loaded] = [join(folder, 'empty.zip'), join(folder, 'loaded.zip')];
+  try {
+    await saveAll(server, empty, signal);
+    await writeLoaded(await readFile(empty), loaded, caches, entries);
+    await restoreFrom(server, loaded, { caches }, signal);
+  } finally {
+    server.close();
+  }
+}
 
 /**
  * An archive as the server's own, with `entries` entries in each of these caches, which it has with none. Keys are
  * `key 0`, `key 1`…, of text.
  */
-export async function writeLoaded(
+async function writeLoaded(
   archive: Buffer,
   file: string,
   caches: readonly string[],

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream, existsSync, readdirSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Restoration, VerifiedMember } from '../../../agent/engines/engine.ts';
@@ -10,17 +10,23 @@ import {
   InfinispanRestoration,
   infinispanRestorePlace,
   recoverInfinispanRestore,
-  type RestoreSettings,
 } from '../../../agent/engines/infinispan/restore/restoration.ts';
+import { RestoreTurn } from '../../../agent/engines/infinispan/restore/restore-turn.ts';
 import { InfinispanServer } from '../../../agent/engines/infinispan/server/infinispan-server.ts';
+import type { RestoreSettings } from '../../../agent/engines/infinispan/settings.ts';
 import { failureOf } from '../../../shared/domain/errors.ts';
 import type { MemberManifest } from '../../../shared/domain/manifest.ts';
 import { InfinispanCluster, needsInfinispan, type InfinispanNode } from '../../lab/infinispan.ts';
+import { until } from '../../lab/processes.ts';
 import { temporaryFolder } from '../../lab/temporary.ts';
+import { smallDisk } from '../../repository/disks.ts';
 import { ask, CACHES, createCache, DEFINED_IN_FILE, entryPath, fill, must, put } from './every-kind.ts';
 
 // Goal: a cluster comes back as it was, of every kind and encoding, and goes back to what it was where that fails.
 // Method: two real servers, restored through the engine's own restoration from an archive that they wrote.
+
+/** A server that was started anew joins first, and its caches come back from the other. */
+const GOES_BACK_MS = 90_000;
 
 describe('a cluster of Infinispan that is restored', () => {
   let cluster: InfinispanCluster;
@@ -39,17 +45,7 @@ describe('a cluster of Infinispan that is restored', () => {
     if (first === undefined || second === undefined) throw new Error('two servers');
     [lead, other] = [first, second];
     await fill(lead);
-    await save(archive);
-    const content = await readArchive(archive, never);
-    const { size } = await stat(archive);
-    facts = {
-      ...structuredClone(content as unknown as ClusterFacts),
-      kind: 'cluster',
-      servers: ['n1', 'n2'],
-      archive: { path: ARCHIVE_PATH, sizeBytes: size, sha256: '' },
-      heldMs: 0,
-      backupMs: 0,
-    };
+    facts = await capture(archive);
   });
 
   after(async () => {
@@ -61,6 +57,20 @@ describe('a cluster of Infinispan that is restored', () => {
     const server = new InfinispanServer({ url: lead.url, container: 'default' });
     await saveAll(server, file, never);
     server.close();
+  }
+
+  async function capture(file: string): Promise<ClusterFacts> {
+    await save(file);
+    const content = await readArchive(file, never);
+    const { size } = await stat(file);
+    return {
+      ...structuredClone(content as unknown as ClusterFacts),
+      kind: 'cluster',
+      servers: ['n1', 'n2'],
+      archive: { path: ARCHIVE_PATH, sizeBytes: size, sha256: '' },
+      heldMs: 0,
+      backupMs: 0,
+    };
   }
 
   /** What the cluster holds, in words that two looks can be compared by. */
@@ -80,21 +90,31 @@ describe('a cluster of Infinispan that is restored', () => {
     peers: cluster.nodes.filter((one) => one !== node).map(({ url }) => url),
   });
 
-  function restorationOf(node: InfinispanNode, signal = never): Restoration {
+  interface Source {
+    readonly archive: string;
+    readonly facts: ClusterFacts;
+  }
+
+  function restorationOf(
+    node: InfinispanNode,
+    source: Source = { archive, facts },
+    settings = settingsOf(node),
+  ): Restoration {
     const manifest = {
-      engineFacts: facts,
+      engineFacts: source.facts,
       member: { name: 'n1' },
       artifacts: [],
     } as unknown as MemberManifest;
-    return new InfinispanRestoration(settingsOf(node), {
+    const context = {
       checkpoint: 'a checkpoint',
       restore: { grid: 'lab', restoreId: 'one', repositoryId: 'r' },
-      source: { manifest, read: () => createReadStream(archive) },
+      source: { manifest, read: () => createReadStream(source.archive) },
       own: null,
       follow: null,
       progress: () => undefined,
-      signal,
-    });
+      signal: never,
+    };
+    return new InfinispanRestoration(settings, context, new RestoreTurn());
   }
 
   /** The same step of both members at once, as a coordinator asks for it. */
@@ -120,6 +140,22 @@ describe('a cluster of Infinispan that is restored', () => {
       () => 'nothing was refused',
       (error: unknown) => failureOf(error, { code: 'none', hint: '' }).code,
     );
+  }
+
+  /** Of the two servers: the one that coordinates them, and the other. */
+  async function roles(): Promise<{ leading: InfinispanNode; following: InfinispanNode }> {
+    const { coordinator_address: name } = JSON.parse(await must(lead, 'GET', 'container')) as {
+      coordinator_address: string;
+    };
+    return lead.name === name ? { leading: lead, following: other } : { leading: other, following: lead };
+  }
+
+  /** When an entry was made, and how long it lives and may idle, as its server says it. */
+  async function lifeOf(key: string): Promise<readonly (string | null)[]> {
+    const { headers } = await fetch(`${lead.url}/rest/v2/${entryPath('mortal', key)}?extended=true`, {
+      method: 'HEAD',
+    });
+    return ['created', 'timetoliveseconds', 'maxidletimeseconds'].map((name) => headers.get(name));
   }
 
   /** What clients do after the checkpoint. */
@@ -224,6 +260,91 @@ describe('a cluster of Infinispan that is restored', () => {
     await must(other, 'POST', 'counters/durable?action=increment');
     expect(await refusal(both(members, (one) => one.verify()))).to.equal('restore-not-verified');
     await both(members, (one) => one.rollBack());
+  });
+
+  it('lets lifetimes go on by the clock while entries lie in a checkpoint, and says what has ended', async () => {
+    await put(lead, 'mortal', 'brief', 'x', { timeToLiveSeconds: '2' });
+    await put(lead, 'mortal', 'left alone', 'x', { maxIdleTimeSeconds: '2' });
+    const file = join(folder.path, 'mortal.zip');
+    const source = { archive: file, facts: await capture(file) };
+    expect(source.facts.caches.find(({ name }) => name === 'mortal')?.entries).to.equal(5);
+    const lives = await lifeOf('lives long, may idle');
+    await until('two to end', async () => (await must(lead, 'GET', 'caches/mortal?action=size')) === '3');
+    const members = cluster.nodes.map((node) => restorationOf(node, source));
+    const [verified] = await upTo(members, 'verify');
+    await both(members, (one) => one.open());
+    await both(members, (one) => one.finish());
+
+    expect(verified?.warnings.map(({ code, text }) => `${code}: ${text}`).join()).to.match(
+      /^infinispan-entries-ended: 2 entries [^:]*$/,
+    );
+    expect(await must(lead, 'GET', 'caches/mortal?action=size')).to.equal('3');
+    expect(await lifeOf('lives long, may idle')).to.deep.equal(lives);
+  });
+
+  for (const [who, last] of [
+    ['leading', 'switchIn'],
+    ['other', 'start'],
+    ['leading', 'start'],
+  ] as const)
+    it(`holds what it held before when its ${who} server is killed ${last === 'start' ? 'in the midst of the restore' : 'before anything is restored'}`, async () => {
+      await put(lead, 'text', 'only here', 'value');
+      const before = await held();
+      const { leading, following } = await roles();
+      const victim = who === 'leading' ? leading : following;
+      const members = cluster.nodes.map((node) => restorationOf(node));
+      await upTo(members, 'switchIn');
+      if (last === 'switchIn') await victim.kill();
+      const code = refusal(
+        both(members, (one) => one.start()).then(() => both(members, (one) => one.verify())),
+      );
+      if (last === 'start') {
+        // They go first and come last.
+        await until('its counters to be gone', async () => (await must(leading, 'GET', 'counters')) === '[]');
+        await victim.kill();
+      }
+      expect(await code).to.match(/^infinispan-(unreachable|not-running|changed|restore-failed|answer)$/);
+      await victim.start();
+      for (const settings of cluster.nodes.map(settingsOf))
+        await until(
+          `${settings.name} to go back`,
+          () =>
+            recoverInfinispanRestore(settings, 'rolledBack').then(
+              () => true,
+              () => false,
+            ),
+          GOES_BACK_MS,
+        );
+
+      expect(await held()).to.deep.equal(before);
+      expect(await must(other, 'GET', entryPath('text', 'only here'))).to.equal('value');
+      for (const node of cluster.nodes) {
+        expect(await must(node, 'GET', 'server/ignored-caches')).to.equal('[]');
+        expect(existsSync(room(node))).to.equal(false);
+      }
+    });
+
+  it('is as it was where the disk under the restore is full, before it and when its own state is saved', async () => {
+    const before = await held();
+    const { leading } = await roles();
+    const small = smallDisk(Math.ceil((facts.archive.sizeBytes * 1.5) / 4096) * 4096);
+    try {
+      const settings = { ...settingsOf(leading), root: join(small.path, 'server') };
+      const restoration = restorationOf(leading, undefined, settings);
+      for (const isFull of [true, false]) {
+        await restoration.stage();
+        if (isFull) small.fill();
+        const code = await refusal(restoration.switchIn());
+        await restoration.rollBack();
+        if (isFull) small.makeRoom();
+        expect(code).to.equal('host-disk-full');
+        expect(readdirSync(small.path)).to.deep.equal([]);
+        expect(await must(other, 'GET', 'server/ignored-caches')).to.equal('[]');
+      }
+      expect(await held()).to.deep.equal(before);
+    } finally {
+      small.remove();
+    }
   });
 
   it('starts again after it, although its file defines what was restored', async () => {

@@ -14,11 +14,15 @@ interface Said {
   readonly cluster?: string;
   readonly health?: string;
   readonly status?: string;
-  readonly config?: Readonly<Record<string, unknown>>;
   readonly rebalancing?: boolean;
   readonly cacheHealth?: string;
   readonly hasOtherSites?: boolean;
+  /** Clients that are connected to the server; it cannot ask the others for theirs. */
+  readonly ownClients?: readonly object[];
 }
+
+/** With what a server of 16.0.5 answers to what one of another class loader asks it. */
+const FAILED = Symbol('org.infinispan.rest.resources.ServerResource');
 
 /** The answers of server 16.0.5 to what a look asks. */
 function answersOf(said: Said): Readonly<Record<string, unknown>> {
@@ -67,9 +71,9 @@ function answersOf(said: Said): Readonly<Record<string, unknown>> {
       },
     ],
     'container/cache-configs': [{ name: 'orders', configuration: { orders: { 'distributed-cache': {} } } }],
-    'container/config': { infinispan: { 'cache-container': said.config ?? {} } },
     'server/ignored-caches': [],
-    'server/connections?global=true': [],
+    'server/connections?global=true': said.ownClients === undefined ? [] : FAILED,
+    'server/connections?global=false': said.ownClients,
     'caches/orders?action=size': 3,
   };
 }
@@ -85,8 +89,9 @@ describe('a cluster that is not as it must be', () => {
     const answers = answersOf(said);
     const server = createServer((request, response) => {
       const answer = answers[request.url?.replace('/rest/v2/', '') ?? ''];
-      response.writeHead(answer === undefined ? 404 : 200, { connection: 'close' });
-      response.end(answer === undefined ? '' : JSON.stringify(answer));
+      const status = answer === FAILED ? 500 : answer === undefined ? 404 : 200;
+      response.writeHead(status, { connection: 'close' });
+      response.end(answer === FAILED ? FAILED.description : (JSON.stringify(answer) ?? ''));
     });
     servers.push(server);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -114,6 +119,16 @@ describe('a cluster that is not as it must be', () => {
     const description = await look({}, { node: 'n2' });
     expect(codes(description)).to.deep.equal([]);
     expect(description.primary).to.equal(true);
+  });
+
+  it('is fit where its servers cannot tell of each other who is connected, and says what is not known', async () => {
+    const [none] = (await look({ ownClients: [] }, { node: 'n2' })).warnings;
+    expect(none?.code).to.equal('infinispan-clients');
+    expect(none?.text).to.match(/^clients may be connected to cluster grid/);
+    const client = { 'server-node-name': 'n1', 'protocol-version': 'HTTP/1.1', 'client-library': 'curl' };
+    const { problems, warnings } = await look({ ownClients: [client] }, { node: 'n2' });
+    expect(problems).to.deep.equal([]);
+    expect(warnings[0]?.text).to.match(/^at least 1 client is connected to cluster grid \(HTTP/);
   });
 
   it('has come apart, and each part says which servers it has', async () => {
@@ -147,10 +162,5 @@ describe('a cluster that is not as it must be', () => {
     const { warnings } = await look({ hasOtherSites: true });
     expect(warnings.map(({ code }) => code)).to.deep.equal(['infinispan-sites']);
     expect(warnings[0]?.text).to.contain('north, south');
-  });
-
-  it('is joined by a member that holds nothing, which is no member of a grid', async () => {
-    const [problem] = (await look({ config: { 'zero-capacity-node': 'true' } })).problems;
-    expect(problem?.code).to.equal('infinispan-zero-capacity');
   });
 });

@@ -177,6 +177,7 @@ describe('a process that says what it is', () => {
       waitsFor: () => undefined,
       saveUndo: () => Promise.resolve(),
       reach: () => Promise.resolve(),
+      step: () => undefined,
     });
     const capture = new Capture(parts, BY_ITSELF);
     try {

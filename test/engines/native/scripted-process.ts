@@ -138,6 +138,7 @@ function captureOf(settings: NativeSettings, folder: string, change: Partial<Che
     waitsFor: () => undefined,
     saveUndo: () => Promise.resolve(),
     reach: () => Promise.resolve(),
+    step: () => undefined,
     ...change,
   });
   return new Capture(parts, assignment, purpose);

@@ -131,6 +131,7 @@ describe('a grid with a domain of three that its lead holds and is copied for, a
     expect(verified?.code).to.equal(0);
     expect(verified?.stdout).to.contain('no damage; nothing of solo was copied, only held still');
     expect(described?.stdout.match(/held by its lead/g)).to.have.length(2);
+    expect(described?.stdout.match(/no journal/g)).to.have.length(2);
   });
 
   it('is restored on every member of the domain from the one copy, and not at all where the rest differs', async () => {

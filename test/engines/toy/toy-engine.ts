@@ -57,6 +57,7 @@ export function createToyEngine(settings: ToySettings): Engine {
     recoverRestore: (outcome) => (outcome === 'restored' ? dropOld(at) : putBack(at)),
     localCopies: null,
     images: null,
+    archives: null,
     messages: null,
     realm: null,
     stop: () => rm(at('running'), { force: true }),
@@ -197,6 +198,7 @@ const TRAITS = {
   compatibility: '1',
   marksJournalFile: false,
   restoresRunning: false,
+  archive: null,
 } as const;
 
 const UNKNOWN = {

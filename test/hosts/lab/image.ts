@@ -5,7 +5,7 @@ import { LAB, makeDirectory, run, unmountBelow } from './machine.ts';
 import { answeringMirror, SUITE } from './tools.ts';
 
 const PACKAGES =
-  'systemd systemd-sysv dbus procps iproute2 iputils-ping util-linux ca-certificates postgresql postgresql-contrib openssh-client openssh-server'.split(
+  'systemd systemd-sysv dbus procps iproute2 iputils-ping util-linux ca-certificates postgresql postgresql-contrib openssh-client openssh-server openjdk-17-jre-headless'.split(
     ' ',
   );
 

@@ -18,6 +18,32 @@ export const CHECKPOINT_MUTANTS: readonly Mutant[] = [
     ...MAIN_JOB,
   },
   {
+    id: 'S2',
+    breaks: 'holds a cluster whose entries are on their way between its servers',
+    edits: [
+      edit(
+        'agent/engines/infinispan/hold/cluster-hold',
+        "if (status !== 'HEALTHY') throw notAtRest(status);",
+        'void notAtRest;\n      void status;',
+      ),
+    ],
+    file: 'engines/infinispan/bad-moments.test.ts',
+    only: 'arms nobody before',
+  },
+  {
+    id: 'S125',
+    breaks: 'leaves a part of a cluster that has come apart as it is held',
+    edits: [
+      edit(
+        'agent/engines/infinispan/hold/undo',
+        'if (isOpen && !undo.caches.some((cache) => ignored.includes(cache))) continue;',
+        'void ignored;\n        if (isOpen) continue;',
+      ),
+    ],
+    file: 'engines/infinispan/bad-moments.test.ts',
+    only: 'a part that went on alone',
+  },
+  {
     id: 'S14',
     breaks: 'lets clients write again before the freeze, while the backup is under way',
     edits: [

@@ -145,6 +145,19 @@ export const DOCUMENT_MUTANTS: readonly Mutant[] = [
     only: '\\[S95\\]',
   },
   {
+    id: 'S95',
+    breaks: 'takes a capacity of none that is commented out of the configuration',
+    edits: [
+      edit(
+        'agent/documents/backup-member',
+        "withoutComments(await readFile(join(conf, name), 'utf8'))",
+        "await readFile(join(conf, name), 'utf8')",
+      ),
+    ],
+    only: 'take data \\[S95\\]',
+    ...AGENT,
+  },
+  {
     id: 'S96',
     breaks: 'has a server that clients use make the backup',
     edits: [
@@ -167,6 +180,60 @@ export const DOCUMENT_MUTANTS: readonly Mutant[] = [
     only: 'that is deaf',
   },
   {
+    id: 'S112',
+    breaks: 'begins a document while a checkpoint is at work on its cluster',
+    edits: [
+      edit(
+        'agent/engines/infinispan/server/cluster-turn',
+        'if (worker.id === this.#own.id) return false;',
+        'if (worker.id === this.#own.id || worker.id !== this.#own.id) return false;',
+      ),
+    ],
+    ...AGENT,
+    only: 'waits for a checkpoint',
+  },
+  {
+    id: 'S113',
+    breaks: 'waits for a checkpoint without an end',
+    edits: [
+      edit(
+        'agent/engines/infinispan/server/cluster-turn',
+        '      if (performance.now() > until) throw busy(before, withinSeconds);\n',
+        '',
+      ),
+    ],
+    ...AGENT,
+    only: 'lasts longer than the file allows',
+  },
+  {
+    id: 'S98',
+    breaks: 'gives no quota back when a document has failed',
+    edits: [edit('agent/documents/admission', " && one.status.phase !== 'Failed'", '')],
+    ...AGENT,
+    only: 'beyond the quota',
+  },
+  {
+    id: 'S113',
+    breaks: 'fails for a lock that a killed server has left',
+    edits: [edit(RUN, 'UNDER_WAY.test(log) && !(await', '!UNDER_WAY.test(log) && !(await')],
+    ...AGENT,
+    only: 'has left its lock',
+  },
+  {
+    id: 'S113',
+    breaks: 'asks a member that refuses us until its time is over',
+    edits: [edit('agent/documents/backup-member', '        if (isForGood(error)) throw error;\n', '')],
+    ...AGENT,
+    only: 'does not let us in \\[',
+  },
+  {
+    id: 'S114',
+    breaks: 'gives a member up whose token has expired while it works',
+    edits: [edit(RUN, ' && !isForGood(error)) throw error;', ') throw error;')],
+    ...AGENT,
+    only: 'does not let us in any more',
+  },
+  {
     id: 'S98',
     breaks: 'puts all archives into one directory',
     edits: [
@@ -183,7 +250,7 @@ export const DOCUMENT_MUTANTS: readonly Mutant[] = [
     id: 'S100',
     breaks: 'takes documents of clusters of every service type',
     edits: [
-      edit('agent/documents/controller', 'if (cluster.service !== DATA_GRID)', "if (cluster.service === '')"),
+      edit('agent/documents/places', 'if (cluster.service !== DATA_GRID)', "if (cluster.service === '')"),
     ],
     ...AGENT,
     only: '\\[S100\\]',
@@ -247,8 +314,8 @@ export const DOCUMENT_MUTANTS: readonly Mutant[] = [
     edits: [
       edit(
         RUN,
-        'if (!(await member.isThere())) return this.#outcomeWithoutMember();',
-        'if ((await member.isThere()) || !(await member.isThere())) return this.#outcomeWithoutMember();',
+        'if (!(await member.isThere()))',
+        'if ((await member.isThere()) || !(await member.isThere()))',
       ),
     ],
     ...AGENT,

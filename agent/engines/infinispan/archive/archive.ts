@@ -1,9 +1,8 @@
 import { createHash, hash } from 'node:crypto';
-import type { Readable } from 'node:stream';
-import { crc32 } from 'node:zlib';
-import { openPromise, type Entry, type ZipFile } from 'yauzl';
-import { EXIT, StillpointError } from '../../../../shared/domain/errors.ts';
+import type { Entry } from 'yauzl';
+import { namesIn, readProperties } from './properties.ts';
 import { entryParts, readCounter, readRecords } from './records.ts';
+import { inZip, type ArchiveZip } from './zip.ts';
 
 /*
  * The archive that a server writes of a cluster: a zip with
@@ -55,93 +54,67 @@ interface ArchivedFile {
   readonly sha256: string;
 }
 
-/** No archive has as many files by right: a name alone takes a hundred bytes of memory. */
-const MOST_FILES = 1_000_000;
-const MOST_TEXT_BYTES = 16 * 1024 * 1024;
-
 /**
  * Reads every byte of an archive, with memory for one entry at a time. Rejects `infinispan-archive` with the words of the
  * zip where anything in it is damaged or is not as servers write it, and with the signal's reason. `progress`: bytes
  * unpacked.
  */
-export async function readArchive(
+export function readArchive(
   file: string,
   signal: AbortSignal,
-  progress: (bytesDone: number) => void = () => undefined,
+  progress?: (bytesDone: number) => void,
 ): Promise<ArchiveContent> {
-  let zip: ZipFile | null = null;
-  try {
-    zip = await openPromise(file, { autoClose: false, strictFileNames: true });
-    if (zip.entryCount > MOST_FILES) throw new Error(`it has ${zip.entryCount} files`);
-    const reading = new Reading(zip, signal, progress);
-    for await (const entry of zip.eachEntry()) await reading.take(entry);
+  return inZip(file, { signal, ...(progress !== undefined && { progress }) }, async (zip) => {
+    const reading = new Reading(zip);
+    for await (const entry of zip.entries()) await reading.take(entry);
     return reading.content();
-  } catch (error) {
-    if (signal.aborted) throw signal.reason;
-    throw damaged(file, error);
-  } finally {
-    zip?.close();
-  }
+  });
 }
 
 /** The configurations of its caches, as XML, by their names. Rejects as `readArchive`. */
-export async function readConfigurations(file: string, signal: AbortSignal): Promise<Map<string, string>> {
-  const found = new Map<string, string>();
-  let zip: ZipFile | null = null;
-  try {
-    zip = await openPromise(file, { autoClose: false, strictFileNames: true });
-    const reading = new Reading(zip, signal, () => undefined);
-    for await (const entry of zip.eachEntry()) {
+export function readConfigurations(file: string, signal: AbortSignal): Promise<Map<string, string>> {
+  return inZip(file, { signal }, async (zip) => {
+    const found = new Map<string, string>();
+    for await (const entry of zip.entries()) {
       const [, , kind, name] = entry.fileName.split('/');
       if (kind === 'caches' && name !== undefined && entry.fileName.endsWith('.xml'))
-        found.set(name, await reading.text(entry));
+        found.set(name, await zip.text(entry));
     }
     return found;
-  } catch (error) {
-    if (signal.aborted) throw signal.reason;
-    throw damaged(file, error);
-  } finally {
-    zip?.close();
-  }
+  });
 }
 
-/** The entries of a cache as they lie in an archive. Rejects as `readArchive`. */
-export async function* readEntries(file: string, cache: string, signal: AbortSignal): AsyncGenerator<Buffer> {
-  let zip: ZipFile | null = null;
-  try {
-    zip = await openPromise(file, { autoClose: false, strictFileNames: true });
-    const reading = new Reading(zip, signal, () => undefined);
-    for await (const entry of zip.eachEntry()) {
+/** Hands each entry of a cache out as it lies in an archive. Rejects as `readArchive`. */
+export function forEachEntry(
+  file: string,
+  cache: string,
+  signal: AbortSignal,
+  take: (record: Buffer) => void,
+): Promise<void> {
+  return inZip(file, { signal }, async (zip) => {
+    for await (const entry of zip.entries()) {
       const [, , kind, name] = entry.fileName.split('/');
       if (kind === 'caches' && name === cache && entry.fileName.endsWith('.dat'))
-        yield* reading.records(entry);
+        for await (const record of readRecords(zip.bytes(entry))) take(record);
     }
-  } catch (error) {
-    if (signal.aborted) throw signal.reason;
-    throw damaged(file, error);
-  } finally {
-    zip?.close();
-  }
+  });
 }
 
 class Reading {
-  readonly #zip: ZipFile;
-  readonly #signal: AbortSignal;
-  readonly #progress: (bytesDone: number) => void;
-  #bytesDone = 0;
+  readonly #zip: ArchiveZip;
   #version: string | null = null;
   #containers: readonly string[] = [];
   readonly #seen = new Set<string>();
+  /** The containers that files lie in. */
+  readonly #filled = new Set<string>();
   readonly #listed = new Map<string, readonly string[]>();
   readonly #data = new Map<string, Omit<ArchivedCache, 'name' | 'configurationSha256'>>();
   readonly #configurations = new Map<string, string>();
   readonly #counters: ArchivedCounter[] = [];
   readonly #files = { templates: [], 'proto-schemas': [], tasks: [] } as Record<string, ArchivedFile[]>;
 
-  constructor(zip: ZipFile, signal: AbortSignal, progress: (bytesDone: number) => void) {
+  constructor(zip: ArchiveZip) {
     this.#zip = zip;
-    this.#signal = signal;
-    this.#progress = progress;
   }
 
   async take(entry: Entry): Promise<void> {
@@ -149,11 +122,12 @@ class Reading {
     if (path.endsWith('/')) return;
     if (this.#seen.has(path)) throw new Error(`it has ${path} twice`);
     this.#seen.add(path);
-    if (path === 'manifest.properties') return this.#takeManifest(await this.text(entry));
+    if (path === 'manifest.properties') return this.#takeManifest(await this.#zip.text(entry));
     const [, container, kind, ...names] = path.split('/');
     if (!path.startsWith('containers/') || container === undefined) return this.#pass(entry);
+    this.#filled.add(container);
     const name = names.join('/');
-    if (kind === 'container.properties') return this.#takeNames(await this.text(entry));
+    if (kind === 'container.properties') return this.#takeNames(await this.#zip.text(entry));
     if (kind === 'counters' && name === 'counters.dat') return this.#takeCounters(entry);
     if (kind === 'caches') return this.#takeOfCache(entry, names);
     const files = this.#files[kind ?? ''];
@@ -166,9 +140,10 @@ class Reading {
 
   content(): ArchiveContent {
     if (this.#version === null) throw new Error('it has no manifest.properties');
-    const [container, ...others] = this.#containers;
+    const [container] = this.#containers;
     if (container === undefined) throw new Error('its manifest names no container');
-    if (others.length > 0) throw new Error(`it has more than one container: ${this.#containers.join(', ')}`);
+    const all = new Set([...this.#containers, ...this.#filled]);
+    if (all.size > 1) throw new Error(`it has more than one container: ${[...all].join(', ')}`);
     const caches = [...this.#configurations].map(([name, configurationSha256]) => {
       const data = this.#data.get(name);
       if (data === undefined) throw new Error(`it has no entries of cache ${name}`);
@@ -220,12 +195,8 @@ class Reading {
     else await this.#pass(entry);
   }
 
-  records(entry: Entry): AsyncGenerator<Buffer> {
-    return readRecords(this.#bytes(entry));
-  }
-
   async #takeCounters(entry: Entry): Promise<void> {
-    for await (const record of readRecords(this.#bytes(entry))) {
+    for await (const record of readRecords(this.#zip.bytes(entry))) {
       const { name, value, configuration } = readCounter(record);
       this.#counters.push({ name, value, configurationSha256: sha256(configuration).toString('hex') });
     }
@@ -235,7 +206,7 @@ class Reading {
     const whole = new UnorderedDigest();
     const content = new UnorderedDigest();
     let sizeBytes = 0;
-    for await (const record of readRecords(this.#bytes(entry))) {
+    for await (const record of readRecords(this.#zip.bytes(entry))) {
       sizeBytes += record.byteLength;
       whole.add(record);
       content.add(entryParts(record));
@@ -250,41 +221,13 @@ class Reading {
 
   async #digest(entry: Entry): Promise<string> {
     const digest = createHash('sha256');
-    for await (const bytes of this.#bytes(entry)) digest.update(bytes);
+    for await (const bytes of this.#zip.bytes(entry)) digest.update(bytes);
     return digest.digest('hex');
-  }
-
-  async text(entry: Entry): Promise<string> {
-    if (entry.uncompressedSize > MOST_TEXT_BYTES)
-      throw new Error(`${entry.fileName} has ${entry.uncompressedSize} bytes`);
-    const parts: Uint8Array[] = [];
-    for await (const bytes of this.#bytes(entry)) parts.push(bytes);
-    return Buffer.concat(parts).toString('utf8');
   }
 
   /** Nothing is known of it, but that it is undamaged. */
   async #pass(entry: Entry): Promise<void> {
-    for await (const bytes of this.#bytes(entry)) void bytes;
-  }
-
-  async *#bytes(entry: Entry): AsyncGenerator<Uint8Array> {
-    const stream: Readable = await this.#zip.openReadStreamPromise(entry);
-    let sum = 0;
-    try {
-      for await (const chunk of stream as AsyncIterable<Buffer>) {
-        this.#signal.throwIfAborted();
-        sum = crc32(chunk, sum);
-        this.#bytesDone += chunk.byteLength;
-        this.#progress(this.#bytesDone);
-        yield chunk;
-      }
-    } catch (error) {
-      throw new Error(`${entry.fileName}: ${error instanceof Error ? error.message : String(error)}`, {
-        cause: error,
-      });
-    }
-    // The zip library looks at lengths alone.
-    if (sum !== entry.crc32) throw new Error(`${entry.fileName}: its CRC is not the one that the zip names`);
+    for await (const bytes of this.#zip.bytes(entry)) void bytes;
   }
 }
 
@@ -318,38 +261,4 @@ function sha256(bytes: Uint8Array): Buffer {
 
 function byName<T extends { readonly name: string }>(things: readonly T[]): T[] {
   return [...things].sort((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-function namesIn(list: string | undefined): string[] {
-  return list === undefined || list === '' ? [] : list.split(',');
-}
-
-/** Properties as Java writes them: a line each, with odd letters behind a backslash. */
-function readProperties(text: string): Map<string, string> {
-  const lines = text.split(/\r?\n/).filter((line) => line !== '' && !/^[#!]/.test(line));
-  return new Map(
-    lines.map((line) => {
-      const [, key = '', value = ''] = /^((?:[^\\=:]|\\.)*)[=:](.*)$/.exec(line) ?? [];
-      return [unescaped(key), unescaped(value)];
-    }),
-  );
-}
-
-const CONTROLS: Readonly<Record<string, string>> = { t: '\t', n: '\n', r: '\r', f: '\f' };
-
-function unescaped(text: string): string {
-  return text.replaceAll(/\\(?:u([0-9a-fA-F]{4})|(.))/g, (_, code: string | undefined, letter: string) =>
-    code === undefined ? (CONTROLS[letter] ?? letter) : String.fromCharCode(Number.parseInt(code, 16)),
-  );
-}
-
-function damaged(file: string, error: unknown): StillpointError {
-  return new StillpointError(
-    {
-      code: 'infinispan-archive',
-      message: `${file} is no archive that could be restored: ${error instanceof Error ? error.message : String(error)}`,
-      hint: 'nothing of it is used: take another archive, or have the server write it again',
-    },
-    EXIT.invalid,
-  );
 }

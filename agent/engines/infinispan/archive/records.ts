@@ -34,7 +34,8 @@ export async function* readRecords(content: AsyncIterable<Uint8Array>): AsyncGen
 
 function lengthAt(bytes: Buffer, at: number): number {
   const length = bytes.readInt32BE(at);
-  if (length < 0 || length > MOST_RECORD_BYTES) throw new Error(`an entry of ${length} bytes`);
+  // None is without a key, or a name.
+  if (length <= 0 || length > MOST_RECORD_BYTES) throw new Error(`an entry of ${length} bytes`);
   return length;
 }
 

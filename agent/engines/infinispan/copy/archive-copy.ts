@@ -3,11 +3,13 @@ import { createReadStream } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EXIT, StillpointError } from '../../../../shared/domain/errors.ts';
+import { agentDiskError } from '../../../disk-error.ts';
 import type { Copy, CopyContext, JournalContext } from '../../engine.ts';
 import { OneCallAtATime } from '../../one-call-at-a-time.ts';
 import { readArchive, type ArchiveContent } from '../archive/archive.ts';
 import type { Captured, ClusterHold } from '../hold/cluster-hold.ts';
 import { SERVERS_OWN } from '../hold/fence.ts';
+import type { HoldPace } from '../hold/hold-pace.ts';
 import { ARCHIVE_PATH, type ClusterFacts } from './facts.ts';
 
 /**
@@ -18,14 +20,17 @@ export class ArchiveCopy implements Copy {
   readonly #hold: Pick<ClusterHold, 'captured'>;
   readonly #context: CopyContext;
   readonly #file: string;
+  readonly #pace: HoldPace;
   readonly #calls = new OneCallAtATime();
 
   constructor(
     hold: Pick<ClusterHold, 'captured'>,
     context: CopyContext & Pick<JournalContext, 'spoolDirectory'>,
+    pace: HoldPace,
   ) {
     this.#hold = hold;
     this.#context = context;
+    this.#pace = pace;
     this.#file = join(context.spoolDirectory, ARCHIVE_PATH);
   }
 
@@ -38,11 +43,18 @@ export class ArchiveCopy implements Copy {
     return this.#calls.run(async () => {
       const { signal } = this.#calls;
       const { captured } = this.#hold;
-      await captured.server.saveBackup(captured.backup, this.#file, signal);
+      await captured.server.saveBackup(captured.backup, this.#file, signal).catch((error: unknown) => {
+        throw agentDiskError(
+          error,
+          'the archive of a cluster comes to its state directory before it is stored',
+        );
+      });
       const content = await readArchive(this.#file, signal);
       mustBeWhatWasHeld(content, captured);
       const archive = await this.#store();
       await rm(this.#file, { force: true });
+      const entries = content.caches.reduce((all, cache) => all + cache.entries, 0);
+      await this.#pace.stored(entries, archive.sizeBytes);
       const { standing, heldMs, backupMs } = captured;
       return {
         kind: 'cluster',

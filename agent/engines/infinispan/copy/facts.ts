@@ -13,6 +13,7 @@ export const clusterFactsSchema = z.object({
   /** Of the servers, when the archive was made. */
   version: z.string(),
   container: z.string(),
+  /** None of an archive that somebody brought. */
   servers: z.array(z.string()).readonly(),
   archive: z.object({ path: z.string(), sizeBytes: z.number(), sha256 }),
   caches: z
@@ -31,9 +32,9 @@ export const clusterFactsSchema = z.object({
   templates: files,
   protoSchemas: files,
   tasks: files,
-  /** How long clients were refused, and for how long of it the server wrote the archive. */
-  heldMs: z.number(),
-  backupMs: z.number(),
+  /** How long clients were refused, and for how long of it the server wrote the archive. Null where nobody held them. */
+  heldMs: z.number().nullable(),
+  backupMs: z.number().nullable(),
 });
 
 export type ClusterFacts = z.infer<typeof clusterFactsSchema>;

@@ -2,14 +2,16 @@ import type { ThawProof } from '../../../../shared/domain/messages.ts';
 import type { Token } from '../../../../shared/domain/token.ts';
 import { outOfOrder, type Hold, type HoldContext } from '../../engine.ts';
 import { OneCallAtATime } from '../../one-call-at-a-time.ts';
+import { ClusterTurn } from '../server/cluster-turn.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
 import type { ServerSettings } from '../server/settings.ts';
-import { backupDone, makeWay, nameOfBackup, rehearse, startBackup } from './backup-job.ts';
+import { backupDone, makeWay, OUR_BACKUP, rehearse, startBackup } from './backup-job.ts';
 import {
   aliasPasses,
   boundOf,
   connectorPasses,
   moving,
+  notAtRest,
   notWhole,
   tookTooLong,
   tooLong,
@@ -39,6 +41,8 @@ export interface HoldSettings extends ServerSettings {
 /** Of a cluster whose entries move between its servers. */
 const MOVING_S = 120;
 const LOOK_AGAIN_MS = 500;
+/** How long a document, or another operation on the cluster, is waited for. */
+const TURN_S = 60;
 /** What the end of a hold may take, whatever has happened. */
 const LET_GO_MS = 30_000;
 
@@ -81,9 +85,14 @@ export class ClusterHold implements Hold {
   readonly #pace: HoldPace;
   readonly #isCopied: boolean;
   readonly #ended: () => void;
+  /** Of this hold alone. */
+  readonly #asker = crypto.randomUUID();
   readonly #server: InfinispanServer;
+  /** The others of the cluster, as far as they are known. */
+  readonly #peers: readonly InfinispanServer[];
   readonly #guardian: InfinispanGuardian;
   readonly #calls = new OneCallAtATime();
+  #turn: ClusterTurn | null = null;
   /** What is saved, as it stands in the freeze record. */
   #undo: HoldUndo | null = null;
   #armed: Armed | null = null;
@@ -102,7 +111,8 @@ export class ClusterHold implements Hold {
     this.#pace = more.pace;
     this.#isCopied = more.isCopied;
     this.#ended = more.ended;
-    this.#server = new InfinispanServer(settings);
+    this.#server = new InfinispanServer({ ...settings, asker: this.#asker });
+    this.#peers = settings.peers.map((url) => new InfinispanServer({ ...settings, url }));
     this.#guardian = new InfinispanGuardian(settings);
   }
 
@@ -114,23 +124,28 @@ export class ClusterHold implements Hold {
 
   prepare(): Promise<void> {
     return this.#calls.run(async () => {
+      await this.#takeTurn();
       await this.#atRest();
       await this.#refuse();
       if (!this.#isCopied) return;
-      await makeWay(this.#server, this.#calls.signal, (cause) => this.#context.waitsFor(cause));
+      const waitsFor = (cause: string): void => this.#context.waitsFor(cause);
+      await makeWay([this.#server, ...this.#peers], this.#calls.signal, waitsFor);
       await rehearse(this.#server, this.#calls.signal);
-      const { caches } = await this.#count();
+      const [{ caches }] = await Promise.all([this.#count(), this.#pace.remember()]);
       const predictedMs = this.#pace.predictMs(this.#entries, caches);
       const bound = this.#boundFor(caches);
       if (predictedMs > bound.ms) throw tooLong(predictedMs, this.#entries, bound);
     });
   }
 
-  arm(token: Token): Promise<{ incarnation: string }> {
+  arm(): Promise<{ incarnation: string }> {
     return this.#calls.run(async () => {
       const { signal } = this.#calls;
       // Of an attempt that this member has proven, and another not.
       await this.#letGo();
+      // A server may have come or gone since the prepare: the next attempt finds it at rest.
+      const { status } = await this.#server.health(signal);
+      if (status !== 'HEALTHY') throw notAtRest(status);
       const [standing, ignored] = await Promise.all([
         readStanding(this.#server, signal),
         this.#server.ignored(signal),
@@ -143,8 +158,9 @@ export class ClusterHold implements Hold {
       const undo: HoldUndo = {
         kind: 'infinispan',
         ...fenced,
-        backup: this.#isCopied ? nameOfBackup(this.#context.checkpoint, token.attempt) : null,
+        backup: this.#isCopied ? OUR_BACKUP : null,
         servers: [this.#settings.url, ...this.#settings.peers],
+        asker: this.#asker,
       };
       await this.#save(undo);
       signal.throwIfAborted();
@@ -163,22 +179,27 @@ export class ClusterHold implements Hold {
       const armed = this.#armed;
       if (armed === null) throw outOfOrder('freeze before arm');
       const { watch, standing, fenced } = armed;
+      this.#context.step('fence asked');
       await closeFence(this.#server, fenced, signal);
+      this.#context.step('fence answered');
       const fencedAt = performance.now();
+      this.#context.step('fence closed');
       await this.#context.reach('fenced');
+      this.#context.step('mark asked');
       const counters = await readCounters(this.#server, signal);
+      this.#context.step('mark answered');
       watch.fenced(fenced.caches);
       this.#marked = { counters, fencedAt };
       const mark = {
         journalFile: null,
         position: `${standing.caches.length} caches, ${counters.size} counters`,
-        name: nameOfBackup(this.#context.checkpoint, token.attempt),
+        name: `stillpoint-${this.#context.checkpoint}-${token.attempt}`,
       };
       return { incarnation: standing.incarnation, mark, fencedAt, markedAt: performance.now() };
     });
   }
 
-  thaw(token: Token, released: () => void): Promise<ThawProof> {
+  thaw(_token: Token, released: () => void): Promise<ThawProof> {
     return this.#calls.run(async () => {
       const armed = this.#armed;
       const marked = this.#marked;
@@ -188,10 +209,13 @@ export class ClusterHold implements Hold {
         released();
         return { type: 'alreadyResumed', incarnation, cause: 'it was not frozen' };
       }
-      const name = nameOfBackup(this.#context.checkpoint, token.attempt);
-      const backupMs = this.#isCopied ? await this.#backUp(name, armed) : 0;
+      const backupMs = this.#isCopied ? await this.#backUp(armed) : 0;
+      this.#context.step('look asked');
       const cause = await this.#changed(armed, marked);
+      this.#context.step('look answered');
+      this.#context.step('open asked');
       await openFence(this.#server, armed.fenced, AbortSignal.timeout(LET_GO_MS));
+      this.#context.step('open answered');
       const heldMs = performance.now() - marked.fencedAt;
       released();
       if (!this.#isCopied || cause !== null) await this.#letGo();
@@ -200,8 +224,8 @@ export class ClusterHold implements Hold {
         // Nobody is held any more; what is left to take back is the archive on the server's disk.
         await this.#save({ ...undo, caches: [], connectors: [] });
         const { counters } = marked;
-        this.#captured = { backup: name, server: this.#server, standing, counters, heldMs, backupMs };
-        this.#pace.told(this.#entries, standing.caches.length, backupMs);
+        this.#captured = { backup: OUR_BACKUP, server: this.#server, standing, counters, heldMs, backupMs };
+        this.#pace.took(this.#entries, standing.caches.length, backupMs);
       }
       this.#forget();
       return cause === null ? { type: 'held', incarnation } : { type: 'broken', incarnation, cause };
@@ -213,14 +237,29 @@ export class ClusterHold implements Hold {
       await this.#calls.abort({ release: () => this.#open(), end: () => this.#letGo() });
     } finally {
       this.#forget();
+      this.#turn?.end();
+      this.#turn = null;
       this.#ended();
     }
     await this.#guardian.close();
-    this.#server.close();
+    for (const server of [this.#server, ...this.#peers]) server.close();
   }
 
   #boundFor(caches: number): HoldBound {
     return boundOf(this.#settings.maxHoldSeconds, this.#context.leaseMs(), caches);
+  }
+
+  async #takeTurn(): Promise<void> {
+    const { checkpoint } = this.#context;
+    this.#turn ??= await ClusterTurn.take(
+      [this.#settings.url, ...this.#settings.peers].map((url) => ({ ...this.#settings, url })),
+      { kind: 'checkpoint', id: checkpoint, name: checkpoint },
+      {
+        signal: this.#calls.signal,
+        waitsFor: (words) => this.#context.waitsFor(words),
+        withinSeconds: TURN_S,
+      },
+    );
   }
 
   /** Resolves when no entries are on their way between servers, and none are missing. */
@@ -265,14 +304,14 @@ export class ClusterHold implements Hold {
   }
 
   /** Resolves to how long it took. Whatever of it fails, nobody is refused on after that. */
-  async #backUp(name: string, { standing, fenced }: Armed): Promise<number> {
+  async #backUp({ standing, fenced }: Armed): Promise<number> {
     const begunAt = performance.now();
     const bound = this.#boundFor(standing.caches.length);
     const late = AbortSignal.timeout(Math.ceil(bound.ms));
     const signal = AbortSignal.any([this.#calls.signal, late]);
     try {
-      await startBackup(this.#server, name, null);
-      await backupDone(this.#server, name, signal);
+      await startBackup(this.#server, OUR_BACKUP, null);
+      await backupDone(this.#server, OUR_BACKUP, signal);
       return performance.now() - begunAt;
     } catch (error) {
       await openFence(this.#server, fenced, AbortSignal.timeout(LET_GO_MS)).catch(() => undefined);

@@ -38,6 +38,15 @@ export function moving(seconds: number): StillpointError {
   );
 }
 
+/** Not for good: an attempt that comes later may find it otherwise. */
+export function notAtRest(status: string): StillpointError {
+  return new StillpointError({
+    code: status === 'HEALTHY_REBALANCING' ? 'infinispan-rebalancing' : 'infinispan-degraded',
+    message: `the cluster has come to be ${status} since it was prepared`,
+    hint: 'see which server came or went (ISPN000094 in their logs), wait until the cluster is HEALTHY, then create the checkpoint again',
+  });
+}
+
 export function otherBackup(name: string, seconds: number): StillpointError {
   return failure(
     'infinispan-backup-running',
@@ -46,11 +55,16 @@ export function otherBackup(name: string, seconds: number): StillpointError {
   );
 }
 
-export function backupFailed(url: string): StillpointError {
+/** Servers do not say why. `disk`: what is free where they write it, where that is known. */
+export function backupFailed(
+  url: string,
+  disk: { readonly path: string; readonly freeBytes: number } | null,
+): StillpointError {
+  const free = disk === null ? '' : `; ${megabytes(disk.freeBytes)} are free in ${disk.path} now`;
   return failure(
     'infinispan-backup-failed',
-    `the server at ${url} could not make its backup`,
-    'its log has the cause (ISPN005038): its disk is full, or another backup was begun on a server of the cluster',
+    `the server at ${url} could not make its backup${free}`,
+    'its log has the cause: no space left on device, or another backup that was begun on a server of the cluster (ISPN005041)',
   );
 }
 
@@ -93,6 +107,10 @@ export function boundOf(maxHoldSeconds: number, leaseMs: number, caches: number)
   const leased = Math.max(leaseMs / 4, leaseMs - OF_LEASE_MS - OF_LEASE_CACHE_MS * caches);
   if (ms <= leased) return { ms, remedy: "raise maxHoldSeconds of the member in the agent's file" };
   return { ms: leased, remedy: 'raise leaseSeconds in the grid file' };
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1024 ** 2).toFixed(1)} MB`;
 }
 
 function inSeconds(ms: number): string {

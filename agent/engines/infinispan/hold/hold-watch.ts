@@ -4,7 +4,7 @@ import { readServers, serversChanged, type Servers } from './standing.ts';
 /** Shorter than any server needs to be started anew, or anybody to open a fence and close it again. */
 const EVERY_MS = 250;
 
-type WatchedServer = Pick<InfinispanServer, 'container' | 'ignored'>;
+type WatchedServer = Pick<InfinispanServer, 'container' | 'health' | 'ignored'>;
 
 /**
  * Looks again and again, from the arm to the end of a hold, whether the cluster is still the one that was armed, and
@@ -58,14 +58,17 @@ export class HoldWatch {
     const fenced = this.#fenced;
     try {
       const signal = AbortSignal.timeout(LOOK_MS);
-      const [servers, ignored] = await Promise.all([
+      const [servers, { status }, ignored] = await Promise.all([
         readServers(this.#server, signal),
+        this.#server.health(signal),
         this.#server.ignored(signal),
       ]);
       const opened = fenced.find((cache) => !ignored.includes(cache));
       if (opened !== undefined)
         return `cache ${opened} was served again: somebody took it from the list of ignored caches`;
-      return serversChanged(this.#servers, servers);
+      const changed = serversChanged(this.#servers, servers);
+      if (changed !== null || status === 'HEALTHY') return changed;
+      return `the cluster came to be ${status}: entries moved between its servers, or were lost`;
     } catch (error) {
       return `the server could not be asked in the hold: ${error instanceof Error ? error.message : String(error)}`;
     }

@@ -1,10 +1,14 @@
 import { StillpointError, type Failure } from '../../../../shared/domain/errors.ts';
 import type { MemberDescription, Traits } from '../../../../shared/domain/grid.ts';
 import type { Abilities } from '../../../../shared/domain/purpose.ts';
+import { ARCHIVE_PATH } from '../copy/facts.ts';
+import { freeBytesAt } from '../../../room-watch.ts';
 import { isFenceLeft } from '../hold/fence.ts';
 import type { HoldPace } from '../hold/hold-pace.ts';
+import { isZeroCapacity } from '../server/host-servers.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
 import { isServerRunning } from '../server-process.ts';
+import { archivePlace, noRoom } from './room.ts';
 import { serversOf, type InfinispanSettings } from '../settings.ts';
 import { problemsOf, splitProblems } from './problems.ts';
 import type { Seen } from './seen.ts';
@@ -21,9 +25,6 @@ export interface Looking {
 const LOOK_MS = 8000;
 /** Caches whose entries are counted; those beyond them are taken to be like these. */
 const MOST_COUNTED = 100;
-/** What an archive takes without entries, and what each of these adds. */
-const BYTES_OF_NONE = 4096;
-const BYTES_OF_ENTRY = 512;
 
 /** What its server says of itself and of its cluster. */
 export async function describeInfinispan(
@@ -51,16 +52,21 @@ async function described(
 ): Promise<MemberDescription> {
   const [{ id, coordinatorId, version, incarnation }, seen] = await Promise.all([
     server.node(signal),
-    look(server, isOurs, signal),
+    look(server, settings.root, isOurs, signal),
   ]);
   const { container } = seen;
   const isLead = id === coordinatorId;
-  const [entries, clients, split] = await Promise.all([
+  const [entries, clients, split, freeBytes] = await Promise.all([
     isLead && !seen.isLeft && !isOurs ? countEntries(server, seen, signal) : 0,
-    isLead ? server.connections(signal) : [],
+    isLead ? server.clients(signal) : null,
     splitProblems(settings, serversOf(settings).slice(1), container, signal),
+    freeBytesAt(archivePlace(settings)),
+    pace.remember(),
   ]);
   const predictedMs = pace.predictMs(entries, seen.caches.length);
+  const archive = pace.predictBytes(entries);
+  const isShort = isLead && freeBytes !== null && freeBytes < archive.bytes;
+  const short = isShort ? [noRoom(settings, archive.bytes, freeBytes)] : [];
   return {
     ...unknown(settings),
     running: true,
@@ -70,21 +76,43 @@ async function described(
     incarnation,
     version,
     dataIdentity: `${container.clusterName} ${coordinatorId}`,
-    sizeBytes: BYTES_OF_NONE + entries * BYTES_OF_ENTRY,
-    problems: [...problemsOf(settings, seen, isLead ? { entries, predictedMs } : null), ...split],
-    warnings: warningsOf(settings, seen, isLead ? { clients, predictedMs } : null),
+    sizeBytes: archive.bytes,
+    problems: [
+      ...problemsOf(settings, seen, isLead ? { entries, predictedMs } : null),
+      ...split,
+      ...(archive.isKnown ? short : []),
+    ],
+    warnings: [
+      ...warningsOf(settings, seen, clients === null ? null : { clients, predictedMs }),
+      // A guess refuses nobody.
+      ...(archive.isKnown
+        ? []
+        : short.map(({ code, message, hint }) => ({ code, about: settings.name, text: message, hint }))),
+    ],
   };
 }
 
-async function look(server: InfinispanServer, isOurs: boolean, signal: AbortSignal): Promise<Seen> {
-  const [container, { status }, caches, ignored, isZeroCapacity] = await Promise.all([
+async function look(
+  server: InfinispanServer,
+  root: string,
+  isOurs: boolean,
+  signal: AbortSignal,
+): Promise<Seen> {
+  const [container, { status }, caches, ignored, isEmpty] = await Promise.all([
     server.container(signal),
     server.health(signal),
     server.caches(signal),
     server.ignored(signal),
-    server.isZeroCapacity(signal),
+    isZeroCapacity(root),
   ]);
-  return { container, status, caches, ignored, isLeft: !isOurs && isFenceLeft(ignored), isZeroCapacity };
+  return {
+    container,
+    status,
+    caches,
+    ignored,
+    isLeft: !isOurs && isFenceLeft(ignored),
+    isZeroCapacity: isEmpty,
+  };
 }
 
 async function countEntries(
@@ -113,6 +141,7 @@ function traitsOf(clusterName: string, version: string): Traits {
     compatibility: version.split('.').slice(0, 2).join('.'),
     marksJournalFile: false,
     restoresRunning: true,
+    archive: ARCHIVE_PATH,
   };
 }
 

@@ -1,29 +1,28 @@
-import { join } from 'node:path';
 import { StillpointError, type Failure } from '../../../../shared/domain/errors.ts';
 import type { Finding } from '../../engine.ts';
-import { unitFindings, hasUnit } from '../../restore/unit.ts';
+import { hasUnit, stopFindings } from '../../restore/unit.ts';
 import { freeBytesAt } from '../../../room-watch.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
 import { serverProcesses } from '../server/host-servers.ts';
-import { serversOf, type InfinispanSettings } from '../settings.ts';
+import { serversOf, startOf, type InfinispanSettings } from '../settings.ts';
 import { describeInfinispan, type Looking } from './describe.ts';
+import { mustBeAdministrator } from './rights.ts';
+import { archivePlace } from './room.ts';
 
 const ASK_MS = 5000;
 
-/** What `grid doctor` says of a server, before a checkpoint or a restore finds it out. Changes nothing that stays. */
+/** What `grid doctor` says of a server beyond what preflight looks at. Changes nothing that stays. */
 export async function diagnoseInfinispan(settings: InfinispanSettings, looking: Looking): Promise<Finding[]> {
-  const { running, problems, sizeBytes } = await describeInfinispan(settings, looking);
-  const described = problems.map((failure): Finding => ({ level: 'problem', failure }));
-  if (!running) described.push(problem(notRunning(settings)));
+  const { running, problems } = await describeInfinispan(settings, looking);
   const canBeAsked = running && !problems.some(({ code }) => NOT_ASKED.includes(code));
   const found = await Promise.all([
     canBeAsked ? rightsOf(settings, looking.signal) : [],
     canBeAsked ? connectorsOf(settings, looking.signal) : [],
     canBeAsked ? peersOf(settings, looking.signal) : [],
-    roomOf(settings, sizeBytes),
+    roomOf(settings),
     supervisionOf(settings),
   ]);
-  return [...described, ...found.flat()];
+  return [...(running ? [] : [problem(notRunning(settings))]), ...found.flat()];
 }
 
 /** What speaks against asking a server anything more. */
@@ -34,14 +33,9 @@ const NOT_ASKED = [
   'infinispan-secret',
 ];
 
-/** A name that no cache has: who may not ignore caches is refused all the same. */
-const NO_CACHE = 'stillpoint-has-no-such-cache';
-
-/** A checkpoint takes the rights of an administrator: each kind of call is made once, with a name that is nothing's. */
 async function rightsOf(settings: InfinispanSettings, signal: AbortSignal): Promise<Finding[]> {
   return asked(settings, signal, async (server, bounded) => {
-    await server.unIgnore(NO_CACHE, bounded);
-    await server.deleteBackup(NO_CACHE, bounded);
+    await mustBeAdministrator(server, bounded);
     return [];
   });
 }
@@ -96,24 +90,15 @@ async function peersOf(settings: InfinispanSettings, signal: AbortSignal): Promi
   return found.flat().map(({ failure }) => ({ level: 'warning', failure }));
 }
 
-/** The server writes the archive beside its data before it is fetched. */
-async function roomOf({ name, root }: InfinispanSettings, sizeBytes: number): Promise<Finding[]> {
-  const place = join(root, 'data');
-  const free = await freeBytesAt(place);
-  if (free === null)
-    return [
-      problem({
-        code: 'data-not-readable',
-        message: `${place} cannot be looked at`,
-        hint: `correct root of ${name} in the agent's file: the directory of the server with conf and data; let the agent run as root or as the server's user`,
-      }),
-    ];
-  if (free >= sizeBytes) return [];
+/** How much room there is, a look says; that it can be seen at all, only here. */
+async function roomOf(settings: InfinispanSettings): Promise<Finding[]> {
+  const place = archivePlace(settings);
+  if ((await freeBytesAt(place)) !== null) return [];
   return [
     problem({
-      code: 'infinispan-disk-full',
-      message: `the server writes an archive of some ${megabytes(sizeBytes)} below ${place}, where ${megabytes(free)} are free`,
-      hint: 'make room there',
+      code: 'data-not-readable',
+      message: `${place} cannot be looked at`,
+      hint: `correct root of ${settings.name} in the agent's file: the directory of the server with conf and data; let the agent run as root or as the server's user`,
     }),
   ];
 }
@@ -121,7 +106,7 @@ async function roomOf({ name, root }: InfinispanSettings, sizeBytes: number): Pr
 async function supervisionOf(settings: InfinispanSettings): Promise<Finding[]> {
   if (!hasUnit(settings)) return [];
   const process = (await serverProcesses()).find(({ root }) => root === settings.root);
-  return unitFindings(settings, process?.pid ?? null);
+  return stopFindings(settings, process?.pid ?? null);
 }
 
 async function asked(
@@ -145,12 +130,13 @@ function problem(failure: Failure): Finding {
   return { level: 'problem', failure };
 }
 
-function notRunning({ name, unit, run, url }: InfinispanSettings): Failure {
-  const command = unit === undefined ? run?.start?.join(' ') : `systemctl start ${unit}`;
+function notRunning(settings: InfinispanSettings): Failure {
+  const { name, url } = settings;
+  const command = startOf(settings);
   return {
     code: 'member-down',
     message: `${name} does not run`,
-    hint: `start it${command === undefined ? '' : `: ${command}`}; where it runs, url (${url}) and root in the agent's file must be its own`,
+    hint: `start it${command === null ? '' : `: ${command}`}; where it runs, url (${url}) and root in the agent's file must be its own`,
   };
 }
 
@@ -160,8 +146,4 @@ function slow({ name, url }: InfinispanSettings): Failure {
     message: `${name}: the server at ${url} did not answer within ${ASK_MS / 1000} s`,
     hint: 'look at its log and at the load of its host',
   };
-}
-
-function megabytes(bytes: number): string {
-  return `${Math.ceil(bytes / 1024 ** 2)} MB`;
 }

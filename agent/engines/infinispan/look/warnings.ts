@@ -1,5 +1,5 @@
 import type { Warning } from '../../../../shared/domain/warning.ts';
-import type { Connection } from '../server/answers.ts';
+import type { Clients } from '../server/answers.ts';
 import type { InfinispanSettings } from '../settings.ts';
 import type { Seen } from './seen.ts';
 
@@ -10,7 +10,7 @@ const OF_EACH_SERVER = ['local-cache', 'invalidation-cache'];
 export function warningsOf(
   { name }: InfinispanSettings,
   seen: Seen,
-  lead: { readonly clients: readonly Connection[]; readonly predictedMs: number } | null,
+  lead: { readonly clients: Clients; readonly predictedMs: number } | null,
 ): Warning[] {
   if (lead === null) return [];
   const { container, status, caches, ignored } = seen;
@@ -18,10 +18,11 @@ export function warningsOf(
   const warn = (code: string, text: string, hint: string): void =>
     void found.push({ code, about: name, text, hint });
   const { clients, predictedMs } = lead;
-  if (clients.length > 0)
+  const who = whoIsConnected(clients, `cluster ${container.clusterName}`);
+  if (who !== null)
     warn(
       'infinispan-clients',
-      `${clients.length} ${clients.length === 1 ? 'client is' : 'clients are'} connected to cluster ${container.clusterName} (${protocolsOf(clients)}), and will be refused with 503 for some ${inSeconds(predictedMs)} s`,
+      `${who}, and will be refused with 503 for some ${inSeconds(predictedMs)} s`,
       'clients that try again feel a pause; disconnect those that do not',
     );
   if (status === 'HEALTHY_REBALANCING')
@@ -61,8 +62,13 @@ export function warningsOf(
   return found;
 }
 
-function protocolsOf(clients: readonly Connection[]): string {
-  return [...new Set(clients.map(({ protocol }) => protocol ?? 'unknown'))].sort().join(', ');
+/** In words, for a sentence; null where nobody is. */
+export function whoIsConnected({ known, isWhole }: Clients, where: string): string | null {
+  if (known.length === 0)
+    return isWhole ? null : `clients may be connected to ${where}, whose servers do not tell of each other's`;
+  const protocols = [...new Set(known.map(({ protocol }) => protocol ?? 'unknown'))].sort().join(', ');
+  const count = `${isWhole ? '' : 'at least '}${known.length} ${known.length === 1 ? 'client is' : 'clients are'}`;
+  return `${count} connected to ${where} (${protocols})`;
 }
 
 function namesOf(caches: readonly { readonly name: string }[]): string {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import { readEntries, type ArchiveContent, type ArchivedCache } from '../archive/archive.ts';
+import { forEachEntry, type ArchiveContent, type ArchivedCache } from '../archive/archive.ts';
 import { endOfLife, entryParts } from '../archive/records.ts';
 
 /** An archive of what was to be restored, and one that the cluster wrote afterwards. */
@@ -75,12 +75,12 @@ async function mustBeMissedByRight(
   signal: AbortSignal,
 ): Promise<void> {
   const left = new Map<string, number>();
-  for await (const record of readEntries(found.file, cache.name, signal)) {
+  await forEachEntry(found.file, cache.name, signal, (record) => {
     const digest = digestOf(record);
     left.set(digest, (left.get(digest) ?? 0) + 1);
-  }
+  });
   let missing = 0;
-  for await (const record of readEntries(expected.file, cache.name, signal)) {
+  await forEachEntry(expected.file, cache.name, signal, (record) => {
     const digest = digestOf(record);
     const count = left.get(digest) ?? 0;
     if (count > 1) left.set(digest, count - 1);
@@ -88,7 +88,7 @@ async function mustBeMissedByRight(
     else if ((endOfLife(record) ?? Infinity) <= now()) tally.ended += 1;
     else if (bounded.has(cache.name)) tally.thrownOut += 1;
     else missing += 1;
-  }
+  });
   const more = [...left.values()].reduce((sum, count) => sum + count, 0);
   if (missing > 0 || more > 0)
     throw differs(`cache ${cache.name} lacks ${missing} entries of ${cache.entries}, and has ${more} others`);

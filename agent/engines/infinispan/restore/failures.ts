@@ -37,11 +37,12 @@ export function moving(member: string, seconds: number): StillpointError {
   );
 }
 
-export function notRunning(member: string, cause: string): StillpointError {
+/** `start`: how its owner starts it, where that is known. */
+export function notRunning(member: string, cause: string, start: string | null): StillpointError {
   return failure(
     'infinispan-not-running',
     `${member} cannot be restored: ${cause}`,
-    'start the servers of the cluster, empty or not: what they hold is in memory, so they are restored while they run',
+    `start every server of the cluster${start === null ? '' : ` (here: ${start})`}, then restore again: what they hold is in memory, so they are restored while they run; an empty cluster will do`,
   );
 }
 

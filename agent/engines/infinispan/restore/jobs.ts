@@ -1,5 +1,5 @@
 import { StillpointError } from '../../../../shared/domain/errors.ts';
-import { backupDone, removeBackup } from '../hold/backup-job.ts';
+import { backupDone, OUR_BACKUP, removeBackup, startBackup } from '../hold/backup-job.ts';
 import type { ResourceNames } from '../server/answers.ts';
 import type { InfinispanServer, JobState } from '../server/infinispan-server.ts';
 
@@ -11,13 +11,12 @@ const FORGET_MS = 30_000;
 
 /** Has the server write all that the cluster holds into a file of this host. Not durable on return. */
 export async function saveAll(server: InfinispanServer, file: string, signal: AbortSignal): Promise<void> {
-  const name = `${PREFIX}${crypto.randomUUID()}`;
-  await server.startBackup(name, null, signal);
+  await startBackup(server, OUR_BACKUP, null);
   try {
-    await backupDone(server, name, signal);
-    await server.saveBackup(name, file, signal);
+    await backupDone(server, OUR_BACKUP, signal);
+    await server.saveBackup(OUR_BACKUP, file, signal);
   } finally {
-    await removeBackup(server, name, AbortSignal.timeout(FORGET_MS)).catch(() => undefined);
+    await removeBackup(server, OUR_BACKUP, AbortSignal.timeout(FORGET_MS)).catch(() => undefined);
   }
 }
 

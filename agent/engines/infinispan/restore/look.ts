@@ -4,8 +4,10 @@ import type { RestoreRoom } from '../../../../shared/domain/wire.ts';
 import type { Warning } from '../../../../shared/domain/warning.ts';
 import { freeAt } from '../../restore/host-check.ts';
 import type { ClusterFacts } from '../copy/facts.ts';
+import { whoIsConnected } from '../look/warnings.ts';
 import type { CacheInfo, ContainerInfo } from '../server/answers.ts';
 import type { InfinispanServer } from '../server/infinispan-server.ts';
+import { startOf, type RestoreSettings } from '../settings.ts';
 import { moving, notRunning, notWhole, olderServer, otherContainer } from './failures.ts';
 import { keptCaches } from './kept-caches.ts';
 
@@ -17,14 +19,16 @@ const SOME_ENTRY_BYTES = 1024;
 /** The cluster has all of its entries, and none is on its way. */
 export async function mustBeAtRest(
   server: InfinispanServer,
-  member: string,
+  settings: RestoreSettings,
   signal: AbortSignal,
 ): Promise<ContainerInfo> {
+  const member = settings.name;
   const until = performance.now() + MOVING_S * 1000;
   for (;;) {
     const { status } = await server.health(signal).catch((error: unknown) => {
       signal.throwIfAborted();
-      throw notRunning(member, failureOf(error, { code: '', hint: '' }).message);
+      const { code, message } = failureOf(error, { code: '', hint: '' });
+      throw code === 'infinispan-unreachable' ? notRunning(member, message, startOf(settings)) : error;
     });
     if (status === 'HEALTHY') return server.container(signal);
     if (status !== 'HEALTHY_REBALANCING') throw notWhole(member, status);
@@ -35,11 +39,14 @@ export async function mustBeAtRest(
 
 /** A server reads archives of its own release and of earlier ones, of containers that are called as its own. */
 export function mustBeRestorable(facts: ClusterFacts, container: ContainerInfo, member: string): void {
-  const [archived = 0, running = 0] = [facts.version, container.version].map((version) =>
-    Number.parseInt(version, 10),
-  );
-  if (archived > running) throw olderServer(member, facts.version, container.version);
+  if (isLater(facts.version, container.version)) throw olderServer(member, facts.version, container.version);
   if (facts.container !== container.name) throw otherContainer(member, facts.container, container.name);
+}
+
+/** Of another major release than a server's, and a later one. */
+export function isLater(archived: string, running: string): boolean {
+  const [archive, server] = [archived, running].map((version) => Number.parseInt(version, 10));
+  return archive !== undefined && server !== undefined && archive > server;
 }
 
 /** All that a restore will change of the cluster, and what may change it meanwhile, is said before. */
@@ -55,10 +62,10 @@ export async function lookAtCluster(
   },
 ): Promise<{ warnings: readonly Warning[]; rooms: readonly RestoreRoom[] }> {
   const { facts, container, signal, path, name: about } = input;
-  const [caches, resources, connections, stateDirectory] = await Promise.all([
+  const [caches, resources, clients, stateDirectory] = await Promise.all([
     server.caches(signal),
     server.resources(signal),
-    server.connections(signal),
+    server.clients(signal),
     server.stateDirectory(signal),
   ]);
   const kept = await keptCaches(stateDirectory);
@@ -76,10 +83,11 @@ export async function lookAtCluster(
   const warn = (code: string, text: string, hint: string): void => {
     warnings.push({ code, about, text, hint });
   };
-  if (connections.length > 0)
+  const who = whoIsConnected(clients, 'the cluster');
+  if (who !== null)
     warn(
       'infinispan-clients',
-      `${connections.length} clients are connected to the cluster`,
+      who,
       'disconnect them: they are refused from the switch until the restore is decided, but for what they do with counters, which no server refuses',
     );
   if (written.length > 0 || counters > 0)
@@ -176,7 +184,7 @@ async function roomOf(path: string, facts: ClusterFacts, entries: number): Promi
   return { ...(await freeAt(path)), path, neededBytes };
 }
 
-function listed(caches: readonly { readonly name: string }[]): string {
+export function listed(caches: readonly { readonly name: string }[]): string {
   const names = caches.map(({ name }) => name);
   return names.length > 5 ? `${names.slice(0, 5).join(', ')} and ${names.length - 5} more` : names.join(', ');
 }

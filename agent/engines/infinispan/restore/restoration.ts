@@ -12,11 +12,14 @@ import type {
 import { mustBeMakeable } from '../../restore/host-check.ts';
 import { readArchive } from '../archive/archive.ts';
 import { ARCHIVE_PATH, clusterFactsSchema, type ClusterFacts } from '../copy/facts.ts';
+import { rehearse } from '../hold/backup-job.ts';
 import { closeFence } from '../hold/fence.ts';
 import { passingConnectors } from '../hold/standing.ts';
 import type { CacheInfo, ContainerInfo } from '../server/answers.ts';
+import type { RestoreTurn } from './restore-turn.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
 import type { ServerSettings } from '../server/settings.ts';
+import type { RestoreSettings } from '../settings.ts';
 import { mustBeEqual, type Equal } from './compare.ts';
 import { saveAll } from './jobs.ts';
 import { keptCaches } from './kept-caches.ts';
@@ -25,14 +28,6 @@ import { elsewhere, lostCache, mustBeArchiveOf, mustBeSameServers, noFacts, othe
 import { apartOf, lookAtCluster, mustBeAtRest, mustBeRestorable } from './look.ts';
 import { replaceAll } from './replace.ts';
 import { serverOwner, WorkRoom, type CacheBefore, type Owner, type RestoreRecord } from './work-room.ts';
-
-export interface RestoreSettings extends ServerSettings {
-  readonly name: string;
-  /** The directory of the server with `conf` and `data`. */
-  readonly root: string;
-  /** URLs of the other servers of the cluster. */
-  readonly peers: readonly string[];
-}
 
 /** What a roll-back may take: a server that does not come to an end is tried again by the agent. */
 const ROLLBACK_MS = 3_600_000;
@@ -50,18 +45,20 @@ export class InfinispanRestoration implements Restoration {
   readonly #settings: RestoreSettings;
   readonly #context: RestoreContext;
   readonly #room: WorkRoom;
+  readonly #turn: RestoreTurn;
   #leads = false;
 
-  constructor(settings: RestoreSettings, context: RestoreContext) {
+  constructor(settings: RestoreSettings, context: RestoreContext, turn: RestoreTurn) {
     this.#settings = settings;
     this.#context = context;
+    this.#turn = turn;
     this.#room = new WorkRoom(settings.root);
   }
 
   check(): Promise<RestoreCheck> {
     return this.#asked(async (server, signal) => {
       const facts = this.#facts;
-      const container = await mustBeAtRest(server, this.#settings.name, signal);
+      const container = await mustBeAtRest(server, this.#settings, signal);
       mustBeRestorable(facts, container, this.#settings.name);
       const none = { provesInPrivate: false, warnings: [], rooms: [] };
       if (!leads(container)) return none;
@@ -81,10 +78,12 @@ export class InfinispanRestoration implements Restoration {
   /** The archive comes to the host of the server that reads it, and is read there as a whole. */
   stage(): Promise<{ readonly followsAs: string | null }> {
     return this.#asked(async (server, signal) => {
-      this.#leads = leads(await mustBeAtRest(server, this.#settings.name, signal));
+      this.#leads = leads(await mustBeAtRest(server, this.#settings, signal));
       if (!this.#leads) return { followsAs: null };
       const { source, progress, restore } = this.#context;
       const facts = this.#facts;
+      // What the cluster holds is saved by a backup: it fails now, or when nobody can be served meanwhile.
+      await rehearse(server, signal);
       await this.#room.begin(restore);
       let done = 0;
       const total = facts.archive.sizeBytes;
@@ -111,8 +110,10 @@ export class InfinispanRestoration implements Restoration {
   /** Clients are kept out, and what the cluster holds is saved. */
   async switchIn(): Promise<void> {
     if (!this.#leads) return;
+    const { restore, checkpoint, signal: until } = this.#context;
+    await this.#turn.take(this.#settings, restore?.restoreId ?? checkpoint, until);
     await this.#asked(async (server, signal) => {
-      const container = await mustBeAtRest(server, this.#settings.name, signal);
+      const container = await mustBeAtRest(server, this.#settings, signal);
       if (!leads(container)) throw otherLead(container);
       const [caches, ignored, connectors, stateDirectory] = await Promise.all([
         server.caches(signal),
@@ -168,7 +169,7 @@ export class InfinispanRestoration implements Restoration {
 
   verify(): Promise<VerifiedMember> {
     return this.#asked(async (server, signal) => {
-      const container = await mustBeAtRest(server, this.#settings.name, signal);
+      const container = await mustBeAtRest(server, this.#settings, signal);
       if (!this.#leads) {
         const there = await server.cacheNames(signal);
         const lost = this.#facts.caches.find(({ name }) => !there.includes(name));
@@ -188,12 +189,14 @@ export class InfinispanRestoration implements Restoration {
     return openCluster(this.#settings, this.#room);
   }
 
-  finish(): Promise<void> {
-    return this.#room.remove();
+  async finish(): Promise<void> {
+    await this.#room.remove();
+    this.#turn.end();
   }
 
-  rollBack(): Promise<void> {
-    return rollBack(this.#settings, this.#room);
+  async rollBack(): Promise<void> {
+    await rollBack(this.#settings, this.#room);
+    this.#turn.end();
   }
 
   get #facts(): ClusterFacts {
@@ -262,7 +265,7 @@ export async function recoverInfinispanRestore(
 
 async function openCluster(settings: RestoreSettings, room: WorkRoom): Promise<OpenedMember> {
   const record = await room.read();
-  if (record !== null) await openThroughAny(settings, record);
+  if (record !== null) await openEverywhere(settings, record);
   return { warnings: [], problems: [] };
 }
 
@@ -270,8 +273,9 @@ async function openCluster(settings: RestoreSettings, room: WorkRoom): Promise<O
 async function rollBack(settings: RestoreSettings, room: WorkRoom): Promise<void> {
   const record = await room.read();
   if (record === null) return;
+  await room.makeRoom();
   if (record.isReplaced) await bringBack(settings, room, record);
-  if (record.isFenced) await openThroughAny(settings, record);
+  if (record.isFenced) await openEverywhere(settings, record);
   await room.write({ ...record, isFenced: false, isReplaced: false });
   await room.remove();
 }
@@ -326,19 +330,25 @@ async function compareWith(
   );
 }
 
-/** Until one of the cluster's servers has done it. */
-async function openThroughAny(settings: RestoreSettings, { fenced }: RestoreRecord): Promise<void> {
+/** Through one server for all of them; and through each that still refuses clients by a list of its own. */
+async function openEverywhere(settings: RestoreSettings, { fenced }: RestoreRecord): Promise<void> {
   let first: unknown = null;
+  let isOpen = false;
   for (const url of [settings.url, ...settings.peers]) {
     try {
-      return await withServer({ ...settings, url }, (server) =>
-        letClientsIn(server, fenced, AbortSignal.timeout(ROLLBACK_MS)),
-      );
+      await withServer({ ...settings, url }, async (server) => {
+        // One that does not answer refuses nobody, or is for its own agent.
+        const ignored = isOpen ? await server.ignored(AbortSignal.timeout(LOOK_MS)).catch(() => []) : null;
+        if (ignored !== null && !fenced.caches.some((cache) => ignored.includes(cache))) return;
+        await letClientsIn(server, fenced, AbortSignal.timeout(ROLLBACK_MS));
+      });
+      isOpen = true;
     } catch (error) {
+      if (isOpen) throw error;
       first ??= error;
     }
   }
-  throw first;
+  if (!isOpen) throw first;
 }
 
 async function withServer<T>(

@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import * as z from 'zod';
 import { EXIT, StillpointError } from '../../../../shared/domain/errors.ts';
 import { syncDirectory, writeWhole } from '../../../../shared/runtime/whole-file.ts';
+import { fullDisk } from '../../../disk-error.ts';
 import type { RestoreContext } from '../../engine.ts';
 
 /**
@@ -89,7 +90,9 @@ export class WorkRoom {
 
   /** Durable on return. */
   async write(record: RestoreRecord): Promise<void> {
-    await writeWhole(join(this.#path, RECORD), JSON.stringify(record), 0o600);
+    await writeWhole(join(this.#path, RECORD), JSON.stringify(record), 0o600).catch((error: unknown) => {
+      throw diskError(error, this.#path);
+    });
   }
 
   /** Makes it anew, with nothing in it but how the restore is called. */
@@ -110,7 +113,10 @@ export class WorkRoom {
   async put(name: ArchiveName, reader: Owner, fill: (path: string) => Promise<void>): Promise<void> {
     const part = `${this.archive(name)}.part`;
     await rm(part, { force: true });
-    await fill(part);
+    await fill(part).catch(async (error: unknown) => {
+      await rm(part, { force: true });
+      throw diskError(error, this.#path);
+    });
     const file = await open(part, 'r+');
     try {
       const { uid, gid } = await file.stat();
@@ -131,14 +137,35 @@ export class WorkRoom {
     );
   }
 
+  /** Of a restore that goes back: archives that only go forward. They may have all the room that it needs. */
+  async makeRoom(): Promise<void> {
+    for (const name of ['checkpoint.zip', 'now.zip'] as const) await this.#drop(name);
+  }
+
   /** The record last: what lies there until then names its restore. Idempotent. */
   async remove(): Promise<void> {
-    for (const name of ['checkpoint.zip', 'now.zip', 'before.zip'] as const) {
-      await rm(this.archive(name), { force: true });
-      await rm(`${this.archive(name)}.part`, { force: true });
-    }
+    for (const name of ['checkpoint.zip', 'now.zip', 'before.zip'] as const) await this.#drop(name);
     await rm(this.#path, { recursive: true, force: true });
   }
+
+  async #drop(name: ArchiveName): Promise<void> {
+    await rm(this.archive(name), { force: true });
+    await rm(`${this.archive(name)}.part`, { force: true });
+  }
+}
+
+function diskError(error: unknown, path: string): unknown {
+  const code = fullDisk(error);
+  if (code === null) return error;
+  return new StillpointError(
+    {
+      code: 'host-disk-full',
+      message: `no room for the archives of the restore (${code} at ${path})`,
+      hint: 'that of the checkpoint, one of what the cluster holds, and one of what it holds afterwards lie there until the restore is decided: make room for all',
+    },
+    EXIT.rolledBack,
+    { cause: error },
+  );
 }
 
 export interface Owner {

@@ -71,11 +71,6 @@ export interface NodeInfo extends z.infer<typeof nodeInfo> {
   readonly incarnation: string;
 }
 
-export const zeroCapacity = z
-  .object({
-    infinispan: z.object({ 'cache-container': z.object({ 'zero-capacity-node': z.unknown().optional() }) }),
-  })
-  .transform(({ infinispan }) => String(infinispan['cache-container']['zero-capacity-node']) === 'true');
 const statePath = z.object({ 'persistent-location': z.object({ path: z.string().startsWith('/') }) });
 export const stateDirectory = z
   .object({ infinispan: z.object({ 'cache-container': z.object({ 'global-state': statePath }) }) })
@@ -161,6 +156,7 @@ export const connections = z.array(
   z
     .object({
       'server-node-name': z.string(),
+      created: z.string().nullish(),
       'remote-address': z.string().nullish(),
       'protocol-version': z.string().nullish(),
       'client-library': z.string().nullish(),
@@ -168,6 +164,8 @@ export const connections = z.array(
     })
     .transform((said) => ({
       node: said['server-node-name'],
+      /** When it began, as its server says it; empty where it does not. */
+      created: said.created ?? '',
       /** `host:port` of the client. */
       remote: (said['remote-address'] ?? '').replace(/^\//, ''),
       protocol: said['protocol-version'] ?? null,
@@ -176,6 +174,12 @@ export const connections = z.array(
     })),
 );
 export type Connection = z.infer<typeof connections>[number];
+
+export interface Clients {
+  readonly known: readonly Connection[];
+  /** Of all servers of the cluster; false: of the one that was asked alone. */
+  readonly isWhole: boolean;
+}
 
 /** Names of what an archive may hold; a `*` stands for all of its kind. A kind that is not named is left out. */
 export interface ResourceNames {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import { beside } from '../../../safe-files.ts';
 import { answerDigest, digestChallenge, readChallenges, type Challenge } from './challenge.ts';
-import { secretUnreadable } from './failures.ts';
+import { secretUnreadable, tlsFileUnreadable } from './failures.ts';
 import type { ServerSettings } from './settings.ts';
 
 interface Asked {
@@ -85,9 +85,13 @@ export interface TlsFilesRead {
 export async function readTls(tls: ServerSettings['tls']): Promise<TlsFilesRead> {
   if (tls === undefined) return {};
   const [ca, cert, key] = await Promise.all(
-    [tls.ca, tls.cert, tls.key].map(async (path) =>
-      path === undefined ? undefined : readFile(path).catch((error: unknown) => cannotRead(path, error)),
-    ),
+    (['ca', 'cert', 'key'] as const).map(async (name) => {
+      const path = tls[name];
+      if (path === undefined) return undefined;
+      return readFile(path).catch((error: unknown) => {
+        throw tlsFileUnreadable(name, path, error instanceof Error ? error.message : String(error));
+      });
+    }),
   );
   return {
     ...(ca !== undefined && { ca }),

@@ -35,7 +35,7 @@ export function refused(settings: ServerSettings, status: number, words: string)
   const file = auth === undefined ? null : auth.type === 'token' ? auth.tokenFile : auth.passwordFile;
   const hint =
     status === 403
-      ? 'give it the role admin, which may back up, restore and ignore caches: user roles grant admin --to=NAME in the CLI of the server'
+      ? 'give it the role admin, which may back up, restore and ignore caches: user roles grant --roles=admin NAME in the CLI of the server'
       : file === null
         ? 'write auth with its user and passwordFile'
         : auth?.type === 'token'
@@ -75,6 +75,14 @@ export function secretUnreadable(path: string, cause: string): StillpointError {
     'infinispan-secret',
     `${path} cannot be read: ${cause}`,
     `write the secret into it, alone, for the user of the agent: chmod 600 ${path}`,
+  );
+}
+
+export function tlsFileUnreadable(key: string, path: string, cause: string): StillpointError {
+  return failed(
+    'infinispan-certificate',
+    `tls.${key} cannot be read: ${cause}`,
+    `put it at ${path}, as PEM and for the user of the agent; where the server has no certificate, url begins with http and there is no tls`,
   );
 }
 

@@ -1,5 +1,6 @@
+import { withoutComments } from './xml.ts';
 import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { hostProcesses, type HostProcess } from '../../host-processes.ts';
 
 /** A server process of this host. */
@@ -18,29 +19,45 @@ const BOOTSTRAP = 'org.infinispan.server.Bootstrap';
 export async function serverProcesses(): Promise<ServerProcess[]> {
   const all = await hostProcesses((program) => program.endsWith('/java'));
   return all.flatMap((one) => {
-    const main = one.args.findIndex(
-      (arg) => arg === BOOTSTRAP || arg === 'org.infinispan.server.loader.Loader',
-    );
-    if (main < 0) return [];
+    if (!one.args.includes(BOOTSTRAP)) return [];
     const root =
-      optionOf(one.args, main, ['-s', '--server-root']) ??
       propertyOf(one.args, 'infinispan.server.root.path') ??
       `${propertyOf(one.args, 'infinispan.server.home.path') ?? '.'}/server`;
     return [
       {
         ...one,
         root: resolve(one.directory, root),
-        configuration: optionOf(one.args, main, ['-c', '--server-config']),
-        nodeName: optionOf(one.args, main, ['-n', '--node-name']),
+        configuration: optionOf(one.args, ['-c', '--server-config']),
+        nodeName: propertyOf(one.args, 'infinispan.node.name'),
       },
     ];
   });
 }
 
-/** The last one counts, as it does for the server. */
-function optionOf(args: readonly string[], from: number, names: readonly string[]): string | null {
+/** By property: the options of the server that set it. */
+const OPTIONS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['infinispan.server.root.path', ['-s', '--server-root']],
+  ['infinispan.node.name', ['-n', '--node-name']],
+  ['infinispan.cluster.name', ['-g', '--cluster-name']],
+  ['infinispan.bind.address', ['-b', '--bind-address']],
+  ['infinispan.bind.port', ['-p', '--bind-port']],
+  ['infinispan.socket.binding.port-offset', ['-o', '--port-offset']],
+]);
+
+/** Of the server: by its own option, else by `-Dname=value`. */
+export function propertyOf(args: readonly string[], name: string): string | null {
+  const start = `-D${name}=`;
+  return (
+    optionOf(args, OPTIONS.get(name) ?? []) ??
+    args.findLast((arg) => arg.startsWith(start))?.slice(start.length) ??
+    null
+  );
+}
+
+/** The last one counts, as it does for the server; what stands before its main class is the JVM's. */
+function optionOf(args: readonly string[], names: readonly string[]): string | null {
   let found: string | null = null;
-  for (let at = from + 1; at < args.length; at += 1) {
+  for (let at = args.indexOf(BOOTSTRAP) + 1; at < args.length; at += 1) {
     const [name = '', ...value] = args[at]?.split('=') ?? [];
     if (!names.includes(name)) continue;
     found = value.length > 0 ? value.join('=') : (args[at + 1] ?? null);
@@ -48,10 +65,16 @@ function optionOf(args: readonly string[], from: number, names: readonly string[
   return found;
 }
 
-/** Of the JVM: `-Dname=value`. */
-export function propertyOf(args: readonly string[], name: string): string | null {
-  const start = `-D${name}=`;
-  return args.findLast((arg) => arg.startsWith(start))?.slice(start.length) ?? null;
+/** Servers do not tell it: it stands in the file that this one was started with, as an attribute of its cache container. */
+const ZERO_CAPACITY = /zero-?capacity-?node["']?\s*[=:]\s*["']?true/i;
+
+/** Whether the server with this root holds no entries. False where no process with it is for us to see. */
+export async function isZeroCapacity(root: string): Promise<boolean> {
+  const process = (await serverProcesses()).find((one) => one.root === resolve(root));
+  if (process === undefined) return false;
+  const file = join(process.root, 'conf', process.configuration ?? 'infinispan.xml');
+  const text = await readFile(file, 'utf8').catch(() => '');
+  return ZERO_CAPACITY.test(withoutComments(text));
 }
 
 /** Which run of the server with this root it is: another one after each start. Empty where it is not for us to see. */

@@ -1,6 +1,8 @@
 import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import * as z from 'zod';
+import { StillpointError } from '../../../../shared/domain/errors.ts';
+import { fullDisk } from '../../../disk-error.ts';
 import {
   cacheList,
   clusterHealth,
@@ -11,10 +13,10 @@ import {
   namedThings,
   names,
   nodeInfo,
-  zeroCapacity,
   stateDirectory,
   type CacheInfo,
   type ClusterHealth,
+  type Clients,
   type Connection,
   type Connector,
   type ContainerInfo,
@@ -24,8 +26,9 @@ import {
 } from './answers.ts';
 import { misread } from './failures.ts';
 import { runOf } from './host-servers.ts';
-import { OUR_CLIENT_NAME, Rest, type Ask } from './rest.ts';
+import { clientName, isOurClient, Rest, type Ask } from './rest.ts';
 import type { ServerSettings } from './settings.ts';
+import { workerOf, type Worker } from './worker.ts';
 
 /**
  * `running`: not ended yet. `none`: the server knows of none with this name. `failed`: the server's log has the cause,
@@ -37,6 +40,12 @@ type Question = Pick<Ask, 'path' | 'signal'>;
 
 /** A job of the server answers slowly while it begins: it opens the archive first. */
 const JOB_SILENT_MS = 60_000;
+
+/** One of us at work, and the connection that says so: another one each time. */
+export interface WorkerSeen {
+  readonly worker: Worker;
+  readonly mark: string;
+}
 
 /**
  * One server of a cluster, asked over REST. Every call is bounded: by its signal, and by how long a server may be silent.
@@ -84,11 +93,6 @@ export class InfinispanServer {
     return { ...said, incarnation: `${said.id} ${run}`.trim() };
   }
 
-  /** Whether the server that is asked holds no entries, but only takes part in the cluster. */
-  isZeroCapacity(signal: AbortSignal): Promise<boolean> {
-    return this.#get(zeroCapacity, { path: 'container/config', signal });
-  }
-
   connectors(signal: AbortSignal): Promise<Connector[]> {
     return this.#get(names, { path: 'server/connectors', signal }).then((all) =>
       Promise.all(
@@ -118,10 +122,50 @@ export class InfinispanServer {
   }
 
   /** The clients that are connected to any server of the cluster; not we. */
-  async connections(signal: AbortSignal): Promise<Connection[]> {
-    const all = await this.#get(connections, { path: 'server/connections?global=true', signal });
+  async clients(signal: AbortSignal): Promise<Clients> {
+    const { known, isWhole } = await this.#connected(signal);
     // One that has not spoken yet may be our own.
-    return all.filter(({ library, protocol }) => protocol !== null && library !== OUR_CLIENT_NAME);
+    return {
+      known: known.filter(({ library, protocol }) => protocol !== null && !isOurClient(library)),
+      isWhole,
+    };
+  }
+
+  /**
+   * Whoever is connected to any server of the cluster. A server that cannot ask the others, as one of 16.0.5 whose classes
+   * its own loader has loaded, tells of those that are connected to itself.
+   */
+  async #connected(signal: AbortSignal): Promise<Clients> {
+    const path = 'server/connections';
+    try {
+      return { known: await this.#get(connections, { path: `${path}?global=true`, signal }), isWhole: true };
+    } catch (error) {
+      if (!(error instanceof StillpointError) || error.failure.code !== 'infinispan-answer') throw error;
+      return {
+        known: await this.#get(connections, { path: `${path}?global=false`, signal }),
+        isWhole: false,
+      };
+    }
+  }
+
+  /** Whether the server that is asked still has a connection of this asker. */
+  async hears(asker: string, signal: AbortSignal): Promise<boolean> {
+    const own = await this.#get(connections, { path: 'server/connections', signal });
+    return own.some(({ library }) => library === clientName(asker));
+  }
+
+  /** Of us, who shows any server of the cluster that it is at work. */
+  async workers(signal: AbortSignal): Promise<WorkerSeen[]> {
+    const { known } = await this.#connected(signal);
+    return known.flatMap(({ node, remote, created, library }) => {
+      const worker = workerOf(library ?? '');
+      return worker === null ? [] : [{ worker, mark: `${node} ${remote} ${created}` }];
+    });
+  }
+
+  /** Resolves when the server knows this client by its name. */
+  async greet(signal: AbortSignal): Promise<void> {
+    await this.#rest.ask({ method: 'GET', path: 'server', signal, expected: [200] });
   }
 
   /** The directory in which the server that is asked keeps its state, on its host. */
@@ -292,7 +336,7 @@ export class InfinispanServer {
     return this.#state(`container/backups/${encode(name)}`, signal);
   }
 
-  /** Writes the archive of a backup that is done into a file of this host. Not durable on return. */
+  /** Writes the archive of a backup that is done into a file of this host. Not durable on return. Rejects with the disk's own error where that is full. */
   async saveBackup(name: string, file: string, signal: AbortSignal): Promise<void> {
     const path = `container/backups/${encode(name)}`;
     const asked = { method: 'GET', path, signal, expected: [200], silentMs: JOB_SILENT_MS } as const;
@@ -300,7 +344,7 @@ export class InfinispanServer {
     try {
       await pipeline(archive, createWriteStream(file, { flags: 'w', mode: 0o600 }), { signal });
     } catch (error) {
-      throw this.#rest.explained(asked, error);
+      throw fullDisk(error) === null ? this.#rest.explained(asked, error) : error;
     }
   }
 
@@ -366,7 +410,8 @@ export class InfinispanServer {
       method: 'DELETE',
       path,
       signal,
-      expected: [200, 202, 204, 404],
+      // One that has failed goes too, and is answered with 500 (ISPN012041).
+      expected: [200, 202, 204, 404, 500],
       isIdempotent: true,
     });
   }

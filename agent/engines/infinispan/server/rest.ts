@@ -17,8 +17,8 @@ const MOST_ANSWER_BYTES = 64 * 1024 * 1024;
 /** How often a request is sent again because a challenge was new or a kept connection had ended. */
 const MOST_TRIES = 3;
 
-/** As what we stand in the server's list of connections. */
-export const OUR_CLIENT_NAME = 'stillpoint';
+/** As what we stand in the server's list of connections, with the asker behind it where it has a name of its own. */
+const OUR_CLIENT_NAME = 'stillpoint';
 
 export interface Ask {
   readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
@@ -40,6 +40,14 @@ export interface Ask {
   readonly isIdempotent?: boolean;
   /** How long the server may be silent, in milliseconds. */
   readonly silentMs?: number;
+}
+
+export function clientName(asker?: string): string {
+  return asker === undefined ? OUR_CLIENT_NAME : `${OUR_CLIENT_NAME} ${asker}`;
+}
+
+export function isOurClient(name: string | null): boolean {
+  return name === OUR_CLIENT_NAME || name?.startsWith(`${OUR_CLIENT_NAME} `) === true;
 }
 
 interface Answered {
@@ -133,7 +141,7 @@ export class Rest {
       timeout: silentMs,
       headers: {
         accept: 'application/json, */*;q=0.5',
-        'user-agent': OUR_CLIENT_NAME,
+        'user-agent': clientName(this.#settings.asker),
         ...asked.headers,
         ...(type !== undefined && { 'content-type': type }),
         ...(length !== null && { 'content-length': String(length) }),

@@ -52,11 +52,17 @@ interface ServerKeys {
   readonly tls?: unknown;
 }
 
+export const MUST_BE_COVERED = 'basic and token send the secret as it is: the url must be https';
+
+/** Whether nobody on the network can read a secret that is sent there. */
+export function isCovered({ url, auth }: ServerKeys): boolean {
+  return auth === undefined || auth.type === 'digest' || url.startsWith('https:') || isThisHost(new URL(url));
+}
+
 /** For `refine`: what would send a secret readable over the network. */
 export const secretsAreCovered: [(keys: ServerKeys) => boolean, { path: string[]; message: string }] = [
-  ({ url, auth }) =>
-    auth === undefined || auth.type === 'digest' || url.startsWith('https:') || isThisHost(new URL(url)),
-  { path: ['auth'], message: 'basic and token send the secret as it is: the url must be https' },
+  isCovered,
+  { path: ['auth'], message: MUST_BE_COVERED },
 ];
 
 /** For `refine`: keys of TLS beside an address that uses none. */
@@ -74,4 +80,12 @@ const serverSchema = z.strictObject(serverShape);
 export interface ServerSettings extends z.infer<typeof serverSchema> {
   /** Where the server lies on this host, for who knows: its process then tells one run from the next. */
   readonly root?: string;
+  /** As what it sees whoever asks, behind our name: so that what is left of them can be told from others. */
+  readonly asker?: string;
+}
+
+/** The files in which what must stay secret stands. */
+export function secretFilesOf({ auth, tls }: Pick<ServerSettings, 'auth' | 'tls'>): string[] {
+  const secret = auth === undefined ? undefined : auth.type === 'token' ? auth.tokenFile : auth.passwordFile;
+  return [secret, tls?.key].filter((file) => file !== undefined);
 }

@@ -30,9 +30,10 @@ export class AbsentStandbyFence implements Fence {
   }
 
   async close(): Promise<null> {
-    const { control, signal } = this.#context;
+    const { control, signal, step } = this.#context;
     const canary = this.#canary;
     if (canary === null) throw fenceLost('it is not armed');
+    step('fence asked');
     await setStandbyNames(control, this.#names);
     // A sender that still has the owner's list would let commits go; a commit begun after the last of them
     // has ours can only wait for the standby that does not exist.
@@ -53,13 +54,16 @@ export class AbsentStandbyFence implements Fence {
       }
       return false;
     });
+    step('fence answered');
     return null;
   }
 
   async open(): Promise<void> {
-    const { control, undo } = this.#context;
+    const { control, undo, step } = this.#context;
+    step('open asked');
     await restoreStandbyNames(control, undo);
     if (this.#waiting !== null) await settledInTime('commits to be released', this.#waiting);
+    step('open answered');
     this.#waiting = null;
   }
 

@@ -1,4 +1,5 @@
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
+import { machineMs } from '../../../../shared/runtime/clock.ts';
 import { AcknowledgementGate } from './acknowledgement-gate.ts';
 import type { ConnectionSettings } from '../server/connection.ts';
 import { parseLsn } from '../journal/lsn.ts';
@@ -19,7 +20,8 @@ export type ToAcknowledger =
 
 export type FromAcknowledger =
   | { readonly type: 'streaming'; readonly processId: number }
-  | { readonly type: 'thawed'; readonly position: bigint }
+  /** `atMs`: by the machine's clock. */
+  | { readonly type: 'thawed'; readonly position: bigint; readonly atMs: number }
   | { readonly type: 'lost'; readonly cause: string };
 
 export interface AcknowledgerData {
@@ -60,7 +62,7 @@ class Standby {
       return;
     }
     const position = this.#acknowledge();
-    if (order === 'thaw') this.#say({ type: 'thawed', position });
+    if (order === 'thaw') this.#say({ type: 'thawed', position, atMs: machineMs() });
   }
 
   async #connect(): Promise<void> {

@@ -1,3 +1,4 @@
+import type { Client } from 'pg';
 import { Acknowledger, fenceLost, STANDBY_NAME } from './acknowledger.ts';
 import { Canary } from './canary.ts';
 import { processIdOf } from '../server/connection.ts';
@@ -79,17 +80,18 @@ export class AcknowledgementFence implements Fence {
   }
 
   async open(): Promise<void> {
-    const { control, signal } = this.#context;
+    const { control, signal, step } = this.#context;
     const acknowledger = this.#present();
-    const position = formatLsn(await acknowledger.thaw());
+    step('open ordered');
+    const thawed = await acknowledger.thaw();
+    step('acknowledged', thawed.atMs);
+    const position = formatLsn(thawed.position);
     await waitUntil('the thaw to be processed', signal, async () => {
-      const { rows } = await control.query<{ released: boolean }>({
-        name: 'stillpoint_released',
-        text: 'SELECT flush_lsn >= $1::pg_lsn AS released FROM pg_stat_get_wal_senders() WHERE pid = $2',
-        values: [position, acknowledger.processId],
-      });
+      step('open asked');
+      const isReleased = await hasAcknowledged(control, position, acknowledger.processId);
+      step('open answered');
       this.#mustStream();
-      return rows[0]?.released ?? false;
+      return isReleased;
     });
   }
 
@@ -191,4 +193,18 @@ export class AcknowledgementFence implements Fence {
     if (this.#acknowledger !== null) return this.#acknowledger;
     throw fenceLost('it is not armed');
   }
+}
+
+/** Whether the server knows that all up to this position was acknowledged by the standby of this walsender. */
+export async function hasAcknowledged(
+  control: Client,
+  position: string,
+  processId: number,
+): Promise<boolean> {
+  const { rows } = await control.query<{ released: boolean }>({
+    name: 'stillpoint_released',
+    text: 'SELECT flush_lsn >= $1::pg_lsn AS released FROM pg_stat_get_wal_senders() WHERE pid = $2',
+    values: [position, processId],
+  });
+  return rows[0]?.released ?? false;
 }

@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { StillpointError } from '../../../../shared/domain/errors.ts';
 import { AcknowledgementGate } from './acknowledgement-gate.ts';
 import type { AcknowledgerData, FromAcknowledger, ToAcknowledger } from './acknowledge-thread.ts';
+import { machineMs } from '../../../../shared/runtime/clock.ts';
 import type { ConnectionSettings } from '../server/connection.ts';
 
 /** The name by which the server knows our standby. */
@@ -84,11 +85,11 @@ export class Acknowledger {
     return this.#gate.close();
   }
 
-  /** Acknowledges the latest position; resolves with it. */
-  async thaw(): Promise<bigint> {
+  /** Acknowledges the latest position; resolves with it, and with when that was by the machine's clock. */
+  async thaw(): Promise<{ readonly position: bigint; readonly atMs: number }> {
     this.#gate.open();
     const answer = await this.#order('thaw');
-    return answer.type === 'thawed' ? answer.position : 0n;
+    return answer.type === 'thawed' ? answer : { position: 0n, atMs: machineMs() };
   }
 
   /** Acknowledges everything from now on, whatever else is under way; waits for no answer. */

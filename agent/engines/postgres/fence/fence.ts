@@ -1,4 +1,5 @@
 import type { Client } from 'pg';
+import type { HoldContext } from '../../engine.ts';
 import { ABSENT_STANDBY, OUR_STANDBYS, STANDBY_NAME } from './acknowledger.ts';
 import type { ConnectionSettings } from '../server/connection.ts';
 import type { PrimaryUndo } from './standby-setting.ts';
@@ -39,6 +40,7 @@ export interface FenceContext {
   readonly control: Client;
   readonly undo: PrimaryUndo;
   readonly signal: AbortSignal;
+  readonly step: HoldContext['step'];
   /** Called once when what the armed server waits for is gone: then commits hang until the setting is put back. */
   readonly lost: () => void;
 }

@@ -49,6 +49,7 @@ export class ObserverHold implements Hold {
   #facts: ServerFacts | null = null;
   readonly #undo: SavedUndo<ObserverUndo>;
   readonly #waitsFor: HoldContext['waitsFor'];
+  readonly #step: HoldContext['step'];
   #viewers: KnownViewers | null = null;
   #frozen: SenderWatch | null = null;
 
@@ -58,6 +59,7 @@ export class ObserverHold implements Hold {
     this.#undo = new SavedUndo(context);
     this.#guardian = new PostgresGuardian(settings);
     this.#waitsFor = (cause) => context.waitsFor(cause);
+    this.#step = (step, atMs) => context.step(step, atMs);
   }
 
   prepare(): Promise<void> {
@@ -95,7 +97,10 @@ export class ObserverHold implements Hold {
 
   freeze(_token: Token): ReturnType<Hold['freeze']> {
     return this.#working(async () => {
+      this.#step('fence asked');
       const { incarnation, seen } = await this.#requestPause(FREEZE_MS, () => undefined);
+      this.#step('fence answered');
+      this.#step('fence closed');
       this.#frozen = new SenderWatch(this.#connected(), seen);
       const now = performance.now();
       return { incarnation, mark: null, fencedAt: now, markedAt: now };
@@ -149,11 +154,15 @@ export class ObserverHold implements Hold {
   thaw(_token: Token, released: () => void): Promise<ThawProof> {
     return this.#working(async () => {
       const sinceMark = this.#frozen?.stop();
+      this.#step('look asked');
       const replay = await this.#look();
+      this.#step('look answered');
       const { state, incarnation, seen } = replay;
       const atArm = this.#viewers;
       const undo = this.#undo.current;
+      this.#step('open asked');
       if (undo?.wasPaused === false) await this.#resume();
+      this.#step('open answered');
       released();
       await this.#undo.clear();
       this.#frozen = null;

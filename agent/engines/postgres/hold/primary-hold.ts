@@ -8,6 +8,7 @@ import { outOfOrder, type Hold, type HoldContext } from '../../engine.ts';
 import { fenceLost } from '../fence/acknowledger.ts';
 import { isStandbyThere } from '../fence/standing.ts';
 import { standingProblems } from '../look/fence-problems.ts';
+import { hasAcknowledged } from '../fence/acknowledgement-fence.ts';
 import { createFence } from '../fence/create-fence.ts';
 import { armedNames, isArmed, type Fence, type LastAcknowledgement } from '../fence/fence.ts';
 import { DirtyBuffers } from './dirty-buffers.ts';
@@ -55,6 +56,8 @@ interface AtMark {
   readonly incarnation: string;
 }
 
+const MARK_NOTHING = "EXECUTE stillpoint_mark('', '0/0', 0)";
+const LOOK_AT_NOTHING = 'EXECUTE stillpoint_look(NULL)';
 /** For a session that is there and does not answer; another one is tried then. */
 const DISARM_MS = 1000;
 
@@ -63,6 +66,7 @@ export class PrimaryHold implements Hold {
   readonly #session: PrimarySession;
   readonly #checkpoint: string;
   readonly #reach: HoldContext['reach'];
+  readonly #step: HoldContext['step'];
   readonly #guardian: PostgresGuardian;
   readonly #closed: () => void;
   readonly #undo: SavedUndo<PrimaryUndo>;
@@ -78,6 +82,7 @@ export class PrimaryHold implements Hold {
     this.#session = session;
     this.#checkpoint = context.checkpoint;
     this.#reach = (moment) => context.reach(moment);
+    this.#step = (step, atMs) => context.step(step, atMs);
     this.#undo = new SavedUndo(context);
     this.#guardian = new PostgresGuardian(session.settings);
     this.#closed = closed;
@@ -137,18 +142,31 @@ export class PrimaryHold implements Hold {
         control,
         undo,
         signal,
+        step: this.#step,
         lost: () => void this.#disarmLost(control),
       });
       this.#fenceUndo = undo;
       await this.#fence.arm();
       // Planned and run once now, behind a fence that is not there, so that the freeze finds everything in memory.
-      await control.query("EXECUTE stillpoint_mark('', '0/0', 0)");
-      const { rows } = await control.query<LookRow>('EXECUTE stillpoint_look(NULL)');
+      await control.query(MARK_NOTHING);
+      const { rows } = await control.query<LookRow>(LOOK_AT_NOTHING);
       const viewers = await readViewing(control, settings, facts);
       this.#armed = { observed: this.#seen(rows[0]).observed, viewers };
       signal.throwIfAborted();
       return { incarnation: incarnationOf(facts), viewing: viewers.viewing };
     });
+  }
+
+  /** Nothing is marked: the acknowledgement that is asked for is nobody's. */
+  async rehearse(part: 'freeze' | 'thaw'): Promise<void> {
+    const { control } = this.#session.ready();
+    if (part === 'freeze') {
+      await control.query(MARK_NOTHING);
+      return;
+    }
+    const { rows } = await control.query<LookRow>(LOOK_AT_NOTHING);
+    this.#seen(rows[0]);
+    await hasAcknowledged(control, '0/0', 0);
   }
 
   disarm(): Promise<void> {
@@ -173,6 +191,7 @@ export class PrimaryHold implements Hold {
       const askedAt = performance.now();
       const last = await fence.close();
       const fencedAt = performance.now();
+      this.#step('fence closed');
       await this.#reach('fenced');
       const { observed, incarnation, seen } = await this.#markBehind(fence, last, name);
       const markedAt = performance.now();
@@ -210,9 +229,11 @@ export class PrimaryHold implements Hold {
     const seenBy = last === null ? 'NULL, NULL' : `'${last.position}', ${last.processId}`;
     let row: LookRow | undefined;
     await waitUntil('the last acknowledgement to be taken up', this.#session.signal, async () => {
+      this.#step('mark asked');
       const { rows } = await control.query<LookRow>(
         `EXECUTE stillpoint_mark(${escapeLiteral(name)}, ${seenBy})`,
       );
+      this.#step('mark answered');
       const cause = fence.broken();
       if (cause !== null) throw fenceLost(cause);
       row = rows[0];
@@ -234,7 +255,9 @@ export class PrimaryHold implements Hold {
       }
       const sinceMark = held?.watch.stop() ?? { senders: [], writers: [], slots: [], decoded: [] };
       const since = held === null ? 'NULL' : `'${held.mark.position}'`;
+      this.#step('look asked');
       const { rows } = await control.query<LookRow>(`EXECUTE stillpoint_look(${since})`);
+      this.#step('look answered');
       const { observed, incarnation, seen } = this.#seen(rows[0]);
       // Of a fence that was lost the names were put back by ourselves.
       const inForce = undo.standing === true ? [undo.original] : undo.armed;

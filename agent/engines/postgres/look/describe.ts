@@ -185,6 +185,7 @@ function traitsOf({ name }: PostgresSettings, version: string): Traits {
     compatibility: version.split('.')[0] ?? '',
     marksJournalFile: true,
     restoresRunning: false,
+    archive: null,
   };
 }
 
