@@ -258,9 +258,25 @@ describe('an Infinispan cluster on booted hosts', function () {
       /^(infinispan|infinis\+)(\n\1)*\n$/,
     );
     // A package that is upgraded restarts the agent; the server of a document goes on.
-    must(alpha, 'systemctl restart stillpoint-agent');
-    expect(member()).not.to.equal('');
+    must(alpha, 'systemctl restart --no-block stillpoint-agent');
+    const stateIs = (state: string): Promise<void> =>
+      until(
+        `the agent to be ${state}`,
+        () => alpha.try('systemctl is-active stillpoint-agent').stdout.trim() === state,
+        MOMENT_MS,
+      );
+    await stateIs('deactivating');
+    const before = member();
+    hooks.hold('documentDone', 'my-backup');
     hooks.release('documentRunning', 'my-backup');
+    await until(
+      'the next agent to see it done',
+      () => hooks.hasReached('documentDone', 'my-backup'),
+      MOMENT_MS,
+    );
+    await stateIs('active');
+    expect(member()).to.equal(before).and.not.equal('');
+    hooks.release('documentDone', 'my-backup');
     await until(
       'the document to end',
       () => {
