@@ -62,7 +62,7 @@ export function volumeUnusable(directory: string, cause: string): StillpointErro
   return failure(
     'storage-unusable',
     `${directory} of the storage class cannot be used: ${cause}`,
-    'see that the directory is there, mounted, that the agent may write to it, and member.user go through it (chmod 711)',
+    'see that the directory is there, mounted and not full, that the agent may write to it, and member.user go through it (chmod 711)',
   );
 }
 

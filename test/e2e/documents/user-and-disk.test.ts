@@ -154,7 +154,7 @@ describe('the member of a document that runs as another user', () => {
     );
     narrow.fill();
     lab.hooks.release('documentWorking', 'narrow');
-    await failsOn('narrow', narrow, /storage class directory .* cannot be used: ENOSPC/);
+    await failsOn('narrow', narrow, /of the storage class cannot be used: ENOSPC/);
   }).timeout(240_000);
 
   it('may not be larger than its volume, nor all volumes than the quota, which is given back [S98]', async () => {
