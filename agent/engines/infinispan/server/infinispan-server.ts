@@ -17,7 +17,6 @@ import {
   type CacheInfo,
   type ClusterHealth,
   type Clients,
-  type Connection,
   type Connector,
   type ContainerInfo,
   type NodeInfo,
