@@ -25,6 +25,17 @@ import { ask, CACHES, createCache, DEFINED_IN_FILE, entryPath, fill, must, put }
 // Goal: a cluster comes back as it was, of every kind and encoding, and goes back to what it was where that fails.
 // Method: two real servers, restored through the engine's own restoration from an archive that they wrote.
 
+const STEPS = ['stage', 'switchIn', 'start', 'verify'] as const;
+type Step = (typeof STEPS)[number];
+
+const IN_THE_MIDST = 'in the midst of the restore';
+/** Who dies, what was done before, and when that is. */
+const KILLS = [
+  { who: 'other', done: 'stage', when: 'before anybody is kept out' },
+  { who: 'leading', done: 'switchIn', when: 'before anything is restored' },
+  { who: 'other', done: 'switchIn', when: IN_THE_MIDST },
+] as const;
+
 /** A server that was started anew joins first, and its caches come back from the other. */
 const GOES_BACK_MS = 90_000;
 
@@ -121,15 +132,18 @@ describe('a cluster of Infinispan that is restored', () => {
   const both = async <One, T>(members: readonly One[], step: (one: One) => Promise<T>): Promise<T[]> =>
     Promise.all(members.map(step));
 
-  async function upTo(
+  async function upTo(members: readonly Restoration[], last: Step): Promise<VerifiedMember[]> {
+    return goThrough(members, STEPS.slice(0, STEPS.indexOf(last) + 1));
+  }
+
+  /** What the last of these steps answers. */
+  async function goThrough(
     members: readonly Restoration[],
-    last: 'stage' | 'switchIn' | 'start' | 'verify',
+    steps: readonly Step[],
   ): Promise<VerifiedMember[]> {
-    for (const step of ['stage', 'switchIn', 'start', 'verify'] as const) {
-      const done = await both(members, async (one): Promise<unknown> => one[step]());
-      if (step === last) return done as VerifiedMember[];
-    }
-    return [];
+    let done: unknown[] = [];
+    for (const step of steps) done = await both(members, async (one): Promise<unknown> => one[step]());
+    return done as VerifiedMember[];
   }
 
   const room = (node: InfinispanNode): string =>
@@ -140,6 +154,22 @@ describe('a cluster of Infinispan that is restored', () => {
       () => 'nothing was refused',
       (error: unknown) => failureOf(error, { code: 'none', hint: '' }).code,
     );
+  }
+
+  /** By an agent that was started anew, which tries until it can. */
+  async function goesBack(settings: RestoreSettings): Promise<void> {
+    let why = '';
+    const isBack = (): Promise<boolean> =>
+      recoverInfinispanRestore(settings, 'rolledBack').then(
+        () => true,
+        (error: unknown) => {
+          why = error instanceof Error ? error.message : String(error);
+          return false;
+        },
+      );
+    await until(`${settings.name} to go back`, isBack, GOES_BACK_MS).catch((error: unknown) => {
+      throw new Error(`${(error as Error).message}: ${why}`);
+    });
   }
 
   /** Of the two servers: the one that coordinates them, and the other. */
@@ -282,39 +312,24 @@ describe('a cluster of Infinispan that is restored', () => {
     expect(await lifeOf('lives long, may idle')).to.deep.equal(lives);
   });
 
-  for (const [who, last] of [
-    ['leading', 'switchIn'],
-    ['other', 'start'],
-    ['leading', 'start'],
-  ] as const)
-    it(`holds what it held before when its ${who} server is killed ${last === 'start' ? 'in the midst of the restore' : 'before anything is restored'}`, async () => {
+  for (const { who, done, when } of KILLS)
+    it(`holds what it held before when its ${who} server is killed ${when}`, async () => {
       await put(lead, 'text', 'only here', 'value');
       const before = await held();
       const { leading, following } = await roles();
       const victim = who === 'leading' ? leading : following;
       const members = cluster.nodes.map((node) => restorationOf(node));
-      await upTo(members, 'switchIn');
-      if (last === 'switchIn') await victim.kill();
-      const code = refusal(
-        both(members, (one) => one.start()).then(() => both(members, (one) => one.verify())),
-      );
-      if (last === 'start') {
+      await upTo(members, done);
+      if (when !== IN_THE_MIDST) await victim.kill();
+      const code = refusal(goThrough(members, STEPS.slice(STEPS.indexOf(done) + 1)));
+      if (when === IN_THE_MIDST) {
         // They go first and come last.
         await until('its counters to be gone', async () => (await must(leading, 'GET', 'counters')) === '[]');
         await victim.kill();
       }
       expect(await code).to.match(/^infinispan-(unreachable|not-running|changed|restore-failed|answer)$/);
       await victim.start();
-      for (const settings of cluster.nodes.map(settingsOf))
-        await until(
-          `${settings.name} to go back`,
-          () =>
-            recoverInfinispanRestore(settings, 'rolledBack').then(
-              () => true,
-              () => false,
-            ),
-          GOES_BACK_MS,
-        );
+      for (const settings of cluster.nodes.map(settingsOf)) await goesBack(settings);
 
       expect(await held()).to.deep.equal(before);
       expect(await must(other, 'GET', entryPath('text', 'only here'))).to.equal('value');
