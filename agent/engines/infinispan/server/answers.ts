@@ -173,7 +173,7 @@ export const connections = z.array(
       principal: said.principal ?? null,
     })),
 );
-export type Connection = z.infer<typeof connections>[number];
+type Connection = z.infer<typeof connections>[number];
 
 export interface Clients {
   readonly known: readonly Connection[];
