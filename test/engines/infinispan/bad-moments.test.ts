@@ -86,8 +86,12 @@ describe('a bad moment of an Infinispan cluster', function () {
     }
   }
 
+  // A server that has just started is well too, alone, before it has found the other.
   const atRest = (): Promise<void> =>
-    until('the cluster to be at rest', async () => (await status(lead)) === 'HEALTHY');
+    until(
+      'the cluster to be whole and at rest',
+      async () => (await members(lead)).includes('n2') && (await status(lead)) === 'HEALTHY',
+    );
   for (const place of ['its lead', 'another server'])
     it(`waits for a backup that an operator has begun on ${place}`, async () => {
       const node = place === 'its lead' ? lead : other;
