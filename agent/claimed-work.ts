@@ -117,8 +117,9 @@ function workOf(
     mayBeResumed: () => checkpoint?.mayBeResumed() ?? false,
     streamClosed: () => checkpoint?.streamClosed() ?? false,
     async end() {
-      await imports?.end();
+      // First what may hold somebody.
       await checkpoint?.end();
+      await imports?.end();
       await restore?.end();
       hasEnded = true;
     },
