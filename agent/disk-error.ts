@@ -15,6 +15,21 @@ export function agentDiskError(error: unknown, what: string): unknown {
   );
 }
 
+/** The same of the disk on which a restore builds what takes the place of the data. */
+export function hostDiskError(
+  error: unknown,
+  path: string,
+  { noRoomFor, hint }: { readonly noRoomFor: string; readonly hint: string },
+): unknown {
+  const code = fullDisk(error);
+  if (code === null) return error;
+  return new StillpointError(
+    { code: 'host-disk-full', message: `no room ${noRoomFor} (${code} at ${path})`, hint },
+    EXIT.rolledBack,
+    { cause: error },
+  );
+}
+
 /** The error's code where a file could not grow for lack of room; else null. */
 export function fullDisk(error: unknown): string | null {
   const { code = '' } = error as NodeJS.ErrnoException;

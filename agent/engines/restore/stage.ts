@@ -7,7 +7,7 @@ import { AnchoredDirectory } from '../../anchored-directory.ts';
 import type { Owner } from '../../foreign-files.ts';
 import { beside } from '../../safe-files.ts';
 import { syncDirectory } from '../../../shared/runtime/whole-file.ts';
-import { fullDisk } from '../../disk-error.ts';
+import { hostDiskError } from '../../disk-error.ts';
 import type { ArtifactSource } from '../engine.ts';
 import { syncFileSystems } from './sync-file-systems.ts';
 
@@ -270,15 +270,8 @@ async function atMost<T>(
 }
 
 function diskError(error: unknown, path: string): unknown {
-  const code = fullDisk(error);
-  if (code === null) return error;
-  return new StillpointError(
-    {
-      code: 'host-disk-full',
-      message: `no room to build the new data directory (${code} at ${path})`,
-      hint: 'old and new stand side by side until the restore is verified: make room for both',
-    },
-    7,
-    { cause: error },
-  );
+  return hostDiskError(error, path, {
+    noRoomFor: 'to build the new data directory',
+    hint: 'old and new stand side by side until the restore is verified: make room for both',
+  });
 }

@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import * as z from 'zod';
 import { EXIT, StillpointError } from '../../../../shared/domain/errors.ts';
 import { syncDirectory, writeWhole } from '../../../../shared/runtime/whole-file.ts';
-import { fullDisk } from '../../../disk-error.ts';
+import { hostDiskError } from '../../../disk-error.ts';
 import type { RestoreContext } from '../../engine.ts';
 
 /**
@@ -155,17 +155,10 @@ export class WorkRoom {
 }
 
 function diskError(error: unknown, path: string): unknown {
-  const code = fullDisk(error);
-  if (code === null) return error;
-  return new StillpointError(
-    {
-      code: 'host-disk-full',
-      message: `no room for the archives of the restore (${code} at ${path})`,
-      hint: 'that of the checkpoint, one of what the cluster holds, and one of what it holds afterwards lie there until the restore is decided: make room for all',
-    },
-    EXIT.rolledBack,
-    { cause: error },
-  );
+  return hostDiskError(error, path, {
+    noRoomFor: 'for the archives of the restore',
+    hint: 'that of the checkpoint, one of what the cluster holds, and one of what it holds afterwards lie there until the restore is decided: make room for all',
+  });
 }
 
 export interface Owner {
