@@ -51,8 +51,13 @@ export function startOf({ unit, run }: Pick<InfinispanSettings, 'unit' | 'run'>)
 }
 
 /** The servers through which the cluster can be asked, the member's own first. */
-export function serversOf(settings: InfinispanSettings): readonly ServerSettings[] {
-  const { container, auth, tls, url, peers } = settings;
+export function serversOf({
+  container,
+  auth,
+  tls,
+  url,
+  peers,
+}: ServerSettings & { readonly peers: readonly string[] }): readonly ServerSettings[] {
   return [url, ...peers].map((one) => ({ url: one, container, auth, tls }));
 }
 

@@ -5,6 +5,7 @@ import { OneCallAtATime } from '../../one-call-at-a-time.ts';
 import { ClusterTurn } from '../server/cluster-turn.ts';
 import { InfinispanServer } from '../server/infinispan-server.ts';
 import type { ServerSettings } from '../server/settings.ts';
+import { serversOf } from '../settings.ts';
 import { backupDone, makeWay, OUR_BACKUP, rehearse, startBackup } from './backup-job.ts';
 import {
   aliasPasses,
@@ -112,7 +113,9 @@ export class ClusterHold implements Hold {
     this.#isCopied = more.isCopied;
     this.#ended = more.ended;
     this.#server = new InfinispanServer({ ...settings, asker: this.#asker });
-    this.#peers = settings.peers.map((url) => new InfinispanServer({ ...settings, url }));
+    this.#peers = serversOf(settings)
+      .slice(1)
+      .map((peer) => new InfinispanServer(peer));
     this.#guardian = new InfinispanGuardian(settings);
   }
 
@@ -252,7 +255,7 @@ export class ClusterHold implements Hold {
   async #takeTurn(): Promise<void> {
     const { checkpoint } = this.#context;
     this.#turn ??= await ClusterTurn.take(
-      [this.#settings.url, ...this.#settings.peers].map((url) => ({ ...this.#settings, url })),
+      serversOf(this.#settings),
       { kind: 'checkpoint', id: checkpoint, name: checkpoint },
       {
         signal: this.#calls.signal,

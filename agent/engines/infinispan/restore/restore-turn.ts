@@ -1,5 +1,6 @@
 import { ClusterTurn } from '../server/cluster-turn.ts';
 import type { ServerSettings } from '../server/settings.ts';
+import { serversOf } from '../settings.ts';
 
 /** How long a document, or another operation on the cluster, is waited for, with everybody staged. */
 const TURN_S = 60;
@@ -16,9 +17,8 @@ export class RestoreTurn {
     restore: string,
     signal: AbortSignal,
   ): Promise<void> {
-    const servers = [settings.url, ...settings.peers].map((url) => ({ ...settings, url }));
     const worker = { kind: 'restore', id: restore, name: restore } as const;
-    this.#turn ??= await ClusterTurn.take(servers, worker, {
+    this.#turn ??= await ClusterTurn.take(serversOf(settings), worker, {
       signal,
       waitsFor: () => undefined,
       withinSeconds: TURN_S,
