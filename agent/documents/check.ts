@@ -1,12 +1,13 @@
 import { access, constants, stat, statfs } from 'node:fs/promises';
-import { connect } from 'node:net';
-import { delimiter, isAbsolute, join } from 'node:path';
+import { isAbsolute } from 'node:path';
 import { DEFAULT_STORAGE } from '../../shared/documents/document.ts';
 import { quantityOf, readQuantity } from '../../shared/documents/quantity.ts';
 import { StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import { InfinispanServer } from '../engines/infinispan/server/infinispan-server.ts';
 import { secretFilesOf } from '../engines/infinispan/server/settings.ts';
+import { isInPath, isProgram } from '../engines/restore/host-check.ts';
 import { userNamed } from '../engines/restore/owner.ts';
+import { answers } from '../engines/restore/processes.ts';
 import { commandAs, refusalAs } from '../engines/restore/run-as.ts';
 import { isForGood, mustHaveNoCapacity } from './backup-member.ts';
 import { volumeUnusable } from './failures.ts';
@@ -87,9 +88,9 @@ async function checkMember(
     void found.problems.push({ message: `${about}: ${message}`, hint });
   await noted(about, found, () => mustHaveNoCapacity(template));
   const [program = ''] = command;
-  if (!(await isProgram(program)))
+  if (!(await (program.includes('/') ? isProgram(program) : isInPath(program))))
     problem(`${program} is no program that the agent can start`, `correct ${key}.command`);
-  if (await answers(url))
+  if (await answers(addressOf(url)))
     found.notes.push(`${about}: something answers at ${url} already; it is free when no document runs`);
   if (user === undefined) return;
   await noted(about, found, async () => {
@@ -146,20 +147,6 @@ async function checkSecret(file: string, { problems }: Found): Promise<void> {
     });
 }
 
-async function isProgram(program: string): Promise<boolean> {
-  const places = program.includes('/')
-    ? [program]
-    : (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, program));
-  for (const place of places) {
-    const isThere = await access(place, constants.X_OK).then(
-      () => true,
-      () => false,
-    );
-    if (isThere && !(await isDirectory(place))) return true;
-  }
-  return false;
-}
-
 async function isDirectory(path: string): Promise<boolean> {
   return stat(path).then(
     (stats) => stats.isDirectory(),
@@ -167,18 +154,10 @@ async function isDirectory(path: string): Promise<boolean> {
   );
 }
 
-/** Whether anything listens there. */
-async function answers(url: string): Promise<boolean> {
+/** `host:port` of a URL. */
+function addressOf(url: string): string {
   const { hostname, port, protocol } = new URL(url);
-  const socket = connect({
-    host: hostname.replace(/^\[|\]$/g, ''),
-    port: Number(port === '' ? (protocol === 'https:' ? 443 : 80) : port),
-    timeout: 1000,
-  });
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  socket.once('connect', () => resolve(true));
-  for (const end of ['error', 'timeout']) socket.once(end, () => resolve(false));
-  return promise.finally(() => socket.destroy());
+  return `${hostname}:${port === '' ? (protocol === 'https:' ? 443 : 80) : port}`;
 }
 
 async function noted(about: string, { problems }: Found, task: () => Promise<void>): Promise<void> {

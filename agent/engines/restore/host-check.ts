@@ -26,15 +26,19 @@ export async function mustBeMakeable(member: string, path: string): Promise<void
 /** Throws unless the first word of the command is a program that can be run. */
 export async function mustBeProgram(member: string, what: string, command: readonly string[]): Promise<void> {
   const [program = ''] = command;
-  const places = isAbsolute(program)
-    ? [program]
-    : (process.env['PATH'] ?? '').split(delimiter).map((folder) => join(folder, program));
-  for (const place of places) if (await isProgram(place)) return;
+  if (await (isAbsolute(program) ? isProgram(program) : isInPath(program))) return;
   throw new StillpointError({
     code: 'command-missing',
     message: `${member}: ${what} in the agent file names ${program}, which is no program that can be run here`,
     hint: 'install it, or correct the command in the agent file',
   });
+}
+
+/** Whether a program of this name is found when a command begins with it. */
+export async function isInPath(name: string): Promise<boolean> {
+  for (const folder of (process.env['PATH'] ?? '').split(delimiter))
+    if (await isProgram(join(folder, name))) return true;
+  return false;
 }
 
 export async function isProgram(path: string): Promise<boolean> {
