@@ -9,6 +9,7 @@ import type { Artifact } from '../shared/domain/manifest.ts';
 import type { MemberProgress } from '../shared/domain/messages.ts';
 import type { AgentRequest, ImportedMember } from '../shared/domain/wire.ts';
 import type { Repository } from '../shared/repository/repository.ts';
+import { counted } from '../shared/runtime/counted.ts';
 import { memberOf, type AgentMember } from './agent-member.ts';
 import { memberStore } from './collect.ts';
 import { agentDiskError } from './disk-error.ts';
@@ -141,18 +142,6 @@ async function store(
     engineFacts: read.engineFacts,
     warnings: read.warnings,
   });
-}
-
-async function* counted(
-  content: AsyncIterable<Uint8Array>,
-  progress: (bytesDone: number) => void,
-): AsyncGenerator<Uint8Array> {
-  let done = 0;
-  for await (const bytes of content) {
-    done += bytes.byteLength;
-    progress(done);
-    yield bytes;
-  }
 }
 
 /** The phase says that it is the archive, and nothing of this host. */

@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { EXIT, StillpointError, type Failure } from '../../shared/domain/errors.ts';
 import type { Artifact, GridManifest, GridManifestMember } from '../../shared/domain/manifest.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
+import { counted } from '../../shared/runtime/counted.ts';
 import { syncDirectory } from '../../shared/runtime/whole-file.ts';
 import { checkCopied } from '../checkpoint-selector.ts';
 import type { ProgressView } from '../progress.ts';
@@ -39,15 +40,11 @@ export async function exportArchive(input: ExportInput): Promise<ExportReport> {
   );
   if (archive === undefined) throw nothingToExport(`${checkpoint} has no archive of ${name}`);
   progress.phase(null, 'export', `${name} of ${checkpoint}`);
-  await writeNew(file, async function* () {
-    let done = 0;
-    for await (const bytes of repository.readFile(member, archive.path)) {
-      signal.throwIfAborted();
-      done += bytes.byteLength;
-      progress.bytes(name, done, archive.sizeBytes);
-      yield bytes;
-    }
+  const content = counted(repository.readFile(member, archive.path), (done) => {
+    signal.throwIfAborted();
+    progress.bytes(name, done, archive.sizeBytes);
   });
+  await writeNew(file, content);
   return {
     checkpoint,
     grid,
@@ -102,14 +99,14 @@ async function mustBeNew(file: string): Promise<void> {
 }
 
 /** Under a name of its own until all of it is on disk; then it takes the name that nothing has. */
-async function writeNew(file: string, content: () => AsyncIterable<Uint8Array>): Promise<void> {
+async function writeNew(file: string, content: AsyncIterable<Uint8Array>): Promise<void> {
   const part = join(dirname(file), `.${basename(file)}.${crypto.randomUUID()}`);
   try {
     const handle = await open(part, 'wx', 0o600).catch((error: unknown) => {
       throw notWritten(file, error);
     });
     try {
-      for await (const bytes of content())
+      for await (const bytes of content)
         await handle.writeFile(bytes).catch((error: unknown) => {
           throw notWritten(file, error);
         });

@@ -1,5 +1,6 @@
 import { checkCheckpointName, formatCheckpointId } from '../../shared/domain/checkpoint-id.ts';
 import type { Repository } from '../../shared/repository/repository.ts';
+import { counted } from '../../shared/runtime/counted.ts';
 import type { Logger } from '../../shared/runtime/log.ts';
 import type { Reach } from '../../shared/runtime/moments.ts';
 import { throwRefused } from '../agents.ts';
@@ -164,16 +165,11 @@ class Import {
     const { cancellation, progress, gridFile } = this.#input;
     const { name, sizeBytes, mtimeMs, read } = this.#file;
     const { target, given } = accepted;
-    let done = 0;
-    async function* content(): AsyncGenerator<Uint8Array> {
-      for await (const bytes of read(cancellation.signal)) {
-        done += bytes.byteLength;
-        progress.bytes(name, done, Math.max(done, sizeBytes));
-        yield bytes;
-      }
-    }
+    const content = counted(read(cancellation.signal), (done) =>
+      progress.bytes(name, done, Math.max(done, sizeBytes)),
+    );
     const writer = this.#repository.beginMember(gridFile.grid, given);
-    const { digest } = await writer.file({ path: target.path, mode: 0o600, mtimeMs }, content());
+    const { digest } = await writer.file({ path: target.path, mode: 0o600, mtimeMs }, content);
     const { manifestDigest, storedBytes } = await writer.finish(givenManifest(gridFile.grid, accepted));
     return { manifestDigest, storedBytes, sha256: digest };
   }

@@ -9,6 +9,7 @@ import type {
   RestorePlace,
   VerifiedMember,
 } from '../../engine.ts';
+import { counted } from '../../../../shared/runtime/counted.ts';
 import { mustBeMakeable } from '../../restore/host-check.ts';
 import { readArchive } from '../archive/archive.ts';
 import { ARCHIVE_PATH, clusterFactsSchema, type ClusterFacts } from '../copy/facts.ts';
@@ -85,18 +86,13 @@ export class InfinispanRestoration implements Restoration {
       // What the cluster holds is saved by a backup: it fails now, or when nobody can be served meanwhile.
       await rehearse(server, signal);
       await this.#room.begin(restore);
-      let done = 0;
-      const total = facts.archive.sizeBytes;
-      const counted = async function* (): AsyncGenerator<Uint8Array> {
-        for await (const bytes of source.read(ARCHIVE_PATH)) {
-          done += bytes.byteLength;
-          progress(done, total);
-          yield bytes;
-        }
-      };
       const owner = await this.#ownerOf(server, signal);
       await this.#room.put('checkpoint.zip', owner, (path) =>
-        pipeline(counted, createWriteStream(path, { mode: 0o600 }), { signal }),
+        pipeline(
+          counted(source.read(ARCHIVE_PATH), (done) => progress(done, facts.archive.sizeBytes)),
+          createWriteStream(path, { mode: 0o600 }),
+          { signal },
+        ),
       );
       mustBeArchiveOf(facts, await readArchive(this.#room.archive('checkpoint.zip'), signal));
       return { followsAs: null };
